@@ -1,0 +1,224 @@
+//! The composition root: the only place that knows every part.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::dev::{Server, ServerHandle};
+use anyhow::Context;
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    http::{self, About, Api, ServerOptions},
+    orchestrator::{Orchestrator, SWEEP_INTERVAL},
+    relay::Relay,
+    rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, webhook::Receiver},
+    settings::{LiveKitSettings, Settings},
+    store::{EventFeed, StreamStore, memory::MemoryStore, redis::RedisStore},
+    telemetry::Metrics,
+};
+
+/// How long dev mode waits for a LiveKit server to say that it is there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One instance, listening but not yet answering.
+pub struct App {
+    api: Api,
+    listener: TcpListener,
+    metrics_listener: Option<TcpListener>,
+    options: ServerOptions,
+    tasks: JoinSet<()>,
+    hub: JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+impl App {
+    /// Puts an instance together and binds its ports. What it needs of Redis and LiveKit need not answer yet: until they
+    /// do, it is not ready.
+    ///
+    /// # Errors
+    /// For an address that cannot be bound or understood.
+    pub async fn build(settings: Settings) -> anyhow::Result<Self> {
+        let shutdown = CancellationToken::new();
+        let metrics = Arc::new(Metrics::new().context("metrics")?);
+        let mut tasks = JoinSet::new();
+
+        let Stores { store, feed, kind } = Stores::open(&settings, &metrics)?;
+        let (rooms, happenings) = open_rooms(&settings, &metrics).await;
+        let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy));
+        let (relay, hub) = Relay::start(feed, metrics.clone(), shutdown.clone());
+        tasks.spawn(sweep(orchestrator.clone(), shutdown.clone()));
+        if let Some(happenings) = happenings {
+            tasks.spawn(hear(orchestrator.clone(), happenings, shutdown.clone()));
+        }
+
+        let http = &settings.http;
+        let api = Api {
+            orchestrator,
+            relay,
+            webhooks: Receiver::new([&settings.livekit.key]),
+            livekit_public_url: settings.livekit.public_url.clone(),
+            metrics,
+            about: About { instance: Uuid::now_v7().to_string(), store: kind, started: Instant::now() },
+            serves_metrics: http.metrics_address.is_none(),
+            shutdown: shutdown.clone(),
+        };
+        let options = ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout };
+        let listener = bind(http.address)?;
+        let metrics_listener = http.metrics_address.map(bind).transpose()?;
+        Ok(Self { api, listener, metrics_listener, options, tasks, hub, shutdown })
+    }
+
+    /// Where the API listens.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where `/metrics` listens, if it has an address of its own.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Answers until `shutdown` is done, then lets requests under way finish and ends event streams, within the drain
+    /// timeout.
+    ///
+    /// # Errors
+    /// Those of the listeners.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { api, listener, metrics_listener, options, mut tasks, hub, shutdown: token } = self;
+        tracing::info!(http = %listener.local_addr()?, instance = api.about.instance, "listening");
+        let mut servers = Servers::default();
+        if let Some(listener) = metrics_listener {
+            tracing::info!(metrics = %listener.local_addr()?, "listening");
+            servers.start(http::serve_metrics(api.clone(), listener)?);
+        }
+        servers.start(http::serve(api, listener, &options)?);
+
+        tokio::select! {
+            () = shutdown => tracing::info!("shutting down"),
+            ended = servers.first_to_end() => ended?,
+        }
+        token.cancel();
+        let drained = timeout(options.drain_timeout, async {
+            servers.stop().await;
+            while tasks.join_next().await.is_some() {}
+            hub.await.is_ok()
+        });
+        match drained.await {
+            Ok(_) => tracing::info!("gone"),
+            Err(_) => tracing::warn!("gone before everything was finished: the drain timeout is over"),
+        }
+        Ok(())
+    }
+}
+
+/// The HTTP servers of an instance.
+#[derive(Default)]
+struct Servers {
+    handles: Vec<ServerHandle>,
+    running: JoinSet<std::io::Result<()>>,
+}
+
+impl Servers {
+    fn start(&mut self, server: Server) {
+        self.handles.push(server.handle());
+        self.running.spawn(server);
+    }
+
+    async fn first_to_end(&mut self) -> anyhow::Result<()> {
+        match self.running.join_next().await {
+            Some(ended) => Ok(ended??),
+            None => Ok(()),
+        }
+    }
+
+    async fn stop(mut self) {
+        for handle in &self.handles {
+            handle.stop(true).await;
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+struct Stores {
+    store: Arc<dyn StreamStore>,
+    feed: Arc<dyn EventFeed>,
+    kind: &'static str,
+}
+
+impl Stores {
+    fn open(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+        let Some(redis) = &settings.redis else {
+            tracing::warn!("state is kept in memory: it is lost at the end, and instances share nothing");
+            let store = Arc::new(MemoryStore::on_system_clock(settings.retention));
+            return Ok(Self { store: store.clone(), feed: store, kind: "memory" });
+        };
+        let store = RedisStore::new(&redis.url, &redis.prefix, settings.retention, metrics.clone());
+        let store = Arc::new(store.context("REDIS_URL")?);
+        Ok(Self { store: store.clone(), feed: store, kind: "redis" })
+    }
+}
+
+/// Real rooms; in dev mode, simulated ones where no LiveKit server answers.
+async fn open_rooms(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> (Arc<dyn Rooms>, Option<mpsc::UnboundedReceiver<RoomEvent>>) {
+    let livekit = &settings.livekit;
+    if settings.dev && !answers(livekit).await {
+        tracing::warn!(url = %livekit.url, "no LiveKit server answers: rooms are simulated in this process");
+        let (rooms, happenings) = SimulatedRooms::new(livekit.key.clone());
+        return (Arc::new(rooms), Some(happenings));
+    }
+    (Arc::new(LiveKitRooms::new(&livekit.url, livekit.key.clone(), metrics.clone())), None)
+}
+
+/// A LiveKit server answers `GET /` with 200, or with 406 while its statistics are stale.
+async fn answers(livekit: &LiveKitSettings) -> bool {
+    let url = livekit.url.as_str().replacen("ws", "http", 1);
+    let Ok(client) = reqwest::Client::builder().timeout(PROBE_TIMEOUT).build() else { return false };
+    client.get(url).send().await.is_ok_and(|answer| [200, 406].contains(&answer.status().as_u16()))
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Does what is due, until the end.
+async fn sweep(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken) {
+    let mut tick = interval(SWEEP_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = orchestrator.sweep().await {
+            tracing::warn!(%error, "what is due could not be read");
+        }
+    }
+}
+
+/// Passes on what happens in simulated rooms, as webhooks would.
+async fn hear(
+    orchestrator: Arc<Orchestrator>,
+    mut happenings: mpsc::UnboundedReceiver<RoomEvent>,
+    shutdown: CancellationToken,
+) {
+    while let Some(Some(event)) = shutdown.run_until_cancelled(happenings.recv()).await {
+        if let Err(error) = orchestrator.hear(event).await {
+            tracing::warn!(%error, "a simulated event could not be recorded");
+        }
+    }
+}

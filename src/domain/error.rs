@@ -1,0 +1,139 @@
+//! The one table of errors: what each is called and what it becomes over HTTP, gRPC and WebSocket.
+//!
+//! Which error belongs where: parsing at the edge makes `validation_failed` and its neighbours; a use case makes what
+//! is said about streams; the adapters make `store_unavailable` and the `livekit_…` codes. Anything else is `internal`.
+
+/// What went wrong, as a client may branch on it. The text is part of the API and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// A field of the body or the query breaks a rule; `errors` names each.
+    ValidationFailed,
+    /// The body is not JSON.
+    MalformedBody,
+    /// The cursor was never given out.
+    InvalidCursor,
+    /// A webhook without a good signature.
+    InvalidSignature,
+    /// There is no such stream.
+    StreamNotFound,
+    /// There is no such route.
+    RouteNotFound,
+    /// The route does not have this method.
+    MethodNotAllowed,
+    /// The lifecycle has no such move.
+    InvalidTransition,
+    /// The stream is not live.
+    StreamNotActive,
+    /// As many as may be are active.
+    StreamFull,
+    /// The request expected another version.
+    VersionMismatch,
+    /// The body is too large.
+    PayloadTooLarge,
+    /// The body is not JSON by its type.
+    UnsupportedMediaType,
+    /// The request took too long to arrive.
+    RequestTimeout,
+    /// Something that should not happen.
+    Internal,
+    /// LiveKit refused or answered nonsense.
+    LivekitError,
+    /// LiveKit does not answer.
+    LivekitUnavailable,
+    /// Redis does not answer.
+    StoreUnavailable,
+    /// The connection could not keep up with its events.
+    SlowConsumer,
+    /// The instance is going away.
+    ShuttingDown,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The `code` of problem documents.
+    pub code: &'static str,
+    /// The `title` of problem documents: short, the same for every occurrence.
+    pub title: &'static str,
+    /// The HTTP status (RFC 9110).
+    pub http: u16,
+    /// The gRPC status number.
+    pub grpc: u8,
+    /// The WebSocket close code (RFC 6455), where the error ends the connection.
+    pub close: u16,
+}
+
+const fn row(code: &'static str, title: &'static str, http: u16, grpc: u8, close: u16) -> Row {
+    Row { code, title, http, grpc, close }
+}
+
+impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::ValidationFailed,
+        Self::MalformedBody,
+        Self::InvalidCursor,
+        Self::InvalidSignature,
+        Self::StreamNotFound,
+        Self::RouteNotFound,
+        Self::MethodNotAllowed,
+        Self::InvalidTransition,
+        Self::StreamNotActive,
+        Self::StreamFull,
+        Self::VersionMismatch,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::RequestTimeout,
+        Self::Internal,
+        Self::LivekitError,
+        Self::LivekitUnavailable,
+        Self::StoreUnavailable,
+        Self::SlowConsumer,
+        Self::ShuttingDown,
+    ];
+
+    /// What this error becomes.
+    #[rustfmt::skip]
+    pub const fn row(self) -> Row {
+        match self {
+            Self::ValidationFailed => row("validation_failed", "The request is not valid", 400, 3, 1008),
+            Self::MalformedBody => row("malformed_body", "The body is not JSON", 400, 3, 1007),
+            Self::InvalidCursor => row("invalid_cursor", "The cursor is not one of ours", 400, 3, 1008),
+            Self::InvalidSignature => row("invalid_signature", "The webhook is not signed by LiveKit", 401, 16, 1008),
+            Self::StreamNotFound => row("stream_not_found", "There is no such stream", 404, 5, 1008),
+            Self::RouteNotFound => row("route_not_found", "There is nothing here", 404, 12, 1008),
+            Self::MethodNotAllowed => row("method_not_allowed", "The method is not allowed here", 405, 12, 1008),
+            Self::InvalidTransition => row("invalid_transition", "The stream cannot go there", 409, 9, 1008),
+            Self::StreamNotActive => row("stream_not_active", "The stream is not live", 409, 9, 1008),
+            Self::StreamFull => row("stream_full", "The stream is full", 409, 8, 1008),
+            Self::VersionMismatch => row("version_mismatch", "The stream has changed", 412, 10, 1008),
+            Self::PayloadTooLarge => row("payload_too_large", "The body is too large", 413, 8, 1009),
+            Self::UnsupportedMediaType => row("unsupported_media_type", "The body must be JSON", 415, 3, 1003),
+            Self::RequestTimeout => row("request_timeout", "The request took too long", 408, 4, 1008),
+            Self::Internal => row("internal", "Something went wrong here", 500, 13, 1011),
+            Self::LivekitError => row("livekit_error", "LiveKit refused", 502, 14, 1011),
+            Self::LivekitUnavailable => row("livekit_unavailable", "LiveKit does not answer", 503, 14, 1013),
+            Self::StoreUnavailable => row("store_unavailable", "The store does not answer", 503, 14, 1013),
+            Self::SlowConsumer => row("slow_consumer", "The connection could not keep up", 503, 8, 1013),
+            Self::ShuttingDown => row("shutting_down", "This instance is going away", 503, 14, 1012),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_statuses_are_errors() {
+        let codes: HashSet<_> = ErrorCode::ALL.iter().map(|code| code.row().code).collect();
+        assert_eq!(codes.len(), ErrorCode::ALL.len());
+        for code in ErrorCode::ALL {
+            let row = code.row();
+            assert!((400..=599).contains(&row.http) && (1..=16).contains(&row.grpc), "{}", row.code);
+            assert!((1000..=1014).contains(&row.close), "{}", row.code);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Identifiers and names, parsed once.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+/// LiveKit's own limit for identities, names and room names, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Why a text is not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text has no bytes.
+    #[error("must not be empty")]
+    Empty,
+    /// The text is longer than [`MAX_NAME_BYTES`].
+    #[error("must be at most {MAX_NAME_BYTES} bytes of UTF-8")]
+    TooLong,
+    /// The text holds a control character.
+    #[error("must not contain control characters")]
+    Unprintable,
+}
+
+fn check(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > MAX_NAME_BYTES {
+        return Err(NameError::TooLong);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(NameError::Unprintable);
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Accepts 1 to 256 bytes of UTF-8 without control characters.
+            ///
+            /// # Errors
+            /// [`NameError`] says which of these rules the text breaks.
+            pub fn parse(text: impl Into<String>) -> Result<Self, NameError> {
+                let text = text.into();
+                check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a LiveKit room; unique among streams that are neither stopped nor in error.
+    RoomName
+}
+name! {
+    /// Who somebody is within a stream. LiveKit allows one connection an identity.
+    Identity
+}
+name! {
+    /// What a participant is called on screen.
+    DisplayName
+}
+
+/// The id of a stream: a UUID of version 7, so ids of later streams sort after earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(Uuid);
+
+impl StreamId {
+    /// A new id.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// An id made from the bytes of a UUID; for stores and tests.
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl FromStr for StreamId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl Serialize for StreamId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_printable_text_of_the_right_length_is_a_name(text in "\\PC{1,64}") {
+            let name = RoomName::parse(text.clone()).unwrap();
+            prop_assert_eq!(name.as_str(), text);
+        }
+
+        #[test]
+        fn a_control_character_is_never_part_of_a_name(
+            before in "\\PC{0,8}",
+            control in prop::char::ranges(vec!['\0'..='\u{1f}', '\u{7f}'..='\u{9f}'].into()),
+        ) {
+            prop_assert_eq!(Identity::parse(format!("{before}{control}")), Err(NameError::Unprintable));
+        }
+
+        #[test]
+        fn a_stream_id_reads_back_as_itself(bytes in any::<u128>()) {
+            let id = StreamId::from_uuid(Uuid::from_u128(bytes));
+            prop_assert_eq!(id.to_string().parse::<StreamId>().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_bytes() {
+        assert!(Identity::parse("é".repeat(128)).is_ok());
+        assert_eq!(Identity::parse("é".repeat(129)), Err(NameError::TooLong));
+        assert_eq!(Identity::parse(""), Err(NameError::Empty));
+    }
+
+    #[test]
+    fn generated_ids_are_version_7_and_ascend() {
+        let ids: Vec<_> = (0..100).map(|_| StreamId::generate()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(ids[0].0.get_version_num(), 7);
+    }
+}

@@ -1,0 +1,199 @@
+//! One identity in one stream.
+
+use std::{fmt, str::FromStr};
+
+use serde::Serialize;
+
+use super::{DisplayName, Identity, Metadata, Timestamp};
+
+/// What a participant may do: a host publishes, a viewer only watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May publish audio, video and data.
+    Host,
+    /// May only subscribe.
+    Viewer,
+}
+
+impl Role {
+    /// The word used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = ();
+
+    /// In any case: `host`, `Host` and `HOST` are the same role.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Host, Self::Viewer].into_iter().find(|role| role.as_str().eq_ignore_ascii_case(text)).ok_or(())
+    }
+}
+
+/// LiveKit's word for how far a participant's connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParticipantState {
+    /// A token was issued; nobody has connected with it yet.
+    Joining,
+    /// Connected.
+    Active,
+    /// Was there, or was expected, and is gone.
+    Disconnected,
+}
+
+impl ParticipantState {
+    /// The word used in JSON and queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Active => "active",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+impl fmt::Display for ParticipantState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ParticipantState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Joining, Self::Active, Self::Disconnected];
+        all.into_iter().find(|state| state.as_str() == text).ok_or(())
+    }
+}
+
+/// A time after every other that still is an exact integer in Lua, whose scripts make the same list keys.
+const END_OF_TIME_MS: u64 = 9_000_000_000_000_000;
+
+/// The present entry of one identity. The newest LiveKit session of the identity is the one that counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Participant {
+    /// Who it is; also its `id` in JSON.
+    pub identity: Identity,
+    /// What it is called, where somebody said so.
+    pub name: Option<DisplayName>,
+    /// What it may do.
+    pub role: Role,
+    /// How far its connection has come.
+    pub state: ParticipantState,
+    /// When it connected; while joining, when its token was issued.
+    pub joined_at: Timestamp,
+    /// When it left; none while it is here or expected.
+    pub left_at: Option<Timestamp>,
+    /// What the app attached to it.
+    pub metadata: Metadata,
+    /// The LiveKit participant sid of its newest session; none before the first.
+    pub sid: Option<String>,
+    /// LiveKit's own time of the newest session. An older session's late webhook is recognised by it.
+    pub session_at: Option<Timestamp>,
+    /// While joining: when the entry disappears unless somebody connects.
+    pub expires_at: Option<Timestamp>,
+    /// The visit before this `joining` entry, to go back to when the token is never used.
+    pub last_visit: Option<(Timestamp, Timestamp)>,
+}
+
+impl Participant {
+    /// An entry for somebody who has not been seen here before.
+    pub fn expected(identity: Identity, role: Role, now: Timestamp) -> Self {
+        Self {
+            identity,
+            name: None,
+            role,
+            state: ParticipantState::Joining,
+            joined_at: now,
+            left_at: None,
+            metadata: Metadata::default(),
+            sid: None,
+            session_at: None,
+            expires_at: None,
+            last_visit: None,
+        }
+    }
+
+    /// Whether it is connected now, which is what counts in every count.
+    pub fn is_active(&self) -> bool {
+        self.state == ParticipantState::Active
+    }
+
+    /// The order of participant lists, as a key that sorts ascending: those who may publish first, then the newest,
+    /// then by identity.
+    pub fn list_key(&self) -> String {
+        let joined = u64::try_from(self.joined_at.as_millis()).unwrap_or_default();
+        let newest_first = END_OF_TIME_MS.saturating_sub(joined);
+        let rank = if self.role == Role::Host { 0 } else { 1 };
+        format!("{rank}:{newest_first:016}:{}", self.identity)
+    }
+}
+
+impl Serialize for Participant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Json<'a> {
+            id: &'a Identity,
+            identity: &'a Identity,
+            name: Option<&'a DisplayName>,
+            role: Role,
+            state: ParticipantState,
+            joined_at: Timestamp,
+            left_at: Option<Timestamp>,
+            metadata: &'a Metadata,
+            sid: Option<&'a str>,
+        }
+        Json {
+            id: &self.identity,
+            identity: &self.identity,
+            name: self.name.as_ref(),
+            role: self.role,
+            state: self.state,
+            joined_at: self.joined_at,
+            left_at: self.left_at,
+            metadata: &self.metadata,
+            sid: self.sid.as_deref(),
+        }
+        .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_put_hosts_first_then_the_newest() {
+        let at = |role, ms, identity: &str| {
+            Participant::expected(Identity::parse(identity).unwrap(), role, Timestamp::from_millis(ms)).list_key()
+        };
+        let mut keys = [at(Role::Viewer, 9, "v"), at(Role::Host, 1, "old"), at(Role::Host, 2, "b"), at(Role::Host, 2, "a")];
+        keys.sort();
+        let order: Vec<_> = keys.iter().map(|key| key.rsplit(':').next().unwrap()).collect();
+        assert_eq!(order, ["a", "b", "old", "v"]);
+    }
+
+    #[test]
+    fn a_role_is_read_in_any_case() {
+        assert_eq!("HOST".parse(), Ok(Role::Host));
+        assert_eq!("Viewer".parse(), Ok(Role::Viewer));
+        assert_eq!("admin".parse::<Role>(), Err(()));
+    }
+
+    #[test]
+    fn json_has_the_contract_fields_and_no_others() {
+        let entry = Participant::expected(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
+        let json = serde_json::to_value(entry).unwrap();
+        let expected = serde_json::json!({"id": "ann", "identity": "ann", "name": null, "role": "host",
+            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "sid": null});
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,151 @@
+//! `/events`, `/events/{id}` and `/sse/{id}/updates`.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Bytes, Data, Path},
+};
+
+use super::{
+    Api,
+    extract::{Query, header_text},
+    problem::Problem,
+    sse,
+    streams::{DEFAULT_PAGE, MAX_PAGE},
+};
+use crate::{
+    domain::{Cursor, ErrorCode, Event, StreamId},
+    relay::{Delivery, Ended, ResetFrame, Start, StateUpdates, Subscription, Transport},
+    store::{LogRead, Lost, Topic},
+};
+
+/// Where a client wants to resume: the header that a browser sends when it reconnects, before the parameter that its
+/// URL may still hold from the first time.
+fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, ()>> {
+    let header = header_text(request.headers(), "last-event-id").filter(|text| !text.is_empty());
+    let text = header.or_else(|| query.text("lastEventId"))?;
+    Some(text.parse().map_err(|_| ()))
+}
+
+/// What a feed ends with: a comment, unless it is simply complete.
+fn last_words(reason: Ended) -> Option<&'static str> {
+    (reason != Ended::Complete).then(|| reason.as_str())
+}
+
+impl sse::Source for Subscription {
+    async fn next(&mut self) -> Result<Bytes, Option<&'static str>> {
+        match Self::next(self).await {
+            Delivery::Event(frame) => Ok(frame.sse().clone()),
+            Delivery::Reset(reset) => Ok(reset.sse().clone()),
+            Delivery::Ended(reason) => Err(last_words(reason)),
+        }
+    }
+}
+
+/// `GET /events`
+pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut query = Query::of(&request)?;
+    let limit = query.integer("limit", 0, MAX_PAGE);
+    let wanted = query.text("streamId").map(str::to_owned);
+    let start = match (resume_cursor(&request, &query), limit) {
+        (Some(Ok(cursor)), _) => Start::After(cursor),
+        (Some(Err(())), _) => Start::Unknown,
+        (None, Some(limit)) => Start::Newest(limit),
+        (None, None) => Start::Now,
+    };
+    query.finish()?;
+    let Some(wanted) = wanted else {
+        let subscription = api.relay.subscribe(Topic::All, start, Transport::Sse).await?;
+        return Ok(sse::respond(subscription.from(), subscription));
+    };
+    let id = api.orchestrator.find(&wanted).await?.id;
+    let subscription = follow_stream(&api, id, start).await?;
+    if matches!(start, Start::After(_)) && subscription.is_exhausted() {
+        // The client has seen the end: this tells an EventSource to stop reconnecting.
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    Ok(sse::respond(subscription.from(), subscription))
+}
+
+async fn follow_stream(api: &Api, id: StreamId, start: Start) -> Result<Subscription, Problem> {
+    let topic = Topic::Stream(id);
+    let mut subscription = api.relay.subscribe(topic, start, Transport::Sse).await?;
+    // Asked after the subscription stands: a stream that ends from now on says so itself.
+    let is_over = api.orchestrator.store().get(id).await?.is_none_or(|stream| stream.status.is_final());
+    if is_over {
+        let tails = api.relay.feed().tails(&[topic]).await?;
+        subscription.end_at(tails.first().copied().unwrap_or(Cursor::ORIGIN));
+    }
+    Ok(subscription)
+}
+
+/// `GET /events/{id}`
+pub async fn history(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let mut query = Query::of(&request)?;
+    let limit = query.integer("limit", 1, MAX_PAGE);
+    let after = query.text("after").map(str::parse::<Cursor>);
+    query.finish()?;
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    let bad_cursor = |detail: &str| Problem::with_detail(ErrorCode::InvalidCursor, detail);
+    let topic = Topic::Stream(api.orchestrator.find(&id).await?.id);
+    let events: Vec<Arc<Event>> = match after {
+        None => api.relay.feed().newest(topic, limit).await?,
+        Some(Err(error)) => return Err(bad_cursor(&format!("after {error}"))),
+        Some(Ok(after)) => match api.relay.feed().read_after(topic, after, limit).await? {
+            LogRead::Events(events) => events,
+            LogRead::Lost(Lost::Expired) => return Err(bad_cursor("events after this cursor are no longer kept")),
+            LogRead::Lost(_) => return Err(bad_cursor("after is not a cursor that this service gave out")),
+        },
+    };
+    let events: Vec<&Event> = events.iter().map(|event| &**event).collect();
+    Ok(HttpResponse::Ok().json(events))
+}
+
+/// A feed of whole states, perhaps after a reset.
+struct States {
+    reset: Option<ResetFrame>,
+    updates: StateUpdates,
+}
+
+impl sse::Source for States {
+    async fn next(&mut self) -> Result<Bytes, Option<&'static str>> {
+        if let Some(reset) = self.reset.take() {
+            return Ok(reset.sse().clone());
+        }
+        match self.updates.next().await {
+            Ok(state) => Ok(state.sse.clone()),
+            Err(reason) => Err(last_words(reason)),
+        }
+    }
+}
+
+/// `GET /sse/{id}/updates`
+pub async fn follow_state(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let query = Query::of(&request)?;
+    let cursor = resume_cursor(&request, &query);
+    let id = api.orchestrator.find(&id).await?.id;
+    let updates = api.relay.follow_state(id).await?.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
+    let reset = match cursor {
+        None => None,
+        Some(Ok(cursor)) if updates.starts_over() && cursor == updates.from() => {
+            return Ok(HttpResponse::NoContent().finish());
+        }
+        Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,
+    };
+    Ok(sse::respond(updates.from(), States { reset, updates }))
+}
+
+/// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.
+async fn reset_for(api: &Api, topic: Topic, cursor: Result<Cursor, ()>) -> Result<Option<ResetFrame>, Problem> {
+    let lost = match cursor {
+        Err(()) => Lost::Unknown,
+        Ok(cursor) => match api.relay.feed().read_after(topic, cursor, 1).await? {
+            LogRead::Lost(lost) if lost != Lost::Expired => lost,
+            _ => return Ok(None),
+        },
+    };
+    let snapshot = api.relay.feed().snapshot(topic).await?;
+    api.metrics.resets.with_label_values(&[lost.as_str()]).inc();
+    Ok(Some(ResetFrame::new(lost.as_str(), &snapshot)))
+}

@@ -1,0 +1,107 @@
+//! How this instance is, and its metrics.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web::Data,
+};
+use serde::Serialize;
+
+use super::{Api, problem::Problem};
+use crate::domain::ErrorCode;
+
+/// How long a part may take to say how it is.
+const PART_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// What an instance says about itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// An id of its own for every start.
+    pub instance: String,
+    /// Where state is kept: `redis` or `memory`.
+    pub store: &'static str,
+    /// When it started.
+    pub started: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    Up,
+    Down,
+}
+
+#[derive(Serialize)]
+struct Part {
+    status: Health,
+    kind: &'static str,
+}
+
+async fn part(kind: &'static str, answer: impl Future<Output = bool>) -> Part {
+    let up = tokio::time::timeout(PART_TIMEOUT, answer).await.unwrap_or(false);
+    Part { status: if up { Health::Up } else { Health::Down }, kind }
+}
+
+/// `GET /health`: each part in words, for people; always 200.
+pub async fn summary(api: Data<Api>) -> HttpResponse {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Summary<'a> {
+        status: &'static str,
+        version: &'static str,
+        instance: &'a str,
+        uptime_seconds: u64,
+        store: Part,
+        livekit: Part,
+        feed: Part,
+    }
+    let orchestrator = &api.orchestrator;
+    let rooms_kind = if orchestrator.rooms().simulated() { "simulated" } else { "livekit" };
+    let (store, livekit) = tokio::join!(
+        part(api.about.store, async { orchestrator.store().ping().await.is_ok() }),
+        part(rooms_kind, async { orchestrator.rooms().ping().await.is_ok() }),
+    );
+    let feed = part("pubsub", async { api.relay.is_ready() }).await;
+    let all_up = [&store, &livekit, &feed].iter().all(|part| part.status == Health::Up);
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Summary {
+        status: if all_up { "ok" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        instance: &api.about.instance,
+        uptime_seconds: api.about.started.elapsed().as_secs(),
+        store,
+        livekit,
+        feed,
+    })
+}
+
+/// `GET /health/live`: the process answers. It asks nothing of Redis, so that an outage there restarts nobody.
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
+}
+
+/// `GET /health/ready`: this instance can serve: the store answers, and what is published reaches it.
+pub async fn ready(api: Data<Api>) -> Result<HttpResponse, Problem> {
+    if api.shutdown.is_cancelled() {
+        return Err(Problem::new(ErrorCode::ShuttingDown));
+    }
+    let store = part(api.about.store, async { api.orchestrator.store().ping().await.is_ok() }).await;
+    let feed = api.relay.is_ready();
+    let ready = store.status == Health::Up && feed;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({ "status": if ready { "ok" } else { "unavailable" }, "store": store.status,
+        "feed": if feed { Health::Up } else { Health::Down } });
+    Ok(HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body))
+}
+
+/// `GET /metrics`
+pub async fn metrics(api: Data<Api>) -> Result<HttpResponse, Problem> {
+    let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.store().totals()).await;
+    let totals = totals.ok().and_then(Result::ok);
+    let text = api.metrics.render(totals.as_ref()).map_err(|error| {
+        tracing::error!(%error, "metrics could not be written");
+        Problem::new(ErrorCode::Internal)
+    })?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}

@@ -1,0 +1,5 @@
+//! What happens to every request.
+
+mod observe;
+
+pub use observe::observe;

@@ -1,0 +1,104 @@
+//! HTTP: routes, server-sent events, the pages. Requests are parsed and checked here, and nowhere further in.
+
+pub mod events;
+mod extract;
+mod health;
+mod middleware;
+mod pages;
+mod participants;
+pub mod problem;
+mod routes;
+mod sse;
+mod streams;
+mod webhooks;
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_cors::Cors;
+use actix_web::{App, HttpServer, dev::Server, middleware::Condition, web};
+use tokio_util::sync::CancellationToken;
+
+pub use self::health::About;
+use crate::{orchestrator::Orchestrator, relay::Relay, rooms::webhook::Receiver, telemetry::Metrics};
+
+/// How long a request's head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Api {
+    /// The use cases.
+    pub orchestrator: Arc<Orchestrator>,
+    /// This instance's clients.
+    pub relay: Relay,
+    /// Checks webhooks.
+    pub webhooks: Receiver,
+    /// What LiveKit's clients connect to.
+    pub livekit_public_url: String,
+    /// This instance's metrics.
+    pub metrics: Arc<Metrics>,
+    /// What this instance says about itself.
+    pub about: About,
+    /// Whether `/metrics` is served beside the API.
+    pub serves_metrics: bool,
+    /// Set when the instance is going away.
+    pub shutdown: CancellationToken,
+}
+
+/// How the server is to behave.
+pub struct ServerOptions {
+    /// Origins that browsers may call from: none, a list, or `*`.
+    pub cors_origins: Vec<String>,
+    /// How long requests under way have to finish after the shutdown began.
+    pub drain_timeout: Duration,
+}
+
+/// The server on a listener that is already bound. It runs when awaited.
+///
+/// # Errors
+/// Those of the listener.
+pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> std::io::Result<Server> {
+    let origins = options.cors_origins.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(api.clone()))
+            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(actix_web::middleware::from_fn(middleware::observe))
+            .configure(|config| routes::configure(config, api.serves_metrics))
+    });
+    let server = server
+        .disable_signals()
+        .client_request_timeout(HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(options.drain_timeout.as_secs())
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// `/metrics` alone, on an address of its own.
+///
+/// # Errors
+/// Those of the listener.
+pub fn serve_metrics(api: Api, listener: TcpListener) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(api.clone()))
+            .wrap(actix_web::middleware::from_fn(middleware::observe))
+            .configure(routes::configure_metrics)
+    });
+    Ok(server.disable_signals().workers(1).shutdown_timeout(1).listen(listener)?.run())
+}
+
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allow_any_method()
+        .allow_any_header()
+        .expose_headers(["etag", "link", "location", "retry-after", "x-request-id"])
+        .max_age(3_600);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_any_origin().send_wildcard();
+    }
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}

@@ -1,0 +1,93 @@
+//! Joining, leaving, and who is there.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Data, Path},
+};
+use serde::Serialize;
+
+use super::{
+    Api,
+    extract::{JsonForm, Query},
+    problem::Problem,
+    streams::{DEFAULT_PAGE, MAX_PAGE, page},
+};
+use crate::{
+    domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp},
+    orchestrator::JoinRequest,
+};
+
+/// The names of the one field that says who somebody is.
+const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
+
+/// `GET /streams/{id}/participants`
+pub async fn list(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let mut query = Query::of(&request)?;
+    let state = query.parsed("state", "must be joining, active or disconnected", |text| text.parse().ok());
+    let limit = query.integer("limit", 1, MAX_PAGE);
+    let cursor = query.page_cursor();
+    query.finish()?;
+    let stream = api.orchestrator.find(&id).await?;
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    let listed = api.orchestrator.store().participants(stream.id, state, limit, cursor.as_deref()).await?;
+    Ok(page(&request, &listed.items, listed.next.as_deref()))
+}
+
+/// `POST /streams/{id}/join`
+pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer<'a> {
+        token: &'a str,
+        stream_id: StreamId,
+        participant_name: &'a Identity,
+        identity: &'a Identity,
+        role: Role,
+        ws_url: &'a str,
+        expires_at: Timestamp,
+    }
+    let identity = form.required_text_of(&IDENTITY, Identity::parse);
+    let name = form.text("name", DisplayName::parse);
+    let role = form.text("role", |text| text.parse().map_err(|()| "must be host or viewer"));
+    let metadata = form.metadata("metadata");
+    form.finish()?;
+    let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
+    let role = role.unwrap_or(Role::Host);
+    let stream = api.orchestrator.find(&id).await?;
+    let request = JoinRequest { identity: identity.clone(), name, role, metadata };
+    let joined = api.orchestrator.join(&stream, request).await?;
+    let answer = Answer {
+        token: &joined.token.jwt,
+        stream_id: joined.stream.id,
+        participant_name: &identity,
+        identity: &identity,
+        role,
+        ws_url: &api.livekit_public_url,
+        expires_at: joined.token.expires_at,
+    };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer))
+}
+
+/// `POST /streams/{id}/leave`
+pub async fn leave(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer<'a> {
+        stream_id: StreamId,
+        participant_name: &'a Identity,
+        identity: &'a Identity,
+        participant: Option<Participant>,
+    }
+    let identity = form.required_text_of(&IDENTITY, Identity::parse);
+    form.finish()?;
+    let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
+    let stream = api.orchestrator.find(&id).await?;
+    let left = api.orchestrator.leave(stream, identity.clone()).await?;
+    Ok(HttpResponse::Ok().json(Answer {
+        stream_id: left.stream.id,
+        participant_name: &identity,
+        identity: &identity,
+        participant: left.participant,
+    }))
+}

@@ -1,0 +1,134 @@
+//! Errors as RFC 9457 problem documents: the only mapping of errors to HTTP.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+
+use crate::{domain::ErrorCode, orchestrator, store::StoreError};
+
+/// How long a caller should wait before it tries again what was refused for want of Redis or LiveKit.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// A field of the body or the query that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The field's name as the caller wrote it.
+    pub field: String,
+    /// The rule, in words.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// The field breaks this rule.
+    pub fn new(field: &str, rule: impl fmt::Display) -> Self {
+        Self { field: field.to_owned(), detail: rule.to_string() }
+    }
+}
+
+/// A problem document.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: ErrorCode,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem about which the code says everything.
+    pub const fn new(code: ErrorCode) -> Self {
+        Self { code, detail: None, errors: Vec::new(), allow: None }
+    }
+
+    /// A problem with words for this one occurrence.
+    pub fn with_detail(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(code) }
+    }
+
+    /// Fields that break rules; all of them.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let named: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.detail)).collect();
+        Self { errors, ..Self::with_detail(ErrorCode::ValidationFailed, named.join("; ")) }
+    }
+
+    /// The route has only these methods.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed) }
+    }
+
+    /// What a client may branch on.
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The fields that break rules.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+}
+
+impl From<orchestrator::Error> for Problem {
+    fn from(error: orchestrator::Error) -> Self {
+        if matches!(error, orchestrator::Error::MetadataTooLarge) {
+            return Self::invalid(vec![FieldError::new("metadata", "must be at most 60000 bytes when merged")]);
+        }
+        let code = error.code();
+        if code.row().http >= 500 {
+            // For the log, which is under the span of the request and so has its id.
+            tracing::error!(%error, code = code.row().code, "the request failed");
+        }
+        Self { detail: error.detail(), ..Self::new(code) }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        orchestrator::Error::from(error).into()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.row().code)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            detail: &'a str,
+            code: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            errors: &'a [FieldError],
+        }
+        let row = self.code.row();
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, allow));
+        }
+        if row.http == 503 {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        let document = Document {
+            r#type: format!("urn:livestream-orchestrator:problem:{}", row.code),
+            title: row.title,
+            status: row.http,
+            detail: self.detail.as_deref().unwrap_or(row.title),
+            code: row.code,
+            errors: &self.errors,
+        };
+        response.content_type("application/problem+json").body(serde_json::to_vec(&document).unwrap_or_default())
+    }
+}

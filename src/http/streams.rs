@@ -1,0 +1,154 @@
+//! `/streams` and `/streams/{id}`.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::{Data, Path},
+};
+use serde::Serialize;
+
+use super::{
+    Api,
+    extract::{JsonForm, Query, etag, if_match, none_match, page_cursor},
+    problem::{FieldError, Problem},
+};
+use crate::{
+    domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
+    orchestrator::{CreateRequest, Patch},
+    store::{Created, StoreError, StreamFilter},
+};
+
+/// How many entries a page has unless asked for otherwise, and at the most.
+pub const DEFAULT_PAGE: usize = 100;
+/// See [`DEFAULT_PAGE`].
+pub const MAX_PAGE: usize = 1_000;
+/// The most participants that one may ask for; far beyond what one LiveKit room carries.
+const MAX_PARTICIPANTS: u64 = 1_000_000;
+/// The longest that one may let a stream stay empty: a day, the time that its keys live.
+const MAX_EMPTY_TIMEOUT_SECONDS: u64 = 86_400;
+
+fn document(status: StatusCode, version: u64, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header((header::ETAG, etag(version))).json(body)
+}
+
+fn view_answer(status: StatusCode, view: &StreamView) -> HttpResponse {
+    document(status, view.stream.version, view)
+}
+
+/// `POST /streams`
+pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+    let room_name = form.text_of(&["roomName", "name"], RoomName::parse);
+    let metadata = form.metadata("metadata");
+    let max_participants = form.integer("maxParticipants", 0, MAX_PARTICIPANTS);
+    let empty_timeout = form.integer("emptyTimeout", 1, MAX_EMPTY_TIMEOUT_SECONDS);
+    form.finish()?;
+    let request = CreateRequest {
+        room_name,
+        metadata: metadata.unwrap_or_default(),
+        // As in LiveKit, 0 means no limit.
+        max_participants: max_participants.and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0),
+        empty_timeout: empty_timeout.map(Duration::from_secs),
+    };
+    let (status, stream) = match api.orchestrator.create(request).await? {
+        Created::New(stream) => (StatusCode::CREATED, stream),
+        Created::Existing(stream) => (StatusCode::OK, stream),
+    };
+    let view = api.orchestrator.store().view(stream.id).await?.ok_or(StoreError::NotFound)?;
+    let mut response = view_answer(status, &view);
+    if status == StatusCode::CREATED {
+        let location = format!("/streams/{}", stream.id).parse();
+        response.headers_mut().insert(header::LOCATION, location.map_err(|_| Problem::new(ErrorCode::Internal))?);
+    }
+    Ok(response)
+}
+
+fn status_filter(text: &str) -> Option<StreamFilter> {
+    if text == "all" { Some(StreamFilter::All) } else { text.parse().ok().map(StreamFilter::Status) }
+}
+
+/// A page of a list, with the way to the next in the `Link` header (RFC 8288).
+pub fn page<T: Serialize>(request: &HttpRequest, items: &[T], next: Option<&str>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = next {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let given = url::form_urlencoded::parse(request.query_string().as_bytes());
+        query.extend_pairs(given.filter(|(name, _)| name != "cursor" && name != "access_token"));
+        query.append_pair("cursor", &page_cursor(next));
+        let link = format!("<{}?{}>; rel=\"next\"", request.path(), query.finish());
+        response.insert_header((header::LINK, link));
+    }
+    response.json(items)
+}
+
+/// `GET /streams`
+pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut query = Query::of(&request)?;
+    let words = "must be creating, active, stopping, stopped, error or all";
+    let filter = query.parsed("status", words, status_filter);
+    let limit = query.integer("limit", 1, MAX_PAGE);
+    let cursor = query.page_cursor();
+    query.finish()?;
+    let filter = filter.unwrap_or(StreamFilter::NotStopped);
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    let listed = api.orchestrator.store().list(filter, limit, cursor.as_deref()).await?;
+    Ok(page(&request, &listed.items, listed.next.as_deref()))
+}
+
+/// `GET /streams/{id}`
+pub async fn get(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view(&id).await?;
+    if none_match(request.headers(), view.stream.version) {
+        return Ok(not_modified(view.stream.version));
+    }
+    Ok(view_answer(StatusCode::OK, &view))
+}
+
+/// `GET /streams/{id}/state`
+pub async fn state(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view(&id).await?;
+    if none_match(request.headers(), view.stream.version) {
+        return Ok(not_modified(view.stream.version));
+    }
+    Ok(document(StatusCode::OK, view.stream.version, &view.state()))
+}
+
+fn not_modified(version: u64) -> HttpResponse {
+    HttpResponse::NotModified().insert_header((header::ETAG, etag(version))).finish()
+}
+
+/// `PATCH /streams/{id}`
+pub async fn patch(
+    api: Data<Api>,
+    request: HttpRequest,
+    id: Path<String>,
+    mut form: JsonForm,
+) -> Result<HttpResponse, Problem> {
+    let metadata = form.object("metadata");
+    let status = form.text("status", |text| {
+        text.parse::<StreamStatus>().map_err(|()| "must be creating, active, stopping, stopped or error")
+    });
+    let asked_in_body = form.integer("version", 1, u64::MAX);
+    form.finish()?;
+    let stream = api.orchestrator.find(&id).await?;
+    let asked_in_header = if_match(request.headers(), stream.version)?;
+    if let (Some(body), Some(header)) = (asked_in_body, asked_in_header)
+        && body != header
+    {
+        return Err(Problem::invalid(vec![FieldError::new("version", "contradicts If-Match")]));
+    }
+    let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header) };
+    let patched = api.orchestrator.patch(stream, patch).await?;
+    let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
+    Ok(view_answer(StatusCode::OK, &view))
+}
+
+/// `DELETE /streams/{id}`
+pub async fn stop(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let stream = api.orchestrator.find(&id).await?;
+    let version = if_match(request.headers(), stream.version)?;
+    let stopped = api.orchestrator.stop(&stream, StopReason::Requested, version).await?;
+    let view = api.orchestrator.store().view(stopped.id).await?.ok_or(StoreError::NotFound)?;
+    Ok(view_answer(StatusCode::OK, &view))
+}

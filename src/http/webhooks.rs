@@ -1,0 +1,32 @@
+//! What LiveKit posts.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Data, Payload},
+};
+
+use super::{
+    Api,
+    extract::{header_text, read_body},
+    problem::Problem,
+};
+use crate::{domain::ErrorCode, orchestrator::Outcome};
+
+/// `POST /webhooks/livekit` and `POST /webhook`: 200 only once the change is stored. The signature decides, not the
+/// content type, which is LiveKit's own.
+pub async fn receive(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let body = read_body(&request, payload.into_inner()).await?;
+    let authorization = header_text(request.headers(), header::AUTHORIZATION).unwrap_or_default();
+    let count = |event: &str, outcome: &str| api.metrics.webhooks.with_label_values(&[event, outcome]).inc();
+    let webhook = api.webhooks.receive(authorization, &body).map_err(|_| {
+        count("unknown", "forged");
+        Problem::new(ErrorCode::InvalidSignature)
+    })?;
+    let outcome = match webhook.event {
+        Some(event) => api.orchestrator.hear(event).await.inspect_err(|_| count(webhook.name, "failed"))?,
+        None => Outcome::Ignored,
+    };
+    count(webhook.name, outcome.as_str());
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "outcome": outcome.as_str() })))
+}

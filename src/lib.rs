@@ -1,0 +1,24 @@
+//! A horizontally scalable, Redis-backed, stateless API that orchestrates LiveKit livestreams.
+//!
+//! The map, from the inside out; nothing points from left to right:
+//!
+//! [`domain`] ← [`store`], [`rooms`] ← [`orchestrator`], [`relay`] ← [`http`] ← [`app`]
+//!
+//! - [`domain`]: what a stream is and how it may change. Pure.
+//! - [`store`]: where streams are kept, and the feed of what happens to them.
+//! - [`rooms`]: LiveKit, or a simulation of it.
+//! - [`orchestrator`]: the use cases over these.
+//! - [`relay`]: this instance's clients: one feed in, many bounded queues out.
+//! - [`http`]: routes, server-sent events, the pages.
+//! - [`app`]: the composition root, and [`settings`] for it.
+//! - [`telemetry`]: logging and metrics, for all of them.
+
+pub mod app;
+pub mod domain;
+pub mod http;
+pub mod orchestrator;
+pub mod relay;
+pub mod rooms;
+pub mod settings;
+pub mod store;
+pub mod telemetry;

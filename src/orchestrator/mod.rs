@@ -1,0 +1,139 @@
+//! The use cases: what an app's backend, a webhook or the passing of time makes of the store and the rooms.
+//!
+//! A use case reads, decides, makes changes of one step each in the store, and calls LiveKit in between. It knows the
+//! two traits and nothing of what is behind them.
+
+mod participation;
+mod streams;
+mod sweeper;
+mod webhooks;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::{
+    participation::{JoinRequest, Joined, Left},
+    streams::{CreateRequest, Patch},
+    sweeper::SWEEP_INTERVAL,
+    webhooks::Outcome,
+};
+use crate::{
+    domain::{ErrorCode, Rejection, RoomName, Stream, StreamId, StreamView},
+    rooms::{Rooms, RoomsError},
+    store::{StoreError, StreamStore},
+};
+
+/// How long things may take, as configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// How long a join token opens the room.
+    pub token_ttl: Duration,
+    /// How long an unused token counts as joining.
+    pub joining_ttl: Duration,
+    /// How long a stream may be empty before it is stopped; none for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Why a use case did not do what it was asked to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// What is kept did not allow it, or cannot be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// LiveKit did not do its part.
+    #[error(transparent)]
+    Rooms(#[from] RoomsError),
+    /// The metadata would be too large with the patch merged into it.
+    #[error("the merged metadata is too large")]
+    MetadataTooLarge,
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Self::Store(rejection.into())
+    }
+}
+
+impl Error {
+    /// What a client may branch on.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Store(StoreError::NotFound) => ErrorCode::StreamNotFound,
+            Self::Store(StoreError::Unavailable(_)) => ErrorCode::StoreUnavailable,
+            Self::Store(StoreError::Corrupt(_)) => ErrorCode::Internal,
+            Self::Store(StoreError::Rejected(rejection)) => match rejection {
+                Rejection::InvalidTransition { .. } => ErrorCode::InvalidTransition,
+                Rejection::NotActive { .. } => ErrorCode::StreamNotActive,
+                Rejection::Full { .. } => ErrorCode::StreamFull,
+                Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
+            },
+            Self::Rooms(RoomsError::Unavailable(_)) => ErrorCode::LivekitUnavailable,
+            Self::Rooms(RoomsError::Refused(_)) => ErrorCode::LivekitError,
+            Self::MetadataTooLarge => ErrorCode::ValidationFailed,
+        }
+    }
+
+    /// Words for the caller, where there is more to say than the code's title and nothing internal in it.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Store(StoreError::Rejected(rejection)) => Some(rejection.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// The use cases over one store and one LiveKit deployment.
+pub struct Orchestrator {
+    store: Arc<dyn StreamStore>,
+    rooms: Arc<dyn Rooms>,
+    policy: Policy,
+}
+
+impl Orchestrator {
+    /// Use cases that keep to `policy`.
+    pub fn new(store: Arc<dyn StreamStore>, rooms: Arc<dyn Rooms>, policy: Policy) -> Self {
+        Self { store, rooms, policy }
+    }
+
+    /// What is kept, for reading.
+    pub fn store(&self) -> &dyn StreamStore {
+        &*self.store
+    }
+
+    /// The rooms, for asking how they are.
+    pub fn rooms(&self) -> &dyn Rooms {
+        &*self.rooms
+    }
+
+    /// The stream that `id_or_room` names: its id, or the name of its room.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none (any more).
+    pub async fn find(&self, id_or_room: &str) -> Result<Stream, Error> {
+        if let Ok(id) = id_or_room.parse::<StreamId>()
+            && let Some(stream) = self.store.get(id).await?
+        {
+            return Ok(stream);
+        }
+        let id = self.id_of_room(id_or_room).await?;
+        Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
+    }
+
+    /// The stream that `id_or_room` names, with its participants.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none (any more).
+    pub async fn view(&self, id_or_room: &str) -> Result<StreamView, Error> {
+        if let Ok(id) = id_or_room.parse::<StreamId>()
+            && let Some(view) = self.store.view(id).await?
+        {
+            return Ok(view);
+        }
+        let id = self.id_of_room(id_or_room).await?;
+        Ok(self.store.view(id).await?.ok_or(StoreError::NotFound)?)
+    }
+
+    async fn id_of_room(&self, name: &str) -> Result<StreamId, Error> {
+        let room = RoomName::parse(name).map_err(|_| StoreError::NotFound)?;
+        Ok(self.store.id_of_room(&room).await?.ok_or(StoreError::NotFound)?)
+    }
+}

@@ -1,0 +1,82 @@
+//! Letting people in and putting them out.
+
+use super::{Error, Orchestrator};
+use crate::{
+    domain::{Change, DisplayName, Identity, Metadata, Participant, Role, Stream},
+    rooms::{JoinToken, TokenRequest},
+    store::Guard,
+};
+
+/// Who wants to join, and how.
+#[derive(Clone, Debug)]
+pub struct JoinRequest {
+    /// Who.
+    pub identity: Identity,
+    /// What they are called.
+    pub name: Option<DisplayName>,
+    /// What they may do.
+    pub role: Role,
+    /// What the app attaches to them.
+    pub metadata: Option<Metadata>,
+}
+
+/// A place in a stream.
+pub struct Joined {
+    /// The stream.
+    pub stream: Stream,
+    /// What opens its room.
+    pub token: JoinToken,
+}
+
+/// The outcome of leaving.
+pub struct Left {
+    /// The stream.
+    pub stream: Stream,
+    /// The entry of who left; none for one who never came.
+    pub participant: Option<Participant>,
+}
+
+impl Orchestrator {
+    /// Hands out a join token. Its owner counts as joining until they connect.
+    ///
+    /// # Errors
+    /// [`crate::domain::Rejection::NotActive`] where the stream is not live, [`crate::domain::Rejection::Full`] where
+    /// as many as may be are active.
+    pub async fn join(&self, stream: &Stream, request: JoinRequest) -> Result<Joined, Error> {
+        let JoinRequest { identity, name, role, metadata } = request;
+        let issue = Change::IssueToken {
+            identity: identity.clone(),
+            name: name.clone(),
+            role,
+            metadata: metadata.clone(),
+            joining_ttl: self.policy.joining_ttl,
+        };
+        let applied = self.store.apply(&stream.reference(), issue, Guard::default()).await?;
+        let token = self.rooms.token(&TokenRequest {
+            room: applied.stream.room_name.clone(),
+            identity,
+            name,
+            role,
+            metadata,
+            ttl: self.policy.token_ttl,
+        })?;
+        Ok(Joined { stream: applied.stream, token })
+    }
+
+    /// Puts somebody out of the room and records it at once. Their token stays good, so they may come back.
+    ///
+    /// # Errors
+    /// [`Error::Rooms`] where LiveKit did not put them out: they are still there, and are said to be.
+    pub async fn leave(&self, stream: Stream, identity: Identity) -> Result<Left, Error> {
+        let known = self.store.participant(stream.id, identity.as_str()).await?;
+        if stream.status.is_final() {
+            return Ok(Left { stream, participant: known });
+        }
+        self.rooms.remove(&stream.room_name, &identity).await?;
+        // Only the session that was seen: who has come back in the meantime stays.
+        let sid = known.filter(Participant::is_active).and_then(|participant| participant.sid);
+        let disconnect = Change::Disconnect { identity, sid, at: None };
+        let applied = self.store.apply(&stream.reference(), disconnect, Guard::default()).await?;
+        Ok(Left { stream: applied.stream, participant: applied.participant })
+    }
+}

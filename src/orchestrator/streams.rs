@@ -1,0 +1,217 @@
+//! Creating, changing and stopping streams.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
+
+use super::{Error, Orchestrator};
+use crate::{
+    domain::{
+        Change, Metadata, Rejection, RoomName, StopReason, Stream, StreamId, StreamRef, StreamStatus, change::Effect,
+        stream::NewStream,
+    },
+    rooms::{RoomSpec, RoomsError},
+    store::{Applied, Created, Guard, StoreError},
+};
+
+/// How long a second creation of the same room name waits for the first to be through.
+const CREATION_WAIT: Duration = Duration::from_secs(6);
+const CREATION_POLL: Duration = Duration::from_millis(25);
+/// How much longer than a stream's idle time LiveKit keeps its empty room, so that the stream is stopped as idle
+/// rather than found without a room.
+const ROOM_GRACE: Duration = Duration::from_secs(60);
+/// How long LiveKit keeps the empty room of a stream that is never stopped for being idle.
+const ROOM_FOREVER: Duration = Duration::from_secs(366 * 24 * 3600);
+/// How often a change of metadata is tried again when others change it at the same time.
+const PATCH_TRIES: usize = 20;
+
+/// What a stream is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct CreateRequest {
+    /// The room's name; none for one that is made up.
+    pub room_name: Option<RoomName>,
+    /// What the app attaches.
+    pub metadata: Metadata,
+    /// How many may be active at once.
+    pub max_participants: Option<u32>,
+    /// How long it may be empty, instead of the configured time.
+    pub empty_timeout: Option<Duration>,
+}
+
+/// What is to be changed.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    /// A JSON Merge Patch (RFC 7396) of the metadata.
+    pub metadata: Option<Map<String, Value>>,
+    /// A status to go to.
+    pub status: Option<StreamStatus>,
+    /// The version that the stream must be at.
+    pub version: Option<u64>,
+}
+
+impl Orchestrator {
+    /// Records a stream, makes its room, and makes it active. Where a live stream holds the room name, that one is the
+    /// answer instead, as soon as it is through its own creation.
+    ///
+    /// # Errors
+    /// [`Error::Rooms`] where the room could not be made: the stream is in `error` then and its room name free again.
+    pub async fn create(&self, request: CreateRequest) -> Result<Created, Error> {
+        let id = StreamId::generate();
+        let made_up = || RoomName::parse(id.to_string()).map_err(|_| StoreError::Corrupt("id".to_owned()));
+        let room_name = request.room_name.map_or_else(made_up, Ok)?;
+        let idle_after = request.empty_timeout.or(self.policy.idle_timeout);
+        let spec = RoomSpec {
+            name: room_name.clone(),
+            metadata: request.metadata.clone(),
+            max_participants: request.max_participants,
+            empty_timeout: request
+                .empty_timeout
+                .unwrap_or_else(|| idle_after.map_or(ROOM_FOREVER, |after| after + ROOM_GRACE)),
+        };
+        let new = NewStream {
+            id,
+            room_name,
+            metadata: request.metadata,
+            max_participants: request.max_participants,
+            idle_after,
+        };
+        let deadline = Instant::now() + CREATION_WAIT;
+        loop {
+            let existing = match self.store.create(new.clone()).await? {
+                Created::New(stream) => return self.open_room(&stream.reference(), &spec).await.map(Created::New),
+                Created::Existing(stream) => stream,
+            };
+            if existing.status != StreamStatus::Creating || Instant::now() > deadline {
+                return Ok(Created::Existing(existing));
+            }
+            sleep(CREATION_POLL).await;
+        }
+    }
+
+    async fn open_room(&self, stream: &StreamRef, spec: &RoomSpec) -> Result<Stream, Error> {
+        let opened = match self.rooms.create(spec).await {
+            Ok(room_sid) => self.store.apply(stream, Change::Activate { room_sid }, Guard::default()).await,
+            Err(error) => {
+                self.abandon(stream, &error).await;
+                return Err(error.into());
+            }
+        };
+        match opened {
+            Ok(applied) => Ok(applied.stream),
+            Err(error) => {
+                // The stream stays as it is recorded; a room that nobody knows of would stay for ever.
+                self.delete_abandoned(stream).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A creation that failed: what LiveKit may have made all the same is deleted, and the room name is free again.
+    async fn abandon(&self, stream: &StreamRef, cause: &RoomsError) {
+        tracing::warn!(stream = %stream.id, %cause, "the room could not be made");
+        if matches!(cause, RoomsError::Unavailable(_)) {
+            self.delete_abandoned(stream).await;
+        }
+        let reason = match cause {
+            RoomsError::Unavailable(_) => "livekit_unavailable",
+            RoomsError::Refused(_) => "livekit_error",
+        };
+        if let Err(error) = self.close(stream, Change::Fail { reason: reason.to_owned() }).await {
+            tracing::error!(stream = %stream.id, %error, "a failed creation could not be recorded");
+        }
+    }
+
+    async fn delete_abandoned(&self, stream: &StreamRef) {
+        if let Err(error) = self.rooms.delete(&stream.room_name).await {
+            tracing::warn!(stream = %stream.id, %error, "a room that may exist could not be deleted");
+        }
+    }
+
+    /// Changes metadata, status or both.
+    ///
+    /// # Errors
+    /// [`Rejection::VersionMismatch`] where the stream is not at the version asked for, also if it only moved on while
+    /// this was under way; [`Rejection::InvalidTransition`] for a status that it cannot be sent to.
+    pub async fn patch(&self, stream: Stream, patch: Patch) -> Result<Stream, Error> {
+        let refused = |to| Error::from(Rejection::InvalidTransition { from: stream.status, to });
+        let stops = match patch.status {
+            Some(StreamStatus::Stopped) => true,
+            Some(status) if status != stream.status => return Err(refused(status)),
+            _ => false,
+        };
+        let mut version = patch.version;
+        let mut current = stream;
+        if let Some(change) = patch.metadata {
+            current = self.change_metadata(current, &change, version).await?;
+            version = version.map(|_| current.version);
+        } else if let Some(expected) = version.filter(|expected| *expected != current.version) {
+            tracing::debug!(expected, "the version is not the one asked for");
+            return Err(Rejection::VersionMismatch { current: current.version }.into());
+        }
+        if stops { self.stop(&current, StopReason::Requested, version).await } else { Ok(current) }
+    }
+
+    async fn change_metadata(
+        &self,
+        stream: Stream,
+        change: &Map<String, Value>,
+        version: Option<u64>,
+    ) -> Result<Stream, Error> {
+        let reference = stream.reference();
+        let mut current = stream;
+        for _ in 0..PATCH_TRIES {
+            let merged = current.metadata.merged(change).map_err(|_| Error::MetadataTooLarge)?;
+            let change = Change::SetMetadata { expected: current.metadata, metadata: merged };
+            let guard = Guard { version, once: None };
+            match self.store.apply(&reference, change, guard).await {
+                Err(StoreError::Rejected(Rejection::MetadataChanged)) => {
+                    current = self.store.get(reference.id).await?.ok_or(StoreError::NotFound)?;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(applied) => {
+                    self.mirror_metadata(&applied.stream).await;
+                    return Ok(applied.stream);
+                }
+            }
+        }
+        Err(Rejection::MetadataChanged.into())
+    }
+
+    /// The change is made and told already; a mirror that fails must not make it look otherwise.
+    async fn mirror_metadata(&self, stream: &Stream) {
+        if stream.status != StreamStatus::Active {
+            return;
+        }
+        if let Err(error) = self.rooms.set_metadata(&stream.room_name, &stream.metadata).await {
+            tracing::warn!(stream = %stream.id, %error, "metadata could not be mirrored to the room");
+        }
+    }
+
+    /// Stops a stream, whoever else is doing so. One that is stopped already is the answer as it is.
+    ///
+    /// # Errors
+    /// [`Error::Rooms`] where the room could not be deleted: the stream stays in `stopping`, and stopping again goes on
+    /// from there.
+    pub async fn stop(&self, stream: &Stream, reason: StopReason, version: Option<u64>) -> Result<Stream, Error> {
+        let reference = stream.reference();
+        let begin = Change::BeginStop { reason, room_sid: None };
+        let begun = self.store.apply(&reference, begin, Guard { version, once: None }).await?;
+        if begun.stream.status != StreamStatus::Stopping {
+            return Ok(begun.stream);
+        }
+        self.rooms.delete(&reference.room_name).await?;
+        self.close(&reference, Change::Close).await
+    }
+
+    /// Makes a closing change as often as it takes to let everybody go.
+    pub(super) async fn close(&self, stream: &StreamRef, change: Change) -> Result<Stream, Error> {
+        loop {
+            let Applied { effect, stream: closed, .. } =
+                self.store.apply(stream, change.clone(), Guard::default()).await?;
+            if effect != Effect::Partial {
+                return Ok(closed);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the passing of time does: unused tokens stop counting as joining, idle streams are stopped, and a creation or
+//! a stop whose instance died half-way is undone or finished.
+//!
+//! Every instance sweeps. What is due is looked at again within the change itself, so it does not matter how many do,
+//! or which is quicker.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use super::{Error, Orchestrator};
+use crate::{
+    domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
+    store::{Due, Guard, StoreError},
+};
+
+/// How often an instance looks for what is due.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How much it takes on at a time.
+const SWEEP_BATCH: usize = 100;
+/// How much of it at once: LiveKit may take seconds to answer for one.
+const SWEEP_CONCURRENCY: usize = 8;
+
+impl Orchestrator {
+    /// Does what is due by now; says how much that was.
+    ///
+    /// # Errors
+    /// The store's, where it cannot say what is due. What fails for one stream is logged and tried again next time.
+    pub async fn sweep(&self) -> Result<usize, Error> {
+        let due = self.store.due(SWEEP_BATCH).await?;
+        let count = due.len();
+        stream::iter(due).for_each_concurrent(SWEEP_CONCURRENCY, |item| self.settle(item)).await;
+        Ok(count)
+    }
+
+    async fn settle(&self, item: Due) {
+        let (Due::Joining(id) | Due::Idle(id) | Due::Stuck(id)) = item;
+        let done = match (self.existing(id).await, item) {
+            (Err(error), _) => Err(error),
+            (Ok(stream), Due::Joining(_)) => self.expire_joining(&stream).await,
+            (Ok(stream), Due::Idle(_)) => self.stop_idle(&stream).await,
+            (Ok(stream), Due::Stuck(_)) => self.heal(&stream).await,
+        };
+        let done = match done {
+            Err(Error::Store(StoreError::NotFound)) => self.store.forget_due(item).await.map_err(Error::from),
+            other => other,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, ?item, "what is due could not be done");
+        }
+    }
+
+    async fn existing(&self, id: StreamId) -> Result<Stream, Error> {
+        Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
+    }
+
+    async fn expire_joining(&self, stream: &Stream) -> Result<(), Error> {
+        let reference = stream.reference();
+        while self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?.effect == Effect::Partial {}
+        Ok(())
+    }
+
+    async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
+        let after = self.stop(stream, StopReason::Idle, None).await?;
+        if after.status == StreamStatus::Stopped {
+            tracing::info!(stream = %stream.id, "stopped: nobody was in it for its idle time");
+        }
+        Ok(())
+    }
+
+    /// Whoever was creating or stopping this stream has died on the way: what can be finished is finished, the rest is
+    /// undone.
+    async fn heal(&self, stream: &Stream) -> Result<(), Error> {
+        let reference = stream.reference();
+        self.rooms.delete(&stream.room_name).await?;
+        let change = match stream.status {
+            StreamStatus::Creating => Change::Fail { reason: "creation_abandoned".to_owned() },
+            _ => Change::Close,
+        };
+        let healed = self.close(&reference, change).await?;
+        tracing::info!(stream = %stream.id, from = %stream.status, to = %healed.status, "healed");
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! What LiveKit says has happened.
+
+use super::{Error, Orchestrator};
+use crate::{
+    domain::{Change, StopReason, StreamRef, StreamStatus, change::Effect},
+    rooms::{RoomEvent, RoomEventKind},
+    store::{Guard, StoreError},
+};
+
+/// What came of a webhook; the word in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It changed something.
+    Applied,
+    /// It told nothing new.
+    Unchanged,
+    /// It had been handled before.
+    Duplicate,
+    /// It is about a room that is not ours, or about nothing that is kept here.
+    Ignored,
+}
+
+impl Outcome {
+    /// The word used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+impl Orchestrator {
+    /// Makes of a room event what it means for the stream. When it returns without an error the change is stored, and
+    /// the same event again changes nothing.
+    ///
+    /// # Errors
+    /// Those of the store; LiveKit is to send the event again.
+    pub async fn hear(&self, event: RoomEvent) -> Result<Outcome, Error> {
+        let RoomEvent { id, room, room_sid, at, kind } = event;
+        let change = match kind {
+            RoomEventKind::Joined(session) => Change::Connect(session),
+            RoomEventKind::Left { identity, sid } => Change::Disconnect { identity, sid: Some(sid), at },
+            RoomEventKind::Finished => {
+                Change::BeginStop { reason: StopReason::RoomFinished, room_sid: room_sid.clone() }
+            }
+            RoomEventKind::Other => return Ok(Outcome::Ignored),
+        };
+        let Some(stream_id) = self.store.id_of_room(&room).await? else { return Ok(Outcome::Ignored) };
+        let stream = StreamRef { id: stream_id, room_name: room };
+        let closes = matches!(change, Change::BeginStop { .. });
+        let guard = Guard { version: None, once: id.filter(|_| !closes) };
+        let applied = match self.store.apply(&stream, change, guard).await {
+            Ok(applied) => applied,
+            // Expired since, or in a status where the event means nothing any more.
+            Err(StoreError::NotFound | StoreError::Rejected(_)) => return Ok(Outcome::Ignored),
+            Err(error) => return Err(error.into()),
+        };
+        // Two steps, each of which may be made again: the room is gone, so what remains is to say so.
+        let is_its_room = room_sid.is_none() || applied.stream.room_sid == room_sid;
+        if closes && is_its_room && applied.stream.status == StreamStatus::Stopping {
+            self.close(&stream, Change::Close).await?;
+        }
+        Ok(match applied.effect {
+            Effect::Changed | Effect::Partial => Outcome::Applied,
+            Effect::Unchanged => Outcome::Unchanged,
+            Effect::Duplicate => Outcome::Duplicate,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Whole states of one stream, the newest at a time: one reader an instance and stream, any number of clients.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use super::{
+    Delivery, Ended, Relay, Start, Subscription, Transport,
+    frame::{server_sent, to_json},
+};
+use crate::{
+    domain::{Cursor, StreamId},
+    store::{Snapshot, SnapshotContent, StoreError, Topic},
+};
+
+/// The least time between two states for one client.
+const BURST: Duration = Duration::from_millis(100);
+/// How long to wait before a state that could not be read is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// A state as bytes.
+#[derive(Debug)]
+pub struct StateFrame {
+    /// Every event up to here is contained.
+    pub cursor: Cursor,
+    /// Whether nothing can follow.
+    pub is_last: bool,
+    /// The state document as an unnamed server-sent event.
+    pub sse: Bytes,
+}
+
+impl StateFrame {
+    /// None where there is no such stream.
+    fn of(snapshot: &Snapshot) -> Option<Self> {
+        let SnapshotContent::Stream(Some(view)) = &snapshot.content else { return None };
+        let sse = server_sent(None, snapshot.cursor, &to_json(&view.state()));
+        Some(Self { cursor: snapshot.cursor, is_last: view.stream.status.is_final(), sse })
+    }
+}
+
+/// What the reader of a stream says: the newest state, or why there are no more.
+#[derive(Clone)]
+enum News {
+    Nothing,
+    State(Arc<StateFrame>),
+    Ended(Ended),
+}
+
+/// The readers of this instance.
+#[derive(Default)]
+pub(super) struct States {
+    readers: Mutex<HashMap<StreamId, watch::Sender<News>>>,
+}
+
+impl States {
+    /// Joins the stream's reader; says whether it has to be started.
+    fn join(&self, id: StreamId) -> (watch::Receiver<News>, Option<watch::Sender<News>>) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = readers.get(&id) {
+            return (reader.subscribe(), None);
+        }
+        let (sender, receiver) = watch::channel(News::Nothing);
+        readers.insert(id, sender.clone());
+        (receiver, Some(sender))
+    }
+
+    /// Removes the reader, which has ended.
+    fn remove(&self, id: StreamId) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Removes the reader unless somebody has joined it in the meantime; says which.
+    fn remove_unused(&self, id: StreamId) -> bool {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = readers.get(&id).is_none_or(|reader| reader.receiver_count() == 0);
+        if unused {
+            readers.remove(&id);
+        }
+        unused
+    }
+}
+
+/// One client that follows a stream's state.
+pub struct StateUpdates {
+    relay: Relay,
+    first: Option<Arc<StateFrame>>,
+    news: watch::Receiver<News>,
+    last: Cursor,
+    ended: Option<Ended>,
+}
+
+impl StateUpdates {
+    pub(super) async fn open(relay: &Relay, id: StreamId) -> Result<Option<Self>, StoreError> {
+        let (news, to_start) = relay.states.join(id);
+        if let Some(sender) = to_start {
+            tokio::spawn(read(relay.clone(), id, sender));
+        }
+        // Read for this client alone: it must not be older than what the client may have done just before.
+        let Some(first) = StateFrame::of(&relay.feed.snapshot(Topic::Stream(id)).await?) else { return Ok(None) };
+        relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
+        let last = first.cursor;
+        Ok(Some(Self { relay: relay.clone(), first: Some(Arc::new(first)), news, last, ended: None }))
+    }
+
+    /// The position of the state that comes first.
+    pub fn from(&self) -> Cursor {
+        self.last
+    }
+
+    /// Whether the stream was over at the start.
+    pub fn starts_over(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| first.is_last)
+    }
+
+    /// The newest state that is newer than the one before, or why there are no more.
+    pub async fn next(&mut self) -> Result<Arc<StateFrame>, Ended> {
+        if let Some(first) = self.first.take() {
+            return Ok(self.deliver(first));
+        }
+        loop {
+            if let Some(ended) = self.ended {
+                return Err(ended);
+            }
+            let news = self.news.borrow_and_update().clone();
+            match news {
+                News::State(state) if state.cursor > self.last => return Ok(self.deliver(state)),
+                News::Ended(reason) => return Err(reason),
+                News::State(_) | News::Nothing => {}
+            }
+            if self.news.changed().await.is_err() {
+                return Err(Ended::Unavailable);
+            }
+        }
+    }
+
+    fn deliver(&mut self, state: Arc<StateFrame>) -> Arc<StateFrame> {
+        self.last = state.cursor;
+        self.ended = state.is_last.then_some(Ended::Complete);
+        self.relay.metrics.delivered.with_label_values(&[Transport::State.as_str()]).inc();
+        state
+    }
+}
+
+impl Drop for StateUpdates {
+    fn drop(&mut self) {
+        self.relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).dec();
+    }
+}
+
+/// Follows the stream's events and makes one state of each burst, until nobody listens or the stream is over.
+async fn read(relay: Relay, id: StreamId, news: watch::Sender<News>) {
+    loop {
+        let ended = match relay.subscribe(Topic::Stream(id), Start::Now, Transport::StateReader).await {
+            Ok(subscription) => follow(&relay, id, subscription, &news).await,
+            Err(_) => Some(Ended::Unavailable),
+        };
+        if let Some(reason) = ended {
+            relay.states.remove(id);
+            news.send_replace(News::Ended(reason));
+            return;
+        }
+        if relay.states.remove_unused(id) {
+            return;
+        }
+    }
+}
+
+/// Returns why it is over, or nothing when nobody listens.
+async fn follow(
+    relay: &Relay,
+    id: StreamId,
+    mut events: Subscription,
+    news: &watch::Sender<News>,
+) -> Option<Ended> {
+    loop {
+        // Whatever happened before the subscription stood is contained in this state.
+        let state = current(relay, id).await;
+        let (read_at, over) = (Instant::now(), state.as_ref().is_none_or(|state| state.is_last));
+        let Some(state) = state else { return Some(Ended::Complete) };
+        news.send_replace(News::State(Arc::new(state)));
+        if over {
+            return Some(Ended::Complete);
+        }
+        tokio::select! {
+            delivery = events.next() => if let Delivery::Ended(reason) = delivery { return unless_complete(reason) },
+            () = news.closed() => return None,
+        }
+        // The rest of the burst belongs to the same state.
+        let until = read_at + BURST;
+        while let Ok(delivery) = timeout_at(until, events.next()).await {
+            if matches!(delivery, Delivery::Ended(_)) {
+                break;
+            }
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// The stream's last event has been seen, but its last state has not been sent yet: that is read once more.
+fn unless_complete(reason: Ended) -> Option<Ended> {
+    (reason != Ended::Complete).then_some(reason)
+}
+
+/// The present state, however long the store takes to answer; none where the stream is gone.
+async fn current(relay: &Relay, id: StreamId) -> Option<StateFrame> {
+    loop {
+        match relay.feed.snapshot(Topic::Stream(id)).await {
+            Ok(snapshot) => return StateFrame::of(&snapshot),
+            Err(error) => tracing::warn!(%error, "a state could not be read; trying again"),
+        }
+        sleep(RETRY).await;
+    }
+}

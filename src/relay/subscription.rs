@@ -1,0 +1,311 @@
+//! One client of the relay: its bounded queue, and the log that it reads before.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::mpsc;
+
+use super::{EventFrame, Relay, ResetFrame, Start};
+use crate::{
+    domain::{Cursor, Event},
+    store::{LogRead, Lost, StoreError, Topic},
+    telemetry::Metrics,
+};
+
+/// The most messages that wait for one client.
+const QUEUE_MESSAGES: usize = 1_024;
+/// The most bytes that wait for one client. Messages are shared between clients, so this bounds how far one client can
+/// hold back what all others are done with.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// How many events of the log are read at a time.
+const LOG_PAGE: usize = 250;
+
+static NEXT_SEAT: AtomicU64 = AtomicU64::new(1);
+
+/// What a client follows by; the label in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `/events`.
+    Sse,
+    /// `/sse/{id}/updates`.
+    State,
+    /// The one reader of events behind all clients of a stream's `/sse/{id}/updates`.
+    StateReader,
+}
+
+impl Transport {
+    /// The word used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::State => "sse_state",
+            Self::StateReader => "state_reader",
+        }
+    }
+}
+
+/// A message for a client.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// The next event.
+    Event(Arc<EventFrame>),
+    /// Start again from here.
+    Reset(Arc<ResetFrame>),
+    /// Nothing will follow.
+    Ended(Ended),
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The stream is over: its last event has been delivered.
+    Complete,
+    /// The client did not keep up.
+    TooSlow,
+    /// The instance is going away.
+    ShuttingDown,
+    /// The log cannot be read. The client resumes from its cursor.
+    Unavailable,
+}
+
+impl Ended {
+    /// The word used towards clients.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::TooSlow => "slow_consumer",
+            Self::ShuttingDown => "shutting_down",
+            Self::Unavailable => "store_unavailable",
+        }
+    }
+}
+
+/// What both ends of a queue share.
+#[derive(Default)]
+struct Shared {
+    bytes: AtomicUsize,
+    ended: OnceLock<Ended>,
+}
+
+/// The hub's end of a client's queue.
+pub(super) struct Seat {
+    pub(super) id: u64,
+    queue: mpsc::Sender<Delivery>,
+    shared: Arc<Shared>,
+    transport: Transport,
+    metrics: Arc<Metrics>,
+}
+
+impl Seat {
+    /// Puts a message into the queue; says whether the client keeps its seat. It never waits.
+    pub(super) fn offer(&self, delivery: &Delivery) -> bool {
+        let size = size(delivery);
+        let fits = self.shared.bytes.fetch_add(size, Ordering::Relaxed) + size <= QUEUE_BYTES;
+        if fits && self.queue.try_send(delivery.clone()).is_ok() {
+            return true;
+        }
+        if !self.queue.is_closed() {
+            self.end(Ended::TooSlow);
+            self.metrics.queue_overflows.with_label_values(&[self.transport.as_str()]).inc();
+        }
+        false
+    }
+
+    /// Says why there will be no more; it takes effect when the seat is dropped and the queue is read to its end.
+    pub(super) fn end(&self, reason: Ended) {
+        // The first reason is the true one.
+        let _ = self.shared.ended.set(reason);
+    }
+}
+
+fn size(delivery: &Delivery) -> usize {
+    match delivery {
+        Delivery::Event(frame) => frame.json().len(),
+        Delivery::Reset(frame) => frame.json().len(),
+        Delivery::Ended(_) => 0,
+    }
+}
+
+/// A client's end: every event after the position it began at, once, in order, or a reset.
+pub struct Subscription {
+    relay: Relay,
+    topic: Topic,
+    seat: u64,
+    transport: Transport,
+    from: Cursor,
+    /// The newest that was delivered; whatever is not after it is dropped.
+    last: Cursor,
+    backlog: VecDeque<Arc<Event>>,
+    /// Whether the log has more than the backlog holds.
+    behind: bool,
+    reset: Option<Arc<ResetFrame>>,
+    queue: mpsc::Receiver<Delivery>,
+    shared: Arc<Shared>,
+    complete: bool,
+    /// The position of the topic's last event, where that is known.
+    end: Option<Cursor>,
+}
+
+impl Subscription {
+    pub(super) async fn open(
+        relay: &Relay,
+        topic: Topic,
+        start: Start,
+        transport: Transport,
+    ) -> Result<Self, StoreError> {
+        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
+        let shared = Arc::<Shared>::default();
+        let seat = NEXT_SEAT.fetch_add(1, Ordering::Relaxed);
+        let metrics = relay.metrics.clone();
+        let taken = Seat { id: seat, queue: sender, shared: shared.clone(), transport, metrics };
+        // Made before the first wait: should the caller give up meanwhile, dropping it gives the seat back.
+        relay.metrics.subscribers.with_label_values(&[transport.as_str()]).inc();
+        let mut subscription = Self {
+            relay: relay.clone(),
+            topic,
+            seat,
+            transport,
+            from: Cursor::ORIGIN,
+            last: Cursor::ORIGIN,
+            backlog: VecDeque::new(),
+            behind: false,
+            reset: None,
+            queue,
+            shared,
+            complete: false,
+            end: None,
+        };
+        let position = relay.join(topic, taken).await?;
+        subscription.begin(start, position).await?;
+        Ok(subscription)
+    }
+
+    async fn begin(&mut self, start: Start, position: Cursor) -> Result<(), StoreError> {
+        match start {
+            Start::Now => self.start_at(position),
+            Start::After(cursor) => {
+                self.start_at(cursor);
+                self.behind = true;
+                self.read_on().await?;
+            }
+            Start::Unknown => {
+                self.give_reset(Lost::Unknown).await?;
+            }
+            Start::Newest(count) => {
+                let mut newest = self.relay.feed.newest(self.topic, count).await?;
+                // What came after the seat was taken is in the queue.
+                newest.retain(|event| event.cursor <= position);
+                self.start_at(newest.first().map_or(position, |event| self.topic.previous(event)));
+                self.backlog = newest.into();
+            }
+        }
+        Ok(())
+    }
+
+    fn start_at(&mut self, cursor: Cursor) {
+        (self.from, self.last) = (cursor, cursor);
+    }
+
+    /// The position that this subscription begins after: a client that sees nothing else can resume from it.
+    pub fn from(&self) -> Cursor {
+        self.from
+    }
+
+    /// Says that nothing can follow the event at `end`: the stream is over.
+    pub fn end_at(&mut self, end: Cursor) {
+        self.end = Some(end);
+    }
+
+    /// Whether there is nothing to deliver, now or later.
+    pub fn is_exhausted(&self) -> bool {
+        self.reset.is_none() && self.end.is_some_and(|end| self.last >= end)
+    }
+
+    /// The next message. After [`Delivery::Ended`] there is none. Cancelling the future loses nothing.
+    pub async fn next(&mut self) -> Delivery {
+        loop {
+            if self.complete || self.is_exhausted() {
+                return Delivery::Ended(Ended::Complete);
+            }
+            if let Some(reset) = self.reset.take() {
+                return self.deliver_reset(reset);
+            }
+            if let Some(event) = self.backlog.pop_front() {
+                if event.cursor > self.last {
+                    return self.deliver(Arc::new(EventFrame::new(event)));
+                }
+                continue;
+            }
+            if self.behind {
+                if let Err(error) = self.read_on().await {
+                    tracing::warn!(%error, "the log could not be read for a client that resumes");
+                    return Delivery::Ended(Ended::Unavailable);
+                }
+                continue;
+            }
+            let Some(delivery) = self.queue.recv().await else {
+                return Delivery::Ended(self.shared.ended.get().copied().unwrap_or(Ended::ShuttingDown));
+            };
+            self.shared.bytes.fetch_sub(size(&delivery), Ordering::Relaxed);
+            match delivery {
+                Delivery::Event(frame) if frame.event().cursor > self.last => return self.deliver(frame),
+                Delivery::Event(_) => {}
+                Delivery::Reset(reset) => return self.deliver_reset(reset),
+                Delivery::Ended(_) => return delivery,
+            }
+        }
+    }
+
+    /// Reads a page of the log into the backlog.
+    async fn read_on(&mut self) -> Result<(), StoreError> {
+        match self.relay.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
+            LogRead::Events(events) => {
+                self.behind = events.len() == LOG_PAGE;
+                self.backlog = events.into();
+            }
+            LogRead::Lost(lost) => self.give_reset(lost).await?,
+        }
+        Ok(())
+    }
+
+    async fn give_reset(&mut self, lost: Lost) -> Result<(), StoreError> {
+        let snapshot = self.relay.feed.snapshot(self.topic).await?;
+        self.relay.metrics.resets.with_label_values(&[lost.as_str()]).inc();
+        self.behind = false;
+        self.from = snapshot.cursor;
+        self.reset = Some(Arc::new(ResetFrame::new(lost.as_str(), &snapshot)));
+        Ok(())
+    }
+
+    fn deliver(&mut self, frame: Arc<EventFrame>) -> Delivery {
+        self.last = frame.event().cursor;
+        self.complete = self.topic != Topic::All && frame.event().is_last();
+        self.count();
+        Delivery::Event(frame)
+    }
+
+    fn deliver_reset(&mut self, reset: Arc<ResetFrame>) -> Delivery {
+        self.last = reset.cursor;
+        self.complete = reset.ends();
+        self.backlog.clear();
+        self.behind = false;
+        self.count();
+        Delivery::Reset(reset)
+    }
+
+    fn count(&self) {
+        self.relay.metrics.delivered.with_label_values(&[self.transport.as_str()]).inc();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.relay.leave(self.topic, self.seat);
+        self.relay.metrics.subscribers.with_label_values(&[self.transport.as_str()]).dec();
+    }
+}

@@ -1,0 +1,175 @@
+//! The rooms of a real LiveKit deployment, through livekit-api.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use livekit_api::services::{
+    ServerError, ServerErrorCode, ServiceError,
+    room::{CreateRoomOptions, RoomClient},
+};
+use livekit_protocol::{ParticipantInfo, participant_info::State};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::{
+    JoinToken, Room, RoomSpec, Rooms, RoomsError, TokenRequest,
+    tokens::{self, ApiKey},
+};
+use crate::{
+    domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp},
+    telemetry::Metrics,
+};
+
+/// How long LiveKit may take to answer. livekit-api tries other regions of LiveKit Cloud within it only from 5 s up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One LiveKit deployment, over one shared HTTP client.
+pub struct LiveKitRooms {
+    client: RoomClient,
+    key: ApiKey,
+    metrics: Arc<Metrics>,
+}
+
+impl LiveKitRooms {
+    /// The deployment at `url` (`ws`, `wss`, `http` or `https`).
+    pub fn new(url: &Url, key: ApiKey, metrics: Arc<Metrics>) -> Self {
+        let client = RoomClient::with_api_key(url.as_str().trim_end_matches('/'), &key.key, key.secret.expose_secret())
+            .with_request_timeout(REQUEST_TIMEOUT);
+        Self { client, key, metrics }
+    }
+
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        answer: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, RoomsError> {
+        self.metrics.timed_livekit(name, async { answer.await.map_err(|error| classify(&error)) }).await
+    }
+
+    /// As [`Self::call`], for calls that are done when there is nothing to do.
+    async fn call_unless_gone(
+        &self,
+        name: &'static str,
+        answer: impl Future<Output = Result<(), ServiceError>>,
+    ) -> Result<(), RoomsError> {
+        let answer = async {
+            match answer.await {
+                Err(error) if is_not_found(&error) => Ok(()),
+                other => other,
+            }
+        };
+        self.call(name, answer).await
+    }
+}
+
+fn is_not_found(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Twirp(ServerError::Twirp(code)) if code.code == ServerErrorCode::NOT_FOUND)
+}
+
+/// Sorts LiveKit's errors into "does not answer" and "refused". A wrong key is a plain-text 401, which livekit-api
+/// reports as an answer that cannot be decoded.
+fn classify(error: &ServiceError) -> RoomsError {
+    match error {
+        ServiceError::Twirp(ServerError::Request(request)) if request.is_decode() => {
+            RoomsError::Refused("the answer was no answer of its API; are URL, key and secret right?".to_owned())
+        }
+        ServiceError::Twirp(ServerError::Request(request)) => RoomsError::Unavailable(root_cause(request)),
+        ServiceError::Twirp(ServerError::Twirp(code)) => {
+            let away = [ServerErrorCode::UNAVAILABLE, ServerErrorCode::DEADLINE_EXCEEDED];
+            let text = code.to_string();
+            if away.contains(&code.code.as_str()) { RoomsError::Unavailable(text) } else { RoomsError::Refused(text) }
+        }
+        other => RoomsError::Refused(other.to_string()),
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[async_trait]
+impl Rooms for LiveKitRooms {
+    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
+        let options = CreateRoomOptions {
+            empty_timeout: seconds(spec.empty_timeout),
+            departure_timeout: seconds(spec.empty_timeout),
+            max_participants: spec.max_participants.unwrap_or_default(),
+            metadata: spec.metadata.as_text().to_owned(),
+            ..CreateRoomOptions::default()
+        };
+        let room = self.call("create_room", self.client.create_room(spec.name.as_str(), options)).await?;
+        Ok(room.sid)
+    }
+
+    async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
+        self.call_unless_gone("delete_room", self.client.delete_room(room.as_str())).await
+    }
+
+    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+        let answer = self.client.remove_participant(room.as_str(), identity.as_str());
+        self.call_unless_gone("remove_participant", answer).await
+    }
+
+    async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
+        let answer = async {
+            self.client.update_room_metadata(room.as_str(), metadata.as_text()).await.map(|_| ())
+        };
+        self.call("update_room_metadata", answer).await
+    }
+
+    async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
+        if names.is_empty() {
+            // To LiveKit, no names means all rooms.
+            return Ok(Vec::new());
+        }
+        let names = names.iter().map(ToString::to_string).collect();
+        let rooms = self.call("list_rooms", self.client.list_rooms(names)).await?;
+        Ok(rooms.into_iter().map(|room| Room { name: room.name, sid: room.sid, metadata: room.metadata }).collect())
+    }
+
+    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
+        let Some(Room { sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else { return Ok(Vec::new()) };
+        let participants =
+            self.call("list_participants", self.client.list_participants(room.as_str())).await?;
+        Ok(participants.into_iter().filter_map(|participant| session(&sid, participant)).collect())
+    }
+
+    async fn ping(&self) -> Result<(), RoomsError> {
+        let nobody = vec!["livestream-orchestrator-ping".to_owned()];
+        self.call("ping", async { self.client.list_rooms(nobody).await.map(|_| ()) }).await
+    }
+
+    fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        tokens::sign(&self.key, request)
+    }
+
+    fn simulated(&self) -> bool {
+        false
+    }
+}
+
+/// A listed participant whose media is connected; the listing also has those who are still on their way.
+fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
+    if participant.state() != State::Active {
+        return None;
+    }
+    let millis = if participant.joined_at_ms > 0 { participant.joined_at_ms } else { participant.joined_at * 1000 };
+    let can_publish = participant.permission.map(|permission| permission.can_publish);
+    Some(Session {
+        room_sid: room_sid.to_owned(),
+        sid: participant.sid,
+        identity: Identity::parse(participant.identity).ok()?,
+        name: DisplayName::parse(participant.name).ok(),
+        role: can_publish.map(|may| if may { Role::Host } else { Role::Viewer }),
+        metadata: Metadata::from_text(&participant.metadata).ok(),
+        joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),
+    })
+}

@@ -1,0 +1,143 @@
+//! LiveKit rooms: making and deleting them, letting people in and putting them out.
+//!
+//! Two backends implement the same trait and pass the same suite (`tests/contract/rooms.rs`): [`livekit`] and, for dev
+//! mode where no LiveKit server answers, [`simulated`].
+
+pub mod livekit;
+pub mod simulated;
+pub mod tokens;
+pub mod webhook;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp};
+
+/// What a room is made from.
+#[derive(Clone, Debug)]
+pub struct RoomSpec {
+    /// Its name.
+    pub name: RoomName,
+    /// What participants read as the room's metadata.
+    pub metadata: Metadata,
+    /// How many may be in it; none for no limit.
+    pub max_participants: Option<u32>,
+    /// How long it stays when nobody is in it, before the first and after the last.
+    pub empty_timeout: Duration,
+}
+
+/// A room as the listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its name.
+    pub name: String,
+    /// LiveKit's id of it.
+    pub sid: String,
+    /// Its metadata.
+    pub metadata: String,
+}
+
+/// Whom a join token is for.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// The room it opens.
+    pub room: RoomName,
+    /// Who enters with it.
+    pub identity: Identity,
+    /// What they are called.
+    pub name: Option<DisplayName>,
+    /// What they may do.
+    pub role: Role,
+    /// What others read as their metadata.
+    pub metadata: Option<Metadata>,
+    /// How long it opens the room. It does not end a connection that was made with it.
+    pub ttl: Duration,
+}
+
+/// A signed join token.
+#[derive(Clone)]
+pub struct JoinToken {
+    /// The JSON Web Token. A secret: it is never logged.
+    pub jwt: String,
+    /// Until when it opens the room.
+    pub expires_at: Timestamp,
+}
+
+/// Why a room did not do what it was asked to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RoomsError {
+    /// LiveKit does not answer. Whether the call took effect is not known.
+    #[error("LiveKit does not answer: {0}")]
+    Unavailable(String),
+    /// LiveKit answered with an error, or with something that is no answer (as for a wrong key).
+    #[error("LiveKit refused: {0}")]
+    Refused(String),
+}
+
+/// The rooms of one LiveKit deployment.
+///
+/// # Errors
+/// Every call fails with a [`RoomsError`] within a bounded time.
+#[async_trait]
+pub trait Rooms: Send + Sync {
+    /// Makes the room, or finds it if there is one of that name. Answers with its sid.
+    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError>;
+
+    /// Deletes the room; everybody in it is put out. One that is not there is as good as deleted.
+    async fn delete(&self, room: &RoomName) -> Result<(), RoomsError>;
+
+    /// Puts somebody out of the room. One who is not there is as good as out.
+    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError>;
+
+    /// Sets what participants read as the room's metadata.
+    async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError>;
+
+    /// Those of the named rooms that there are.
+    async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError>;
+
+    /// The sessions that are connected to a room now; none for a room that is not there.
+    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError>;
+
+    /// Whether the deployment answers.
+    async fn ping(&self) -> Result<(), RoomsError>;
+
+    /// Signs a join token.
+    fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError>;
+
+    /// Whether these rooms exist in this process only.
+    fn simulated(&self) -> bool;
+}
+
+/// Something that LiveKit says has happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomEvent {
+    /// The event's own id, the same in every repetition.
+    pub id: Option<String>,
+    /// The room it happened in.
+    pub room: RoomName,
+    /// LiveKit's id of that room, where it said.
+    pub room_sid: Option<String>,
+    /// When, in LiveKit's time, to the second.
+    pub at: Option<Timestamp>,
+    /// What.
+    pub kind: RoomEventKind,
+}
+
+/// What happened in a room.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RoomEventKind {
+    /// Somebody is connected.
+    Joined(Session),
+    /// A session is over.
+    Left {
+        /// Whose.
+        identity: Identity,
+        /// LiveKit's id of the session.
+        sid: String,
+    },
+    /// The room is over.
+    Finished,
+    /// Something that changes nothing here.
+    Other,
+}

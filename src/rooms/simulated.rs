@@ -1,0 +1,151 @@
+//! Rooms that exist in this process only: for dev mode where no LiveKit server answers. Who gets a token is taken to
+//! connect with it at once; what happens is told as LiveKit would tell it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{
+    JoinToken, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
+    tokens::{self, ApiKey},
+};
+use crate::domain::{Identity, Metadata, RoomName, Session};
+
+/// The rooms.
+pub struct SimulatedRooms {
+    key: ApiKey,
+    rooms: Mutex<BTreeMap<RoomName, Simulated>>,
+    events: mpsc::UnboundedSender<RoomEvent>,
+}
+
+struct Simulated {
+    sid: String,
+    metadata: Metadata,
+    max_participants: Option<u32>,
+    sessions: BTreeMap<Identity, Session>,
+}
+
+impl SimulatedRooms {
+    /// No rooms yet, and what will happen in them.
+    pub fn new(key: ApiKey) -> (Self, mpsc::UnboundedReceiver<RoomEvent>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        (Self { key, rooms: Mutex::default(), events }, receiver)
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<RoomName, Simulated>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, room: &RoomName, room_sid: &str, kind: RoomEventKind) {
+        let event = RoomEvent {
+            id: Some(sid("EV")),
+            room: room.clone(),
+            room_sid: Some(room_sid.to_owned()),
+            at: None,
+            kind,
+        };
+        // Nobody listens any more only while the process ends.
+        let _ = self.events.send(event);
+    }
+
+    fn left(&self, room: &RoomName, session: Session) {
+        let kind = RoomEventKind::Left { identity: session.identity, sid: session.sid };
+        self.tell(room, &session.room_sid, kind);
+    }
+}
+
+fn sid(prefix: &str) -> String {
+    format!("{prefix}_{}", Uuid::now_v7().simple())
+}
+
+#[async_trait]
+impl Rooms for SimulatedRooms {
+    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
+        let mut rooms = self.rooms();
+        let room = rooms.entry(spec.name.clone()).or_insert_with(|| Simulated {
+            sid: sid("RM"),
+            metadata: spec.metadata.clone(),
+            max_participants: spec.max_participants,
+            sessions: BTreeMap::new(),
+        });
+        Ok(room.sid.clone())
+    }
+
+    async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
+        let Some(deleted) = self.rooms().remove(room) else { return Ok(()) };
+        for session in deleted.sessions.into_values() {
+            self.left(room, session);
+        }
+        self.tell(room, &deleted.sid, RoomEventKind::Finished);
+        Ok(())
+    }
+
+    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+        let removed = self.rooms().get_mut(room).and_then(|room| room.sessions.remove(identity));
+        if let Some(session) = removed {
+            self.left(room, session);
+        }
+        Ok(())
+    }
+
+    async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
+        let mut rooms = self.rooms();
+        let room = rooms.get_mut(room).ok_or_else(|| RoomsError::Refused("there is no such room".to_owned()))?;
+        room.metadata = metadata.clone();
+        Ok(())
+    }
+
+    async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
+        let rooms = self.rooms();
+        let listed = names.iter().filter_map(|name| rooms.get_key_value(name));
+        let room = |(name, room): (&RoomName, &Simulated)| Room {
+            name: name.to_string(),
+            sid: room.sid.clone(),
+            metadata: room.metadata.as_text().to_owned(),
+        };
+        Ok(listed.map(room).collect())
+    }
+
+    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
+        Ok(self.rooms().get(room).map(|room| room.sessions.values().cloned().collect()).unwrap_or_default())
+    }
+
+    async fn ping(&self) -> Result<(), RoomsError> {
+        Ok(())
+    }
+
+    fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        let token = tokens::sign(&self.key, request)?;
+        let mut rooms = self.rooms();
+        let Some(room) = rooms.get_mut(&request.room) else { return Ok(token) };
+        let full = room.max_participants.is_some_and(|max| room.sessions.len() >= max as usize);
+        if full && !room.sessions.contains_key(&request.identity) {
+            return Ok(token);
+        }
+        let session = Session {
+            room_sid: room.sid.clone(),
+            sid: sid("PA"),
+            identity: request.identity.clone(),
+            name: request.name.clone(),
+            role: Some(request.role),
+            metadata: request.metadata.clone(),
+            joined_at: None,
+        };
+        let replaced = room.sessions.insert(request.identity.clone(), session.clone());
+        drop(rooms);
+        if let Some(replaced) = replaced {
+            self.left(&request.room, replaced);
+        }
+        self.tell(&request.room, &session.room_sid.clone(), RoomEventKind::Joined(session));
+        Ok(token)
+    }
+
+    fn simulated(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,151 @@
+//! The feed of the memory store: every connection is an unbounded channel within the process.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{Kept, MemoryStore, view};
+use crate::{
+    domain::{Cursor, Event, StreamStatus},
+    store::{
+        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StoreError, Topic,
+        log::{FirstEntry, LogFacts, why_lost},
+    },
+};
+
+type Topics = Arc<Mutex<HashSet<Topic>>>;
+
+/// The store's end of a connection.
+pub(super) struct Follower {
+    topics: Topics,
+    address: String,
+    messages: mpsc::UnboundedSender<FeedMessage>,
+}
+
+impl Follower {
+    /// Passes the event on where it is wanted; says whether the connection still lives.
+    pub(super) fn hear(&self, event: &Arc<Event>) -> bool {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        for topic in [Topic::Stream(event.stream_id()), Topic::All] {
+            if topics.contains(&topic) && self.messages.send(FeedMessage::Event(topic, event.clone())).is_err() {
+                return false;
+            }
+        }
+        !self.messages.is_closed()
+    }
+}
+
+struct Connection {
+    topics: Topics,
+    address: String,
+    messages: mpsc::UnboundedReceiver<FeedMessage>,
+}
+
+#[async_trait]
+impl FeedConnection for Connection {
+    async fn subscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).extend(topics);
+        Ok(())
+    }
+
+    async fn unsubscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).retain(|topic| !topics.contains(topic));
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Option<FeedMessage> {
+        self.messages.recv().await
+    }
+
+    fn probe_address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl MemoryStore {
+    fn log_of<T>(&self, topic: Topic, read: impl FnOnce(&[Arc<Event>]) -> T) -> T {
+        let (inner, _) = self.current();
+        match topic {
+            Topic::All => read(&inner.log),
+            Topic::Stream(id) => read(inner.streams.get(&id).map_or(&[], |kept| &kept.log)),
+        }
+    }
+
+    fn facts(&self, topic: Topic, after: Cursor) -> LogFacts {
+        let holds = |log: &[Arc<Event>]| log.iter().any(|event| event.cursor == after);
+        let first = |topic: Topic| {
+            self.log_of(topic, |log| {
+                log.first().map(|event| FirstEntry { cursor: event.cursor, previous: topic.previous(event) })
+            })
+        };
+        LogFacts {
+            held: self.log_of(topic, holds),
+            first: first(topic),
+            held_by_all: self.log_of(Topic::All, holds),
+            first_of_all: first(Topic::All),
+            newest: self.current().0.newest,
+        }
+    }
+}
+
+#[async_trait]
+impl EventFeed for MemoryStore {
+    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
+        let (sender, messages) = mpsc::unbounded_channel();
+        let topics = Topics::default();
+        let address = uuid::Uuid::now_v7().to_string();
+        let follower = Follower { topics: topics.clone(), address: address.clone(), messages: sender };
+        self.current().0.followers.push(follower);
+        Ok(Box::new(Connection { topics, address, messages }))
+    }
+
+    async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
+        let tail = |log: &[Arc<Event>]| log.last().map_or(Cursor::ORIGIN, |event| event.cursor);
+        Ok(topics.iter().map(|topic| self.log_of(*topic, tail)).collect())
+    }
+
+    async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
+        if let Some(lost) = why_lost(topic, after, &self.facts(topic, after)) {
+            return Ok(LogRead::Lost(lost));
+        }
+        Ok(LogRead::Events(self.log_of(topic, |log| {
+            log.iter().filter(|event| event.cursor > after).take(limit).cloned().collect()
+        })))
+    }
+
+    async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        Ok(self.log_of(topic, |log| log[log.len().saturating_sub(limit)..].to_vec()))
+    }
+
+    async fn probe(&self, address: &str) -> Result<(), StoreError> {
+        let (inner, _) = self.current();
+        for follower in inner.followers.iter().filter(|follower| follower.address == address) {
+            // A connection that has gone in the meantime does not wait for its probe.
+            let _ = follower.messages.send(FeedMessage::Probe);
+        }
+        Ok(())
+    }
+
+    async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError> {
+        let (inner, _) = self.current();
+        Ok(match topic {
+            Topic::Stream(id) => snapshot_of(inner.streams.get(&id)),
+            Topic::All => {
+                let streams = inner.streams.values().rev().map(|kept| &kept.aggregate.stream);
+                let live = streams.filter(|stream| stream.status != StreamStatus::Stopped);
+                Snapshot { cursor: inner.newest, content: SnapshotContent::All(live.cloned().collect()) }
+            }
+        })
+    }
+}
+
+fn snapshot_of(kept: Option<&Kept>) -> Snapshot {
+    Snapshot {
+        cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
+        content: SnapshotContent::Stream(kept.map(|kept| Box::new(view(&kept.aggregate)))),
+    }
+}

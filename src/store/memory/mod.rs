@@ -1,0 +1,276 @@
+//! Everything in this process's memory: for dev mode, and the model that the Redis store is compared with.
+
+mod feed;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, STUCK_AFTER, StoreError, StreamFilter,
+    StreamStore, Totals,
+};
+use crate::domain::{
+    Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId,
+    StreamRef, StreamStatus, StreamView, Timestamp,
+    change::Effect,
+    event::Draft,
+    stream::{MAX_LISTED_PARTICIPANTS, NewStream},
+};
+
+/// Says what time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The store. Clones share what they hold.
+#[derive(Clone)]
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+    retention: Retention,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Inner {
+    streams: BTreeMap<StreamId, Kept>,
+    rooms: HashMap<RoomName, StreamId>,
+    once: HashSet<String>,
+    log: Vec<Arc<Event>>,
+    newest: Cursor,
+    followers: Vec<feed::Follower>,
+}
+
+/// A stream with its log.
+struct Kept {
+    aggregate: Aggregate,
+    log: Vec<Arc<Event>>,
+    newest: Cursor,
+}
+
+impl MemoryStore {
+    /// An empty store that takes its time from `clock`.
+    pub fn new(retention: Retention, clock: Clock) -> Self {
+        Self { inner: Arc::default(), retention, clock }
+    }
+
+    /// An empty store on this machine's clock.
+    pub fn on_system_clock(retention: Retention) -> Self {
+        Self::new(retention, Arc::new(|| Timestamp::from_millis(chrono::Utc::now().timestamp_millis())))
+    }
+
+    /// The state without the streams whose time after the end is up.
+    fn current(&self) -> (MutexGuard<'_, Inner>, Timestamp) {
+        // A panic while the lock was held is a bug that has been reported; the data is still whole enough to go on.
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.clock)();
+        let over = |kept: &Kept| {
+            let stream = &kept.aggregate.stream;
+            stream.status.is_final() && stream.updated_at.plus(self.retention.stopped) <= now
+        };
+        inner.streams.retain(|_, kept| !over(kept));
+        let streams = std::mem::take(&mut inner.streams);
+        inner.rooms.retain(|_, id| streams.contains_key(id));
+        inner.streams = streams;
+        (inner, now)
+    }
+}
+
+impl Inner {
+    fn live_holder(&self, room: &RoomName) -> Option<Stream> {
+        let stream = &self.streams.get(self.rooms.get(room)?)?.aggregate.stream;
+        (!stream.status.is_final()).then(|| stream.clone())
+    }
+
+    fn publish(&mut self, id: StreamId, drafts: Vec<Draft>, now: Timestamp) {
+        for draft in drafts {
+            let Some(kept) = self.streams.get_mut(&id) else { return };
+            let cursor = self.newest.next(u64::try_from(now.as_millis()).unwrap_or_default());
+            let event = Arc::new(Event {
+                cursor,
+                previous: kept.newest,
+                previous_of_all: self.newest,
+                timestamp: now,
+                draft,
+            });
+            (kept.newest, self.newest) = (cursor, cursor);
+            append(&mut kept.log, &event, STREAM_LOG_LENGTH);
+            append(&mut self.log, &event, ALL_LOG_LENGTH);
+            self.followers.retain(|follower| follower.hear(&event));
+        }
+    }
+}
+
+fn append(log: &mut Vec<Arc<Event>>, event: &Arc<Event>, keep: usize) {
+    log.push(event.clone());
+    // Trimmed in blocks, as Redis does it: `keep` is a minimum.
+    if log.len() >= keep + 100 {
+        log.drain(..log.len() - keep);
+    }
+}
+
+fn identity_of(change: &Change) -> Option<Identity> {
+    match change {
+        Change::IssueToken { identity, .. } | Change::Disconnect { identity, .. } => Some(identity.clone()),
+        Change::Connect(session) => Some(session.identity.clone()),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl StreamStore for MemoryStore {
+    async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
+        let (mut inner, now) = self.current();
+        if let Some(existing) = inner.live_holder(&new.room_name) {
+            return Ok(Created::Existing(existing));
+        }
+        let (id, room) = (new.id, new.room_name.clone());
+        let (aggregate, draft) = Aggregate::create(new, now);
+        let stream = aggregate.stream.clone();
+        inner.rooms.insert(room, id);
+        inner.streams.insert(id, Kept { aggregate, log: Vec::new(), newest: Cursor::ORIGIN });
+        inner.publish(id, vec![draft], now);
+        Ok(Created::New(stream))
+    }
+
+    async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
+        let (mut inner, now) = self.current();
+        let seen = guard.once.as_ref().is_some_and(|once| inner.once.contains(once));
+        let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
+        let identity = identity_of(&change);
+        let current = kept.aggregate.stream.version;
+        let (effect, drafts) = if seen {
+            (Effect::Duplicate, Vec::new())
+        } else if guard.version.is_some_and(|expected| expected != current) {
+            return Err(Rejection::VersionMismatch { current }.into());
+        } else {
+            kept.aggregate.apply(change, now)?
+        };
+        let applied = Applied {
+            effect,
+            stream: kept.aggregate.stream.clone(),
+            participant: identity.and_then(|identity| kept.aggregate.participants.get(&identity).cloned()),
+        };
+        inner.publish(stream.id, drafts, now);
+        inner.once.extend(guard.once);
+        Ok(applied)
+    }
+
+    async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream.clone()))
+    }
+
+    async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
+        Ok(self.current().0.rooms.get(room).copied())
+    }
+
+    async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| view(&kept.aggregate)))
+    }
+
+    async fn list(
+        &self,
+        filter: StreamFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Stream>, StoreError> {
+        let (inner, _) = self.current();
+        let streams = inner.streams.values().map(|kept| &kept.aggregate.stream);
+        let mut shown: Vec<_> = streams.filter(|stream| filter_shows(filter, stream.status)).collect();
+        shown.sort_by_key(|stream| std::cmp::Reverse(list_key(stream)));
+        Ok(page(shown, limit, |stream| after.is_none_or(|after| list_key(stream).as_str() < after), list_key))
+    }
+
+    async fn participants(
+        &self,
+        id: StreamId,
+        state: Option<ParticipantState>,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Participant>, StoreError> {
+        let (inner, _) = self.current();
+        let kept = inner.streams.get(&id).ok_or(StoreError::NotFound)?;
+        let mut shown = kept.aggregate.listed();
+        shown.retain(|participant| state.is_none_or(|state| participant.state == state));
+        let later = |entry: &Participant| after.is_none_or(|after| entry.list_key().as_str() > after);
+        Ok(page(shown, limit, later, Participant::list_key))
+    }
+
+    async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let (inner, _) = self.current();
+        let kept = inner.streams.get(&id);
+        let known = kept.and_then(|kept| kept.aggregate.participants.values().find(|p| p.identity.as_str() == identity));
+        Ok(known.cloned())
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let (inner, now) = self.current();
+        let mut due = Vec::new();
+        for (id, kept) in &inner.streams {
+            let expired = |entry: &Participant| entry.expires_at.is_some_and(|at| at <= now);
+            if kept.aggregate.participants.values().any(expired) {
+                due.push(Due::Joining(*id));
+            }
+            let stream = &kept.aggregate.stream;
+            if stream.is_idle(now) {
+                due.push(Due::Idle(*id));
+            }
+            let under_way = matches!(stream.status, StreamStatus::Creating | StreamStatus::Stopping);
+            if under_way && stream.updated_at.plus(STUCK_AFTER) <= now {
+                due.push(Due::Stuck(*id));
+            }
+        }
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn forget_due(&self, _: Due) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        let (inner, _) = self.current();
+        let streams = || inner.streams.values().map(|kept| &kept.aggregate.stream);
+        let count = |status: StreamStatus| streams().filter(|stream| stream.status == status).count() as u64;
+        Ok(Totals {
+            streams: StreamStatus::ALL.into_iter().map(|status| (status, count(status))).collect(),
+            participants: streams().map(|stream| u64::from(stream.participant_count)).sum(),
+        })
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn view(aggregate: &Aggregate) -> StreamView {
+    let participants = aggregate.listed().into_iter().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
+    StreamView { stream: aggregate.stream.clone(), participants }
+}
+
+fn filter_shows(filter: StreamFilter, status: StreamStatus) -> bool {
+    match filter {
+        StreamFilter::All => true,
+        StreamFilter::NotStopped => status != StreamStatus::Stopped,
+        StreamFilter::Status(wanted) => status == wanted,
+    }
+}
+
+fn list_key(stream: &Stream) -> String {
+    format!("{:016}:{}", stream.created_at.as_millis(), stream.id)
+}
+
+fn page<T: Clone>(
+    sorted: Vec<&T>,
+    limit: usize,
+    later: impl Fn(&T) -> bool,
+    key: impl Fn(&T) -> String,
+) -> Page<T> {
+    let mut rest = sorted.into_iter().filter(|item| later(item)).peekable();
+    let items: Vec<T> = rest.by_ref().take(limit).cloned().collect();
+    let next = rest.peek().and(items.last()).map(key);
+    Page { items, next }
+}

@@ -1,0 +1,79 @@
+//! How Redis is reached: pooled commands with bounded waits, and connections of their own for what is published.
+
+use std::time::Duration;
+
+use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
+use redis::{AsyncConnectionConfig, Client, RedisError, aio::PubSub};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::store::StoreError;
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a command may take to be answered.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a command may wait for a connection of the pool.
+const POOL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections an instance at the most. Each carries one command at a time, a few hundred microseconds each.
+const POOL_SIZE: usize = 32;
+
+/// The way to one Redis.
+#[derive(Clone)]
+pub struct Connector {
+    pool: Pool,
+    client: Client,
+}
+
+impl Connector {
+    /// Prepares the way to `url`; nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] for an address that cannot be understood.
+    pub fn new(url: &SecretString) -> Result<Self, StoreError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let client = Client::open(url.expose_secret()).map_err(unavailable)?;
+        let manager = Manager::new_with_config(url.expose_secret(), config).map_err(unavailable)?;
+        let timeouts = Timeouts {
+            wait: Some(POOL_TIMEOUT),
+            create: Some(CONNECT_TIMEOUT),
+            recycle: Some(RESPONSE_TIMEOUT),
+        };
+        let pool = Pool::builder(manager).max_size(POOL_SIZE).timeouts(timeouts).runtime(Runtime::Tokio1).build();
+        Ok(Self { pool: pool.map_err(|error| StoreError::Unavailable(error.to_string()))?, client })
+    }
+
+    /// A connection for commands.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] after a bounded wait.
+    pub async fn commands(&self) -> Result<Connection, StoreError> {
+        self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    /// A connection for what is published.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] after a bounded wait.
+    pub async fn subscriptions(&self) -> Result<PubSub, StoreError> {
+        bounded(self.client.get_async_pubsub()).await
+    }
+}
+
+/// Waits for an answer on a subscription connection, which has no timeout of its own.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] for no answer in time, and for Redis's own errors.
+pub async fn bounded<T>(answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, answer).await {
+        Ok(result) => result.map_err(unavailable),
+        Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned())),
+    }
+}
+
+/// Redis's words for what went wrong. They name commands and addresses, never credentials or values.
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
+pub fn unavailable(error: RedisError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

@@ -1,0 +1,153 @@
+//! The names of all keys and channels: the only place that knows them.
+//!
+//! The prefix is a hash tag, so all keys are of one Redis Cluster slot and a script may touch any of them together.
+
+use crate::{
+    domain::{RoomName, StreamId, StreamRef, StreamStatus},
+    store::Topic,
+};
+
+/// Makes key names under one prefix.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// Keys that begin with `{prefix}:`.
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: format!("{{{prefix}}}:") }
+    }
+
+    fn shared(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// What stands before an id in the key of a stream's hash.
+    pub fn stream_prefix(&self) -> String {
+        self.shared("stream:")
+    }
+
+    fn part(&self, id: StreamId, part: &str) -> String {
+        format!("{}stream:{id}{part}", self.prefix)
+    }
+
+    /// The hash with a stream's fields.
+    pub fn stream(&self, id: StreamId) -> String {
+        self.part(id, "")
+    }
+
+    /// The hash of a stream's participants.
+    pub fn participants(&self, id: StreamId) -> String {
+        self.part(id, ":participants")
+    }
+
+    /// The list of a stream's participants in order.
+    pub fn order(&self, id: StreamId) -> String {
+        self.part(id, ":order")
+    }
+
+    /// Who holds a room name.
+    pub fn room(&self, room: &RoomName) -> String {
+        format!("{}room:{room}", self.prefix)
+    }
+
+    /// A topic's log, which is also the name of its channel.
+    pub fn log(&self, topic: Topic) -> String {
+        match topic {
+            Topic::Stream(id) => self.part(id, ":log"),
+            Topic::All => self.shared("events"),
+        }
+    }
+
+    /// The topic of a channel.
+    pub fn topic(&self, channel: &str) -> Option<Topic> {
+        let name = channel.strip_prefix(&self.prefix)?;
+        if name == "events" {
+            return Some(Topic::All);
+        }
+        let id = name.strip_prefix("stream:")?.strip_suffix(":log")?;
+        id.parse().ok().map(Topic::Stream)
+    }
+
+    /// The newest cursor.
+    pub fn tail(&self) -> String {
+        self.shared("tail")
+    }
+
+    /// The list of all streams.
+    pub fn all(&self) -> String {
+        self.shared("streams:all")
+    }
+
+    /// The list of the streams that are not stopped.
+    pub fn live(&self) -> String {
+        self.shared("streams:live")
+    }
+
+    /// The list of the streams in one status.
+    pub fn status(&self, status: StreamStatus) -> String {
+        format!("{}streams:{status}", self.prefix)
+    }
+
+    /// The streams that are over, by when.
+    pub fn over(&self) -> String {
+        self.shared("streams:over")
+    }
+
+    /// How many participants are active in all streams.
+    pub fn total(&self) -> String {
+        self.shared("participants:total")
+    }
+
+    /// What is to be done when.
+    pub fn due(&self) -> String {
+        self.shared("due")
+    }
+
+    /// The mark that a webhook has been handled.
+    fn webhook(&self, id: &str) -> String {
+        format!("{}webhook:{id}", self.prefix)
+    }
+
+    /// The channel of one instance's probes.
+    pub fn probe(&self, connection: &str) -> String {
+        format!("{}probe:{connection}", self.prefix)
+    }
+
+    /// The KEYS of every script that changes a stream, in the order of `prelude.lua`.
+    pub fn of_change(&self, stream: &StreamRef, once: Option<&str>) -> Vec<String> {
+        let StreamRef { id, room_name } = stream;
+        let own = ["", ":participants", ":active", ":joining", ":order", ":gone", ":log"];
+        let mut keys: Vec<_> = own.iter().map(|part| self.part(*id, part)).collect();
+        keys.extend([self.room(room_name), self.log(Topic::All), self.tail(), self.all(), self.live()]);
+        keys.extend(StreamStatus::ALL.map(|status| self.status(status)));
+        keys.extend([self.over(), self.total(), self.due()]);
+        keys.push(once.map_or_else(|| self.stream(*id), |id| self.webhook(id)));
+        keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_reads_back_as_its_topic() {
+        let keys = Keys::new("lso");
+        for topic in [Topic::All, Topic::Stream(StreamId::generate())] {
+            assert_eq!(keys.topic(&keys.log(topic)), Some(topic));
+        }
+        assert_eq!(Keys::new("other").topic(&keys.log(Topic::All)), None);
+        assert_eq!(keys.topic("{lso}:probe:x"), None);
+    }
+
+    #[test]
+    fn every_key_has_the_one_hash_tag() {
+        let keys = Keys::new("lso");
+        let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
+        let all = keys.of_change(&stream, Some("EV_1"));
+        assert_eq!(all.len(), 21);
+        assert!(all.iter().all(|key| key.starts_with("{lso}:")));
+    }
+}

@@ -1,0 +1,16 @@
+-- Records a stream in status 'creating', unless a live one holds the room name.
+-- ARGV  1 room name, 2 metadata, 3 most participants or '', 4 milliseconds it may be idle or ''
+-- Answer {'changed', stream, ''} or {'existing', id}.
+local holder = redis.call('GET', K.room)
+if holder and holder:sub(1, 5) == 'live:' then return { 'existing', holder:sub(6) } end
+
+s = {
+  id = ARGV[1], roomName = arg(1), roomSid = '', status = 'creating', metadata = arg(2), maxParticipants = arg(3),
+  idleAfter = arg(4), count = '0', peak = '0', createdAt = integer(now), startedAt = '', updatedAt = integer(now),
+  stoppedAt = '', emptySince = '', reason = '', version = '0', cursor = '0-0',
+  listKey = string.format('%016.0f', now) .. ':' .. ARGV[1],
+}
+redis.call('SET', K.room, 'live:' .. s.id)
+for _, index in ipairs({ K.all, K.live, K.status.creating }) do redis.call('ZADD', index, 0, s.listKey) end
+emit('stream_created')
+return changed()

@@ -1,0 +1,11 @@
+-- A session is over, or the app wants somebody out.
+-- ARGV  1 identity, 2 participant sid or '' for whichever there is, 3 LiveKit's time of it in milliseconds, or ''
+local p = participant(arg(1))
+if is_final() then return unchanged(p) end
+if arg(2) ~= '' then
+  remember_gone(arg(2))
+  redis.call('PEXPIRE', K.gone, ARGV[4])
+end
+if not p or p.state == 'disconnected' or (arg(2) ~= '' and p.sid ~= arg(2)) then return unchanged(p) end
+end_visit(p, arg(3) ~= '' and math.min(tonumber(arg(3)), now) or now)
+return changed(p)

@@ -1,0 +1,79 @@
+//! The Lua scripts, one file a change; see `lua/prelude.lua` for what they share.
+
+use redis::Script;
+
+macro_rules! change {
+    ($file:literal) => {
+        Script::new(concat!(
+            include_str!("lua/prelude.lua"),
+            include_str!("lua/guard.lua"),
+            include_str!(concat!("lua/", $file, ".lua"))
+        ))
+    };
+}
+
+macro_rules! read {
+    ($file:literal) => {
+        Script::new(include_str!(concat!("lua/", $file, ".lua")))
+    };
+}
+
+/// All scripts, with their hashes computed once.
+pub struct Scripts {
+    /// Records a stream.
+    pub create: Script,
+    /// See [`crate::domain::Change::Activate`].
+    pub activate: Script,
+    /// See [`crate::domain::Change::BeginStop`].
+    pub begin_stop: Script,
+    /// See [`crate::domain::Change::Close`] and [`crate::domain::Change::Fail`].
+    pub close: Script,
+    /// See [`crate::domain::Change::IssueToken`].
+    pub issue_token: Script,
+    /// See [`crate::domain::Change::Connect`].
+    pub connect: Script,
+    /// See [`crate::domain::Change::Disconnect`].
+    pub disconnect: Script,
+    /// See [`crate::domain::Change::ExpireJoining`].
+    pub expire_joining: Script,
+    /// See [`crate::domain::Change::SetMetadata`].
+    pub set_metadata: Script,
+    /// A stream and its first participants.
+    pub view: Script,
+    /// A page of participants.
+    pub participants: Script,
+    /// A log after a cursor.
+    pub read_log: Script,
+    /// All live streams.
+    pub snapshot_all: Script,
+    /// What is due.
+    pub due: Script,
+}
+
+impl Scripts {
+    /// Reads them from the binary.
+    pub fn new() -> Self {
+        Self {
+            create: Script::new(concat!(include_str!("lua/prelude.lua"), include_str!("lua/create.lua"))),
+            activate: change!("activate"),
+            begin_stop: change!("begin_stop"),
+            close: change!("close"),
+            issue_token: change!("issue_token"),
+            connect: change!("connect"),
+            disconnect: change!("disconnect"),
+            expire_joining: change!("expire_joining"),
+            set_metadata: change!("set_metadata"),
+            view: read!("view"),
+            participants: read!("participants"),
+            read_log: read!("read_log"),
+            snapshot_all: read!("snapshot_all"),
+            due: read!("due"),
+        }
+    }
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self::new()
+    }
+}

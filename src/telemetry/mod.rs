@@ -1,0 +1,6 @@
+//! What the service says about itself: log lines and metrics.
+
+pub mod logging;
+pub mod metrics;
+
+pub use metrics::Metrics;
