@@ -4,11 +4,17 @@ use std::fmt;
 
 use actix_web::{
     HttpResponse, ResponseError,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
 };
 use serde::Serialize;
 
 use crate::{domain::ErrorCode, orchestrator, store::StoreError};
+
+/// The header that every response names its request by.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a caller should wait before it tries again what was refused for want of Redis or LiveKit.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -36,12 +42,13 @@ pub struct Problem {
     detail: Option<String>,
     errors: Vec<FieldError>,
     allow: Option<&'static str>,
+    request_id: Option<HeaderValue>,
 }
 
 impl Problem {
     /// A problem about which the code says everything.
     pub const fn new(code: ErrorCode) -> Self {
-        Self { code, detail: None, errors: Vec::new(), allow: None }
+        Self { code, detail: None, errors: Vec::new(), allow: None, request_id: None }
     }
 
     /// A problem with words for this one occurrence.
@@ -58,6 +65,11 @@ impl Problem {
     /// The route has only these methods.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed) }
+    }
+
+    /// Names the request, where no middleware does so any more.
+    pub fn for_request(self, id: HeaderValue) -> Self {
+        Self { request_id: Some(id), ..self }
     }
 
     /// What a client may branch on.
@@ -117,6 +129,9 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
+        }
+        if let Some(id) = &self.request_id {
+            response.insert_header((REQUEST_ID, id.clone()));
         }
         if row.http == 503 {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));

@@ -46,12 +46,12 @@ impl StateFrame {
     }
 }
 
-/// What the reader of a stream says: the newest state, or why there are no more.
-#[derive(Clone)]
-enum News {
-    Nothing,
-    State(Arc<StateFrame>),
-    Ended(Ended),
+/// What the reader of a stream says: the newest state, and why there are no more once it has ended. Both at once,
+/// because a client may look only after both have happened.
+#[derive(Clone, Default)]
+struct News {
+    state: Option<Arc<StateFrame>>,
+    ended: Option<Ended>,
 }
 
 /// The readers of this instance.
@@ -67,7 +67,7 @@ impl States {
         if let Some(reader) = readers.get(&id) {
             return (reader.subscribe(), None);
         }
-        let (sender, receiver) = watch::channel(News::Nothing);
+        let (sender, receiver) = watch::channel(News::default());
         readers.insert(id, sender.clone());
         (receiver, Some(sender))
     }
@@ -129,11 +129,12 @@ impl StateUpdates {
             if let Some(ended) = self.ended {
                 return Err(ended);
             }
-            let news = self.news.borrow_and_update().clone();
-            match news {
-                News::State(state) if state.cursor > self.last => return Ok(self.deliver(state)),
-                News::Ended(reason) => return Err(reason),
-                News::State(_) | News::Nothing => {}
+            let News { state, ended } = self.news.borrow_and_update().clone();
+            if let Some(state) = state.filter(|state| state.cursor > self.last) {
+                return Ok(self.deliver(state));
+            }
+            if let Some(reason) = ended {
+                return Err(reason);
             }
             if self.news.changed().await.is_err() {
                 return Err(Ended::Unavailable);
@@ -164,7 +165,7 @@ async fn read(relay: Relay, id: StreamId, news: watch::Sender<News>) {
         };
         if let Some(reason) = ended {
             relay.states.remove(id);
-            news.send_replace(News::Ended(reason));
+            news.send_modify(|news| news.ended = Some(reason));
             return;
         }
         if relay.states.remove_unused(id) {
@@ -185,7 +186,7 @@ async fn follow(
         let state = current(relay, id).await;
         let (read_at, over) = (Instant::now(), state.as_ref().is_none_or(|state| state.is_last));
         let Some(state) = state else { return Some(Ended::Complete) };
-        news.send_replace(News::State(Arc::new(state)));
+        news.send_modify(|news| news.state = Some(Arc::new(state)));
         if over {
             return Some(Ended::Complete);
         }

@@ -5,10 +5,10 @@
 use std::{panic::AssertUnwindSafe, time::Instant};
 
 use actix_web::{
-    Error, HttpResponse, ResponseError,
+    Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
+    http::header::HeaderValue,
     middleware::Next,
     web::Data,
 };
@@ -18,10 +18,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::ErrorCode,
-    http::{Api, problem::Problem},
+    http::{
+        Api,
+        problem::{Problem, REQUEST_ID},
+    },
 };
 
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken over from a caller.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -31,7 +33,7 @@ fn request_id(request: &ServiceRequest) -> HeaderValue {
         let bytes = value.as_bytes();
         (1..=MAX_REQUEST_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
     };
-    let own = request.headers().get(&REQUEST_ID).filter(sensible).cloned();
+    let own = request.headers().get(REQUEST_ID).filter(sensible).cloned();
     let made_up = || HeaderValue::from_str(&Uuid::now_v7().to_string());
     own.map_or_else(made_up, Ok).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
@@ -47,32 +49,27 @@ pub async fn observe(
     let started = Instant::now();
     let id = request_id(&request);
     let span = info_span!("request", id = id.to_str().unwrap_or_default());
-    let http_request = request.request().clone();
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = match answer {
         Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => ServiceResponse::new(http_request, response_to(&error)),
+        Ok(Err(error)) => return Err(as_problem(&error).for_request(id).into()),
         Err(_) => {
             span.in_scope(|| tracing::error!("a handler panicked"));
-            ServiceResponse::new(http_request, Problem::new(ErrorCode::Internal).error_response())
+            return Err(Problem::new(ErrorCode::Internal).for_request(id).into());
         }
     };
-    response.headers_mut().insert(REQUEST_ID.clone(), id);
+    response.headers_mut().insert(REQUEST_ID, id);
     record(&response, started, &span);
     Ok(response)
 }
 
 /// Errors of this crate are problems already; the framework's own become one.
-fn response_to(error: &Error) -> HttpResponse {
+fn as_problem(error: &Error) -> Problem {
     if let Some(problem) = error.as_error::<Problem>() {
-        return problem.error_response();
+        return problem.clone();
     }
-    let status = error.as_response_error().status_code();
-    let code = match status.as_u16() {
-        400..=499 => ErrorCode::ValidationFailed,
-        _ => ErrorCode::Internal,
-    };
-    Problem::new(code).error_response()
+    let client_error = error.as_response_error().status_code().is_client_error();
+    Problem::new(if client_error { ErrorCode::ValidationFailed } else { ErrorCode::Internal })
 }
 
 fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing::Span) {
