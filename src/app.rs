@@ -21,13 +21,13 @@ use crate::{
     orchestrator::{Orchestrator, SWEEP_INTERVAL},
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, webhook::Receiver},
-    settings::{LiveKitSettings, Settings},
+    settings::Settings,
     store::{EventFeed, StreamStore, memory::MemoryStore, redis::RedisStore},
     telemetry::Metrics,
 };
 
 /// How long dev mode waits for a LiveKit server to say that it is there.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One instance, listening but not yet answering.
 pub struct App {
@@ -71,7 +71,8 @@ impl App {
             serves_metrics: http.metrics_address.is_none(),
             shutdown: shutdown.clone(),
         };
-        let options = ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout };
+        let options =
+            ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout };
         let listener = bind(http.address)?;
         let metrics_listener = http.metrics_address.map(bind).transpose()?;
         Ok(Self { api, listener, metrics_listener, options, tasks, hub, shutdown })
@@ -170,25 +171,19 @@ impl Stores {
     }
 }
 
-/// Real rooms; in dev mode, simulated ones where no LiveKit server answers.
+/// Real rooms; in dev mode, simulated ones where no LiveKit server answers with the key.
 async fn open_rooms(
     settings: &Settings,
     metrics: &Arc<Metrics>,
 ) -> (Arc<dyn Rooms>, Option<mpsc::UnboundedReceiver<RoomEvent>>) {
     let livekit = &settings.livekit;
-    if settings.dev && !answers(livekit).await {
+    let rooms = LiveKitRooms::new(&livekit.url, livekit.key.clone(), metrics.clone());
+    if settings.dev && !matches!(timeout(PROBE_TIMEOUT, rooms.ping()).await, Ok(Ok(()))) {
         tracing::warn!(url = %livekit.url, "no LiveKit server answers: rooms are simulated in this process");
         let (rooms, happenings) = SimulatedRooms::new(livekit.key.clone());
         return (Arc::new(rooms), Some(happenings));
     }
-    (Arc::new(LiveKitRooms::new(&livekit.url, livekit.key.clone(), metrics.clone())), None)
-}
-
-/// A LiveKit server answers `GET /` with 200, or with 406 while its statistics are stale.
-async fn answers(livekit: &LiveKitSettings) -> bool {
-    let url = livekit.url.as_str().replacen("ws", "http", 1);
-    let Ok(client) = reqwest::Client::builder().timeout(PROBE_TIMEOUT).build() else { return false };
-    client.get(url).send().await.is_ok_and(|answer| [200, 406].contains(&answer.status().as_u16()))
+    (Arc::new(rooms), None)
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -16,8 +16,11 @@ fn main() -> ExitCode {
         }
     };
     logging::start(settings.log_format);
-    let ran = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
-        |runtime| {
+    let ran = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
             runtime.block_on(async {
                 let dev = settings.dev;
                 let app = App::build(settings).await?;
@@ -26,8 +29,7 @@ fn main() -> ExitCode {
                 }
                 app.run_until(signalled()).await
             })
-        },
-    );
+        });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,7 +41,8 @@ fn main() -> ExitCode {
 
 /// Waits for SIGTERM or SIGINT.
 async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be received");
         return;

@@ -251,7 +251,8 @@ impl Arguments {
     fn livekit(&self, reader: &mut Reader) -> Option<LiveKitSettings> {
         let given = self.livekit_url.as_ref().or(self.livekit_host.as_ref()).map(String::as_str);
         let url = given.or(self.dev.then_some(DEV_LIVEKIT_URL));
-        let url = reader.required("LIVEKIT_URL", url).and_then(|text| reader.livekit_url("LIVEKIT_URL", text));
+        let url =
+            reader.required("LIVEKIT_URL", url).and_then(|text| reader.livekit_url("LIVEKIT_URL", text));
         let public = self.livekit_public_url.as_ref();
         let public = public.map(|text| reader.livekit_url("LIVEKIT_PUBLIC_URL", text));
         let key = self.livekit_api_key.clone().or_else(|| self.dev.then(|| DEV_KEY.to_owned()));
@@ -270,7 +271,8 @@ impl Arguments {
     fn redis(&self, reader: &mut Reader) -> Option<RedisSettings> {
         let prefix = self.redis_prefix.clone().unwrap_or_else(|| "lso".to_owned());
         if prefix.contains(['{', '}']) || prefix.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return reader.problem("REDIS_PREFIX", "must not contain braces, white space or control characters");
+            return reader
+                .problem("REDIS_PREFIX", "must not contain braces, white space or control characters");
         }
         if self.dev && self.redis_url.is_none() {
             return None;
@@ -381,12 +383,24 @@ mod tests {
         };
         let SettingsError(problems) = arguments.check().unwrap_err();
         let named = [
-            "LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "REDIS_URL", "HOST", "METRICS_ADDR", "CORS_ORIGINS",
-            "PORT", "IDLE_TIMEOUT", "TOKEN_TTL", "LOG_FORMAT",
+            "LIVEKIT_URL",
+            "LIVEKIT_API_KEY",
+            "LIVEKIT_API_SECRET",
+            "REDIS_URL",
+            "HOST",
+            "METRICS_ADDR",
+            "CORS_ORIGINS",
+            "PORT",
+            "IDLE_TIMEOUT",
+            "TOKEN_TTL",
+            "LOG_FORMAT",
         ];
         assert_eq!(problems.len(), named.len(), "{problems:?}");
         for name in named {
-            assert!(problems.iter().any(|problem| problem.starts_with(&format!("{name} "))), "{name}: {problems:?}");
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(&format!("{name} "))),
+                "{name}: {problems:?}"
+            );
         }
         assert!(!problems.concat().contains("hunter2"));
     }

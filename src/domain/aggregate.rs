@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Identity, Participant, ParticipantState, Rejection, Role, Session, StopReason, Stream, StreamStatus, Timestamp,
+    Change, Identity, Participant, ParticipantState, Rejection, Role, Session, StopReason, Stream,
+    StreamStatus, Timestamp,
     change::{CLOSE_BATCH, Effect},
     event::{Draft, EventKind},
     stream::NewStream,
@@ -180,7 +181,9 @@ impl Aggregate {
     }
 
     fn issue_token(&mut self, change: Change, now: Timestamp) -> Applied {
-        let Change::IssueToken { identity, name, role, metadata, joining_ttl } = change else { return UNCHANGED };
+        let Change::IssueToken { identity, name, role, metadata, joining_ttl } = change else {
+            return UNCHANGED;
+        };
         if self.stream.status != StreamStatus::Active {
             return Err(Rejection::NotActive { status: self.stream.status });
         }

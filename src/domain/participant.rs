@@ -173,9 +173,15 @@ mod tests {
     #[test]
     fn lists_put_hosts_first_then_the_newest() {
         let at = |role, ms, identity: &str| {
-            Participant::expected(Identity::parse(identity).unwrap(), role, Timestamp::from_millis(ms)).list_key()
+            Participant::expected(Identity::parse(identity).unwrap(), role, Timestamp::from_millis(ms))
+                .list_key()
         };
-        let mut keys = [at(Role::Viewer, 9, "v"), at(Role::Host, 1, "old"), at(Role::Host, 2, "b"), at(Role::Host, 2, "a")];
+        let mut keys = [
+            at(Role::Viewer, 9, "v"),
+            at(Role::Host, 1, "old"),
+            at(Role::Host, 2, "b"),
+            at(Role::Host, 2, "a"),
+        ];
         keys.sort();
         let order: Vec<_> = keys.iter().map(|key| key.rsplit(':').next().unwrap()).collect();
         assert_eq!(order, ["a", "b", "old", "v"]);
@@ -190,7 +196,8 @@ mod tests {
 
     #[test]
     fn json_has_the_contract_fields_and_no_others() {
-        let entry = Participant::expected(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
+        let entry =
+            Participant::expected(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
         let json = serde_json::to_value(entry).unwrap();
         let expected = serde_json::json!({"id": "ann", "identity": "ann", "name": null, "role": "host",
             "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "sid": null});

@@ -81,7 +81,11 @@ async fn follow_stream(api: &Api, id: StreamId, start: Start) -> Result<Subscrip
 }
 
 /// `GET /events/{id}`
-pub async fn history(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn history(
+    api: Data<Api>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let limit = query.integer("limit", 1, MAX_PAGE);
     let after = query.text("after").map(str::parse::<Cursor>);
@@ -94,7 +98,9 @@ pub async fn history(api: Data<Api>, request: HttpRequest, id: Path<String>) -> 
         Some(Err(error)) => return Err(bad_cursor(&format!("after {error}"))),
         Some(Ok(after)) => match api.relay.feed().read_after(topic, after, limit).await? {
             LogRead::Events(events) => events,
-            LogRead::Lost(Lost::Expired) => return Err(bad_cursor("events after this cursor are no longer kept")),
+            LogRead::Lost(Lost::Expired) => {
+                return Err(bad_cursor("events after this cursor are no longer kept"));
+            }
             LogRead::Lost(_) => return Err(bad_cursor("after is not a cursor that this service gave out")),
         },
     };
@@ -121,7 +127,11 @@ impl sse::Source for States {
 }
 
 /// `GET /sse/{id}/updates`
-pub async fn follow_state(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn follow_state(
+    api: Data<Api>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request)?;
     let cursor = resume_cursor(&request, &query);
     let id = api.orchestrator.find(&id).await?.id;
@@ -137,7 +147,11 @@ pub async fn follow_state(api: Data<Api>, request: HttpRequest, id: Path<String>
 }
 
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.
-async fn reset_for(api: &Api, topic: Topic, cursor: Result<Cursor, ()>) -> Result<Option<ResetFrame>, Problem> {
+async fn reset_for(
+    api: &Api,
+    topic: Topic,
+    cursor: Result<Cursor, ()>,
+) -> Result<Option<ResetFrame>, Problem> {
     let lost = match cursor {
         Err(()) => Lost::Unknown,
         Ok(cursor) => match api.relay.feed().read_after(topic, cursor, 1).await? {

@@ -81,7 +81,9 @@ impl JsonForm {
         } else {
             serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?
         };
-        let Value::Object(fields) = value else { return Err(malformed("the body must be a JSON object".to_owned())) };
+        let Value::Object(fields) = value else {
+            return Err(malformed("the body must be a JSON object".to_owned()));
+        };
         Ok(Self { fields, errors: Vec::new() })
     }
 
@@ -121,7 +123,9 @@ impl JsonForm {
         let mut found: Option<T> = None;
         for name in names {
             match (self.text(name, &parse), &found) {
-                (Some(value), Some(other)) if value != *other => self.refuse(name, "contradicts its other name"),
+                (Some(value), Some(other)) if value != *other => {
+                    self.refuse(name, "contradicts its other name")
+                }
                 (Some(value), None) => found = Some(value),
                 _ => {}
             }
@@ -331,7 +335,10 @@ mod tests {
         };
         assert_eq!(code(b"", None, None), None);
         assert_eq!(code(b"{}", None, None), Some(ErrorCode::UnsupportedMediaType));
-        assert_eq!(code(b"{}", Some("application/json"), Some("gzip")), Some(ErrorCode::UnsupportedMediaType));
+        assert_eq!(
+            code(b"{}", Some("application/json"), Some("gzip")),
+            Some(ErrorCode::UnsupportedMediaType)
+        );
         assert_eq!(code(b"[]", Some("application/json"), None), Some(ErrorCode::MalformedBody));
         assert_eq!(code(b"{", Some("application/json"), None), Some(ErrorCode::MalformedBody));
     }

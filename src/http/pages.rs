@@ -31,8 +31,12 @@ fn serve(api: &Api, request: &HttpRequest, name: &str) -> Result<HttpResponse, P
     let Some(EmbeddedFile { data, metadata, .. }) = Files::get(name) else {
         return Err(Problem::new(ErrorCode::RouteNotFound));
     };
-    let tag = format!("\"{}\"", metadata.sha256_hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>());
-    let known = request.headers().get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let tag = format!(
+        "\"{}\"",
+        metadata.sha256_hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
+    let known =
+        request.headers().get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, tag))
@@ -57,11 +61,19 @@ pub async fn room(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, 
 }
 
 /// `GET /assets/{file}`
-pub async fn asset(api: Data<Api>, request: HttpRequest, file: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn asset(
+    api: Data<Api>,
+    request: HttpRequest,
+    file: Path<String>,
+) -> Result<HttpResponse, Problem> {
     serve(&api, &request, &format!("assets/{file}"))
 }
 
 /// `GET /vendor/{file}`: third-party files that the set-up puts there; they are not part of the repository.
-pub async fn vendor(api: Data<Api>, request: HttpRequest, file: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn vendor(
+    api: Data<Api>,
+    request: HttpRequest,
+    file: Path<String>,
+) -> Result<HttpResponse, Problem> {
     serve(&api, &request, &format!("vendor/{file}"))
 }

@@ -86,7 +86,10 @@ impl Problem {
 impl From<orchestrator::Error> for Problem {
     fn from(error: orchestrator::Error) -> Self {
         if matches!(error, orchestrator::Error::MetadataTooLarge) {
-            return Self::invalid(vec![FieldError::new("metadata", "must be at most 60000 bytes when merged")]);
+            return Self::invalid(vec![FieldError::new(
+                "metadata",
+                "must be at most 60000 bytes when merged",
+            )]);
         }
         let code = error.code();
         if code.row().http >= 500 {
@@ -144,6 +147,8 @@ impl ResponseError for Problem {
             code: row.code,
             errors: &self.errors,
         };
-        response.content_type("application/problem+json").body(serde_json::to_vec(&document).unwrap_or_default())
+        response
+            .content_type("application/problem+json")
+            .body(serde_json::to_vec(&document).unwrap_or_default())
     }
 }

@@ -24,17 +24,21 @@ macro_rules! readable {
 /// Everything.
 pub fn configure(config: &mut ServiceConfig, with_metrics: bool) {
     config
-        .service(path("/streams", "GET, HEAD, POST", vec![
-            get().to(streams::list),
-            head().to(streams::list),
-            post().to(streams::create),
-        ]))
-        .service(path("/streams/{id}", "GET, HEAD, PATCH, DELETE", vec![
-            get().to(streams::get),
-            head().to(streams::get),
-            patch().to(streams::patch),
-            delete().to(streams::stop),
-        ]))
+        .service(path(
+            "/streams",
+            "GET, HEAD, POST",
+            vec![get().to(streams::list), head().to(streams::list), post().to(streams::create)],
+        ))
+        .service(path(
+            "/streams/{id}",
+            "GET, HEAD, PATCH, DELETE",
+            vec![
+                get().to(streams::get),
+                head().to(streams::get),
+                patch().to(streams::patch),
+                delete().to(streams::stop),
+            ],
+        ))
         .service(readable!("/streams/{id}/state", streams::state))
         .service(readable!("/streams/{id}/participants", participants::list))
         .service(path("/streams/{id}/join", "POST", vec![post().to(participants::join)]))

@@ -59,7 +59,9 @@ pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, 
     let mut response = view_answer(status, &view);
     if status == StatusCode::CREATED {
         let location = format!("/streams/{}", stream.id).parse();
-        response.headers_mut().insert(header::LOCATION, location.map_err(|_| Problem::new(ErrorCode::Internal))?);
+        response
+            .headers_mut()
+            .insert(header::LOCATION, location.map_err(|_| Problem::new(ErrorCode::Internal))?);
     }
     Ok(response)
 }

@@ -15,7 +15,11 @@ use crate::{domain::ErrorCode, orchestrator::Outcome};
 
 /// `POST /webhooks/livekit` and `POST /webhook`: 200 only once the change is stored. The signature decides, not the
 /// content type, which is LiveKit's own.
-pub async fn receive(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub async fn receive(
+    api: Data<Api>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload.into_inner()).await?;
     let authorization = header_text(request.headers(), header::AUTHORIZATION).unwrap_or_default();
     let count = |event: &str, outcome: &str| api.metrics.webhooks.with_label_values(&[event, outcome]).inc();

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use super::{Error, Orchestrator};
 use crate::{
     domain::{
-        Change, Metadata, Rejection, RoomName, StopReason, Stream, StreamId, StreamRef, StreamStatus, change::Effect,
-        stream::NewStream,
+        Change, Metadata, Rejection, RoomName, StopReason, Stream, StreamId, StreamRef, StreamStatus,
+        change::Effect, stream::NewStream,
     },
     rooms::{RoomSpec, RoomsError},
     store::{Applied, Created, Guard, StoreError},
@@ -79,7 +79,9 @@ impl Orchestrator {
         let deadline = Instant::now() + CREATION_WAIT;
         loop {
             let existing = match self.store.create(new.clone()).await? {
-                Created::New(stream) => return self.open_room(&stream.reference(), &spec).await.map(Created::New),
+                Created::New(stream) => {
+                    return self.open_room(&stream.reference(), &spec).await.map(Created::New);
+                }
                 Created::Existing(stream) => stream,
             };
             if existing.status != StreamStatus::Creating || Instant::now() > deadline {
@@ -193,7 +195,12 @@ impl Orchestrator {
     /// # Errors
     /// [`Error::Rooms`] where the room could not be deleted: the stream stays in `stopping`, and stopping again goes on
     /// from there.
-    pub async fn stop(&self, stream: &Stream, reason: StopReason, version: Option<u64>) -> Result<Stream, Error> {
+    pub async fn stop(
+        &self,
+        stream: &Stream,
+        reason: StopReason,
+        version: Option<u64>,
+    ) -> Result<Stream, Error> {
         let reference = stream.reference();
         let begin = Change::BeginStop { reason, room_sid: None };
         let begun = self.store.apply(&reference, begin, Guard { version, once: None }).await?;

@@ -56,7 +56,9 @@ impl Orchestrator {
 
     async fn expire_joining(&self, stream: &Stream) -> Result<(), Error> {
         let reference = stream.reference();
-        while self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?.effect == Effect::Partial {}
+        while self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?.effect
+            == Effect::Partial
+        {}
         Ok(())
     }
 

@@ -36,7 +36,8 @@ impl EventFrame {
 
     /// The event as a server-sent event.
     pub fn sse(&self) -> &Bytes {
-        self.sse.get_or_init(|| server_sent(Some(self.event.draft.kind.as_str()), self.event.cursor, self.json()))
+        self.sse
+            .get_or_init(|| server_sent(Some(self.event.draft.kind.as_str()), self.event.cursor, self.json()))
     }
 }
 

@@ -83,7 +83,11 @@ impl Hub {
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>, shutdown: CancellationToken) {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+        shutdown: CancellationToken,
+    ) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.connect();
@@ -115,7 +119,9 @@ impl Hub {
                 }
             }
             Command::Done(Done::Connected(connection)) => self.connected(connection).await,
-            Command::Done(Done::Read { topic, generation, repair }) => self.repaired(topic, generation, repair),
+            Command::Done(Done::Read { topic, generation, repair }) => {
+                self.repaired(topic, generation, repair)
+            }
             Command::Done(Done::Tails(tails)) => self.compare(tails),
         }
     }
@@ -283,7 +289,8 @@ impl Hub {
 
     async fn close_empty(&mut self) {
         let unused = |channel: &Channel| channel.empty_since.is_some_and(|since| since.elapsed() > LINGER);
-        let topics: Vec<_> = self.channels.values().filter(|channel| unused(channel)).map(|channel| channel.topic).collect();
+        let topics: Vec<_> =
+            self.channels.values().filter(|channel| unused(channel)).map(|channel| channel.topic).collect();
         for topic in &topics {
             if let Some(mut channel) = self.channels.remove(topic) {
                 channel.cut();
@@ -325,7 +332,9 @@ impl Hub {
     fn compare(&mut self, tails: Vec<(Topic, Cursor)>) {
         for (topic, tail) in tails {
             let channel = self.channels.get(&topic);
-            if channel.is_some_and(|channel| channel.is_live() && channel.last.is_some_and(|last| last != tail)) {
+            if channel
+                .is_some_and(|channel| channel.is_live() && channel.last.is_some_and(|last| last != tail))
+            {
                 self.read(topic);
             }
         }

@@ -104,7 +104,9 @@ impl StateUpdates {
             tokio::spawn(read(relay.clone(), id, sender));
         }
         // Read for this client alone: it must not be older than what the client may have done just before.
-        let Some(first) = StateFrame::of(&relay.feed.snapshot(Topic::Stream(id)).await?) else { return Ok(None) };
+        let Some(first) = StateFrame::of(&relay.feed.snapshot(Topic::Stream(id)).await?) else {
+            return Ok(None);
+        };
         relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
         let last = first.cursor;
         Ok(Some(Self { relay: relay.clone(), first: Some(Arc::new(first)), news, last, ended: None }))

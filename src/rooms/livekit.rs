@@ -33,8 +33,12 @@ pub struct LiveKitRooms {
 impl LiveKitRooms {
     /// The deployment at `url` (`ws`, `wss`, `http` or `https`).
     pub fn new(url: &Url, key: ApiKey, metrics: Arc<Metrics>) -> Self {
-        let client = RoomClient::with_api_key(url.as_str().trim_end_matches('/'), &key.key, key.secret.expose_secret())
-            .with_request_timeout(REQUEST_TIMEOUT);
+        let client = RoomClient::with_api_key(
+            url.as_str().trim_end_matches('/'),
+            &key.key,
+            key.secret.expose_secret(),
+        )
+        .with_request_timeout(REQUEST_TIMEOUT);
         Self { client, key, metrics }
     }
 
@@ -70,14 +74,18 @@ fn is_not_found(error: &ServiceError) -> bool {
 /// reports as an answer that cannot be decoded.
 fn classify(error: &ServiceError) -> RoomsError {
     match error {
-        ServiceError::Twirp(ServerError::Request(request)) if request.is_decode() => {
-            RoomsError::Refused("the answer was no answer of its API; are URL, key and secret right?".to_owned())
-        }
+        ServiceError::Twirp(ServerError::Request(request)) if request.is_decode() => RoomsError::Refused(
+            "the answer was no answer of its API; are URL, key and secret right?".to_owned(),
+        ),
         ServiceError::Twirp(ServerError::Request(request)) => RoomsError::Unavailable(root_cause(request)),
         ServiceError::Twirp(ServerError::Twirp(code)) => {
             let away = [ServerErrorCode::UNAVAILABLE, ServerErrorCode::DEADLINE_EXCEEDED];
             let text = code.to_string();
-            if away.contains(&code.code.as_str()) { RoomsError::Unavailable(text) } else { RoomsError::Refused(text) }
+            if away.contains(&code.code.as_str()) {
+                RoomsError::Unavailable(text)
+            } else {
+                RoomsError::Refused(text)
+            }
         }
         other => RoomsError::Refused(other.to_string()),
     }
@@ -119,9 +127,8 @@ impl Rooms for LiveKitRooms {
     }
 
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
-        let answer = async {
-            self.client.update_room_metadata(room.as_str(), metadata.as_text()).await.map(|_| ())
-        };
+        let answer =
+            async { self.client.update_room_metadata(room.as_str(), metadata.as_text()).await.map(|_| ()) };
         self.call("update_room_metadata", answer).await
     }
 
@@ -132,11 +139,16 @@ impl Rooms for LiveKitRooms {
         }
         let names = names.iter().map(ToString::to_string).collect();
         let rooms = self.call("list_rooms", self.client.list_rooms(names)).await?;
-        Ok(rooms.into_iter().map(|room| Room { name: room.name, sid: room.sid, metadata: room.metadata }).collect())
+        Ok(rooms
+            .into_iter()
+            .map(|room| Room { name: room.name, sid: room.sid, metadata: room.metadata })
+            .collect())
     }
 
     async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
-        let Some(Room { sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else { return Ok(Vec::new()) };
+        let Some(Room { sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else {
+            return Ok(Vec::new());
+        };
         let participants =
             self.call("list_participants", self.client.list_participants(room.as_str())).await?;
         Ok(participants.into_iter().filter_map(|participant| session(&sid, participant)).collect())
@@ -161,7 +173,8 @@ fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
     if participant.state() != State::Active {
         return None;
     }
-    let millis = if participant.joined_at_ms > 0 { participant.joined_at_ms } else { participant.joined_at * 1000 };
+    let millis =
+        if participant.joined_at_ms > 0 { participant.joined_at_ms } else { participant.joined_at * 1000 };
     let can_publish = participant.permission.map(|permission| permission.can_publish);
     Some(Session {
         room_sid: room_sid.to_owned(),

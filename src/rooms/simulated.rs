@@ -95,7 +95,8 @@ impl Rooms for SimulatedRooms {
 
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
         let mut rooms = self.rooms();
-        let room = rooms.get_mut(room).ok_or_else(|| RoomsError::Refused("there is no such room".to_owned()))?;
+        let room =
+            rooms.get_mut(room).ok_or_else(|| RoomsError::Refused("there is no such room".to_owned()))?;
         room.metadata = metadata.clone();
         Ok(())
     }

@@ -46,7 +46,8 @@ pub fn sign(key: &ApiKey, request: &TokenRequest) -> Result<JoinToken, RoomsErro
     }
     let jwt = token.to_jwt().map_err(refused)?;
     let expiry = Claims::from_unverified(&jwt).map_err(refused)?.exp;
-    let expires_at = Timestamp::from_millis(i64::try_from(expiry).unwrap_or(i64::MAX / 1000).saturating_mul(1000));
+    let expires_at =
+        Timestamp::from_millis(i64::try_from(expiry).unwrap_or(i64::MAX / 1000).saturating_mul(1000));
     Ok(JoinToken { jwt, expires_at })
 }
 

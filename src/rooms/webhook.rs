@@ -64,7 +64,9 @@ impl Receiver {
         let token = authorization.strip_prefix("Bearer ").unwrap_or(authorization).trim();
         let claims = self.verifiers.iter().find_map(|verifier| verifier.verify(token).ok()).ok_or(Forged)?;
         // Equality of hashes in public view: there is no secret whose timing could leak.
-        if claims.sha256.is_empty() || STANDARD.decode(&claims.sha256).ok().as_deref() != Some(&Sha256::digest(body)[..]) {
+        if claims.sha256.is_empty()
+            || STANDARD.decode(&claims.sha256).ok().as_deref() != Some(&Sha256::digest(body)[..])
+        {
             return Err(Forged);
         }
         Ok(read(body))
@@ -150,7 +152,8 @@ mod tests {
     #[test]
     fn a_signed_body_is_read_whatever_else_it_holds() {
         for prefix in ["", "Bearer "] {
-            let webhook = receiver().receive(&format!("{prefix}{}", signed("devkey", "secret", BODY)), BODY).unwrap();
+            let webhook =
+                receiver().receive(&format!("{prefix}{}", signed("devkey", "secret", BODY)), BODY).unwrap();
             assert_eq!(webhook.name, "participant_joined");
             let event = webhook.event.unwrap();
             assert_eq!((event.id.as_deref(), event.room.as_str()), (Some("EV_1"), "room"));

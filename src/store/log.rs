@@ -69,8 +69,11 @@ mod tests {
         let own: Vec<_> = all.iter().copied().filter(|cursor| cursor.millis() % stride == 0).collect();
         let tail = |log: &[Cursor], keep: u64| -> Vec<FirstEntry> {
             let previous = std::iter::once(Cursor::ORIGIN).chain(log.iter().copied());
-            let entries: Vec<_> =
-                log.iter().zip(previous).map(|(cursor, previous)| FirstEntry { cursor: *cursor, previous }).collect();
+            let entries: Vec<_> = log
+                .iter()
+                .zip(previous)
+                .map(|(cursor, previous)| FirstEntry { cursor: *cursor, previous })
+                .collect();
             entries[entries.len().saturating_sub(usize::try_from(keep).unwrap())..].to_vec()
         };
         let (own, all_held) = (tail(&own, keep), tail(&all, keep_all));

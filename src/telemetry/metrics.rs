@@ -6,8 +6,8 @@
 use std::{future::Future, time::Instant};
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::store::Totals;
@@ -90,7 +90,11 @@ impl Metrics {
                 "Seconds that calls of Redis took, by call.",
                 &["call"],
             )?,
-            redis_errors: make.counters("lso_redis_errors_total", "Calls of Redis that failed, by call.", &["call"])?,
+            redis_errors: make.counters(
+                "lso_redis_errors_total",
+                "Calls of Redis that failed, by call.",
+                &["call"],
+            )?,
             livekit_duration: make.durations(
                 "lso_livekit_call_duration_seconds",
                 "Seconds that calls of LiveKit took, by call.",
@@ -107,7 +111,10 @@ impl Metrics {
                 &["event", "outcome"],
             )?,
             feed_up: make.gauge("lso_feed_up", "1 while published events reach this instance, else 0.")?,
-            gaps: make.counter("lso_feed_gaps_total", "Gaps in published events that were repaired from the log.")?,
+            gaps: make.counter(
+                "lso_feed_gaps_total",
+                "Gaps in published events that were repaired from the log.",
+            )?,
             resets: make.counters(
                 "lso_resets_total",
                 "Clients told to start again from a snapshot, by reason.",
@@ -119,7 +126,8 @@ impl Metrics {
             )?,
             streams: make.gauges("lso_streams", "Streams of the whole service by status.", &["status"])?,
             active_streams: make.gauge("active_streams", "Active streams of the whole service.")?,
-            total_participants: make.gauge("total_participants", "Active participants of the whole service.")?,
+            total_participants: make
+                .gauge("total_participants", "Active participants of the whole service.")?,
             registry: make.registry,
         })
     }
@@ -196,7 +204,10 @@ struct Maker {
 }
 
 impl Maker {
-    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
+    fn register<M: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        metric: M,
+    ) -> Result<M, prometheus::Error> {
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

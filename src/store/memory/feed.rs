@@ -31,7 +31,9 @@ impl Follower {
     pub(super) fn hear(&self, event: &Arc<Event>) -> bool {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         for topic in [Topic::Stream(event.stream_id()), Topic::All] {
-            if topics.contains(&topic) && self.messages.send(FeedMessage::Event(topic, event.clone())).is_err() {
+            if topics.contains(&topic)
+                && self.messages.send(FeedMessage::Event(topic, event.clone())).is_err()
+            {
                 return false;
             }
         }

@@ -10,12 +10,12 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, STUCK_AFTER, StoreError, StreamFilter,
-    StreamStore, Totals,
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, STUCK_AFTER,
+    StoreError, StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
-    Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId,
-    StreamRef, StreamStatus, StreamView, Timestamp,
+    Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream,
+    StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
     change::Effect,
     event::Draft,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
@@ -202,7 +202,8 @@ impl StreamStore for MemoryStore {
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         let (inner, _) = self.current();
         let kept = inner.streams.get(&id);
-        let known = kept.and_then(|kept| kept.aggregate.participants.values().find(|p| p.identity.as_str() == identity));
+        let known = kept
+            .and_then(|kept| kept.aggregate.participants.values().find(|p| p.identity.as_str() == identity));
         Ok(known.cloned())
     }
 

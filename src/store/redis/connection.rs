@@ -40,7 +40,8 @@ impl Connector {
             create: Some(CONNECT_TIMEOUT),
             recycle: Some(RESPONSE_TIMEOUT),
         };
-        let pool = Pool::builder(manager).max_size(POOL_SIZE).timeouts(timeouts).runtime(Runtime::Tokio1).build();
+        let pool =
+            Pool::builder(manager).max_size(POOL_SIZE).timeouts(timeouts).runtime(Runtime::Tokio1).build();
         Ok(Self { pool: pool.map_err(|error| StoreError::Unavailable(error.to_string()))?, client })
     }
 

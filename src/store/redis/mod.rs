@@ -23,8 +23,8 @@ use self::{
 };
 use super::{Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Totals};
 use crate::domain::{
-    Change, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView,
-    Timestamp,
+    Change, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId, StreamRef, StreamStatus,
+    StreamView, Timestamp,
     change::Effect,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
@@ -81,7 +81,11 @@ impl RedisStore {
             .await
     }
 
-    async fn query<T: FromRedisValue>(&self, name: &'static str, command: &redis::Cmd) -> Result<T, StoreError> {
+    async fn query<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        command: &redis::Cmd,
+    ) -> Result<T, StoreError> {
         self.metrics
             .timed_redis(name, async {
                 let mut connection = self.connector.commands().await?;
@@ -123,8 +127,12 @@ impl RedisStore {
             Change::BeginStop { reason, room_sid } => {
                 ("begin_stop", &scripts.begin_stop, vec![reason.to_string(), text(room_sid)])
             }
-            Change::Close => ("close", &scripts.close, vec![StreamStatus::Stopped.to_string(), String::new()]),
-            Change::Fail { reason } => ("close", &scripts.close, vec![StreamStatus::Error.to_string(), reason]),
+            Change::Close => {
+                ("close", &scripts.close, vec![StreamStatus::Stopped.to_string(), String::new()])
+            }
+            Change::Fail { reason } => {
+                ("close", &scripts.close, vec![StreamStatus::Error.to_string(), reason])
+            }
             Change::IssueToken { identity, name, role, metadata, joining_ttl } => {
                 let metadata = text(metadata.as_ref().map(|metadata| metadata.as_text()));
                 let ttl = joining_ttl.as_millis().to_string();
@@ -230,7 +238,8 @@ impl StreamStore for RedisStore {
         }
         let id = detail.parse().map_err(|_| corrupt("room"))?;
         // Gone since the script looked: the caller may simply ask again.
-        let gone = || StoreError::Unavailable("the stream that held the room name has just expired".to_owned());
+        let gone =
+            || StoreError::Unavailable("the stream that held the room name has just expired".to_owned());
         self.get(id).await?.map(Created::Existing).ok_or_else(gone)
     }
 
@@ -249,7 +258,9 @@ impl StreamStore for RedisStore {
 
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
         let holder: Option<String> = self.query("room", redis::cmd("GET").arg(self.keys.room(room))).await?;
-        let id = |text: String| text.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("room"));
+        let id = |text: String| {
+            text.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("room"))
+        };
         holder.map(id).transpose()
     }
 
@@ -274,7 +285,9 @@ impl StreamStore for RedisStore {
         let mut keys: Vec<String> = self.query("list", &command).await?;
         let more = keys.len() > limit;
         keys.truncate(limit);
-        let id = |key: &String| key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"));
+        let id = |key: &String| {
+            key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))
+        };
         let ids = keys.iter().map(id).collect::<Result<Vec<_>, _>>()?;
         // An entry whose stream has expired shows nothing; it is on its way out of the list.
         let found = self.fields_of(&ids).await?.into_iter().filter(|fields| !fields.is_empty());

@@ -1,0 +1,169 @@
+//! Both SSE feeds and history, across instances.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::Pair;
+use crate::support::{app::participant_event, sse::Events};
+
+fn id_of(stream: &Value) -> &str {
+    stream["id"].as_str().unwrap()
+}
+
+/// Reads messages until the stream ends.
+async fn rest(mut events: Events) -> Vec<Value> {
+    let mut all = Vec::new();
+    while let Some(message) = events.message().await {
+        let data = message.data.unwrap();
+        assert_eq!(
+            (message.event.as_deref(), message.id.as_deref()),
+            (data["type"].as_str(), data["cursor"].as_str())
+        );
+        all.push(data);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_change_through_one_instance_is_on_the_others_feeds() {
+    let Pair(one, two) = Pair::start().await;
+    let mut all = two.follow("/events").await;
+    let first = all.block().await.unwrap();
+    assert!(first.retry.is_some() && first.id.is_some(), "an id at once: {first:?}");
+    for (name, value) in
+        [("content-type", "text/event-stream"), ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+    {
+        assert_eq!(all.headers[name], value);
+    }
+    let stream = one.create(json!({"metadata": {"a": []}})).await;
+    let created = all.wait_for("stream_created").await;
+    assert_eq!(
+        (&created["streamId"], &created["seq"], &created["data"]["stream"]["version"]),
+        (&stream["id"], &json!(1), &json!(1))
+    );
+    assert!(created["data"]["stream"].get("participants").is_none());
+    assert_eq!(created["data"]["stream"]["metadata"], json!({"a": []}));
+    let mut own = two.follow(&format!("/events?streamId={}", id_of(&stream))).await;
+    let mut states = two.follow(&format!("/sse/{}/updates", id_of(&stream))).await;
+    let first = states.wait_until("the present state", |_| true).await;
+    assert_eq!((&first["status"], &first["participants"]), (&json!("active"), &json!([])));
+
+    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+        .await
+        .expect(StatusCode::OK);
+    let joined = own.wait_for("participant_joined").await;
+    assert_eq!(
+        (&joined["data"]["participant"]["identity"], &joined["data"]["stream"]["participantCount"]),
+        (&json!("ann"), &json!(1))
+    );
+    assert_eq!(all.wait_for("participant_joined").await, joined);
+    let state = states.wait_until("ann", |state| state["participantCount"] == 1).await;
+    assert_eq!(state["participants"][0]["state"], "active");
+
+    one.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);
+    let left = own.wait_for("participant_left").await;
+    assert_eq!(left["data"]["participant"]["state"], "disconnected");
+    let stopped = own.wait_for("stream_stopped").await;
+    assert_eq!((&stopped["data"]["reason"], own.message().await), (&json!("requested"), None));
+    let last = states.wait_until("the last state", |state| state["status"] == "stopped").await;
+    assert_eq!((&last["participantCount"], states.message().await), (&json!(0), None));
+
+    let cursor = stopped["cursor"].as_str().unwrap();
+    let again = two.resume(&format!("/events?streamId={}", id_of(&stream)), cursor).await;
+    assert_eq!(again.status, StatusCode::NO_CONTENT);
+    let again = two.resume(&format!("/sse/{}/updates", id_of(&stream)), cursor).await;
+    assert_eq!(again.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_feed_resumes_from_every_position_on_any_instance() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    for n in 0..4 {
+        let event = participant_event("participant_joined", &stream, &format!("p{n}"), &format!("PA_{n}"));
+        one.webhook(&event).await.expect(StatusCode::OK);
+    }
+    one.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);
+    let path = format!("/events/{}", id_of(&stream));
+    let history = two.get(&path).await.expect(StatusCode::OK).as_array().unwrap().clone();
+    assert_eq!(history.len(), 2 + 4 + 1 + 4 + 1);
+    assert!(history.iter().enumerate().all(|(n, event)| event["seq"] == n as u64 + 1));
+    for (position, event) in history.iter().enumerate() {
+        let cursor = event["cursor"].as_str().unwrap();
+        let expected = &history[position + 1..];
+        let follow = format!("/events?streamId={}", id_of(&stream));
+        if expected.is_empty() {
+            assert_eq!(one.resume(&follow, cursor).await.status, StatusCode::NO_CONTENT);
+        } else {
+            assert_eq!(rest(one.resume(&follow, cursor).await).await, expected);
+            let by_query = two.follow(&format!("{follow}&lastEventId={cursor}")).await;
+            assert_eq!(rest(by_query).await, expected);
+        }
+        let page = one.get(&format!("{path}?after={cursor}&limit=3")).await.expect(StatusCode::OK);
+        assert_eq!(page.as_array().unwrap()[..], expected[..expected.len().min(3)]);
+    }
+    let newest = rest(one.follow(&format!("/events?streamId={}&limit=2", id_of(&stream))).await).await;
+    assert_eq!(newest, history[history.len() - 2..]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_was_never_given_is_met_by_a_reset() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({"metadata": {"k": 1}})).await;
+    let id = id_of(&stream);
+    for cursor in ["garbage", "1-1", "99999999999999-0"] {
+        for path in [format!("/events?streamId={id}"), format!("/sse/{id}/updates"), "/events".to_owned()] {
+            let mut events = two.resume(&path, cursor).await;
+            let message = events.message().await.unwrap();
+            assert_eq!(message.event.as_deref(), Some("reset"), "{cursor} on {path}");
+            let data = message.data.unwrap();
+            assert_eq!(data["cursor"].as_str(), message.id.as_deref());
+            let state = if path == "/events" { &data["snapshot"][0] } else { &data["snapshot"] };
+            assert_eq!((&state["metadata"]["k"], &state["version"]), (&json!(1), &json!(2)));
+            assert!(data["reason"].as_str().unwrap().starts_with("cursor_"));
+        }
+        one.get(&format!("/events/{id}?after={cursor}")).await.expect_problem(400, "invalid_cursor");
+    }
+}
+
+#[tokio::test]
+async fn many_followers_hear_the_same() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    let path = format!("/events?streamId={}", id_of(&stream));
+    let mut followers = Vec::new();
+    for n in 0..40 {
+        followers.push(if n % 2 == 0 { &one } else { &two }.follow(&path).await);
+    }
+    for n in 0..50 {
+        two.patch(&format!("/streams/{}", id_of(&stream)), json!({"metadata": {"n": n}}))
+            .await
+            .expect(StatusCode::OK);
+    }
+    one.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);
+    let history = one.get(&format!("/events/{}", id_of(&stream))).await.expect(StatusCode::OK);
+    let expected = &history.as_array().unwrap()[2..];
+    assert_eq!(expected.len(), 52);
+    for follower in followers {
+        assert_eq!(rest(follower).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_feeds_and_a_client_goes_on_elsewhere() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    let mut events = one.follow("/events").await;
+    let from = events.block().await.unwrap().id.unwrap();
+    one.stop().await;
+    let mut last = None;
+    while let Some(block) = events.block().await {
+        last = block.comment;
+    }
+    assert_eq!(last.as_deref(), Some("shutting_down"));
+    two.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);
+    let mut resumed = two.resume("/events", &from).await;
+    let kinds = [resumed.wait_for("stream_updated").await, resumed.wait_for("stream_stopped").await];
+    assert!(kinds.iter().all(|event| event["streamId"] == stream["id"]));
+}

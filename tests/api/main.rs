@@ -1,0 +1,31 @@
+//! The real server against real Redis and real LiveKit, two instances at once.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod errors;
+mod events;
+mod imports;
+mod operations;
+mod outages;
+mod streams;
+mod webhooks;
+
+use support::{
+    app::{Setup, TestApp},
+    servers::{shared_livekit, shared_redis},
+};
+
+/// Two instances of one service.
+struct Pair(TestApp, TestApp);
+
+impl Pair {
+    async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut livestream_orchestrator::settings::Arguments)) -> Self {
+        let setup = Setup::new(shared_redis(), shared_livekit()).with(change);
+        Self(setup.start().await, setup.start().await)
+    }
+}

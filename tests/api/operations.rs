@@ -1,0 +1,77 @@
+//! Health, metrics and pages.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::Pair;
+use crate::support::app::participant_event;
+
+#[tokio::test]
+async fn health_says_how_each_part_is() {
+    let Pair(one, two) = Pair::start().await;
+    let health = one.get("/health").await.expect(StatusCode::OK);
+    assert_eq!(health["status"], "ok");
+    for (part, kind) in [("store", "redis"), ("livekit", "livekit"), ("feed", "pubsub")] {
+        assert_eq!(health[part], json!({"status": "up", "kind": kind}));
+    }
+    assert_ne!(health["instance"], two.get("/health").await.expect(StatusCode::OK)["instance"]);
+    one.get("/health/live").await.expect(StatusCode::OK);
+    one.get("/health/ready").await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_tell_this_instance_and_the_whole_service() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+        .await
+        .expect(StatusCode::OK);
+    let _follower = two.follow("/events").await;
+    one.get("/streams/secret-name-of-a-room").await;
+    let text = [one.get("/metrics").await.text, two.get("/metrics").await.text];
+    for line in
+        ["active_streams 1", "total_participants 1", "lso_streams{status=\"active\"} 1", "lso_feed_up 1"]
+    {
+        assert!(text.iter().all(|text| text.lines().any(|found| found == line)), "{line}");
+    }
+    assert!(text[0].contains(r#"lso_webhooks_total{event="participant_joined",outcome="applied"} 1"#));
+    assert!(text[0].contains(r#"lso_http_requests_total{method="POST",route="/streams",status="201"} 1"#));
+    assert!(text[1].contains(r#"lso_subscribers{transport="sse"} 1"#));
+    assert!(!text[0].contains("secret-name"), "no label whose values a caller controls");
+}
+
+#[tokio::test]
+async fn metrics_move_to_their_own_address() {
+    let Pair(app, _other) =
+        Pair::with(|arguments| arguments.metrics_addr = Some("127.0.0.1:0".to_owned())).await;
+    app.get("/metrics").await.expect_problem(404, "route_not_found");
+}
+
+#[tokio::test]
+async fn pages_are_served_with_a_strict_policy() {
+    let Pair(app, _other) = Pair::start().await;
+    for path in ["/", "/index.html", "/room.html?streamId=x"] {
+        let page = app.get(path).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.header("content-type").unwrap().starts_with("text/html"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
+        assert!(!page.text.contains("<style") && !page.text.contains("onclick"), "nothing inline");
+        let tag = page.header("etag").unwrap();
+        let again = app.request(Method::GET, path).header("if-none-match", tag).send().await.unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    }
+}
+
+#[tokio::test]
+async fn browsers_of_configured_origins_may_call() {
+    let Pair(app, _other) =
+        Pair::with(|arguments| arguments.cors_origins = Some("https://app.example.com".to_owned())).await;
+    let ask = |origin: &'static str| app.request(Method::GET, "/streams").header("origin", origin).send();
+    let allowed = ask("https://app.example.com").await.unwrap();
+    assert_eq!(allowed.headers()["access-control-allow-origin"], "https://app.example.com");
+    assert!(
+        ask("https://evil.example.com").await.unwrap().headers().get("access-control-allow-origin").is_none()
+    );
+}

@@ -1,0 +1,121 @@
+//! Redis and LiveKit going away and coming back.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::{
+    app::{Setup, participant_event},
+    eventually,
+    servers::{LiveKit, Redis, free_port, shared_livekit, shared_redis},
+    unique,
+};
+
+#[tokio::test]
+async fn redis_away_is_a_503_and_heals_by_itself() {
+    let mut redis = Redis::start();
+    let app = Setup::new(&redis.url(), shared_livekit()).start().await;
+    let stream = app.create(json!({})).await;
+    redis.kill();
+    app.get("/streams").await.expect_problem(503, "store_unavailable");
+    app.post("/streams", json!({})).await.expect_problem(503, "store_unavailable");
+    let webhook = app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1")).await;
+    assert!(webhook.header("retry-after").is_some());
+    webhook.expect_problem(503, "store_unavailable");
+    app.get("/health/live").await.expect(StatusCode::OK);
+    eventually("an instance that is not ready", || async {
+        (app.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    assert_eq!(app.get("/health").await.expect(StatusCode::OK)["store"]["status"], "down");
+    let metrics = app.get("/metrics").await;
+    assert!(metrics.text.contains("lso_feed_up 0") && !metrics.text.contains("active_streams"));
+
+    redis.start_again();
+    eventually("readiness", || async {
+        (app.get("/health/ready").await.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let mut events = app.follow("/events").await;
+    app.create(json!({})).await;
+    events.wait_for("stream_created").await;
+}
+
+#[tokio::test]
+async fn a_feed_survives_a_cut_connection() {
+    let redis = Redis::start();
+    let app = Setup::new(&redis.url(), shared_livekit()).start().await;
+    let stream = app.create(json!({})).await;
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    let mut events = app.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
+    let mut connection =
+        redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    for n in 0..20 {
+        let kill = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").to_owned();
+        let _: i64 = kill.query_async(&mut connection).await.unwrap();
+        app.patch(&path, json!({"metadata": {"n": n}})).await.expect(StatusCode::OK);
+    }
+    for n in 0..20 {
+        let event = events.wait_for("stream_updated").await;
+        assert_eq!(event["seq"], n + 3, "every change once, in order");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_is_met_by_a_reset() {
+    let mut redis = Redis::start();
+    let app = Setup::new(&redis.url(), shared_livekit()).start().await;
+    app.create(json!({})).await;
+    let mut events = app.follow("/events").await;
+    let mut own = app
+        .follow(&format!("/events?streamId={}", app.create(json!({})).await["id"].as_str().unwrap()))
+        .await;
+    redis.kill();
+    redis.start_again();
+    let reset = events.wait_for("reset").await;
+    assert_eq!(reset["snapshot"], json!([]));
+    let reset = own.wait_for("reset").await;
+    assert_eq!((&reset["snapshot"], own.message().await), (&json!(null), None));
+}
+
+#[tokio::test]
+async fn livekit_away_leaves_no_stream_in_creating() {
+    let nowhere = format!("ws://127.0.0.1:{}", free_port());
+    let app = Setup::new(shared_redis(), &nowhere).start().await;
+    let room = unique("room");
+    for _ in 0..2 {
+        let answer = app.post("/streams", json!({"name": room})).await;
+        answer.expect_problem(503, "livekit_unavailable");
+    }
+    let all = app.get("/streams?status=all").await.expect(StatusCode::OK);
+    let statuses: Vec<_> = all.as_array().unwrap().iter().map(|stream| stream["status"].clone()).collect();
+    assert_eq!(statuses, ["error", "error"], "and the room name was free again");
+    let failed = app.get(&format!("/events/{}", all[0]["id"].as_str().unwrap())).await.expect(StatusCode::OK);
+    assert_eq!(failed[1]["data"]["reason"], "livekit_unavailable");
+}
+
+#[tokio::test]
+async fn livekit_refusing_is_a_502() {
+    let setup = Setup::new(shared_redis(), shared_livekit());
+    let app =
+        setup.with(|arguments| arguments.livekit_api_secret = Some("not the secret".into())).start().await;
+    app.post("/streams", json!({})).await.expect_problem(502, "livekit_error");
+    assert_eq!(app.get("/streams?status=error").await.expect(StatusCode::OK).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn stopping_without_livekit_can_be_finished_later() {
+    let mut livekit = LiveKit::start(None);
+    let app = Setup::new(shared_redis(), &livekit.url()).start().await;
+    let path = format!("/streams/{}", app.create(json!({})).await["id"].as_str().unwrap());
+    livekit.kill();
+    app.delete(&path).await.expect_problem(503, "livekit_unavailable");
+    assert_eq!(app.get(&path).await.expect(StatusCode::OK)["status"], "stopping");
+    livekit.start_again();
+    let stopped = eventually("LiveKit", || async {
+        let answer = app.delete(&path).await;
+        (answer.status == StatusCode::OK).then_some(answer.body)
+    })
+    .await;
+    assert_eq!(stopped["status"], "stopped");
+}

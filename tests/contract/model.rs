@@ -1,0 +1,225 @@
+//! The Lua scripts against the domain's own rules: whatever random changes are made, Redis does what the model does.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::Duration;
+
+use livestream_orchestrator::{
+    domain::{
+        Change, DisplayName, Event, EventKind, Metadata, Participant, ParticipantState, Role, Session,
+        StopReason, Stream, StreamStatus, Timestamp, stream::NewStream,
+    },
+    store::{Created, Guard, StoreError, Topic},
+};
+use proptest::{prelude::*, sample::select};
+
+use super::store::{Backend, RETENTION, identity, new_stream};
+use crate::support::unique;
+
+fn who() -> impl Strategy<Value = String> {
+    select(vec!["ann", "bob", "cé \"/"]).prop_map(str::to_owned)
+}
+
+fn sid() -> impl Strategy<Value = String> {
+    (1..6u8).prop_map(|n| format!("PA_{n}"))
+}
+
+fn metadata() -> impl Strategy<Value = Metadata> {
+    select(vec!["{}", r#"{"a":[]}"#, r#"{"a":{"b":9007199254740993}}"#])
+        .prop_map(|text| Metadata::from_text(text).unwrap())
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    select(vec![Role::Host, Role::Viewer])
+}
+
+fn name() -> impl Strategy<Value = Option<DisplayName>> {
+    select(vec![None, Some("Ann"), Some("\u{1F600} /\\\"")])
+        .prop_map(|name| name.map(|n| DisplayName::parse(n).unwrap()))
+}
+
+fn past() -> impl Strategy<Value = Option<Timestamp>> {
+    prop::option::of((1..5i64).prop_map(|n| Timestamp::from_millis(n * 1_000)))
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let session = (
+        select(vec!["RM_1", "RM_1", "RM_1", "RM_2"]),
+        sid(),
+        who(),
+        name(),
+        prop::option::of(role()),
+        past(),
+    );
+    let connect = (session, prop::option::of(metadata())).prop_map(
+        |((room_sid, sid, who, name, role, joined_at), metadata)| {
+            let room_sid = room_sid.to_owned();
+            Change::Connect(Session {
+                room_sid,
+                sid,
+                identity: identity(&who),
+                name,
+                role,
+                metadata,
+                joined_at,
+            })
+        },
+    );
+    let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
+    let issue = (who(), name(), role(), prop::option::of(metadata()), ttl).prop_map(
+        |(who, name, role, metadata, joining_ttl)| Change::IssueToken {
+            identity: identity(&who),
+            name,
+            role,
+            metadata,
+            joining_ttl,
+        },
+    );
+    let disconnect = (who(), prop::option::of(sid()), past()).prop_map(|(who, sid, at)| Change::Disconnect {
+        identity: identity(&who),
+        sid,
+        at,
+    });
+    let reasons = vec![StopReason::Requested, StopReason::RoomFinished, StopReason::Idle];
+    let begin = (select(reasons), select(vec![None, Some("RM_1"), Some("RM_2")]))
+        .prop_map(|(reason, room)| Change::BeginStop { reason, room_sid: room.map(str::to_owned) });
+    prop_oneof![
+        2 => Just(Change::Activate { room_sid: "RM_1".to_owned() }),
+        8 => connect,
+        5 => issue,
+        5 => disconnect,
+        2 => Just(Change::ExpireJoining),
+        2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
+        1 => begin,
+        1 => Just(Change::Close),
+        1 => Just(Change::Fail { reason: "broken".to_owned() }),
+    ]
+}
+
+/// A step: a change, with or without a version, with or without an id under which it counts once.
+fn step() -> impl Strategy<Value = (Change, Option<u64>, Option<String>)> {
+    let once = prop::option::weighted(0.3, (1..8u8).prop_map(|n| format!("EV_{n}")));
+    (change(), prop::option::weighted(0.2, 1..12u64), once)
+}
+
+/// A stream without what two clocks cannot agree on.
+fn timeless(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.participant_count),
+        (stream.peak_participant_count, stream.version, stream.reason.clone()),
+        (stream.started_at.is_some(), stream.stopped_at.is_some(), stream.empty_since.is_some()),
+    )
+}
+
+fn timeless_participant(one: &Participant) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        (one.identity.clone(), one.name.clone(), one.role, one.state, one.metadata.clone(), one.sid.clone()),
+        (one.left_at.is_some(), one.session_at.is_some(), one.expires_at.is_some(), one.last_visit.is_some()),
+    )
+}
+
+fn timeless_event(event: &Event) -> impl PartialEq + std::fmt::Debug + use<> {
+    let draft = &event.draft;
+    (
+        draft.kind,
+        timeless(&draft.stream),
+        draft.participant.as_ref().map(timeless_participant),
+        draft.previous_status,
+        draft.reason.clone(),
+    )
+}
+
+#[derive(Debug, Clone)]
+struct History {
+    max_participants: Option<u32>,
+    idle_after: Option<Duration>,
+    steps: Vec<(Change, Option<u64>, Option<String>)>,
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let idle = select(vec![None, Some(Duration::ZERO), Some(Duration::from_secs(3_600))]);
+    let start = Just((Change::Activate { room_sid: "RM_1".to_owned() }, None, None));
+    (prop::option::of(1..3u32), idle, start, prop::collection::vec(step(), 1..40)).prop_map(
+        |(max_participants, idle_after, start, mut steps)| {
+            // Most histories begin with a room; a few do not.
+            if steps.len() % 8 != 0 {
+                steps.insert(0, start);
+            }
+            History { max_participants, idle_after, steps }
+        },
+    )
+}
+
+async fn compare(history: History) {
+    let model = Backend::memory(RETENTION);
+    let redis = Backend::redis(&unique("model"), RETENTION);
+    let new = NewStream {
+        max_participants: history.max_participants,
+        idle_after: history.idle_after,
+        ..new_stream("cé/\"room\"")
+    };
+    let reference = match (model.store.create(new.clone()).await, redis.store.create(new).await) {
+        (Ok(Created::New(a)), Ok(Created::New(b))) if timeless(&a) == timeless(&b) => a.reference(),
+        other => panic!("{other:?}"),
+    };
+    for (change, version, once) in history.steps {
+        let guard = || Guard { version, once: once.clone() };
+        let expected = model.store.apply(&reference, change.clone(), guard()).await;
+        let made = redis.store.apply(&reference, change.clone(), guard()).await;
+        match (expected, made) {
+            (Ok(expected), Ok(made)) => {
+                assert_eq!(made.effect, expected.effect, "{change:?}");
+                assert_eq!(timeless(&made.stream), timeless(&expected.stream), "{change:?}");
+                let of = |one: &Option<Participant>| one.as_ref().map(timeless_participant);
+                if made.effect != livestream_orchestrator::domain::change::Effect::Duplicate {
+                    assert_eq!(of(&made.participant), of(&expected.participant), "{change:?}");
+                }
+            }
+            (Err(StoreError::Rejected(expected)), Err(StoreError::Rejected(made))) => {
+                assert_eq!(made, expected)
+            }
+            other => panic!("{change:?}: {other:?}"),
+        }
+    }
+    let (expected, made) = (model.log(reference.id).await, redis.log(reference.id).await);
+    let events =
+        |log: &[std::sync::Arc<Event>]| log.iter().map(|event| timeless_event(event)).collect::<Vec<_>>();
+    assert_eq!(events(&made), events(&expected));
+    check_invariants(&redis, reference.id, &made).await;
+}
+
+/// What must be true of any history.
+async fn check_invariants(
+    backend: &Backend,
+    id: livestream_orchestrator::domain::StreamId,
+    log: &[std::sync::Arc<Event>],
+) {
+    let view = backend.store.view(id).await.unwrap().unwrap();
+    let active = view.participants.iter().filter(|one| one.state == ParticipantState::Active).count();
+    assert_eq!(view.stream.participant_count as usize, active);
+    let told = |kind| log.iter().filter(|event| event.draft.kind == kind).count();
+    assert_eq!(
+        told(EventKind::ParticipantJoined) - told(EventKind::ParticipantLeft),
+        active,
+        "joined and left balance"
+    );
+    assert_eq!(view.stream.version, log.len() as u64);
+    assert!(
+        log.iter().all(|event| event.draft.stream.participant_count <= view.stream.peak_participant_count)
+    );
+    if view.stream.status.is_final() {
+        assert!(view.participants.iter().all(|one| one.state == ParticipantState::Disconnected));
+        assert!(log.iter().rev().skip(1).all(|event| !event.is_last()), "nothing follows the last event");
+    }
+    assert!(log.iter().all(|event| event.draft.stream.status != StreamStatus::Stopped || event.is_last()));
+    let all = backend.feed.newest(Topic::All, 10_000).await.unwrap();
+    assert_eq!(all, log, "both logs say the same");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn redis_does_what_the_model_does(history in history()) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(compare(history));
+    }
+}

@@ -1,0 +1,102 @@
+//! What only the Redis store must hold.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::Duration;
+
+use livestream_orchestrator::{
+    domain::Change,
+    store::{Retention, StreamFilter},
+};
+use redis::AsyncCommands;
+
+use super::store::{Backend, RETENTION, session, token};
+use crate::support::{eventually, servers::shared_redis, unique};
+
+async fn connection() -> redis::aio::MultiplexedConnection {
+    redis::Client::open(shared_redis()).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn keys(prefix: &str) -> Vec<String> {
+    connection().await.keys(format!("{{{prefix}}}:*")).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_key_has_a_time_to_live() {
+    let prefix = unique("ttl");
+    let backend = Backend::redis(&prefix, RETENTION);
+    let (live, over) = (backend.active("live").await, backend.active("over").await);
+    for stream in [&live, &over] {
+        backend.change(stream, Change::Connect(session("ann", "PA_1", 1))).await;
+        backend.change(stream, super::store::left("ann", Some("PA_1"))).await;
+        backend.change(stream, super::store::left("bob", Some("PA_2"))).await;
+        backend.change(stream, Change::Connect(session("cid", "PA_3", 1))).await;
+        backend.change(stream, token("dan", Duration::from_secs(60))).await;
+    }
+    backend.stop(&over).await;
+    let found = keys(&prefix).await;
+    assert!(found.len() > 15, "{found:?}");
+    for key in found {
+        let left: i64 = connection().await.pttl(&key).await.unwrap();
+        let most = if key.contains(&over.id.to_string()) { RETENTION.stopped } else { RETENTION.live };
+        let bounds = 1..=i64::try_from(most.as_millis()).unwrap();
+        assert!(bounds.contains(&left), "{key} lives {left} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_stream_leaves_nothing_behind() {
+    let prefix = unique("gone");
+    let backend = Backend::redis(&prefix, Retention { stopped: Duration::from_millis(300), ..RETENTION });
+    let (stream, failed) = (backend.active("gone").await, backend.create("failed").await.reference());
+    backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    backend.stop(&stream).await;
+    backend.change(&failed, Change::Fail { reason: "x".to_owned() }).await;
+    eventually("the end of its keys", || async {
+        backend.store.due(10).await.unwrap();
+        let left = keys(&prefix).await;
+        let own = left.iter().any(|key| key.contains(&stream.id.to_string()) || key.contains("room:"));
+        let listed = backend.store.list(StreamFilter::All, 10, None).await.unwrap().items.len();
+        let indexed: u64 = connection().await.zcard(format!("{{{prefix}}}:streams:all")).await.unwrap();
+        (!own && listed == 0 && indexed == 0).then_some(())
+    })
+    .await;
+    let totals = backend.store.totals().await.unwrap();
+    assert!(totals.streams.iter().all(|(_, count)| *count == 0) && totals.participants == 0);
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_loaded_again() {
+    let backend = Backend::redis(&unique("flush"), RETENTION);
+    let stream = backend.active("flush").await;
+    let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut connection().await).await.unwrap();
+    let joined = backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    assert_eq!(joined.stream.participant_count, 1);
+}
+
+#[tokio::test]
+async fn a_log_is_trimmed_and_says_so() {
+    use livestream_orchestrator::{
+        domain::Cursor,
+        store::{LogRead, Lost, STREAM_LOG_LENGTH, Topic},
+    };
+    let backend = Backend::redis(&unique("trim"), RETENTION);
+    let stream = backend.active("trim").await;
+    for n in 0..STREAM_LOG_LENGTH {
+        backend.change(&stream, token("ann", Duration::from_secs(60 + n as u64))).await;
+    }
+    backend.change(&stream, token("ann", Duration::from_secs(60))).await;
+    let topic = Topic::Stream(stream.id);
+    // Trimming is by whole nodes, so go on until the beginning is gone.
+    while let LogRead::Events(_) = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap() {
+        backend.change(&stream, token("ann", Duration::from_secs(60))).await;
+    }
+    let kept = backend.feed.newest(topic, 5_000).await.unwrap();
+    assert!((STREAM_LOG_LENGTH..STREAM_LOG_LENGTH + 300).contains(&kept.len()), "{}", kept.len());
+    let first = &kept[0];
+    let LogRead::Events(rest) = backend.feed.read_after(topic, first.previous, 5_000).await.unwrap() else {
+        panic!("everything after the last that was trimmed is still there")
+    };
+    assert_eq!(rest.len(), kept.len());
+    let expired = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap();
+    assert!(matches!(expired, LogRead::Lost(Lost::Expired)));
+}

@@ -1,0 +1,633 @@
+//! What every store must hold.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use livestream_orchestrator::{
+    domain::{
+        Change, Cursor, Event, EventKind, Identity, Metadata, Participant, ParticipantState, Rejection, Role,
+        RoomName, Session, StopReason, Stream, StreamId, StreamRef, StreamStatus, Timestamp, change::Effect,
+        stream::NewStream,
+    },
+    store::{
+        Applied, Created, Due, EventFeed, FeedMessage, Guard, LogRead, Lost, Retention, SnapshotContent,
+        StoreError, StreamFilter, StreamStore, Topic, memory::MemoryStore, redis::RedisStore,
+    },
+    telemetry::Metrics,
+};
+
+use crate::support::{servers::shared_redis, unique, within};
+
+/// A store with its feed.
+#[derive(Clone)]
+pub struct Backend {
+    pub store: Arc<dyn StreamStore>,
+    pub feed: Arc<dyn EventFeed>,
+}
+
+pub const RETENTION: Retention =
+    Retention { live: Duration::from_secs(3600), stopped: Duration::from_secs(300) };
+
+impl Backend {
+    pub fn memory(retention: Retention) -> Self {
+        let store = Arc::new(MemoryStore::on_system_clock(retention));
+        Self { store: store.clone(), feed: store }
+    }
+
+    pub fn redis(prefix: &str, retention: Retention) -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let store = Arc::new(RedisStore::new(&shared_redis().into(), prefix, retention, metrics).unwrap());
+        Self { store: store.clone(), feed: store }
+    }
+
+    pub async fn create(&self, room: &str) -> Stream {
+        match self.store.create(new_stream(room)).await.unwrap() {
+            Created::New(stream) => stream,
+            Created::Existing(_) => panic!("the room name is taken"),
+        }
+    }
+
+    /// A stream in status active with the room sid `RM_1`.
+    pub async fn active(&self, room: &str) -> StreamRef {
+        let stream = self.create(room).await.reference();
+        self.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+        stream
+    }
+
+    pub async fn apply(&self, stream: &StreamRef, change: Change) -> Result<Applied, StoreError> {
+        self.store.apply(stream, change, Guard::default()).await
+    }
+
+    pub async fn change(&self, stream: &StreamRef, change: Change) -> Applied {
+        self.apply(stream, change).await.unwrap()
+    }
+
+    pub async fn stop(&self, stream: &StreamRef) -> Stream {
+        self.change(stream, Change::BeginStop { reason: StopReason::Requested, room_sid: None }).await;
+        loop {
+            let applied = self.change(stream, Change::Close).await;
+            if applied.effect != Effect::Partial {
+                return applied.stream;
+            }
+        }
+    }
+
+    pub async fn log(&self, id: StreamId) -> Vec<Arc<Event>> {
+        self.feed.newest(Topic::Stream(id), 1_000).await.unwrap()
+    }
+}
+
+pub fn new_stream(room: &str) -> NewStream {
+    NewStream {
+        id: StreamId::generate(),
+        room_name: RoomName::parse(room).unwrap(),
+        metadata: Metadata::default(),
+        max_participants: None,
+        idle_after: Some(Duration::from_secs(600)),
+    }
+}
+
+pub fn identity(text: &str) -> Identity {
+    Identity::parse(text).unwrap()
+}
+
+pub fn session(who: &str, sid: &str, joined_at: i64) -> Session {
+    Session {
+        room_sid: "RM_1".to_owned(),
+        sid: sid.to_owned(),
+        identity: identity(who),
+        name: None,
+        role: None,
+        metadata: None,
+        joined_at: Some(Timestamp::from_millis(joined_at)),
+    }
+}
+
+pub fn token(who: &str, joining_ttl: Duration) -> Change {
+    Change::IssueToken { identity: identity(who), name: None, role: Role::Host, metadata: None, joining_ttl }
+}
+
+pub fn left(who: &str, sid: Option<&str>) -> Change {
+    Change::Disconnect { identity: identity(who), sid: sid.map(str::to_owned), at: None }
+}
+
+fn kinds(log: &[Arc<Event>]) -> Vec<EventKind> {
+    log.iter().map(|event| event.draft.kind).collect()
+}
+
+/// Numbered from 1 without a gap, each naming the one before, the stream's version the event's number.
+fn assert_unbroken(log: &[Arc<Event>]) {
+    let mut previous = Cursor::ORIGIN;
+    for (position, event) in log.iter().enumerate() {
+        assert_eq!(event.seq(), position as u64 + 1);
+        assert_eq!(event.previous, previous);
+        assert!(event.cursor > previous);
+        previous = event.cursor;
+    }
+}
+
+/// Runs every test below on both backends.
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        mod on_memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Backend::memory(super::RETENTION)).await;
+            })*
+        }
+        mod on_redis {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Backend::redis(&super::unique("store"), super::RETENTION)).await;
+            })*
+        }
+    };
+}
+
+suite!(
+    a_life_is_told_event_by_event,
+    a_room_name_is_held_until_the_end,
+    of_concurrent_creations_one_wins,
+    concurrent_joins_are_all_there_and_counted_once,
+    a_guarded_write_is_never_lost_silently,
+    metadata_changes_only_what_was_read,
+    a_late_word_of_an_older_session_changes_nothing,
+    who_has_left_does_not_come_back_with_the_same_session,
+    a_new_session_of_the_same_identity_replaces_the_old,
+    another_room_of_the_same_name_is_not_ours,
+    the_same_event_counts_once,
+    a_full_stream_takes_nobody_else,
+    closing_lets_everybody_go_in_batches,
+    an_unused_token_expires,
+    an_empty_stream_is_due,
+    lists_page_through_everything_once,
+    participants_page_through_everybody_once,
+    the_log_continues_from_every_position,
+    what_is_published_is_what_is_logged,
+    a_snapshot_is_exactly_as_of_its_cursor,
+    totals_are_those_of_the_whole_service,
+    nothing_is_said_of_what_is_not_there,
+);
+
+async fn a_life_is_told_event_by_event(backend: Backend) {
+    let stream = backend.active("life").await;
+    backend.change(&stream, token("ann", Duration::from_secs(60))).await;
+    backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    backend.change(&stream, left("ann", Some("PA_1"))).await;
+    let stopped = backend.stop(&stream).await;
+    let log = backend.log(stream.id).await;
+    assert_unbroken(&log);
+    assert_eq!(
+        kinds(&log),
+        [
+            EventKind::StreamCreated,
+            EventKind::StreamUpdated,
+            EventKind::ParticipantUpdated,
+            EventKind::ParticipantJoined,
+            EventKind::ParticipantLeft,
+            EventKind::StreamUpdated,
+            EventKind::StreamStopped,
+        ]
+    );
+    let last = log.last().unwrap();
+    assert_eq!((last.draft.reason.as_deref(), &last.draft.stream), (Some("requested"), &stopped));
+    assert_eq!(stopped.stopped_at, Some(stopped.updated_at));
+    assert_eq!((stopped.participant_count, stopped.peak_participant_count), (0, 1));
+    for change in [Change::Activate { room_sid: "RM_1".to_owned() }, Change::Fail { reason: "x".to_owned() }]
+    {
+        let refused = backend.apply(&stream, change).await;
+        assert!(matches!(refused, Err(StoreError::Rejected(Rejection::InvalidTransition { .. }))));
+    }
+    assert_eq!(backend.stop(&stream).await, stopped, "stopping again changes nothing");
+}
+
+async fn a_room_name_is_held_until_the_end(backend: Backend) {
+    let first = backend.active("held").await;
+    let again = backend.store.create(new_stream("held")).await.unwrap();
+    assert!(matches!(again, Created::Existing(stream) if stream.id == first.id));
+    backend.stop(&first).await;
+    assert_eq!(
+        backend.store.id_of_room(&first.room_name).await.unwrap(),
+        Some(first.id),
+        "still found by its name"
+    );
+    let second = backend.create("held").await;
+    assert_eq!(backend.store.id_of_room(&first.room_name).await.unwrap(), Some(second.id));
+    backend.change(&second.reference(), Change::Fail { reason: "x".to_owned() }).await;
+    let third = backend.create("held").await;
+    assert_ne!(third.id, second.id, "an error frees the name");
+}
+
+async fn of_concurrent_creations_one_wins(backend: Backend) {
+    let creations = join_all((0..20).map(|_| backend.store.create(new_stream("race")))).await;
+    let new = creations.iter().filter(|created| matches!(created, Ok(Created::New(_)))).count();
+    let ids: HashSet<_> = creations
+        .into_iter()
+        .map(|created| match created.unwrap() {
+            Created::New(stream) | Created::Existing(stream) => stream.id,
+        })
+        .collect();
+    assert_eq!((new, ids.len()), (1, 1));
+}
+
+async fn concurrent_joins_are_all_there_and_counted_once(backend: Backend) {
+    let stream = backend.active("joins").await;
+    let join = |n: usize| {
+        let (backend, stream) = (backend.clone(), stream.clone());
+        async move {
+            let (who, sid) = (format!("p{n}"), format!("PA_{n}"));
+            backend.change(&stream, token(&who, Duration::from_secs(60))).await;
+            // Twice, as webhooks come.
+            backend.change(&stream, Change::Connect(session(&who, &sid, 1))).await;
+            backend.change(&stream, Change::Connect(session(&who, &sid, 1))).await;
+        }
+    };
+    join_all((0..200).map(join)).await;
+    let view = backend.store.view(stream.id).await.unwrap().unwrap();
+    assert_eq!((view.stream.participant_count, view.stream.peak_participant_count), (200, 200));
+    assert_eq!(view.participants.len(), 200);
+    assert!(view.participants.iter().all(Participant::is_active));
+    let log = backend.log(stream.id).await;
+    assert_unbroken(&log);
+    assert_eq!(kinds(&log).iter().filter(|kind| **kind == EventKind::ParticipantJoined).count(), 200);
+}
+
+async fn a_guarded_write_is_never_lost_silently(backend: Backend) {
+    let stream = backend.active("guarded").await;
+    let write = |n: usize| {
+        let (backend, stream) = (backend.clone(), stream.clone());
+        async move {
+            let metadata = Metadata::from_value(serde_json::json!({ "n": n })).unwrap();
+            let change = Change::SetMetadata { expected: Metadata::default(), metadata };
+            backend.store.apply(&stream, change, Guard { version: Some(2), once: None }).await
+        }
+    };
+    let results = join_all((0..20).map(write)).await;
+    let mismatch = |result: &Result<Applied, StoreError>| {
+        matches!(result, Err(StoreError::Rejected(Rejection::VersionMismatch { current: 3 })))
+    };
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert_eq!(results.iter().filter(|result| mismatch(result)).count(), 19);
+    assert_eq!(backend.log(stream.id).await.len(), 3);
+}
+
+async fn metadata_changes_only_what_was_read(backend: Backend) {
+    let stream = backend.active("metadata").await;
+    let metadata =
+        |n: u32| Metadata::from_value(serde_json::json!({ "n": n, "empty": [], "big": 1u64 << 62 })).unwrap();
+    let set = |expected, metadata| Change::SetMetadata { expected, metadata };
+    let applied = backend.change(&stream, set(Metadata::default(), metadata(1))).await;
+    assert_eq!(applied.stream.metadata, metadata(1));
+    let stale = backend.apply(&stream, set(Metadata::default(), metadata(2))).await;
+    assert!(matches!(stale, Err(StoreError::Rejected(Rejection::MetadataChanged))));
+    assert_eq!(backend.change(&stream, set(metadata(1), metadata(1))).await.effect, Effect::Unchanged);
+    assert_eq!(backend.log(stream.id).await.last().unwrap().draft.stream.metadata, metadata(1));
+}
+
+async fn a_late_word_of_an_older_session_changes_nothing(backend: Backend) {
+    let stream = backend.active("late").await;
+    backend.change(&stream, Change::Connect(session("ann", "PA_2", 200))).await;
+    for late in
+        [Change::Connect(session("ann", "PA_1", 100)), left("ann", Some("PA_1")), left("bob", Some("PA_9"))]
+    {
+        assert_eq!(backend.change(&stream, late).await.effect, Effect::Unchanged);
+    }
+    let ann = backend.store.participant(stream.id, "ann").await.unwrap().unwrap();
+    assert_eq!((ann.state, ann.sid.as_deref()), (ParticipantState::Active, Some("PA_2")));
+    assert_eq!(ann.joined_at, Timestamp::from_millis(200), "LiveKit's own time");
+}
+
+async fn who_has_left_does_not_come_back_with_the_same_session(backend: Backend) {
+    let stream = backend.active("tombstone").await;
+    assert_eq!(backend.change(&stream, left("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
+    let joined = backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    assert_eq!((joined.effect, joined.stream.participant_count), (Effect::Unchanged, 0));
+    let joined = backend.change(&stream, Change::Connect(session("ann", "PA_2", 2))).await;
+    assert_eq!((joined.effect, joined.stream.participant_count), (Effect::Changed, 1));
+}
+
+async fn a_new_session_of_the_same_identity_replaces_the_old(backend: Backend) {
+    let stream = backend.active("replaced").await;
+    backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    let second = backend.change(&stream, Change::Connect(session("ann", "PA_2", 2))).await;
+    assert_eq!((second.stream.participant_count, second.stream.peak_participant_count), (1, 1));
+    assert_eq!(second.participant.unwrap().sid.as_deref(), Some("PA_2"));
+    assert_eq!(backend.change(&stream, left("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
+    let told = kinds(&backend.log(stream.id).await)[2..].to_vec();
+    assert_eq!(
+        told,
+        [EventKind::ParticipantJoined, EventKind::ParticipantLeft, EventKind::ParticipantJoined]
+    );
+}
+
+async fn another_room_of_the_same_name_is_not_ours(backend: Backend) {
+    let stream = backend.active("other").await;
+    let mut stranger = session("ann", "PA_1", 1);
+    stranger.room_sid = "RM_2".to_owned();
+    assert_eq!(backend.change(&stream, Change::Connect(stranger)).await.effect, Effect::Unchanged);
+    let finished = Change::BeginStop { reason: StopReason::RoomFinished, room_sid: Some("RM_2".to_owned()) };
+    let applied = backend.change(&stream, finished).await;
+    assert_eq!((applied.effect, applied.stream.status), (Effect::Unchanged, StreamStatus::Active));
+}
+
+async fn the_same_event_counts_once(backend: Backend) {
+    let stream = backend.active("once").await;
+    let guard = || Guard { version: None, once: Some("EV_1".to_owned()) };
+    let connect = || Change::Connect(session("ann", "PA_1", 1));
+    let first = backend.store.apply(&stream, connect(), guard()).await.unwrap();
+    let again = backend.store.apply(&stream, left("ann", None), guard()).await.unwrap();
+    assert_eq!((first.effect, again.effect), (Effect::Changed, Effect::Duplicate));
+    assert_eq!(again.stream.participant_count, 1);
+}
+
+async fn a_full_stream_takes_nobody_else(backend: Backend) {
+    let new = NewStream { max_participants: Some(1), ..new_stream("full") };
+    let Created::New(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let stream = stream.reference();
+    let early = backend.apply(&stream, token("ann", Duration::from_secs(60))).await;
+    assert!(matches!(
+        early,
+        Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating }))
+    ));
+    backend.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    let refused = backend.apply(&stream, token("bob", Duration::from_secs(60))).await;
+    assert!(matches!(refused, Err(StoreError::Rejected(Rejection::Full { max: 1 }))));
+    let known = backend.change(&stream, token("ann", Duration::from_secs(60))).await;
+    assert_eq!(known.effect, Effect::Unchanged, "who is in may have another token");
+    backend.stop(&stream).await;
+    let late = backend.apply(&stream, token("ann", Duration::from_secs(60))).await;
+    assert!(matches!(
+        late,
+        Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Stopped }))
+    ));
+}
+
+async fn closing_lets_everybody_go_in_batches(backend: Backend) {
+    let stream = backend.active("closing").await;
+    for n in 0..120 {
+        backend.change(&stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+    }
+    backend.change(&stream, token("late", Duration::from_secs(60))).await;
+    backend.change(&stream, Change::BeginStop { reason: StopReason::Requested, room_sid: None }).await;
+    assert_eq!(backend.change(&stream, Change::Close).await.effect, Effect::Partial);
+    let stopped = backend.stop(&stream).await;
+    assert_eq!((stopped.status, stopped.participant_count), (StreamStatus::Stopped, 0));
+    let log = backend.log(stream.id).await;
+    assert_unbroken(&log);
+    let count = |kind| kinds(&log).iter().filter(|told| **told == kind).count();
+    assert_eq!((count(EventKind::ParticipantJoined), count(EventKind::ParticipantLeft)), (120, 120));
+    assert_eq!(log.last().unwrap().draft.kind, EventKind::StreamStopped);
+    let present = backend
+        .store
+        .participants(stream.id, Some(ParticipantState::Disconnected), 1_000, None)
+        .await
+        .unwrap();
+    assert_eq!(present.items.len(), 121, "nobody is shown as present in a stopped stream");
+}
+
+async fn an_unused_token_expires(backend: Backend) {
+    let stream = backend.active("expiry").await;
+    backend.change(&stream, Change::Connect(session("back", "PA_1", 1))).await;
+    backend.change(&stream, left("back", Some("PA_1"))).await;
+    let before = backend.store.participant(stream.id, "back").await.unwrap().unwrap();
+    let before = Participant { sid: None, ..before };
+    for who in ["ann", "back"] {
+        backend.change(&stream, token(who, Duration::ZERO)).await;
+    }
+    backend.change(&stream, token("waiting", Duration::from_secs(60))).await;
+    assert!(backend.store.due(10).await.unwrap().contains(&Due::Joining(stream.id)));
+    assert_eq!(backend.change(&stream, Change::ExpireJoining).await.effect, Effect::Changed);
+    assert!(!backend.store.due(10).await.unwrap().contains(&Due::Joining(stream.id)));
+    assert_eq!(backend.store.participant(stream.id, "ann").await.unwrap(), None);
+    assert_eq!(
+        backend.store.participant(stream.id, "back").await.unwrap().unwrap(),
+        before,
+        "back to the visit before"
+    );
+    let waiting = backend.store.participant(stream.id, "waiting").await.unwrap().unwrap();
+    assert_eq!(waiting.state, ParticipantState::Joining);
+    let log = backend.log(stream.id).await;
+    let told: Vec<_> =
+        log.iter().rev().take(2).map(|event| event.draft.participant.clone().unwrap()).collect();
+    assert!(told.iter().all(|participant| participant.state == ParticipantState::Disconnected));
+    assert_eq!(backend.change(&stream, Change::ExpireJoining).await.effect, Effect::Unchanged);
+}
+
+async fn an_empty_stream_is_due(backend: Backend) {
+    let new = NewStream { idle_after: Some(Duration::ZERO), ..new_stream("idle") };
+    let Created::New(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let stream = stream.reference();
+    backend.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    assert_eq!(backend.store.due(10).await.unwrap(), [Due::Idle(stream.id)]);
+    backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
+    assert_eq!(backend.store.due(10).await.unwrap(), []);
+    let idle = || Change::BeginStop { reason: StopReason::Idle, room_sid: None };
+    assert_eq!(backend.change(&stream, idle()).await.effect, Effect::Unchanged, "somebody is in it");
+    backend.change(&stream, left("ann", None)).await;
+    assert_eq!(backend.store.due(10).await.unwrap(), [Due::Idle(stream.id)]);
+    assert_eq!(backend.change(&stream, idle()).await.stream.status, StreamStatus::Stopping);
+    let forever = NewStream { idle_after: None, ..new_stream("forever") };
+    let Created::New(forever) = backend.store.create(forever).await.unwrap() else { panic!("taken") };
+    backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    assert_eq!(backend.store.due(10).await.unwrap(), []);
+}
+
+async fn lists_page_through_everything_once(backend: Backend) {
+    let mut streams = Vec::new();
+    for n in 0..25 {
+        streams.push(backend.active(&format!("room{n}")).await);
+    }
+    backend.stop(&streams[3]).await;
+    for (filter, expected) in [
+        (StreamFilter::All, 25),
+        (StreamFilter::NotStopped, 24),
+        (StreamFilter::Status(StreamStatus::Active), 24),
+        (StreamFilter::Status(StreamStatus::Stopped), 1),
+        (StreamFilter::Status(StreamStatus::Error), 0),
+    ] {
+        for limit in [1, 7, 25, 1_000] {
+            let (mut listed, mut after) = (Vec::new(), None);
+            loop {
+                let page = backend.store.list(filter, limit, after.as_deref()).await.unwrap();
+                assert!(page.items.len() <= limit);
+                listed.extend(page.items);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(listed.len(), expected, "{filter:?} by {limit}");
+            assert!(listed.windows(2).all(|pair| pair[0].id > pair[1].id), "newest first");
+        }
+    }
+}
+
+async fn participants_page_through_everybody_once(backend: Backend) {
+    let stream = backend.active("people").await;
+    for n in 0..30 {
+        let mut arrival = session(&format!("p{n}"), &format!("PA_{n}"), i64::from(n / 3));
+        arrival.role = Some(if n % 2 == 0 { Role::Host } else { Role::Viewer });
+        backend.change(&stream, Change::Connect(arrival)).await;
+    }
+    for n in 0..5 {
+        backend.change(&stream, left(&format!("p{n}"), None)).await;
+    }
+    let expected: Vec<_> = {
+        let mut all = backend.store.view(stream.id).await.unwrap().unwrap().participants;
+        all.sort_by_key(Participant::list_key);
+        all
+    };
+    assert_eq!(backend.store.view(stream.id).await.unwrap().unwrap().participants, expected);
+    for (state, count) in
+        [(None, 30), (Some(ParticipantState::Active), 25), (Some(ParticipantState::Disconnected), 5)]
+    {
+        for limit in [1, 4, 30] {
+            let (mut listed, mut after) = (Vec::new(), None);
+            loop {
+                let page =
+                    backend.store.participants(stream.id, state, limit, after.as_deref()).await.unwrap();
+                listed.extend(page.items);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let wanted = expected.iter().filter(|one| state.is_none_or(|state| one.state == state));
+            assert_eq!(listed.len(), count);
+            assert!(listed.iter().eq(wanted), "{state:?} by {limit}");
+        }
+    }
+}
+
+async fn the_log_continues_from_every_position(backend: Backend) {
+    let (one, two) = (backend.active("one").await, backend.active("two").await);
+    for n in 0..10 {
+        let stream = if n % 3 == 0 { &one } else { &two };
+        backend.change(stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+    }
+    let all = backend.feed.newest(Topic::All, 1_000).await.unwrap();
+    assert_eq!(all.len(), 14);
+    let positions = std::iter::once(Cursor::ORIGIN).chain(all.iter().map(|event| event.cursor));
+    for after in positions {
+        for topic in [Topic::All, Topic::Stream(one.id), Topic::Stream(two.id)] {
+            let LogRead::Events(events) = backend.feed.read_after(topic, after, 1_000).await.unwrap() else {
+                panic!("{after} was given out")
+            };
+            let of_topic =
+                |event: &&Arc<Event>| topic == Topic::All || topic == Topic::Stream(event.stream_id());
+            let expected: Vec<_> =
+                all.iter().filter(|event| event.cursor > after).filter(of_topic).cloned().collect();
+            assert_eq!(events, expected, "{topic:?} after {after}");
+        }
+    }
+    let newest = all.last().unwrap().cursor;
+    for (cursor, lost) in [
+        (newest.next(newest.millis() + 1), Lost::Future),
+        (Cursor::new(1, 0), Lost::Unknown),
+        (Cursor::new(newest.millis(), 77), Lost::Future),
+    ] {
+        for topic in [Topic::All, Topic::Stream(one.id)] {
+            let read = backend.feed.read_after(topic, cursor, 10).await.unwrap();
+            assert!(
+                matches!(read, LogRead::Lost(told) if told == lost),
+                "{topic:?} after {cursor}: {read:?}"
+            );
+        }
+    }
+    let tails =
+        backend.feed.tails(&[Topic::All, Topic::Stream(one.id), Topic::Stream(StreamId::generate())]).await;
+    assert_eq!(tails.unwrap(), [newest, newest, Cursor::ORIGIN]);
+}
+
+async fn what_is_published_is_what_is_logged(backend: Backend) {
+    let (heard, other) = (backend.active("heard").await, backend.active("other").await);
+    let mut connection = backend.feed.connect().await.unwrap();
+    let (own, all) = (Topic::Stream(heard.id), Topic::All);
+    connection.subscribe(&[own, all]).await.unwrap();
+    for n in 0..5 {
+        for stream in [&heard, &other] {
+            backend.change(stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+        }
+    }
+    let mut of_topic: [Vec<Arc<Event>>; 2] = Default::default();
+    for _ in 0..15 {
+        match within("a published event", connection.next()).await {
+            Some(FeedMessage::Event(topic, event)) => of_topic[usize::from(topic == all)].push(event),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(of_topic[0], backend.log(heard.id).await[2..]);
+    assert_eq!(of_topic[1], backend.feed.newest(all, 10).await.unwrap());
+    connection.unsubscribe(&[own, all]).await.unwrap();
+    backend.change(&heard, left("p0", None)).await;
+    backend.feed.probe(connection.probe_address()).await.unwrap();
+    assert!(
+        matches!(within("the probe", connection.next()).await, Some(FeedMessage::Probe)),
+        "nothing else came"
+    );
+}
+
+async fn a_snapshot_is_exactly_as_of_its_cursor(backend: Backend) {
+    let stream = backend.active("snapshot").await;
+    let writer = {
+        let (backend, stream) = (backend.clone(), stream.clone());
+        tokio::spawn(async move {
+            for n in 0..60 {
+                backend
+                    .change(&stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1)))
+                    .await;
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut seen = Vec::new();
+    while !writer.is_finished() {
+        for topic in [Topic::Stream(stream.id), Topic::All] {
+            seen.push(backend.feed.snapshot(topic).await.unwrap());
+        }
+        // The memory store never waits, and so never lets the writer run.
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+    let log = backend.log(stream.id).await;
+    for snapshot in seen {
+        let (found, listed) = match snapshot.content {
+            SnapshotContent::Stream(Some(view)) => (view.stream, Some(view.participants.len())),
+            SnapshotContent::All(mut streams) => (streams.remove(0), None),
+            SnapshotContent::Stream(None) => panic!("the stream is there"),
+        };
+        let as_of = log.iter().find(|event| event.cursor == snapshot.cursor).unwrap();
+        assert_eq!(found, as_of.draft.stream);
+        assert!(listed.is_none_or(|listed| listed == found.participant_count as usize));
+    }
+}
+
+async fn totals_are_those_of_the_whole_service(backend: Backend) {
+    let (one, two) = (backend.active("one").await, backend.active("two").await);
+    backend.create("three").await;
+    for (stream, who) in [(&one, "a"), (&one, "b"), (&two, "a")] {
+        backend.change(stream, Change::Connect(session(who, &format!("PA_{who}"), 1))).await;
+    }
+    let totals = backend.store.totals().await.unwrap();
+    let of = |status| totals.streams.iter().find(|(of, _)| *of == status).unwrap().1;
+    assert_eq!((of(StreamStatus::Creating), of(StreamStatus::Active), totals.participants), (1, 2, 3));
+    backend.stop(&one).await;
+    let totals = backend.store.totals().await.unwrap();
+    let of = |status| totals.streams.iter().find(|(of, _)| *of == status).unwrap().1;
+    assert_eq!((of(StreamStatus::Active), of(StreamStatus::Stopped), totals.participants), (1, 1, 1));
+}
+
+async fn nothing_is_said_of_what_is_not_there(backend: Backend) {
+    let nobody = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("none").unwrap() };
+    assert!(matches!(backend.apply(&nobody, Change::Close).await, Err(StoreError::NotFound)));
+    assert!(backend.store.get(nobody.id).await.unwrap().is_none());
+    assert!(backend.store.view(nobody.id).await.unwrap().is_none());
+    assert!(backend.store.id_of_room(&nobody.room_name).await.unwrap().is_none());
+    assert!(backend.store.participant(nobody.id, "ann").await.unwrap().is_none());
+    let people = backend.store.participants(nobody.id, None, 10, None).await;
+    assert!(matches!(people, Err(StoreError::NotFound)));
+    assert!(backend.log(nobody.id).await.is_empty());
+    backend.store.ping().await.unwrap();
+}

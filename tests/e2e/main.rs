@@ -1,0 +1,3 @@
+//! x
+#[path = "../support/mod.rs"]
+mod support;

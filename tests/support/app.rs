@@ -1,0 +1,204 @@
+//! Instances of the service in this process, each on a port of its own.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use livekit_api::access_token::AccessToken;
+use livestream_orchestrator::{
+    app::App,
+    settings::{Arguments, Settings},
+};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::{
+    DEADLINE,
+    servers::{KEY, SECRET},
+    sse::Events,
+    unique, within,
+};
+
+/// One running instance.
+pub struct TestApp {
+    pub base: String,
+    client: Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+/// What an instance is started with.
+#[derive(Clone)]
+pub struct Setup {
+    pub arguments: Arguments,
+}
+
+impl Setup {
+    /// On this Redis and LiveKit, with a key prefix of its own.
+    pub fn new(redis: &str, livekit: &str) -> Self {
+        Self {
+            arguments: Arguments {
+                livekit_url: Some(livekit.to_owned()),
+                livekit_api_key: Some(KEY.to_owned()),
+                livekit_api_secret: Some(SECRET.into()),
+                redis_url: Some(redis.into()),
+                redis_prefix: Some(unique("test")),
+                host: Some("127.0.0.1".to_owned()),
+                port: Some("0".to_owned()),
+                drain_timeout: Some("5s".to_owned()),
+                ..Arguments::default()
+            },
+        }
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut Arguments)) -> Self {
+        change(&mut self.arguments);
+        self
+    }
+
+    pub fn settings(&self) -> Settings {
+        self.arguments.clone().check().unwrap()
+    }
+
+    pub async fn start(&self) -> TestApp {
+        TestApp::start(self.settings()).await
+    }
+}
+
+impl TestApp {
+    pub async fn start(settings: Settings) -> Self {
+        // The tests' own HTTP client wants one to be chosen, also where it speaks no TLS.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let app = App::build(settings).await.unwrap();
+        let base = format!("http://{}", app.address().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            app.run_until(async {
+                let _ = stopped.await;
+            })
+            .await
+            .unwrap();
+        });
+        let client = Client::builder().timeout(DEADLINE).build().unwrap();
+        let app = Self { base, client, stop: Some(stop), running };
+        super::eventually("readiness", || async {
+            let answer = app.request(Method::GET, "/health/ready").send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        app
+    }
+
+    /// Ends it as SIGTERM would.
+    pub async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        within("the end of an instance", self.running).await.unwrap();
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request(method, path);
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    /// Creates a stream and gives its document.
+    pub async fn create(&self, body: Value) -> Value {
+        self.post("/streams", body).await.expect(StatusCode::CREATED)
+    }
+
+    /// Follows an event stream.
+    pub async fn follow(&self, path: &str) -> Events {
+        Events::open(&self.base, path, None).await
+    }
+
+    pub async fn resume(&self, path: &str, last_event_id: &str) -> Events {
+        Events::open(&self.base, path, Some(last_event_id)).await
+    }
+
+    /// Posts a webhook as LiveKit would, signed.
+    pub async fn webhook(&self, event: &Value) -> Answer {
+        let body = event.to_string();
+        let hash = STANDARD.encode(Sha256::digest(&body));
+        let token = AccessToken::with_api_key(KEY, SECRET)
+            .with_ttl(Duration::from_secs(300))
+            .with_sha256(&hash)
+            .to_jwt()
+            .unwrap();
+        let request = self.request(Method::POST, "/webhooks/livekit").header("authorization", token);
+        let request = request.header("content-type", "application/webhook+json").body(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+}
+
+/// An answer that has been read.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    pub async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        Self { status, headers, body: serde_json::from_str(&text).unwrap_or_default(), text }
+    }
+
+    /// The body of an answer that must have this status.
+    #[track_caller]
+    pub fn expect(self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.body
+    }
+
+    /// Checks that this is a problem document with this status and code.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(self.body["status"], status);
+        assert!(
+            self.body["title"].is_string()
+                && self.body["detail"].is_string()
+                && self.body["type"].is_string()
+        );
+        assert!(self.header("x-request-id").is_some());
+        self.body
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// A `participant_joined` or `participant_left` as LiveKit sends it.
+pub fn participant_event(event: &str, stream: &Value, identity: &str, sid: &str) -> Value {
+    json!({
+        "event": event, "id": unique("EV"), "createdAt": "1795000000",
+        "room": {"sid": stream["roomSid"], "name": stream["roomName"]},
+        "participant": {"sid": sid, "identity": identity, "name": identity, "state": "ACTIVE",
+            "permission": {"canSubscribe": true, "canPublish": true}},
+    })
+}

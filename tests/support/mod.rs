@@ -1,0 +1,37 @@
+//! What all integration tests stand on: real servers of their own, and waiting for conditions with a deadline.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod app;
+pub mod servers;
+pub mod sse;
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How long anything may take that should happen at once. Long, because the machine may be busy; nobody waits for it
+/// unless the test fails.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until there is an answer.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let (end, mut tick) = (Instant::now() + DEADLINE, interval(Duration::from_millis(20)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "waited too long for {what}");
+        tick.tick().await;
+    }
+}
+
+/// Awaits something that must come within the deadline.
+pub async fn within<T>(what: &str, answer: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, answer).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
+
+/// A key prefix that no other test has.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", uuid::Uuid::now_v7().simple())
+}

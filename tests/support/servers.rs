@@ -1,0 +1,195 @@
+//! Real servers as children of the test process. They end with their handle, and with the process however it ends.
+
+use std::{
+    io::Write,
+    net::{TcpListener, TcpStream, UdpSocket},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use super::DEADLINE;
+
+/// A child that ends when this is dropped.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `setpriv --pdeathsig` has the kernel end the child with the thread that started it.
+fn start(program: &str, args: &[&str]) -> Running {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]).args(args);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    Running(child.unwrap_or_else(|error| panic!("{program} cannot be started: {error}")))
+}
+
+fn wait_for_port(port: u16) {
+    let end = Instant::now() + DEADLINE;
+    while TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_millis(200)).is_err() {
+        assert!(Instant::now() < end, "nothing listens on {port}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// A TCP port that was free a moment ago, from below the range that the kernel gives to outgoing connections, so that
+/// none of those takes it meanwhile.
+pub fn free_port() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    loop {
+        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        let port = if port >= 32_000 { port - 20_000 } else { port };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A Redis of one's own.
+pub struct Redis {
+    pub port: u16,
+    running: Option<Running>,
+}
+
+impl Redis {
+    pub fn start() -> Self {
+        let mut redis = Self { port: free_port(), running: None };
+        redis.start_again();
+        redis
+    }
+
+    pub fn start_again(&mut self) {
+        let port = self.port.to_string();
+        let args = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        self.running = Some(start("redis-server", &args));
+        wait_for_port(self.port);
+    }
+
+    /// Ends it with everything it holds.
+    pub fn kill(&mut self) {
+        self.running.take().expect("it runs").kill();
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+}
+
+/// Starts something once in this process, from a thread that lasts as long as the process does.
+fn once<T: Send + 'static>(make: impl FnOnce() -> (T, Running) + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (value, running) = make();
+        sender.send(value).unwrap();
+        let _running = running;
+        loop {
+            std::thread::park();
+        }
+    });
+    receiver.recv().unwrap()
+}
+
+/// The Redis that tests share who do nothing to it.
+pub fn shared_redis() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        once(|| {
+            let mut redis = Redis::start();
+            (redis.url(), redis.running.take().unwrap())
+        })
+    })
+}
+
+/// A LiveKit server of one's own.
+pub struct LiveKit {
+    pub port: u16,
+    config: String,
+    running: Option<Running>,
+}
+
+/// Its API key and secret.
+pub const KEY: &str = "devkey";
+pub const SECRET: &str = "secret";
+
+fn livekit_binary() -> String {
+    let cache = || {
+        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let base = base.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+        base.join("livestream-orchestrator/livekit-server-v1.13.5").to_string_lossy().into_owned()
+    };
+    std::env::var("LIVEKIT_SERVER").unwrap_or_else(|_| cache())
+}
+
+impl LiveKit {
+    /// A server that posts its webhooks to `webhook_url`, if there is one.
+    pub fn start(webhook_url: Option<&str>) -> Self {
+        let (port, tcp, udp) = (free_port(), free_port(), free_port());
+        let urls = webhook_url.map(|url| format!("\"{url}\"")).unwrap_or_default();
+        let config = format!(
+            "port: {port}\nbind_addresses: [127.0.0.1]\nkeys: {{{KEY}: {SECRET}}}\n\
+             rtc: {{tcp_port: {tcp}, udp_port: {udp}, use_external_ip: false, node_ip: 127.0.0.1, \
+             enable_loopback_candidate: true}}\nwebhook: {{api_key: {KEY}, urls: [{urls}]}}\n"
+        );
+        let mut livekit = Self { port, config, running: None };
+        livekit.start_again();
+        livekit
+    }
+
+    pub fn start_again(&mut self) {
+        self.running = Some(start(&livekit_binary(), &["--dev", "--config-body", &self.config]));
+        wait_for_port(self.port);
+    }
+
+    pub fn kill(&mut self) {
+        self.running.take().expect("it runs").kill();
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.port)
+    }
+}
+
+/// The LiveKit server that tests share who do nothing to it and want no webhooks.
+pub fn shared_livekit() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        once(|| {
+            let mut livekit = LiveKit::start(None);
+            (livekit.url(), livekit.running.take().unwrap())
+        })
+    })
+}
+
+/// Runs a program to its end and gives what it printed; fails with its errors.
+pub fn run(program: &str, args: &[&str], input: &str) -> String {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,105 @@
+//! A reader of event streams that keeps to the WHATWG format and hides nothing.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::{Stream, StreamExt};
+use reqwest::{Client, StatusCode, header::HeaderMap};
+use serde_json::Value;
+
+use super::within;
+
+/// One block between blank lines.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Block {
+    pub event: Option<String>,
+    pub id: Option<String>,
+    pub retry: Option<u64>,
+    pub comment: Option<String>,
+    pub data: Option<Value>,
+}
+
+impl Block {
+    fn parse(text: &str) -> Self {
+        let mut block = Self::default();
+        for line in text.lines() {
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
+            match field {
+                "event" => block.event = Some(value),
+                "id" => block.id = Some(value),
+                "retry" => block.retry = Some(value.parse().unwrap()),
+                "data" => block.data = Some(serde_json::from_str(&value).unwrap()),
+                "" => block.comment = Some(value),
+                other => panic!("an unknown field {other:?}"),
+            }
+        }
+        block
+    }
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>;
+
+/// An open event stream.
+pub struct Events {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    chunks: Chunks,
+    buffer: String,
+}
+
+impl Events {
+    pub async fn open(base: &str, path: &str, last_event_id: Option<&str>) -> Self {
+        let client = Client::builder().connect_timeout(Duration::from_secs(5)).build().unwrap();
+        let mut request = client.get(format!("{base}{path}"));
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = within("an event stream", request.send()).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, chunks: Box::pin(response.bytes_stream()), buffer: String::new() }
+    }
+
+    /// The next block; none at the end.
+    pub async fn block(&mut self) -> Option<Block> {
+        loop {
+            if let Some(end) = self.buffer.find("\n\n") {
+                let rest = self.buffer.split_off(end + 2);
+                let text = std::mem::replace(&mut self.buffer, rest);
+                return Some(Block::parse(text.trim_end()));
+            }
+            let chunk = within("the next block", self.chunks.next()).await?.ok()?;
+            self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// The next block with data.
+    pub async fn message(&mut self) -> Option<Block> {
+        loop {
+            let block = self.block().await?;
+            if block.data.is_some() {
+                return Some(block);
+            }
+        }
+    }
+
+    /// The next message of this name, passing over others.
+    pub async fn wait_for(&mut self, event: &str) -> Value {
+        loop {
+            let block = self.message().await.unwrap_or_else(|| panic!("the stream ended before {event}"));
+            if block.event.as_deref() == Some(event) {
+                return block.data.unwrap();
+            }
+        }
+    }
+
+    /// The next state that fulfils a condition.
+    pub async fn wait_until(&mut self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let block = self.message().await.unwrap_or_else(|| panic!("the stream ended before {what}"));
+            let data = block.data.unwrap();
+            if condition(&data) {
+                return data;
+            }
+        }
+    }
+}
