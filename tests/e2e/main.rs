@@ -1,3 +1,30 @@
-//! x
+//! Everything real at once: LiveKit with its own webhooks, Redis, participants with media, Chromium.
+
 #[path = "../support/mod.rs"]
 mod support;
+
+mod browser;
+mod participants;
+mod webdriver;
+
+use support::{
+    app::{Setup, TestApp},
+    servers::{LiveKit, free_port, shared_redis},
+};
+
+/// Two instances and a LiveKit server that posts its webhooks to the first.
+struct Stage {
+    one: TestApp,
+    two: TestApp,
+    livekit: LiveKit,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let port = free_port();
+        let livekit = LiveKit::start(Some(&format!("http://127.0.0.1:{port}/webhooks/livekit")));
+        let setup = Setup::new(shared_redis(), &livekit.url());
+        let first = setup.clone().with(|arguments| arguments.port = Some(port.to_string()));
+        Self { one: first.start().await, two: setup.start().await, livekit }
+    }
+}

@@ -34,14 +34,14 @@ impl Running {
 }
 
 /// `setpriv --pdeathsig` has the kernel end the child with the thread that started it.
-fn start(program: &str, args: &[&str]) -> Running {
+pub fn start(program: &str, args: &[&str]) -> Running {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]).args(args);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     Running(child.unwrap_or_else(|error| panic!("{program} cannot be started: {error}")))
 }
 
-fn wait_for_port(port: u16) {
+pub fn wait_for_port(port: u16) {
     let end = Instant::now() + DEADLINE;
     while TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_millis(200)).is_err() {
         assert!(Instant::now() < end, "nothing listens on {port}");

@@ -1,0 +1,123 @@
+//! Real participants come and go; LiveKit's own webhooks tell of it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::process::Stdio;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use super::Stage;
+use crate::support::{app::TestApp, within};
+
+/// A process that is connected to a room with a token of ours.
+struct Person {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Person {
+    async fn enter(app: &TestApp, stream: &Value, identity: &str, role: &str) -> Self {
+        let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
+        let joined =
+            app.post(&path, json!({"identity": identity, "role": role})).await.expect(StatusCode::OK);
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/participant.py");
+        let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
+        let mut child = Command::new(python)
+            .args([script, joined["wsUrl"].as_str().unwrap(), joined["token"].as_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut person = Self { child, input, output };
+        person.wait_for("connected").await;
+        person
+    }
+
+    async fn tell(&mut self, command: &str) {
+        self.input.write_all(format!("{command}\n").as_bytes()).await.unwrap();
+    }
+
+    async fn next(&mut self) -> String {
+        let line =
+            within("a participant's word", self.output.next_line()).await.unwrap().expect("it still runs");
+        serde_json::from_str::<Value>(&line).unwrap()["event"].as_str().unwrap().to_owned()
+    }
+
+    async fn wait_for(&mut self, event: &str) {
+        while self.next().await != event {}
+    }
+}
+
+#[tokio::test]
+async fn presence_follows_who_is_really_there() {
+    let Stage { one, two, livekit: _livekit } = Stage::set().await;
+    let stream = one.create(json!({"roomName": "a room/é"})).await;
+    let id = stream["id"].as_str().unwrap();
+    let mut events = two.follow(&format!("/events?streamId={id}")).await;
+    let mut states = two.follow(&format!("/sse/{id}/updates")).await;
+
+    let mut host = Person::enter(&one, &stream, "ann", "host").await;
+    let joined = events.wait_for("participant_joined").await;
+    let participant = &joined["data"]["participant"];
+    assert_eq!((&participant["identity"], &participant["state"]), (&json!("ann"), &json!("active")));
+    assert!(participant["sid"].as_str().unwrap().starts_with("PA_"));
+    states.wait_until("ann", |state| state["participantCount"] == 1).await;
+
+    let mut viewer = Person::enter(&two, &stream, "bob", "viewer").await;
+    let joined = events.wait_for("participant_joined").await;
+    assert_eq!(joined["data"]["participant"]["role"], "viewer");
+    host.tell("publish").await;
+    host.wait_for("published").await;
+    viewer.wait_for("frames").await;
+    viewer.wait_for("frames").await;
+    viewer.tell("publish").await;
+    viewer.wait_for("refused").await;
+
+    // Out by their own will, by the app's, and with the stream's end.
+    host.tell("leave").await;
+    let left = events.wait_for("participant_left").await;
+    assert_eq!(left["data"]["participant"]["identity"], "ann");
+    let leave = one.post(&format!("/streams/{id}/leave"), json!({"identity": "bob"})).await;
+    assert_eq!(leave.expect(StatusCode::OK)["participant"]["state"], "disconnected");
+    let left = events.wait_for("participant_left").await;
+    assert_eq!(left["data"]["participant"]["identity"], "bob");
+    viewer.wait_for("disconnected").await;
+
+    let mut last = Person::enter(&two, &stream, "ann", "host").await;
+    events.wait_for("participant_joined").await;
+    two.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
+    events.wait_for("participant_left").await;
+    let stopped = events.wait_for("stream_stopped").await;
+    assert_eq!((&stopped["data"]["reason"], events.message().await), (&json!("requested"), None));
+    last.wait_for("disconnected").await;
+    let state = states.wait_until("the end", |state| state["status"] == "stopped").await;
+    assert_eq!(state["participantCount"], 0);
+    assert!(state["participants"].as_array().unwrap().iter().all(|one| one["state"] == "disconnected"));
+
+    let history = one.get(&format!("/events/{id}")).await.expect(StatusCode::OK);
+    let count = |kind: &str| history.as_array().unwrap().iter().filter(|event| event["type"] == kind).count();
+    assert_eq!((count("participant_joined"), count("participant_left"), count("stream_stopped")), (3, 3, 1));
+}
+
+#[tokio::test]
+async fn who_dies_without_a_word_is_noticed() {
+    let Stage { one, two, livekit: _livekit } = Stage::set().await;
+    let stream = one.create(json!({})).await;
+    let mut events = two.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
+    let mut person = Person::enter(&one, &stream, "ann", "host").await;
+    events.wait_for("participant_joined").await;
+    person.child.kill().await.unwrap();
+    // LiveKit takes about 15 s to give somebody up.
+    events.wait_for("participant_left").await;
+    let state = one.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await;
+    assert_eq!(state.expect(StatusCode::OK)["participantCount"], 0);
+}

@@ -1,0 +1,153 @@
+//! Chromium with a fake camera, through its own driver.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{future::Future, time::Duration};
+
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+use crate::support::{
+    eventually,
+    servers::{Running, free_port, start, wait_for_port},
+};
+
+/// A chromedriver of one's own.
+pub struct Driver {
+    port: u16,
+    _running: Running,
+}
+
+impl Driver {
+    pub fn start() -> Self {
+        let port = free_port();
+        let running = start("chromedriver", &[&format!("--port={port}")]);
+        wait_for_port(port);
+        Self { port, _running: running }
+    }
+
+    /// A browser of its own, with nobody's cookies.
+    pub async fn browser(&self) -> Browser {
+        let arguments = json!([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--window-size=1280,900",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            "--autoplay-policy=no-user-gesture-required",
+            "--disable-features=WebRtcHideLocalIpsWithMdns",
+        ]);
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        });
+        let Value::Object(capabilities) = capabilities else { panic!("an object") };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{}", self.port))
+            .await
+            .unwrap();
+        Browser { client }
+    }
+}
+
+/// One page in one browser.
+pub struct Browser {
+    client: Client,
+}
+
+impl Browser {
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Waits for an element that is shown.
+    pub async fn shown(&self, css: &str) -> Element {
+        eventually(&format!("{css} to show"), || async {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            element.is_displayed().await.ok()?.then_some(element)
+        })
+        .await
+    }
+
+    pub async fn click(&self, css: &str) {
+        self.shown(css).await.click().await.unwrap();
+    }
+
+    pub async fn fill(&self, css: &str, text: &str) {
+        let field = self.shown(css).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    pub async fn choose(&self, css: &str, value: &str) {
+        self.shown(css).await.select_by_value(value).await.unwrap();
+    }
+
+    /// Waits for an element's text.
+    pub async fn text_is(&self, css: &str, wanted: impl Fn(&str) -> bool) -> String {
+        eventually(&format!("the text of {css}"), || async {
+            let text = self.client.find(Locator::Css(css)).await.ok()?.text().await.ok()?;
+            wanted(&text).then_some(text)
+        })
+        .await
+    }
+
+    /// Where a link leads to, without the server.
+    pub async fn path_of(&self, css: &str) -> String {
+        let href = self.shown(css).await.prop("href").await.unwrap().unwrap();
+        let url = url::Url::parse(&href).unwrap();
+        url[url::Position::BeforePath..].to_owned()
+    }
+
+    /// Waits until the page is in a phase of its life.
+    pub async fn phase(&self, wanted: &str) {
+        eventually(&format!("the phase {wanted}"), || async {
+            let phase = self.script("return document.body.dataset.phase").await;
+            (phase == wanted).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn script(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap_or_default()
+    }
+
+    /// Waits until a video has shown so many frames.
+    pub async fn frames(&self, css: &str, wanted: u64) {
+        let script = format!(
+            "const video = document.querySelector({}); \
+             return video ? video.getVideoPlaybackQuality().totalVideoFrames : 0",
+            json!(css)
+        );
+        self.until("frames", || async { self.script(&script).await.as_u64().unwrap_or_default() >= wanted })
+            .await;
+    }
+
+    pub async fn until<F: Future<Output = bool>>(&self, what: &str, mut condition: impl FnMut() -> F) {
+        eventually(what, || {
+            let holds = condition();
+            async { holds.await.then_some(()) }
+        })
+        .await;
+    }
+
+    /// Where the page has fetched anything from.
+    pub async fn origins(&self) -> Vec<String> {
+        let script =
+            "return [...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).origin))]";
+        serde_json::from_value(self.script(script).await).unwrap()
+    }
+
+    pub async fn close(self) {
+        let closed = tokio::time::timeout(Duration::from_secs(10), self.client.close()).await;
+        closed.unwrap().unwrap();
+    }
+}
