@@ -83,7 +83,7 @@ impl Aggregate {
             Change::Fail { reason } => self.close(StreamStatus::Error, Some(reason), now),
             change @ Change::IssueToken { .. } => self.issue_token(change, now),
             Change::Connect(session) => self.connect(session, now),
-            Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid, at, now),
+            Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid.as_deref(), at, now),
             Change::ExpireJoining => self.expire_joining(now),
             Change::SetMetadata { expected, metadata } => {
                 if !matches!(self.stream.status, StreamStatus::Creating | StreamStatus::Active) {
@@ -248,19 +248,19 @@ impl Aggregate {
     fn disconnect(
         &mut self,
         identity: &Identity,
-        sid: Option<String>,
+        sid: Option<&str>,
         at: Option<Timestamp>,
         now: Timestamp,
     ) -> Applied {
         if self.stream.status.is_final() {
             return UNCHANGED;
         }
-        if let Some(sid) = &sid {
-            self.gone.insert(sid.clone());
+        if let Some(sid) = sid {
+            self.gone.insert(sid.to_owned());
         }
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
-        let other_session = sid.is_some() && entry.sid != sid;
+        let other_session = sid.is_some() && entry.sid.as_deref() != sid;
         if other_session || entry.state == ParticipantState::Disconnected {
             return UNCHANGED;
         }

@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -135,7 +135,7 @@ mod tests {
             (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
             (json!({}), json!({"a":{"bb":{"ccc":null}}}), json!({"a":{"bb":{}}})),
         ] {
-            let merged = Metadata::from_value(original).unwrap().merged(&object(patch)).unwrap();
+            let merged = Metadata::from_value(original).unwrap().merged(&object(&patch)).unwrap();
             assert_eq!(Value::Object(merged.object().clone()), result);
         }
     }
@@ -154,7 +154,7 @@ mod tests {
         #[test]
         fn merging_twice_is_merging_once(a in "[a-c]{1,2}", b in "[a-c]{1,2}", v in any::<i32>()) {
             let start = Metadata::from_value(json!({ a.clone(): { b.clone(): 1 } })).unwrap();
-            let patch = object(json!({ a: { b: v }, "z": null }));
+            let patch = object(&json!({ a: { b: v }, "z": null }));
             let once = start.merged(&patch).unwrap();
             prop_assert_eq!(once.merged(&patch).unwrap(), once);
         }

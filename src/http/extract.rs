@@ -124,7 +124,7 @@ impl JsonForm {
         for name in names {
             match (self.text(name, &parse), &found) {
                 (Some(value), Some(other)) if value != *other => {
-                    self.refuse(name, "contradicts its other name")
+                    self.refuse(name, "contradicts its other name");
                 }
                 (Some(value), None) => found = Some(value),
                 _ => {}

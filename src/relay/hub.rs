@@ -1,7 +1,7 @@
 //! The one task of an instance that owns its feed connection and its channels.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -120,7 +120,7 @@ impl Hub {
             }
             Command::Done(Done::Connected(connection)) => self.connected(connection).await,
             Command::Done(Done::Read { topic, generation, repair }) => {
-                self.repaired(topic, generation, repair)
+                self.repaired(topic, generation, repair);
             }
             Command::Done(Done::Tails(tails)) => self.compare(tails),
         }
@@ -131,8 +131,8 @@ impl Hub {
             let _ = reply.send(Err(StoreError::Unavailable("the feed is not connected".to_owned())));
             return;
         }
-        if !self.channels.contains_key(&topic) {
-            self.channels.insert(topic, Channel::new(topic));
+        if let Entry::Vacant(vacant) = self.channels.entry(topic) {
+            vacant.insert(Channel::new(topic));
             if !self.listen(&[topic]).await {
                 let _ = reply.send(Err(StoreError::Unavailable("the feed has just been lost".to_owned())));
                 return;

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::Pair;
-use crate::support::app::participant_event;
+use crate::support::{app::participant_event, servers::run};
 
 #[tokio::test]
 async fn health_says_how_each_part_is() {
@@ -39,6 +39,20 @@ async fn metrics_tell_this_instance_and_the_whole_service() {
     assert!(text[0].contains(r#"lso_http_requests_total{method="POST",route="/streams",status="201"} 1"#));
     assert!(text[1].contains(r#"lso_subscribers{transport="sse"} 1"#));
     assert!(!text[0].contains("secret-name"), "no label whose values a caller controls");
+}
+
+#[tokio::test]
+async fn metrics_keep_to_the_rules_of_prometheus() {
+    let Pair(app, _other) = Pair::start().await;
+    let stream = app.create(json!({})).await;
+    app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+        .await
+        .expect(StatusCode::OK);
+    let mut events = app.follow("/events").await;
+    app.delete(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);
+    events.wait_for("stream_stopped").await;
+    let said = run("promtool", &["check", "metrics"], &app.get("/metrics").await.text);
+    assert_eq!(said, "");
 }
 
 #[tokio::test]

@@ -59,7 +59,8 @@ async fn a_stream_is_created_read_changed_and_stopped() {
 async fn concurrent_creations_of_one_name_are_one_stream() {
     let Pair(one, two) = Pair::start().await;
     let room = unique("race");
-    let create = |n: usize| if n % 2 == 0 { &one } else { &two }.post("/streams", json!({"name": room}));
+    let create =
+        |n: usize| if n.is_multiple_of(2) { &one } else { &two }.post("/streams", json!({"name": room}));
     let answers = join_all((0..20).map(create)).await;
     let created = answers.iter().filter(|answer| answer.status == StatusCode::CREATED).count();
     let ids: HashSet<_> = answers.iter().map(|answer| answer.body["id"].to_string()).collect();

@@ -175,7 +175,7 @@ async fn compare(history: History) {
                 }
             }
             (Err(StoreError::Rejected(expected)), Err(StoreError::Rejected(made))) => {
-                assert_eq!(made, expected)
+                assert_eq!(made, expected);
             }
             other => panic!("{change:?}: {other:?}"),
         }

@@ -1,5 +1,5 @@
 //! The bundled pages in Chromium, with real video.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::json;
 

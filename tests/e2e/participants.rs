@@ -1,5 +1,5 @@
 //! Real participants come and go; LiveKit's own webhooks tell of it.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Stdio;
 

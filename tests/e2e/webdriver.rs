@@ -1,5 +1,5 @@
 //! Chromium with a fake camera, through its own driver.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{future::Future, time::Duration};
 

@@ -84,7 +84,7 @@ fn first_entry(answer: &FirstAnswer) -> Result<Option<FirstEntry>, StoreError> {
     }
 }
 
-fn events(texts: Vec<Vec<u8>>) -> Result<Vec<Arc<Event>>, StoreError> {
+fn events(texts: &[Vec<u8>]) -> Result<Vec<Arc<Event>>, StoreError> {
     texts.iter().map(|text| codec::event(text).map(Arc::new)).collect()
 }
 
@@ -129,7 +129,7 @@ impl EventFeed for RedisStore {
         };
         match why_lost(topic, after, &facts) {
             Some(lost) => Ok(LogRead::Lost(lost)),
-            None => events(found).map(LogRead::Events),
+            None => events(&found).map(LogRead::Events),
         }
     }
 
@@ -138,7 +138,7 @@ impl EventFeed for RedisStore {
         command.arg(self.keys.log(topic)).arg("+").arg("-").arg("COUNT").arg(limit);
         let entries: Vec<(String, Vec<Vec<u8>>)> = self.query("newest", &command).await?;
         let texts = entries.into_iter().rev().map(|(_, mut fields)| fields.pop().unwrap_or_default());
-        events(texts.collect())
+        events(&texts.collect::<Vec<_>>())
     }
 
     async fn probe(&self, address: &str) -> Result<(), StoreError> {
