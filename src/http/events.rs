@@ -60,7 +60,7 @@ pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse
         return Ok(sse::respond(subscription.from(), subscription));
     };
     let id = api.orchestrator.find(&wanted).await?.id;
-    let subscription = follow_stream(&api, id, start).await?;
+    let subscription = follow_stream(&api, id, start, Transport::Sse).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
@@ -68,9 +68,18 @@ pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse
     Ok(sse::respond(subscription.from(), subscription))
 }
 
-async fn follow_stream(api: &Api, id: StreamId, start: Start) -> Result<Subscription, Problem> {
+/// Follows one stream; the subscription knows its end, also where the stream is over already.
+///
+/// # Errors
+/// [`ErrorCode::StoreUnavailable`] while the feed or the store cannot be reached.
+pub async fn follow_stream(
+    api: &Api,
+    id: StreamId,
+    start: Start,
+    transport: Transport,
+) -> Result<Subscription, Problem> {
     let topic = Topic::Stream(id);
-    let mut subscription = api.relay.subscribe(topic, start, Transport::Sse).await?;
+    let mut subscription = api.relay.subscribe(topic, start, transport).await?;
     // Asked after the subscription stands: a stream that ends from now on says so itself.
     let is_over = api.orchestrator.store().get(id).await?.is_none_or(|stream| stream.status.is_final());
     if is_over {

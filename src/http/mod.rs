@@ -11,6 +11,7 @@ mod routes;
 mod sse;
 mod streams;
 mod webhooks;
+mod websocket;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 

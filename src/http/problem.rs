@@ -10,6 +10,7 @@ use actix_web::{
     },
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{domain::ErrorCode, orchestrator, store::StoreError};
 
@@ -118,6 +119,23 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, allow));
+        }
+        if let Some(id) = &self.request_id {
+            response.insert_header((REQUEST_ID, id.clone()));
+        }
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        response.content_type("application/problem+json").body(self.document().to_string())
+    }
+}
+
+impl Problem {
+    /// The document as JSON.
+    pub fn document(&self) -> Value {
         #[derive(Serialize)]
         struct Document<'a> {
             r#type: String,
@@ -129,16 +147,6 @@ impl ResponseError for Problem {
             errors: &'a [FieldError],
         }
         let row = self.code.row();
-        let mut response = HttpResponse::build(self.status_code());
-        if let Some(allow) = self.allow {
-            response.insert_header((header::ALLOW, allow));
-        }
-        if let Some(id) = &self.request_id {
-            response.insert_header((REQUEST_ID, id.clone()));
-        }
-        if row.http == 503 {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
-        }
         let document = Document {
             r#type: format!("urn:livestream-orchestrator:problem:{}", row.code),
             title: row.title,
@@ -147,8 +155,6 @@ impl ResponseError for Problem {
             code: row.code,
             errors: &self.errors,
         };
-        response
-            .content_type("application/problem+json")
-            .body(serde_json::to_vec(&document).unwrap_or_default())
+        serde_json::to_value(document).unwrap_or_default()
     }
 }

@@ -2,10 +2,11 @@
 
 use actix_web::{
     Resource, Route,
+    guard::Header,
     web::{ServiceConfig, delete, get, head, patch, post, resource, route, to},
 };
 
-use super::{events, health, pages, participants, problem::Problem, streams, webhooks};
+use super::{events, health, pages, participants, problem::Problem, streams, webhooks, websocket};
 use crate::domain::ErrorCode;
 
 /// A path with its routes, and a word to those who try another method.
@@ -51,7 +52,16 @@ pub fn configure(config: &mut ServiceConfig, with_metrics: bool) {
         .service(readable!("/health", health::summary))
         .service(readable!("/health/live", health::live))
         .service(readable!("/health/ready", health::ready))
-        .service(readable!("/", pages::index))
+        .service(path("/ws", "GET", vec![get().to(websocket::upgrade)]))
+        .service(path(
+            "/",
+            "GET, HEAD",
+            vec![
+                get().guard(Header("upgrade", "websocket")).to(websocket::upgrade),
+                get().to(pages::index),
+                head().to(pages::index),
+            ],
+        ))
         .service(readable!("/index.html", pages::index))
         .service(readable!("/room.html", pages::room))
         .service(readable!("/assets/{file}", pages::asset))

@@ -57,7 +57,7 @@ pub fn respond(from: Cursor, source: impl Source) -> HttpResponse {
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
-    let first = Some(Bytes::from(format!("retry: {}\nid: {from}\n\n", retry())));
+    let first = Some(Bytes::from(format!("retry: {}\nid: {from}\n\n", retry_hint())));
     let body = Body { source, first, heartbeat, ended: false };
     let bytes = stream::unfold(body, |mut body| async move {
         let bytes = body.next().await?;
@@ -70,7 +70,8 @@ pub fn respond(from: Cursor, source: impl Source) -> HttpResponse {
         .streaming(Box::pin(bytes))
 }
 
-/// A hint of its own for every connection, so that those which are lost together do not come back together.
-fn retry() -> u64 {
+/// Milliseconds after which to come back: a hint of its own for every connection, so that those which are lost together
+/// do not come back together.
+pub fn retry_hint() -> u64 {
     RETRY_MS + u64::from(uuid::Uuid::new_v4().as_fields().0) % RETRY_SPREAD_MS
 }

@@ -34,6 +34,8 @@ pub enum Transport {
     Sse,
     /// `/sse/{id}/updates`.
     State,
+    /// `/ws`.
+    WebSocket,
     /// The one reader of events behind all clients of a stream's `/sse/{id}/updates`.
     StateReader,
 }
@@ -44,6 +46,7 @@ impl Transport {
         match self {
             Self::Sse => "sse",
             Self::State => "sse_state",
+            Self::WebSocket => "websocket",
             Self::StateReader => "state_reader",
         }
     }

@@ -10,6 +10,7 @@ mod operations;
 mod outages;
 mod streams;
 mod webhooks;
+mod websocket;
 
 use support::{
     app::{Setup, TestApp},
