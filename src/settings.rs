@@ -279,7 +279,8 @@ impl Arguments {
         }
         let url = reader.required("REDIS_URL", self.redis_url.clone())?;
         let text = secrecy::ExposeSecret::expose_secret(&url);
-        if Url::parse(text).map_or(true, |url| url.scheme() != "redis") {
+        let understood = redis::IntoConnectionInfo::into_connection_info(text).is_ok();
+        if !understood || Url::parse(text).map_or(true, |url| url.scheme() != "redis") {
             return reader.problem("REDIS_URL", "must be redis://user:password@host:port/database");
         }
         Some(RedisSettings { url, prefix })

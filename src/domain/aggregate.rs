@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Change, Identity, Participant, ParticipantState, Rejection, Role, Session, StopReason, Stream,
     StreamStatus, Timestamp,
-    change::{CLOSE_BATCH, Effect},
+    change::{CLOCK_SKEW, CLOSE_BATCH, Effect},
     event::{Draft, EventKind},
-    stream::NewStream,
+    stream::{CLAIM, NewStream},
 };
 
 /// A stream with everybody in it.
@@ -79,6 +79,8 @@ impl Aggregate {
         match change {
             Change::Activate { room_sid } => self.activate(room_sid, now),
             Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_deref(), now),
+            Change::Claim => Ok((self.claim(now), Vec::new())),
+            Change::Release => Ok((self.release(), Vec::new())),
             Change::Close => self.close(StreamStatus::Stopped, None, now),
             Change::Fail { reason } => self.close(StreamStatus::Error, Some(reason), now),
             change @ Change::IssueToken { .. } => self.issue_token(change, now),
@@ -129,6 +131,7 @@ impl Aggregate {
         if !self.stream.status.may_become(StreamStatus::Active) {
             return self.refused(StreamStatus::Active);
         }
+        self.stream.claimed_until = None;
         self.stream.room_sid = Some(room_sid);
         self.stream.started_at = Some(now);
         if self.stream.participant_count == 0 {
@@ -148,7 +151,25 @@ impl Aggregate {
             return self.refused(StreamStatus::Stopping);
         }
         stream.reason = Some(reason.as_str().to_owned());
+        stream.claimed_until = Some(now.plus(CLAIM));
         self.recorded(now, |recorder| recorder.move_to(StreamStatus::Stopping, EventKind::StreamUpdated))
+    }
+
+    fn claim(&mut self, now: Timestamp) -> Effect {
+        let stream = &mut self.stream;
+        if !stream.is_under_way() || stream.claimed_until.is_some_and(|until| until > now) {
+            return Effect::Unchanged;
+        }
+        stream.claimed_until = Some(now.plus(CLAIM));
+        Effect::Changed
+    }
+
+    fn release(&mut self) -> Effect {
+        if self.stream.is_under_way() && self.stream.claimed_until.take().is_some() {
+            Effect::Changed
+        } else {
+            Effect::Unchanged
+        }
     }
 
     fn close(&mut self, status: StreamStatus, reason: Option<String>, now: Timestamp) -> Applied {
@@ -173,6 +194,7 @@ impl Aggregate {
         }
         recorder.stream.stopped_at = Some(now);
         recorder.stream.empty_since = None;
+        recorder.stream.claimed_until = None;
         recorder.stream.reason = reason.or(recorder.stream.reason.take());
         let kind =
             if status == StreamStatus::Stopped { EventKind::StreamStopped } else { EventKind::StreamUpdated };
@@ -209,12 +231,11 @@ impl Aggregate {
     }
 
     fn connect(&mut self, session: Session, now: Timestamp) -> Applied {
-        let live = matches!(self.stream.status, StreamStatus::Creating | StreamStatus::Active);
-        let other_room = self.stream.room_sid.as_ref().is_some_and(|sid| *sid != session.room_sid);
-        if !live || other_room || self.gone.contains(&session.sid) {
+        let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
+        if self.stream.status != StreamStatus::Active || !its_room || self.gone.contains(&session.sid) {
             return UNCHANGED;
         }
-        let session_at = session.joined_at.unwrap_or(now);
+        let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::expected(session.identity, Role::Host, now));

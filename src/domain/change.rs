@@ -8,6 +8,10 @@ use super::{DisplayName, Identity, Metadata, Role, StreamStatus, Timestamp};
 /// never holds the store for long.
 pub const CLOSE_BATCH: usize = 100;
 
+/// How far LiveKit's clock may be ahead of the store's. A time beyond is not believed: it would lock every later session
+/// of that identity out.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// One thing that happens to a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -23,6 +27,11 @@ pub enum Change {
         /// Only if this is its room; a late word about an older room of the same name changes nothing.
         room_sid: Option<String>,
     },
+    /// Whoever was creating or stopping it is to be relieved: only one at a time calls LiveKit for a stream, and the
+    /// room name is held meanwhile, so that nobody deletes the room of a later stream of that name.
+    Claim,
+    /// Who has claimed it could not finish. Another may try.
+    Release,
     /// It is over: everybody still there is let go of, [`CLOSE_BATCH`] a time, then it becomes stopped.
     Close,
     /// As [`Change::Close`], but it becomes an error.

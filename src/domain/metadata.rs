@@ -40,8 +40,12 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError`] for text that is not a JSON object or too long.
     pub fn from_text(text: &str) -> Result<Self, MetadataError> {
-        let value = serde_json::from_str(text).map_err(|_| MetadataError::NotAnObject)?;
-        Self::from_value(value)
+        if text.len() > MAX_METADATA_BYTES {
+            return Err(MetadataError::TooLong);
+        }
+        let object = serde_json::from_str(text).map_err(|_| MetadataError::NotAnObject)?;
+        // The text as it stands there, because it is compared with it.
+        Ok(Self { object, text: text.to_owned() })
     }
 
     fn from_object(object: Map<String, Value>) -> Result<Self, MetadataError> {

@@ -9,6 +9,10 @@ use super::{Metadata, Participant, RoomName, StreamId, StreamStatus, Timestamp};
 /// The most participants that a stream document carries. All of them are paged through on a route of their own.
 pub const MAX_LISTED_PARTICIPANTS: usize = 1_000;
 
+/// How long whoever creates or stops a stream may take. Every call of LiveKit within is given up much sooner, so after
+/// this time they have died.
+pub const CLAIM: Duration = Duration::from_secs(30);
+
 /// What names a stream for good: its id, and the room name that it holds while it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRef {
@@ -49,6 +53,9 @@ pub struct Stream {
     pub stopped_at: Option<Timestamp>,
     /// Since when nobody is in it; none while somebody is.
     pub empty_since: Option<Timestamp>,
+    /// While it is being created or stopped: until when whoever does so may take for it. Nobody else calls LiveKit for
+    /// it before.
+    pub claimed_until: Option<Timestamp>,
     /// Why it is being or was stopped, or failed.
     pub reason: Option<String>,
     /// The sequence number of its newest event.
@@ -73,6 +80,7 @@ impl Stream {
             updated_at: now,
             stopped_at: None,
             empty_since: None,
+            claimed_until: Some(now.plus(CLAIM)),
             reason: None,
             version: 0,
         }
@@ -86,6 +94,11 @@ impl Stream {
     /// Whether nobody has been in it for as long as it may be empty.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.idle_deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Whether it is being created or stopped.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.status, StreamStatus::Creating | StreamStatus::Stopping)
     }
 
     /// When it is to be stopped unless somebody joins.

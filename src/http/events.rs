@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header::HeaderValue,
     web::{Bytes, Data, Path},
 };
 
 use super::{
     Api,
-    extract::{Query, header_text},
+    extract::Query,
     problem::Problem,
     sse,
     streams::{DEFAULT_PAGE, MAX_PAGE},
@@ -23,9 +24,12 @@ use crate::{
 /// Where a client wants to resume: the header that a browser sends when it reconnects, before the parameter that its
 /// URL may still hold from the first time.
 fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, ()>> {
-    let header = header_text(request.headers(), "last-event-id").filter(|text| !text.is_empty());
-    let text = header.or_else(|| query.text("lastEventId"))?;
-    Some(text.parse().map_err(|_| ()))
+    let header =
+        request.headers().get("last-event-id").map(HeaderValue::as_bytes).filter(|bytes| !bytes.is_empty());
+    let bytes =
+        header.or_else(|| query.text("lastEventId").filter(|text| !text.is_empty()).map(str::as_bytes))?;
+    // What is there but is no text is no cursor either.
+    Some(std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| text.parse().map_err(|_| ())))
 }
 
 /// What a feed ends with: a comment, unless it is simply complete.
@@ -47,7 +51,8 @@ impl sse::Source for Subscription {
 pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let limit = query.integer("limit", 0, MAX_PAGE);
-    let wanted = query.text("streamId").map(str::to_owned);
+    let wanted =
+        query.parsed("streamId", "must not be empty", |text| (!text.is_empty()).then(|| text.to_owned()));
     let start = match (resume_cursor(&request, &query), limit) {
         (Some(Ok(cursor)), _) => Start::After(cursor),
         (Some(Err(())), _) => Start::Unknown,
@@ -110,6 +115,7 @@ pub async fn history(
             LogRead::Lost(Lost::Expired) => {
                 return Err(bad_cursor("events after this cursor are no longer kept"));
             }
+            LogRead::Lost(Lost::Unreadable) => return Err(Problem::new(ErrorCode::Internal)),
             LogRead::Lost(_) => return Err(bad_cursor("after is not a cursor that this service gave out")),
         },
     };

@@ -218,9 +218,9 @@ impl Query {
         Ok(Self { pairs, errors: Vec::new() })
     }
 
-    /// A parameter; an empty one is as good as absent.
+    /// A parameter.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let mut values = self.pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
+        let mut values = self.pairs.iter().filter(|(key, _)| key == name);
         values.next().map(|(_, value)| value.as_str())
     }
 
@@ -246,7 +246,9 @@ impl Query {
     pub fn page_cursor(&mut self) -> Option<String> {
         self.parsed("cursor", "is not a cursor of this list", |text| {
             let key = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            key.contains(':').then_some(key)
+            let (head, rest) = key.split_once(':')?;
+            let well_formed = head.bytes().all(|byte| byte.is_ascii_digit()) && !rest.is_empty();
+            well_formed.then_some(key)
         })
     }
 

@@ -13,10 +13,11 @@ mod streams;
 mod webhooks;
 mod websocket;
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{any::Any, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_cors::Cors;
-use actix_web::{App, HttpServer, dev::Server, middleware::Condition, web};
+use actix_web::{App, HttpServer, dev::Server, middleware::Condition, rt::net::TcpStream, web};
+use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 
 pub use self::health::About;
@@ -24,6 +25,8 @@ use crate::{orchestrator::Orchestrator, relay::Relay, rooms::webhook::Receiver, 
 
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take nothing of what is sent to it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
@@ -71,6 +74,9 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> std::i
     });
     let server = server
         .disable_signals()
+        .on_connect(|connection, _| give_up_on_stalled(connection))
+        // A client that has closed its side is gone: its feed's seat is free at once.
+        .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(options.drain_timeout.as_secs())
@@ -90,6 +96,15 @@ pub fn serve_metrics(api: Api, listener: TcpListener) -> std::io::Result<Server>
             .configure(routes::configure_metrics)
     });
     Ok(server.disable_signals().workers(1).shutdown_timeout(1).listen(listener)?.run())
+}
+
+/// Lets the kernel end connections whose other side takes nothing any more, also when it still answers.
+fn give_up_on_stalled(connection: &dyn Any) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STALL_TIMEOUT))
+    {
+        tracing::warn!(%error, "a connection could not be given its timeout");
+    }
 }
 
 fn cors(origins: &[String]) -> Cors {

@@ -1,13 +1,15 @@
 //! `/streams` and `/streams/{id}`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
+    rt,
     web::{Data, Path},
 };
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::{
     Api,
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
-    orchestrator::{CreateRequest, Patch},
+    orchestrator::{self, CreateRequest, Orchestrator, Patch},
     store::{Created, StoreError, StreamFilter},
 };
 
@@ -37,6 +39,19 @@ fn view_answer(status: StatusCode, view: &StreamView) -> HttpResponse {
     document(status, view.stream.version, view)
 }
 
+/// Runs a use case of several steps to its end, also when the client goes away in between.
+async fn through<
+    T: 'static,
+    F: AsyncFnOnce(Arc<Orchestrator>) -> Result<T, orchestrator::Error> + 'static,
+>(
+    api: &Api,
+    steps: F,
+) -> Result<T, Problem> {
+    let orchestrator = api.orchestrator.clone();
+    let done = rt::spawn(async move { steps(orchestrator).await }.in_current_span()).await;
+    Ok(done.map_err(|_| Problem::new(ErrorCode::Internal))??)
+}
+
 /// `POST /streams`
 pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
     let room_name = form.text_of(&["roomName", "name"], RoomName::parse);
@@ -51,10 +66,11 @@ pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, 
         max_participants: max_participants.and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0),
         empty_timeout: empty_timeout.map(Duration::from_secs),
     };
-    let (status, stream) = match api.orchestrator.create(request).await? {
-        Created::New(stream) => (StatusCode::CREATED, stream),
-        Created::Existing(stream) => (StatusCode::OK, stream),
-    };
+    let (status, stream) =
+        match through(&api, async move |orchestrator| orchestrator.create(request).await).await? {
+            Created::New(stream) => (StatusCode::CREATED, stream),
+            Created::Existing(stream) => (StatusCode::OK, stream),
+        };
     let view = api.orchestrator.store().view(stream.id).await?.ok_or(StoreError::NotFound)?;
     let mut response = view_answer(status, &view);
     if status == StatusCode::CREATED {
@@ -141,7 +157,7 @@ pub async fn patch(
         return Err(Problem::invalid(vec![FieldError::new("version", "contradicts If-Match")]));
     }
     let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header) };
-    let patched = api.orchestrator.patch(stream, patch).await?;
+    let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
     Ok(view_answer(StatusCode::OK, &view))
 }
@@ -150,7 +166,10 @@ pub async fn patch(
 pub async fn stop(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
     let stream = api.orchestrator.find(&id).await?;
     let version = if_match(request.headers(), stream.version)?;
-    let stopped = api.orchestrator.stop(&stream, StopReason::Requested, version).await?;
+    let stopped = through(&api, async move |orchestrator| {
+        orchestrator.stop(&stream, StopReason::Requested, version).await
+    })
+    .await?;
     let view = api.orchestrator.store().view(stopped.id).await?.ok_or(StoreError::NotFound)?;
     Ok(view_answer(StatusCode::OK, &view))
 }

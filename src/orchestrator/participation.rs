@@ -72,11 +72,19 @@ impl Orchestrator {
         if stream.status.is_final() {
             return Ok(Left { stream, participant: known });
         }
-        self.rooms.remove(&stream.room_name, &identity).await?;
-        // Only the session that was seen: who has come back in the meantime stays.
-        let sid = known.filter(Participant::is_active).and_then(|participant| participant.sid);
-        let disconnect = Change::Disconnect { identity, sid, at: None };
-        let applied = self.store.apply(&stream.reference(), disconnect, Guard::default()).await?;
+        let reference = stream.reference();
+        let applied = if let Some(known) = known.filter(Participant::is_active) {
+            self.rooms.remove(&stream.room_name, &identity).await?;
+            // Only the session that was seen: who has come back in the meantime stays.
+            let disconnect = Change::Disconnect { identity, sid: known.sid, at: None };
+            self.store.apply(&reference, disconnect, Guard::default()).await?
+        } else {
+            // Should they connect just now, they are put out after it is said, so that it is true.
+            let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None };
+            let applied = self.store.apply(&reference, disconnect, Guard::default()).await?;
+            self.rooms.remove(&stream.room_name, &identity).await?;
+            applied
+        };
         Ok(Left { stream: applied.stream, participant: applied.participant })
     }
 }

@@ -15,9 +15,9 @@ use crate::{
     store::{Applied, Created, Guard, StoreError},
 };
 
-/// How long a second creation of the same room name waits for the first to be through.
-const CREATION_WAIT: Duration = Duration::from_secs(6);
-const CREATION_POLL: Duration = Duration::from_millis(25);
+/// How long a second request for the same creation or stop waits for the first to be through.
+const UNDER_WAY_WAIT: Duration = Duration::from_secs(6);
+const UNDER_WAY_POLL: Duration = Duration::from_millis(25);
 /// How much longer than a stream's idle time LiveKit keeps its empty room, so that the stream is stopped as idle
 /// rather than found without a room.
 const ROOM_GRACE: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ impl Orchestrator {
             max_participants: request.max_participants,
             idle_after,
         };
-        let deadline = Instant::now() + CREATION_WAIT;
+        let deadline = Instant::now() + UNDER_WAY_WAIT;
         loop {
             let existing = match self.store.create(new.clone()).await? {
                 Created::New(stream) => {
@@ -87,7 +87,7 @@ impl Orchestrator {
             if existing.status != StreamStatus::Creating || Instant::now() > deadline {
                 return Ok(Created::Existing(existing));
             }
-            sleep(CREATION_POLL).await;
+            sleep(UNDER_WAY_POLL).await;
         }
     }
 
@@ -100,7 +100,12 @@ impl Orchestrator {
             }
         };
         match opened {
-            Ok(applied) => Ok(applied.stream),
+            Ok(applied) => {
+                if applied.stream.metadata != spec.metadata {
+                    self.mirror_metadata(&applied.stream).await;
+                }
+                Ok(applied.stream)
+            }
             Err(error) => {
                 // The stream stays as it is recorded; a room that nobody knows of would stay for ever.
                 self.delete_abandoned(stream).await;
@@ -124,7 +129,12 @@ impl Orchestrator {
         }
     }
 
+    /// Only while the stream holds its room name, or nobody does: the room may be a later stream's by now.
     async fn delete_abandoned(&self, stream: &StreamRef) {
+        let holder = self.store.id_of_room(&stream.room_name).await;
+        if holder.is_ok_and(|holder| holder.is_some_and(|id| id != stream.id)) {
+            return;
+        }
         if let Err(error) = self.rooms.delete(&stream.room_name).await {
             tracing::warn!(stream = %stream.id, %error, "a room that may exist could not be deleted");
         }
@@ -146,7 +156,8 @@ impl Orchestrator {
         let mut current = stream;
         if let Some(change) = patch.metadata {
             current = self.change_metadata(current, &change, version).await?;
-            version = version.map(|_| current.version);
+            // The version was asked of the stream as it was before this request.
+            version = None;
         } else if let Some(expected) = version.filter(|expected| *expected != current.version) {
             tracing::debug!(expected, "the version is not the one asked for");
             return Err(Rejection::VersionMismatch { current: current.version }.into());
@@ -185,8 +196,17 @@ impl Orchestrator {
         if stream.status != StreamStatus::Active {
             return;
         }
-        if let Err(error) = self.rooms.set_metadata(&stream.room_name, &stream.metadata).await {
-            tracing::warn!(stream = %stream.id, %error, "metadata could not be mirrored to the room");
+        let mut sent = stream.metadata.clone();
+        for _ in 0..PATCH_TRIES {
+            if let Err(error) = self.rooms.set_metadata(&stream.room_name, &sent).await {
+                tracing::warn!(stream = %stream.id, %error, "metadata could not be mirrored to the room");
+                return;
+            }
+            // Another change may have reached LiveKit before this one: the last word must be the one that is kept.
+            match self.store.get(stream.id).await {
+                Ok(Some(current)) if current.metadata != sent => sent = current.metadata,
+                _ => return,
+            }
         }
     }
 
@@ -207,8 +227,40 @@ impl Orchestrator {
         if begun.stream.status != StreamStatus::Stopping {
             return Ok(begun.stream);
         }
-        self.rooms.delete(&reference.room_name).await?;
-        self.close(&reference, Change::Close).await
+        let ours = begun.effect == Effect::Changed
+            || self.store.apply(&reference, Change::Claim, Guard::default()).await?.effect == Effect::Changed;
+        if ours { self.finish_stop(&reference).await } else { self.stopped_by_another(&reference).await }
+    }
+
+    /// Deletes the room and closes the stream, for who has claimed it.
+    pub(super) async fn finish_stop(&self, stream: &StreamRef) -> Result<Stream, Error> {
+        self.delete_claimed(stream).await?;
+        self.close(stream, Change::Close).await
+    }
+
+    /// Deletes the room of a stream that the caller has claimed, or lets go of the claim.
+    pub(super) async fn delete_claimed(&self, stream: &StreamRef) -> Result<(), Error> {
+        let deleted = self.rooms.delete(&stream.room_name).await;
+        if deleted.is_err() {
+            self.store.apply(stream, Change::Release, Guard::default()).await?;
+        }
+        Ok(deleted?)
+    }
+
+    /// Another request is at it; its outcome is the answer.
+    async fn stopped_by_another(&self, stream: &StreamRef) -> Result<Stream, Error> {
+        let deadline = Instant::now() + UNDER_WAY_WAIT;
+        loop {
+            let current = self.store.get(stream.id).await?.ok_or(StoreError::NotFound)?;
+            if current.status.is_final() {
+                return Ok(current);
+            }
+            if current.claimed_until.is_none() || Instant::now() > deadline {
+                let words = "another request could not stop it either".to_owned();
+                return Err(RoomsError::Unavailable(words).into());
+            }
+            sleep(UNDER_WAY_POLL).await;
+        }
     }
 
     /// Makes a closing change as often as it takes to let everybody go.

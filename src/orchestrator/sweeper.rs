@@ -70,17 +70,21 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Whoever was creating or stopping this stream has died on the way: what can be finished is finished, the rest is
-    /// undone.
+    /// Whoever was creating or stopping this stream has died or given up: what can be finished is finished, the rest is
+    /// undone. Only who gets the claim does so.
     async fn heal(&self, stream: &Stream) -> Result<(), Error> {
         let reference = stream.reference();
-        self.rooms.delete(&stream.room_name).await?;
-        let change = match stream.status {
-            StreamStatus::Creating => Change::Fail { reason: "creation_abandoned".to_owned() },
-            _ => Change::Close,
+        let claimed = self.store.apply(&reference, Change::Claim, Guard::default()).await?;
+        if claimed.effect != Effect::Changed {
+            return Ok(());
+        }
+        let healed = if claimed.stream.status == StreamStatus::Stopping {
+            self.finish_stop(&reference).await?
+        } else {
+            self.delete_claimed(&reference).await?;
+            self.close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() }).await?
         };
-        let healed = self.close(&reference, change).await?;
-        tracing::info!(stream = %stream.id, from = %stream.status, to = %healed.status, "healed");
+        tracing::info!(stream = %stream.id, from = %claimed.stream.status, to = %healed.status, "healed");
         Ok(())
     }
 }

@@ -139,6 +139,9 @@ impl Hub {
             }
             self.read(topic);
         }
+        if let Some(channel) = self.channels.get_mut(&topic) {
+            channel.empty_since = None;
+        }
         self.waiting.push((topic, seat, reply));
         self.seat_waiting(topic);
     }
@@ -258,6 +261,11 @@ impl Hub {
     }
 
     fn lose(&mut self, why: &str) {
+        self.probed_at = None;
+        if self.connection.is_none() {
+            // A connection is being made already.
+            return;
+        }
         tracing::warn!(why, "the feed is lost; connecting again");
         self.connection = None;
         self.set_ready(false);
@@ -300,6 +308,7 @@ impl Hub {
         if topics.is_empty() {
             return;
         }
+        self.set_ready(self.connection.is_some() && self.catching_up.is_empty());
         if let Some(connection) = &mut self.connection
             && let Err(error) = connection.unsubscribe(&topics).await
         {

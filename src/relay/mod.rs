@@ -20,6 +20,7 @@ mod subscription;
 use std::sync::Arc;
 
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
@@ -68,6 +69,8 @@ pub struct Relay {
     metrics: Arc<Metrics>,
     ready: watch::Receiver<bool>,
     states: Arc<States>,
+    /// Where what outlives a request runs: HTTP workers have runtimes of their own.
+    runtime: Handle,
 }
 
 impl Relay {
@@ -81,7 +84,7 @@ impl Relay {
         let (ready_sender, ready) = watch::channel(false);
         let hub = Hub::new(feed.clone(), metrics.clone(), commands.downgrade(), ready_sender);
         let task = tokio::spawn(hub.run(inbox, shutdown));
-        (Self { commands, feed, metrics, ready, states: Arc::default() }, task)
+        (Self { commands, feed, metrics, ready, states: Arc::default(), runtime: Handle::current() }, task)
     }
 
     /// Whether what is published reaches this instance, and everything that it missed has been caught up with.

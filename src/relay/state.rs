@@ -101,7 +101,7 @@ impl StateUpdates {
     pub(super) async fn open(relay: &Relay, id: StreamId) -> Result<Option<Self>, StoreError> {
         let (news, to_start) = relay.states.join(id);
         if let Some(sender) = to_start {
-            tokio::spawn(read(relay.clone(), id, sender));
+            relay.runtime.spawn(read(relay.clone(), id, sender));
         }
         // Read for this client alone: it must not be older than what the client may have done just before.
         let Some(first) = StateFrame::of(&relay.feed.snapshot(Topic::Stream(id)).await?) else {

@@ -21,9 +21,6 @@ pub const STREAM_LOG_LENGTH: usize = 1_000;
 /// How many events the log of all streams keeps at least.
 pub const ALL_LOG_LENGTH: usize = 10_000;
 
-/// How long creating or stopping may take. Every call of LiveKit within is given up much sooner.
-pub const STUCK_AFTER: Duration = Duration::from_secs(30);
-
 /// How long things are kept, as configured.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -107,7 +104,7 @@ pub enum Due {
     Joining(StreamId),
     /// The stream has been empty for too long.
     Idle(StreamId),
-    /// The stream has been `creating` or `stopping` for [`STUCK_AFTER`]: whoever was at it has died.
+    /// Whoever was creating or stopping the stream could not finish, or has died: nobody claims it any more.
     Stuck(StreamId),
 }
 
@@ -205,6 +202,8 @@ pub enum Lost {
     Unknown,
     /// Events after the cursor have been trimmed.
     Expired,
+    /// An event after the cursor cannot be read by this version of the service.
+    Unreadable,
 }
 
 impl Lost {
@@ -214,6 +213,7 @@ impl Lost {
             Self::Future => "cursor_from_the_future",
             Self::Unknown => "cursor_unknown",
             Self::Expired => "cursor_expired",
+            Self::Unreadable => "log_unreadable",
         }
     }
 }

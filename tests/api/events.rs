@@ -128,6 +128,31 @@ async fn a_cursor_that_was_never_given_is_met_by_a_reset() {
 }
 
 #[tokio::test]
+async fn a_header_that_is_no_text_is_no_cursor_either() {
+    let Pair(one, _two) = Pair::start().await;
+    one.create(json!({})).await;
+    let mut events = one.resume("/events", "\u{e9}").await;
+    assert_eq!(events.message().await.unwrap().event.as_deref(), Some("reset"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_gives_its_seat_back() {
+    let Pair(one, _two) = Pair::start().await;
+    let clients = [one.follow("/events").await, one.follow("/events").await];
+    let seats = async || {
+        let text = one.get("/metrics").await.text;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("lso_subscribers{transport=\"sse\"}"))
+            .map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok())
+    };
+    assert_eq!(seats().await, Some(2));
+    drop(clients);
+    crate::support::eventually("free seats", || async { (seats().await == Some(0)).then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn many_followers_hear_the_same() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;

@@ -91,6 +91,8 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),
+        1 => Just(Change::Claim),
+        1 => Just(Change::Release),
         1 => Just(Change::Fail { reason: "broken".to_owned() }),
     ]
 }
@@ -106,7 +108,12 @@ fn timeless(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.participant_count),
         (stream.peak_participant_count, stream.version, stream.reason.clone()),
-        (stream.started_at.is_some(), stream.stopped_at.is_some(), stream.empty_since.is_some()),
+        (
+            stream.started_at.is_some(),
+            stream.stopped_at.is_some(),
+            stream.empty_since.is_some(),
+            stream.claimed_until.is_some(),
+        ),
     )
 }
 

@@ -74,6 +74,36 @@ async fn forgotten_scripts_are_loaded_again() {
 }
 
 #[tokio::test]
+async fn metadata_is_compared_as_it_is_kept() {
+    use livestream_orchestrator::domain::Metadata;
+    let backend = Backend::redis(&unique("floats"), RETENTION);
+    let stream = backend.active("floats").await;
+    let mut current = Metadata::default();
+    for n in 1..300 {
+        let float = f64::from(n) * 134_364_244_112.401_2 / 7.0;
+        let metadata = Metadata::from_value(serde_json::json!({ "float": float })).unwrap();
+        backend.change(&stream, Change::SetMetadata { expected: current, metadata: metadata.clone() }).await;
+        current = backend.store.get(stream.id).await.unwrap().unwrap().metadata;
+        assert_eq!(current, metadata);
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_no_silent_gap() {
+    use livestream_orchestrator::store::{LogRead, Lost, Topic};
+    let prefix = unique("unreadable");
+    let backend = Backend::redis(&prefix, RETENTION);
+    let stream = backend.active("unreadable").await;
+    let topic = Topic::Stream(stream.id);
+    let after = backend.feed.tails(&[topic]).await.unwrap()[0];
+    let log = format!("{{{prefix}}}:stream:{}:log", stream.id);
+    let fields = [("previous", after.to_string()), ("event", r#"{"kind":"from_the_future"}"#.to_owned())];
+    let _: String = connection().await.xadd(&log, "*", &fields).await.unwrap();
+    let read = backend.feed.read_after(topic, after, 10).await.unwrap();
+    assert!(matches!(read, LogRead::Lost(Lost::Unreadable)), "{read:?}");
+}
+
+#[tokio::test]
 async fn a_log_is_trimmed_and_says_so() {
     use livestream_orchestrator::{
         domain::Cursor,

@@ -161,6 +161,8 @@ suite!(
     closing_lets_everybody_go_in_batches,
     an_unused_token_expires,
     an_empty_stream_is_due,
+    one_at_a_time_creates_or_stops,
+    nobody_is_there_before_the_room_is,
     lists_page_through_everything_once,
     participants_page_through_everybody_once,
     the_log_continues_from_every_position,
@@ -432,6 +434,51 @@ async fn an_empty_stream_is_due(backend: Backend) {
     let Created::New(forever) = backend.store.create(forever).await.unwrap() else { panic!("taken") };
     backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".to_owned() }).await;
     assert_eq!(backend.store.due(10).await.unwrap(), []);
+}
+
+async fn one_at_a_time_creates_or_stops(backend: Backend) {
+    let creating = backend.create("claimed").await.reference();
+    assert_eq!(
+        backend.change(&creating, Change::Claim).await.effect,
+        Effect::Unchanged,
+        "its creator is at it"
+    );
+    assert_eq!(backend.change(&creating, Change::Release).await.effect, Effect::Changed);
+    let claims = join_all((0..10).map(|_| backend.change(&creating, Change::Claim))).await;
+    assert_eq!(claims.iter().filter(|claim| claim.effect == Effect::Changed).count(), 1);
+    let active = backend.active("active").await;
+    assert_eq!(
+        backend.change(&active, Change::Claim).await.effect,
+        Effect::Unchanged,
+        "there is nothing to finish"
+    );
+    let begin = || Change::BeginStop { reason: StopReason::Requested, room_sid: None };
+    let stops = join_all((0..10).map(|_| backend.change(&active, begin()))).await;
+    assert_eq!(
+        stops.iter().filter(|stop| stop.effect == Effect::Changed).count(),
+        1,
+        "who stops it has claimed it"
+    );
+    assert_eq!(backend.change(&active, Change::Claim).await.effect, Effect::Unchanged);
+    assert_eq!(backend.log(active.id).await.len(), 3, "claims are nobody's business but ours");
+}
+
+async fn nobody_is_there_before_the_room_is(backend: Backend) {
+    let stream = backend.create("early").await.reference();
+    let mut stale = session("ghost", "PA_1", 1);
+    stale.room_sid = "RM_old".to_owned();
+    assert_eq!(backend.change(&stream, Change::Connect(stale)).await.effect, Effect::Unchanged);
+    let mut ahead = session("ann", "PA_2", i64::MAX);
+    backend.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    backend.change(&stream, Change::Connect(ahead.clone())).await;
+    backend.change(&stream, left("ann", Some("PA_2"))).await;
+    ahead.sid = "PA_3".to_owned();
+    let again = backend.change(&stream, Change::Connect(ahead)).await;
+    assert_eq!(
+        (again.effect, again.stream.participant_count),
+        (Effect::Changed, 1),
+        "a clock that is ahead locks nobody out"
+    );
 }
 
 async fn lists_page_through_everything_once(backend: Backend) {

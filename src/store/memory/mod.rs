@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, STUCK_AFTER,
-    StoreError, StreamFilter, StreamStore, Totals,
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, StoreError,
+    StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
     Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream,
@@ -219,8 +219,7 @@ impl StreamStore for MemoryStore {
             if stream.is_idle(now) {
                 due.push(Due::Idle(*id));
             }
-            let under_way = matches!(stream.status, StreamStatus::Creating | StreamStatus::Stopping);
-            if under_way && stream.updated_at.plus(STUCK_AFTER) <= now {
+            if stream.is_under_way() && stream.claimed_until.is_none_or(|until| until <= now) {
                 due.push(Due::Stuck(*id));
             }
         }

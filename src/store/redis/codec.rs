@@ -65,6 +65,7 @@ pub fn stream(fields: Fields) -> Result<Stream, StoreError> {
         updated_at: fields.required_time("updatedAt")?,
         stopped_at: fields.time("stoppedAt")?,
         empty_since: fields.time("emptySince")?,
+        claimed_until: fields.time("claimedUntil")?,
         reason: fields.optional("reason")?,
         version: fields.parsed("version")?,
     })

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{Cursor, Event},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StoreError, Topic,
+        EventFeed, FeedConnection, FeedMessage, LogRead, Lost, Snapshot, SnapshotContent, StoreError, Topic,
         log::{FirstEntry, LogFacts, why_lost},
     },
 };
@@ -88,6 +88,13 @@ fn events(texts: &[Vec<u8>]) -> Result<Vec<Arc<Event>>, StoreError> {
     texts.iter().map(|text| codec::event(text).map(Arc::new)).collect()
 }
 
+/// An entry that cannot be read stays so: it is not tried again, and nobody may take it for nothing.
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_or_else takes")]
+fn unreadable(error: StoreError) -> LogRead {
+    tracing::error!(%error, "a log holds an event that cannot be read");
+    LogRead::Lost(Lost::Unreadable)
+}
+
 #[async_trait]
 impl EventFeed for RedisStore {
     async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
@@ -129,7 +136,7 @@ impl EventFeed for RedisStore {
         };
         match why_lost(topic, after, &facts) {
             Some(lost) => Ok(LogRead::Lost(lost)),
-            None => events(&found).map(LogRead::Events),
+            None => Ok(events(&found).map_or_else(unreadable, LogRead::Events)),
         }
     }
 

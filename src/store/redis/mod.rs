@@ -127,6 +127,8 @@ impl RedisStore {
             Change::BeginStop { reason, room_sid } => {
                 ("begin_stop", &scripts.begin_stop, vec![reason.to_string(), text(room_sid)])
             }
+            Change::Claim => ("claim", &scripts.claim, Vec::new()),
+            Change::Release => ("release", &scripts.release, Vec::new()),
             Change::Close => {
                 ("close", &scripts.close, vec![StreamStatus::Stopped.to_string(), String::new()])
             }

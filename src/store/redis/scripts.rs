@@ -26,6 +26,10 @@ pub struct Scripts {
     pub activate: Script,
     /// See [`crate::domain::Change::BeginStop`].
     pub begin_stop: Script,
+    /// See [`crate::domain::Change::Claim`].
+    pub claim: Script,
+    /// See [`crate::domain::Change::Release`].
+    pub release: Script,
     /// See [`crate::domain::Change::Close`] and [`crate::domain::Change::Fail`].
     pub close: Script,
     /// See [`crate::domain::Change::IssueToken`].
@@ -57,6 +61,8 @@ impl Scripts {
             create: Script::new(concat!(include_str!("lua/prelude.lua"), include_str!("lua/create.lua"))),
             activate: change!("activate"),
             begin_stop: change!("begin_stop"),
+            claim: change!("claim"),
+            release: change!("release"),
             close: change!("close"),
             issue_token: change!("issue_token"),
             connect: change!("connect"),

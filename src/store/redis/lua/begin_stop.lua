@@ -7,6 +7,6 @@ if arg(1) == 'idle' then
   if not idle or s.emptySince + s.idleAfter > now then return unchanged() end
 end
 if s.status ~= 'active' then return no_such_move('stopping') end
-s.reason = arg(1)
+s.reason, s.claimedUntil = arg(1), integer(now + CLAIM_MS)
 move_to('stopping', 'stream_updated')
 return changed()

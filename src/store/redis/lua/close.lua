@@ -10,7 +10,7 @@ for _, identity in ipairs(redis.call('ZRANGE', K.joining, 0, BATCH - 1)) do pres
 for i = 1, math.min(#present, BATCH) do end_visit(participant(present[i]), now) end
 if redis.call('EXISTS', K.active) + redis.call('EXISTS', K.joining) > 0 then return changed(nil, 'partial') end
 
-s.stoppedAt, s.emptySince = integer(now), ''
+s.stoppedAt, s.emptySince, s.claimedUntil = integer(now), '', ''
 if arg(2) ~= '' then s.reason = arg(2) end
 move_to(status, status == 'stopped' and 'stream_stopped' or 'stream_updated')
 return changed()

@@ -2,11 +2,10 @@
 -- ARGV  1 room sid, 2 participant sid, 3 identity, 4 name or '', 5 role or '', 6 metadata or '',
 --       7 LiveKit's time of it in milliseconds, or ''
 local sid, identity = arg(2), arg(3)
-local live = s.status == 'creating' or s.status == 'active'
-if not live or (s.roomSid ~= '' and s.roomSid ~= arg(1)) then return unchanged(participant(identity)) end
+if s.status ~= 'active' or s.roomSid ~= arg(1) then return unchanged(participant(identity)) end
 local p = participant(identity)
 if redis.call('ZSCORE', K.gone, sid) then return unchanged(p) end
-local session_at = arg(7) ~= '' and tonumber(arg(7)) or now
+local session_at = arg(7) ~= '' and math.min(tonumber(arg(7)), now + SKEW_MS) or now
 if p and (p.sid == sid or (p.sessionAt and session_at < p.sessionAt)) then return unchanged(p) end
 
 local old = p and list_key(p)

@@ -7,7 +7,7 @@ if holder and holder:sub(1, 5) == 'live:' then return { 'existing', holder:sub(6
 s = {
   id = ARGV[1], roomName = arg(1), roomSid = '', status = 'creating', metadata = arg(2), maxParticipants = arg(3),
   idleAfter = arg(4), count = '0', peak = '0', createdAt = integer(now), startedAt = '', updatedAt = integer(now),
-  stoppedAt = '', emptySince = '', reason = '', version = '0', cursor = '0-0',
+  stoppedAt = '', emptySince = '', claimedUntil = integer(now + CLAIM_MS), reason = '', version = '0', cursor = '0-0',
   listKey = string.format('%016.0f', now) .. ':' .. ARGV[1],
 }
 redis.call('SET', K.room, 'live:' .. s.id)

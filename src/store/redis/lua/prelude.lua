@@ -16,7 +16,7 @@
 --      18 over           zset    list keys of the streams that are over, by when
 --      19 total          string  how many participants are active in all streams
 --      20 due            zset    by when: 'j:<id>' an entry expires, 'i:<id>' the stream has been idle for too long,
---                                's:<id>' it has been creating or stopping for too long
+--                                's:<id>' whoever creates or stops it has had its time
 --      21 once           string  exists when the change was made before; the stream's own key where that is not asked
 --
 -- ARGV  1 the stream's id
@@ -35,7 +35,8 @@ local K = {
   status = { creating = KEYS[13], active = KEYS[14], stopping = KEYS[15], stopped = KEYS[16], error = KEYS[17] },
   over = KEYS[18], total = KEYS[19], due = KEYS[20], once = KEYS[21],
 }
-local STREAM_LOG, ALL_LOG, BATCH, GONE_MS, STUCK_MS = 1000, 10000, 100, 3600000, 30000
+local STREAM_LOG, ALL_LOG, BATCH, GONE_MS = 1000, 10000, 100, 3600000
+local CLAIM_MS, RETRY_MS, SKEW_MS = 30000, 5000, 60000
 
 local function arg(i) return ARGV[5 + i] end
 local function integer(n) return string.format('%.0f', n) end
@@ -51,6 +52,7 @@ local function load()
   return #flat > 0
 end
 
+local function is_under_way() return s.status == 'creating' or s.status == 'stopping' end
 local function is_final() return s.status == 'stopped' or s.status == 'error' end
 
 -- The smallest cursor for an event of now that is greater than `cursor`.
@@ -148,8 +150,8 @@ local function schedule()
   schedule_at('j:', redis.call('ZRANGE', K.joining, 0, 0, 'WITHSCORES')[2])
   local idle = s.status == 'active' and s.emptySince ~= '' and s.idleAfter ~= ''
   schedule_at('i:', idle and integer(s.emptySince + s.idleAfter) or nil)
-  local under_way = s.status == 'creating' or s.status == 'stopping'
-  schedule_at('s:', under_way and integer(now + STUCK_MS) or nil)
+  local claimed_until = s.claimedUntil ~= '' and s.claimedUntil or integer(now + RETRY_MS)
+  schedule_at('s:', is_under_way() and claimed_until or nil)
 end
 
 local function renew()
