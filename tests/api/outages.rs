@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::support::{
     app::{Setup, participant_event},
     eventually,
+    proxy::Proxy,
     servers::{LiveKit, Redis, free_port, shared_livekit, shared_redis},
     unique,
 };
@@ -59,6 +60,42 @@ async fn a_feed_survives_a_cut_connection() {
         let event = events.wait_for("stream_updated").await;
         assert_eq!(event["seq"], n + 3, "every change once, in order");
     }
+}
+
+/// One instance reaches Redis through a proxy, the other directly.
+#[tokio::test]
+async fn a_silent_outage_is_noticed_and_caught_up_with() {
+    let redis = Redis::start();
+    let proxy = Proxy::to(redis.port).await;
+    let direct = Setup::new(&redis.url(), shared_livekit());
+    let proxied = direct.clone().with(|arguments| {
+        arguments.redis_url = Some(format!("redis://127.0.0.1:{}/0", proxy.port).into());
+    });
+    let (far, near) = (proxied.start().await, direct.start().await);
+    let stream = near.create(json!({})).await;
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    let follow = format!("/events?streamId={}", stream["id"].as_str().unwrap());
+    let (mut far_events, mut near_events) = (far.follow(&follow).await, near.follow(&follow).await);
+    far_events.block().await.unwrap();
+
+    proxy.be_silent(true);
+    for n in 0..5 {
+        near.patch(&path, json!({"metadata": {"n": n}})).await.expect(StatusCode::OK);
+        assert_eq!(near_events.wait_for("stream_updated").await["seq"], n + 3);
+    }
+    eventually("an instance that knows it hears nothing", || async {
+        (far.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    let tried = proxy.connections();
+    proxy.be_silent(false);
+    for n in 0..5 {
+        assert_eq!(far_events.wait_for("stream_updated").await["seq"], n + 3, "every change once, in order");
+    }
+    eventually("readiness", || async { (far.get("/health/ready").await.status == StatusCode::OK).then_some(()) }).await;
+    assert!(proxy.connections() < tried + 40, "no herd of new connections: {} then {}", tried, proxy.connections());
+    near.patch(&path, json!({"metadata": {"n": 9}})).await.expect(StatusCode::OK);
+    assert_eq!(far_events.wait_for("stream_updated").await["seq"], 8);
 }
 
 #[tokio::test]
