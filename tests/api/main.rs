@@ -8,6 +8,7 @@ mod events;
 mod imports;
 mod operations;
 mod outages;
+mod resume;
 mod streams;
 mod webhooks;
 mod websocket;

@@ -92,8 +92,16 @@ async fn a_silent_outage_is_noticed_and_caught_up_with() {
     for n in 0..5 {
         assert_eq!(far_events.wait_for("stream_updated").await["seq"], n + 3, "every change once, in order");
     }
-    eventually("readiness", || async { (far.get("/health/ready").await.status == StatusCode::OK).then_some(()) }).await;
-    assert!(proxy.connections() < tried + 40, "no herd of new connections: {} then {}", tried, proxy.connections());
+    eventually("readiness", || async {
+        (far.get("/health/ready").await.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    assert!(
+        proxy.connections() < tried + 40,
+        "no herd of new connections: {} then {}",
+        tried,
+        proxy.connections()
+    );
     near.patch(&path, json!({"metadata": {"n": 9}})).await.expect(StatusCode::OK);
     assert_eq!(far_events.wait_for("stream_updated").await["seq"], 8);
 }

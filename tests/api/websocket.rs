@@ -16,10 +16,11 @@ use crate::support::{
     within,
 };
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// A client.
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    async fn open(app: &TestApp, path: &str) -> Self {
+    pub async fn open(app: &TestApp, path: &str) -> Self {
         let url = format!("{}{path}", app.base.replacen("http", "ws", 1));
         let mut socket = Self(within("a handshake", connect_async(url)).await.unwrap().0);
         assert_eq!(socket.next().await["type"], "connected");
@@ -30,7 +31,7 @@ impl Socket {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn subscribe(&mut self, stream_id: &str, after: Option<&str>) -> Value {
+    pub async fn subscribe(&mut self, stream_id: &str, after: Option<&str>) -> Value {
         self.say(json!({"type": "subscribe", "streamId": stream_id, "after": after})).await;
         let subscribed = self.next().await;
         assert_eq!(
@@ -41,7 +42,7 @@ impl Socket {
         subscribed
     }
 
-    async fn next(&mut self) -> Value {
+    pub async fn next(&mut self) -> Value {
         loop {
             match within("a message", self.0.next()).await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
