@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    grpc,
     http::{self, About, Api, ServerOptions},
     orchestrator::{Orchestrator, SWEEP_INTERVAL},
     relay::Relay,
@@ -33,6 +34,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct App {
     api: Api,
     listener: TcpListener,
+    grpc_listener: TcpListener,
     metrics_listener: Option<TcpListener>,
     options: ServerOptions,
     tasks: JoinSet<()>,
@@ -74,8 +76,9 @@ impl App {
         let options =
             ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout };
         let listener = bind(http.address)?;
+        let grpc_listener = bind(http.grpc_address)?;
         let metrics_listener = http.metrics_address.map(bind).transpose()?;
-        Ok(Self { api, listener, metrics_listener, options, tasks, hub, shutdown })
+        Ok(Self { api, listener, grpc_listener, metrics_listener, options, tasks, hub, shutdown })
     }
 
     /// Where the API listens.
@@ -84,6 +87,14 @@ impl App {
     /// Those of the operating system.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Where gRPC listens.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
+        self.grpc_listener.local_addr()
     }
 
     /// Where `/metrics` listens, if it has an address of its own.
@@ -97,13 +108,22 @@ impl App {
     /// # Errors
     /// Those of the listeners.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { api, listener, metrics_listener, options, mut tasks, hub, shutdown: token } = self;
+        let Self { api, listener, grpc_listener, metrics_listener, options, mut tasks, hub, shutdown: token } =
+            self;
         tracing::info!(http = %listener.local_addr()?, instance = api.about.instance, "listening");
         let mut servers = Servers::default();
         if let Some(listener) = metrics_listener {
             tracing::info!(metrics = %listener.local_addr()?, "listening");
             servers.start(http::serve_metrics(api.clone(), listener)?);
         }
+        tracing::info!(grpc = %grpc_listener.local_addr()?, "listening");
+        let service = grpc::Service { orchestrator: api.orchestrator.clone(), relay: api.relay.clone() };
+        let serving = grpc::serve(service, grpc_listener, token.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "gRPC has ended");
+            }
+        });
         servers.start(http::serve(api, listener, &options)?);
 
         tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! The map, from the inside out; nothing points from left to right:
 //!
-//! [`domain`] ← [`store`], [`rooms`] ← [`orchestrator`], [`relay`] ← [`http`] ← [`app`]
+//! [`domain`] ← [`store`], [`rooms`] ← [`orchestrator`], [`relay`] ← [`http`], [`grpc`] ← [`app`]
 //!
 //! - [`domain`]: what a stream is and how it may change. Pure.
 //! - [`store`]: where streams are kept, and the feed of what happens to them.
@@ -10,11 +10,13 @@
 //! - [`orchestrator`]: the use cases over these.
 //! - [`relay`]: this instance's clients: one feed in, many bounded queues out.
 //! - [`http`]: routes, server-sent events, the pages.
+//! - [`grpc`]: the state of streams and their events over gRPC.
 //! - [`app`]: the composition root, and [`settings`] for it.
 //! - [`telemetry`]: logging and metrics, for all of them.
 
 pub mod app;
 pub mod domain;
+pub mod grpc;
 pub mod http;
 pub mod orchestrator;
 pub mod relay;

@@ -53,6 +53,9 @@ pub struct Arguments {
     /// The port to listen on; 0 for any that is free [default: 3000]
     #[arg(long, env = "PORT")]
     pub port: Option<String>,
+    /// The port for gRPC; 0 for any that is free [default: the HTTP port + 1]
+    #[arg(long, env = "GRPC_PORT")]
+    pub grpc_port: Option<String>,
     /// An address of its own for /metrics [default: none, /metrics is on PORT]
     #[arg(long, env = "METRICS_ADDR")]
     pub metrics_addr: Option<String>,
@@ -107,6 +110,8 @@ pub struct RedisSettings {
 pub struct HttpSettings {
     /// The address of the API.
     pub address: SocketAddr,
+    /// The address of gRPC.
+    pub grpc_address: SocketAddr,
     /// An address of its own for `/metrics`.
     pub metrics_address: Option<SocketAddr>,
     /// Origins that browsers may call from.
@@ -231,6 +236,7 @@ impl Arguments {
             &mut self.redis_prefix,
             &mut self.host,
             &mut self.port,
+            &mut self.grpc_port,
             &mut self.metrics_addr,
             &mut self.token_ttl,
             &mut self.joining_ttl,
@@ -309,8 +315,11 @@ impl Arguments {
         let port = reader.port("PORT", self.port.as_ref(), 3000);
         let drain_timeout =
             reader.duration("DRAIN_TIMEOUT", self.drain_timeout.as_ref(), Duration::from_secs(20));
-        let address = SocketAddr::new(host?, port);
-        Some(HttpSettings { address, metrics_address, cors_origins, drain_timeout })
+        // Any free port has no next one.
+        let next = if port == 0 { 0 } else { port.checked_add(1).unwrap_or_default() };
+        let grpc_port = reader.port("GRPC_PORT", self.grpc_port.as_ref(), next);
+        let (address, grpc_address) = (SocketAddr::new(host?, port), SocketAddr::new(host?, grpc_port));
+        Some(HttpSettings { address, grpc_address, metrics_address, cors_origins, drain_timeout })
     }
 
     fn policy(&self, reader: &mut Reader) -> Policy {

@@ -16,7 +16,7 @@ use super::{
     streams::{DEFAULT_PAGE, MAX_PAGE},
 };
 use crate::{
-    domain::{Cursor, ErrorCode, Event, StreamId},
+    domain::{Cursor, ErrorCode, Event},
     relay::{Delivery, Ended, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, Lost, Topic},
 };
@@ -65,33 +65,12 @@ pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse
         return Ok(sse::respond(subscription.from(), subscription));
     };
     let id = api.orchestrator.find(&wanted).await?.id;
-    let subscription = follow_stream(&api, id, start, Transport::Sse).await?;
+    let subscription = api.relay.subscribe(Topic::Stream(id), start, Transport::Sse).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
     Ok(sse::respond(subscription.from(), subscription))
-}
-
-/// Follows one stream; the subscription knows its end, also where the stream is over already.
-///
-/// # Errors
-/// [`ErrorCode::StoreUnavailable`] while the feed or the store cannot be reached.
-pub async fn follow_stream(
-    api: &Api,
-    id: StreamId,
-    start: Start,
-    transport: Transport,
-) -> Result<Subscription, Problem> {
-    let topic = Topic::Stream(id);
-    let mut subscription = api.relay.subscribe(topic, start, transport).await?;
-    // Asked after the subscription stands: a stream that ends from now on says so itself.
-    let is_over = api.orchestrator.store().get(id).await?.is_none_or(|stream| stream.status.is_final());
-    if is_over {
-        let tails = api.relay.feed().tails(&[topic]).await?;
-        subscription.end_at(tails.first().copied().unwrap_or(Cursor::ORIGIN));
-    }
-    Ok(subscription)
 }
 
 /// `GET /events/{id}`
@@ -176,5 +155,5 @@ async fn reset_for(
     };
     let snapshot = api.relay.feed().snapshot(topic).await?;
     api.metrics.resets.with_label_values(&[lost.as_str()]).inc();
-    Ok(Some(ResetFrame::new(lost.as_str(), &snapshot)))
+    Ok(Some(ResetFrame::new(lost.as_str(), snapshot)))
 }

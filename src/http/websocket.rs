@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Api,
-    events::follow_stream,
     problem::{FieldError, Problem},
     sse::retry_hint,
 };
@@ -185,12 +184,12 @@ impl Connection {
             Some(Ok(cursor)) => Start::After(cursor),
             Some(Err(_)) => Start::Unknown,
         };
-        let subscription = if stream_id == ALL {
-            self.api.relay.subscribe(Topic::All, start, Transport::WebSocket).await?
+        let topic = if stream_id == ALL {
+            Topic::All
         } else {
-            let id = self.api.orchestrator.find(stream_id).await?.id;
-            follow_stream(&self.api, id, start, Transport::WebSocket).await?
+            Topic::Stream(self.api.orchestrator.find(stream_id).await?.id)
         };
+        let subscription = self.api.relay.subscribe(topic, start, Transport::WebSocket).await?;
         // Following again begins anew.
         let ended = CancellationToken::new();
         if let Some(before) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {

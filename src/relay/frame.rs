@@ -50,12 +50,12 @@ pub struct ResetFrame {
     pub reason: &'static str,
     json: Bytes,
     sse: Bytes,
-    ends: bool,
+    snapshot: Snapshot,
 }
 
 impl ResetFrame {
     /// A reset to this snapshot.
-    pub fn new(reason: &'static str, snapshot: &Snapshot) -> Self {
+    pub fn new(reason: &'static str, snapshot: Snapshot) -> Self {
         #[derive(Serialize)]
         struct Data<'a, S: Serialize> {
             reason: &'a str,
@@ -63,15 +63,14 @@ impl ResetFrame {
             snapshot: S,
         }
         let cursor = snapshot.cursor;
-        let (json, ends) = match &snapshot.content {
+        let json = match &snapshot.content {
             SnapshotContent::Stream(view) => {
-                let data = Data { reason, cursor, snapshot: view.as_ref().map(|view| view.state()) };
-                (to_json(&data), view.as_ref().is_none_or(|view| view.stream.status.is_final()))
+                to_json(&Data { reason, cursor, snapshot: view.as_ref().map(|view| view.state()) })
             }
-            SnapshotContent::All(streams) => (to_json(&Data { reason, cursor, snapshot: streams }), false),
+            SnapshotContent::All(streams) => to_json(&Data { reason, cursor, snapshot: streams }),
         };
         let sse = server_sent(Some("reset"), cursor, &json);
-        Self { cursor, reason, json, sse, ends }
+        Self { cursor, reason, json, sse, snapshot }
     }
 
     /// `{reason, cursor, snapshot}` as JSON text.
@@ -86,7 +85,15 @@ impl ResetFrame {
 
     /// Whether nothing can follow: the stream is over or gone.
     pub fn ends(&self) -> bool {
-        self.ends
+        match &self.snapshot.content {
+            SnapshotContent::Stream(view) => view.as_ref().is_none_or(|view| view.stream.status.is_final()),
+            SnapshotContent::All(_) => false,
+        }
+    }
+
+    /// The state to start again from.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 }
 

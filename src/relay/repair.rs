@@ -68,7 +68,7 @@ async fn read_once(feed: &dyn EventFeed, topic: Topic, last: Option<Cursor>) -> 
                 }
             }
             LogRead::Lost(lost) => {
-                return Ok(Repair::Reset(ResetFrame::new(lost.as_str(), &feed.snapshot(topic).await?)));
+                return Ok(Repair::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?)));
             }
         }
     }

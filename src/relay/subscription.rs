@@ -36,6 +36,8 @@ pub enum Transport {
     State,
     /// `/ws`.
     WebSocket,
+    /// gRPC.
+    Grpc,
     /// The one reader of events behind all clients of a stream's `/sse/{id}/updates`.
     StateReader,
 }
@@ -47,6 +49,7 @@ impl Transport {
             Self::Sse => "sse",
             Self::State => "sse_state",
             Self::WebSocket => "websocket",
+            Self::Grpc => "grpc",
             Self::StateReader => "state_reader",
         }
     }
@@ -185,6 +188,7 @@ impl Subscription {
         };
         let position = relay.join(topic, taken).await?;
         subscription.begin(start, position).await?;
+        subscription.find_end().await?;
         Ok(subscription)
     }
 
@@ -210,6 +214,19 @@ impl Subscription {
         Ok(())
     }
 
+    /// Finds out whether the stream is over already. Asked after the seat is taken: one that ends from now on says so.
+    async fn find_end(&mut self) -> Result<(), StoreError> {
+        if self.topic == Topic::All {
+            return Ok(());
+        }
+        self.end = match self.relay.feed.newest(self.topic, 1).await?.pop() {
+            Some(newest) => newest.is_last().then_some(newest.cursor),
+            // Its log is gone, and so is the stream.
+            None => Some(self.last),
+        };
+        Ok(())
+    }
+
     fn start_at(&mut self, cursor: Cursor) {
         (self.from, self.last) = (cursor, cursor);
     }
@@ -217,11 +234,6 @@ impl Subscription {
     /// The position that this subscription begins after: a client that sees nothing else can resume from it.
     pub fn from(&self) -> Cursor {
         self.from
-    }
-
-    /// Says that nothing can follow the event at `end`: the stream is over.
-    pub fn end_at(&mut self, end: Cursor) {
-        self.end = Some(end);
     }
 
     /// Whether there is nothing to deliver, now or later.
@@ -281,7 +293,7 @@ impl Subscription {
         self.relay.metrics.resets.with_label_values(&[lost.as_str()]).inc();
         self.behind = false;
         self.from = snapshot.cursor;
-        self.reset = Some(Arc::new(ResetFrame::new(lost.as_str(), &snapshot)));
+        self.reset = Some(Arc::new(ResetFrame::new(lost.as_str(), snapshot)));
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! Both SSE feeds and history, across instances.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};

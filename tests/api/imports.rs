@@ -1,10 +1,10 @@
 //! The direction of the house: `domain ← store, rooms ← orchestrator, relay ← http ← app`. Read from the sources.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{fs, path::Path};
 
 /// What a folder may name of this crate besides itself.
-const MAY_NAME: [(&str, &[&str]); 8] = [
+const MAY_NAME: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("telemetry", &["domain", "store"]),
     ("store", &["domain", "telemetry"]),
@@ -12,6 +12,7 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
     ("orchestrator", &["domain", "store", "rooms"]),
     ("relay", &["domain", "store", "telemetry"]),
     ("http", &["domain", "store", "rooms", "orchestrator", "relay", "telemetry"]),
+    ("grpc", &["domain", "store", "orchestrator", "relay"]),
     ("settings", &["orchestrator", "rooms", "store", "telemetry"]),
 ];
 

@@ -5,6 +5,7 @@ mod support;
 
 mod errors;
 mod events;
+mod grpc;
 mod imports;
 mod operations;
 mod outages;

@@ -1,5 +1,5 @@
 //! Health, metrics and pages.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

@@ -1,5 +1,5 @@
 //! Redis and LiveKit going away and coming back.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
 use serde_json::json;

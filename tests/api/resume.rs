@@ -1,6 +1,6 @@
 //! The promise as a property: random changes, random cuts and resumes of random subscribers, on two instances, over SSE
 //! and WebSocket; what each of them has seen in the end is the log, once and in order.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::{
     prelude::*,

@@ -1,5 +1,5 @@
 //! Streams and participants over HTTP, whichever instance each request goes to.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashSet;
 

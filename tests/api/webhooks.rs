@@ -1,5 +1,5 @@
 //! Webhooks as they come in: signed or not, twice, late, about rooms that are not ours.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

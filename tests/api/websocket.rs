@@ -1,5 +1,5 @@
 //! The WebSocket: many feeds on one connection, with the same events and the same cursors.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::StatusCode;

@@ -1,5 +1,5 @@
 //! The Lua scripts against the domain's own rules: whatever random changes are made, Redis does what the model does.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 

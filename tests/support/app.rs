@@ -23,6 +23,7 @@ use super::{
 /// One running instance.
 pub struct TestApp {
     pub base: String,
+    pub grpc: String,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
@@ -72,6 +73,7 @@ impl TestApp {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let app = App::build(settings).await.unwrap();
         let base = format!("http://{}", app.address().unwrap());
+        let grpc = format!("http://{}", app.grpc_address().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             app.run_until(async {
@@ -81,7 +83,7 @@ impl TestApp {
             .unwrap();
         });
         let client = Client::builder().timeout(DEADLINE).build().unwrap();
-        let app = Self { base, client, stop: Some(stop), running };
+        let app = Self { base, grpc, client, stop: Some(stop), running };
         super::eventually("readiness", || async {
             let answer = app.request(Method::GET, "/health/ready").send().await.ok()?;
             answer.status().is_success().then_some(())

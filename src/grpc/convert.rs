@@ -1,0 +1,201 @@
+//! The domain's types as the proto file has them.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::proto::{self, stream_event::EventData};
+use crate::{
+    domain::{Event, EventKind, Metadata, Participant, Stream, StreamStatus, StreamView, Timestamp},
+    relay::ResetFrame,
+    store::{Snapshot, SnapshotContent},
+};
+
+fn millis(time: Option<Timestamp>) -> i64 {
+    time.map(Timestamp::as_millis).unwrap_or_default()
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn metadata(metadata: &Metadata) -> HashMap<String, String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    metadata.object().iter().map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+fn status(status: StreamStatus) -> i32 {
+    let status = match status {
+        StreamStatus::Creating => proto::StreamStatus::Creating,
+        StreamStatus::Active => proto::StreamStatus::Active,
+        StreamStatus::Stopping => proto::StreamStatus::Stopping,
+        StreamStatus::Stopped => proto::StreamStatus::Stopped,
+        StreamStatus::Error => proto::StreamStatus::Error,
+    };
+    status.into()
+}
+
+fn participant(one: &Participant) -> proto::Participant {
+    proto::Participant {
+        id: one.identity.to_string(),
+        identity: one.identity.to_string(),
+        joined_at: one.joined_at.as_millis(),
+        left_at: millis(one.left_at),
+        metadata: metadata(&one.metadata),
+        name: one.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        role: one.role.as_str().to_owned(),
+        state: one.state.as_str().to_owned(),
+        sid: one.sid.clone().unwrap_or_default(),
+    }
+}
+
+fn stream_state(stream: &Stream, participants: &[Participant]) -> proto::StreamState {
+    proto::StreamState {
+        stream_id: stream.id.to_string(),
+        status: status(stream.status),
+        participants: participants.iter().map(participant).collect(),
+        started_at: millis(stream.started_at),
+        updated_at: stream.updated_at.as_millis(),
+        stopped_at: millis(stream.stopped_at),
+        metadata: metadata(&stream.metadata),
+        version: stream.version,
+        participant_count: count(stream.participant_count),
+    }
+}
+
+/// The state of a stream.
+pub fn state(view: &StreamView) -> proto::StreamState {
+    stream_state(&view.stream, &view.participants)
+}
+
+fn states(snapshot: &Snapshot) -> Vec<proto::StreamState> {
+    match &snapshot.content {
+        SnapshotContent::Stream(view) => view.iter().map(|view| state(view)).collect(),
+        SnapshotContent::All(streams) => streams.iter().map(|stream| stream_state(stream, &[])).collect(),
+    }
+}
+
+fn reset_data(reset: &ResetFrame) -> proto::ResetData {
+    proto::ResetData {
+        reason: reset.reason.to_owned(),
+        cursor: reset.cursor.to_string(),
+        snapshot: states(reset.snapshot()),
+    }
+}
+
+/// An event.
+pub fn event(event: &Event) -> proto::StreamEvent {
+    use proto::StreamEventType as Type;
+    let draft = &event.draft;
+    let stream = &draft.stream;
+    let about = draft.participant.as_ref().map(participant);
+    let (event_type, data) = match draft.kind {
+        EventKind::StreamCreated => (
+            Type::StreamCreated,
+            EventData::StreamCreated(proto::StreamCreatedData {
+                room_name: stream.room_name.to_string(),
+                metadata: metadata(&stream.metadata),
+            }),
+        ),
+        EventKind::StreamUpdated => (
+            Type::StreamUpdated,
+            EventData::StreamUpdated(proto::StreamUpdatedData {
+                previous_status: status(draft.previous_status.unwrap_or(stream.status)),
+                current_status: status(stream.status),
+                metadata: metadata(&stream.metadata),
+            }),
+        ),
+        EventKind::StreamStopped => (
+            Type::StreamStopped,
+            EventData::StreamStopped(proto::StreamStoppedData {
+                room_name: stream.room_name.to_string(),
+                reason: draft.reason.clone().unwrap_or_default(),
+            }),
+        ),
+        EventKind::ParticipantJoined => (
+            Type::ParticipantJoined,
+            EventData::ParticipantJoined(proto::ParticipantJoinedData { participant: about }),
+        ),
+        EventKind::ParticipantLeft => (
+            Type::ParticipantLeft,
+            EventData::ParticipantLeft(proto::ParticipantLeftData { participant: about }),
+        ),
+        EventKind::ParticipantUpdated => (
+            Type::ParticipantUpdated,
+            EventData::ParticipantUpdated(proto::ParticipantUpdatedData { participant: about }),
+        ),
+    };
+    proto::StreamEvent {
+        event_type: event_type.into(),
+        stream_id: stream.id.to_string(),
+        timestamp: event.timestamp.as_millis(),
+        event_data: Some(data),
+        cursor: event.cursor.to_string(),
+        seq: event.seq(),
+    }
+}
+
+/// A reset as an event.
+pub fn reset_event(reset: &ResetFrame) -> proto::StreamEvent {
+    proto::StreamEvent {
+        event_type: proto::StreamEventType::Reset.into(),
+        cursor: reset.cursor.to_string(),
+        event_data: Some(EventData::Reset(reset_data(reset))),
+        ..proto::StreamEvent::default()
+    }
+}
+
+/// An event as an update.
+pub fn update(event: &Event) -> proto::StreamUpdate {
+    use proto::UpdateType as Type;
+    let draft = &event.draft;
+    let update_type = match draft.kind {
+        EventKind::StreamCreated => Type::Created,
+        EventKind::StreamUpdated if draft.previous_status.is_some() => Type::StatusChanged,
+        EventKind::StreamUpdated => Type::Updated,
+        EventKind::StreamStopped => Type::Stopped,
+        EventKind::ParticipantJoined => Type::ParticipantJoined,
+        EventKind::ParticipantLeft => Type::ParticipantLeft,
+        EventKind::ParticipantUpdated => Type::ParticipantUpdated,
+    };
+    proto::StreamUpdate {
+        stream_id: draft.stream.id.to_string(),
+        status: status(draft.stream.status),
+        participants: draft.participant.iter().map(participant).collect(),
+        timestamp: event.timestamp.as_millis(),
+        update_type: update_type.into(),
+        metadata: metadata(&draft.stream.metadata),
+        cursor: event.cursor.to_string(),
+        seq: event.seq(),
+        participant_count: count(draft.stream.participant_count),
+        reset: None,
+        reason: draft.reason.clone().unwrap_or_default(),
+    }
+}
+
+/// A reset as an update.
+pub fn reset_update(reset: &ResetFrame) -> proto::StreamUpdate {
+    proto::StreamUpdate {
+        update_type: proto::UpdateType::Reset.into(),
+        cursor: reset.cursor.to_string(),
+        reset: Some(reset_data(reset)),
+        ..proto::StreamUpdate::default()
+    }
+}
+
+/// A snapshot as the updates that come first.
+pub fn first_updates(snapshot: &Snapshot) -> Vec<proto::StreamUpdate> {
+    let update = |state: proto::StreamState| proto::StreamUpdate {
+        stream_id: state.stream_id,
+        status: state.status,
+        participants: state.participants,
+        timestamp: state.updated_at,
+        update_type: proto::UpdateType::Created.into(),
+        metadata: state.metadata,
+        cursor: snapshot.cursor.to_string(),
+        seq: state.version,
+        participant_count: state.participant_count,
+        ..proto::StreamUpdate::default()
+    };
+    states(snapshot).into_iter().map(update).collect()
+}

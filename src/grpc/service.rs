@@ -1,0 +1,120 @@
+//! The three calls.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::{Stream, StreamExt, stream};
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert,
+    proto::{
+        GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
+        SubscribeRequest, stream_service_server::StreamService,
+    },
+    status::{of_end, of_error, of_store, status},
+};
+use crate::{
+    domain::ErrorCode,
+    orchestrator::Orchestrator,
+    relay::{Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
+    store::Topic,
+};
+
+/// What the calls work with.
+#[derive(Clone)]
+pub struct Service {
+    /// The use cases.
+    pub orchestrator: Arc<Orchestrator>,
+    /// This instance's clients.
+    pub relay: Relay,
+}
+
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    async fn topic(&self, stream_id: &str) -> Result<Topic, Status> {
+        if stream_id.is_empty() {
+            return Ok(Topic::All);
+        }
+        Ok(Topic::Stream(self.orchestrator.find(stream_id).await.map_err(of_error)?.id))
+    }
+
+    async fn follow(&self, topic: Topic, start: Start) -> Result<Subscription, Status> {
+        self.relay.subscribe(topic, start, Transport::Grpc).await.map_err(of_store)
+    }
+}
+
+fn start(after: &str) -> Result<Start, Status> {
+    if after.is_empty() {
+        return Ok(Start::Now);
+    }
+    let refused = |_| {
+        status(ErrorCode::InvalidCursor, Some("after is not a cursor that this service gave out".to_owned()))
+    };
+    after.parse().map(Start::After).map_err(refused)
+}
+
+/// A subscription as messages; dropping them gives the seat back.
+fn messages<T: Send + 'static>(
+    subscription: Subscription,
+    event: fn(&EventFrame) -> T,
+    reset: fn(&ResetFrame) -> T,
+) -> Messages<T> {
+    Box::pin(stream::unfold(Some(subscription), move |subscription| async move {
+        let mut subscription = subscription?;
+        match subscription.next().await {
+            Delivery::Event(frame) => Some((Ok(event(&frame)), Some(subscription))),
+            Delivery::Reset(frame) => Some((Ok(reset(&frame)), Some(subscription))),
+            Delivery::Ended(reason) => of_end(reason).map(|status| (Err(status), None)),
+        }
+    }))
+}
+
+#[tonic::async_trait]
+impl StreamService for Service {
+    type StreamUpdatesStream = Messages<StreamUpdate>;
+    type SubscribeStream = Messages<StreamEvent>;
+
+    async fn stream_updates(
+        &self,
+        request: Request<StreamUpdatesRequest>,
+    ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
+        let StreamUpdatesRequest { stream_id, after } = request.into_inner();
+        let topic = self.topic(&stream_id).await?;
+        let resumed = start(&after)?;
+        let (first, from) = if resumed == Start::Now {
+            // The state and what follows it: the snapshot's own cursor leaves nothing out and doubles nothing.
+            let snapshot = self.relay.feed().snapshot(topic).await.map_err(of_store)?;
+            (convert::first_updates(&snapshot), Start::After(snapshot.cursor))
+        } else {
+            (Vec::new(), resumed)
+        };
+        let subscription = self.follow(topic, from).await?;
+        let event = |frame: &EventFrame| convert::update(frame.event());
+        let rest = messages(subscription, event, convert::reset_update);
+        Ok(Response::new(Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
+    }
+
+    async fn get_stream_state(
+        &self,
+        request: Request<GetStreamStateRequest>,
+    ) -> Result<Response<StreamState>, Status> {
+        let stream_id = request.into_inner().stream_id;
+        if stream_id.is_empty() {
+            return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
+        }
+        let view = self.orchestrator.view(&stream_id).await.map_err(of_error)?;
+        Ok(Response::new(convert::state(&view)))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let SubscribeRequest { stream_id, after } = request.into_inner();
+        let topic = self.topic(&stream_id).await?;
+        let subscription = self.follow(topic, start(&after)?).await?;
+        let event = |frame: &EventFrame| convert::event(frame.event());
+        Ok(Response::new(messages(subscription, event, convert::reset_event)))
+    }
+}

@@ -1,0 +1,41 @@
+//! The only mapping of errors to gRPC.
+
+use tonic::{Code, Status};
+
+use crate::{domain::ErrorCode, orchestrator, relay::Ended, store::StoreError};
+
+/// The status of an error code, with words for this one occurrence.
+pub fn status(code: ErrorCode, detail: Option<String>) -> Status {
+    let row = code.row();
+    let mut status =
+        Status::new(Code::from(i32::from(row.grpc)), detail.unwrap_or_else(|| row.title.to_owned()));
+    if let Ok(code) = row.code.parse() {
+        status.metadata_mut().insert("code", code);
+    }
+    status
+}
+
+/// The status of a use case's error.
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
+pub fn of_error(error: orchestrator::Error) -> Status {
+    if error.code().row().http >= 500 {
+        tracing::error!(%error, "a gRPC call failed");
+    }
+    status(error.code(), error.detail())
+}
+
+/// The status of an error of the store.
+pub fn of_store(error: StoreError) -> Status {
+    of_error(error.into())
+}
+
+/// How a feed ends: with OK where it is complete.
+pub fn of_end(reason: Ended) -> Option<Status> {
+    let code = match reason {
+        Ended::Complete => return None,
+        Ended::TooSlow => ErrorCode::SlowConsumer,
+        Ended::ShuttingDown => ErrorCode::ShuttingDown,
+        Ended::Unavailable => ErrorCode::StoreUnavailable,
+    };
+    Some(status(code, None))
+}
