@@ -1,0 +1,173 @@
+//! Every setting, an environment variable and a flag of the same name, checked as a whole: every problem is named at
+//! once.
+
+mod arguments;
+mod reader;
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use secrecy::SecretString;
+use url::Url;
+
+pub use self::arguments::Arguments;
+use crate::{orchestrator::Policy, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
+
+/// Where LiveKit is and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct LiveKitSettings {
+    /// Where this service reaches it.
+    pub url: Url,
+    /// What clients connect to, `ws` or `wss`, without a slash at the end.
+    pub public_url: String,
+    /// The key that tokens and webhooks are signed with.
+    pub key: ApiKey,
+}
+
+/// Where Redis is and what belongs to this service in it.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// The address, with credentials.
+    pub url: SecretString,
+    /// What stands in front of every key and channel.
+    pub prefix: String,
+}
+
+/// Where and how to listen.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// The address of the API.
+    pub address: SocketAddr,
+    /// The address of gRPC.
+    pub grpc_address: SocketAddr,
+    /// An address of its own for `/metrics`.
+    pub metrics_address: Option<SocketAddr>,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<String>,
+    /// From SIGTERM to exit at most.
+    pub drain_timeout: Duration,
+}
+
+/// All settings, valid.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether rooms may be simulated.
+    pub dev: bool,
+    /// LiveKit.
+    pub livekit: LiveKitSettings,
+    /// Redis; none keeps state in memory, which only dev mode allows.
+    pub redis: Option<RedisSettings>,
+    /// Listening.
+    pub http: HttpSettings,
+    /// How long things may take.
+    pub policy: Policy,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// What is wrong with the settings; all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError(pub Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the settings are not valid:")?;
+        for problem in &self.0 {
+            writeln!(f, "  - {problem}")?;
+        }
+        write!(f, "run with --help for all settings, or with --dev to try the service without any")
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn production() -> Arguments {
+        Arguments {
+            livekit_url: Some("https://livekit.example.com/".to_owned()),
+            livekit_api_key: Some("key".to_owned()),
+            livekit_api_secret: Some("very-secret-value".into()),
+            redis_url: Some("redis://user:hunter2@redis:6379/1".into()),
+            ..Arguments::default()
+        }
+    }
+
+    #[test]
+    fn dev_needs_nothing_and_stays_on_loopback() {
+        let settings = Arguments { dev: true, ..Arguments::default() }.check().unwrap();
+        assert!(settings.redis.is_none() && settings.http.address.ip().is_loopback());
+        assert_eq!(settings.livekit.public_url, "ws://localhost:7880");
+        let exposed = Arguments { dev: true, host: Some("0.0.0.0".to_owned()), ..Arguments::default() };
+        assert_eq!(exposed.check().unwrap_err().0, ["HOST must be a loopback address in dev mode"]);
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_table() {
+        let settings = production().check().unwrap();
+        assert_eq!(settings.livekit.public_url, "wss://livekit.example.com");
+        assert_eq!(settings.http.address.to_string(), "0.0.0.0:3000");
+        assert_eq!(settings.policy.idle_timeout, Some(Duration::from_secs(300)));
+        assert_eq!(settings.retention.live, Duration::from_secs(86_400));
+        assert_eq!(settings.redis.unwrap().prefix, "lso");
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once_and_no_value() {
+        let arguments = Arguments {
+            livekit_url: Some("ftp://hunter2".to_owned()),
+            redis_url: Some("hunter2".into()),
+            host: Some("hunter2".to_owned()),
+            port: Some("99999".to_owned()),
+            token_ttl: Some("ten".to_owned()),
+            idle_timeout: Some("-5s".to_owned()),
+            cors_origins: Some("example.com/path".to_owned()),
+            log_format: Some("xml".to_owned()),
+            metrics_addr: Some("9090".to_owned()),
+            ..Arguments::default()
+        };
+        let SettingsError(problems) = arguments.check().unwrap_err();
+        let named = [
+            "LIVEKIT_URL",
+            "LIVEKIT_API_KEY",
+            "LIVEKIT_API_SECRET",
+            "REDIS_URL",
+            "HOST",
+            "METRICS_ADDR",
+            "CORS_ORIGINS",
+            "PORT",
+            "IDLE_TIMEOUT",
+            "TOKEN_TTL",
+            "LOG_FORMAT",
+        ];
+        assert_eq!(problems.len(), named.len(), "{problems:?}");
+        for name in named {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(&format!("{name} "))),
+                "{name}: {problems:?}"
+            );
+        }
+        assert!(!problems.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn empty_variables_are_unset_and_zero_turns_idling_off() {
+        let arguments = Arguments {
+            port: Some(String::new()),
+            idle_timeout: Some("0".to_owned()),
+            livekit_host: Some("ws://x".to_owned()),
+            ..production()
+        };
+        let settings = arguments.check().unwrap();
+        assert_eq!((settings.http.address.port(), settings.policy.idle_timeout), (3000, None));
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let shown = format!("{:?} {:?}", production(), production().check().unwrap());
+        assert!(!shown.contains("very-secret-value") && !shown.contains("hunter2"));
+    }
+}
