@@ -47,6 +47,7 @@ impl Setup {
                 redis_prefix: Some(unique("test")),
                 host: Some("127.0.0.1".to_owned()),
                 port: Some("0".to_owned()),
+                grpc_port: Some("0".to_owned()),
                 drain_timeout: Some("5s".to_owned()),
                 ..Arguments::default()
             },
