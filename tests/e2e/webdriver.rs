@@ -1,7 +1,12 @@
 //! Chromium with a fake camera, through its own driver.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +21,17 @@ use crate::support::{
 pub struct Driver {
     port: u16,
     _running: Running,
+}
+
+impl Drop for Driver {
+    /// Has it end its browsers, also when a test fails half-way; killed, it would leave them behind.
+    fn drop(&mut self) {
+        let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.port)) else { return };
+        let _ = connection.set_read_timeout(Some(Duration::from_secs(10)));
+        let _ =
+            connection.write_all(b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let _ = connection.read_to_end(&mut Vec::new());
+    }
 }
 
 impl Driver {
