@@ -60,6 +60,15 @@ async fn metrics_move_to_their_own_address() {
     let Pair(app, _other) =
         Pair::with(|arguments| arguments.metrics_addr = Some("127.0.0.1:0".to_owned())).await;
     app.get("/metrics").await.expect_problem(404, "route_not_found");
+    let own = app.metrics.as_ref().unwrap();
+    let answer = reqwest::get(format!("{own}/metrics")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.text().await.unwrap().lines().any(|line| line == "lso_feed_up 1"));
+    assert_eq!(
+        reqwest::get(format!("{own}/streams")).await.unwrap().status(),
+        StatusCode::NOT_FOUND,
+        "and nothing else"
+    );
 }
 
 #[tokio::test]

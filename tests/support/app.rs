@@ -24,6 +24,8 @@ use super::{
 pub struct TestApp {
     pub base: String,
     pub grpc: String,
+    /// Where `/metrics` is, if it has an address of its own.
+    pub metrics: Option<String>,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
@@ -75,6 +77,7 @@ impl TestApp {
         let app = App::build(settings).await.unwrap();
         let base = format!("http://{}", app.address().unwrap());
         let grpc = format!("http://{}", app.grpc_address().unwrap());
+        let metrics = app.metrics_address().map(|address| format!("http://{address}"));
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             app.run_until(async {
@@ -84,7 +87,7 @@ impl TestApp {
             .unwrap();
         });
         let client = Client::builder().timeout(DEADLINE).build().unwrap();
-        let app = Self { base, grpc, client, stop: Some(stop), running };
+        let app = Self { base, grpc, metrics, client, stop: Some(stop), running };
         super::eventually("readiness", || async {
             let answer = app.request(Method::GET, "/health/ready").send().await.ok()?;
             answer.status().is_success().then_some(())
