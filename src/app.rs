@@ -56,7 +56,7 @@ impl App {
         let Stores { store, feed, kind } = Stores::open(&settings, &metrics)?;
         let (rooms, happenings) = open_rooms(&settings, &metrics).await;
         let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy));
-        let (relay, hub) = Relay::start(feed, metrics.clone(), shutdown.clone());
+        let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
         tasks.spawn(sweep(orchestrator.clone(), shutdown.clone()));
         if let Some(happenings) = happenings {
             tasks.spawn(hear(orchestrator.clone(), happenings, shutdown.clone()));

@@ -46,6 +46,10 @@ pub enum ErrorCode {
     SlowConsumer,
     /// The instance is going away.
     ShuttingDown,
+    /// The connection has been open for as long as it may.
+    ConnectionExpired,
+    /// The caller's deadline is over.
+    DeadlineExceeded,
 }
 
 /// A row of the table.
@@ -69,7 +73,7 @@ const fn row(code: &'static str, title: &'static str, http: u16, grpc: u8, close
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ValidationFailed,
         Self::MalformedBody,
         Self::InvalidCursor,
@@ -90,6 +94,8 @@ impl ErrorCode {
         Self::StoreUnavailable,
         Self::SlowConsumer,
         Self::ShuttingDown,
+        Self::ConnectionExpired,
+        Self::DeadlineExceeded,
     ];
 
     /// What this error becomes.
@@ -116,6 +122,8 @@ impl ErrorCode {
             Self::StoreUnavailable => row("store_unavailable", "The store does not answer", 503, 14, 1013),
             Self::SlowConsumer => row("slow_consumer", "The connection could not keep up", 503, 8, 1013),
             Self::ShuttingDown => row("shutting_down", "This instance is going away", 503, 14, 1012),
+            Self::ConnectionExpired => row("connection_expired", "The connection is to be made anew", 503, 14, 1012),
+            Self::DeadlineExceeded => row("deadline_exceeded", "The caller's deadline is over", 504, 4, 1008),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! gRPC: the state of streams and their events, on a port of its own.
 
 mod convert;
+mod deadline;
 mod service;
 pub mod status;
 

@@ -3,10 +3,13 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
+use prost::Message;
+use tokio::time::timeout_at;
 use tonic::{Request, Response, Status};
 
 use super::{
     convert,
+    deadline::Deadline,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
@@ -14,9 +17,9 @@ use super::{
     status::{of_end, of_error, of_store, status},
 };
 use crate::{
-    domain::ErrorCode,
+    domain::{Cursor, ErrorCode},
     orchestrator::Orchestrator,
-    relay::{Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
+    relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
     store::Topic,
 };
 
@@ -40,7 +43,12 @@ impl Service {
     }
 
     async fn follow(&self, topic: Topic, start: Start) -> Result<Subscription, Status> {
-        self.relay.subscribe(topic, start, Transport::Grpc).await.map_err(of_store)
+        self.relay.subscribe(topic, start, &Client::new(Transport::Grpc)).await.map_err(of_store)
+    }
+
+    /// When a feed that begins now ends by itself.
+    fn deadline<T>(&self, request: &Request<T>) -> Deadline {
+        Deadline::of(request.metadata(), self.relay.lifetime())
     }
 }
 
@@ -54,19 +62,34 @@ fn start(after: &str) -> Result<Start, Status> {
     after.parse().map(Start::After).map_err(refused)
 }
 
-/// A subscription as messages; dropping them gives the seat back.
-fn messages<T: Send + 'static>(
+/// The initial metadata that names the cursor a feed begins after, so that a client that sees no message can resume too.
+const CURSOR: &str = "cursor";
+
+fn answer<T>(from: Cursor, messages: T) -> Response<T> {
+    let mut response = Response::new(messages);
+    if let Ok(cursor) = from.to_string().parse() {
+        response.metadata_mut().insert(CURSOR, cursor);
+    }
+    response
+}
+
+/// A subscription as messages, until it ends or its time is over; dropping them gives the seat back.
+fn messages<T: Message + 'static>(
     subscription: Subscription,
+    deadline: Deadline,
     event: fn(&EventFrame) -> T,
     reset: fn(&ResetFrame) -> T,
 ) -> Messages<T> {
     Box::pin(stream::unfold(Some(subscription), move |subscription| async move {
         let mut subscription = subscription?;
-        match subscription.next().await {
-            Delivery::Event(frame) => Some((Ok(event(&frame)), Some(subscription))),
-            Delivery::Reset(frame) => Some((Ok(reset(&frame)), Some(subscription))),
-            Delivery::Ended(reason) => of_end(reason).map(|status| (Err(status), None)),
-        }
+        let message = match timeout_at(deadline.at(), subscription.next()).await {
+            Ok(Delivery::Event(frame)) => event(&frame),
+            Ok(Delivery::Reset(frame)) => reset(&frame),
+            Ok(Delivery::Ended(reason)) => return of_end(reason).map(|status| (Err(status), None)),
+            Err(_) => return Some((Err(deadline.status()), None)),
+        };
+        subscription.sent(message.encoded_len());
+        Some((Ok(message), Some(subscription)))
     }))
 }
 
@@ -79,6 +102,7 @@ impl StreamService for Service {
         &self,
         request: Request<StreamUpdatesRequest>,
     ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
+        let deadline = self.deadline(&request);
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
         let topic = self.topic(&stream_id).await?;
         let resumed = start(&after)?;
@@ -90,9 +114,10 @@ impl StreamService for Service {
             (Vec::new(), resumed)
         };
         let subscription = self.follow(topic, from).await?;
+        let cursor = subscription.from();
         let event = |frame: &EventFrame| convert::update(frame.event());
-        let rest = messages(subscription, event, convert::reset_update);
-        Ok(Response::new(Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
+        let rest = messages(subscription, deadline, event, convert::reset_update);
+        Ok(answer(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
     }
 
     async fn get_stream_state(
@@ -111,10 +136,11 @@ impl StreamService for Service {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let deadline = self.deadline(&request);
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let topic = self.topic(&stream_id).await?;
         let subscription = self.follow(topic, start(&after)?).await?;
         let event = |frame: &EventFrame| convert::event(frame.event());
-        Ok(Response::new(messages(subscription, event, convert::reset_event)))
+        Ok(answer(subscription.from(), messages(subscription, deadline, event, convert::reset_event)))
     }
 }

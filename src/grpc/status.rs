@@ -35,6 +35,7 @@ pub fn of_end(reason: Ended) -> Option<Status> {
         Ended::Complete => return None,
         Ended::TooSlow => ErrorCode::SlowConsumer,
         Ended::ShuttingDown => ErrorCode::ShuttingDown,
+        Ended::Expired => ErrorCode::ConnectionExpired,
         Ended::Unavailable => ErrorCode::StoreUnavailable,
     };
     Some(status(code, None))

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{Cursor, ErrorCode, Event},
-    relay::{Delivery, Ended, ResetFrame, Start, StateUpdates, Subscription, Transport},
+    relay::{Client, Delivery, Ended, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, Lost, Topic},
 };
 
@@ -32,18 +32,15 @@ fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, 
     Some(std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| text.parse().map_err(|_| ())))
 }
 
-/// What a feed ends with: a comment, unless it is simply complete.
-fn last_words(reason: Ended) -> Option<&'static str> {
-    (reason != Ended::Complete).then(|| reason.as_str())
-}
-
 impl sse::Source for Subscription {
-    async fn next(&mut self) -> Result<Bytes, Option<&'static str>> {
-        match Self::next(self).await {
-            Delivery::Event(frame) => Ok(frame.sse().clone()),
-            Delivery::Reset(reset) => Ok(reset.sse().clone()),
-            Delivery::Ended(reason) => Err(last_words(reason)),
-        }
+    async fn next(&mut self) -> Result<Bytes, Ended> {
+        let bytes = match Self::next(self).await {
+            Delivery::Event(frame) => frame.sse().clone(),
+            Delivery::Reset(reset) => reset.sse().clone(),
+            Delivery::Ended(reason) => return Err(reason),
+        };
+        self.sent(bytes.len());
+        Ok(bytes)
     }
 }
 
@@ -60,17 +57,18 @@ pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse
         (None, None) => Start::Now,
     };
     query.finish()?;
+    let client = Client::new(Transport::Sse);
     let Some(wanted) = wanted else {
-        let subscription = api.relay.subscribe(Topic::All, start, Transport::Sse).await?;
-        return Ok(sse::respond(subscription.from(), subscription));
+        let subscription = api.relay.subscribe(Topic::All, start, &client).await?;
+        return Ok(sse::respond(subscription.from(), api.relay.lifetime(), subscription));
     };
     let id = api.orchestrator.find(&wanted).await?.id;
-    let subscription = api.relay.subscribe(Topic::Stream(id), start, Transport::Sse).await?;
+    let subscription = api.relay.subscribe(Topic::Stream(id), start, &client).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    Ok(sse::respond(subscription.from(), subscription))
+    Ok(sse::respond(subscription.from(), api.relay.lifetime(), subscription))
 }
 
 /// `GET /events/{id}`
@@ -89,17 +87,36 @@ pub async fn history(
     let events: Vec<Arc<Event>> = match after {
         None => api.relay.feed().newest(topic, limit).await?,
         Some(Err(error)) => return Err(bad_cursor(&format!("after {error}"))),
-        Some(Ok(after)) => match api.relay.feed().read_after(topic, after, limit).await? {
-            LogRead::Events(events) => events,
-            LogRead::Lost(Lost::Expired) => {
-                return Err(bad_cursor("events after this cursor are no longer kept"));
-            }
-            LogRead::Lost(Lost::Unreadable) => return Err(Problem::new(ErrorCode::Internal)),
-            LogRead::Lost(_) => return Err(bad_cursor("after is not a cursor that this service gave out")),
-        },
+        Some(Ok(after)) => read_after(&api, topic, after, limit).await?.map_err(|lost| match lost {
+            Lost::Expired => bad_cursor("events after this cursor are no longer kept"),
+            Lost::Unreadable => Problem::new(ErrorCode::Internal),
+            _ => bad_cursor("after is not a cursor that this service gave out"),
+        })?,
     };
     let events: Vec<&Event> = events.iter().map(|event| &**event).collect();
     Ok(HttpResponse::Ok().json(events))
+}
+
+/// As many events after a cursor as there are, `limit` at the most, however large they are.
+async fn read_after(
+    api: &Api,
+    topic: Topic,
+    after: Cursor,
+    limit: usize,
+) -> Result<Result<Vec<Arc<Event>>, Lost>, Problem> {
+    let (mut all, mut last) = (Vec::new(), after);
+    loop {
+        match api.relay.feed().read_after(topic, last, limit - all.len()).await? {
+            LogRead::Events { events, complete } => {
+                last = events.last().map_or(last, |event| event.cursor);
+                all.extend(events);
+                if complete || all.len() >= limit {
+                    return Ok(Ok(all));
+                }
+            }
+            LogRead::Lost(lost) => return Ok(Err(lost)),
+        }
+    }
 }
 
 /// A feed of whole states, perhaps after a reset.
@@ -109,14 +126,11 @@ struct States {
 }
 
 impl sse::Source for States {
-    async fn next(&mut self) -> Result<Bytes, Option<&'static str>> {
+    async fn next(&mut self) -> Result<Bytes, Ended> {
         if let Some(reset) = self.reset.take() {
             return Ok(reset.sse().clone());
         }
-        match self.updates.next().await {
-            Ok(state) => Ok(state.sse.clone()),
-            Err(reason) => Err(last_words(reason)),
-        }
+        self.updates.next().await.map(|state| state.sse.clone())
     }
 }
 
@@ -137,7 +151,7 @@ pub async fn follow_state(
         }
         Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,
     };
-    Ok(sse::respond(updates.from(), States { reset, updates }))
+    Ok(sse::respond(updates.from(), api.relay.lifetime(), States { reset, updates }))
 }
 
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.

@@ -1,12 +1,15 @@
 //! The form of event streams: headers, first bytes, heartbeats, last words.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use actix_web::{HttpResponse, http::header, web::Bytes};
 use futures_util::stream;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::domain::Cursor;
+use crate::{
+    domain::Cursor,
+    relay::{Ended, Lifetime},
+};
 
 /// How often a stream that has nothing to say says so, lest a proxy takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -16,14 +19,19 @@ const RETRY_SPREAD_MS: u64 = 2_000;
 
 /// Where a stream's messages come from.
 pub trait Source: 'static {
-    /// The next message as bytes, or `Err` with the last words (none for a plain end). Cancelling it loses nothing.
-    fn next(&mut self) -> impl Future<Output = Result<Bytes, Option<&'static str>>>;
+    /// The next message as bytes, or why there are no more. Cancelling it loses nothing.
+    fn next(&mut self) -> impl Future<Output = Result<Bytes, Ended>>;
 }
 
 struct Body<S> {
     source: S,
     first: Option<Bytes>,
-    heartbeat: Interval,
+    /// When something was said last.
+    spoke: Instant,
+    lifetime: Lifetime,
+    /// For the heartbeat and the end of the lifetime, whichever comes first. It is not moved with every message, only
+    /// when it fires: messages are many.
+    alarm: Pin<Box<Sleep>>,
     ended: bool,
 }
 
@@ -35,30 +43,48 @@ impl<S: Source> Body<S> {
         if self.ended {
             return None;
         }
-        tokio::select! {
-            biased;
-            message = self.source.next() => match message {
-                Ok(bytes) => {
-                    self.heartbeat.reset();
-                    Some(bytes)
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut self.alarm => {
+                    let now = Instant::now();
+                    if now >= self.lifetime.end() {
+                        return self.end(Ended::Expired);
+                    }
+                    let silent = now - self.spoke >= HEARTBEAT;
+                    self.spoke = if silent { now } else { self.spoke };
+                    let next = self.lifetime.end().min(self.spoke + HEARTBEAT);
+                    self.alarm.as_mut().reset(next);
+                    if silent {
+                        return Some(Bytes::from_static(b":\n\n"));
+                    }
                 }
-                Err(last_words) => {
-                    self.ended = true;
-                    last_words.map(|words| Bytes::from(format!(": {words}\n\n")))
-                }
-            },
-            _ = self.heartbeat.tick() => Some(Bytes::from_static(b":\n\n")),
+                message = self.source.next() => match message {
+                    Ok(bytes) => {
+                        self.spoke = Instant::now();
+                        return Some(bytes);
+                    }
+                    Err(reason) => return self.end(reason),
+                },
+            }
         }
+    }
+
+    /// A feed that is complete simply ends. Any other says why, and when to come back: a hint of its own for each, since
+    /// all of an instance's clients may hear it at once.
+    fn end(&mut self, reason: Ended) -> Option<Bytes> {
+        self.ended = true;
+        (reason != Ended::Complete)
+            .then(|| Bytes::from(format!("retry: {}\n: {}\n\n", retry_hint(), reason.as_str())))
     }
 }
 
 /// An event stream that begins at `from`: a client that sees nothing else can resume from there.
-pub fn respond(from: Cursor, source: impl Source) -> HttpResponse {
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
+pub fn respond(from: Cursor, lifetime: Lifetime, source: impl Source) -> HttpResponse {
     let first = Some(Bytes::from(format!("retry: {}\nid: {from}\n\n", retry_hint())));
-    let body = Body { source, first, heartbeat, ended: false };
+    let spoke = Instant::now();
+    let alarm = Box::pin(sleep_until(lifetime.end().min(spoke + HEARTBEAT)));
+    let body = Body { source, first, spoke, lifetime, alarm, ended: false };
     let bytes = stream::unfold(body, |mut body| async move {
         let bytes = body.next().await?;
         Some((Ok::<_, Infallible>(bytes), body))

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::ErrorCode,
-    relay::{Delivery, Ended, Start, Subscription, Transport},
+    relay::{Client, Delivery, Ended, Start, Subscription, Transport},
     store::Topic,
 };
 
@@ -51,7 +51,13 @@ pub async fn upgrade(
     })?;
     let messages = messages.max_frame_size(MAX_MESSAGE_BYTES).aggregate_continuations();
     let messages = messages.max_continuation_size(MAX_MESSAGE_BYTES);
-    let connection = Connection { api, session, feeds: HashMap::new(), over: CancellationToken::new() };
+    let connection = Connection {
+        api,
+        session,
+        client: Client::new(Transport::WebSocket),
+        feeds: HashMap::new(),
+        over: CancellationToken::new(),
+    };
     rt::spawn(connection.run(messages));
     Ok(response)
 }
@@ -75,6 +81,7 @@ enum Request {
 struct Connection {
     api: Data<Api>,
     session: Session,
+    client: Client,
     /// The feeds by the name that the client used, with what ends each.
     feeds: HashMap<String, CancellationToken>,
     /// Set when a feed finds that the client does not read any more.
@@ -91,6 +98,11 @@ fn reason(code: ErrorCode, description: String) -> CloseReason {
     CloseReason { code: CloseCode::from(code.row().close), description: Some(description) }
 }
 
+/// Closes with a hint of when to come back: one of its own for every connection, since all may hear it at once.
+fn come_back(code: ErrorCode) -> CloseReason {
+    reason(code, json!({"reason": code.row().code, "retry": retry_hint()}).to_string())
+}
+
 impl Connection {
     async fn run(mut self, mut messages: actix_ws::AggregatedMessageStream) {
         let (over, shutdown) = (self.over.clone(), self.api.shutdown.clone());
@@ -98,6 +110,7 @@ impl Connection {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let mut silent = 0;
+        let lifetime = self.api.relay.lifetime();
         let hello = json!({"type": "connected", "instance": self.api.about.instance});
         if say(&mut self.session, hello.to_string()).await.is_err() {
             return;
@@ -105,10 +118,8 @@ impl Connection {
         let close = loop {
             tokio::select! {
                 () = over.cancelled() => break Some(reason(ErrorCode::SlowConsumer, Ended::TooSlow.as_str().to_owned())),
-                () = shutdown.cancelled() => {
-                    let hint = json!({"reason": "shutting_down", "retry": retry_hint()});
-                    break Some(reason(ErrorCode::ShuttingDown, hint.to_string()));
-                }
+                () = shutdown.cancelled() => break Some(come_back(ErrorCode::ShuttingDown)),
+                () = lifetime.over() => break Some(come_back(ErrorCode::ConnectionExpired)),
                 _ = ping.tick() => {
                     silent += 1;
                     if silent > SILENCE || self.session.ping(b"").await.is_err() {
@@ -118,8 +129,11 @@ impl Connection {
                 message = messages.next() => match message {
                     Some(Ok(message)) => {
                         silent = 0;
-                        if let Err(close) = self.hear(message).await {
-                            break close;
+                        // One that takes no answers must not keep the connection from its end.
+                        match timeout(WRITE_TIMEOUT, self.hear(message)).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(close)) => break close,
+                            Err(_) => self.over.cancel(),
                         }
                     }
                     Some(Err(error)) => break Some(protocol_error(&error)),
@@ -189,7 +203,7 @@ impl Connection {
         } else {
             Topic::Stream(self.api.orchestrator.find(stream_id).await?.id)
         };
-        let subscription = self.api.relay.subscribe(topic, start, Transport::WebSocket).await?;
+        let subscription = self.api.relay.subscribe(topic, start, &self.client).await?;
         // Following again begins anew.
         let ended = CancellationToken::new();
         if let Some(before) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {
@@ -225,12 +239,17 @@ impl Feed {
         self.say(subscribed.to_string()).await?;
         loop {
             match subscription.next().await {
-                Delivery::Event(frame) => self.say(text_of(frame.json())).await?,
+                Delivery::Event(frame) => {
+                    subscription.sent(frame.json().len());
+                    self.say(text_of(frame.json())).await?;
+                }
                 Delivery::Reset(reset) => {
                     let head = json!({"type": "reset", "streamId": self.name}).to_string();
                     let body = text_of(reset.json());
                     // Two objects made into one without parsing a large snapshot again.
-                    self.say(format!("{},{}", &head[..head.len() - 1], &body[1..])).await?;
+                    let message = format!("{},{}", &head[..head.len() - 1], &body[1..]);
+                    subscription.sent(message.len());
+                    self.say(message).await?;
                 }
                 // The instance itself says goodbye to the connection.
                 Delivery::Ended(Ended::ShuttingDown) => return Ok(()),

@@ -19,11 +19,40 @@ pub(super) enum Phase {
     Reading {
         /// The reading, to be given up when the connection changes.
         task: AbortHandle,
+        /// Why.
+        cause: Cause,
     },
     /// Passing on what the feed brings.
     Live,
     /// The feed is not connected.
     Cut,
+}
+
+/// Why a channel's log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// To find out where the channel begins.
+    Begin,
+    /// An event did not follow the one before it.
+    Sequence,
+    /// The log goes on after what was passed on last.
+    Tail,
+    /// The connection was made anew.
+    Reconnect,
+    /// There was more than one page.
+    NextPage,
+}
+
+impl Cause {
+    /// The word used in metrics, for a cause that means a loss if the log has anything.
+    pub(super) const fn found_by(self) -> Option<&'static str> {
+        match self {
+            Self::Sequence => Some("sequence"),
+            Self::Tail => Some("tail"),
+            Self::Reconnect => Some("reconnect"),
+            Self::Begin | Self::NextPage => None,
+        }
+    }
 }
 
 /// What an event is to a channel that has come as far as `last`.
@@ -54,6 +83,8 @@ pub(super) struct Channel {
     /// The newest event that was passed on; none until the log has said where the channel begins.
     pub(super) last: Option<Cursor>,
     pub(super) phase: Phase,
+    /// Whether gaps are repaired; see [`super::Options::repair`].
+    repair: bool,
     /// Told apart from readings of before the connection changed.
     pub(super) generation: u64,
     /// What arrived while the log is being read.
@@ -64,14 +95,15 @@ pub(super) struct Channel {
 }
 
 /// How many events may wait for a reading of the log. Beyond that they are dropped: the log has them too.
-const MAX_WAITING: usize = 10_000;
+const MAX_WAITING: usize = 1_000;
 
 impl Channel {
-    pub(super) fn new(topic: Topic) -> Self {
+    pub(super) fn new(topic: Topic, repair: bool) -> Self {
         Self {
             topic,
             last: None,
             phase: Phase::Cut,
+            repair,
             generation: 0,
             waiting: Vec::new(),
             seats: HashMap::new(),
@@ -104,12 +136,12 @@ impl Channel {
             return false;
         };
         match judge(self.topic, last, &event) {
-            Verdict::Next => self.pass_on(event),
             Verdict::Known => {}
-            Verdict::Gap => {
+            Verdict::Gap if self.repair => {
                 self.waiting.push(event);
                 return true;
             }
+            Verdict::Next | Verdict::Gap => self.pass_on(event),
         }
         false
     }
@@ -120,6 +152,14 @@ impl Channel {
             if self.last.is_some_and(|last| event.cursor > last) {
                 self.pass_on(event);
             }
+        }
+    }
+
+    /// Why the log is being read, if it is.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        match self.phase {
+            Phase::Reading { cause, .. } => Some(cause),
+            Phase::Live | Phase::Cut => None,
         }
     }
 
@@ -168,7 +208,7 @@ impl Channel {
 
     pub(super) fn stop_reading(&mut self) {
         self.generation += 1;
-        if let Phase::Reading { task } = &self.phase {
+        if let Phase::Reading { task, .. } = &self.phase {
             task.abort();
         }
     }

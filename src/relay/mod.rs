@@ -13,6 +13,7 @@
 mod channel;
 mod frame;
 mod hub;
+mod lifetime;
 mod repair;
 mod state;
 mod subscription;
@@ -29,7 +30,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     frame::{EventFrame, ResetFrame},
     state::{StateFrame, StateUpdates},
-    subscription::{Delivery, Ended, Subscription, Transport},
+    lifetime::Lifetime,
+    subscription::{Client, Delivery, Ended, Subscription, Transport},
 };
 use self::{hub::Hub, state::States, subscription::Seat};
 use crate::{
@@ -37,6 +39,15 @@ use crate::{
     store::{EventFeed, StoreError, Topic},
     telemetry::Metrics,
 };
+
+/// How a relay behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether what the feed lost is read from the log. Tests switch it off to show that they would see a loss.
+    pub repair: bool,
+    /// How long a client's connection may last; none for ever.
+    pub max_age: Option<std::time::Duration>,
+}
 
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +82,7 @@ pub struct Relay {
     states: Arc<States>,
     /// Where what outlives a request runs: HTTP workers have runtimes of their own.
     runtime: Handle,
+    max_age: Option<std::time::Duration>,
 }
 
 impl Relay {
@@ -78,18 +90,25 @@ impl Relay {
     pub fn start(
         feed: Arc<dyn EventFeed>,
         metrics: Arc<Metrics>,
+        options: Options,
         shutdown: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (ready_sender, ready) = watch::channel(false);
-        let hub = Hub::new(feed.clone(), metrics.clone(), commands.downgrade(), ready_sender);
+        let hub = Hub::new(feed.clone(), metrics.clone(), options, commands.downgrade(), ready_sender);
         let task = tokio::spawn(hub.run(inbox, shutdown));
-        (Self { commands, feed, metrics, ready, states: Arc::default(), runtime: Handle::current() }, task)
+        let (states, runtime) = (Arc::default(), Handle::current());
+        (Self { commands, feed, metrics, ready, states, runtime, max_age: options.max_age }, task)
     }
 
     /// Whether what is published reaches this instance, and everything that it missed has been caught up with.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
+    }
+
+    /// How long a client's connection that begins now may last.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime::begin(self.max_age)
     }
 
     /// Follows a topic.
@@ -100,9 +119,9 @@ impl Relay {
         &self,
         topic: Topic,
         start: Start,
-        transport: Transport,
+        client: &Client,
     ) -> Result<Subscription, StoreError> {
-        Subscription::open(self, topic, start, transport).await
+        Subscription::open(self, topic, start, client).await
     }
 
     /// Follows the states of one stream, the newest at a time. None where there is no such stream.
@@ -129,4 +148,9 @@ impl Relay {
         // After the hub has ended there is no seat to give up.
         let _ = self.commands.send(Command::Leave { topic, seat });
     }
+}
+
+/// Between 0 and 1, so that what was lost or begun together does not come back or end together.
+fn jitter() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }

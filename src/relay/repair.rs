@@ -10,7 +10,8 @@ use crate::{
     store::{EventFeed, LogRead, StoreError, Topic},
 };
 
-const PAGE: usize = 500;
+/// How many events are read at a time, so that clients take in one page while the next is read.
+const PAGE: usize = 250;
 /// How many channels of an instance read at once after a reconnect.
 pub(super) const CONCURRENT_READS: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -20,8 +21,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) enum Repair {
     /// The channel is new; this is where it begins.
     Begin(Cursor),
-    /// This is what it missed.
-    Missed(Vec<Arc<Event>>),
+    /// This is what it missed, or the first part of it.
+    Missed {
+        /// In order.
+        events: Vec<Arc<Event>>,
+        /// Whether that is all.
+        complete: bool,
+    },
     /// There is no saying what it missed.
     Reset(ResetFrame),
 }
@@ -52,24 +58,14 @@ pub(super) async fn read(
 }
 
 async fn read_once(feed: &dyn EventFeed, topic: Topic, last: Option<Cursor>) -> Result<Repair, StoreError> {
-    let Some(mut last) = last else {
+    let Some(last) = last else {
         let tails = feed.tails(&[topic]).await?;
         return Ok(Repair::Begin(tails.first().copied().unwrap_or(Cursor::ORIGIN)));
     };
-    let mut missed = Vec::new();
-    loop {
-        match feed.read_after(topic, last, PAGE).await? {
-            LogRead::Events(events) => {
-                let full = events.len() == PAGE;
-                last = events.last().map_or(last, |event| event.cursor);
-                missed.extend(events);
-                if !full {
-                    return Ok(Repair::Missed(missed));
-                }
-            }
-            LogRead::Lost(lost) => {
-                return Ok(Repair::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?)));
-            }
+    match feed.read_after(topic, last, PAGE).await? {
+        LogRead::Events { events, complete } => Ok(Repair::Missed { events, complete }),
+        LogRead::Lost(lost) => {
+            Ok(Repair::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?)))
         }
     }
 }

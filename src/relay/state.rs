@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Delivery, Ended, Relay, Start, Subscription, Transport,
+    Client, Delivery, Ended, Relay, Start, Subscription, Transport,
     frame::{server_sent, to_json},
 };
 use crate::{
@@ -147,7 +147,9 @@ impl StateUpdates {
     fn deliver(&mut self, state: Arc<StateFrame>) -> Arc<StateFrame> {
         self.last = state.cursor;
         self.ended = state.is_last.then_some(Ended::Complete);
-        self.relay.metrics.delivered.with_label_values(&[Transport::State.as_str()]).inc();
+        let (metrics, label) = (&self.relay.metrics, [Transport::State.as_str()]);
+        metrics.delivered.with_label_values(&label).inc();
+        metrics.delivered_bytes.with_label_values(&label).inc_by(state.sse.len() as u64);
         state
     }
 }
@@ -161,7 +163,8 @@ impl Drop for StateUpdates {
 /// Follows the stream's events and makes one state of each burst, until nobody listens or the stream is over.
 async fn read(relay: Relay, id: StreamId, news: watch::Sender<News>) {
     loop {
-        let ended = match relay.subscribe(Topic::Stream(id), Start::Now, Transport::StateReader).await {
+        let client = Client::new(Transport::StateReader);
+        let ended = match relay.subscribe(Topic::Stream(id), Start::Now, &client).await {
             Ok(subscription) => follow(&relay, id, subscription, &news).await,
             Err(_) => Some(Ended::Unavailable),
         };

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
 use super::{EventFrame, Relay, ResetFrame, Start};
@@ -19,8 +20,8 @@ use crate::{
 
 /// The most messages that wait for one client.
 const QUEUE_MESSAGES: usize = 1_024;
-/// The most bytes that wait for one client. Messages are shared between clients, so this bounds how far one client can
-/// hold back what all others are done with.
+/// The most bytes that wait for one client, on all its subscriptions together. Messages are shared between clients, so
+/// this bounds how far one client can hold back what all others are done with.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// How many events of the log are read at a time.
 const LOG_PAGE: usize = 250;
@@ -55,6 +56,21 @@ impl Transport {
     }
 }
 
+/// One connection's claim on memory, shared by all its subscriptions.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Transport,
+    /// Bytes that wait for it.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Client {
+    /// A client for whom nothing waits yet.
+    pub fn new(transport: Transport) -> Self {
+        Self { transport, waiting: Arc::default() }
+    }
+}
+
 /// A message for a client.
 #[derive(Clone, Debug)]
 pub enum Delivery {
@@ -75,6 +91,8 @@ pub enum Ended {
     TooSlow,
     /// The instance is going away.
     ShuttingDown,
+    /// The connection has lasted as long as it may.
+    Expired,
     /// The log cannot be read. The client resumes from its cursor.
     Unavailable,
 }
@@ -86,24 +104,20 @@ impl Ended {
             Self::Complete => "complete",
             Self::TooSlow => "slow_consumer",
             Self::ShuttingDown => "shutting_down",
+            Self::Expired => "connection_expired",
             Self::Unavailable => "store_unavailable",
         }
     }
 }
 
-/// What both ends of a queue share.
-#[derive(Default)]
-struct Shared {
-    bytes: AtomicUsize,
-    ended: OnceLock<Ended>,
-}
 
 /// The hub's end of a client's queue.
 pub(super) struct Seat {
     pub(super) id: u64,
     queue: mpsc::Sender<Delivery>,
-    shared: Arc<Shared>,
-    transport: Transport,
+    client: Client,
+    /// Why there will be no more; both ends of the queue share it.
+    ended: Arc<OnceLock<Ended>>,
     metrics: Arc<Metrics>,
 }
 
@@ -111,13 +125,14 @@ impl Seat {
     /// Puts a message into the queue; says whether the client keeps its seat. It never waits.
     pub(super) fn offer(&self, delivery: &Delivery) -> bool {
         let size = size(delivery);
-        let fits = self.shared.bytes.fetch_add(size, Ordering::Relaxed) + size <= QUEUE_BYTES;
+        let fits = self.client.waiting.fetch_add(size, Ordering::Relaxed) + size <= QUEUE_BYTES;
         if fits && self.queue.try_send(delivery.clone()).is_ok() {
             return true;
         }
+        self.client.waiting.fetch_sub(size, Ordering::Relaxed);
         if !self.queue.is_closed() {
             self.end(Ended::TooSlow);
-            self.metrics.queue_overflows.with_label_values(&[self.transport.as_str()]).inc();
+            self.metrics.queue_overflows.with_label_values(&[self.client.transport.as_str()]).inc();
         }
         false
     }
@@ -125,7 +140,7 @@ impl Seat {
     /// Says why there will be no more; it takes effect when the seat is dropped and the queue is read to its end.
     pub(super) fn end(&self, reason: Ended) {
         // The first reason is the true one.
-        let _ = self.shared.ended.set(reason);
+        let _ = self.ended.set(reason);
     }
 }
 
@@ -142,7 +157,7 @@ pub struct Subscription {
     relay: Relay,
     topic: Topic,
     seat: u64,
-    transport: Transport,
+    client: Client,
     from: Cursor,
     /// The newest that was delivered; whatever is not after it is dropped.
     last: Cursor,
@@ -151,10 +166,12 @@ pub struct Subscription {
     behind: bool,
     reset: Option<Arc<ResetFrame>>,
     queue: mpsc::Receiver<Delivery>,
-    shared: Arc<Shared>,
+    ended: Arc<OnceLock<Ended>>,
     complete: bool,
     /// The position of the topic's last event, where that is known.
     end: Option<Cursor>,
+    delivered: IntCounter,
+    delivered_bytes: IntCounter,
 }
 
 impl Subscription {
@@ -162,29 +179,34 @@ impl Subscription {
         relay: &Relay,
         topic: Topic,
         start: Start,
-        transport: Transport,
+        client: &Client,
     ) -> Result<Self, StoreError> {
         let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
-        let shared = Arc::<Shared>::default();
-        let seat = NEXT_SEAT.fetch_add(1, Ordering::Relaxed);
-        let metrics = relay.metrics.clone();
-        let taken = Seat { id: seat, queue: sender, shared: shared.clone(), transport, metrics };
+        let ended = Arc::<OnceLock<Ended>>::default();
+        let (seat, metrics) = (NEXT_SEAT.fetch_add(1, Ordering::Relaxed), relay.metrics.clone());
+        let label = [client.transport.as_str()];
+        let (delivered, delivered_bytes) =
+            (metrics.delivered.with_label_values(&label), metrics.delivered_bytes.with_label_values(&label));
         // Made before the first wait: should the caller give up meanwhile, dropping it gives the seat back.
-        relay.metrics.subscribers.with_label_values(&[transport.as_str()]).inc();
+        metrics.subscribers.with_label_values(&label).inc();
+        let taken =
+            Seat { id: seat, queue: sender, client: client.clone(), ended: ended.clone(), metrics };
         let mut subscription = Self {
             relay: relay.clone(),
             topic,
             seat,
-            transport,
+            client: client.clone(),
             from: Cursor::ORIGIN,
             last: Cursor::ORIGIN,
             backlog: VecDeque::new(),
             behind: false,
             reset: None,
             queue,
-            shared,
+            ended,
             complete: false,
             end: None,
+            delivered,
+            delivered_bytes,
         };
         let position = relay.join(topic, taken).await?;
         subscription.begin(start, position).await?;
@@ -197,21 +219,25 @@ impl Subscription {
             Start::Now => self.start_at(position),
             Start::After(cursor) => {
                 self.start_at(cursor);
-                self.behind = true;
                 self.read_on().await?;
+                self.count_resume();
             }
             Start::Unknown => {
                 self.give_reset(Lost::Unknown).await?;
+                self.count_resume();
             }
             Start::Newest(count) => {
-                let mut newest = self.relay.feed.newest(self.topic, count).await?;
-                // What came after the seat was taken is in the queue.
-                newest.retain(|event| event.cursor <= position);
-                self.start_at(newest.first().map_or(position, |event| self.topic.previous(event)));
-                self.backlog = newest.into();
+                let before = self.relay.feed.before_newest(self.topic, count).await?;
+                self.start_at(before.unwrap_or(position));
+                self.behind = before.is_some();
             }
         }
         Ok(())
+    }
+
+    fn count_resume(&self) {
+        let outcome = self.reset.as_ref().map_or("replayed", |reset| reset.reason);
+        self.relay.metrics.resumes.with_label_values(&[self.client.transport.as_str(), outcome]).inc();
     }
 
     /// Finds out whether the stream is over already. Asked after the seat is taken: one that ends from now on says so.
@@ -264,9 +290,9 @@ impl Subscription {
                 continue;
             }
             let Some(delivery) = self.queue.recv().await else {
-                return Delivery::Ended(self.shared.ended.get().copied().unwrap_or(Ended::ShuttingDown));
+                return Delivery::Ended(self.ended.get().copied().unwrap_or(Ended::ShuttingDown));
             };
-            self.shared.bytes.fetch_sub(size(&delivery), Ordering::Relaxed);
+            self.client.waiting.fetch_sub(size(&delivery), Ordering::Relaxed);
             match delivery {
                 Delivery::Event(frame) if frame.event().cursor > self.last => return self.deliver(frame),
                 Delivery::Event(_) => {}
@@ -279,8 +305,8 @@ impl Subscription {
     /// Reads a page of the log into the backlog.
     async fn read_on(&mut self) -> Result<(), StoreError> {
         match self.relay.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
-            LogRead::Events(events) => {
-                self.behind = events.len() == LOG_PAGE;
+            LogRead::Events { events, complete } => {
+                self.behind = !complete;
                 self.backlog = events.into();
             }
             LogRead::Lost(lost) => self.give_reset(lost).await?,
@@ -300,7 +326,7 @@ impl Subscription {
     fn deliver(&mut self, frame: Arc<EventFrame>) -> Delivery {
         self.last = frame.event().cursor;
         self.complete = self.topic != Topic::All && frame.event().is_last();
-        self.count();
+        self.delivered.inc();
         Delivery::Event(frame)
     }
 
@@ -309,18 +335,24 @@ impl Subscription {
         self.complete = reset.ends();
         self.backlog.clear();
         self.behind = false;
-        self.count();
+        self.delivered.inc();
         Delivery::Reset(reset)
     }
 
-    fn count(&self) {
-        self.relay.metrics.delivered.with_label_values(&[self.transport.as_str()]).inc();
+    /// Counts the bytes that a message had on the wire.
+    pub fn sent(&self, bytes: usize) {
+        self.delivered_bytes.inc_by(bytes as u64);
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.relay.leave(self.topic, self.seat);
-        self.relay.metrics.subscribers.with_label_values(&[self.transport.as_str()]).dec();
+        self.relay.metrics.subscribers.with_label_values(&[self.client.transport.as_str()]).dec();
+        // The connection's other subscriptions get back what waited for this one.
+        self.queue.close();
+        while let Ok(delivery) = self.queue.try_recv() {
+            self.client.waiting.fetch_sub(size(&delivery), Ordering::Relaxed);
+        }
     }
 }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{HttpSettings, LiveKitSettings, RedisSettings, Settings, SettingsError, reader::Reader};
-use crate::{orchestrator::Policy, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
+use crate::{orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
 
 /// LiveKit's own development key and secret (`livekit-server --dev`).
 const DEV_KEY: &str = "devkey";
@@ -76,6 +76,9 @@ pub struct Arguments {
     /// Origins that browsers may call from: a list with commas, or * [default: none]
     #[arg(long, env = "CORS_ORIGINS")]
     pub cors_origins: Option<String>,
+    /// How long a client's connection may last before it is told to come back, give or take; 0 for ever [default: 1h]
+    #[arg(long, env = "CONNECTION_MAX_AGE")]
+    pub connection_max_age: Option<String>,
     /// From SIGTERM to exit at most [default: 20s]
     #[arg(long, env = "DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
@@ -101,6 +104,9 @@ impl Arguments {
         let livekit = self.livekit(&mut reader);
         let redis = self.redis(&mut reader);
         let http = self.http(&mut reader);
+        let max_age = self.connection_max_age.as_ref();
+        let max_age = reader.duration_or_never("CONNECTION_MAX_AGE", max_age, Duration::from_secs(3600));
+        let relay = relay::Options { repair: true, max_age };
         let policy = self.policy(&mut reader);
         let retention = Retention {
             live: reader.duration("STREAM_TTL", self.stream_ttl.as_ref(), Duration::from_secs(24 * 3600)),
@@ -109,7 +115,7 @@ impl Arguments {
         let log_format = self.log_format(&mut reader);
         match (livekit, http) {
             (Some(livekit), Some(http)) if reader.problems.is_empty() => {
-                Ok(Settings { dev: self.dev, livekit, redis, http, policy, retention, log_format })
+                Ok(Settings { dev: self.dev, livekit, redis, http, relay, policy, retention, log_format })
             }
             _ => Err(SettingsError(reader.problems)),
         }
@@ -133,6 +139,7 @@ impl Arguments {
             &mut self.stopped_ttl,
             &mut self.stream_ttl,
             &mut self.cors_origins,
+            &mut self.connection_max_age,
             &mut self.drain_timeout,
             &mut self.log_format,
         ] {
@@ -212,13 +219,12 @@ impl Arguments {
     }
 
     fn policy(&self, reader: &mut Reader) -> Policy {
-        let never = self.idle_timeout.as_deref() == Some("0");
-        let idle = self.idle_timeout.as_ref().filter(|_| !never);
-        let idle = reader.duration("IDLE_TIMEOUT", idle, Duration::from_secs(300));
+        let idle = self.idle_timeout.as_ref();
+        let idle_timeout = reader.duration_or_never("IDLE_TIMEOUT", idle, Duration::from_secs(300));
         Policy {
             token_ttl: reader.duration("TOKEN_TTL", self.token_ttl.as_ref(), Duration::from_secs(600)),
             joining_ttl: reader.duration("JOINING_TTL", self.joining_ttl.as_ref(), Duration::from_secs(60)),
-            idle_timeout: (!never).then_some(idle),
+            idle_timeout,
         }
     }
 

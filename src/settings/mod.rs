@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::arguments::Arguments;
-use crate::{orchestrator::Policy, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
+use crate::{orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
 
 /// Where LiveKit is and how to speak to it.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub struct Settings {
     pub redis: Option<RedisSettings>,
     /// Listening.
     pub http: HttpSettings,
+    /// How clients are served what happens.
+    pub relay: relay::Options,
     /// How long things may take.
     pub policy: Policy,
     /// How long things are kept.
@@ -112,6 +114,7 @@ mod tests {
         assert_eq!(settings.http.address.to_string(), "0.0.0.0:3000");
         assert_eq!(settings.policy.idle_timeout, Some(Duration::from_secs(300)));
         assert_eq!(settings.retention.live, Duration::from_secs(86_400));
+        assert_eq!(settings.relay.max_age, Some(Duration::from_secs(3_600)));
         assert_eq!(settings.redis.unwrap().prefix, "lso");
     }
 
@@ -124,6 +127,7 @@ mod tests {
             port: Some("99999".to_owned()),
             token_ttl: Some("ten".to_owned()),
             idle_timeout: Some("-5s".to_owned()),
+            connection_max_age: Some("1".to_owned()),
             cors_origins: Some("example.com/path".to_owned()),
             log_format: Some("xml".to_owned()),
             metrics_addr: Some("9090".to_owned()),
@@ -139,6 +143,7 @@ mod tests {
             "METRICS_ADDR",
             "CORS_ORIGINS",
             "PORT",
+            "CONNECTION_MAX_AGE",
             "IDLE_TIMEOUT",
             "TOKEN_TTL",
             "LOG_FORMAT",
@@ -158,11 +163,13 @@ mod tests {
         let arguments = Arguments {
             port: Some(String::new()),
             idle_timeout: Some("0".to_owned()),
+            connection_max_age: Some("0".to_owned()),
             livekit_host: Some("ws://x".to_owned()),
             ..production()
         };
         let settings = arguments.check().unwrap();
         assert_eq!((settings.http.address.port(), settings.policy.idle_timeout), (3000, None));
+        assert_eq!(settings.relay.max_age, None);
     }
 
     #[test]

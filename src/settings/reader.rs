@@ -30,6 +30,19 @@ impl Reader {
         }
     }
 
+    /// A duration; none for `0`.
+    pub(super) fn duration_or_never(
+        &mut self,
+        setting: &str,
+        text: Option<&String>,
+        default: Duration,
+    ) -> Option<Duration> {
+        if text.is_some_and(|text| text == "0") {
+            return None;
+        }
+        Some(self.duration(setting, text, default))
+    }
+
     pub(super) fn port(&mut self, setting: &str, text: Option<&String>, default: u16) -> u16 {
         let Some(text) = text else { return default };
         text.parse().ok().or_else(|| self.problem(setting, "must be a port, 0 to 65535")).unwrap_or(default)

@@ -21,6 +21,10 @@ pub const STREAM_LOG_LENGTH: usize = 1_000;
 /// How many events the log of all streams keeps at least.
 pub const ALL_LOG_LENGTH: usize = 10_000;
 
+/// How many bytes of events one reading of a log gives, about: it stops with the batch of events that exceeds them.
+/// With 60 KB of metadata in every event, a count alone would bound nothing.
+pub const LOG_PAGE_BYTES: usize = 1024 * 1024;
+
 /// How long things are kept, as configured.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -221,8 +225,13 @@ impl Lost {
 /// What reading a log gives.
 #[derive(Clone, Debug)]
 pub enum LogRead {
-    /// Every event after the cursor, oldest first, up to the limit. Fewer than the limit means that there are no more.
-    Events(Vec<Arc<Event>>),
+    /// The events after the cursor, oldest first.
+    Events {
+        /// As many as were asked for at the most, or about [`LOG_PAGE_BYTES`] of them.
+        events: Vec<Arc<Event>>,
+        /// Whether the log had no more at that moment.
+        complete: bool,
+    },
     /// There is no saying that nothing would be missed.
     Lost(Lost),
 }
@@ -255,11 +264,14 @@ pub trait EventFeed: Send + Sync {
     /// The newest position in each topic's log; the origin for an empty one.
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError>;
 
-    /// The log after a cursor.
+    /// A page of the log after a cursor.
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError>;
 
     /// The newest events of the log, oldest first.
     async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// The position that the newest `count` events of the log follow, or all that it has; none for an empty log.
+    async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError>;
 
     /// Publishes a message that only the connection with this [`FeedConnection::probe_address`] receives, as
     /// [`FeedMessage::Probe`].

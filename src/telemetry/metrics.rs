@@ -27,6 +27,10 @@ pub struct Metrics {
     pub subscribers: IntGaugeVec,
     /// Events handed over to clients, by transport.
     pub delivered: IntCounterVec,
+    /// Bytes of events handed over to clients, by transport.
+    pub delivered_bytes: IntCounterVec,
+    /// Clients that came back with a cursor, by transport and outcome.
+    pub resumes: IntCounterVec,
     /// Clients that were cut because their queue was full, by transport.
     pub queue_overflows: IntCounterVec,
     /// How long calls of Redis took.
@@ -41,9 +45,13 @@ pub struct Metrics {
     pub webhooks: IntCounterVec,
     /// Whether what is published reaches this instance.
     pub feed_up: IntGauge,
-    /// Gaps in what was published, found and being repaired from the log.
-    pub gaps: IntCounter,
-    /// Clients that were told to start again, by reason.
+    /// Times that the connection for what is published was made.
+    pub feed_connects: IntCounter,
+    /// Gaps in what was published that were repaired from the log, by what found them.
+    pub gaps: IntCounterVec,
+    /// Events that came from the log because what was published did not reach this instance.
+    pub repaired_events: IntCounter,
+    /// Feeds that were told to start again, by reason.
     pub resets: IntCounterVec,
     /// From an event's time to its hand-over to the clients of this instance.
     pub relay_lag: Histogram,
@@ -81,6 +89,16 @@ impl Metrics {
                 "Events and states handed over to clients, by transport.",
                 &["transport"],
             )?,
+            delivered_bytes: make.counters(
+                "lso_delivered_bytes_total",
+                "Bytes of events and states handed over to clients, by transport.",
+                &["transport"],
+            )?,
+            resumes: make.counters(
+                "lso_resumes_total",
+                "Clients that came back with a cursor: replayed, or the reason of the reset they got.",
+                &["transport", "outcome"],
+            )?,
             queue_overflows: make.counters(
                 "lso_queue_overflows_total",
                 "Clients cut off because they did not keep up, by transport.",
@@ -112,13 +130,22 @@ impl Metrics {
                 &["event", "outcome"],
             )?,
             feed_up: make.gauge("lso_feed_up", "1 while published events reach this instance, else 0.")?,
-            gaps: make.counter(
+            feed_connects: make.counter(
+                "lso_feed_connects_total",
+                "Times that the connection for published events was made.",
+            )?,
+            gaps: make.counters(
                 "lso_feed_gaps_total",
-                "Gaps in published events that were repaired from the log.",
+                "Gaps in published events that were repaired from the log, by what found them.",
+                &["found_by"],
+            )?,
+            repaired_events: make.counter(
+                "lso_feed_repaired_events_total",
+                "Events read from the log because their publication did not arrive.",
             )?,
             resets: make.counters(
                 "lso_resets_total",
-                "Clients told to start again from a snapshot, by reason.",
+                "Feeds told to start again from a snapshot, by reason.",
                 &["reason"],
             )?,
             relay_lag: make.histogram(

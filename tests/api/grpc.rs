@@ -1,164 +1,18 @@
-//! gRPC, by a client with its own copy of the field numbers that are in clients' hands already.
+//! gRPC.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use prost::Message;
 use reqwest::StatusCode;
 use serde_json::json;
-use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Channel};
-use tonic_prost::ProstCodec;
+use tonic::{Code, Streaming, transport::Channel};
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, participant_event},
+    app::participant_event,
+    grpc::{Client, asked},
     within,
 };
-
-#[derive(Clone, PartialEq, Message)]
-struct Asked {
-    #[prost(string, tag = "1")]
-    stream_id: String,
-    #[prost(string, tag = "20")]
-    after: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Participant {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(string, tag = "2")]
-    identity: String,
-    #[prost(int64, tag = "3")]
-    joined_at: i64,
-    #[prost(int64, tag = "4")]
-    left_at: i64,
-    #[prost(map = "string, string", tag = "5")]
-    metadata: HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Update {
-    #[prost(string, tag = "1")]
-    stream_id: String,
-    #[prost(int32, tag = "2")]
-    status: i32,
-    #[prost(message, repeated, tag = "3")]
-    participants: Vec<Participant>,
-    #[prost(int64, tag = "4")]
-    timestamp: i64,
-    #[prost(int32, tag = "5")]
-    update_type: i32,
-    #[prost(map = "string, string", tag = "6")]
-    metadata: HashMap<String, String>,
-    #[prost(string, tag = "20")]
-    cursor: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct State {
-    #[prost(string, tag = "1")]
-    stream_id: String,
-    #[prost(int32, tag = "2")]
-    status: i32,
-    #[prost(message, repeated, tag = "3")]
-    participants: Vec<Participant>,
-    #[prost(int64, tag = "4")]
-    started_at: i64,
-    #[prost(int64, tag = "5")]
-    updated_at: i64,
-    #[prost(int64, tag = "6")]
-    stopped_at: i64,
-    #[prost(map = "string, string", tag = "7")]
-    metadata: HashMap<String, String>,
-}
-
-/// `StreamUpdatedData`, and all that have a text or a participant in the same place.
-#[derive(Clone, PartialEq, Message)]
-struct Updated {
-    #[prost(int32, tag = "1")]
-    previous_status: i32,
-    #[prost(int32, tag = "2")]
-    current_status: i32,
-    #[prost(map = "string, string", tag = "3")]
-    metadata: HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Named {
-    #[prost(string, tag = "1")]
-    room_name: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct About {
-    #[prost(message, optional, tag = "1")]
-    participant: Option<Participant>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Told {
-    #[prost(int32, tag = "1")]
-    event_type: i32,
-    #[prost(string, tag = "2")]
-    stream_id: String,
-    #[prost(int64, tag = "3")]
-    timestamp: i64,
-    #[prost(message, optional, tag = "4")]
-    created: Option<Named>,
-    #[prost(message, optional, tag = "5")]
-    updated: Option<Updated>,
-    #[prost(message, optional, tag = "6")]
-    stopped: Option<Named>,
-    #[prost(message, optional, tag = "7")]
-    joined: Option<About>,
-    #[prost(message, optional, tag = "8")]
-    left: Option<About>,
-    #[prost(string, tag = "20")]
-    cursor: String,
-    #[prost(uint64, tag = "21")]
-    seq: u64,
-}
-
-struct Client(Grpc<Channel>);
-
-fn asked(stream_id: &str, after: &str) -> Request<Asked> {
-    Request::new(Asked { stream_id: stream_id.to_owned(), after: after.to_owned() })
-}
-
-impl Client {
-    async fn of(app: &TestApp) -> Self {
-        let channel = Channel::from_shared(app.grpc.clone()).unwrap().connect().await.unwrap();
-        Self(Grpc::new(channel))
-    }
-
-    async fn stream<T: Message + Default + 'static>(
-        &mut self,
-        method: &'static str,
-        request: Request<Asked>,
-    ) -> Result<Streaming<T>, Status> {
-        self.0.ready().await.unwrap();
-        let path = http::uri::PathAndQuery::from_static(method);
-        let codec = ProstCodec::<Asked, T>::default();
-        Ok(self.0.server_streaming(request, path, codec).await?.into_inner())
-    }
-
-    async fn subscribe(&mut self, stream_id: &str, after: &str) -> Result<Streaming<Told>, Status> {
-        self.stream("/livestream.orchestrator.v1.StreamService/Subscribe", asked(stream_id, after)).await
-    }
-
-    async fn updates(&mut self, stream_id: &str) -> Result<Streaming<Update>, Status> {
-        self.stream("/livestream.orchestrator.v1.StreamService/StreamUpdates", asked(stream_id, "")).await
-    }
-
-    async fn state(&mut self, stream_id: &str) -> Result<State, Status> {
-        self.0.ready().await.unwrap();
-        let path =
-            http::uri::PathAndQuery::from_static("/livestream.orchestrator.v1.StreamService/GetStreamState");
-        let codec = ProstCodec::<Asked, State>::default();
-        Ok(self.0.unary(asked(stream_id, ""), path, codec).await?.into_inner())
-    }
-}
 
 async fn next<T>(messages: &mut Streaming<T>) -> Option<T> {
     within("a gRPC message", messages.message()).await.unwrap()

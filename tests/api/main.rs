@@ -5,11 +5,13 @@ mod support;
 
 mod errors;
 mod events;
+mod faults;
 mod grpc;
 mod imports;
 mod operations;
 mod outages;
 mod resume;
+mod snapshots;
 mod streams;
 mod webhooks;
 mod websocket;

@@ -117,13 +117,13 @@ async fn a_log_is_trimmed_and_says_so() {
     backend.change(&stream, token("ann", Duration::from_secs(60))).await;
     let topic = Topic::Stream(stream.id);
     // Trimming is by whole nodes, so go on until the beginning is gone.
-    while let LogRead::Events(_) = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap() {
+    while let LogRead::Events { .. } = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap() {
         backend.change(&stream, token("ann", Duration::from_secs(60))).await;
     }
     let kept = backend.feed.newest(topic, 5_000).await.unwrap();
     assert!((STREAM_LOG_LENGTH..STREAM_LOG_LENGTH + 300).contains(&kept.len()), "{}", kept.len());
     let first = &kept[0];
-    let LogRead::Events(rest) = backend.feed.read_after(topic, first.previous, 5_000).await.unwrap() else {
+    let LogRead::Events { events: rest, .. } = backend.feed.read_after(topic, first.previous, 5_000).await.unwrap() else {
         panic!("everything after the last that was trimmed is still there")
     };
     assert_eq!(rest.len(), kept.len());

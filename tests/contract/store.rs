@@ -559,7 +559,7 @@ async fn the_log_continues_from_every_position(backend: Backend) {
     let positions = std::iter::once(Cursor::ORIGIN).chain(all.iter().map(|event| event.cursor));
     for after in positions {
         for topic in [Topic::All, Topic::Stream(one.id), Topic::Stream(two.id)] {
-            let LogRead::Events(events) = backend.feed.read_after(topic, after, 1_000).await.unwrap() else {
+            let LogRead::Events { events, .. } = backend.feed.read_after(topic, after, 1_000).await.unwrap() else {
                 panic!("{after} was given out")
             };
             let of_topic =

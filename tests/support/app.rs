@@ -35,6 +35,8 @@ pub struct TestApp {
 #[derive(Clone)]
 pub struct Setup {
     pub arguments: Arguments,
+    /// Off, what the feed loses stays lost: for showing that a test would see it.
+    pub repair: bool,
 }
 
 impl Setup {
@@ -53,6 +55,7 @@ impl Setup {
                 drain_timeout: Some("5s".to_owned()),
                 ..Arguments::default()
             },
+            repair: true,
         }
     }
 
@@ -62,7 +65,9 @@ impl Setup {
     }
 
     pub fn settings(&self) -> Settings {
-        self.arguments.clone().check().unwrap()
+        let mut settings = self.arguments.clone().check().unwrap();
+        settings.relay.repair = self.repair;
+        settings
     }
 
     pub async fn start(&self) -> TestApp {
@@ -94,6 +99,18 @@ impl TestApp {
         })
         .await;
         app
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        self.get("/health/ready").await.status == StatusCode::OK
+    }
+
+    /// Waits until it is ready, or until it is not.
+    pub async fn until_ready(&self, wanted: bool) {
+        super::eventually("readiness to change", || async {
+            (self.is_ready().await == wanted).then_some(())
+        })
+        .await;
     }
 
     /// Ends it as SIGTERM would.

@@ -2,6 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod app;
+pub mod audience;
+pub mod follower;
+pub mod grpc;
 pub mod proxy;
 pub mod servers;
 pub mod sse;

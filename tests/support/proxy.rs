@@ -1,8 +1,14 @@
-//! A TCP proxy that can go silent: connections stay open and take bytes, but nothing passes.
+//! A TCP proxy in front of Redis that makes the faults which a real network makes: silence, delay, lost messages.
+//!
+//! It reads what Redis answers frame by frame (RESP, https://redis.io/docs/latest/develop/reference/protocol-spec/), so
+//! that it can lose one published message and leave the connection whole.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -11,13 +17,30 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::mpsc,
     task::JoinHandle,
+    time::{Instant, sleep_until},
 };
+
+/// What is wrong with the network just now.
+#[derive(Default)]
+struct Faults {
+    /// Nothing passes, in either direction; connections stay open.
+    silent: AtomicBool,
+    /// Nothing that Redis says on subscription connections passes.
+    silent_feed: AtomicBool,
+    /// How many of a hundred published messages are lost.
+    loss: AtomicU32,
+    /// By how many milliseconds everything that Redis says comes late.
+    delay: AtomicU64,
+    messages: AtomicU64,
+    lost: AtomicU64,
+    connections: AtomicUsize,
+}
 
 pub struct Proxy {
     pub port: u16,
-    silent: Arc<AtomicBool>,
-    connections: Arc<AtomicUsize>,
+    faults: Arc<Faults>,
     accepting: JoinHandle<()>,
 }
 
@@ -32,37 +55,128 @@ impl Proxy {
     pub async fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (silent, connections) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let (hush, count) = (silent.clone(), connections.clone());
+        let faults = Arc::<Faults>::default();
+        let wrong = faults.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::Relaxed);
+                wrong.connections.fetch_add(1, Ordering::Relaxed);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
+                for socket in [&client, &server] {
+                    socket.set_nodelay(true).unwrap();
+                }
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(pass(from_client, to_server, hush.clone()));
-                tokio::spawn(pass(from_server, to_client, hush.clone()));
+                tokio::spawn(ask(from_client, to_server, wrong.clone()));
+                tokio::spawn(answer(from_server, to_client, wrong.clone()));
             }
         });
-        Self { port, silent, connections, accepting }
+        Self { port, faults, accepting }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
     }
 
     /// Swallows everything, or stops doing so.
     pub fn be_silent(&self, silent: bool) {
-        self.silent.store(silent, Ordering::Relaxed);
+        self.faults.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// Swallows what is published, probes included, and says nothing of it.
+    pub fn silence_feed(&self, silent: bool) {
+        self.faults.silent_feed.store(silent, Ordering::Relaxed);
+    }
+
+    /// Loses so many of a hundred published messages.
+    pub fn lose(&self, percent: u32) {
+        self.faults.loss.store(percent, Ordering::Relaxed);
+    }
+
+    /// Delays everything that Redis says.
+    pub fn delay(&self, delay: Duration) {
+        self.faults.delay.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.faults.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many published messages were swallowed or lost.
+    pub fn lost(&self) -> u64 {
+        self.faults.lost.load(Ordering::Relaxed)
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, silent: Arc<AtomicBool>) {
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: Arc<Faults>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if !silent.load(Ordering::Relaxed) && to.write_all(&buffer[..count]).await.is_err() {
+        if !faults.silent.load(Ordering::Relaxed) && to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
+    }
+}
+
+async fn answer(mut from: OwnedReadHalf, to: OwnedWriteHalf, faults: Arc<Faults>) {
+    let (late, queue) = mpsc::unbounded_channel();
+    tokio::spawn(write(to, queue));
+    let (mut buffer, mut is_feed) = (Vec::new(), false);
+    while let Ok(1..) = from.read_buf(&mut buffer).await {
+        let mut start = 0;
+        let mut passed = Vec::new();
+        while let Some(length) = frame(&buffer[start..]) {
+            let one = &buffer[start..start + length];
+            start += length;
+            is_feed |= one.starts_with(b"*3\r\n$9\r\nsubscribe\r\n");
+            if faults.passes(one, is_feed) {
+                passed.extend_from_slice(one);
+            }
+        }
+        buffer.drain(..start);
+        let at = Instant::now() + Duration::from_millis(faults.delay.load(Ordering::Relaxed));
+        if !passed.is_empty() && late.send((at, passed)).is_err() {
+            return;
+        }
+    }
+}
+
+async fn write(mut to: OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>) {
+    while let Some((at, bytes)) = queue.recv().await {
+        sleep_until(at).await;
+        if to.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Faults {
+    fn passes(&self, frame: &[u8], is_feed: bool) -> bool {
+        if self.silent.load(Ordering::Relaxed) {
+            return false;
+        }
+        let is_message = frame.starts_with(b"*3\r\n$7\r\nmessage\r\n");
+        let mut lost = is_feed && self.silent_feed.load(Ordering::Relaxed);
+        if is_message {
+            // A multiplicative step through 0..100 spreads the losses and does not follow any order of the messages.
+            let number = self.messages.fetch_add(1, Ordering::Relaxed);
+            lost |= (number.wrapping_mul(2_654_435_761) >> 7) % 100
+                < u64::from(self.loss.load(Ordering::Relaxed));
+            self.lost.fetch_add(u64::from(lost), Ordering::Relaxed);
+        }
+        !lost
+    }
+}
+
+/// The length of the frame at the start, once it is all there.
+fn frame(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
+    let number = || std::str::from_utf8(&bytes[1..end - 2]).ok()?.parse::<i64>().ok();
+    match bytes[0] {
+        b'$' => match usize::try_from(number()?) {
+            Ok(length) => Some(end + length + 2).filter(|end| *end <= bytes.len()),
+            Err(_) => Some(end),
+        },
+        b'*' => (0..number()?.max(0)).try_fold(end, |end, _| Some(end + frame(&bytes[end..])?)),
+        _ => Some(end),
     }
 }

@@ -67,19 +67,47 @@ pub fn free_port() -> u16 {
 /// A Redis of one's own.
 pub struct Redis {
     pub port: u16,
+    /// Where it keeps its append-only file, if it does.
+    folder: Option<PathBuf>,
     running: Option<Running>,
 }
 
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.running.take();
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
 impl Redis {
+    /// One that forgets everything when it ends.
     pub fn start() -> Self {
-        let mut redis = Self { port: free_port(), running: None };
+        Self::start_in(None)
+    }
+
+    /// One that keeps what it has acknowledged.
+    pub fn durable() -> Self {
+        let folder = std::env::temp_dir().join(super::unique("redis"));
+        std::fs::create_dir(&folder).unwrap();
+        Self::start_in(Some(folder))
+    }
+
+    fn start_in(folder: Option<PathBuf>) -> Self {
+        let mut redis = Self { port: free_port(), folder, running: None };
         redis.start_again();
         redis
     }
 
     pub fn start_again(&mut self) {
         let port = self.port.to_string();
-        let args = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let folder = self.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+        let mut args = vec!["--port", &port, "--bind", "127.0.0.1", "--save", ""];
+        match &folder {
+            Some(folder) => args.extend(["--dir", folder, "--appendonly", "yes"]),
+            None => args.extend(["--appendonly", "no"]),
+        }
         self.running = Some(start("redis-server", &args));
         wait_for_port(self.port);
     }

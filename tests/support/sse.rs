@@ -19,7 +19,7 @@ pub struct Block {
 }
 
 impl Block {
-    fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut block = Self::default();
         for line in text.lines() {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));

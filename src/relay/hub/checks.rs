@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Done, Hub, send};
-use crate::{domain::Cursor, relay::channel::Channel, store::Topic};
+use crate::{domain::Cursor, relay::channel::{Cause, Channel}, store::Topic};
 
 /// How long a channel stays open for the next client.
 const LINGER: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ impl Hub {
         self.checked_at = Instant::now();
         self.probed_at.get_or_insert(self.checked_at);
         let (feed, address) = (self.feed.clone(), connection.probe_address().to_owned());
-        let live = self.channels.values().filter(|channel| channel.is_live());
+        let live = self.channels.values().filter(|channel| channel.is_live() && self.options.repair);
         let topics: Vec<_> = live.map(|channel| channel.topic).collect();
         let commands = self.commands.clone();
         tokio::spawn(async move {
@@ -75,7 +75,7 @@ impl Hub {
             if channel
                 .is_some_and(|channel| channel.is_live() && channel.last.is_some_and(|last| last != tail))
             {
-                self.read(topic);
+                self.read(topic, Cause::Tail);
             }
         }
     }

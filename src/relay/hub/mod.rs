@@ -15,8 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Command, Ended,
-    channel::{Channel, Phase},
+    Command, Ended, Options,
+    channel::{Cause, Channel, Phase},
     repair::{self, CONCURRENT_READS, Repair},
     subscription::Seat,
 };
@@ -43,6 +43,7 @@ type Reply = oneshot::Sender<Result<Cursor, StoreError>>;
 pub(super) struct Hub {
     feed: Arc<dyn EventFeed>,
     metrics: Arc<Metrics>,
+    options: Options,
     commands: mpsc::WeakUnboundedSender<Command>,
     ready: watch::Sender<bool>,
     connection: Option<Box<dyn FeedConnection>>,
@@ -60,12 +61,14 @@ impl Hub {
     pub(super) fn new(
         feed: Arc<dyn EventFeed>,
         metrics: Arc<Metrics>,
+        options: Options,
         commands: mpsc::WeakUnboundedSender<Command>,
         ready: watch::Sender<bool>,
     ) -> Self {
         Self {
             feed,
             metrics,
+            options,
             commands,
             ready,
             connection: None,
@@ -127,12 +130,12 @@ impl Hub {
             return;
         }
         if let Entry::Vacant(vacant) = self.channels.entry(topic) {
-            vacant.insert(Channel::new(topic));
+            vacant.insert(Channel::new(topic, self.options.repair));
             if !self.listen(&[topic]).await {
                 let _ = reply.send(Err(StoreError::Unavailable("the feed has just been lost".to_owned())));
                 return;
             }
-            self.read(topic);
+            self.read(topic, Cause::Begin);
         }
         if let Some(channel) = self.channels.get_mut(&topic) {
             channel.empty_since = None;
@@ -176,27 +179,29 @@ impl Hub {
 
     fn pass_on(&mut self, topic: Topic, event: Arc<Event>) {
         let Some(channel) = self.channels.get_mut(&topic) else { return };
-        let millis = chrono::Utc::now().timestamp_millis() - event.timestamp.as_millis();
-        // Clocks differ: what seems to come from the future took no time.
-        let lag = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
-        self.metrics.relay_lag.observe(lag.as_secs_f64());
+        if channel.is_live() {
+            self.metrics.relay_lag.observe(lag(&event).as_secs_f64());
+        }
         if channel.offer(event) {
-            self.metrics.gaps.inc();
-            self.read(topic);
+            self.read(topic, Cause::Sequence);
         }
     }
 
     /// Reads the channel's log in the background: where it begins, or what it missed.
-    fn read(&mut self, topic: Topic) {
+    fn read(&mut self, topic: Topic, cause: Cause) {
         let Some(channel) = self.channels.get_mut(&topic) else { return };
         channel.stop_reading();
+        if channel.last.is_some() && !self.options.repair {
+            channel.phase = Phase::Live;
+            return self.caught_up(topic);
+        }
         let (commands, generation) = (self.commands.clone(), channel.generation);
         let reading = repair::read(self.feed.clone(), self.slots.clone(), topic, channel.last);
         let task = tokio::spawn(async move {
             let repair = reading.await;
             send(&commands, Done::Read { topic, generation, repair });
         });
-        channel.phase = Phase::Reading { task: task.abort_handle() };
+        channel.phase = Phase::Reading { task: task.abort_handle(), cause };
     }
 
     fn repaired(&mut self, topic: Topic, generation: u64, repair: Repair) {
@@ -204,7 +209,20 @@ impl Hub {
         let Some(channel) = self.channels.get_mut(&topic).filter(current) else { return };
         match repair {
             Repair::Begin(cursor) => channel.last = Some(cursor),
-            Repair::Missed(events) => channel.catch_up(events),
+            Repair::Missed { events, complete } => {
+                let found_by = channel.cause().and_then(Cause::found_by).filter(|_| !events.is_empty());
+                if let Some(found_by) = found_by {
+                    self.metrics.gaps.with_label_values(&[found_by]).inc();
+                }
+                for event in &events {
+                    self.metrics.relay_lag.observe(lag(event).as_secs_f64());
+                    self.metrics.repaired_events.inc();
+                }
+                channel.catch_up(events);
+                if !complete {
+                    return self.read(topic, Cause::NextPage);
+                }
+            }
             Repair::Reset(reset) => {
                 tracing::warn!(?topic, reason = reset.reason, "clients are told to start again");
                 self.metrics.resets.with_label_values(&[reset.reason]).inc();
@@ -215,12 +233,15 @@ impl Hub {
         self.seat_waiting(topic);
         let gap = self.channels.get_mut(&topic).is_some_and(Channel::go_live);
         if gap {
-            self.metrics.gaps.inc();
-            self.read(topic);
+            self.read(topic, Cause::Sequence);
         } else {
-            self.catching_up.remove(&topic);
-            self.set_ready(self.connection.is_some() && self.catching_up.is_empty());
+            self.caught_up(topic);
         }
+    }
+
+    fn caught_up(&mut self, topic: Topic) {
+        self.catching_up.remove(&topic);
+        self.set_ready(self.connection.is_some() && self.catching_up.is_empty());
     }
 
     /// Opens a connection in the background, however long it takes.
@@ -233,7 +254,7 @@ impl Hub {
                     Ok(connection) => return send(&commands, Done::Connected(connection)),
                     Err(error) => tracing::warn!(%error, "the feed cannot be connected; trying again"),
                 }
-                sleep(pause.mul_f64(0.5 + jitter())).await;
+                sleep(pause.mul_f64(0.5 + super::jitter())).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
@@ -248,10 +269,11 @@ impl Hub {
             return;
         }
         tracing::info!(channels = topics.len(), "the feed is connected");
+        self.metrics.feed_connects.inc();
         self.catching_up = topics.iter().copied().collect();
         self.set_ready(topics.is_empty());
         for topic in topics {
-            self.read(topic);
+            self.read(topic, Cause::Reconnect);
         }
     }
 
@@ -281,6 +303,12 @@ impl Hub {
     }
 }
 
+/// How long ago the event happened. Clocks differ: what seems to come from the future took no time.
+fn lag(event: &Event) -> Duration {
+    let millis = chrono::Utc::now().timestamp_millis() - event.timestamp.as_millis();
+    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
 async fn next_message(connection: Option<&mut Box<dyn FeedConnection>>) -> Option<FeedMessage> {
     match connection {
         Some(connection) => connection.next().await,
@@ -293,9 +321,4 @@ fn send(commands: &mpsc::WeakUnboundedSender<Command>, done: Done) {
         // The hub has ended: nobody needs it any more.
         let _ = commands.send(Command::Done(done));
     }
-}
-
-/// Between 0 and 1, so that instances which lost the same server do not all come back at once.
-fn jitter() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }

@@ -114,13 +114,22 @@ impl EventFeed for MemoryStore {
         if let Some(lost) = why_lost(topic, after, &self.facts(topic, after)) {
             return Ok(LogRead::Lost(lost));
         }
-        Ok(LogRead::Events(self.log_of(topic, |log| {
-            log.iter().filter(|event| event.cursor > after).take(limit).cloned().collect()
-        })))
+        Ok(self.log_of(topic, |log| {
+            let rest = &log[log.partition_point(|event| event.cursor <= after)..];
+            // What it holds is shared, so a page costs nothing and needs no bound in bytes.
+            LogRead::Events { events: rest.iter().take(limit).cloned().collect(), complete: rest.len() <= limit }
+        }))
     }
 
     async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         Ok(self.log_of(topic, |log| log[log.len().saturating_sub(limit)..].to_vec()))
+    }
+
+    async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {
+        Ok(self.log_of(topic, |log| match log.get(log.len().saturating_sub(count)) {
+            Some(first) => Some(topic.previous(first)),
+            None => log.last().map(|newest| newest.cursor),
+        }))
     }
 
     async fn probe(&self, address: &str) -> Result<(), StoreError> {

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     domain::{Cursor, Event},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LogRead, Lost, Snapshot, SnapshotContent, StoreError, Topic,
+        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, Lost, Snapshot, SnapshotContent,
+        StoreError, Topic,
         log::{FirstEntry, LogFacts, why_lost},
     },
 };
@@ -123,9 +124,9 @@ impl EventFeed for RedisStore {
 
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
         let keys = [self.keys.log(topic), self.keys.log(Topic::All), self.keys.tail()];
-        let args = [after.to_string(), limit.to_string()];
-        type Answer = (bool, FirstAnswer, bool, FirstAnswer, String, Vec<Vec<u8>>);
-        let (held, first, held_by_all, first_of_all, newest, found): Answer =
+        let args = [after.to_string(), limit.to_string(), LOG_PAGE_BYTES.to_string()];
+        type Answer = (bool, FirstAnswer, bool, FirstAnswer, String, Vec<Vec<u8>>, bool);
+        let (held, first, held_by_all, first_of_all, newest, found, complete): Answer =
             self.run("read_log", &self.scripts.read_log, &keys, &args).await?;
         let facts = LogFacts {
             held,
@@ -136,7 +137,8 @@ impl EventFeed for RedisStore {
         };
         match why_lost(topic, after, &facts) {
             Some(lost) => Ok(LogRead::Lost(lost)),
-            None => Ok(events(&found).map_or_else(unreadable, LogRead::Events)),
+            None => Ok(events(&found)
+                .map_or_else(unreadable, |events| LogRead::Events { events, complete })),
         }
     }
 
@@ -146,6 +148,13 @@ impl EventFeed for RedisStore {
         let entries: Vec<(String, Vec<Vec<u8>>)> = self.query("newest", &command).await?;
         let texts = entries.into_iter().rev().map(|(_, mut fields)| fields.pop().unwrap_or_default());
         events(&texts.collect::<Vec<_>>())
+    }
+
+    async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {
+        let args = [count.to_string()];
+        let found: Option<String> =
+            self.run("before_newest", &self.scripts.before_newest, &[self.keys.log(topic)], &args).await?;
+        found.map(|text| text.parse().map_err(|_| corrupt("cursor"))).transpose()
     }
 
     async fn probe(&self, address: &str) -> Result<(), StoreError> {

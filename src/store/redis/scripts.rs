@@ -48,6 +48,8 @@ pub struct Scripts {
     pub participants: Script,
     /// A log after a cursor.
     pub read_log: Script,
+    /// Where the newest events of a log begin.
+    pub before_newest: Script,
     /// All live streams.
     pub snapshot_all: Script,
     /// What is due.
@@ -72,6 +74,7 @@ impl Scripts {
             view: read!("view"),
             participants: read!("participants"),
             read_log: read!("read_log"),
+            before_newest: read!("before_newest"),
             snapshot_all: read!("snapshot_all"),
             due: read!("due"),
         }

@@ -1,0 +1,53 @@
+//! How long a client's connection may last.
+//!
+//! Connections that never end stay where they are: an instance that was started to share the load would get none of
+//! them. So each ends after a while and resumes by its cursor, wherever it is sent then.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// As good as never, and still an instant that every clock can hold.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The end of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetime {
+    end: Instant,
+}
+
+impl Lifetime {
+    /// Between half of `max_age` and all of it, so that connections which began together do not end together.
+    pub(super) fn begin(max_age: Option<Duration>) -> Self {
+        let age = max_age.map_or(NEVER, |age| age.mul_f64(0.5 + super::jitter() / 2.0));
+        Self { end: Instant::now() + age }
+    }
+
+    /// When it is over.
+    pub const fn end(&self) -> Instant {
+        self.end
+    }
+
+    /// Waits until it is over.
+    pub async fn over(&self) {
+        sleep_until(self.end).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_are_spread_over_the_second_half() {
+        let age = Duration::from_secs(3600);
+        let begun = Instant::now();
+        let ages: Vec<_> = (0..1_000).map(|_| Lifetime::begin(Some(age)).end() - begun).collect();
+        assert!(ages.iter().all(|one| (age / 2..=age).contains(one)));
+        let quarter = |n: u32| ages.iter().filter(|one| **one < age / 2 + age / 8 * n).count();
+        for n in 1..=4 {
+            let (expected, found) = (250 * n as usize, quarter(n));
+            assert!(found.abs_diff(expected) < 100, "{found} of 1,000 within {n} quarters");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Faults of a real Redis and of the network to it, under load: whoever follows hears every event, once, in order.
+//!
+//! Each fault is played twice. The second time what the feed loses is not repaired from the log: the same audience has
+//! to see a loss then, or it would prove nothing the first time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::support::{
+    app::{Setup, TestApp},
+    audience::{Auditor, Entry, Follower, Patience, Verdict, judge, position},
+    eventually,
+    follower::Transport,
+    proxy::Proxy,
+    servers::{Redis, shared_livekit},
+};
+
+const STREAMS: usize = 4;
+/// Between two changes. A stream's log keeps 1,000 events, so this bounds how long a fault may last without a reset.
+const PACE: Duration = Duration::from_millis(10);
+
+/// Two instances, one of which reaches Redis through a proxy, and an audience on both.
+struct Scene {
+    redis: Redis,
+    proxy: Proxy,
+    /// Makes the changes; reaches Redis directly.
+    near: Arc<TestApp>,
+    /// Reaches Redis through the proxy.
+    far: TestApp,
+    streams: Vec<String>,
+    auditors: Vec<(Option<String>, Auditor)>,
+    followers: Vec<Follower>,
+}
+
+impl Scene {
+    async fn set(redis: Redis, repair: bool) -> Self {
+        let proxy = Proxy::to(redis.port).await;
+        let mut setup = Setup::new(&redis.url(), shared_livekit());
+        setup.repair = repair;
+        let near = Arc::new(setup.start().await);
+        let far = setup.clone().with(|arguments| arguments.redis_url = Some(proxy.url().into())).start().await;
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            streams.push(near.create(json!({})).await["id"].as_str().unwrap().to_owned());
+        }
+        let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
+        let topics = streams.iter().cloned().map(Some).chain([None]);
+        let auditor = |topic: Option<String>| {
+            let auditor = Auditor::of(&redis.url(), prefix, topic.as_deref());
+            (topic, auditor)
+        };
+        let auditors = topics.map(auditor).collect();
+        let mut followers = Vec::new();
+        for transport in Transport::ALL {
+            for app in [&*near, &far] {
+                for topic in [None, Some(streams[0].clone()), Some(streams[1].clone())] {
+                    followers.push(
+                        Follower::start(vec![app.into()], transport, topic, Patience::Little).await,
+                    );
+                }
+            }
+        }
+        Self { redis, proxy, near, far, streams, auditors, followers }
+    }
+
+    /// Changes the streams one after another until told to stop. A change that is refused is made again.
+    fn load(&self) -> Load {
+        let (over, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (app, streams, stop, count) = (self.near.clone(), self.streams.clone(), over.clone(), made.clone());
+        let task = tokio::spawn(async move {
+            let mut pace = interval(PACE);
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while !stop.load(Ordering::Relaxed) {
+                pace.tick().await;
+                let number = count.load(Ordering::Relaxed);
+                let path = format!("/streams/{}", streams[number % STREAMS]);
+                let answer = app.patch(&path, json!({"metadata": {"n": number}})).await;
+                count.fetch_add(usize::from(answer.status == StatusCode::OK), Ordering::Relaxed);
+            }
+        });
+        Load { over, made, task }
+    }
+
+    /// Waits until everybody has heard a last change of each stream, then compares what they heard with the logs.
+    async fn verdict(&mut self) -> Verdict {
+        self.near.until_ready(true).await;
+        self.far.until_ready(true).await;
+        for id in &self.streams {
+            let last = json!({"metadata": {"last": true}});
+            self.near.patch(&format!("/streams/{id}"), last).await.expect(StatusCode::OK);
+        }
+        let mut total = Verdict::default();
+        for follower in &mut self.followers {
+            let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
+            let newest = match &follower.stream {
+                Some(id) => newest(&self.near, id).await,
+                None => newest(&self.near, self.streams.last().unwrap()).await,
+            };
+            let newest = position(&newest);
+            eventually("the auditor", || async {
+                (auditor.log().last()?.position >= newest).then_some(())
+            })
+            .await;
+            follower.wait_for("the last change", |diary| diary.reached() >= Some(newest)).await;
+            total.add(&judge(&follower.diary(), &auditor.log()));
+        }
+        total
+    }
+}
+
+async fn newest(app: &TestApp, stream: &str) -> String {
+    let history = app.get(&format!("/events/{stream}?limit=1")).await.expect(StatusCode::OK);
+    history[0]["cursor"].as_str().unwrap().to_owned()
+}
+
+struct Load {
+    over: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Load {
+    fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Waits for so many more changes.
+    async fn goes_on(&self, count: usize) {
+        let wanted = self.made() + count;
+        eventually("changes", || async { (self.made() >= wanted).then_some(()) }).await;
+    }
+
+    async fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+    }
+}
+
+/// Plays a fault with and without repair.
+async fn play(redis: impl Fn() -> Redis, fault: impl AsyncFn(&mut Scene, &Load)) {
+    for repair in [true, false] {
+        let mut scene = Scene::set(redis(), repair).await;
+        let load = scene.load();
+        load.goes_on(20).await;
+        fault(&mut scene, &load).await;
+        load.goes_on(20).await;
+        load.end().await;
+        let verdict = scene.verdict().await;
+        assert!(verdict.received > 0);
+        if repair {
+            assert!(verdict.is_perfect(), "{verdict:?}");
+        } else {
+            assert!(verdict.lost > 0, "without repair the audience must see a loss: {verdict:?}");
+        }
+    }
+}
+
+async fn kill_clients(redis: &Redis, kind: &str) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let kill = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).to_owned();
+    let _: i64 = kill.query_async(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn subscriptions_that_are_killed_again_and_again_lose_nothing() {
+    play(Redis::start, async |scene, load| {
+        for _ in 0..15 {
+            kill_clients(&scene.redis, "pubsub").await;
+            load.goes_on(10).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_connection_killed_loses_nothing() {
+    play(Redis::start, async |scene, load| {
+        for _ in 0..5 {
+            kill_clients(&scene.redis, "pubsub").await;
+            kill_clients(&scene.redis, "normal").await;
+            load.goes_on(20).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn redis_killed_and_restarted_with_its_data_loses_nothing() {
+    play(Redis::durable, async |scene, load| {
+        for _ in 0..3 {
+            scene.redis.kill();
+            scene.far.until_ready(false).await;
+            // The far instance does not get its feed back while changes are made already.
+            scene.proxy.silence_feed(true);
+            scene.redis.start_again();
+            load.goes_on(30).await;
+            scene.proxy.silence_feed(false);
+            scene.far.until_ready(true).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_feed_that_goes_silent_loses_nothing() {
+    play(Redis::start, async |scene, load| {
+        scene.proxy.silence_feed(true);
+        load.goes_on(100).await;
+        scene.far.until_ready(false).await;
+        scene.proxy.silence_feed(false);
+        scene.far.until_ready(true).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lost_messages_are_made_up_for() {
+    play(Redis::start, async |scene, load| {
+        scene.proxy.lose(30);
+        load.goes_on(300).await;
+        scene.proxy.lose(0);
+        assert!(scene.proxy.lost() > 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn late_messages_are_not_lost() {
+    let mut scene = Scene::set(Redis::start(), true).await;
+    let load = scene.load();
+    scene.proxy.delay(Duration::from_millis(300));
+    load.goes_on(100).await;
+    scene.proxy.delay(Duration::ZERO);
+    load.goes_on(20).await;
+    load.end().await;
+    let verdict = scene.verdict().await;
+    assert!(verdict.is_perfect(), "{verdict:?}");
+}
+
+/// No later event shows that there is a gap: only the log's tail does.
+#[tokio::test]
+async fn a_last_message_that_is_lost_is_found_by_the_tail_of_the_log() {
+    for repair in [true, false] {
+        let mut scene = Scene::set(Redis::start(), repair).await;
+        scene.proxy.lose(100);
+        let path = format!("/streams/{}", scene.streams[0]);
+        scene.near.patch(&path, json!({"metadata": {"quiet": true}})).await.expect(StatusCode::OK);
+        let newest = position(&newest(&scene.near, &scene.streams[0]).await);
+        let hears = |follower: &&mut Follower| {
+            follower.stream.as_ref().is_none_or(|stream| *stream == scene.streams[0])
+        };
+        if repair {
+            for follower in scene.followers.iter_mut().filter(hears) {
+                follower.wait_for("the lost change", |diary| diary.reached() == Some(newest)).await;
+            }
+        }
+        scene.proxy.lose(0);
+        let verdict = scene.verdict().await;
+        assert_eq!(verdict.is_perfect(), repair, "{verdict:?}");
+        assert_eq!(verdict.lost > 0, !repair, "{verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_its_data_is_met_by_one_reset_each() {
+    let mut scene = Scene::set(Redis::start(), true).await;
+    let load = scene.load();
+    load.goes_on(40).await;
+    load.end().await;
+    scene.redis.kill();
+    scene.redis.start_again();
+    for follower in &mut scene.followers {
+        let is_reset = |entry: &Entry| matches!(entry, Entry::Reset { .. });
+        follower.wait_for("a reset", |diary| diary.entries.iter().any(is_reset)).await;
+        if follower.stream.is_some() {
+            follower.wait_for("the end of a stream that is gone", |diary| diary.complete).await;
+        }
+    }
+    // Who follows all streams goes on with what there is now.
+    scene.streams = vec![scene.near.create(json!({})).await["id"].as_str().unwrap().to_owned()];
+    scene.followers.retain(|follower| follower.stream.is_none());
+    let verdict = scene.verdict().await;
+    assert_eq!((verdict.lost, verdict.doubled, verdict.disordered), (0, 0, 0), "{verdict:?}");
+    assert_eq!(verdict.resets.values().sum::<usize>(), scene.followers.len(), "{verdict:?}");
+}
