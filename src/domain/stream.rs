@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Metadata, Participant, RoomName, StreamId, StreamStatus, Timestamp};
+use super::{Cursor, Metadata, Participant, RoomName, StreamId, StreamStatus, Timestamp};
 
 /// The most participants that a stream document carries. All of them are paged through on a route of their own.
 pub const MAX_LISTED_PARTICIPANTS: usize = 1_000;
@@ -132,6 +132,8 @@ pub struct StreamView {
     pub stream: Stream,
     /// Those who may publish first, then the newest.
     pub participants: Vec<Participant>,
+    /// The position of its newest event: what begins after it follows this state without a gap.
+    pub cursor: Cursor,
 }
 
 impl StreamView {

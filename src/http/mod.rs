@@ -111,7 +111,7 @@ fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allow_any_method()
         .allow_any_header()
-        .expose_headers(["etag", "link", "location", "retry-after", "x-request-id"])
+        .expose_headers(["etag", "last-event-id", "link", "location", "retry-after", "x-request-id"])
         .max_age(3_600);
     if origins.iter().any(|origin| origin == "*") {
         return cors.allow_any_origin().send_wildcard();

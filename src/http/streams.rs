@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
     rt,
     web::{Data, Path},
@@ -31,12 +31,29 @@ const MAX_PARTICIPANTS: u64 = 1_000_000;
 /// The longest that one may let a stream stay empty: a day, the time that its keys live.
 const MAX_EMPTY_TIMEOUT_SECONDS: u64 = 86_400;
 
-fn document(status: StatusCode, version: u64, body: &impl Serialize) -> HttpResponse {
-    HttpResponse::build(status).insert_header((header::ETAG, etag(version))).json(body)
+/// The head of every answer about one stream: its version, and the cursor from which a feed goes on without a gap. The
+/// header has the name that the client sends it back by.
+fn head(status: StatusCode, view: &StreamView) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::ETAG, etag(view.stream.version)));
+    response.insert_header(("last-event-id", view.cursor.to_string()));
+    response
 }
 
 fn view_answer(status: StatusCode, view: &StreamView) -> HttpResponse {
-    document(status, view.stream.version, view)
+    head(status, view).json(view)
+}
+
+/// Answers with a body made of the view, or with 304 where the caller has it already.
+fn unless_known<T: Serialize>(
+    request: &HttpRequest,
+    view: &StreamView,
+    body: impl FnOnce() -> T,
+) -> HttpResponse {
+    if none_match(request.headers(), view.stream.version) {
+        return head(StatusCode::NOT_MODIFIED, view).finish();
+    }
+    head(StatusCode::OK, view).json(body())
 }
 
 /// Runs a use case of several steps to its end, also when the client goes away in between.
@@ -117,23 +134,13 @@ pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, 
 /// `GET /streams/{id}`
 pub async fn get(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
     let view = api.orchestrator.view(&id).await?;
-    if none_match(request.headers(), view.stream.version) {
-        return Ok(not_modified(view.stream.version));
-    }
-    Ok(view_answer(StatusCode::OK, &view))
+    Ok(unless_known(&request, &view, || &view))
 }
 
 /// `GET /streams/{id}/state`
 pub async fn state(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
     let view = api.orchestrator.view(&id).await?;
-    if none_match(request.headers(), view.stream.version) {
-        return Ok(not_modified(view.stream.version));
-    }
-    Ok(document(StatusCode::OK, view.stream.version, &view.state()))
-}
-
-fn not_modified(version: u64) -> HttpResponse {
-    HttpResponse::NotModified().insert_header((header::ETAG, etag(version))).finish()
+    Ok(unless_known(&request, &view, || view.state()))
 }
 
 /// `PATCH /streams/{id}`

@@ -1,8 +1,7 @@
 //! gRPC.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
-
+use prost::Message;
 use reqwest::StatusCode;
 use serde_json::json;
 use tonic::{Code, Streaming, transport::Channel};
@@ -119,4 +118,59 @@ async fn health_is_answered_and_a_client_that_leaves_gives_its_seat_back() {
     assert!(seats("1").await);
     drop((all, client));
     crate::support::eventually("a free seat", || async { seats("0").await.then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_feed_and_gives_the_seat_back() {
+    let Pair(one, _two) = Pair::start().await;
+    let mut client = Client::of(&one).await;
+    // Set as metadata, so that nothing but the server knows of it: a client of its own would end the call by itself.
+    let mut request = asked("", "");
+    request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
+    let mut feed = client.call(request).await.unwrap().into_inner();
+    let ended = within("the deadline", feed.message()).await.unwrap_err();
+    assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
+    assert_eq!(ended.metadata().get("code").unwrap(), "deadline_exceeded");
+    crate::support::eventually("a free seat", || async {
+        let free = "lso_subscribers{transport=\"grpc\"} 0";
+        one.get("/metrics").await.text.lines().any(|found| found == free).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reflection_tells_the_services_and_the_field_numbers() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let Pair(one, _two) = Pair::start().await;
+    let channel = Channel::from_shared(one.grpc.clone()).unwrap().connect().await.unwrap();
+    let mut reflection = ServerReflectionClient::new(channel);
+    let mut ask = async |request: MessageRequest| {
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+        let answers = reflection.server_reflection_info(futures_util::stream::iter([request])).await;
+        within("reflection", answers.unwrap().into_inner().message()).await.unwrap().unwrap().message_response
+    };
+    let Some(MessageResponse::ListServicesResponse(services)) =
+        ask(MessageRequest::ListServices(String::new())).await
+    else {
+        panic!("no services")
+    };
+    let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
+    for name in ["livestream.orchestrator.v1.StreamService", "grpc.health.v1.Health"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let symbol = "livestream.orchestrator.v1.StreamEvent".to_owned();
+    let Some(MessageResponse::FileDescriptorResponse(files)) =
+        ask(MessageRequest::FileContainingSymbol(symbol)).await
+    else {
+        panic!("no file")
+    };
+    let file = prost_types::FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]).unwrap();
+    let event = file.message_type.iter().find(|message| message.name() == "StreamEvent").unwrap();
+    let numbers: Vec<_> = event.field.iter().map(|field| (field.name(), field.number())).collect();
+    for field in [("event_type", 1), ("stream_id", 2), ("timestamp", 3), ("participant_left", 8), ("cursor", 20)] {
+        assert!(numbers.contains(&field), "{numbers:?}");
+    }
 }

@@ -1,2 +1,146 @@
 //! A state, then what follows it: a change between the two is neither lost nor doubled.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::Pair;
+use crate::support::{
+    app::TestApp,
+    follower::{Heard, Link, Transport},
+    grpc::Client,
+    within,
+};
+
+const ROUNDS: usize = 25;
+
+/// Writes to the stream without a pause while `read` is at it.
+async fn beside_writers(app: &Arc<TestApp>, path: &str, read: impl Future<Output = ()>) {
+    let over = Arc::<AtomicBool>::default();
+    let writers: Vec<_> = (0..2)
+        .map(|writer| {
+            let (app, path, over) = (app.clone(), path.to_owned(), over.clone());
+            tokio::spawn(async move {
+                let mut number = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let patch = json!({"metadata": {format!("writer{writer}"): number}});
+                    app.patch(&path, patch).await.expect(StatusCode::OK);
+                    number += 1;
+                }
+            })
+        })
+        .collect();
+    read.await;
+    over.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+/// The next events on a link have the versions that follow `version`.
+async fn follows(link: &mut Link, version: u64) {
+    for expected in version + 1..version + 6 {
+        let Heard::Event(seen) = within("an event", link.next()).await else { panic!("no event") };
+        assert_eq!(seen.seq, expected, "what follows the state, without a gap and once");
+    }
+}
+
+#[tokio::test]
+async fn a_feed_goes_on_from_the_state_that_was_read() {
+    let Pair(one, two) = Pair::start().await;
+    let one = Arc::new(one);
+    let stream = one.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    let path = format!("/streams/{id}");
+    beside_writers(&one, &path, async {
+        for round in 0..ROUNDS {
+            let path = if round.is_multiple_of(2) { path.clone() } else { format!("{path}/state") };
+            let state = two.get(&path).await;
+            let cursor = state.header("last-event-id").expect("where a feed goes on").to_owned();
+            let version = state.expect(StatusCode::OK)["version"].as_u64().unwrap();
+            let transport = Transport::ALL[round % 3];
+            let mut link =
+                Link::open(&(&two).into(), transport, Some(id), Some(&cursor)).await.unwrap();
+            follows(&mut link, version).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stream_updates_begin_with_the_state_and_go_on_without_a_gap() {
+    let Pair(one, two) = Pair::start().await;
+    let one = Arc::new(one);
+    let stream = one.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    beside_writers(&one, &format!("/streams/{id}"), async {
+        for topic in [id, ""].repeat(ROUNDS) {
+            let mut updates = Client::of(&two).await.updates(topic).await.unwrap();
+            let mut version = 0;
+            for n in 0..6 {
+                let update = within("an update", updates.message()).await.unwrap().unwrap();
+                assert_eq!(update.update_type, if n == 0 { 1 } else { 2 });
+                assert!(n == 0 || update.seq == version + 1, "{} after {version}", update.seq);
+                version = update.seq;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reset_goes_on_from_its_snapshot() {
+    let Pair(one, two) = Pair::start().await;
+    let one = Arc::new(one);
+    let stream = one.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    beside_writers(&one, &format!("/streams/{id}"), async {
+        for round in 0..2 * ROUNDS {
+            let query = if round.is_multiple_of(2) { format!("?streamId={id}") } else { String::new() };
+            let mut events = two.resume(&format!("/events{query}"), "garbage").await;
+            let reset = events.wait_for("reset").await;
+            let state = if query.is_empty() { &reset["snapshot"][0] } else { &reset["snapshot"] };
+            let mut version = state["version"].as_u64().unwrap();
+            let writes = |state: &Value| state["metadata"].clone();
+            let mut metadata = writes(state);
+            for _ in 0..5 {
+                let event = events.wait_for("stream_updated").await;
+                assert_eq!(event["seq"], version + 1, "what follows the snapshot, once");
+                assert_ne!(writes(&event["data"]["stream"]), metadata, "it was not in the snapshot already");
+                (version, metadata) = (version + 1, writes(&event["data"]["stream"]));
+            }
+        }
+    })
+    .await;
+}
+
+/// A whole state is never older than the change that caused it, and the last one always arrives.
+#[tokio::test]
+async fn whole_states_end_with_the_newest() {
+    let Pair(one, two) = Pair::start().await;
+    let one = Arc::new(one);
+    let stream = one.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    let path = format!("/streams/{id}");
+    for _ in 0..ROUNDS {
+        let mut states = two.follow(&format!("/sse/{id}/updates")).await;
+        let (mut version, mut seen) = (0, 0);
+        beside_writers(&one, &path, async {
+            while seen < 3 {
+                let state = states.wait_until("a state", |_| true).await;
+                assert!(state["version"].as_u64().unwrap() > version, "never an older one, never the same twice");
+                (version, seen) = (state["version"].as_u64().unwrap(), seen + 1);
+            }
+        })
+        .await;
+        let newest = one.get(&path).await.expect(StatusCode::OK)["version"].clone();
+        if newest.as_u64() > Some(version) {
+            states.wait_until("the newest state", |state| state["version"] == newest).await;
+        }
+    }
+}

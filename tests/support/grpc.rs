@@ -49,6 +49,8 @@ pub struct Update {
     pub metadata: HashMap<String, String>,
     #[prost(string, tag = "20")]
     pub cursor: String,
+    #[prost(uint64, tag = "21")]
+    pub seq: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

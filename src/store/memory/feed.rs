@@ -157,6 +157,6 @@ impl EventFeed for MemoryStore {
 fn snapshot_of(kept: Option<&Kept>) -> Snapshot {
     Snapshot {
         cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
-        content: SnapshotContent::Stream(kept.map(|kept| Box::new(view(&kept.aggregate)))),
+        content: SnapshotContent::Stream(kept.map(|kept| Box::new(view(kept)))),
     }
 }

@@ -168,7 +168,7 @@ impl StreamStore for MemoryStore {
 
     async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
         let (inner, _) = self.current();
-        Ok(inner.streams.get(&id).map(|kept| view(&kept.aggregate)))
+        Ok(inner.streams.get(&id).map(view))
     }
 
     async fn list(
@@ -246,9 +246,9 @@ impl StreamStore for MemoryStore {
     }
 }
 
-fn view(aggregate: &Aggregate) -> StreamView {
-    let participants = aggregate.listed().into_iter().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
-    StreamView { stream: aggregate.stream.clone(), participants }
+fn view(kept: &Kept) -> StreamView {
+    let participants = kept.aggregate.listed().into_iter().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
+    StreamView { stream: kept.aggregate.stream.clone(), participants, cursor: kept.newest }
 }
 
 fn filter_shows(filter: StreamFilter, status: StreamStatus) -> bool {

@@ -17,7 +17,7 @@ use crate::{
     domain::{Cursor, Event},
     store::{
         EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, Lost, Snapshot, SnapshotContent,
-        StoreError, Topic,
+        StoreError, StreamStore, Topic,
         log::{FirstEntry, LogFacts, why_lost},
     },
 };
@@ -164,9 +164,9 @@ impl EventFeed for RedisStore {
     async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError> {
         match topic {
             Topic::Stream(id) => {
-                let (view, cursor) = self.view_with_cursor(id).await?.unzip();
-                let content = SnapshotContent::Stream(view.map(Box::new));
-                Ok(Snapshot { cursor: cursor.unwrap_or(Cursor::ORIGIN), content })
+                let view = self.view(id).await?.map(Box::new);
+                let cursor = view.as_ref().map_or(Cursor::ORIGIN, |view| view.cursor);
+                Ok(Snapshot { cursor, content: SnapshotContent::Stream(view) })
             }
             Topic::All => {
                 let keys = [self.keys.live(), self.keys.tail()];

@@ -169,7 +169,14 @@ impl StreamStore for RedisStore {
     }
 
     async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
-        Ok(self.view_with_cursor(id).await?.map(|(view, _)| view))
+        let keys = [self.keys.stream(id), self.keys.participants(id), self.keys.order(id)];
+        let (fields, people): (Fields, Vec<Option<String>>) =
+            self.run("view", &self.scripts.view, &keys, &[MAX_LISTED_PARTICIPANTS.to_string()]).await?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(people)?);
+        Ok(Some(StreamView { stream: codec::stream(fields)?, participants, cursor }))
     }
 
     async fn list(
@@ -265,23 +272,5 @@ impl StreamStore for RedisStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.query("ping", &redis::cmd("PING")).await
-    }
-}
-
-impl RedisStore {
-    /// A stream with its first participants, and the position of its newest event.
-    async fn view_with_cursor(
-        &self,
-        id: StreamId,
-    ) -> Result<Option<(StreamView, crate::domain::Cursor)>, StoreError> {
-        let keys = [self.keys.stream(id), self.keys.participants(id), self.keys.order(id)];
-        let (fields, people): (Fields, Vec<Option<String>>) =
-            self.run("view", &self.scripts.view, &keys, &[MAX_LISTED_PARTICIPANTS.to_string()]).await?;
-        if fields.is_empty() {
-            return Ok(None);
-        }
-        let cursor = codec::cursor_of(&fields)?;
-        let view = StreamView { stream: codec::stream(fields)?, participants: codec::participants(people)? };
-        Ok(Some((view, cursor)))
     }
 }
