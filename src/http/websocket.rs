@@ -117,7 +117,7 @@ impl Connection {
         }
         let close = loop {
             tokio::select! {
-                () = over.cancelled() => break Some(reason(ErrorCode::SlowConsumer, Ended::TooSlow.as_str().to_owned())),
+                () = over.cancelled() => break Some(come_back(ErrorCode::SlowConsumer)),
                 () = shutdown.cancelled() => break Some(come_back(ErrorCode::ShuttingDown)),
                 () = lifetime.over() => break Some(come_back(ErrorCode::ConnectionExpired)),
                 _ = ping.tick() => {

@@ -1,11 +1,16 @@
 //! The bundled pages in Chromium, with real video.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Stage;
 use crate::{
-    support::{app::Setup, servers::free_port},
+    support::{
+        app::Setup,
+        instance::Instance,
+        servers::{free_port, shared_livekit, shared_redis},
+        unique,
+    },
     webdriver::{Browser, Driver},
 };
 
@@ -103,5 +108,64 @@ async fn simulated_rooms_say_so() {
     browser.open(&format!("{base}/room.html?streamId=nobody")).await;
     browser.phase("error").await;
     browser.text_is("#notice", |text| !text.is_empty()).await;
+    browser.close().await;
+}
+
+/// A browser's own EventSource, with nothing of ours in the page.
+#[tokio::test]
+async fn an_event_source_goes_on_where_it_was_when_its_instance_is_started_again() {
+    let prefix = unique("test");
+    let instance = || Instance::new(shared_redis(), shared_livekit(), &prefix);
+    let (mut one, mut two) = (instance(), instance());
+    one.start().await;
+    two.start().await;
+    let client = reqwest::Client::new();
+    let streams = format!("{}/streams", two.address().http);
+    let created = client.post(&streams).json(&json!({})).send().await.unwrap();
+    let id = created.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    let change = async |count: usize| {
+        for n in 0..count {
+            let patch = json!({"metadata": {"n": n, "unique": unique("n")}});
+            let changed = client.patch(format!("{streams}/{id}")).json(&patch).send().await.unwrap();
+            assert_eq!(changed.status(), reqwest::StatusCode::OK);
+        }
+    };
+    let driver = Driver::start();
+    let browser = driver.browser().await;
+    browser.open(&format!("{}/index.html", one.address().http)).await;
+    let follow = format!(
+        "window.seen = []; window.opened = 0; \
+         window.source = new EventSource('/events?streamId={id}'); \
+         source.onopen = () => opened++; \
+         source.addEventListener('stream_updated', event => seen.push(JSON.parse(event.data).seq))"
+    );
+    browser.script(&follow).await;
+    browser.until("the feed", || async { browser.script("return opened").await == 1 }).await;
+
+    let mut expected = 3;
+    change(3).await;
+    expected += 3;
+    for (n, end) in ["kill", "terminate"].into_iter().enumerate() {
+        browser
+            .until("what was told before", || async {
+                browser.script("return seen.at(-1)").await == expected - 1
+            })
+            .await;
+        match end {
+            "kill" => one.kill(),
+            _ => one.terminate().await,
+        }
+        // While nobody is there to tell.
+        change(4).await;
+        one.start().await;
+        browser
+            .until("the feed to come back", || async { browser.script("return opened").await == n + 2 })
+            .await;
+        change(3).await;
+        expected += 7;
+    }
+    browser.until("the last", || async { browser.script("return seen.at(-1)").await == expected - 1 }).await;
+    let all: Vec<u64> = (3..expected).collect();
+    assert_eq!(browser.script("return seen").await, json!(all), "every event, once, in order");
     browser.close().await;
 }

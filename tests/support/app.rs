@@ -77,8 +77,7 @@ impl Setup {
 
 impl TestApp {
     pub async fn start(settings: Settings) -> Self {
-        // The tests' own HTTP client wants one to be chosen, also where it speaks no TLS.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        super::choose_crypto();
         let app = App::build(settings).await.unwrap();
         let base = format!("http://{}", app.address().unwrap());
         let grpc = format!("http://{}", app.grpc_address().unwrap());

@@ -108,6 +108,8 @@ pub struct Link {
     /// The cursor that it begins after; every connection says one at once.
     pub from: String,
     retry: Option<Duration>,
+    /// Why it ended, as far as it said.
+    pub last_words: Option<String>,
 }
 
 /// Nobody answered, or not yet.
@@ -135,7 +137,7 @@ impl Link {
                 };
                 let from = response.metadata().get("cursor").expect("a cursor at once").to_str().unwrap();
                 let from = from.to_owned();
-                Ok(Self { wire: Wire::Grpc(Box::new(response.into_inner())), from, retry: None })
+                Ok(Self { wire: Wire::Grpc(Box::new(response.into_inner())), from, retry: None, last_words: None })
             }
         }
     }
@@ -157,7 +159,7 @@ impl Link {
         }
         let response = response.error_for_status().map_err(|_| Refused)?;
         let wire = Wire::Sse { chunks: Box::pin(response.bytes_stream()), buffer: String::new() };
-        let mut link = Self { wire, from: String::new(), retry: None };
+        let mut link = Self { wire, from: String::new(), retry: None, last_words: None };
         let first = link.block().await.ok_or(Refused)?;
         link.from = first.id.expect("an id at once");
         Ok(link)
@@ -173,7 +175,7 @@ impl Link {
         let subscribe = json!({"type": "subscribe", "streamId": stream.unwrap_or("*"), "after": after});
         socket.send(Message::text(subscribe.to_string())).await.map_err(|_| Refused)?;
         let mut link =
-            Self { wire: Wire::WebSocket(Box::new(socket)), from: String::new(), retry: None };
+            Self { wire: Wire::WebSocket(Box::new(socket)), from: String::new(), retry: None, last_words: None };
         loop {
             let message = link.message().await.ok_or(Refused)?;
             match message["type"].as_str() {
@@ -190,7 +192,7 @@ impl Link {
 
     /// The stream is over, and perhaps gone already.
     const fn complete() -> Self {
-        Self { wire: Wire::Complete, from: String::new(), retry: None }
+        Self { wire: Wire::Complete, from: String::new(), retry: None, last_words: None }
     }
 
     pub async fn next(&mut self) -> Heard {
@@ -205,7 +207,11 @@ impl Link {
                 }
                 Ok(Some(told)) => Heard::Event(told.into()),
                 Ok(None) => Heard::Complete,
-                Err(_) => Heard::Cut(None),
+                Err(status) => {
+                    let code = status.metadata().get("code").and_then(|code| code.to_str().ok());
+                    self.last_words = code.map(str::to_owned);
+                    Heard::Cut(None)
+                }
             },
         }
     }
@@ -243,6 +249,7 @@ impl Link {
                 let rest = buffer.split_off(end + 2);
                 let block = Block::parse(std::mem::replace(buffer, rest).trim_end());
                 self.retry = block.retry.map(Duration::from_millis).or(self.retry);
+                self.last_words.clone_from(&block.comment);
                 return Some(block);
             }
             buffer.push_str(std::str::from_utf8(&chunks.next().await?.ok()?).unwrap());
@@ -256,7 +263,9 @@ impl Link {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                 Message::Close(frame) => {
                     let hint = frame.and_then(|frame| serde_json::from_str::<Value>(&frame.reason).ok());
-                    self.retry = hint.and_then(|hint| hint["retry"].as_u64()).map(Duration::from_millis);
+                    let hint = hint.unwrap_or_default();
+                    self.retry = hint["retry"].as_u64().map(Duration::from_millis);
+                    self.last_words = hint["reason"].as_str().map(str::to_owned);
                     return None;
                 }
                 _ => {}

@@ -5,6 +5,7 @@ pub mod app;
 pub mod audience;
 pub mod follower;
 pub mod grpc;
+pub mod instance;
 pub mod proxy;
 pub mod servers;
 pub mod sse;
@@ -33,6 +34,12 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
 /// Awaits something that must come within the deadline.
 pub async fn within<T>(what: &str, answer: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, answer).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
+
+/// The tests' own HTTP client wants a provider to be chosen, also where it speaks no TLS.
+pub fn choose_crypto() {
+    // Chosen before by another test of this process: all choose the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// A key prefix that no other test has.

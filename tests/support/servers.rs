@@ -4,7 +4,7 @@ use std::{
     io::Write,
     net::{TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -26,6 +26,11 @@ impl Running {
         self.0.id()
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(mut self) {
         let _ = self.0.kill();
@@ -33,10 +38,16 @@ impl Running {
     }
 }
 
-/// `setpriv --pdeathsig` has the kernel end the child with the thread that started it.
+/// Starts a program that ends with the test.
 pub fn start(program: &str, args: &[&str]) -> Running {
+    start_with(program, args, &[])
+}
+
+/// `setpriv --pdeathsig` has the kernel end the child with the thread that started it.
+pub fn start_with(program: &str, args: &[&str], environment: &[(String, String)]) -> Running {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]).args(args);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     Running(child.unwrap_or_else(|error| panic!("{program} cannot be started: {error}")))
 }

@@ -1,0 +1,112 @@
+//! Connections that end although nothing is wrong: at the end of their life, and with their instance.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::Pair;
+use crate::support::{
+    follower::{Heard, Link, Transport},
+    instance::{Instance, signal},
+    servers::{shared_livekit, shared_redis},
+    unique, within,
+};
+
+/// Hears a connection out; gives its last words and its hint in milliseconds.
+async fn end_of(link: &mut Link) -> (Option<String>, Option<u128>) {
+    loop {
+        match within("the end of a connection", link.next()).await {
+            Heard::Event(_) => {}
+            Heard::Cut(hint) => return (link.last_words.clone(), hint.map(|hint| hint.as_millis())),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_at_its_age_and_goes_on_elsewhere() {
+    let Pair(one, two) =
+        Pair::with(|arguments| arguments.connection_max_age = Some("400ms".to_owned())).await;
+    let stream = one.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    for transport in Transport::ALL {
+        let mut link = Link::open(&(&one).into(), transport, Some(id), None).await.unwrap();
+        let (words, hint) = end_of(&mut link).await;
+        assert_eq!(words.as_deref(), Some("connection_expired"), "{transport:?}");
+        assert!(transport == Transport::Grpc || hint.is_some_and(|hint| (1_000..3_000).contains(&hint)));
+        let path = format!("/streams/{id}");
+        one.patch(&path, json!({"metadata": {"n": unique("n")}})).await.expect(StatusCode::OK);
+        let mut link = Link::open(&(&two).into(), transport, Some(id), Some(&link.from)).await.unwrap();
+        assert!(matches!(within("the change", link.next()).await, Heard::Event(_)));
+    }
+    let mut states = one.follow(&format!("/sse/{id}/updates")).await;
+    let mut last = None;
+    while let Some(block) = states.block().await {
+        last = Some(block);
+    }
+    let last = last.unwrap();
+    assert_eq!(last.comment.as_deref(), Some("connection_expired"));
+    assert!(last.retry.is_some());
+}
+
+/// Twenty clients each, told to come back at different times.
+#[tokio::test]
+async fn a_shutdown_sends_clients_away_spread_over_time() {
+    let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("test"));
+    instance.start().await;
+    let mut links = Vec::new();
+    for n in 0..60 {
+        let transport = Transport::ALL[n % 3];
+        links.push((transport, Link::open(&instance.address(), transport, None, None).await.unwrap()));
+    }
+    signal(instance.pid(), "TERM");
+    let mut hints = Vec::new();
+    for (transport, link) in &mut links {
+        let (words, hint) = end_of(link).await;
+        assert_eq!(words.as_deref(), Some("shutting_down"), "{transport:?}");
+        hints.extend(hint);
+    }
+    assert_eq!(hints.len(), 40, "over SSE and WebSocket");
+    let quarter = |n: u128| hints.iter().filter(|hint| **hint / 500 == n + 2).count();
+    assert_eq!((0..4).map(quarter).sum::<usize>(), 40, "between one and three seconds: {hints:?}");
+    assert!((0..4).all(|n| quarter(n) > 0), "and spread: {hints:?}");
+    instance.ended().await;
+}
+
+/// A request that has begun is answered, new connections are refused, and the process is gone in time.
+#[tokio::test]
+async fn a_request_under_way_is_finished() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("test"));
+    instance.start().await;
+    let address = instance.address().http.strip_prefix("http://").unwrap().to_owned();
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    // Its body has not all arrived when the end comes.
+    let body = json!({"metadata": {"late": true}}).to_string();
+    let (first, rest) = body.split_at(5);
+    let head = format!(
+        "POST /streams HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+    crate::support::eventually("the request to have begun", || async {
+        let metrics = reqwest::get(format!("http://{address}/health/live")).await.ok()?;
+        metrics.status().is_success().then_some(())
+    })
+    .await;
+    signal(instance.pid(), "TERM");
+    crate::support::eventually("new connections to be refused", || async {
+        TcpStream::connect(&address).await.is_err().then_some(())
+    })
+    .await;
+    connection.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let count = within("the answer", connection.read(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..count]);
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    drop(connection);
+    instance.ended().await;
+}

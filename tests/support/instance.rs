@@ -1,0 +1,101 @@
+//! An instance as a process of its own, to be killed for real.
+
+use std::process::Command;
+
+use super::{
+    eventually,
+    follower::Address,
+    servers::{KEY, Running, SECRET, free_port, start_with, wait_for_port},
+};
+
+/// The binary, on ports that stay the same when it is started again.
+pub struct Instance {
+    http: u16,
+    grpc: u16,
+    settings: Vec<(String, String)>,
+    running: Option<Running>,
+}
+
+impl Instance {
+    /// Prepares one; it does not run yet.
+    pub fn new(redis: &str, livekit: &str, prefix: &str) -> Self {
+        super::choose_crypto();
+        let (http, grpc) = (free_port(), free_port());
+        let settings = [
+            ("REDIS_URL", redis),
+            ("REDIS_PREFIX", prefix),
+            ("LIVEKIT_URL", livekit),
+            ("LIVEKIT_API_KEY", KEY),
+            ("LIVEKIT_API_SECRET", SECRET),
+            ("HOST", "127.0.0.1"),
+            ("PORT", &http.to_string()),
+            ("GRPC_PORT", &grpc.to_string()),
+            ("DRAIN_TIMEOUT", "10s"),
+            ("RUST_LOG", "warn"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { http, grpc, settings: settings.into(), running: None }
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&mut self) {
+        let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
+        self.running = Some(start_with(binary, &[], &self.settings));
+        wait_for_port(self.http);
+        let ready = format!("http://127.0.0.1:{}/health/ready", self.http);
+        eventually("readiness", || async {
+            reqwest::get(&ready).await.ok()?.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    pub fn address(&self) -> Address {
+        Address {
+            http: format!("http://127.0.0.1:{}", self.http),
+            grpc: format!("http://127.0.0.1:{}", self.grpc),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").pid()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        self.running.take().expect("it runs").kill();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub async fn terminate(&mut self) {
+        signal(self.pid(), "TERM");
+        self.ended().await;
+    }
+
+    /// Waits until it has ended, with success.
+    pub async fn ended(&mut self) {
+        let mut running = self.running.take().expect("it runs");
+        let ended = eventually("the end of an instance", || {
+            let ended = running.ended();
+            async move { ended }
+        })
+        .await;
+        assert!(ended.success(), "an instance that was asked to end: {ended}");
+    }
+
+    /// The memory that it has, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+/// Sends a signal to a process of one's own.
+pub fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+}
