@@ -111,7 +111,7 @@ impl Scene {
             };
             let newest = position(&newest);
             eventually("the auditor", || async {
-                (auditor.log().last()?.position >= newest).then_some(())
+                (auditor.newest()? >= newest).then_some(())
             })
             .await;
             follower.wait_for("the last change", |diary| diary.reached() >= Some(newest)).await;

@@ -123,10 +123,33 @@ async fn a_log_is_trimmed_and_says_so() {
     let kept = backend.feed.newest(topic, 5_000).await.unwrap();
     assert!((STREAM_LOG_LENGTH..STREAM_LOG_LENGTH + 300).contains(&kept.len()), "{}", kept.len());
     let first = &kept[0];
-    let LogRead::Events { events: rest, .. } = backend.feed.read_after(topic, first.previous, 5_000).await.unwrap() else {
-        panic!("everything after the last that was trimmed is still there")
-    };
-    assert_eq!(rest.len(), kept.len());
+    let (rest, _) = backend.pages(topic, first.previous, 5_000).await;
+    assert_eq!(rest.len(), kept.len(), "everything after the last that was trimmed is still there");
     let expired = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap();
     assert!(matches!(expired, LogRead::Lost(Lost::Expired)));
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_ends_early() {
+    use livestream_orchestrator::{
+        domain::{Cursor, Metadata},
+        store::{LOG_PAGE_BYTES, Topic},
+    };
+    const METADATA_BYTES: usize = 50_000;
+    let backend = Backend::redis(&unique("large"), RETENTION);
+    let stream = backend.active("large").await;
+    let mut current = Metadata::default();
+    for n in 0..100 {
+        let text = format!(r#"{{"n":{n},"filling":"{}"}}"#, "x".repeat(METADATA_BYTES));
+        let metadata = Metadata::from_text(&text).unwrap();
+        backend
+            .change(&stream, Change::SetMetadata { expected: current, metadata: metadata.clone() })
+            .await;
+        current = metadata;
+    }
+    let (all, sizes) = backend.pages(Topic::Stream(stream.id), Cursor::ORIGIN, 1_000).await;
+    assert_eq!(all.len(), 102);
+    // A batch may exceed what is left of the page.
+    let most = LOG_PAGE_BYTES / METADATA_BYTES + 32;
+    assert!(sizes.len() > 2 && sizes.iter().all(|size| *size <= most), "{sizes:?}");
 }

@@ -73,6 +73,24 @@ impl Backend {
         }
     }
 
+    /// Everything after a cursor, and the size of each page that it took.
+    pub async fn pages(&self, topic: Topic, after: Cursor, limit: usize) -> (Vec<Arc<Event>>, Vec<usize>) {
+        let (mut all, mut sizes, mut last) = (Vec::new(), Vec::new(), after);
+        loop {
+            let LogRead::Events { events, complete } = self.feed.read_after(topic, last, limit).await.unwrap()
+            else {
+                panic!("{last} was given out")
+            };
+            assert!(events.len() <= limit && (complete || !events.is_empty()));
+            last = events.last().map_or(last, |event| event.cursor);
+            sizes.push(events.len());
+            all.extend(events);
+            if complete {
+                return (all, sizes);
+            }
+        }
+    }
+
     pub async fn log(&self, id: StreamId) -> Vec<Arc<Event>> {
         self.feed.newest(Topic::Stream(id), 1_000).await.unwrap()
     }
@@ -166,6 +184,7 @@ suite!(
     lists_page_through_everything_once,
     participants_page_through_everybody_once,
     the_log_continues_from_every_position,
+    a_log_is_read_in_pages_and_from_its_newest,
     what_is_published_is_what_is_logged,
     a_snapshot_is_exactly_as_of_its_cursor,
     totals_are_those_of_the_whole_service,
@@ -586,6 +605,27 @@ async fn the_log_continues_from_every_position(backend: Backend) {
     let tails =
         backend.feed.tails(&[Topic::All, Topic::Stream(one.id), Topic::Stream(StreamId::generate())]).await;
     assert_eq!(tails.unwrap(), [newest, newest, Cursor::ORIGIN]);
+}
+
+async fn a_log_is_read_in_pages_and_from_its_newest(backend: Backend) {
+    let stream = backend.active("pages").await;
+    for n in 0..38 {
+        backend.change(&stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+    }
+    let log = backend.log(stream.id).await;
+    assert_eq!(log.len(), 40);
+    for topic in [Topic::Stream(stream.id), Topic::All] {
+        for limit in [1, 7, 39, 40, 41, 1_000] {
+            assert_eq!(backend.pages(topic, Cursor::ORIGIN, limit).await.0, log, "by {limit}");
+        }
+        for count in [0, 1, 31, 32, 33, 40, 100] {
+            let before = backend.feed.before_newest(topic, count).await.unwrap().unwrap();
+            let wanted = &log[log.len() - count.min(40)..];
+            assert_eq!(backend.pages(topic, before, 1_000).await.0, wanted, "the newest {count}");
+        }
+    }
+    let nobody = Topic::Stream(StreamId::generate());
+    assert_eq!(backend.feed.before_newest(nobody, 5).await.unwrap(), None);
 }
 
 async fn what_is_published_is_what_is_logged(backend: Backend) {

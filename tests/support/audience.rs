@@ -182,9 +182,23 @@ pub struct Logged {
     pub epoch: usize,
 }
 
+/// What a log has held.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub entries: Vec<Logged>,
+    /// The present one.
+    pub epoch: usize,
+}
+
+impl Log {
+    fn last(&self) -> Option<Position> {
+        self.entries.last().map(|logged| logged.position)
+    }
+}
+
 /// Reads a log from Redis itself, past every client and every instance, and keeps what Redis forgets.
 pub struct Auditor {
-    log: Arc<Mutex<Vec<Logged>>>,
+    log: Arc<Mutex<Log>>,
     task: JoinHandle<()>,
 }
 
@@ -201,49 +215,51 @@ impl Auditor {
             Some(id) => format!("{{{prefix}}}:stream:{id}:log"),
             None => format!("{{{prefix}}}:events"),
         };
-        let (log, redis) = (Arc::<Mutex<Vec<Logged>>>::default(), redis.to_owned());
+        let (log, redis) = (Arc::<Mutex<Log>>::default(), redis.to_owned());
         let task = tokio::spawn(audit(redis, key, log.clone()));
         Self { log, task }
     }
 
-    pub fn log(&self) -> Vec<Logged> {
+    pub fn log(&self) -> Log {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The newest position that it has seen.
+    pub fn newest(&self) -> Option<Position> {
+        self.log.lock().unwrap().last()
     }
 }
 
 type Entries = Vec<(String, Vec<(String, redis::Value)>)>;
 
-async fn audit(redis: String, key: String, log: Arc<Mutex<Vec<Logged>>>) {
+async fn audit(redis: String, key: String, log: Arc<Mutex<Log>>) {
     let client = redis::Client::open(redis).unwrap();
-    let mut epoch = 0;
     loop {
         if let Ok(mut connection) = client.get_multiplexed_async_connection().await {
-            let last = log.lock().unwrap().last().map(|logged| logged.position);
+            let last = log.lock().unwrap().last();
             if let Some((millis, count)) = last {
                 let id = format!("{millis}-{count}");
                 let kept: Result<Entries, _> = connection.xrange(&key, &id, &id).await;
-                epoch += usize::from(kept.is_ok_and(|entries| entries.is_empty()));
+                log.lock().unwrap().epoch += usize::from(kept.is_ok_and(|entries| entries.is_empty()));
             }
-            read_on(&mut connection, &key, epoch, &log).await;
+            read_on(&mut connection, &key, &log).await;
         }
         sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// Reads until the connection is lost.
-async fn read_on(
-    connection: &mut redis::aio::MultiplexedConnection,
-    key: &str,
-    epoch: usize,
-    log: &Mutex<Vec<Logged>>,
-) {
+async fn read_on(connection: &mut redis::aio::MultiplexedConnection, key: &str, log: &Mutex<Log>) {
     loop {
-        let last = log.lock().unwrap().last().map(|logged| logged.position);
+        let last = log.lock().unwrap().last();
         let after = last.map_or("-".to_owned(), |(millis, count)| format!("({millis}-{count}"));
         let read: Result<Entries, _> = connection.xrange(key, after, "+").await;
         let Ok(entries) = read else { return };
-        let logged = entries.into_iter().map(|(id, _)| Logged { position: position(&id), epoch });
-        log.lock().unwrap().extend(logged);
+        {
+            let mut log = log.lock().unwrap();
+            let epoch = log.epoch;
+            log.entries.extend(entries.into_iter().map(|(id, _)| Logged { position: position(&id), epoch }));
+        }
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -277,10 +293,9 @@ impl Verdict {
 }
 
 /// Compares what a client wrote down with its topic's log.
-pub fn judge(diary: &Diary, log: &[Logged]) -> Verdict {
+pub fn judge(diary: &Diary, log: &Log) -> Verdict {
     let mut verdict = Verdict::default();
     let from = diary.from.expect("it was connected");
-    let present = log.last().map_or(0, |logged| logged.epoch);
     let (mut seen, mut accounted, mut last) = (HashSet::new(), HashSet::new(), from);
     for entry in &diary.entries {
         match entry {
@@ -296,10 +311,10 @@ pub fn judge(diary: &Diary, log: &[Logged]) -> Verdict {
                 *verdict.resets.entry(reason.clone()).or_default() += 1;
                 // The snapshot stands for everything up to it, and for what Redis had forgotten by then.
                 let forgotten = |logged: &Logged| {
-                    logged.epoch < present && logged.position.0 <= u64::try_from(*received).unwrap()
+                    logged.epoch < log.epoch && logged.position.0 <= u64::try_from(*received).unwrap()
                 };
                 let stands_for = |logged: &&Logged| logged.position <= *position || forgotten(logged);
-                accounted.extend(log.iter().filter(stands_for).map(|logged| logged.position));
+                accounted.extend(log.entries.iter().filter(stands_for).map(|logged| logged.position));
                 last = *position;
             }
         }
@@ -308,6 +323,6 @@ pub fn judge(diary: &Diary, log: &[Logged]) -> Verdict {
     let missing = |logged: &&Logged| {
         logged.position > from && !seen.contains(&logged.position) && !accounted.contains(&logged.position)
     };
-    verdict.lost = log.iter().filter(missing).count();
+    verdict.lost = log.entries.iter().filter(missing).count();
     verdict
 }

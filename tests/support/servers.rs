@@ -123,7 +123,11 @@ impl Redis {
         wait_for_port(self.port);
     }
 
-    /// Ends it with everything it holds.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").pid()
+    }
+
+    /// Ends it at once. Without an append-only file, with everything it holds.
     pub fn kill(&mut self) {
         self.running.take().expect("it runs").kill();
     }

@@ -1,0 +1,89 @@
+//! What is told of it.
+
+use std::{fmt::Write, process::Command};
+
+use super::{
+    faults::Fault,
+    scene::{AUDIENCE, CHANGES_A_SECOND},
+    support::audience::Verdict,
+};
+
+/// What became of one fault.
+pub struct Row {
+    pub fault: Fault,
+    /// Changes that were acknowledged.
+    pub changes: usize,
+    pub verdict: Verdict,
+    /// Connections that the audience lost.
+    pub cuts: usize,
+    /// Milliseconds from an event to its receipt, sorted.
+    pub delays: Vec<i64>,
+    /// Milliseconds from the end of the fault until the last client had everything from before it.
+    pub caught_up: i64,
+}
+
+impl Row {
+    /// Nothing lost, doubled or disordered, and resets only where Redis lost data.
+    pub fn is_as_promised(&self) -> bool {
+        self.verdict.lost + self.verdict.doubled + self.verdict.disordered == 0
+            && (self.fault.loses_data() || self.verdict.resets.is_empty())
+    }
+
+    fn percentile(&self, share: usize) -> i64 {
+        self.delays.get((self.delays.len() * share / 1_000).min(self.delays.len() - 1)).copied().unwrap()
+    }
+
+    pub fn line(&self) -> String {
+        let Verdict { received, lost, doubled, disordered, resets } = &self.verdict;
+        let resets: Vec<_> = resets.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
+        let resets = if resets.is_empty() { "0".to_owned() } else { resets.join(", ") };
+        format!(
+            "| {} | {} | {received} | {} | {lost} | {doubled} | {disordered} | {resets} | {} | {} | {} | {:.1} s |",
+            self.fault.name(),
+            self.changes,
+            self.cuts,
+            self.percentile(500),
+            self.percentile(990),
+            self.percentile(1_000),
+            self.caught_up as f64 / 1_000.0,
+        )
+    }
+}
+
+pub fn head() -> String {
+    "| fault | changes | deliveries | connections lost | lost | doubled | disordered | resets | p50 ms | p99 ms | max ms | caught up after |\n\
+     | --- | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
+        .to_owned()
+}
+
+fn said(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// Writes docs/RELIABILITY.md.
+pub fn write(rows: &[Row]) {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let audience = AUDIENCE.map(|(transport, count)| format!("{count} {transport:?}")).join(", ");
+    let mut text = include_str!("intro.md").to_owned();
+    text = text.replace("{audience}", &audience).replace("{changes}", &CHANGES_A_SECOND.to_string());
+    writeln!(text, "{}", head()).unwrap();
+    for row in rows {
+        writeln!(text, "{}", row.line()).unwrap();
+    }
+    writeln!(
+        text,
+        "\nMeasured on {}, commit {}, {} cores ({}) for everything at once: three instances, the audience, {}, \
+         and LiveKit.",
+        chrono::Utc::now().format("%Y-%m-%d"),
+        said("git", &["rev-parse", "--short", "HEAD"]),
+        cores,
+        cpu.map_or("unknown", |(_, model)| model),
+        said("redis-server", &["--version"]).split(" sha").next().unwrap_or_default(),
+    )
+    .unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");
+    std::fs::write(path, text).unwrap();
+}

@@ -1,0 +1,215 @@
+//! Three instances, what they stand on, who follows and who makes the changes.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    faults::Fault,
+    report::Row,
+    support::{
+        audience::{Auditor, Follower, Patience, Verdict, judge, now_millis},
+        eventually,
+        follower::Transport,
+        instance::Instance,
+        proxy::Proxy,
+        servers::Redis,
+        unique,
+    },
+};
+
+const INSTANCES: usize = 3;
+const STREAMS: usize = 20;
+pub const AUDIENCE: [(Transport, usize); 3] =
+    [(Transport::Sse, 200), (Transport::WebSocket, 20), (Transport::Grpc, 10)];
+/// Whoever makes changes, and how often each does.
+const WRITERS: usize = 5;
+const PACE: Duration = Duration::from_millis(100);
+pub const CHANGES_A_SECOND: usize = 50;
+/// Before the fault and after it.
+const CALM: Duration = Duration::from_secs(4);
+
+pub struct Scene {
+    fault: Fault,
+    pub redis: Redis,
+    pub proxy: Proxy,
+    pub instances: Vec<Instance>,
+    streams: Arc<Mutex<Vec<String>>>,
+    auditors: Vec<(Option<String>, Auditor)>,
+    followers: Vec<Follower>,
+}
+
+impl Scene {
+    pub async fn set(fault: Fault, livekit: &str) -> Self {
+        let redis = if fault.loses_data() { Redis::start() } else { Redis::durable() };
+        let (proxy, prefix) = (Proxy::to(redis.port).await, unique("faults"));
+        let mut instances = Vec::new();
+        for _ in 0..INSTANCES {
+            let mut instance = Instance::new(&proxy.url(), livekit, &prefix);
+            instance.start().await;
+            instances.push(instance);
+        }
+        let client = Client::new();
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            streams.push(create(&client, &instances[0].address().http).await.expect("a stream"));
+        }
+        let topics = streams.iter().cloned().map(Some).chain([None]);
+        let auditors = topics.map(|topic| {
+            let auditor = Auditor::of(&redis.url(), &prefix, topic.as_deref());
+            (topic, auditor)
+        });
+        let auditors = auditors.collect();
+        let mut scene = Self {
+            fault,
+            redis,
+            proxy,
+            instances,
+            auditors,
+            followers: Vec::new(),
+            streams: Arc::new(Mutex::new(streams)),
+        };
+        scene.seat_audience().await;
+        scene
+    }
+
+    /// Half of each kind follows all streams, half one stream each.
+    async fn seat_audience(&mut self) {
+        let streams = self.streams.lock().unwrap().clone();
+        let mut arriving = JoinSet::new();
+        for (transport, count) in AUDIENCE {
+            for n in 0..count {
+                let topic = (n % 2 == 1).then(|| streams[n / 2 % STREAMS].clone());
+                let mut addresses: Vec<_> = self.instances.iter().map(Instance::address).collect();
+                addresses.rotate_left(n % INSTANCES);
+                arriving.spawn(Follower::start(addresses, transport, topic, Patience::AsTold));
+            }
+        }
+        self.followers = arriving.join_all().await;
+    }
+
+    pub async fn kill_connections(&self, kind: &str) {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let kill = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).to_owned();
+        let _: i64 = kill.query_async(&mut connection).await.unwrap();
+    }
+
+    pub async fn play(mut self) -> Row {
+        let load = self.load();
+        sleep(CALM).await;
+        let fault = self.fault;
+        fault.happen(&mut self).await;
+        let lifted = now_millis();
+        sleep(CALM).await;
+        // So that "caught up" is told of changes that were made while the fault lasted.
+        let changes = load.end().await;
+        self.settle().await;
+        self.judge(lifted, changes)
+    }
+
+    /// Waits until everybody has heard everything.
+    async fn settle(&mut self) {
+        for follower in &mut self.followers {
+            let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
+            let mut newest = auditor.newest();
+            eventually("the log to rest", || {
+                let before = std::mem::replace(&mut newest, auditor.newest());
+                let rests = before == auditor.newest();
+                async move { rests.then_some(()) }
+            })
+            .await;
+            follower
+                .wait_for("everything", |diary| diary.complete || diary.reached() >= newest)
+                .await;
+        }
+    }
+
+    fn judge(&self, lifted: i64, changes: usize) -> Row {
+        let (mut verdict, mut delays, mut caught_up) = (Verdict::default(), Vec::new(), 0);
+        for follower in &self.followers {
+            let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
+            let (diary, log) = (follower.diary(), auditor.log());
+            verdict.add(&judge(&diary, &log));
+            delays.extend(diary.delays());
+            let before = log.entries.iter().rev().find(|logged| {
+                logged.epoch == log.epoch && i64::try_from(logged.position.0).unwrap() <= lifted
+            });
+            if let Some(at) = before.and_then(|logged| diary.when_at(logged.position)) {
+                caught_up = caught_up.max(at - lifted);
+            }
+        }
+        let cuts = self.followers.iter().map(|follower| follower.diary().cuts).sum();
+        delays.sort_unstable();
+        Row { fault: self.fault, changes, verdict, cuts, delays, caught_up }
+    }
+
+    /// Changes streams through one instance after another. A change that is not acknowledged is made again elsewhere.
+    fn load(&self) -> Load {
+        let (over, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let urls: Vec<_> = self.instances.iter().map(|instance| instance.address().http).collect();
+            let (streams, over, made) = (self.streams.clone(), over.clone(), made.clone());
+            writers.spawn(async move {
+                let client = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+                let mut pace = interval(PACE);
+                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut number = writer;
+                while !over.load(Ordering::Relaxed) {
+                    pace.tick().await;
+                    number += 1;
+                    let done = change(&client, &urls[number % INSTANCES], &streams, number).await;
+                    made.fetch_add(usize::from(done), Ordering::Relaxed);
+                }
+            });
+        }
+        Load { over, made, writers }
+    }
+}
+
+struct Load {
+    over: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
+    writers: JoinSet<()>,
+}
+
+impl Load {
+    async fn end(self) -> usize {
+        self.over.store(true, Ordering::Relaxed);
+        self.writers.join_all().await;
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+async fn create(client: &Client, url: &str) -> Option<String> {
+    let answer = client.post(format!("{url}/streams")).json(&json!({})).send().await.ok()?;
+    answer.json::<Value>().await.ok()?["id"].as_str().map(str::to_owned)
+}
+
+/// Changes a stream; says whether that was acknowledged.
+async fn change(client: &Client, url: &str, streams: &Mutex<Vec<String>>, number: usize) -> bool {
+    let stream = streams.lock().unwrap()[number % STREAMS].clone();
+    let patch = json!({"metadata": {"n": number, "text": "about two hundred bytes, as apps have: ".repeat(4)}});
+    let Ok(answer) = client.patch(format!("{url}/streams/{stream}")).json(&patch).send().await else {
+        return false;
+    };
+    if answer.status() == StatusCode::NOT_FOUND
+        && let Some(new) = create(client, url).await
+    {
+        // Redis has forgotten it.
+        streams.lock().unwrap()[number % STREAMS] = new;
+    }
+    answer.status() == StatusCode::OK
+}
