@@ -66,7 +66,8 @@ pub fn write(rows: &[Row]) {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let audience = AUDIENCE.map(|(transport, count)| format!("{count} {transport:?}")).join(", ");
+    let [sse, websocket, grpc] = AUDIENCE.map(|(_, count)| count);
+    let audience = format!("{sse} SSE, {websocket} WebSocket and {grpc} gRPC");
     let mut text = include_str!("intro.md").to_owned();
     text = text.replace("{audience}", &audience).replace("{changes}", &CHANGES_A_SECOND.to_string());
     writeln!(text, "{}", head()).unwrap();
