@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -55,9 +55,10 @@ impl App {
 
         let Stores { store, feed, kind } = Stores::open(&settings, &metrics)?;
         let (rooms, happenings) = open_rooms(&settings, &metrics).await;
-        let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy));
+        let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy, metrics.clone()));
         let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
         tasks.spawn(sweep(orchestrator.clone(), shutdown.clone()));
+        tasks.spawn(reconcile(orchestrator.clone(), shutdown.clone()));
         if let Some(happenings) = happenings {
             tasks.spawn(hear(orchestrator.clone(), happenings, shutdown.clone()));
         }
@@ -221,6 +222,26 @@ async fn sweep(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken) {
         }
         if let Err(error) = orchestrator.sweep().await {
             tracing::warn!(%error, "what is due could not be read");
+        }
+    }
+}
+
+/// Compares what is recorded with LiveKit: at the start, and from then on once an interval, whichever instance does it.
+async fn reconcile(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken) {
+    let interval = orchestrator.policy().reconcile_interval;
+    let mut every = Duration::ZERO;
+    loop {
+        let compared = shutdown.run_until_cancelled(orchestrator.reconcile(every)).await;
+        match compared {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => tracing::warn!(%error, "nothing could be compared with LiveKit"),
+            None => return,
+        }
+        // Instances look at different moments, each somewhat more often than it is due.
+        every = interval.mul_f64(0.8);
+        let spread = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+        if shutdown.run_until_cancelled(sleep(interval.mul_f64(0.9 + spread * 0.2))).await.is_none() {
+            return;
         }
     }
 }

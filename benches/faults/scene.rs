@@ -130,9 +130,7 @@ impl Scene {
                 async move { rests.then_some(()) }
             })
             .await;
-            follower
-                .wait_for("everything", |diary| diary.complete || diary.reached() >= newest)
-                .await;
+            follower.wait_for("everything", |diary| diary.complete || diary.reached() >= newest).await;
         }
     }
 
@@ -201,7 +199,8 @@ async fn create(client: &Client, url: &str) -> Option<String> {
 /// Changes a stream; says whether that was acknowledged.
 async fn change(client: &Client, url: &str, streams: &Mutex<Vec<String>>, number: usize) -> bool {
     let stream = streams.lock().unwrap()[number % STREAMS].clone();
-    let patch = json!({"metadata": {"n": number, "text": "about two hundred bytes, as apps have: ".repeat(4)}});
+    let patch =
+        json!({"metadata": {"n": number, "text": "about two hundred bytes, as apps have: ".repeat(4)}});
     let Ok(answer) = client.patch(format!("{url}/streams/{stream}")).json(&patch).send().await else {
         return false;
     };

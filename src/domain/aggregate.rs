@@ -3,11 +3,11 @@
 //! The memory store runs this code. The Redis store runs the same rules as Lua scripts, and one test makes random
 //! changes on both and compares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     Change, Identity, Participant, ParticipantState, Rejection, Role, Session, StopReason, Stream,
-    StreamStatus, Timestamp,
+    StreamStatus, Timestamp, Tracks,
     change::{CLOCK_SKEW, CLOSE_BATCH, Effect},
     event::{Draft, EventKind},
     stream::{CLAIM, NewStream},
@@ -21,7 +21,8 @@ pub struct Aggregate {
     /// Everybody who ever was expected here and did not expire.
     pub participants: BTreeMap<Identity, Participant>,
     /// LiveKit participant sids that have ended. A late `participant_joined` of one of them brings nobody back.
-    gone: BTreeSet<String>,
+    /// So do tracks. The value is when.
+    gone: BTreeMap<String, Timestamp>,
 }
 
 /// The drafts of one change in the making.
@@ -68,7 +69,7 @@ impl Aggregate {
             previous_status: None,
             reason: None,
         };
-        (Self { stream, participants: BTreeMap::new(), gone: BTreeSet::new() }, draft)
+        (Self { stream, participants: BTreeMap::new(), gone: BTreeMap::new() }, draft)
     }
 
     /// Makes one change at the time `now`, or says why not.
@@ -84,7 +85,19 @@ impl Aggregate {
             Change::Close => self.close(StreamStatus::Stopped, None, now),
             Change::Fail { reason } => self.close(StreamStatus::Error, Some(reason), now),
             change @ Change::IssueToken { .. } => self.issue_token(change, now),
-            Change::Connect(session) => self.connect(session, now),
+            Change::Connect(session) => self.connect(session, None, now),
+            Change::Observe { session, before } => self.connect(session, Some(before), now),
+            Change::Lose { identity, sid, before } => self.lose(&identity, &sid, before, now),
+            Change::Publish { identity, sid, track } => {
+                if self.gone.contains_key(&track.sid) {
+                    return UNCHANGED;
+                }
+                self.set_tracks(&identity, &sid, now, |tracks| tracks.with(track))
+            }
+            Change::Unpublish { identity, sid, track } => {
+                self.gone.insert(track.clone(), now);
+                self.set_tracks(&identity, &sid, now, |tracks| tracks.without(&track))
+            }
             Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid.as_deref(), at, now),
             Change::ExpireJoining => self.expire_joining(now),
             Change::SetMetadata { expected, metadata } => {
@@ -230,40 +243,78 @@ impl Aggregate {
         self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
     }
 
-    fn connect(&mut self, session: Session, now: Timestamp) -> Applied {
+    /// `listed` is set for a session of LiveKit's list: what was recorded before that may be corrected.
+    fn connect(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
         let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
-        if self.stream.status != StreamStatus::Active || !its_room || self.gone.contains(&session.sid) {
+        let corrects = |recorded: &Timestamp| listed.is_some_and(|before| *recorded < before);
+        let ended = self.gone.get(&session.sid).is_some_and(|at| !corrects(at));
+        if self.stream.status != StreamStatus::Active || !its_room || ended {
             return UNCHANGED;
         }
         let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let entry = self.participants.entry(session.identity.clone());
-        let entry = entry.or_insert_with(|| Participant::expected(session.identity, Role::Host, now));
+        let entry = entry.or_insert_with(|| Participant::expected(session.identity.clone(), Role::Host, now));
         let same = entry.sid.as_deref() == Some(&session.sid);
-        if same || entry.session_at.is_some_and(|newest| session_at < newest) {
+        if same && entry.is_active() {
+            if !corrects(&entry.changed_at) || !describe(entry, session) {
+                return UNCHANGED;
+            }
+            entry.changed_at = now;
+            recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
+            return Ok((Effect::Changed, recorder.drafts));
+        }
+        let older = entry.session_at.is_some_and(|newest| session_at < newest);
+        if older || (same && listed.is_none()) {
             return UNCHANGED;
         }
         if entry.is_active() {
             end_visit(&mut recorder, entry, &mut self.gone, now);
         }
+        self.gone.remove(&session.sid);
         entry.state = ParticipantState::Active;
         entry.joined_at = session_at.min(now);
         entry.left_at = None;
-        entry.sid = Some(session.sid);
+        entry.sid = Some(session.sid.clone());
         entry.session_at = Some(session_at);
+        entry.changed_at = now;
         entry.expires_at = None;
         entry.last_visit = None;
-        entry.name = session.name.or(entry.name.take());
-        entry.role = session.role.unwrap_or(entry.role);
-        if let Some(metadata) = session.metadata {
-            entry.metadata = metadata;
-        }
+        describe(entry, session);
         recorder.stream.participant_count += 1;
         recorder.stream.peak_participant_count =
             recorder.stream.peak_participant_count.max(recorder.stream.participant_count);
         recorder.stream.empty_since = None;
         recorder.record(EventKind::ParticipantJoined, Some(entry), None);
         Ok((Effect::Changed, recorder.drafts))
+    }
+
+    fn lose(&mut self, identity: &Identity, sid: &str, before: Timestamp, now: Timestamp) -> Applied {
+        let known = self.participants.get(identity).filter(|entry| entry.is_active());
+        if known.is_none_or(|entry| entry.sid.as_deref() != Some(sid) || entry.changed_at >= before) {
+            return UNCHANGED;
+        }
+        self.disconnect(identity, Some(sid), None, now)
+    }
+
+    fn set_tracks(
+        &mut self,
+        identity: &Identity,
+        sid: &str,
+        now: Timestamp,
+        change: impl FnOnce(&Tracks) -> Tracks,
+    ) -> Applied {
+        let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
+        if !entry.is_active() || entry.sid.as_deref() != Some(sid) {
+            return UNCHANGED;
+        }
+        let tracks = change(&entry.tracks);
+        if tracks == entry.tracks {
+            return UNCHANGED;
+        }
+        (entry.tracks, entry.changed_at) = (tracks, now);
+        let entry = entry.clone();
+        self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
     }
 
     fn disconnect(
@@ -277,7 +328,7 @@ impl Aggregate {
             return UNCHANGED;
         }
         if let Some(sid) = sid {
-            self.gone.insert(sid.to_owned());
+            self.gone.insert(sid.to_owned(), now);
         }
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
@@ -300,7 +351,7 @@ impl Aggregate {
             entry.expires_at = None;
             match entry.last_visit.take() {
                 Some((joined, left)) => {
-                    (entry.joined_at, entry.left_at) = (joined, Some(left));
+                    (entry.joined_at, entry.left_at, entry.changed_at) = (joined, Some(left), now);
                     self.participants.insert(entry.identity.clone(), entry.clone());
                 }
                 None => {
@@ -320,24 +371,38 @@ impl Aggregate {
     }
 }
 
+/// Takes over what LiveKit says about somebody; says whether that is anything new.
+fn describe(entry: &mut Participant, session: Session) -> bool {
+    let told =
+        |entry: &Participant| (entry.name.clone(), entry.role, entry.metadata.clone(), entry.tracks.clone());
+    let before = told(entry);
+    entry.name = session.name.or(entry.name.take());
+    entry.role = session.role.unwrap_or(entry.role);
+    entry.metadata = session.metadata.unwrap_or_else(|| entry.metadata.clone());
+    entry.tracks = session.tracks;
+    told(entry) != before
+}
+
 /// Ends the visit of somebody who is active or joining, and records it: `participant_left` is said only of those who
 /// really were connected.
 fn end_visit(
     recorder: &mut Recorder<'_>,
     entry: &mut Participant,
-    gone: &mut BTreeSet<String>,
+    gone: &mut BTreeMap<String, Timestamp>,
     at: Timestamp,
 ) {
     let was_active = entry.is_active();
     entry.state = ParticipantState::Disconnected;
     entry.left_at = Some(at.max(entry.joined_at));
+    entry.tracks = Tracks::default();
+    entry.changed_at = recorder.now;
     entry.expires_at = None;
     entry.last_visit = None;
     if !was_active {
         recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
         return;
     }
-    gone.extend(entry.sid.clone());
+    gone.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
     recorder.stream.participant_count -= 1;
     if recorder.stream.participant_count == 0 {
         recorder.stream.empty_since = Some(recorder.now);

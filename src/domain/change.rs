@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{DisplayName, Identity, Metadata, Role, StreamStatus, Timestamp};
+use super::{DisplayName, Identity, Metadata, Role, StreamStatus, Timestamp, Track, Tracks};
 
 /// How many participants one change lets go of at the most when a stream closes, so that closing a stream of thousands
 /// never holds the store for long.
@@ -54,6 +54,40 @@ pub enum Change {
     },
     /// LiveKit says that somebody is connected.
     Connect(Session),
+    /// LiveKit lists somebody as connected. Its list is the truth about everything but what is newer than it.
+    Observe {
+        /// As listed.
+        session: Session,
+        /// Only what was recorded before this may be corrected.
+        before: Timestamp,
+    },
+    /// LiveKit does not list a session any more.
+    Lose {
+        /// Whose.
+        identity: Identity,
+        /// By its LiveKit participant sid.
+        sid: String,
+        /// Only if it was recorded before this.
+        before: Timestamp,
+    },
+    /// LiveKit says that somebody publishes a track.
+    Publish {
+        /// Who.
+        identity: Identity,
+        /// In this session.
+        sid: String,
+        /// What.
+        track: Track,
+    },
+    /// LiveKit says that somebody has ceased to publish a track.
+    Unpublish {
+        /// Who.
+        identity: Identity,
+        /// In this session.
+        sid: String,
+        /// The track's sid.
+        track: String,
+    },
     /// LiveKit says that a session is over, or the app wants somebody out.
     Disconnect {
         /// Who.
@@ -91,6 +125,8 @@ pub struct Session {
     pub metadata: Option<Metadata>,
     /// LiveKit's time of the connection.
     pub joined_at: Option<Timestamp>,
+    /// What it publishes.
+    pub tracks: Tracks,
 }
 
 /// Why a stream was stopped; the word in `data.reason` of its last event.
@@ -100,6 +136,8 @@ pub enum StopReason {
     Requested,
     /// LiveKit closed the room.
     RoomFinished,
+    /// LiveKit no longer has the room, and never said so.
+    RoomGone,
     /// Nobody was in it for too long.
     Idle,
 }
@@ -110,6 +148,7 @@ impl StopReason {
         match self {
             Self::Requested => "requested",
             Self::RoomFinished => "room_finished",
+            Self::RoomGone => "room_gone",
             Self::Idle => "idle",
         }
     }

@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod participant;
 pub mod stream;
 pub mod time;
+pub mod track;
 
 pub use aggregate::Aggregate;
 pub use change::{Change, Rejection, Session, StopReason};
@@ -26,3 +27,4 @@ pub use metadata::Metadata;
 pub use participant::{Participant, ParticipantState, Role};
 pub use stream::{Stream, StreamRef, StreamView};
 pub use time::Timestamp;
+pub use track::{Track, TrackSource, Tracks};

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-use super::{DisplayName, Identity, Metadata, Timestamp};
+use super::{DisplayName, Identity, Metadata, Timestamp, Tracks};
 
 /// What a participant may do: a host publishes, a viewer only watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -97,6 +97,10 @@ pub struct Participant {
     pub sid: Option<String>,
     /// LiveKit's own time of the newest session. An older session's late webhook is recognised by it.
     pub session_at: Option<Timestamp>,
+    /// What it publishes now.
+    pub tracks: Tracks,
+    /// When this entry was last written. LiveKit's list of participants lags, so it corrects only what is older.
+    pub changed_at: Timestamp,
     /// While joining: when the entry disappears unless somebody connects.
     pub expires_at: Option<Timestamp>,
     /// The visit before this `joining` entry, to go back to when the token is never used.
@@ -116,6 +120,8 @@ impl Participant {
             metadata: Metadata::default(),
             sid: None,
             session_at: None,
+            tracks: Tracks::default(),
+            changed_at: now,
             expires_at: None,
             last_visit: None,
         }
@@ -150,6 +156,7 @@ impl Serialize for Participant {
             left_at: Option<Timestamp>,
             metadata: &'a Metadata,
             sid: Option<&'a str>,
+            tracks: &'a Tracks,
         }
         Json {
             id: &self.identity,
@@ -161,6 +168,7 @@ impl Serialize for Participant {
             left_at: self.left_at,
             metadata: &self.metadata,
             sid: self.sid.as_deref(),
+            tracks: &self.tracks,
         }
         .serialize(serializer)
     }
@@ -195,12 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_contract_fields_and_no_others() {
+    fn json_has_the_contract_fields_and_what_is_published() {
         let entry =
             Participant::expected(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
         let json = serde_json::to_value(entry).unwrap();
         let expected = serde_json::json!({"id": "ann", "identity": "ann", "name": null, "role": "host",
-            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "sid": null});
+            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "sid": null,
+            "tracks": []});
         assert_eq!(json, expected);
     }
 }

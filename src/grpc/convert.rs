@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::proto::{self, stream_event::EventData};
 use crate::{
-    domain::{Event, EventKind, Metadata, Participant, Stream, StreamStatus, StreamView, Timestamp},
+    domain::{Event, EventKind, Metadata, Participant, Stream, StreamStatus, StreamView, Timestamp, Track},
     relay::ResetFrame,
     store::{Snapshot, SnapshotContent},
 };
@@ -46,7 +46,12 @@ fn participant(one: &Participant) -> proto::Participant {
         role: one.role.as_str().to_owned(),
         state: one.state.as_str().to_owned(),
         sid: one.sid.clone().unwrap_or_default(),
+        tracks: one.tracks.as_slice().iter().map(track).collect(),
     }
+}
+
+fn track(track: &Track) -> proto::Track {
+    proto::Track { sid: track.sid.clone(), source: track.source.as_str().to_owned(), muted: track.muted }
 }
 
 fn stream_state(stream: &Stream, participants: &[Participant]) -> proto::StreamState {

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
-    orchestrator::{self, CreateRequest, Orchestrator, Patch},
-    store::{Created, StoreError, StreamFilter},
+    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch},
+    store::{StoreError, StreamFilter},
 };
 
 /// How many entries a page has unless asked for otherwise, and at the most.
@@ -83,14 +83,12 @@ pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, 
         max_participants: max_participants.and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0),
         empty_timeout: empty_timeout.map(Duration::from_secs),
     };
-    let (status, stream) =
-        match through(&api, async move |orchestrator| orchestrator.create(request).await).await? {
-            Created::New(stream) => (StatusCode::CREATED, stream),
-            Created::Existing(stream) => (StatusCode::OK, stream),
-        };
+    let Creation { stream, is_new } =
+        through(&api, async move |orchestrator| orchestrator.create(request).await).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let view = api.orchestrator.store().view(stream.id).await?.ok_or(StoreError::NotFound)?;
     let mut response = view_answer(status, &view);
-    if status == StatusCode::CREATED {
+    if is_new {
         let location = format!("/streams/{}", stream.id).parse();
         response
             .headers_mut()

@@ -4,6 +4,8 @@
 //! two traits and nothing of what is behind them.
 
 mod participation;
+mod reconciler;
+mod remnants;
 mod streams;
 mod sweeper;
 mod webhooks;
@@ -12,7 +14,8 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     participation::{JoinRequest, Joined, Left},
-    streams::{CreateRequest, Patch},
+    reconciler::Report,
+    streams::{CreateRequest, Creation, Patch},
     sweeper::SWEEP_INTERVAL,
     webhooks::Outcome,
 };
@@ -20,6 +23,7 @@ use crate::{
     domain::{ErrorCode, Rejection, RoomName, Stream, StreamId, StreamView},
     rooms::{Rooms, RoomsError},
     store::{StoreError, StreamStore},
+    telemetry::Metrics,
 };
 
 /// How long things may take, as configured.
@@ -31,6 +35,11 @@ pub struct Policy {
     pub joining_ttl: Duration,
     /// How long a stream may be empty before it is stopped; none for ever.
     pub idle_timeout: Option<Duration>,
+    /// How often what is recorded is compared with LiveKit.
+    pub reconcile_interval: Duration,
+    /// By how much LiveKit's lists may be late: what was recorded within this time before a list was asked for is not
+    /// corrected by it.
+    pub listing_grace: Duration,
 }
 
 /// Why a use case did not do what it was asked to.
@@ -59,7 +68,7 @@ impl Error {
         match self {
             Self::Store(StoreError::NotFound) => ErrorCode::StreamNotFound,
             Self::Store(StoreError::Unavailable(_)) => ErrorCode::StoreUnavailable,
-            Self::Store(StoreError::Corrupt(_)) => ErrorCode::Internal,
+            Self::Store(StoreError::Corrupt(_) | StoreError::Fenced) => ErrorCode::Internal,
             Self::Store(StoreError::Rejected(rejection)) => match rejection {
                 Rejection::InvalidTransition { .. } => ErrorCode::InvalidTransition,
                 Rejection::NotActive { .. } => ErrorCode::StreamNotActive,
@@ -86,12 +95,23 @@ pub struct Orchestrator {
     store: Arc<dyn StreamStore>,
     rooms: Arc<dyn Rooms>,
     policy: Policy,
+    metrics: Arc<Metrics>,
 }
 
 impl Orchestrator {
     /// Use cases that keep to `policy`.
-    pub fn new(store: Arc<dyn StreamStore>, rooms: Arc<dyn Rooms>, policy: Policy) -> Self {
-        Self { store, rooms, policy }
+    pub fn new(
+        store: Arc<dyn StreamStore>,
+        rooms: Arc<dyn Rooms>,
+        policy: Policy,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { store, rooms, policy, metrics }
+    }
+
+    /// What these use cases keep to.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// What is kept, for reading.

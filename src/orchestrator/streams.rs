@@ -9,7 +9,8 @@ use super::{Error, Orchestrator};
 use crate::{
     domain::{
         Change, Metadata, Rejection, RoomName, StopReason, Stream, StreamId, StreamRef, StreamStatus,
-        change::Effect, stream::NewStream,
+        change::Effect,
+        stream::{CLAIM, NewStream},
     },
     rooms::{RoomSpec, RoomsError},
     store::{Applied, Created, Guard, StoreError},
@@ -39,6 +40,15 @@ pub struct CreateRequest {
     pub empty_timeout: Option<Duration>,
 }
 
+/// The stream that a creation came to.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// The stream.
+    pub stream: Stream,
+    /// Whether it was made just now; otherwise it held the room name already.
+    pub is_new: bool,
+}
+
 /// What is to be changed.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
@@ -50,13 +60,34 @@ pub struct Patch {
     pub version: Option<u64>,
 }
 
+/// How long before its end a claim is not relied on any more: the time that one call of LiveKit may take.
+const CLAIM_MARGIN: Duration = Duration::from_secs(10);
+
+/// The caller's claim on a stream or a room name. It is counted from before it was asked for, by a clock that goes on
+/// while the process is stopped.
+#[derive(Clone, Copy)]
+pub(super) struct Claim {
+    since: Instant,
+}
+
+impl Claim {
+    /// To be made just before the claim is asked for.
+    pub(super) fn taken() -> Self {
+        Self { since: Instant::now() }
+    }
+
+    fn lasts(self) -> bool {
+        self.since.elapsed() + CLAIM_MARGIN < CLAIM
+    }
+}
+
 impl Orchestrator {
     /// Records a stream, makes its room, and makes it active. Where a live stream holds the room name, that one is the
     /// answer instead, as soon as it is through its own creation.
     ///
     /// # Errors
     /// [`Error::Rooms`] where the room could not be made: the stream is in `error` then and its room name free again.
-    pub async fn create(&self, request: CreateRequest) -> Result<Created, Error> {
+    pub async fn create(&self, request: CreateRequest) -> Result<Creation, Error> {
         let id = StreamId::generate();
         let made_up = || RoomName::parse(id.to_string()).map_err(|_| StoreError::Corrupt("id".to_owned()));
         let room_name = request.room_name.map_or_else(made_up, Ok)?;
@@ -78,24 +109,34 @@ impl Orchestrator {
         };
         let deadline = Instant::now() + UNDER_WAY_WAIT;
         loop {
+            let claim = Claim::taken();
             let existing = match self.store.create(new.clone()).await? {
                 Created::New(stream) => {
-                    return self.open_room(&stream.reference(), &spec).await.map(Created::New);
+                    let stream = self.open_room(&stream.reference(), &spec, claim).await?;
+                    return Ok(Creation { stream, is_new: true });
                 }
-                Created::Existing(stream) => stream,
+                Created::Existing(stream) => Some(stream),
+                Created::Held => None,
             };
-            if existing.status != StreamStatus::Creating || Instant::now() > deadline {
-                return Ok(Created::Existing(existing));
+            let late = Instant::now() > deadline;
+            match existing {
+                Some(stream) if stream.status != StreamStatus::Creating || late => {
+                    return Ok(Creation { stream, is_new: false });
+                }
+                None if late => {
+                    let words = "a room that came back under this name is still being deleted".to_owned();
+                    return Err(RoomsError::Unavailable(words).into());
+                }
+                _ => sleep(UNDER_WAY_POLL).await,
             }
-            sleep(UNDER_WAY_POLL).await;
         }
     }
 
-    async fn open_room(&self, stream: &StreamRef, spec: &RoomSpec) -> Result<Stream, Error> {
+    async fn open_room(&self, stream: &StreamRef, spec: &RoomSpec, claim: Claim) -> Result<Stream, Error> {
         let opened = match self.rooms.create(spec).await {
             Ok(room_sid) => self.store.apply(stream, Change::Activate { room_sid }, Guard::default()).await,
             Err(error) => {
-                self.abandon(stream, &error).await;
+                self.abandon(stream, &error, claim).await;
                 return Err(error.into());
             }
         };
@@ -108,17 +149,17 @@ impl Orchestrator {
             }
             Err(error) => {
                 // The stream stays as it is recorded; a room that nobody knows of would stay for ever.
-                self.delete_abandoned(stream).await;
+                self.delete_abandoned(stream, claim).await;
                 Err(error.into())
             }
         }
     }
 
     /// A creation that failed: what LiveKit may have made all the same is deleted, and the room name is free again.
-    async fn abandon(&self, stream: &StreamRef, cause: &RoomsError) {
+    async fn abandon(&self, stream: &StreamRef, cause: &RoomsError, claim: Claim) {
         tracing::warn!(stream = %stream.id, %cause, "the room could not be made");
         if matches!(cause, RoomsError::Unavailable(_)) {
-            self.delete_abandoned(stream).await;
+            self.delete_abandoned(stream, claim).await;
         }
         let reason = match cause {
             RoomsError::Unavailable(_) => "livekit_unavailable",
@@ -130,12 +171,12 @@ impl Orchestrator {
     }
 
     /// Only while the stream holds its room name, or nobody does: the room may be a later stream's by now.
-    async fn delete_abandoned(&self, stream: &StreamRef) {
+    async fn delete_abandoned(&self, stream: &StreamRef, claim: Claim) {
         let holder = self.store.id_of_room(&stream.room_name).await;
         if holder.is_ok_and(|holder| holder.is_some_and(|id| id != stream.id)) {
             return;
         }
-        if let Err(error) = self.rooms.delete(&stream.room_name).await {
+        if let Err(error) = self.delete_room(&stream.room_name, claim).await {
             tracing::warn!(stream = %stream.id, %error, "a room that may exist could not be deleted");
         }
     }
@@ -176,7 +217,7 @@ impl Orchestrator {
         for _ in 0..PATCH_TRIES {
             let merged = current.metadata.merged(change).map_err(|_| Error::MetadataTooLarge)?;
             let change = Change::SetMetadata { expected: current.metadata, metadata: merged };
-            let guard = Guard { version, once: None };
+            let guard = Guard { version, ..Guard::default() };
             match self.store.apply(&reference, change, guard).await {
                 Err(StoreError::Rejected(Rejection::MetadataChanged)) => {
                     current = self.store.get(reference.id).await?.ok_or(StoreError::NotFound)?;
@@ -192,7 +233,7 @@ impl Orchestrator {
     }
 
     /// The change is made and told already; a mirror that fails must not make it look otherwise.
-    async fn mirror_metadata(&self, stream: &Stream) {
+    pub(super) async fn mirror_metadata(&self, stream: &Stream) {
         if stream.status != StreamStatus::Active {
             return;
         }
@@ -221,30 +262,58 @@ impl Orchestrator {
         reason: StopReason,
         version: Option<u64>,
     ) -> Result<Stream, Error> {
-        let reference = stream.reference();
         let begin = Change::BeginStop { reason, room_sid: None };
-        let begun = self.store.apply(&reference, begin, Guard { version, once: None }).await?;
+        self.stop_by(stream, begin, Guard { version, ..Guard::default() }).await
+    }
+
+    /// Stops a stream by this first change.
+    pub(super) async fn stop_by(
+        &self,
+        stream: &Stream,
+        begin: Change,
+        guard: Guard,
+    ) -> Result<Stream, Error> {
+        let reference = stream.reference();
+        let mut claim = Claim::taken();
+        let begun = self.store.apply(&reference, begin, guard).await?;
         if begun.stream.status != StreamStatus::Stopping {
             return Ok(begun.stream);
         }
-        let ours = begun.effect == Effect::Changed
-            || self.store.apply(&reference, Change::Claim, Guard::default()).await?.effect == Effect::Changed;
-        if ours { self.finish_stop(&reference).await } else { self.stopped_by_another(&reference).await }
+        let mut ours = begun.effect == Effect::Changed;
+        if !ours {
+            claim = Claim::taken();
+            let claimed = self.store.apply(&reference, Change::Claim, Guard::default()).await?;
+            ours = claimed.effect == Effect::Changed;
+        }
+        if ours {
+            self.finish_stop(&reference, claim).await
+        } else {
+            self.stopped_by_another(&reference).await
+        }
     }
 
     /// Deletes the room and closes the stream, for who has claimed it.
-    pub(super) async fn finish_stop(&self, stream: &StreamRef) -> Result<Stream, Error> {
-        self.delete_claimed(stream).await?;
+    pub(super) async fn finish_stop(&self, stream: &StreamRef, claim: Claim) -> Result<Stream, Error> {
+        self.delete_claimed(stream, claim).await?;
         self.close(stream, Change::Close).await
     }
 
     /// Deletes the room of a stream that the caller has claimed, or lets go of the claim.
-    pub(super) async fn delete_claimed(&self, stream: &StreamRef) -> Result<(), Error> {
-        let deleted = self.rooms.delete(&stream.room_name).await;
+    pub(super) async fn delete_claimed(&self, stream: &StreamRef, claim: Claim) -> Result<(), Error> {
+        let deleted = self.delete_room(&stream.room_name, claim).await;
         if deleted.is_err() {
             self.store.apply(stream, Change::Release, Guard::default()).await?;
         }
         Ok(deleted?)
+    }
+
+    /// Deletes a room by its name, which is all that LiveKit knows rooms by: only while the caller's claim on the name
+    /// lasts, lest it meets the room of a later stream.
+    pub(super) async fn delete_room(&self, room: &RoomName, claim: Claim) -> Result<(), RoomsError> {
+        if !claim.lasts() {
+            return Err(RoomsError::Unavailable("there was no answer while the claim lasted".to_owned()));
+        }
+        self.rooms.delete(room).await
     }
 
     /// Another request is at it; its outcome is the answer.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Error, Orchestrator};
+use super::{Error, Orchestrator, streams::Claim};
 use crate::{
     domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
     store::{Due, Guard, StoreError},
@@ -55,17 +55,30 @@ impl Orchestrator {
     }
 
     async fn expire_joining(&self, stream: &Stream) -> Result<(), Error> {
-        let reference = stream.reference();
-        while self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?.effect
-            == Effect::Partial
-        {}
-        Ok(())
+        let (reference, mut known) = (stream.reference(), stream.version);
+        loop {
+            let applied = self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?;
+            // Every entry that has expired is one event.
+            let version = std::mem::replace(&mut known, applied.stream.version);
+            if applied.effect != Effect::Unchanged {
+                self.cleaned("joining_expired", applied.stream.version.saturating_sub(version));
+            }
+            if applied.effect != Effect::Partial {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts what the passing of time has done.
+    pub(super) fn cleaned(&self, kind: &str, count: u64) {
+        self.metrics.cleanups.with_label_values(&[kind]).inc_by(count);
     }
 
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
         let after = self.stop(stream, StopReason::Idle, None).await?;
         if after.status == StreamStatus::Stopped {
             tracing::info!(stream = %stream.id, "stopped: nobody was in it for its idle time");
+            self.cleaned("idle_stopped", 1);
         }
         Ok(())
     }
@@ -74,17 +87,19 @@ impl Orchestrator {
     /// undone. Only who gets the claim does so.
     async fn heal(&self, stream: &Stream) -> Result<(), Error> {
         let reference = stream.reference();
+        let claim = Claim::taken();
         let claimed = self.store.apply(&reference, Change::Claim, Guard::default()).await?;
         if claimed.effect != Effect::Changed {
             return Ok(());
         }
         let healed = if claimed.stream.status == StreamStatus::Stopping {
-            self.finish_stop(&reference).await?
+            self.finish_stop(&reference, claim).await?
         } else {
-            self.delete_claimed(&reference).await?;
+            self.delete_claimed(&reference, claim).await?;
             self.close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() }).await?
         };
         tracing::info!(stream = %stream.id, from = %claimed.stream.status, to = %healed.status, "healed");
+        self.cleaned("finished", 1);
         Ok(())
     }
 }

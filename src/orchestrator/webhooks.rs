@@ -46,12 +46,17 @@ impl Orchestrator {
             RoomEventKind::Finished => {
                 Change::BeginStop { reason: StopReason::RoomFinished, room_sid: room_sid.clone() }
             }
+            RoomEventKind::Published { identity, sid, track } => Change::Publish { identity, sid, track },
+            RoomEventKind::Unpublished { identity, sid, track } => Change::Unpublish { identity, sid, track },
+            RoomEventKind::Started => return self.hear_of_room(&room, room_sid.as_deref()).await,
             RoomEventKind::Other => return Ok(Outcome::Ignored),
         };
-        let Some(stream_id) = self.store.id_of_room(&room).await? else { return Ok(Outcome::Ignored) };
+        let Some(stream_id) = self.store.id_of_room(&room).await? else {
+            return self.hear_of_room(&room, room_sid.as_deref()).await;
+        };
         let stream = StreamRef { id: stream_id, room_name: room };
         let closes = matches!(change, Change::BeginStop { .. });
-        let guard = Guard { version: None, once: id.filter(|_| !closes) };
+        let guard = Guard { once: id.filter(|_| !closes), ..Guard::default() };
         let applied = match self.store.apply(&stream, change, guard).await {
             Ok(applied) => applied,
             // Expired since, or in a status where the event means nothing any more.
@@ -60,6 +65,9 @@ impl Orchestrator {
         };
         // Two steps, each of which may be made again: the room is gone, so what remains is to say so.
         let is_its_room = room_sid.is_none() || applied.stream.room_sid == room_sid;
+        if !is_its_room && applied.stream.status.is_final() {
+            return self.hear_of_room(&stream.room_name, room_sid.as_deref()).await;
+        }
         if closes && is_its_room && applied.stream.status == StreamStatus::Stopping {
             self.close(&stream, Change::Close).await?;
         }

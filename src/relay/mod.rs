@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     frame::{EventFrame, ResetFrame},
-    state::{StateFrame, StateUpdates},
     lifetime::Lifetime,
+    state::{StateFrame, StateUpdates},
     subscription::{Client, Delivery, Ended, Subscription, Transport},
 };
 use self::{hub::Hub, state::States, subscription::Seat};

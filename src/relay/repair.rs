@@ -64,8 +64,6 @@ async fn read_once(feed: &dyn EventFeed, topic: Topic, last: Option<Cursor>) -> 
     };
     match feed.read_after(topic, last, PAGE).await? {
         LogRead::Events { events, complete } => Ok(Repair::Missed { events, complete }),
-        LogRead::Lost(lost) => {
-            Ok(Repair::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?)))
-        }
+        LogRead::Lost(lost) => Ok(Repair::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?))),
     }
 }

@@ -110,7 +110,6 @@ impl Ended {
     }
 }
 
-
 /// The hub's end of a client's queue.
 pub(super) struct Seat {
     pub(super) id: u64,
@@ -189,8 +188,7 @@ impl Subscription {
             (metrics.delivered.with_label_values(&label), metrics.delivered_bytes.with_label_values(&label));
         // Made before the first wait: should the caller give up meanwhile, dropping it gives the seat back.
         metrics.subscribers.with_label_values(&label).inc();
-        let taken =
-            Seat { id: seat, queue: sender, client: client.clone(), ended: ended.clone(), metrics };
+        let taken = Seat { id: seat, queue: sender, client: client.clone(), ended: ended.clone(), metrics };
         let mut subscription = Self {
             relay: relay.clone(),
             topic,

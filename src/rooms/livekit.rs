@@ -16,7 +16,9 @@ use super::{
     tokens::{self, ApiKey},
 };
 use crate::{
-    domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp},
+    domain::{
+        DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track, TrackSource, Tracks,
+    },
     telemetry::Metrics,
 };
 
@@ -141,7 +143,12 @@ impl Rooms for LiveKitRooms {
         let rooms = self.call("list_rooms", self.client.list_rooms(names)).await?;
         Ok(rooms
             .into_iter()
-            .map(|room| Room { name: room.name, sid: room.sid, metadata: room.metadata })
+            .map(|room| Room {
+                name: room.name,
+                sid: room.sid,
+                metadata: room.metadata,
+                participants: room.num_participants,
+            })
             .collect())
     }
 
@@ -184,5 +191,10 @@ fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
         role: can_publish.map(|may| if may { Role::Host } else { Role::Viewer }),
         metadata: Metadata::from_text(&participant.metadata).ok(),
         joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),
+        tracks: Tracks::new(participant.tracks.into_iter().map(|track| Track {
+            source: TrackSource::of(track.source().as_str_name()),
+            sid: track.sid,
+            muted: track.muted,
+        })),
     })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp};
+use crate::domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track};
 
 /// What a room is made from.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Room {
     pub sid: String,
     /// Its metadata.
     pub metadata: String,
+    /// How many are in it; LiveKit's own count, which is up to 5 s late.
+    pub participants: u32,
 }
 
 /// Whom a join token is for.
@@ -136,6 +138,26 @@ pub enum RoomEventKind {
         /// LiveKit's id of the session.
         sid: String,
     },
+    /// Somebody publishes a track.
+    Published {
+        /// Who.
+        identity: Identity,
+        /// LiveKit's id of the session.
+        sid: String,
+        /// What.
+        track: Track,
+    },
+    /// Somebody has ceased to publish a track.
+    Unpublished {
+        /// Who.
+        identity: Identity,
+        /// LiveKit's id of the session.
+        sid: String,
+        /// LiveKit's id of the track.
+        track: String,
+    },
+    /// The room exists.
+    Started,
     /// The room is over.
     Finished,
     /// Something that changes nothing here.

@@ -14,7 +14,7 @@ use super::{
     JoinToken, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
     tokens::{self, ApiKey},
 };
-use crate::domain::{Identity, Metadata, RoomName, Session};
+use crate::domain::{Identity, Metadata, RoomName, Session, Tracks};
 
 /// The rooms.
 pub struct SimulatedRooms {
@@ -108,6 +108,7 @@ impl Rooms for SimulatedRooms {
             name: name.to_string(),
             sid: room.sid.clone(),
             metadata: room.metadata.as_text().to_owned(),
+            participants: u32::try_from(room.sessions.len()).unwrap_or(u32::MAX),
         };
         Ok(listed.map(room).collect())
     }
@@ -136,6 +137,7 @@ impl Rooms for SimulatedRooms {
             role: Some(request.role),
             metadata: request.metadata.clone(),
             joined_at: None,
+            tracks: Tracks::default(),
         };
         let replaced = room.sessions.insert(request.identity.clone(), session.clone());
         drop(rooms);

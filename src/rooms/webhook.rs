@@ -10,7 +10,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{RoomEvent, RoomEventKind, tokens::ApiKey};
-use crate::domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp};
+use crate::domain::{
+    DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track, TrackSource, Tracks,
+    track::is_sid,
+};
 
 /// The webhook is not signed by a key that is known here, or is signed for another body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,10 +88,20 @@ fn event(json: &Value, name: &str) -> Option<RoomEvent> {
     let room_sid = text(&room["sid"]);
     let kind = match name {
         "participant_joined" => RoomEventKind::Joined(session(&json["participant"], room_sid.clone()?)?),
-        "participant_left" | "participant_connection_aborted" => RoomEventKind::Left {
-            identity: Identity::parse(text(&json["participant"]["identity"])?).ok()?,
+        "participant_left" | "participant_connection_aborted" => {
+            RoomEventKind::Left { identity: identity(json)?, sid: text(&json["participant"]["sid"])? }
+        }
+        "track_published" => RoomEventKind::Published {
+            identity: identity(json)?,
             sid: text(&json["participant"]["sid"])?,
+            track: track(&json["track"])?,
         },
+        "track_unpublished" => RoomEventKind::Unpublished {
+            identity: identity(json)?,
+            sid: text(&json["participant"]["sid"])?,
+            track: text(&json["track"]["sid"]).filter(|sid| is_sid(sid))?,
+        },
+        "room_started" => RoomEventKind::Started,
         "room_finished" => RoomEventKind::Finished,
         _ => RoomEventKind::Other,
     };
@@ -98,6 +111,19 @@ fn event(json: &Value, name: &str) -> Option<RoomEvent> {
         room_sid,
         at: integer(&json["createdAt"]).map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000))),
         kind,
+    })
+}
+
+fn identity(json: &Value) -> Option<Identity> {
+    Identity::parse(text(&json["participant"]["identity"])?).ok()
+}
+
+/// Protojson leaves out what is false and the first word of an enum, `UNKNOWN`.
+fn track(json: &Value) -> Option<Track> {
+    Some(Track {
+        sid: text(&json["sid"]).filter(|sid| is_sid(sid))?,
+        source: TrackSource::of(json["source"].as_str().unwrap_or_default()),
+        muted: json["muted"].as_bool().unwrap_or_default(),
     })
 }
 
@@ -115,6 +141,7 @@ fn session(participant: &Value, room_sid: String) -> Option<Session> {
         role: may_publish.map(|may| if may { Role::Host } else { Role::Viewer }),
         metadata: text(&participant["metadata"]).and_then(|text| Metadata::from_text(&text).ok()),
         joined_at: joined_at.map(Timestamp::from_millis),
+        tracks: Tracks::new(participant["tracks"].as_array().into_iter().flatten().filter_map(track)),
     })
 }
 

@@ -11,11 +11,17 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{HttpSettings, LiveKitSettings, RedisSettings, Settings, SettingsError, reader::Reader};
-use crate::{orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
+use crate::{
+    orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat,
+};
 
 /// LiveKit's own development key and secret (`livekit-server --dev`).
 const DEV_KEY: &str = "devkey";
 const DEV_SECRET: &str = "secret";
+/// LiveKit's lists lag by up to 5 s (its `num_participants`), and webhooks need a moment.
+const LISTING_GRACE: Duration = Duration::from_secs(10);
+/// For how much longer than it says LiveKit may take a token for good: clocks differ.
+const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 const DEV_LIVEKIT_URL: &str = "ws://localhost:7880";
 
 /// A stateless API that orchestrates LiveKit livestreams.
@@ -73,6 +79,9 @@ pub struct Arguments {
     /// The rolling life of a live stream's keys [default: 24h]
     #[arg(long, env = "STREAM_TTL")]
     pub stream_ttl: Option<String>,
+    /// How often what is recorded is compared with LiveKit [default: 30s]
+    #[arg(long, env = "RECONCILE_INTERVAL")]
+    pub reconcile_interval: Option<String>,
     /// Origins that browsers may call from: a list with commas, or * [default: none]
     #[arg(long, env = "CORS_ORIGINS")]
     pub cors_origins: Option<String>,
@@ -109,6 +118,7 @@ impl Arguments {
         let relay = relay::Options { repair: true, max_age };
         let policy = self.policy(&mut reader);
         let retention = Retention {
+            tokens: policy.token_ttl + TOKEN_LEEWAY,
             live: reader.duration("STREAM_TTL", self.stream_ttl.as_ref(), Duration::from_secs(24 * 3600)),
             stopped: reader.duration("STOPPED_TTL", self.stopped_ttl.as_ref(), Duration::from_secs(300)),
         };
@@ -139,6 +149,7 @@ impl Arguments {
             &mut self.stopped_ttl,
             &mut self.stream_ttl,
             &mut self.cors_origins,
+            &mut self.reconcile_interval,
             &mut self.connection_max_age,
             &mut self.drain_timeout,
             &mut self.log_format,
@@ -225,6 +236,12 @@ impl Arguments {
             token_ttl: reader.duration("TOKEN_TTL", self.token_ttl.as_ref(), Duration::from_secs(600)),
             joining_ttl: reader.duration("JOINING_TTL", self.joining_ttl.as_ref(), Duration::from_secs(60)),
             idle_timeout,
+            reconcile_interval: reader.duration(
+                "RECONCILE_INTERVAL",
+                self.reconcile_interval.as_ref(),
+                Duration::from_secs(30),
+            ),
+            listing_grace: LISTING_GRACE,
         }
     }
 

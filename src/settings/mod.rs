@@ -10,7 +10,9 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::arguments::Arguments;
-use crate::{orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat};
+use crate::{
+    orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat,
+};
 
 /// Where LiveKit is and how to speak to it.
 #[derive(Clone, Debug)]

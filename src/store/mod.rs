@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::domain::{
     Change, Cursor, Event, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId, StreamRef,
-    StreamStatus, StreamView, change::Effect, stream::NewStream,
+    StreamStatus, StreamView, Timestamp, change::Effect, stream::NewStream,
 };
 
 /// How many events a stream's own log keeps at least.
@@ -32,6 +32,8 @@ pub struct Retention {
     pub live: Duration,
     /// How long a stream that is over can still be read.
     pub stopped: Duration,
+    /// How long a join token may be good after the stream that it was made for is over.
+    pub tokens: Duration,
 }
 
 /// Why the store did not do what it was asked to.
@@ -46,6 +48,9 @@ pub enum StoreError {
     /// The store did not answer in time, or refused to. Whether a change was made is not known, unless it never left.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The caller's lease is not its any more: another instance does its job now. Nothing was changed.
+    #[error("another instance has taken over")]
+    Fenced,
     /// What is stored cannot be read. A bug or somebody else's writes.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
@@ -58,6 +63,8 @@ pub enum Created {
     New(Stream),
     /// This stream holds the room name already. Nothing was recorded.
     Existing(Stream),
+    /// A room of that name which nobody wants is being deleted. Nothing was recorded; ask again in a moment.
+    Held,
 }
 
 /// What a change must find to be made at all.
@@ -68,6 +75,27 @@ pub struct Guard {
     /// An id under which the change is made at most once (a webhook's event id). It is remembered in the same step as
     /// the change, so neither can be lost or doubled alone.
     pub once: Option<String>,
+    /// A lease that must still be the caller's. It is looked at in the same step as the change, so whoever wakes up
+    /// after having lost it changes nothing.
+    pub lease: Option<Lease>,
+}
+
+/// The right to do a job that one instance at a time may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// A token that no other lease has.
+    pub token: String,
+}
+
+/// What [`StreamStore::keep`] did with one page of streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How many had their time renewed.
+    pub renewed: u64,
+    /// How many were in the lists and no longer there.
+    pub dropped: u64,
+    /// To be handed back for the next page; none after the last.
+    pub next: Option<String>,
 }
 
 /// The outcome of a change that was not refused.
@@ -170,6 +198,39 @@ pub trait StreamStore: Send + Sync {
 
     /// Forgets what is due about a stream that is no longer there.
     async fn forget_due(&self, due: Due) -> Result<(), StoreError>;
+
+    /// The store's time, by which everything is recorded.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// Gives the lease for reconciling to one caller at a time, for `ttl`, and not sooner than `every` after the job was
+    /// last done. None for everybody else.
+    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError>;
+
+    /// Prolongs a lease to `ttl` from now; says whether it still was the caller's.
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError>;
+
+    /// Gives a lease back: the job is done.
+    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// Something was seen that is to be believed only when it is seen again, `after` or longer after the first time;
+    /// says whether it is. See [`Self::trust`].
+    async fn suspect(&self, after: Duration) -> Result<bool, StoreError>;
+
+    /// Forgets what was suspected: it was not seen again.
+    async fn trust(&self) -> Result<(), StoreError>;
+
+    /// Holds the name of a room that is over, for `ttl`, so that no stream begins under it meanwhile. False where a live
+    /// stream has the name, where no join token can be good for it any more, and where somebody holds it already.
+    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError>;
+
+    /// Lets go of a name that [`Self::hold_room`] held.
+    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError>;
+
+    /// Names of rooms that are over and for which a join token may still be good.
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError>;
+
+    /// Renews the time of streams that live, and takes those out of the lists that are no longer there. One page.
+    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError>;
 
     /// Numbers of the whole service, at a cost that does not grow with it.
     async fn totals(&self) -> Result<Totals, StoreError>;

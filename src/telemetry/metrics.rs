@@ -55,6 +55,14 @@ pub struct Metrics {
     pub resets: IntCounterVec,
     /// From an event's time to its hand-over to the clients of this instance.
     pub relay_lag: Histogram,
+    /// Comparisons with LiveKit by outcome.
+    pub reconciliations: IntCounterVec,
+    /// How long comparisons took.
+    pub reconcile_duration: Histogram,
+    /// What comparisons repaired, by kind.
+    pub repairs: IntCounterVec,
+    /// What the passing of time did, by kind.
+    pub cleanups: IntCounterVec,
     streams: IntGaugeVec,
     active_streams: IntGauge,
     total_participants: IntGauge,
@@ -151,6 +159,23 @@ impl Metrics {
             relay_lag: make.histogram(
                 "lso_relay_lag_seconds",
                 "Seconds from an event's time in the store to its hand-over here.",
+            )?,
+            reconciliations: make.counters(
+                "lso_reconciliations_total",
+                "Comparisons with LiveKit by outcome: done, held_back, failed or fenced.",
+                &["outcome"],
+            )?,
+            reconcile_duration: make
+                .histogram("lso_reconcile_duration_seconds", "Seconds that comparisons with LiveKit took.")?,
+            repairs: make.counters(
+                "lso_reconcile_repairs_total",
+                "What comparisons with LiveKit repaired, by kind.",
+                &["kind"],
+            )?,
+            cleanups: make.counters(
+                "lso_cleanups_total",
+                "What the passing of time did, by kind.",
+                &["kind"],
             )?,
             streams: make.gauges("lso_streams", "Streams of the whole service by status.", &["status"])?,
             active_streams: make.gauge("active_streams", "Active streams of the whole service.")?,

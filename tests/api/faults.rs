@@ -51,7 +51,8 @@ impl Scene {
         let mut setup = Setup::new(&redis.url(), shared_livekit());
         setup.repair = repair;
         let near = Arc::new(setup.start().await);
-        let far = setup.clone().with(|arguments| arguments.redis_url = Some(proxy.url().into())).start().await;
+        let far =
+            setup.clone().with(|arguments| arguments.redis_url = Some(proxy.url().into())).start().await;
         let mut streams = Vec::new();
         for _ in 0..STREAMS {
             streams.push(near.create(json!({})).await["id"].as_str().unwrap().to_owned());
@@ -67,9 +68,8 @@ impl Scene {
         for transport in Transport::ALL {
             for app in [&*near, &far] {
                 for topic in [None, Some(streams[0].clone()), Some(streams[1].clone())] {
-                    followers.push(
-                        Follower::start(vec![app.into()], transport, topic, Patience::Little).await,
-                    );
+                    followers
+                        .push(Follower::start(vec![app.into()], transport, topic, Patience::Little).await);
                 }
             }
         }
@@ -79,7 +79,8 @@ impl Scene {
     /// Changes the streams one after another until told to stop. A change that is refused is made again.
     fn load(&self) -> Load {
         let (over, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let (app, streams, stop, count) = (self.near.clone(), self.streams.clone(), over.clone(), made.clone());
+        let (app, streams, stop, count) =
+            (self.near.clone(), self.streams.clone(), over.clone(), made.clone());
         let task = tokio::spawn(async move {
             let mut pace = interval(PACE);
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,10 +111,7 @@ impl Scene {
                 None => newest(&self.near, self.streams.last().unwrap()).await,
             };
             let newest = position(&newest);
-            eventually("the auditor", || async {
-                (auditor.newest()? >= newest).then_some(())
-            })
-            .await;
+            eventually("the auditor", || async { (auditor.newest()? >= newest).then_some(()) }).await;
             follower.wait_for("the last change", |diary| diary.reached() >= Some(newest)).await;
             total.add(&judge(&follower.diary(), &auditor.log()));
         }

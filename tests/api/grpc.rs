@@ -170,7 +170,9 @@ async fn reflection_tells_the_services_and_the_field_numbers() {
     let file = prost_types::FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]).unwrap();
     let event = file.message_type.iter().find(|message| message.name() == "StreamEvent").unwrap();
     let numbers: Vec<_> = event.field.iter().map(|field| (field.name(), field.number())).collect();
-    for field in [("event_type", 1), ("stream_id", 2), ("timestamp", 3), ("participant_left", 8), ("cursor", 20)] {
+    for field in
+        [("event_type", 1), ("stream_id", 2), ("timestamp", 3), ("participant_left", 8), ("cursor", 20)]
+    {
         assert!(numbers.contains(&field), "{numbers:?}");
     }
 }

@@ -219,7 +219,9 @@ async fn whoever_cuts_and_resumes_sees_the_log_once_and_in_order() {
 /// A log with every kind of event, and what follows each of its positions.
 async fn told(pair: &Pair) -> (String, Vec<Seen>) {
     let mut target = Target::new(&pair.0).await;
-    for change in [Change::Metadata, Change::Token(0), Change::Presence(0), Change::Presence(1), Change::Presence(0)] {
+    for change in
+        [Change::Metadata, Change::Token(0), Change::Presence(0), Change::Presence(1), Change::Presence(0)]
+    {
         target.change(&pair.0, change).await;
     }
     pair.1.delete(&format!("/streams/{}", target.id)).await.expect(StatusCode::OK);
@@ -250,7 +252,9 @@ async fn every_cursor_of_every_transport_is_good_on_every_other() {
                 let mut all = Link::open(&(&pair.1).into(), to, None, Some(&given.cursor)).await.unwrap();
                 let mut seen = Vec::new();
                 while seen.len() < rest.len() {
-                    let Heard::Event(event) = within("an event", all.next()).await else { panic!("no event") };
+                    let Heard::Event(event) = within("an event", all.next()).await else {
+                        panic!("no event")
+                    };
                     seen.push(event);
                 }
                 assert_same(&seen, rest);

@@ -41,7 +41,8 @@ impl Scene {
         let mut instance = Instance::new(shared_redis(), shared_livekit(), &prefix);
         instance.start().await;
         let client = reqwest::Client::new();
-        let created = client.post(format!("{}/streams", instance.address().http)).json(&json!({})).send().await;
+        let created =
+            client.post(format!("{}/streams", instance.address().http)).json(&json!({})).send().await;
         let created: Value = created.unwrap().json().await.unwrap();
         Self { instance, client, prefix, stream: created["id"].as_str().unwrap().to_owned() }
     }
@@ -84,9 +85,8 @@ async fn one_that_never_reads_holds_back_nobody() {
             _ => Transport::Sse,
         };
         let addresses = vec![scene.instance.address()];
-        readers.push(
-            Follower::start(addresses, transport, Some(scene.stream.clone()), Patience::Little).await,
-        );
+        readers
+            .push(Follower::start(addresses, transport, Some(scene.stream.clone()), Patience::Little).await);
     }
     // Three that never read, one over each transport.
     let mut silent_sse = scene.narrow().await;

@@ -64,8 +64,7 @@ async fn a_feed_goes_on_from_the_state_that_was_read() {
             let cursor = state.header("last-event-id").expect("where a feed goes on").to_owned();
             let version = state.expect(StatusCode::OK)["version"].as_u64().unwrap();
             let transport = Transport::ALL[round % 3];
-            let mut link =
-                Link::open(&(&two).into(), transport, Some(id), Some(&cursor)).await.unwrap();
+            let mut link = Link::open(&(&two).into(), transport, Some(id), Some(&cursor)).await.unwrap();
             follows(&mut link, version).await;
         }
     })
@@ -133,7 +132,10 @@ async fn whole_states_end_with_the_newest() {
         beside_writers(&one, &path, async {
             while seen < 3 {
                 let state = states.wait_until("a state", |_| true).await;
-                assert!(state["version"].as_u64().unwrap() > version, "never an older one, never the same twice");
+                assert!(
+                    state["version"].as_u64().unwrap() > version,
+                    "never an older one, never the same twice"
+                );
                 (version, seen) = (state["version"].as_u64().unwrap(), seen + 1);
             }
         })

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod histories;
 mod model;
 mod redis;
 mod rooms;
 mod store;
+mod world;

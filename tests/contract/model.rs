@@ -6,7 +6,7 @@ use std::time::Duration;
 use livestream_orchestrator::{
     domain::{
         Change, DisplayName, Event, EventKind, Metadata, Participant, ParticipantState, Role, Session,
-        StopReason, Stream, StreamStatus, Timestamp, stream::NewStream,
+        StopReason, Stream, StreamStatus, Timestamp, Track, TrackSource, Tracks, stream::NewStream,
     },
     store::{Created, Guard, StoreError, Topic},
 };
@@ -37,6 +37,19 @@ fn name() -> impl Strategy<Value = Option<DisplayName>> {
         .prop_map(|name| name.map(|n| DisplayName::parse(n).unwrap()))
 }
 
+fn track() -> impl Strategy<Value = Track> {
+    let source = select(&TrackSource::ALL[..]);
+    (1..5u8, source, any::<bool>()).prop_map(|(n, source, muted)| Track {
+        sid: format!("TR_{n}"),
+        source,
+        muted,
+    })
+}
+
+fn tracks() -> impl Strategy<Value = Tracks> {
+    prop::collection::vec(track(), 0..3).prop_map(Tracks::new)
+}
+
 fn past() -> impl Strategy<Value = Option<Timestamp>> {
     prop::option::of((1..5i64).prop_map(|n| Timestamp::from_millis(n * 1_000)))
 }
@@ -50,18 +63,20 @@ fn change() -> impl Strategy<Value = Change> {
         prop::option::of(role()),
         past(),
     );
-    let connect = (session, prop::option::of(metadata())).prop_map(
-        |((room_sid, sid, who, name, role, joined_at), metadata)| {
+    let listed = prop::option::weighted(0.5, any::<bool>());
+    let connect = (session, prop::option::of(metadata()), tracks(), listed).prop_map(
+        |((room_sid, sid, who, name, role, joined_at), metadata, tracks, listed)| {
             let room_sid = room_sid.to_owned();
-            Change::Connect(Session {
-                room_sid,
-                sid,
-                identity: identity(&who),
-                name,
-                role,
-                metadata,
-                joined_at,
-            })
+            let session =
+                Session { room_sid, sid, identity: identity(&who), name, role, metadata, joined_at, tracks };
+            // Everything was recorded before the one and nothing before the other.
+            match listed {
+                None => Change::Connect(session),
+                Some(true) => {
+                    Change::Observe { session, before: Timestamp::from_millis(i64::MAX / 2_000_000) }
+                }
+                Some(false) => Change::Observe { session, before: Timestamp::from_millis(0) },
+            }
         },
     );
     let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
@@ -82,7 +97,25 @@ fn change() -> impl Strategy<Value = Change> {
     let reasons = vec![StopReason::Requested, StopReason::RoomFinished, StopReason::Idle];
     let begin = (select(reasons), select(vec![None, Some("RM_1"), Some("RM_2")]))
         .prop_map(|(reason, room)| Change::BeginStop { reason, room_sid: room.map(str::to_owned) });
+    let lose = (who(), sid(), any::<bool>()).prop_map(|(who, sid, old)| Change::Lose {
+        identity: identity(&who),
+        sid,
+        before: Timestamp::from_millis(if old { i64::MAX / 2_000_000 } else { 0 }),
+    });
+    let publish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Publish {
+        identity: identity(&who),
+        sid,
+        track,
+    });
+    let unpublish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Unpublish {
+        identity: identity(&who),
+        sid,
+        track: track.sid,
+    });
     prop_oneof![
+        3 => lose,
+        4 => publish,
+        2 => unpublish,
         2 => Just(Change::Activate { room_sid: "RM_1".to_owned() }),
         8 => connect,
         5 => issue,
@@ -120,6 +153,7 @@ fn timeless(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
 fn timeless_participant(one: &Participant) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         (one.identity.clone(), one.name.clone(), one.role, one.state, one.metadata.clone(), one.sid.clone()),
+        one.tracks.clone(),
         (one.left_at.is_some(), one.session_at.is_some(), one.expires_at.is_some(), one.last_visit.is_some()),
     )
 }
@@ -169,7 +203,7 @@ async fn compare(history: History) {
         other => panic!("{other:?}"),
     };
     for (change, version, once) in history.steps {
-        let guard = || Guard { version, once: once.clone() };
+        let guard = || Guard { version, once: once.clone(), lease: None };
         let expected = model.store.apply(&reference, change.clone(), guard()).await;
         let made = redis.store.apply(&reference, change.clone(), guard()).await;
         match (expected, made) {

@@ -142,9 +142,7 @@ async fn a_page_of_large_events_ends_early() {
     for n in 0..100 {
         let text = format!(r#"{{"n":{n},"filling":"{}"}}"#, "x".repeat(METADATA_BYTES));
         let metadata = Metadata::from_text(&text).unwrap();
-        backend
-            .change(&stream, Change::SetMetadata { expected: current, metadata: metadata.clone() })
-            .await;
+        backend.change(&stream, Change::SetMetadata { expected: current, metadata: metadata.clone() }).await;
         current = metadata;
     }
     let (all, sizes) = backend.pages(Topic::Stream(stream.id), Cursor::ORIGIN, 1_000).await;

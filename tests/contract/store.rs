@@ -7,12 +7,13 @@ use futures_util::future::join_all;
 use livestream_orchestrator::{
     domain::{
         Change, Cursor, Event, EventKind, Identity, Metadata, Participant, ParticipantState, Rejection, Role,
-        RoomName, Session, StopReason, Stream, StreamId, StreamRef, StreamStatus, Timestamp, change::Effect,
-        stream::NewStream,
+        RoomName, Session, StopReason, Stream, StreamId, StreamRef, StreamStatus, Timestamp, Track,
+        TrackSource, Tracks, change::Effect, stream::NewStream,
     },
     store::{
-        Applied, Created, Due, EventFeed, FeedMessage, Guard, LogRead, Lost, Retention, SnapshotContent,
-        StoreError, StreamFilter, StreamStore, Topic, memory::MemoryStore, redis::RedisStore,
+        Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Retention,
+        SnapshotContent, StoreError, StreamFilter, StreamStore, Topic, memory::MemoryStore,
+        redis::RedisStore,
     },
     telemetry::Metrics,
 };
@@ -26,8 +27,11 @@ pub struct Backend {
     pub feed: Arc<dyn EventFeed>,
 }
 
-pub const RETENTION: Retention =
-    Retention { live: Duration::from_secs(3600), stopped: Duration::from_secs(300) };
+pub const RETENTION: Retention = Retention {
+    live: Duration::from_secs(3600),
+    stopped: Duration::from_secs(300),
+    tokens: Duration::from_secs(600),
+};
 
 impl Backend {
     pub fn memory(retention: Retention) -> Self {
@@ -44,7 +48,7 @@ impl Backend {
     pub async fn create(&self, room: &str) -> Stream {
         match self.store.create(new_stream(room)).await.unwrap() {
             Created::New(stream) => stream,
-            Created::Existing(_) => panic!("the room name is taken"),
+            other => panic!("the room name is taken: {other:?}"),
         }
     }
 
@@ -77,7 +81,8 @@ impl Backend {
     pub async fn pages(&self, topic: Topic, after: Cursor, limit: usize) -> (Vec<Arc<Event>>, Vec<usize>) {
         let (mut all, mut sizes, mut last) = (Vec::new(), Vec::new(), after);
         loop {
-            let LogRead::Events { events, complete } = self.feed.read_after(topic, last, limit).await.unwrap()
+            let LogRead::Events { events, complete } =
+                self.feed.read_after(topic, last, limit).await.unwrap()
             else {
                 panic!("{last} was given out")
             };
@@ -119,6 +124,7 @@ pub fn session(who: &str, sid: &str, joined_at: i64) -> Session {
         role: None,
         metadata: None,
         joined_at: Some(Timestamp::from_millis(joined_at)),
+        tracks: Tracks::default(),
     }
 }
 
@@ -184,6 +190,12 @@ suite!(
     lists_page_through_everything_once,
     participants_page_through_everybody_once,
     the_log_continues_from_every_position,
+    livekits_list_corrects_what_is_older_than_it,
+    tracks_are_kept_while_they_are_published,
+    one_at_a_time_has_the_lease,
+    a_lease_that_is_not_renewed_lapses,
+    what_is_suspected_is_believed_when_it_is_seen_again,
+    the_name_of_a_room_that_is_over_can_be_held,
     a_log_is_read_in_pages_and_from_its_newest,
     what_is_published_is_what_is_logged,
     a_snapshot_is_exactly_as_of_its_cursor,
@@ -247,6 +259,7 @@ async fn of_concurrent_creations_one_wins(backend: Backend) {
         .into_iter()
         .map(|created| match created.unwrap() {
             Created::New(stream) | Created::Existing(stream) => stream.id,
+            Created::Held => panic!("nobody holds it"),
         })
         .collect();
     assert_eq!((new, ids.len()), (1, 1));
@@ -281,7 +294,7 @@ async fn a_guarded_write_is_never_lost_silently(backend: Backend) {
         async move {
             let metadata = Metadata::from_value(serde_json::json!({ "n": n })).unwrap();
             let change = Change::SetMetadata { expected: Metadata::default(), metadata };
-            backend.store.apply(&stream, change, Guard { version: Some(2), once: None }).await
+            backend.store.apply(&stream, change, Guard { version: Some(2), once: None, lease: None }).await
         }
     };
     let results = join_all((0..20).map(write)).await;
@@ -354,7 +367,7 @@ async fn another_room_of_the_same_name_is_not_ours(backend: Backend) {
 
 async fn the_same_event_counts_once(backend: Backend) {
     let stream = backend.active("once").await;
-    let guard = || Guard { version: None, once: Some("EV_1".to_owned()) };
+    let guard = || Guard { version: None, once: Some("EV_1".to_owned()), lease: None };
     let connect = || Change::Connect(session("ann", "PA_1", 1));
     let first = backend.store.apply(&stream, connect(), guard()).await.unwrap();
     let again = backend.store.apply(&stream, left("ann", None), guard()).await.unwrap();
@@ -422,11 +435,8 @@ async fn an_unused_token_expires(backend: Backend) {
     assert_eq!(backend.change(&stream, Change::ExpireJoining).await.effect, Effect::Changed);
     assert!(!backend.store.due(10).await.unwrap().contains(&Due::Joining(stream.id)));
     assert_eq!(backend.store.participant(stream.id, "ann").await.unwrap(), None);
-    assert_eq!(
-        backend.store.participant(stream.id, "back").await.unwrap().unwrap(),
-        before,
-        "back to the visit before"
-    );
+    let back = backend.store.participant(stream.id, "back").await.unwrap().unwrap();
+    assert_eq!(Participant { changed_at: before.changed_at, ..back }, before, "back to the visit before");
     let waiting = backend.store.participant(stream.id, "waiting").await.unwrap().unwrap();
     assert_eq!(waiting.state, ParticipantState::Joining);
     let log = backend.log(stream.id).await;
@@ -578,7 +588,8 @@ async fn the_log_continues_from_every_position(backend: Backend) {
     let positions = std::iter::once(Cursor::ORIGIN).chain(all.iter().map(|event| event.cursor));
     for after in positions {
         for topic in [Topic::All, Topic::Stream(one.id), Topic::Stream(two.id)] {
-            let LogRead::Events { events, .. } = backend.feed.read_after(topic, after, 1_000).await.unwrap() else {
+            let LogRead::Events { events, .. } = backend.feed.read_after(topic, after, 1_000).await.unwrap()
+            else {
                 panic!("{after} was given out")
             };
             let of_topic =
@@ -689,6 +700,161 @@ async fn a_snapshot_is_exactly_as_of_its_cursor(backend: Backend) {
         assert_eq!(found, as_of.draft.stream);
         assert!(listed.is_none_or(|listed| listed == found.participant_count as usize));
     }
+}
+
+/// Everything that was recorded is old enough to be corrected, or none of it is.
+async fn before(backend: &Backend, corrects: bool) -> Timestamp {
+    let now = backend.store.now().await.unwrap();
+    if corrects { now.plus(Duration::from_secs(60)) } else { now.minus(Duration::from_secs(60)) }
+}
+
+async fn livekits_list_corrects_what_is_older_than_it(backend: Backend) {
+    let stream = backend.active("listed").await;
+    let track = |sid: &str| Track { sid: sid.to_owned(), source: TrackSource::Camera, muted: false };
+    let listed = |sid: &str, at, tracks: &[&str]| Session {
+        tracks: Tracks::new(tracks.iter().map(|sid| track(sid))),
+        ..session("ann", sid, at)
+    };
+    let observe = async |session: Session, corrects| {
+        let before = before(&backend, corrects).await;
+        backend.change(&stream, Change::Observe { session, before }).await
+    };
+    // Somebody of whom no webhook told, however new the list.
+    let joined = observe(listed("PA_1", 1_000, &["TR_1"]), false).await;
+    assert_eq!(joined.effect, Effect::Changed);
+    assert_eq!(joined.participant.unwrap().tracks.as_slice(), [track("TR_1")]);
+    // What they publish, but only if the list is newer than what is recorded.
+    assert_eq!(observe(listed("PA_1", 1_000, &[]), false).await.effect, Effect::Unchanged);
+    assert_eq!(observe(listed("PA_1", 1_000, &[]), true).await.effect, Effect::Changed);
+    assert_eq!(observe(listed("PA_1", 1_000, &[]), true).await.effect, Effect::Unchanged);
+    // Who is not listed any more has left, under the same condition, and only in that session.
+    let lose = async |sid: &str, corrects| {
+        let before = before(&backend, corrects).await;
+        let change = Change::Lose { identity: identity("ann"), sid: sid.to_owned(), before };
+        backend.change(&stream, change).await.effect
+    };
+    assert_eq!(lose("PA_1", false).await, Effect::Unchanged);
+    assert_eq!(lose("PA_0", true).await, Effect::Unchanged);
+    assert_eq!(lose("PA_1", true).await, Effect::Changed);
+    assert_eq!(lose("PA_1", true).await, Effect::Unchanged);
+    // A webhook does not bring them back, and neither does a list that may be older than their leaving.
+    assert_eq!(
+        backend.change(&stream, Change::Connect(listed("PA_1", 1_000, &[]))).await.effect,
+        Effect::Unchanged
+    );
+    assert_eq!(observe(listed("PA_1", 1_000, &[]), false).await.effect, Effect::Unchanged);
+    // But LiveKit that lists them long after is right.
+    assert_eq!(observe(listed("PA_1", 1_000, &[]), true).await.effect, Effect::Changed);
+    // An older session of the same identity changes nothing, a newer one takes its place.
+    assert_eq!(observe(listed("PA_0", 500, &[]), true).await.effect, Effect::Unchanged);
+    assert_eq!(observe(listed("PA_2", 2_000, &["TR_2"]), true).await.effect, Effect::Changed);
+    let kinds = kinds(&backend.log(stream.id).await[2..]);
+    use EventKind::{ParticipantJoined as Joined, ParticipantLeft as Left, ParticipantUpdated as Updated};
+    assert_eq!(kinds, [Joined, Updated, Left, Joined, Left, Joined]);
+    assert_unbroken(&backend.log(stream.id).await);
+}
+
+async fn tracks_are_kept_while_they_are_published(backend: Backend) {
+    let stream = backend.active("tracks").await;
+    let track = |sid: &str, muted| Track { sid: sid.to_owned(), source: TrackSource::Microphone, muted };
+    let publish = async |sid: &str, track: Track| {
+        let change = Change::Publish { identity: identity("ann"), sid: sid.to_owned(), track };
+        backend.change(&stream, change).await
+    };
+    let unpublish = async |sid: &str, track: &str| {
+        let (sid, track) = (sid.to_owned(), track.to_owned());
+        backend.change(&stream, Change::Unpublish { identity: identity("ann"), sid, track }).await
+    };
+    assert_eq!(publish("PA_1", track("TR_1", false)).await.effect, Effect::Unchanged, "nobody is there");
+    backend.change(&stream, Change::Connect(session("ann", "PA_1", 1_000))).await;
+    assert_eq!(publish("PA_2", track("TR_1", false)).await.effect, Effect::Unchanged, "another session");
+    for (published, effect) in [
+        (track("TR_2", false), Effect::Changed),
+        (track("TR_2", false), Effect::Unchanged),
+        (track("TR_1", true), Effect::Changed),
+        (track("TR_2", true), Effect::Changed),
+    ] {
+        assert_eq!(publish("PA_1", published).await.effect, effect);
+    }
+    let told = unpublish("PA_1", "TR_1").await;
+    assert_eq!(told.participant.unwrap().tracks.as_slice(), [track("TR_2", true)]);
+    assert_eq!(publish("PA_1", track("TR_1", true)).await.effect, Effect::Unchanged, "late: it is over");
+    assert_eq!(unpublish("PA_1", "TR_9").await.effect, Effect::Unchanged);
+    assert_eq!(
+        publish("PA_1", track("TR_9", true)).await.effect,
+        Effect::Unchanged,
+        "out of order: it is over"
+    );
+    let gone = backend.change(&stream, left("ann", Some("PA_1"))).await.participant.unwrap();
+    assert!(gone.tracks.as_slice().is_empty());
+}
+
+async fn one_at_a_time_has_the_lease(backend: Backend) {
+    let store = &backend.store;
+    let (long, never) = (Duration::from_secs(60), Duration::ZERO);
+    let takers = join_all((0..10).map(|_| store.take_lease(long, never))).await;
+    let mut taken: Vec<_> = takers.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(taken.len(), 1);
+    let lease = taken.remove(0);
+    assert!(store.renew_lease(&lease, long).await.unwrap());
+    let stream = backend.active("fenced").await;
+    let by = |lease: &Lease| Guard { lease: Some(lease.clone()), ..Guard::default() };
+    let join = |n: usize| Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1));
+    store.apply(&stream, join(0), by(&lease)).await.unwrap();
+    store.end_lease(&lease).await.unwrap();
+    // Not again so soon; who has had it has it no more.
+    assert_eq!(store.take_lease(long, long).await.unwrap(), None);
+    assert!(!store.renew_lease(&lease, long).await.unwrap());
+    let late = store.apply(&stream, join(1), by(&lease)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    let next = store.take_lease(long, never).await.unwrap().unwrap();
+    assert_ne!(next, lease);
+    store.end_lease(&lease).await.unwrap();
+    store.apply(&stream, join(2), by(&next)).await.unwrap();
+    let late = store.apply(&stream, join(3), by(&lease)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    assert_eq!(store.get(stream.id).await.unwrap().unwrap().participant_count, 2);
+}
+
+async fn a_lease_that_is_not_renewed_lapses(backend: Backend) {
+    let lease = backend.store.take_lease(Duration::from_millis(30), Duration::ZERO).await.unwrap().unwrap();
+    let next = crate::support::eventually("the lease", || async {
+        backend.store.take_lease(Duration::from_secs(60), Duration::ZERO).await.unwrap()
+    })
+    .await;
+    assert_ne!(lease, next);
+    assert!(!backend.store.renew_lease(&lease, Duration::from_secs(60)).await.unwrap());
+}
+
+async fn what_is_suspected_is_believed_when_it_is_seen_again(backend: Backend) {
+    let (store, wait) = (&backend.store, Duration::from_millis(50));
+    assert!(!store.suspect(Duration::from_secs(60)).await.unwrap());
+    assert!(!store.suspect(Duration::from_secs(60)).await.unwrap(), "too soon to count");
+    store.trust().await.unwrap();
+    assert!(!store.suspect(wait).await.unwrap());
+    crate::support::eventually("the second time", || async {
+        store.suspect(wait).await.unwrap().then_some(())
+    })
+    .await;
+}
+
+async fn the_name_of_a_room_that_is_over_can_be_held(backend: Backend) {
+    let (store, ttl) = (&backend.store, Duration::from_secs(60));
+    let room = RoomName::parse("over").unwrap();
+    assert!(!store.hold_room(&room, ttl).await.unwrap(), "nobody ever had it");
+    let stream = backend.active("over").await;
+    assert!(!store.hold_room(&room, ttl).await.unwrap(), "a live stream has it");
+    assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
+    backend.stop(&stream).await;
+    assert_eq!(store.closed_rooms(10, 0).await.unwrap(), [room.clone()]);
+    assert!(store.closed_rooms(10, 1).await.unwrap().is_empty());
+    assert!(store.hold_room(&room, ttl).await.unwrap());
+    assert!(!store.hold_room(&room, ttl).await.unwrap(), "somebody holds it");
+    assert!(matches!(store.create(new_stream("over")).await, Ok(Created::Held)));
+    store.release_room(&room).await.unwrap();
+    backend.create("over").await;
+    assert!(!store.hold_room(&room, ttl).await.unwrap(), "a new stream has it");
+    assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
 }
 
 async fn totals_are_those_of_the_whole_service(backend: Backend) {

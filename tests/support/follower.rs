@@ -137,16 +137,17 @@ impl Link {
                 };
                 let from = response.metadata().get("cursor").expect("a cursor at once").to_str().unwrap();
                 let from = from.to_owned();
-                Ok(Self { wire: Wire::Grpc(Box::new(response.into_inner())), from, retry: None, last_words: None })
+                Ok(Self {
+                    wire: Wire::Grpc(Box::new(response.into_inner())),
+                    from,
+                    retry: None,
+                    last_words: None,
+                })
             }
         }
     }
 
-    async fn open_sse(
-        address: &Address,
-        stream: Option<&str>,
-        after: Option<&str>,
-    ) -> Result<Self, Refused> {
+    async fn open_sse(address: &Address, stream: Option<&str>, after: Option<&str>) -> Result<Self, Refused> {
         let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build().unwrap();
         let query = stream.map(|id| format!("?streamId={id}")).unwrap_or_default();
         let mut request = client.get(format!("{}/events{query}", address.http));
@@ -174,8 +175,12 @@ impl Link {
         let (mut socket, _) = connect_async(url).await.map_err(|_| Refused)?;
         let subscribe = json!({"type": "subscribe", "streamId": stream.unwrap_or("*"), "after": after});
         socket.send(Message::text(subscribe.to_string())).await.map_err(|_| Refused)?;
-        let mut link =
-            Self { wire: Wire::WebSocket(Box::new(socket)), from: String::new(), retry: None, last_words: None };
+        let mut link = Self {
+            wire: Wire::WebSocket(Box::new(socket)),
+            from: String::new(),
+            retry: None,
+            last_words: None,
+        };
         loop {
             let message = link.message().await.ok_or(Refused)?;
             match message["type"].as_str() {

@@ -5,7 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Done, Hub, send};
-use crate::{domain::Cursor, relay::channel::{Cause, Channel}, store::Topic};
+use crate::{
+    domain::Cursor,
+    relay::channel::{Cause, Channel},
+    store::Topic,
+};
 
 /// How long a channel stays open for the next client.
 const LINGER: Duration = Duration::from_secs(5);

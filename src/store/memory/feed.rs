@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Kept, MemoryStore, view};
+use super::{Entry, MemoryStore, view};
 use crate::{
     domain::{Cursor, Event, StreamStatus},
     store::{
@@ -117,7 +117,10 @@ impl EventFeed for MemoryStore {
         Ok(self.log_of(topic, |log| {
             let rest = &log[log.partition_point(|event| event.cursor <= after)..];
             // What it holds is shared, so a page costs nothing and needs no bound in bytes.
-            LogRead::Events { events: rest.iter().take(limit).cloned().collect(), complete: rest.len() <= limit }
+            LogRead::Events {
+                events: rest.iter().take(limit).cloned().collect(),
+                complete: rest.len() <= limit,
+            }
         }))
     }
 
@@ -154,7 +157,7 @@ impl EventFeed for MemoryStore {
     }
 }
 
-fn snapshot_of(kept: Option<&Kept>) -> Snapshot {
+fn snapshot_of(kept: Option<&Entry>) -> Snapshot {
     Snapshot {
         cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
         content: SnapshotContent::Stream(kept.map(|kept| Box::new(view(kept)))),

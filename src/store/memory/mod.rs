@@ -1,17 +1,19 @@
 //! Everything in this process's memory: for dev mode, and the model that the Redis store is compared with.
 
 mod feed;
+mod jobs;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, StoreError,
-    StreamFilter, StreamStore, Totals,
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Kept, Lease, Page, Retention, STREAM_LOG_LENGTH,
+    StoreError, StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
     Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream,
@@ -34,16 +36,17 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Inner {
-    streams: BTreeMap<StreamId, Kept>,
+    streams: BTreeMap<StreamId, Entry>,
     rooms: HashMap<RoomName, StreamId>,
     once: HashSet<String>,
     log: Vec<Arc<Event>>,
     newest: Cursor,
     followers: Vec<feed::Follower>,
+    jobs: jobs::Jobs,
 }
 
 /// A stream with its log.
-struct Kept {
+struct Entry {
     aggregate: Aggregate,
     log: Vec<Arc<Event>>,
     newest: Cursor,
@@ -65,7 +68,7 @@ impl MemoryStore {
         // A panic while the lock was held is a bug that has been reported; the data is still whole enough to go on.
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.clock)();
-        let over = |kept: &Kept| {
+        let over = |kept: &Entry| {
             let stream = &kept.aggregate.stream;
             stream.status.is_final() && stream.updated_at.plus(self.retention.stopped) <= now
         };
@@ -112,8 +115,12 @@ fn append(log: &mut Vec<Arc<Event>>, event: &Arc<Event>, keep: usize) {
 
 fn identity_of(change: &Change) -> Option<Identity> {
     match change {
-        Change::IssueToken { identity, .. } | Change::Disconnect { identity, .. } => Some(identity.clone()),
-        Change::Connect(session) => Some(session.identity.clone()),
+        Change::IssueToken { identity, .. }
+        | Change::Disconnect { identity, .. }
+        | Change::Lose { identity, .. }
+        | Change::Publish { identity, .. }
+        | Change::Unpublish { identity, .. } => Some(identity.clone()),
+        Change::Connect(session) | Change::Observe { session, .. } => Some(session.identity.clone()),
         _ => None,
     }
 }
@@ -125,17 +132,24 @@ impl StreamStore for MemoryStore {
         if let Some(existing) = inner.live_holder(&new.room_name) {
             return Ok(Created::Existing(existing));
         }
+        if inner.jobs.is_held(&new.room_name, now) {
+            return Ok(Created::Held);
+        }
+        inner.jobs.reopen(&new.room_name);
         let (id, room) = (new.id, new.room_name.clone());
         let (aggregate, draft) = Aggregate::create(new, now);
         let stream = aggregate.stream.clone();
         inner.rooms.insert(room, id);
-        inner.streams.insert(id, Kept { aggregate, log: Vec::new(), newest: Cursor::ORIGIN });
+        inner.streams.insert(id, Entry { aggregate, log: Vec::new(), newest: Cursor::ORIGIN });
         inner.publish(id, vec![draft], now);
         Ok(Created::New(stream))
     }
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         let (mut inner, now) = self.current();
+        if guard.lease.as_ref().is_some_and(|lease| !inner.jobs.is_held_by(lease, now)) {
+            return Err(StoreError::Fenced);
+        }
         let seen = guard.once.as_ref().is_some_and(|once| inner.once.contains(once));
         let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
         let identity = identity_of(&change);
@@ -152,6 +166,11 @@ impl StreamStore for MemoryStore {
             stream: kept.aggregate.stream.clone(),
             participant: identity.and_then(|identity| kept.aggregate.participants.get(&identity).cloned()),
         };
+        let ended =
+            drafts.iter().any(|draft| draft.previous_status.is_some() && draft.stream.status.is_final());
+        if ended {
+            inner.jobs.close(stream.room_name.clone(), now.plus(self.retention.tokens));
+        }
         inner.publish(stream.id, drafts, now);
         inner.once.extend(guard.once);
         Ok(applied)
@@ -231,6 +250,56 @@ impl StreamStore for MemoryStore {
         Ok(())
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok((self.clock)())
+    }
+
+    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.jobs.take(now, ttl, every))
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.jobs.renew(lease, now, ttl))
+    }
+
+    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        let (mut inner, now) = self.current();
+        inner.jobs.end(lease, now);
+        Ok(())
+    }
+
+    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.jobs.suspect(now, after))
+    }
+
+    async fn trust(&self) -> Result<(), StoreError> {
+        self.current().0.jobs.trust();
+        Ok(())
+    }
+
+    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.live_holder(room).is_none() && inner.jobs.hold(room, now, ttl))
+    }
+
+    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.current().0.jobs.release(room);
+        Ok(())
+    }
+
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        let (inner, now) = self.current();
+        Ok(inner.jobs.closed(now).skip(offset).take(limit).cloned().collect())
+    }
+
+    async fn keep(&self, _: usize, _: Option<&str>) -> Result<Kept, StoreError> {
+        // Nothing here expires while it lives.
+        Ok(Kept::default())
+    }
+
     async fn totals(&self) -> Result<Totals, StoreError> {
         let (inner, _) = self.current();
         let streams = || inner.streams.values().map(|kept| &kept.aggregate.stream);
@@ -246,7 +315,7 @@ impl StreamStore for MemoryStore {
     }
 }
 
-fn view(kept: &Kept) -> StreamView {
+fn view(kept: &Entry) -> StreamView {
     let participants = kept.aggregate.listed().into_iter().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
     StreamView { stream: kept.aggregate.stream.clone(), participants, cursor: kept.newest }
 }

@@ -4,7 +4,7 @@ use redis::Script;
 
 use super::{ONCE_SECONDS, RedisStore, codec, corrupt};
 use crate::{
-    domain::{Change, Rejection, StreamId, StreamStatus, Timestamp, change::Effect},
+    domain::{Change, Rejection, Session, StreamId, StreamStatus, Timestamp, change::Effect},
     store::{Applied, Guard, StoreError},
 };
 
@@ -16,6 +16,8 @@ impl RedisStore {
             text(guard.once.as_ref().map(|_| ONCE_SECONDS)),
             self.retention.live.as_millis().to_string(),
             self.retention.stopped.as_millis().to_string(),
+            text(guard.lease.as_ref().map(|lease| &lease.token)),
+            self.retention.tokens.as_millis().to_string(),
         ];
         args.extend(own);
         args
@@ -43,21 +45,24 @@ impl RedisStore {
                 let own = vec![identity.to_string(), text(name), role.as_str().to_owned(), metadata, ttl];
                 ("issue_token", &scripts.issue_token, own)
             }
-            Change::Connect(session) => {
-                let own = vec![
-                    session.room_sid,
-                    session.sid,
-                    session.identity.to_string(),
-                    text(session.name),
-                    text(session.role.map(|role| role.as_str())),
-                    text(session.metadata.as_ref().map(|metadata| metadata.as_text())),
-                    text(session.joined_at.map(Timestamp::as_millis)),
-                ];
-                ("connect", &scripts.connect, own)
+            Change::Connect(session) => ("connect", &scripts.connect, session_args(session, None)),
+            Change::Observe { session, before } => {
+                ("connect", &scripts.connect, session_args(session, Some(before)))
             }
             Change::Disconnect { identity, sid, at } => {
-                let own = vec![identity.to_string(), text(sid), text(at.map(Timestamp::as_millis))];
+                let at = text(at.map(Timestamp::as_millis));
+                ("disconnect", &scripts.disconnect, vec![identity.to_string(), text(sid), at, String::new()])
+            }
+            Change::Lose { identity, sid, before } => {
+                let own = vec![identity.to_string(), sid, String::new(), before.as_millis().to_string()];
                 ("disconnect", &scripts.disconnect, own)
+            }
+            Change::Publish { identity, sid, track } => {
+                let own = vec![identity.to_string(), sid, track.sid.clone(), track.to_string()];
+                ("tracks", &scripts.tracks, own)
+            }
+            Change::Unpublish { identity, sid, track } => {
+                ("tracks", &scripts.tracks, vec![identity.to_string(), sid, track, String::new()])
             }
             Change::ExpireJoining => ("expire_joining", &scripts.expire_joining, Vec::new()),
             Change::SetMetadata { expected, metadata } => {
@@ -66,6 +71,20 @@ impl RedisStore {
             }
         }
     }
+}
+
+fn session_args(session: Session, before: Option<Timestamp>) -> Vec<String> {
+    vec![
+        session.room_sid,
+        session.sid,
+        session.identity.to_string(),
+        text(session.name),
+        text(session.role.map(|role| role.as_str())),
+        text(session.metadata.as_ref().map(|metadata| metadata.as_text())),
+        text(session.joined_at.map(Timestamp::as_millis)),
+        session.tracks.to_string(),
+        text(before.map(Timestamp::as_millis)),
+    ]
 }
 
 /// An optional argument; scripts read the empty text as none.
@@ -78,6 +97,7 @@ pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
     let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
     let effect = match answer[..] {
         ["missing"] => return Err(StoreError::NotFound),
+        ["fenced"] => return Err(StoreError::Fenced),
         ["rejected", why, detail] => return Err(rejection(why, detail)?.into()),
         ["changed", ..] => Effect::Changed,
         ["unchanged", ..] => Effect::Unchanged,

@@ -99,6 +99,10 @@ struct StoredParticipant {
     metadata: String,
     sid: Option<String>,
     session_at: Option<f64>,
+    #[serde(default)]
+    tracks: String,
+    #[serde(default)]
+    changed_at: f64,
     expires_at: Option<f64>,
     last_joined_at: Option<f64>,
     last_left_at: Option<f64>,
@@ -123,6 +127,8 @@ impl StoredParticipant {
             metadata: Metadata::from_text(&self.metadata).map_err(|_| corrupt("metadata"))?,
             sid: self.sid,
             session_at: self.session_at.map(instant),
+            tracks: self.tracks.parse().map_err(|()| corrupt("tracks"))?,
+            changed_at: instant(self.changed_at),
             expires_at: self.expires_at.map(instant),
             last_visit: self.last_joined_at.map(instant).zip(self.last_left_at.map(instant)),
         })

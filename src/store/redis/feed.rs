@@ -137,8 +137,7 @@ impl EventFeed for RedisStore {
         };
         match why_lost(topic, after, &facts) {
             Some(lost) => Ok(LogRead::Lost(lost)),
-            None => Ok(events(&found)
-                .map_or_else(unreadable, |events| LogRead::Events { events, complete })),
+            None => Ok(events(&found).map_or_else(unreadable, |events| LogRead::Events { events, complete })),
         }
     }
 

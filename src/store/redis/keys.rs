@@ -49,7 +49,7 @@ impl Keys {
 
     /// Who holds a room name.
     pub fn room(&self, room: &RoomName) -> String {
-        format!("{}room:{room}", self.prefix)
+        format!("{}{room}", self.room_prefix())
     }
 
     /// A topic's log, which is also the name of its channel.
@@ -105,6 +105,36 @@ impl Keys {
         self.shared("due")
     }
 
+    /// Who reconciles.
+    pub fn lease(&self) -> String {
+        self.shared("lease:reconcile")
+    }
+
+    /// When reconciling was last done.
+    pub fn lease_done(&self) -> String {
+        self.shared("lease:reconcile:done")
+    }
+
+    /// Since when LiveKit has been listing nothing at all.
+    pub fn suspicion(&self) -> String {
+        self.shared("suspicion")
+    }
+
+    /// Names of rooms that are over, by when the last join token for them has lapsed.
+    pub fn closed(&self) -> String {
+        self.shared("rooms:closed")
+    }
+
+    /// What stands before a room's name in the key of who holds it.
+    pub fn room_prefix(&self) -> String {
+        self.shared("room:")
+    }
+
+    /// Exists while a room of this name that nobody wants is being deleted.
+    pub fn hold(&self, room: &RoomName) -> String {
+        format!("{}hold:{room}", self.prefix)
+    }
+
     /// The mark that a webhook has been handled.
     fn webhook(&self, id: &str) -> String {
         format!("{}webhook:{id}", self.prefix)
@@ -124,6 +154,7 @@ impl Keys {
         keys.extend(StreamStatus::ALL.map(|status| self.status(status)));
         keys.extend([self.over(), self.total(), self.due()]);
         keys.push(once.map_or_else(|| self.stream(*id), |id| self.webhook(id)));
+        keys.extend([self.lease(), self.closed(), self.hold(room_name)]);
         keys
     }
 }
@@ -147,7 +178,7 @@ mod tests {
         let keys = Keys::new("lso");
         let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
         let all = keys.of_change(&stream, Some("EV_1"));
-        assert_eq!(all.len(), 21);
+        assert_eq!(all.len(), 24);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

@@ -8,9 +8,10 @@ mod codec;
 mod connection;
 mod feed;
 mod keys;
+mod leases;
 mod scripts;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use redis::{FromRedisValue, Script};
@@ -23,9 +24,12 @@ use self::{
     keys::Keys,
     scripts::Scripts,
 };
-use super::{Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Totals};
+use super::{
+    Applied, Created, Due, Guard, Kept, Lease, Page, Retention, StoreError, StreamFilter, StreamStore, Totals,
+};
 use crate::domain::{
     Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView,
+    Timestamp,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
 use crate::telemetry::Metrics;
@@ -119,6 +123,10 @@ impl RedisStore {
     }
 }
 
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
 fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
@@ -136,6 +144,9 @@ impl StreamStore for RedisStore {
         let keys = self.keys.of_change(&reference, None);
         let args = self.change_args(reference.id, &Guard::default(), own);
         let answer: Vec<String> = self.run("create", &self.scripts.create, &keys, &args).await?;
+        if answer == ["held"] {
+            return Ok(Created::Held);
+        }
         let [outcome, detail, ..] = &answer[..] else { return Err(corrupt("a script's answer")) };
         if outcome != "existing" {
             return codec::stream_from_json(detail).map(Created::New);
@@ -253,6 +264,63 @@ impl StreamStore for RedisStore {
             Due::Stuck(id) => format!("s:{id}"),
         };
         self.query("forget_due", redis::cmd("ZREM").arg(self.keys.due()).arg(member)).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.time().await
+    }
+
+    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
+        self.take(ttl, every).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        self.renew(lease, ttl).await
+    }
+
+    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.end(lease).await
+    }
+
+    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
+        self.seen_again(after).await
+    }
+
+    async fn trust(&self) -> Result<(), StoreError> {
+        self.query("trust", redis::cmd("DEL").arg(self.keys.suspicion())).await
+    }
+
+    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
+        let keys = [self.keys.room(room), self.keys.closed(), self.keys.hold(room)];
+        self.run("hold_room", &self.scripts.hold_room, &keys, &[room.to_string(), millis(ttl)]).await
+    }
+
+    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.query("release_room", redis::cmd("DEL").arg(self.keys.hold(room))).await
+    }
+
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        let args = [limit.to_string(), offset.to_string()];
+        let names: Vec<String> =
+            self.run("closed_rooms", &self.scripts.closed_rooms, &[self.keys.closed()], &args).await?;
+        names.into_iter().map(|name| RoomName::parse(name).map_err(|_| corrupt("closed"))).collect()
+    }
+
+    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
+        let mut keys = vec![self.keys.all(), self.keys.live()];
+        keys.extend(StreamStatus::ALL.map(|status| self.keys.status(status)));
+        keys.extend([self.keys.over(), self.keys.due(), self.keys.total()]);
+        let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let args = [
+            from,
+            limit.to_string(),
+            millis(self.retention.live),
+            self.keys.stream_prefix(),
+            self.keys.room_prefix(),
+        ];
+        let (next, renewed, dropped): (String, u64, u64) =
+            self.run("keep", &self.scripts.keep, &keys, &args).await?;
+        Ok(Kept { renewed, dropped, next: Some(next).filter(|next| !next.is_empty()) })
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -12,7 +12,8 @@ macro_rules! change {
     };
 }
 
-macro_rules! read {
+// One that stands alone.
+macro_rules! alone {
     ($file:literal) => {
         Script::new(include_str!(concat!("lua/", $file, ".lua")))
     };
@@ -38,6 +39,8 @@ pub struct Scripts {
     pub connect: Script,
     /// See [`crate::domain::Change::Disconnect`].
     pub disconnect: Script,
+    /// See [`crate::domain::Change::Publish`] and [`crate::domain::Change::Unpublish`].
+    pub tracks: Script,
     /// See [`crate::domain::Change::ExpireJoining`].
     pub expire_joining: Script,
     /// See [`crate::domain::Change::SetMetadata`].
@@ -54,6 +57,20 @@ pub struct Scripts {
     pub snapshot_all: Script,
     /// What is due.
     pub due: Script,
+    /// See [`crate::store::StreamStore::take_lease`].
+    pub lease: Script,
+    /// See [`crate::store::StreamStore::renew_lease`].
+    pub lease_renew: Script,
+    /// See [`crate::store::StreamStore::end_lease`].
+    pub lease_end: Script,
+    /// See [`crate::store::StreamStore::suspect`].
+    pub suspect: Script,
+    /// See [`crate::store::StreamStore::hold_room`].
+    pub hold_room: Script,
+    /// See [`crate::store::StreamStore::closed_rooms`].
+    pub closed_rooms: Script,
+    /// See [`crate::store::StreamStore::keep`].
+    pub keep: Script,
 }
 
 impl Scripts {
@@ -69,14 +86,22 @@ impl Scripts {
             issue_token: change!("issue_token"),
             connect: change!("connect"),
             disconnect: change!("disconnect"),
+            tracks: change!("tracks"),
             expire_joining: change!("expire_joining"),
             set_metadata: change!("set_metadata"),
-            view: read!("view"),
-            participants: read!("participants"),
-            read_log: read!("read_log"),
-            before_newest: read!("before_newest"),
-            snapshot_all: read!("snapshot_all"),
-            due: read!("due"),
+            view: alone!("view"),
+            participants: alone!("participants"),
+            read_log: alone!("read_log"),
+            before_newest: alone!("before_newest"),
+            snapshot_all: alone!("snapshot_all"),
+            due: alone!("due"),
+            lease: alone!("lease"),
+            lease_renew: alone!("lease_renew"),
+            lease_end: alone!("lease_end"),
+            suspect: alone!("suspect"),
+            hold_room: alone!("hold_room"),
+            closed_rooms: alone!("closed_rooms"),
+            keep: alone!("keep"),
         }
     }
 }

@@ -1,8 +1,10 @@
 -- Records a stream in status 'creating', unless a live one holds the room name.
 -- ARGV  1 room name, 2 metadata, 3 most participants or '', 4 milliseconds it may be idle or ''
--- Answer {'changed', stream, ''} or {'existing', id}.
+-- Answer {'changed', stream, ''}, {'existing', id}, or {'held'} while a room of that name is being deleted.
 local holder = redis.call('GET', K.room)
 if holder and holder:sub(1, 5) == 'live:' then return { 'existing', holder:sub(6) } end
+if redis.call('EXISTS', K.hold) == 1 then return { 'held' } end
+redis.call('ZREM', K.closed, arg(1))
 
 s = {
   id = ARGV[1], roomName = arg(1), roomSid = '', status = 'creating', metadata = arg(2), maxParticipants = arg(3),

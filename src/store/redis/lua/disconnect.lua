@@ -1,7 +1,12 @@
 -- A session is over, or the app wants somebody out.
--- ARGV  1 identity, 2 participant sid or '' for whichever there is, 3 LiveKit's time of it in milliseconds, or ''
+-- ARGV  1 identity, 2 participant sid or '' for whichever there is, 3 LiveKit's time of it in milliseconds, or '',
+--       4 '' or, where LiveKit just does not list the session any more, the time before which it must be recorded
 local p = participant(arg(1))
 if is_final() then return unchanged(p) end
+if arg(4) ~= '' then
+  local known = p and p.state == 'active' and p.sid == arg(2)
+  if not known or (p.changedAt or 0) >= tonumber(arg(4)) then return unchanged(p) end
+end
 if arg(2) ~= '' then
   remember_gone(arg(2))
   redis.call('PEXPIRE', K.gone, ARGV[4])

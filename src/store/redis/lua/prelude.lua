@@ -18,27 +18,33 @@
 --      20 due            zset    by when: 'j:<id>' an entry expires, 'i:<id>' the stream has been idle for too long,
 --                                's:<id>' whoever creates or stops it has had its time
 --      21 once           string  exists when the change was made before; the stream's own key where that is not asked
+--      22 lease          string  the token of who reconciles
+--      23 closed         zset    names of rooms that are over, by when the last join token for them has lapsed
+--      24 hold           string  exists while a room of this name that nobody wants is being deleted
 --
 -- ARGV  1 the stream's id
 --       2 the version that the stream must be at, or ''
 --       3 seconds for which to remember KEYS[21], or '' for not at all
 --       4 milliseconds that keys of a live stream live
 --       5 milliseconds that keys of a stream that is over live
---       6 and on: the script's own, read with arg(1), arg(2) ...
+--       6 the token that KEYS[22] must hold, or ''
+--       7 milliseconds for which a join token may be good after it was made
+--       8 and on: the script's own, read with arg(1), arg(2) ...
 --
 -- Answer {effect, stream, participant}: effect is 'changed', 'unchanged', 'partial' or 'duplicate'; the others are JSON,
---        participant '' for none. Or {'missing'}, or {'rejected', why, detail}.
+--        participant '' for none. Or {'missing'}, {'fenced'}, or {'rejected', why, detail}.
 
 local K = {
   stream = KEYS[1], participants = KEYS[2], active = KEYS[3], joining = KEYS[4], order = KEYS[5], gone = KEYS[6],
   log = KEYS[7], room = KEYS[8], events = KEYS[9], tail = KEYS[10], all = KEYS[11], live = KEYS[12],
   status = { creating = KEYS[13], active = KEYS[14], stopping = KEYS[15], stopped = KEYS[16], error = KEYS[17] },
   over = KEYS[18], total = KEYS[19], due = KEYS[20], once = KEYS[21],
+  lease = KEYS[22], closed = KEYS[23], hold = KEYS[24],
 }
 local STREAM_LOG, ALL_LOG, BATCH, GONE_MS = 1000, 10000, 100, 3600000
 local CLAIM_MS, RETRY_MS, SKEW_MS = 30000, 5000, 60000
 
-local function arg(i) return ARGV[5 + i] end
+local function arg(i) return ARGV[7 + i] end
 local function integer(n) return string.format('%.0f', n) end
 
 local time = redis.call('TIME')
@@ -101,9 +107,11 @@ local function put(p, old)
   local key = list_key(p)
   if old and old ~= key then redis.call('ZREM', K.order, old) end
   redis.call('ZADD', K.order, 0, key)
+  p.changedAt = now
   redis.call('HSET', K.participants, p.identity, cjson.encode(p))
 end
 
+-- A participant's sid or a track's.
 local function remember_gone(sid)
   redis.call('ZADD', K.gone, now, sid)
   redis.call('ZREMRANGEBYSCORE', K.gone, '-inf', now - GONE_MS)
@@ -113,7 +121,7 @@ end
 local function end_visit(p, at)
   local was_active = p.state == 'active'
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
-  p.expiresAt, p.lastJoinedAt, p.lastLeftAt = nil, nil, nil
+  p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
   put(p, list_key(p))
   redis.call('ZREM', K.joining, p.identity)
   if not was_active then return emit('participant_updated', p) end
@@ -132,6 +140,7 @@ local function move_to(status, kind)
   if status == 'stopped' then redis.call('ZREM', K.live, s.listKey) end
   s.status = status
   if is_final() then
+    redis.call('ZADD', K.closed, now + ARGV[7], s.roomName)
     redis.call('ZADD', K.over, now, s.listKey)
     if redis.call('GET', K.room) == 'live:' .. s.id then redis.call('SET', K.room, 'over:' .. s.id) end
   end
@@ -159,6 +168,7 @@ local function renew()
   for i = 1, 7 do redis.call('PEXPIRE', KEYS[i], own) end
   if not is_final() or redis.call('GET', K.room) == 'over:' .. s.id then redis.call('PEXPIRE', K.room, own) end
   for i = 9, 20 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+  redis.call('PEXPIRE', K.closed, math.max(ARGV[4], ARGV[7]))
 end
 
 local function answer(effect, p)

@@ -1,0 +1,71 @@
+//! Rooms that come back. A join token outlives its stream, and whoever uses it then makes LiveKit open a room of that
+//! name again, with nobody's knowledge. Stopping is final, so such a room is deleted, as long as such a token may be good
+//! and no new stream has the name.
+
+use super::{Error, Orchestrator, streams::Claim, webhooks::Outcome};
+use crate::{
+    domain::{RoomName, stream::CLAIM},
+    store::Lease,
+};
+
+/// How many names are asked LiveKit about at a time.
+const PAGE: usize = 500;
+
+impl Orchestrator {
+    /// LiveKit speaks of a room that no live stream has, or says that a room exists.
+    ///
+    /// # Errors
+    /// Those of the store. A room that cannot be deleted now is deleted by the reconciler.
+    pub(super) async fn hear_of_room(
+        &self,
+        room: &RoomName,
+        room_sid: Option<&str>,
+    ) -> Result<Outcome, Error> {
+        if let Some(id) = self.store.id_of_room(room).await?
+            && let Some(stream) = self.store.get(id).await?
+            && (!stream.status.is_final() || stream.room_sid.as_deref() == room_sid)
+        {
+            // A live stream's room, or a late word about the room that is over.
+            return Ok(Outcome::Ignored);
+        }
+        match self.delete_remnant(room).await {
+            Ok(true) => Ok(Outcome::Applied),
+            Ok(false) => Ok(Outcome::Ignored),
+            Err(Error::Rooms(error)) => {
+                tracing::warn!(%room, %error, "a room that came back could not be deleted yet");
+                Ok(Outcome::Ignored)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the room if its stream is over; says whether it did.
+    async fn delete_remnant(&self, room: &RoomName) -> Result<bool, Error> {
+        let claim = Claim::taken();
+        if !self.store.hold_room(room, CLAIM).await? {
+            return Ok(false);
+        }
+        let deleted = self.delete_room(room, claim).await;
+        self.store.release_room(room).await?;
+        deleted?;
+        tracing::info!(%room, "a room that came back after its stream was stopped is deleted");
+        Ok(true)
+    }
+
+    /// Deletes all such rooms; says how many there were.
+    pub(super) async fn delete_remnants(&self, lease: &Lease) -> Result<u64, Error> {
+        let (mut count, mut offset) = (0, 0);
+        loop {
+            let names = self.store.closed_rooms(PAGE, offset).await?;
+            for room in self.rooms.list(&names).await? {
+                let Ok(name) = RoomName::parse(room.name) else { continue };
+                self.keep_lease(lease).await?;
+                count += u64::from(self.delete_remnant(&name).await?);
+            }
+            offset += names.len();
+            if names.len() < PAGE {
+                return Ok(count);
+            }
+        }
+    }
+}
