@@ -3,8 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crashes;
 mod histories;
 mod model;
+mod mortal;
+mod reconciling;
 mod redis;
 mod rooms;
 mod store;

@@ -50,7 +50,7 @@ struct State {
 }
 
 #[derive(Clone)]
-struct TrueRoom {
+pub struct TrueRoom {
     sid: String,
     metadata: String,
     sessions: BTreeMap<String, Session>,
@@ -181,6 +181,15 @@ impl World {
         self.happen(|state, _| {
             state.rooms.remove(room);
         });
+    }
+
+    /// LiveKit does not show the room for a while; see [`Self::put_back`].
+    pub fn take(&self, room: &str) -> (String, TrueRoom) {
+        self.state.lock().unwrap().rooms.remove_entry(room).unwrap()
+    }
+
+    pub fn put_back(&self, name: &str, room: TrueRoom) {
+        self.state.lock().unwrap().rooms.insert(name.to_owned(), room);
     }
 
     fn happen<T>(&self, what: impl FnOnce(&mut State, i64) -> T) -> T {

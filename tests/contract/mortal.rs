@@ -1,0 +1,180 @@
+//! A store and rooms on which a process dies: at one of its calls it gets no further, before the call or just after it
+//! took effect.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use livestream_orchestrator::{
+    domain::{
+        Change, Identity, Metadata, Participant, ParticipantState, RoomName, Session, Stream, StreamId,
+        StreamRef, StreamView, Timestamp, stream::NewStream,
+    },
+    rooms::{JoinToken, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
+    store::{Applied, Created, Due, Guard, Kept, Lease, Page, StoreError, StreamFilter, StreamStore, Totals},
+};
+use tokio::sync::Notify;
+
+/// At which call it dies.
+#[derive(Clone, Copy, Debug)]
+pub struct Death {
+    pub call: usize,
+    /// Whether the call still takes effect.
+    pub after: bool,
+}
+
+/// The life of one process.
+pub struct Life {
+    death: Death,
+    calls: AtomicUsize,
+    died: Notify,
+}
+
+impl Life {
+    pub fn until(death: Death) -> Arc<Self> {
+        Arc::new(Self { death, calls: AtomicUsize::new(0), died: Notify::new() })
+    }
+
+    /// Lives through a use case; says whether it came to its end.
+    pub async fn through(&self, usecase: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = usecase => true,
+            () = self.died.notified() => false,
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        if number != self.death.call {
+            return call.await;
+        }
+        if self.death.after {
+            call.await;
+        }
+        self.died.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// Something that is reached by calls.
+pub struct Mortal<T: ?Sized> {
+    pub life: Arc<Life>,
+    pub inner: Arc<T>,
+}
+
+#[async_trait]
+impl Rooms for Mortal<dyn Rooms> {
+    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
+        self.life.call(self.inner.create(spec)).await
+    }
+    async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
+        self.life.call(self.inner.delete(room)).await
+    }
+    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+        self.life.call(self.inner.remove(room, identity)).await
+    }
+    async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
+        self.life.call(self.inner.set_metadata(room, metadata)).await
+    }
+    async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
+        self.life.call(self.inner.list(names)).await
+    }
+    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
+        self.life.call(self.inner.sessions(room)).await
+    }
+    async fn ping(&self) -> Result<(), RoomsError> {
+        self.life.call(self.inner.ping()).await
+    }
+    fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        self.inner.token(request)
+    }
+    fn simulated(&self) -> bool {
+        self.inner.simulated()
+    }
+}
+
+#[async_trait]
+impl StreamStore for Mortal<dyn StreamStore> {
+    async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
+        self.life.call(self.inner.apply(stream, change, guard)).await
+    }
+    async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
+        self.life.call(self.inner.id_of_room(room)).await
+    }
+    async fn list(
+        &self,
+        filter: StreamFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Stream>, StoreError> {
+        self.life.call(self.inner.list(filter, limit, after)).await
+    }
+    async fn participants(
+        &self,
+        id: StreamId,
+        state: Option<ParticipantState>,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Participant>, StoreError> {
+        self.life.call(self.inner.participants(id, state, limit, after)).await
+    }
+    async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        self.life.call(self.inner.participant(id, identity)).await
+    }
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.renew_lease(lease, ttl)).await
+    }
+    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.life.call(self.inner.end_lease(lease)).await
+    }
+    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.hold_room(room, ttl)).await
+    }
+    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.life.call(self.inner.release_room(room)).await
+    }
+    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
+        self.life.call(self.inner.keep(limit, after)).await
+    }
+    async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
+        self.life.call(self.inner.create(new)).await
+    }
+    async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
+        self.life.call(self.inner.get(id)).await
+    }
+    async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
+        self.life.call(self.inner.view(id)).await
+    }
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        self.life.call(self.inner.due(limit)).await
+    }
+    async fn forget_due(&self, due: Due) -> Result<(), StoreError> {
+        self.life.call(self.inner.forget_due(due)).await
+    }
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.life.call(self.inner.now()).await
+    }
+    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
+        self.life.call(self.inner.take_lease(ttl, every)).await
+    }
+    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.suspect(after)).await
+    }
+    async fn trust(&self) -> Result<(), StoreError> {
+        self.life.call(self.inner.trust()).await
+    }
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        self.life.call(self.inner.closed_rooms(limit, offset)).await
+    }
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.life.call(self.inner.totals()).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.life.call(self.inner.ping()).await
+    }
+}

@@ -1,0 +1,221 @@
+//! What a reconciliation does, and what it must not do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use livestream_orchestrator::{
+    domain::{RoomName, StopReason, Stream, StreamStatus, TrackSource},
+    orchestrator::{CreateRequest, Error, Orchestrator, Outcome},
+    store::{StreamStore, memory::MemoryStore},
+};
+
+use super::world::World;
+
+const GRACE: Duration = Duration::from_secs(15);
+
+struct Scene {
+    world: Arc<World>,
+    store: Arc<MemoryStore>,
+    orchestrator: Orchestrator,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let world = World::new();
+        let store = world.store();
+        Self { orchestrator: world.orchestrator(store.clone()), store, world }
+    }
+
+    async fn create(&self, room: &str) -> Stream {
+        let request =
+            CreateRequest { room_name: Some(RoomName::parse(room).unwrap()), ..CreateRequest::default() };
+        self.orchestrator.create(request).await.unwrap().stream
+    }
+
+    async fn hear(&self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for webhook in self.world.webhooks() {
+            outcomes.push(self.orchestrator.hear(webhook).await.unwrap());
+        }
+        outcomes
+    }
+
+    async fn now(&self, stream: &Stream) -> Stream {
+        self.store.get(stream.id).await.unwrap().unwrap()
+    }
+
+    /// Reconciles, and says how much was repaired.
+    async fn reconcile(&self) -> u64 {
+        self.orchestrator.reconcile(Duration::ZERO).await.unwrap().expect("nobody else does").repairs()
+    }
+}
+
+#[tokio::test]
+async fn while_livekit_does_not_answer_nothing_changes() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    let before = scene.now(&stream).await;
+    scene.world.forget("room");
+    scene.world.answer(false);
+    for _ in 0..5 {
+        scene.world.advance(GRACE);
+        let failed = scene.orchestrator.reconcile(Duration::ZERO).await;
+        assert!(matches!(failed, Err(Error::Rooms(_))), "{failed:?}");
+    }
+    assert_eq!(scene.now(&stream).await, before);
+    scene.world.answer(true);
+    assert_eq!(scene.reconcile().await, 1);
+    let after = scene.now(&stream).await;
+    assert_eq!((after.status, after.reason.as_deref()), (StreamStatus::Stopped, Some("room_gone")));
+}
+
+#[tokio::test]
+async fn an_empty_list_is_believed_when_it_is_seen_twice() {
+    let scene = Scene::set();
+    let streams = [scene.create("one").await, scene.create("two").await, scene.create("three").await];
+    scene.world.advance(GRACE);
+    for room in ["one", "two", "three"] {
+        scene.world.forget(room);
+    }
+    let held_back = async || {
+        let report = scene.orchestrator.reconcile(Duration::ZERO).await.unwrap().unwrap();
+        report.held_back && report.repairs() == 0
+    };
+    assert!(held_back().await);
+    // Another look at once, as by an instance that starts, is not a second time.
+    assert!(held_back().await);
+    scene.world.advance(Duration::from_secs(30));
+    assert!(!held_back().await);
+    for stream in &streams {
+        assert_eq!(scene.now(stream).await.status, StreamStatus::Stopped);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_was_empty_once_ends_nothing() {
+    let scene = Scene::set();
+    let streams = [scene.create("one").await, scene.create("two").await];
+    scene.world.advance(GRACE);
+    let rooms = ["one", "two"].map(|room| scene.world.take(room));
+    assert!(scene.orchestrator.reconcile(Duration::ZERO).await.unwrap().unwrap().held_back);
+    for (name, room) in rooms {
+        scene.world.put_back(&name, room);
+    }
+    scene.world.advance(Duration::from_secs(30));
+    assert_eq!(scene.reconcile().await, 0);
+    // It is not remembered against LiveKit.
+    for room in ["one", "two"] {
+        scene.world.forget(room);
+    }
+    scene.world.advance(Duration::from_secs(30));
+    assert!(scene.orchestrator.reconcile(Duration::ZERO).await.unwrap().unwrap().held_back);
+    for stream in &streams {
+        assert_eq!(scene.now(stream).await.status, StreamStatus::Active);
+    }
+}
+
+#[tokio::test]
+async fn one_room_that_is_gone_ends_its_stream_alone() {
+    let scene = Scene::set();
+    let (gone, stays) = (scene.create("gone").await, scene.create("stays").await);
+    scene.world.advance(GRACE);
+    scene.world.forget("gone");
+    assert_eq!(scene.reconcile().await, 1);
+    assert_eq!(scene.now(&gone).await.status, StreamStatus::Stopped);
+    assert_eq!(scene.now(&stays).await.status, StreamStatus::Active);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_just_begun_is_left_alone() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.world.forget("room");
+    assert_eq!(scene.reconcile().await, 0, "LiveKit's list may not have it yet");
+    assert_eq!(scene.now(&stream).await.status, StreamStatus::Active);
+}
+
+#[tokio::test]
+async fn rooms_of_others_are_left_alone() {
+    let scene = Scene::set();
+    scene.create("ours").await;
+    scene.world.connect("theirs", "ann");
+    assert!(scene.hear().await.iter().all(|outcome| *outcome == Outcome::Ignored));
+    scene.world.advance(GRACE);
+    scene.reconcile().await;
+    assert_eq!(scene.world.rooms(), ["ours", "theirs"]);
+    assert_eq!(scene.world.truth("theirs").unwrap().present.len(), 1);
+}
+
+#[tokio::test]
+async fn a_room_that_comes_back_after_the_stop_is_deleted() {
+    for webhooks_arrive in [true, false] {
+        let scene = Scene::set();
+        let stream = scene.create("room").await;
+        scene.world.connect("room", "ann");
+        scene.hear().await;
+        scene.orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
+        scene.hear().await;
+        // With a token from before the stop.
+        scene.world.connect("room", "ann");
+        let told = scene.world.webhooks();
+        if webhooks_arrive {
+            for webhook in told {
+                scene.orchestrator.hear(webhook).await.unwrap();
+            }
+        } else {
+            assert_eq!(scene.reconcile().await, 1);
+        }
+        assert!(scene.world.rooms().is_empty());
+        let after = scene.now(&stream).await;
+        assert_eq!((after.status, after.participant_count), (StreamStatus::Stopped, 0));
+        // A new stream of that name is nobody's remnant.
+        let next = scene.create("room").await;
+        scene.world.connect("room", "ann");
+        scene.hear().await;
+        scene.world.advance(GRACE);
+        assert_eq!(scene.reconcile().await, 0);
+        assert_eq!(scene.now(&next).await.participant_count, 1);
+    }
+}
+
+#[tokio::test]
+async fn when_no_token_can_be_good_any_more_a_room_is_somebody_elses() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
+    scene.world.webhooks();
+    scene.world.advance(Duration::from_secs(700));
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    scene.reconcile().await;
+    assert_eq!(scene.world.rooms(), ["room"]);
+}
+
+#[tokio::test]
+async fn what_is_published_is_repaired_too() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    scene.world.publish("room", "ann", TrackSource::Camera);
+    scene.world.webhooks();
+    scene.world.advance(GRACE);
+    assert_eq!(scene.reconcile().await, 1);
+    let ann = scene.store.participant(stream.id, "ann").await.unwrap().unwrap();
+    assert_eq!(ann.tracks.as_slice()[0].source, TrackSource::Camera);
+    assert_eq!(scene.reconcile().await, 0);
+}
+
+#[tokio::test]
+async fn the_interval_is_kept_by_all_together() {
+    let scene = Scene::set();
+    let every = Duration::from_secs(30);
+    let other = scene.world.orchestrator(scene.store.clone());
+    assert!(scene.orchestrator.reconcile(every).await.unwrap().is_some());
+    assert!(other.reconcile(every).await.unwrap().is_none());
+    scene.world.advance(every);
+    assert!(other.reconcile(every).await.unwrap().is_some());
+    assert!(scene.orchestrator.reconcile(every).await.unwrap().is_none());
+}
