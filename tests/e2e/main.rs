@@ -5,6 +5,8 @@ mod support;
 
 mod browser;
 mod participants;
+mod person;
+mod truth;
 mod webdriver;
 
 use support::{

@@ -1,7 +1,7 @@
 """A real LiveKit participant for the tests: `participant.py URL TOKEN`.
 
 It connects and says what happens, a JSON object a line. On its standard input it takes `publish`, which sends moving
-video, and `leave`.
+video, `unpublish`, which ends that, and `leave`.
 """
 
 import asyncio
@@ -11,6 +11,9 @@ import sys
 from livekit import rtc
 
 WIDTH, HEIGHT = 320, 240
+
+# The sids of the tracks that are published now.
+published = []
 
 
 def say(event, **more):
@@ -22,13 +25,14 @@ async def publish(room):
     track = rtc.LocalVideoTrack.create_video_track("moving", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA)
     try:
-        await asyncio.wait_for(room.local_participant.publish_track(track, options), 10)
+        publication = await asyncio.wait_for(room.local_participant.publish_track(track, options), 10)
     except Exception as error:  # whatever the library calls it
         say("refused", error=str(error))
         return
     say("published")
+    published.append(publication.sid)
     shade = 0
-    while True:
+    while published:
         shade = (shade + 8) % 256
         frame = bytes([shade, 128, 255 - shade, 255]) * (WIDTH * HEIGHT)
         source.capture_frame(rtc.VideoFrame(WIDTH, HEIGHT, rtc.VideoBufferType.RGBA, frame))
@@ -62,6 +66,9 @@ async def main(url, token):
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line.strip() == "publish":
             tasks.add(asyncio.create_task(publish(room)))
+        elif line.strip() == "unpublish":
+            await room.local_participant.unpublish_track(published.pop())
+            say("unpublished")
         elif line.strip() == "leave":
             break
     await room.disconnect()

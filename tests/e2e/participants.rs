@@ -1,61 +1,10 @@
 //! Real participants come and go; LiveKit's own webhooks tell of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::process::Stdio;
-
 use reqwest::StatusCode;
-use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-};
+use serde_json::json;
 
-use super::Stage;
-use crate::support::{app::TestApp, within};
-
-/// A process that is connected to a room with a token of ours.
-struct Person {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Person {
-    async fn enter(app: &TestApp, stream: &Value, identity: &str, role: &str) -> Self {
-        let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
-        let joined =
-            app.post(&path, json!({"identity": identity, "role": role})).await.expect(StatusCode::OK);
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/participant.py");
-        let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
-        let mut child = Command::new(python)
-            .args([script, joined["wsUrl"].as_str().unwrap(), joined["token"].as_str().unwrap()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut person = Self { child, input, output };
-        person.wait_for("connected").await;
-        person
-    }
-
-    async fn tell(&mut self, command: &str) {
-        self.input.write_all(format!("{command}\n").as_bytes()).await.unwrap();
-    }
-
-    async fn next(&mut self) -> String {
-        let line =
-            within("a participant's word", self.output.next_line()).await.unwrap().expect("it still runs");
-        serde_json::from_str::<Value>(&line).unwrap()["event"].as_str().unwrap().to_owned()
-    }
-
-    async fn wait_for(&mut self, event: &str) {
-        while self.next().await != event {}
-    }
-}
+use super::{Stage, person::Person};
 
 #[tokio::test]
 async fn presence_follows_who_is_really_there() {
@@ -115,7 +64,7 @@ async fn who_dies_without_a_word_is_noticed() {
     let mut events = two.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
     let mut person = Person::enter(&one, &stream, "ann", "host").await;
     events.wait_for("participant_joined").await;
-    person.child.kill().await.unwrap();
+    person.die().await;
     // LiveKit takes about 15 s to give somebody up.
     events.wait_for("participant_left").await;
     let state = one.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await;

@@ -37,6 +37,8 @@ pub struct Setup {
     pub arguments: Arguments,
     /// Off, what the feed loses stays lost: for showing that a test would see it.
     pub repair: bool,
+    /// How late LiveKit's lists are taken to be.
+    pub listing_grace: Duration,
 }
 
 impl Setup {
@@ -56,6 +58,7 @@ impl Setup {
                 ..Arguments::default()
             },
             repair: true,
+            listing_grace: Duration::from_secs(10),
         }
     }
 
@@ -67,6 +70,7 @@ impl Setup {
     pub fn settings(&self) -> Settings {
         let mut settings = self.arguments.clone().check().unwrap();
         settings.relay.repair = self.repair;
+        settings.policy.listing_grace = self.listing_grace;
         settings
     }
 

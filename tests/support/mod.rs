@@ -4,6 +4,7 @@
 pub mod app;
 pub mod audience;
 pub mod follower;
+pub mod gate;
 pub mod grpc;
 pub mod instance;
 pub mod proxy;
