@@ -8,6 +8,7 @@ mod events;
 mod faults;
 mod grpc;
 mod imports;
+mod lease;
 mod lifetimes;
 mod operations;
 mod outages;

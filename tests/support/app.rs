@@ -165,13 +165,8 @@ impl TestApp {
     /// Posts a webhook as LiveKit would, signed.
     pub async fn webhook(&self, event: &Value) -> Answer {
         let body = event.to_string();
-        let hash = STANDARD.encode(Sha256::digest(&body));
-        let token = AccessToken::with_api_key(KEY, SECRET)
-            .with_ttl(Duration::from_secs(300))
-            .with_sha256(&hash)
-            .to_jwt()
-            .unwrap();
-        let request = self.request(Method::POST, "/webhooks/livekit").header("authorization", token);
+        let request =
+            self.request(Method::POST, "/webhooks/livekit").header("authorization", sign_webhook(&body));
         let request = request.header("content-type", "application/webhook+json").body(body);
         Answer::of(request.send().await.unwrap()).await
     }
@@ -217,6 +212,13 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
+}
+
+/// What LiveKit says in `Authorization` of a webhook with this body.
+pub fn sign_webhook(body: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(body));
+    let token = AccessToken::with_api_key(KEY, SECRET).with_ttl(Duration::from_secs(300));
+    token.with_sha256(&hash).to_jwt().unwrap()
 }
 
 /// A `participant_joined` or `participant_left` as LiveKit sends it.

@@ -17,7 +17,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
@@ -33,6 +33,11 @@ struct Faults {
     loss: AtomicU32,
     /// By how many milliseconds everything that Redis says comes late.
     delay: AtomicU64,
+    /// Commands that contain this wait.
+    held: watch::Sender<Option<Vec<u8>>>,
+    holding: AtomicUsize,
+    /// Answers that say that a lease is lost.
+    fenced: AtomicUsize,
     messages: AtomicU64,
     lost: AtomicU64,
     connections: AtomicUsize,
@@ -97,6 +102,25 @@ impl Proxy {
         self.faults.delay.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// Holds back commands that contain this, until [`Self::release`].
+    pub fn hold(&self, part: &str) {
+        self.faults.held.send_replace(Some(part.as_bytes().to_vec()));
+    }
+
+    pub fn release(&self) {
+        self.faults.held.send_replace(None);
+    }
+
+    /// How many commands have been held back.
+    pub fn holding(&self) -> usize {
+        self.faults.holding.load(Ordering::Relaxed)
+    }
+
+    /// How many answers said that a lease is lost.
+    pub fn fenced(&self) -> usize {
+        self.faults.fenced.load(Ordering::Relaxed)
+    }
+
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.faults.connections.load(Ordering::Relaxed)
@@ -111,6 +135,14 @@ impl Proxy {
 async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: Arc<Faults>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let mut held = faults.held.subscribe();
+        let is_held = |part: &Option<Vec<u8>>| {
+            part.as_ref().is_some_and(|part| buffer[..count].windows(part.len()).any(|bytes| bytes == part))
+        };
+        if is_held(&held.borrow_and_update()) {
+            faults.holding.fetch_add(1, Ordering::Relaxed);
+            let _released = held.wait_for(|part| !is_held(part)).await;
+        }
         if !faults.silent.load(Ordering::Relaxed) && to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
@@ -154,6 +186,8 @@ impl Faults {
         if self.silent.load(Ordering::Relaxed) {
             return false;
         }
+        let fenced = frame == b"*1\r\n$6\r\nfenced\r\n";
+        self.fenced.fetch_add(usize::from(fenced), Ordering::Relaxed);
         let is_message = frame.starts_with(b"*3\r\n$7\r\nmessage\r\n");
         let mut lost = is_feed && self.silent_feed.load(Ordering::Relaxed);
         if is_message {
