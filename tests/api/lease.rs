@@ -21,7 +21,8 @@ async fn get(base: &str, path: &str) -> Value {
 async fn who_wakes_up_after_losing_the_lease_changes_nothing() {
     let redis = Redis::start();
     let (proxy, prefix) = (Proxy::to(redis.port).await, unique("test"));
-    let quick = |redis: &str| Instance::new(redis, shared_livekit(), &prefix).with("RECONCILE_INTERVAL", "1s");
+    let quick =
+        |redis: &str| Instance::new(redis, shared_livekit(), &prefix).with("RECONCILE_INTERVAL", "1s");
     let (mut first, mut second) = (quick(&proxy.url()), quick(&redis.url()));
     first.start().await;
     let base = first.address().http;

@@ -1,26 +1,114 @@
 //! Webhooks as they come in: signed or not, twice, late, about rooms that are not ours.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use livekit_api::access_token::AccessToken;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Pair;
-use crate::support::app::{Answer, participant_event};
+use crate::support::{
+    app::{Answer, participant_event},
+    servers::{KEY, SECRET},
+};
+
+/// What LiveKit says in `Authorization`, or what somebody else does.
+fn authorization(key: &str, secret: &str, lives: Duration, body: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(body));
+    AccessToken::with_api_key(key, secret).with_ttl(lives).with_sha256(&hash).to_jwt().unwrap()
+}
+
+/// A JSON Web Token with any claims, signed with HMAC-SHA256 (RFC 2104) whatever it says of itself.
+fn token(claims: &Value, algorithm: &str, secret: &str) -> String {
+    let head = json!({"alg": algorithm, "typ": "JWT"}).to_string();
+    let text = [head, claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let mut pads = [[0x36; 64], [0x5c; 64]];
+    for pad in &mut pads {
+        pad.iter_mut().zip(secret.bytes()).for_each(|(pad, byte)| *pad ^= byte);
+    }
+    let inner = Sha256::digest([&pads[0][..], text.as_bytes()].concat());
+    let signature = Sha256::digest([&pads[1][..], &inner[..]].concat());
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
 
 #[tokio::test]
 async fn only_signed_webhooks_count() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
-    let body = participant_event("participant_joined", &stream, "ann", "PA_1").to_string();
+    let minute = Duration::from_secs(60);
+    let body = |sid: &str| {
+        let mut event = participant_event("participant_joined", &stream, "ann", sid);
+        // The same for the same session, so that it can be signed and sent.
+        event["id"] = format!("EV_{sid}").into();
+        event.to_string()
+    };
+    let good = authorization(KEY, SECRET, minute, &body("PA_1"));
+    let of_nothing = AccessToken::with_api_key(KEY, SECRET).to_jwt().unwrap();
+    let during = |nbf: u64, exp: u64| {
+        let claims = good.split('.').nth(1).unwrap();
+        let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        (claims["nbf"], claims["exp"]) = (nbf.into(), exp.into());
+        claims
+    };
+    let (of_long_ago, of_the_future) = (during(0, 1_000_000_000), during(9_000_000_000, 9_000_000_300));
+    let lasting = during(0, 9_000_000_000);
+    let [expired, early] = [&of_long_ago, &of_the_future].map(|claims| token(claims, "HS256", SECRET));
+    let [unsigned, other] = ["none", "HS512"].map(|algorithm| token(&lasting, algorithm, SECRET));
+    let mut no_signature = good.clone();
+    no_signature.truncate(good.rfind('.').unwrap() + 1);
     for path in ["/webhooks/livekit", "/webhook"] {
-        for authorization in ["", "Bearer nonsense"] {
-            let request =
-                app.request(Method::POST, path).header("authorization", authorization).body(body.clone());
-            Answer::of(request.send().await.unwrap()).await.expect_problem(401, "invalid_signature");
+        let post = async |authorization: Option<&str>, body: String| {
+            let mut request = app.request(Method::POST, path).body(body);
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            Answer::of(request.send().await.unwrap()).await
+        };
+        for (what, value) in [
+            ("nothing", None),
+            ("an empty one", Some("")),
+            ("nonsense", Some("Bearer nonsense")),
+            ("another key", Some(authorization("other", SECRET, minute, &body("PA_1")).as_str())),
+            ("another secret", Some(authorization(KEY, "wrong", minute, &body("PA_1")).as_str())),
+            ("another body", Some(authorization(KEY, SECRET, minute, &body("PA_2")).as_str())),
+            ("no body", Some(of_nothing.as_str())),
+            ("an old one", Some(expired.as_str())),
+            ("one from the future", Some(early.as_str())),
+            ("no algorithm", Some(unsigned.as_str())),
+            ("another algorithm", Some(other.as_str())),
+            ("no signature", Some(no_signature.as_str())),
+        ] {
+            let answer = post(value, body("PA_1")).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
+            answer.expect_problem(401, "invalid_signature");
         }
+        // A body that was changed by one byte on the way.
+        post(Some(&good), body("PA_1").replace("PA_1", "PA_l"))
+            .await
+            .expect_problem(401, "invalid_signature");
     }
-    let state = app.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await;
-    assert_eq!(state.expect(StatusCode::OK)["participantCount"], 0);
+    // The helper signs as LiveKit does, or the refusals above would mean nothing.
+    let request =
+        app.request(Method::POST, "/webhook").header("authorization", token(&lasting, "HS256", SECRET));
+    assert_eq!(request.body(body("PA_1")).send().await.unwrap().status(), StatusCode::OK);
+    let state = async || {
+        let path = format!("/streams/{}/state", stream["id"].as_str().unwrap());
+        app.get(&path).await.expect(StatusCode::OK)["participantCount"].clone()
+    };
+    assert_eq!(state().await, 1);
+    // With and without the word in front.
+    for (prefix, sid) in [("", "PA_2"), ("Bearer ", "PA_3")] {
+        let value = format!("{prefix}{}", authorization(KEY, SECRET, minute, &body(sid)));
+        let request = app.request(Method::POST, "/webhook").header("authorization", value).body(body(sid));
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(state().await, 1);
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
-    domain::{RoomName, StopReason, Stream, StreamStatus, TrackSource},
-    orchestrator::{CreateRequest, Error, Orchestrator, Outcome},
+    domain::{Role, RoomName, StopReason, Stream, StreamStatus, TrackSource},
+    orchestrator::{CreateRequest, Error, JoinRequest, Orchestrator, Outcome, Patch},
     store::{StreamStore, memory::MemoryStore},
 };
+use serde_json::json;
 
-use super::world::World;
+use super::{store::identity, world::World};
 
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -191,6 +192,54 @@ async fn when_no_token_can_be_good_any_more_a_room_is_somebody_elses() {
     scene.hear().await;
     scene.reconcile().await;
     assert_eq!(scene.world.rooms(), ["room"]);
+}
+
+#[tokio::test]
+async fn metadata_that_livekit_did_not_hear_of_reaches_it_later() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.world.answer(false);
+    let patch =
+        Patch { metadata: Some(json!({"title": "later"}).as_object().unwrap().clone()), ..Patch::default() };
+    scene.orchestrator.patch(stream, patch).await.unwrap();
+    scene.world.answer(true);
+    assert_eq!(scene.world.truth("room").unwrap().metadata, "{}");
+    assert_eq!(scene.reconcile().await, 1);
+    assert_eq!(scene.world.truth("room").unwrap().metadata, r#"{"title":"later"}"#);
+    assert_eq!(scene.reconcile().await, 0);
+}
+
+/// What the passing of time does, on a clock that does not take its time.
+#[tokio::test]
+async fn time_ends_what_nobody_uses() {
+    let scene = Scene::set();
+    let idle = CreateRequest {
+        room_name: Some(RoomName::parse("idle").unwrap()),
+        empty_timeout: Some(Duration::from_secs(300)),
+        ..CreateRequest::default()
+    };
+    let stream = scene.orchestrator.create(idle).await.unwrap().stream;
+    let join = JoinRequest { identity: identity("ann"), name: None, role: Role::Host, metadata: None };
+    scene.orchestrator.join(&stream, join).await.unwrap();
+    let known = async || scene.store.participant(stream.id, "ann").await.unwrap();
+    scene.world.advance(Duration::from_secs(59));
+    scene.orchestrator.sweep().await.unwrap();
+    assert!(known().await.is_some());
+    scene.world.advance(Duration::from_secs(2));
+    scene.orchestrator.sweep().await.unwrap();
+    assert!(known().await.is_none(), "a token that nobody used in a minute");
+    scene.world.advance(Duration::from_secs(238));
+    scene.orchestrator.sweep().await.unwrap();
+    assert_eq!(scene.now(&stream).await.status, StreamStatus::Active);
+    scene.world.advance(Duration::from_secs(2));
+    scene.orchestrator.sweep().await.unwrap();
+    let stopped = scene.now(&stream).await;
+    assert_eq!((stopped.status, stopped.reason.as_deref()), (StreamStatus::Stopped, Some("idle")));
+    assert!(scene.world.rooms().is_empty());
+    scene.world.advance(Duration::from_secs(299));
+    assert!(scene.store.get(stream.id).await.unwrap().is_some(), "it can still be read");
+    scene.world.advance(Duration::from_secs(2));
+    assert!(scene.store.get(stream.id).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use livestream_orchestrator::{
-    domain::Change,
+    domain::{Change, StreamId, StreamStatus},
     store::{Retention, StreamFilter},
 };
 use redis::AsyncCommands;
@@ -150,4 +150,67 @@ async fn a_page_of_large_events_ends_early() {
     // A batch may exceed what is left of the page.
     let most = LOG_PAGE_BYTES / METADATA_BYTES + 32;
     assert!(sizes.len() > 2 && sizes.iter().all(|size| *size <= most), "{sizes:?}");
+}
+
+async fn pages_kept(backend: &Backend) -> (u64, u64) {
+    let (mut renewed, mut dropped, mut after) = (0, 0, None::<String>);
+    loop {
+        let kept = backend.store.keep(2, after.as_deref()).await.unwrap();
+        (renewed, dropped, after) = (renewed + kept.renewed, dropped + kept.dropped, kept.next);
+        if after.is_none() {
+            return (renewed, dropped);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_what_lives_is_renewed() {
+    let prefix = unique("renew");
+    let backend = Backend::redis(&prefix, RETENTION);
+    let streams = [backend.active("one").await, backend.active("two").await, backend.active("three").await];
+    let over = backend.active("over").await;
+    backend.stop(&over).await;
+    backend.change(&streams[0], token("ann", Duration::from_secs(60))).await;
+    assert_eq!(pages_kept(&backend).await, (0, 0), "all of it is fresh");
+    let mut connection = connection().await;
+    let key = |id: StreamId, part: &str| format!("{{{prefix}}}:stream:{id}{part}");
+    for id in streams.iter().chain([&over]).map(|stream| stream.id) {
+        for part in ["", ":log"] {
+            let _: bool = connection.pexpire(key(id, part), 60_000).await.unwrap();
+        }
+    }
+    let room = format!("{{{prefix}}}:room:one");
+    let _: bool = connection.pexpire(&room, 60_000).await.unwrap();
+    assert_eq!(pages_kept(&backend).await, (3, 0), "those that live, and not what is over");
+    let live = i64::try_from(RETENTION.live.as_millis()).unwrap();
+    for name in [key(streams[0].id, ""), key(streams[0].id, ":log"), room] {
+        let left: i64 = connection.pttl(&name).await.unwrap();
+        assert!(left > live - 60_000, "{name}: {left}");
+    }
+    let left: i64 = connection.pttl(key(over.id, "")).await.unwrap();
+    assert!(left <= 60_000);
+}
+
+#[tokio::test]
+async fn what_has_vanished_leaves_the_lists_and_the_counts() {
+    use livestream_orchestrator::store::StreamFilter;
+    let prefix = unique("vanish");
+    let backend = Backend::redis(&prefix, RETENTION);
+    let (gone, stays) = (backend.active("gone").await, backend.active("stays").await);
+    for (stream, who) in [(&gone, "ann"), (&gone, "bob"), (&stays, "cat")] {
+        backend.change(stream, Change::Connect(session(who, &format!("PA_{who}"), 1))).await;
+    }
+    assert_eq!(backend.store.totals().await.unwrap().participants, 3);
+    // As somebody might who cleans up by hand.
+    let mut connection = connection().await;
+    for part in ["", ":participants", ":active", ":order", ":log"] {
+        let _: i64 = connection.del(format!("{{{prefix}}}:stream:{}{part}", gone.id)).await.unwrap();
+    }
+    assert_eq!(pages_kept(&backend).await, (0, 1));
+    assert_eq!(pages_kept(&backend).await, (0, 0));
+    let totals = backend.store.totals().await.unwrap();
+    assert_eq!(totals.participants, 1);
+    let active = totals.streams.iter().find(|(status, _)| *status == StreamStatus::Active).unwrap().1;
+    assert_eq!(active, 1);
+    assert_eq!(backend.store.list(StreamFilter::All, 10, None).await.unwrap().items.len(), 1);
 }
