@@ -21,7 +21,7 @@ pub struct Person {
 /// A join token and where it is good.
 #[derive(Clone)]
 pub struct Ticket {
-    url: String,
+    pub url: String,
     pub token: String,
 }
 

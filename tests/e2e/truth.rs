@@ -7,13 +7,16 @@ use livekit_api::services::room::RoomClient;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::person::{Person, Ticket};
+use super::{
+    person::{Person, Ticket},
+    webdriver::Driver,
+};
 use crate::support::{
     app::{Setup, TestApp},
     eventually,
-    gate::Gate,
+    gate::{Captured, Gate},
     servers::{KEY, LiveKit, SECRET, shared_redis},
-    unique,
+    unique, within,
 };
 
 /// Two instances that reconcile every second, and LiveKit with its webhooks going through a gate to the first.
@@ -251,8 +254,19 @@ async fn every_webhook_of_a_real_server_is_understood() {
     scene.until("no track", &stream, |state| tracks(state) == 0).await;
     ann.tell("leave").await;
     scene.until("nobody", &stream, |state| present(state).is_empty()).await;
+    // Somebody who never gets as far as media.
+    let ticket = Ticket::of(&scene.one, &stream, "bob", "host").await;
+    let url = format!("{}/rtc?access_token={}&protocol=15&sdk=js&version=2.0.0", ticket.url, ticket.token);
+    let (socket, _) = within("LiveKit's signalling", tokio_tungstenite::connect_async(url)).await.unwrap();
+    drop(socket);
+    eventually("a connection that came to nothing", || async {
+        let aborted = |webhook: &Captured| webhook.event() == "participant_connection_aborted";
+        scene.gate.captured().iter().any(aborted).then_some(())
+    })
+    .await;
     scene.one.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
     let kinds = [
+        "participant_connection_aborted",
         "room_started",
         "participant_joined",
         "track_published",
@@ -299,5 +313,44 @@ async fn every_webhook_of_a_real_server_is_understood() {
             let request = request.header("authorization", &forged.authorization).body(forged.body);
             assert_eq!(request.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
         }
+    }
+}
+
+/// What livekit-client does when it cannot resume: it leaves and comes back with the same identity.
+#[tokio::test]
+async fn a_full_reconnect_is_one_visit_after_another() {
+    for loses in [false, true] {
+        let scene = Scene::set().await;
+        scene.gate.lose(loses);
+        let stream = scene.create().await;
+        let id = stream["id"].as_str().unwrap();
+        let driver = Driver::start();
+        let browser = driver.browser().await;
+        let page = scene.one.base.replace("127.0.0.1", "localhost");
+        browser.open(&format!("{page}/room.html?streamId={id}")).await;
+        let ticket = Ticket::of(&scene.one, &stream, "ann", "host").await;
+        let load = "const tag = document.createElement('script'); tag.src = '/vendor/livekit-client.umd.js'; \
+                    document.head.append(tag)";
+        browser.script(load).await;
+        browser
+            .until("the library", || async { browser.script("return !!window.LivekitClient").await == true })
+            .await;
+        let connect = format!(
+            "window.mine = new LivekitClient.Room(); mine.connect({}, {})",
+            json!(ticket.url),
+            json!(ticket.token)
+        );
+        browser.script(&connect).await;
+        let first = scene.until("ann", &stream, |state| present(state) == ["ann"]).await;
+        let sid = first["participants"][0]["sid"].clone();
+        browser.script("mine.simulateScenario('full-reconnect')").await;
+        let again = scene
+            .until("ann again", &stream, |state| {
+                present(state) == ["ann"] && state["participants"][0]["sid"] != sid
+            })
+            .await;
+        assert_eq!(again["participantCount"], 1);
+        scene.adds_up(&stream).await;
+        browser.close().await;
     }
 }
