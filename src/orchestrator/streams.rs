@@ -24,8 +24,12 @@ const UNDER_WAY_POLL: Duration = Duration::from_millis(25);
 const ROOM_GRACE: Duration = Duration::from_secs(60);
 /// How long LiveKit keeps the empty room of a stream that is never stopped for being idle.
 const ROOM_FOREVER: Duration = Duration::from_secs(366 * 24 * 3600);
-/// How often a change of metadata is tried again when others change it at the same time.
-const PATCH_TRIES: usize = 20;
+/// For how long a change of metadata is tried again when others change it at the same time, and how long it waits
+/// before each try at the most.
+const PATCH_WAIT: Duration = Duration::from_secs(5);
+const PATCH_PAUSE: Duration = Duration::from_millis(20);
+/// How often metadata is sent to LiveKit again because it was changed in the meantime.
+const MIRROR_TRIES: usize = 20;
 
 /// What a stream is to be like.
 #[derive(Clone, Debug, Default)]
@@ -214,12 +218,16 @@ impl Orchestrator {
     ) -> Result<Stream, Error> {
         let reference = stream.reference();
         let mut current = stream;
-        for _ in 0..PATCH_TRIES {
+        let deadline = Instant::now() + PATCH_WAIT;
+        while Instant::now() < deadline {
             let merged = current.metadata.merged(change).map_err(|_| Error::MetadataTooLarge)?;
             let change = Change::SetMetadata { expected: current.metadata, metadata: merged };
             let guard = Guard { version, ..Guard::default() };
             match self.store.apply(&reference, change, guard).await {
                 Err(StoreError::Rejected(Rejection::MetadataChanged)) => {
+                    // Each for a while of its own, so that those who collided do not do so again.
+                    let share = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+                    sleep(PATCH_PAUSE.mul_f64(share)).await;
                     current = self.store.get(reference.id).await?.ok_or(StoreError::NotFound)?;
                 }
                 Err(error) => return Err(error.into()),
@@ -229,7 +237,7 @@ impl Orchestrator {
                 }
             }
         }
-        Err(Rejection::MetadataChanged.into())
+        Err(StoreError::Unavailable("too many change this stream at once".to_owned()).into())
     }
 
     /// The change is made and told already; a mirror that fails must not make it look otherwise.
@@ -238,7 +246,7 @@ impl Orchestrator {
             return;
         }
         let mut sent = stream.metadata.clone();
-        for _ in 0..PATCH_TRIES {
+        for _ in 0..MIRROR_TRIES {
             if let Err(error) = self.rooms.set_metadata(&stream.room_name, &sent).await {
                 tracing::warn!(stream = %stream.id, %error, "metadata could not be mirrored to the room");
                 return;

@@ -9,6 +9,7 @@ use livekit_api::services::{
 };
 use livekit_protocol::{ParticipantInfo, participant_info::State};
 use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
@@ -27,13 +28,17 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One LiveKit deployment, over one shared HTTP client.
 pub struct LiveKitRooms {
-    client: RoomClient,
+    client: Arc<RoomClient>,
     key: ApiKey,
     metrics: Arc<Metrics>,
+    /// Where calls run, whoever makes them. What drives a connection runs where it was opened, and HTTP workers have
+    /// runtimes of their own that end before the process does.
+    runtime: Handle,
 }
 
 impl LiveKitRooms {
-    /// The deployment at `url` (`ws`, `wss`, `http` or `https`).
+    /// The deployment at `url` (`ws`, `wss`, `http` or `https`). Its connections are driven by the runtime that this is
+    /// called on.
     pub fn new(url: &Url, key: ApiKey, metrics: Arc<Metrics>) -> Self {
         let client = RoomClient::with_api_key(
             url.as_str().trim_end_matches('/'),
@@ -41,30 +46,46 @@ impl LiveKitRooms {
             key.secret.expose_secret(),
         )
         .with_request_timeout(REQUEST_TIMEOUT);
-        Self { client, key, metrics }
+        Self { client: Arc::new(client), key, metrics, runtime: Handle::current() }
     }
 
-    async fn call<T>(
+    async fn call<T: Send + 'static, F>(
         &self,
         name: &'static str,
-        answer: impl Future<Output = Result<T, ServiceError>>,
-    ) -> Result<T, RoomsError> {
-        self.metrics.timed_livekit(name, async { answer.await.map_err(|error| classify(&error)) }).await
+        ask: impl FnOnce(Arc<RoomClient>) -> F,
+    ) -> Result<T, RoomsError>
+    where
+        F: Future<Output = Result<T, ServiceError>> + Send + 'static,
+    {
+        let answer = self.runtime.spawn(ask(self.client.clone()));
+        let answer = async {
+            match answer.await {
+                Ok(answer) => answer.map_err(|error| classify(&error)),
+                Err(error) => Err(RoomsError::Unavailable(error.to_string())),
+            }
+        };
+        self.metrics.timed_livekit(name, answer).await
     }
 
     /// As [`Self::call`], for calls that are done when there is nothing to do.
-    async fn call_unless_gone(
+    async fn call_unless_gone<F>(
         &self,
         name: &'static str,
-        answer: impl Future<Output = Result<(), ServiceError>>,
-    ) -> Result<(), RoomsError> {
-        let answer = async {
-            match answer.await {
-                Err(error) if is_not_found(&error) => Ok(()),
-                other => other,
+        ask: impl FnOnce(Arc<RoomClient>) -> F,
+    ) -> Result<(), RoomsError>
+    where
+        F: Future<Output = Result<(), ServiceError>> + Send + 'static,
+    {
+        self.call(name, |client| {
+            let answer = ask(client);
+            async {
+                match answer.await {
+                    Err(error) if is_not_found(&error) => Ok(()),
+                    other => other,
+                }
             }
-        };
-        self.call(name, answer).await
+        })
+        .await
     }
 }
 
@@ -115,23 +136,28 @@ impl Rooms for LiveKitRooms {
             metadata: spec.metadata.as_text().to_owned(),
             ..CreateRoomOptions::default()
         };
-        let room = self.call("create_room", self.client.create_room(spec.name.as_str(), options)).await?;
-        Ok(room.sid)
+        let name = spec.name.to_string();
+        let ask = |client: Arc<RoomClient>| async move { client.create_room(&name, options).await };
+        Ok(self.call("create_room", ask).await?.sid)
     }
 
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
-        self.call_unless_gone("delete_room", self.client.delete_room(room.as_str())).await
+        let room = room.to_string();
+        let ask = |client: Arc<RoomClient>| async move { client.delete_room(&room).await };
+        self.call_unless_gone("delete_room", ask).await
     }
 
     async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
-        let answer = self.client.remove_participant(room.as_str(), identity.as_str());
-        self.call_unless_gone("remove_participant", answer).await
+        let (room, identity) = (room.to_string(), identity.to_string());
+        let ask = |client: Arc<RoomClient>| async move { client.remove_participant(&room, &identity).await };
+        self.call_unless_gone("remove_participant", ask).await
     }
 
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
-        let answer =
-            async { self.client.update_room_metadata(room.as_str(), metadata.as_text()).await.map(|_| ()) };
-        self.call("update_room_metadata", answer).await
+        let (room, metadata) = (room.to_string(), metadata.as_text().to_owned());
+        let ask =
+            |client: Arc<RoomClient>| async move { client.update_room_metadata(&room, &metadata).await };
+        self.call("update_room_metadata", ask).await.map(|_| ())
     }
 
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
@@ -140,7 +166,8 @@ impl Rooms for LiveKitRooms {
             return Ok(Vec::new());
         }
         let names = names.iter().map(ToString::to_string).collect();
-        let rooms = self.call("list_rooms", self.client.list_rooms(names)).await?;
+        let ask = |client: Arc<RoomClient>| async move { client.list_rooms(names).await };
+        let rooms = self.call("list_rooms", ask).await?;
         Ok(rooms
             .into_iter()
             .map(|room| Room {
@@ -156,14 +183,16 @@ impl Rooms for LiveKitRooms {
         let Some(Room { sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else {
             return Ok(Vec::new());
         };
-        let participants =
-            self.call("list_participants", self.client.list_participants(room.as_str())).await?;
+        let room = room.to_string();
+        let ask = |client: Arc<RoomClient>| async move { client.list_participants(&room).await };
+        let participants = self.call("list_participants", ask).await?;
         Ok(participants.into_iter().filter_map(|participant| session(&sid, participant)).collect())
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {
         let nobody = vec!["livestream-orchestrator-ping".to_owned()];
-        self.call("ping", async { self.client.list_rooms(nobody).await.map(|_| ()) }).await
+        let ask = |client: Arc<RoomClient>| async move { client.list_rooms(nobody).await };
+        self.call("ping", ask).await.map(|_| ())
     }
 
     fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {

@@ -1,14 +1,21 @@
 //! Connections that end although nothing is wrong: at the end of their life, and with their instance.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::Pair;
 use crate::support::{
+    eventually,
     follower::{Heard, Link, Transport},
     instance::{Instance, signal},
-    servers::{shared_livekit, shared_redis},
+    proxy::Proxy,
+    servers::{Redis, shared_livekit, shared_redis},
     unique, within,
 };
 
@@ -76,10 +83,6 @@ async fn a_shutdown_sends_clients_away_spread_over_time() {
 /// A request that has begun is answered, new connections are refused, and the process is gone in time.
 #[tokio::test]
 async fn a_request_under_way_is_finished() {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-    };
     let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("test"));
     instance.start().await;
     let address = instance.address().http.strip_prefix("http://").unwrap().to_owned();
@@ -92,13 +95,13 @@ async fn a_request_under_way_is_finished() {
         body.len()
     );
     connection.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
-    crate::support::eventually("the request to have begun", || async {
+    eventually("the request to have begun", || async {
         let metrics = reqwest::get(format!("http://{address}/health/live")).await.ok()?;
         metrics.status().is_success().then_some(())
     })
     .await;
     signal(instance.pid(), "TERM");
-    crate::support::eventually("new connections to be refused", || async {
+    eventually("new connections to be refused", || async {
         TcpStream::connect(&address).await.is_err().then_some(())
     })
     .await;
@@ -109,4 +112,39 @@ async fn a_request_under_way_is_finished() {
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     drop(connection);
     instance.ended().await;
+}
+
+/// A request that waits for Redis when the end comes gets its answer, whichever of the instance's threads had opened the
+/// connection that it waits on. Several rounds, because it may be either.
+#[tokio::test]
+async fn no_request_fails_because_its_instance_ends() {
+    let redis = Redis::start();
+    for _ in 0..6 {
+        let proxy = Proxy::to(redis.port).await;
+        let mut instance = Instance::new(&proxy.url(), shared_livekit(), &unique("test"));
+        instance.start().await;
+        let url = format!("{}/streams", instance.address().http);
+        let client = reqwest::Client::new();
+        let created = client.post(&url).json(&json!({})).send().await.unwrap();
+        let created: serde_json::Value = created.json().await.unwrap();
+        let url = format!("{url}/{}", created["id"].as_str().unwrap());
+        // Many at once, so that every thread of the instance has opened connections.
+        let read = async || assert!(client.get(&url).send().await.unwrap().status().is_success());
+        join_all((0..64).map(|_| read())).await;
+        drop(client);
+        proxy.hold("held back");
+        let patch = reqwest::Client::new().patch(&url).json(&json!({"metadata": {"text": "held back"}}));
+        let answer = tokio::spawn(patch.send());
+        eventually("the request to wait", || async { (proxy.holding() > 0).then_some(()) }).await;
+        signal(instance.pid(), "TERM");
+        let address = instance.address().http.strip_prefix("http://").unwrap().to_owned();
+        eventually("new connections to be refused", || async {
+            TcpStream::connect(&address).await.is_err().then_some(())
+        })
+        .await;
+        proxy.release();
+        let answer = within("the answer", answer).await.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
+        instance.ended().await;
+    }
 }

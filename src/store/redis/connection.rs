@@ -1,10 +1,15 @@
 //! How Redis is reached: pooled commands with bounded waits, and connections of their own for what is published.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
-use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
-use redis::{AsyncConnectionConfig, Client, RedisError, aio::PubSub};
+use deadpool::managed::{self, Metrics, Object, Pool, RecycleResult, Timeouts};
+use deadpool_redis::{Manager, Runtime};
+use redis::{
+    AsyncConnectionConfig, Client, RedisError,
+    aio::{MultiplexedConnection, PubSub},
+};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::Handle;
 
 use crate::store::StoreError;
 
@@ -17,15 +22,44 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections an instance at the most. Each carries one command at a time, a few hundred microseconds each.
 const POOL_SIZE: usize = 32;
 
+/// A connection for commands, back in the pool when it is dropped.
+pub type Connection = Object<OnRuntime>;
+
+/// Opens connections on one runtime, whoever asks for them. What drives a connection runs where it was opened, and HTTP
+/// workers have runtimes of their own that end before the process does.
+pub struct OnRuntime {
+    manager: Arc<Manager>,
+    runtime: Handle,
+}
+
+impl managed::Manager for OnRuntime {
+    type Type = MultiplexedConnection;
+    type Error = RedisError;
+
+    async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
+        let manager = self.manager.clone();
+        let opened = self.runtime.spawn(async move { manager.create().await });
+        opened.await.map_err(io::Error::from)?
+    }
+
+    async fn recycle(
+        &self,
+        connection: &mut MultiplexedConnection,
+        metrics: &Metrics,
+    ) -> RecycleResult<RedisError> {
+        self.manager.recycle(connection, metrics).await
+    }
+}
+
 /// The way to one Redis.
 #[derive(Clone)]
 pub struct Connector {
-    pool: Pool,
+    pool: Pool<OnRuntime>,
     client: Client,
 }
 
 impl Connector {
-    /// Prepares the way to `url`; nothing is opened yet.
+    /// Prepares the way to `url`; nothing is opened yet. What will be is driven by the runtime that this is called on.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] for an address that cannot be understood.
@@ -40,6 +74,7 @@ impl Connector {
             create: Some(CONNECT_TIMEOUT),
             recycle: Some(RESPONSE_TIMEOUT),
         };
+        let manager = OnRuntime { manager: Arc::new(manager), runtime: Handle::current() };
         let pool =
             Pool::builder(manager).max_size(POOL_SIZE).timeouts(timeouts).runtime(Runtime::Tokio1).build();
         Ok(Self { pool: pool.map_err(|error| StoreError::Unavailable(error.to_string()))?, client })

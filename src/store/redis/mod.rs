@@ -80,7 +80,7 @@ impl RedisStore {
                 for arg in args {
                     invocation.arg(arg);
                 }
-                invocation.invoke_async(&mut connection).await.map_err(unavailable)
+                invocation.invoke_async(&mut *connection).await.map_err(unavailable)
             })
             .await
     }
@@ -93,7 +93,7 @@ impl RedisStore {
         self.metrics
             .timed_redis(name, async {
                 let mut connection = self.connector.commands().await?;
-                command.query_async(&mut connection).await.map_err(unavailable)
+                command.query_async(&mut *connection).await.map_err(unavailable)
             })
             .await
     }
@@ -106,7 +106,7 @@ impl RedisStore {
         self.metrics
             .timed_redis(name, async {
                 let mut connection = self.connector.commands().await?;
-                commands.query_async(&mut connection).await.map_err(unavailable)
+                commands.query_async(&mut *connection).await.map_err(unavailable)
             })
             .await
     }
