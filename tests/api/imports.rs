@@ -9,11 +9,11 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("telemetry", &["domain", "store"]),
     ("store", &["domain", "telemetry"]),
     ("rooms", &["domain", "telemetry"]),
-    ("orchestrator", &["domain", "store", "rooms"]),
+    ("orchestrator", &["domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
     ("http", &["domain", "store", "rooms", "orchestrator", "relay", "telemetry"]),
     ("grpc", &["domain", "store", "orchestrator", "relay"]),
-    ("settings", &["orchestrator", "rooms", "store", "telemetry"]),
+    ("settings", &["orchestrator", "relay", "rooms", "store", "telemetry"]),
 ];
 
 /// Frameworks and servers that the inner folders must not name.
