@@ -78,8 +78,8 @@ impl Tracks {
     /// With this track, instead of an earlier one of the same sid.
     #[must_use]
     pub fn with(&self, track: Track) -> Self {
-        let others = self.0.iter().filter(|other| other.sid != track.sid).cloned();
-        Self::new(others.chain([track.clone()]))
+        let others = self.without(&track.sid);
+        Self::new(others.0.into_iter().chain([track]))
     }
 
     /// Without the track of this sid.

@@ -185,21 +185,25 @@ async fn play(pair: &Pair, steps: Vec<Step>) {
         logs.push(target.log(one).await);
     }
     let rests: Vec<_> = logs.iter().zip(&begun).map(|(log, begun)| log[*begun..].to_vec()).collect();
-    for mut subscriber in subscribers {
-        if let Some(topic) = subscriber.topic {
-            while subscriber.read().await {}
-            assert_same(&subscriber.seen, &rests[topic]);
-        } else {
-            // Nothing ends the feed of all streams, and other histories are told on it as well.
-            let wanted = rests.iter().map(Vec::len).sum::<usize>();
-            while subscriber.seen.len() < wanted {
-                assert!(subscriber.read().await);
-            }
-            for (target, rest) in targets.iter().zip(&rests) {
-                let own = subscriber.seen.iter().filter(|seen| seen.stream == target.id).cloned();
-                assert_same(&own.collect::<Vec<_>>(), rest);
-            }
-        }
+    for subscriber in subscribers {
+        compare(subscriber, &targets, &rests).await;
+    }
+}
+
+/// Reads to the end; what was seen is what the logs have of the subscriber's topic.
+async fn compare(mut subscriber: Subscriber, targets: &[Target], rests: &[Vec<Seen>]) {
+    if let Some(topic) = subscriber.topic {
+        while subscriber.read().await {}
+        return assert_same(&subscriber.seen, &rests[topic]);
+    }
+    // Nothing ends the feed of all streams.
+    let wanted = rests.iter().map(Vec::len).sum::<usize>();
+    while subscriber.seen.len() < wanted {
+        assert!(subscriber.read().await);
+    }
+    for (target, rest) in targets.iter().zip(rests) {
+        let own = subscriber.seen.iter().filter(|seen| seen.stream == target.id).cloned();
+        assert_same(&own.collect::<Vec<_>>(), rest);
     }
 }
 

@@ -54,6 +54,26 @@ fn past() -> impl Strategy<Value = Option<Timestamp>> {
     prop::option::of((1..5i64).prop_map(|n| Timestamp::from_millis(n * 1_000)))
 }
 
+/// What LiveKit's lists and its words about tracks make.
+fn listing() -> impl Strategy<Value = Change> {
+    let lose = (who(), sid(), any::<bool>()).prop_map(|(who, sid, old)| Change::Lose {
+        identity: identity(&who),
+        sid,
+        before: Timestamp::from_millis(if old { i64::MAX / 2_000_000 } else { 0 }),
+    });
+    let publish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Publish {
+        identity: identity(&who),
+        sid,
+        track,
+    });
+    let unpublish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Unpublish {
+        identity: identity(&who),
+        sid,
+        track: track.sid,
+    });
+    prop_oneof![3 => lose, 4 => publish, 2 => unpublish]
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let session = (
         select(vec!["RM_1", "RM_1", "RM_1", "RM_2"]),
@@ -97,25 +117,8 @@ fn change() -> impl Strategy<Value = Change> {
     let reasons = vec![StopReason::Requested, StopReason::RoomFinished, StopReason::Idle];
     let begin = (select(reasons), select(vec![None, Some("RM_1"), Some("RM_2")]))
         .prop_map(|(reason, room)| Change::BeginStop { reason, room_sid: room.map(str::to_owned) });
-    let lose = (who(), sid(), any::<bool>()).prop_map(|(who, sid, old)| Change::Lose {
-        identity: identity(&who),
-        sid,
-        before: Timestamp::from_millis(if old { i64::MAX / 2_000_000 } else { 0 }),
-    });
-    let publish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Publish {
-        identity: identity(&who),
-        sid,
-        track,
-    });
-    let unpublish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Unpublish {
-        identity: identity(&who),
-        sid,
-        track: track.sid,
-    });
     prop_oneof![
-        3 => lose,
-        4 => publish,
-        2 => unpublish,
+        9 => listing(),
         2 => Just(Change::Activate { room_sid: "RM_1".to_owned() }),
         8 => connect,
         5 => issue,

@@ -846,7 +846,7 @@ async fn the_name_of_a_room_that_is_over_can_be_held(backend: Backend) {
     assert!(!store.hold_room(&room, ttl).await.unwrap(), "a live stream has it");
     assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
     backend.stop(&stream).await;
-    assert_eq!(store.closed_rooms(10, 0).await.unwrap(), [room.clone()]);
+    assert_eq!(store.closed_rooms(10, 0).await.unwrap(), std::slice::from_ref(&room));
     assert!(store.closed_rooms(10, 1).await.unwrap().is_empty());
     assert!(store.hold_room(&room, ttl).await.unwrap());
     assert!(!store.hold_room(&room, ttl).await.unwrap(), "somebody holds it");

@@ -1,5 +1,6 @@
 //! LiveKit as a world whose truth a test knows, with webhooks that the test may lose, double, delay and permute, lists
 //! that are late, and time that the test moves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     collections::BTreeMap,
