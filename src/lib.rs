@@ -12,9 +12,12 @@
 //! - [`http`]: routes, server-sent events, the pages.
 //! - [`grpc`]: the state of streams and their events over gRPC.
 //! - [`app`]: the composition root, and [`settings`] for it.
-//! - [`telemetry`]: logging and metrics, for all of them.
+//! - [`check`]: the commands that try out a configuration and ask a running instance.
+//! - [`telemetry`] and [`diagnosis`]: logging, metrics and findings, for all of them.
 
 pub mod app;
+pub mod check;
+pub mod diagnosis;
 pub mod domain;
 pub mod grpc;
 pub mod http;

@@ -1,42 +1,78 @@
-//! The binary: settings, logging, one instance until a signal.
+//! The binary: settings, logging, one instance until a signal; or one of the commands beside.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use livestream_orchestrator::{app::App, settings::Arguments, telemetry::logging};
-use tokio::signal::unix::{SignalKind, signal};
+use livestream_orchestrator::{
+    app::App,
+    check,
+    settings::{Command, CommandLine, Settings, SettingsError},
+    telemetry::logging,
+};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 fn main() -> ExitCode {
-    let settings = match Arguments::parse().check() {
-        Ok(settings) => settings,
-        Err(error) => {
-            // Logging needs settings itself.
-            eprintln!("{error}");
-            return ExitCode::from(2);
+    let CommandLine { arguments, command } = CommandLine::parse();
+    let done = match command {
+        None => arguments.check().map(|settings| run(serve(settings))),
+        Some(Command::Healthcheck) => arguments.address().map(|address| run(healthcheck(address))),
+        Some(Command::Check { webhooks }) => {
+            arguments.check().map(|settings| run(try_out(settings, webhooks)))
         }
     };
+    done.unwrap_or_else(|error: SettingsError| {
+        // Logging needs settings itself.
+        eprintln!("{error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(task: impl Future<Output = ExitCode>) -> ExitCode {
+    match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(task),
+        Err(error) => {
+            eprintln!("no runtime can be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> ExitCode {
     logging::start(settings.log_format);
-    let ran = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| {
-            runtime.block_on(async {
-                let dev = settings.dev;
-                let app = App::build(settings).await?;
-                if dev {
-                    tracing::info!("dev mode: open http://localhost:{}", app.address()?.port());
-                }
-                app.run_until(signalled()).await
-            })
-        });
-    match ran {
+    let dev = settings.dev;
+    let served = async {
+        let app = App::build(settings).await?;
+        if dev {
+            tracing::info!("dev mode: open http://localhost:{}", app.address()?.port());
+        }
+        app.run_until(signalled()).await
+    };
+    match served.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn healthcheck(address: std::net::SocketAddr) -> ExitCode {
+    check::healthcheck(address).await.map_or_else(
+        |words| {
+            eprintln!("{words}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "what a command finds is its output")]
+async fn try_out(settings: Settings, webhooks: bool) -> ExitCode {
+    let wrong = check::check(&settings, webhooks, |finding| println!("{finding}")).await;
+    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Waits for SIGTERM or SIGINT.

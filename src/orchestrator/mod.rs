@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{
     participation::{JoinRequest, Joined, Left},
     reconciler::Report,
+    remnants::CHECK_ROOM,
     streams::{CreateRequest, Creation, Patch},
     sweeper::SWEEP_INTERVAL,
     webhooks::Outcome,

@@ -8,6 +8,8 @@ use crate::{
     store::Lease,
 };
 
+/// How the names of rooms begin that `check` makes to see whether LiveKit's webhooks arrive.
+pub const CHECK_ROOM: &str = "livestream-orchestrator-check-";
 /// How many names are asked LiveKit about at a time.
 const PAGE: usize = 500;
 
@@ -21,6 +23,10 @@ impl Orchestrator {
         room: &RoomName,
         room_sid: Option<&str>,
     ) -> Result<Outcome, Error> {
+        if room.as_str().starts_with(CHECK_ROOM) {
+            self.store.note(room).await?;
+            return Ok(Outcome::Applied);
+        }
         if let Some(id) = self.store.id_of_room(room).await?
             && let Some(stream) = self.store.get(id).await?
             && (!stream.status.is_final() || stream.room_sid.as_deref() == room_sid)

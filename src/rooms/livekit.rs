@@ -49,7 +49,7 @@ impl LiveKitRooms {
         Self { client: Arc::new(client), key, metrics, runtime: Handle::current() }
     }
 
-    async fn call<T: Send + 'static, F>(
+    pub(super) async fn call<T: Send + 'static, F>(
         &self,
         name: &'static str,
         ask: impl FnOnce(Arc<RoomClient>) -> F,

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
-use secrecy::SecretString;
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{HttpSettings, LiveKitSettings, RedisSettings, Settings, SettingsError, reader::Reader};
@@ -22,11 +22,11 @@ const DEV_SECRET: &str = "secret";
 const LISTING_GRACE: Duration = Duration::from_secs(10);
 /// For how much longer than it says LiveKit may take a token for good: clocks differ.
 const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+const DEFAULT_PORT: u16 = 3000;
 const DEV_LIVEKIT_URL: &str = "ws://localhost:7880";
 
-/// A stateless API that orchestrates LiveKit livestreams.
-#[derive(Clone, Debug, Default, Parser)]
-#[command(name = "livestream-orchestrator", version, disable_help_subcommand = true)]
+/// Every setting, as it was given.
+#[derive(Clone, Debug, Default, Args)]
 pub struct Arguments {
     /// Run with nothing else needed: state in memory, LiveKit's development key, loopback only. Not for production.
     #[arg(long)]
@@ -64,6 +64,12 @@ pub struct Arguments {
     /// An address of its own for /metrics [default: none, /metrics is on PORT]
     #[arg(long, env = "METRICS_ADDR")]
     pub metrics_addr: Option<String>,
+    /// Who may do what. There is only off yet: everybody may do everything [default: off]
+    #[arg(long, env = "AUTH")]
+    pub auth: Option<String>,
+    /// Whether what is open to everybody may listen on an address that is not loopback: true or false [default: false]
+    #[arg(long, env = "ALLOW_INSECURE")]
+    pub allow_insecure: Option<String>,
     /// How long a join token may be used to connect [default: 10m]
     #[arg(long, env = "TOKEN_TTL")]
     pub token_ttl: Option<String>,
@@ -116,6 +122,7 @@ impl Arguments {
         let max_age = self.connection_max_age.as_ref();
         let max_age = reader.duration_or_never("CONNECTION_MAX_AGE", max_age, Duration::from_secs(3600));
         let relay = relay::Options { repair: true, max_age };
+        self.check_exposure(&mut reader);
         let policy = self.policy(&mut reader);
         let retention = Retention {
             tokens: policy.token_ttl + TOKEN_LEEWAY,
@@ -128,6 +135,56 @@ impl Arguments {
                 Ok(Settings { dev: self.dev, livekit, redis, http, relay, policy, retention, log_format })
             }
             _ => Err(SettingsError(reader.problems)),
+        }
+    }
+
+    /// Where the instance with these settings listens, whatever the other settings are.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for what is wrong with HOST and PORT.
+    pub fn address(mut self) -> Result<SocketAddr, SettingsError> {
+        self.drop_empty();
+        let mut reader = Reader { problems: Vec::new() };
+        let host = self.host(&mut reader);
+        let port = reader.port("PORT", self.port.as_ref(), DEFAULT_PORT);
+        match host {
+            Some(host) if reader.problems.is_empty() => Ok(SocketAddr::new(host, port)),
+            _ => Err(SettingsError(reader.problems)),
+        }
+    }
+
+    fn host(&self, reader: &mut Reader) -> Option<IpAddr> {
+        let default = if self.dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        match &self.host {
+            None => Some(IpAddr::V4(default)),
+            Some(text) => text.parse().ok().or_else(|| reader.problem("HOST", "must be an IP address")),
+        }
+    }
+
+    /// What is open to everybody is to be reached by nobody else than this machine, unless somebody has said that they
+    /// know.
+    fn check_exposure(&self, reader: &mut Reader) {
+        if self.auth.as_ref().is_some_and(|auth| auth != "off") {
+            reader.problem::<()>("AUTH", "must be off: there is nothing else yet");
+        }
+        let allowed = match self.allow_insecure.as_deref() {
+            Some("true") => true,
+            None | Some("false") => false,
+            Some(_) => reader.problem("ALLOW_INSECURE", "must be true or false").unwrap_or_default(),
+        };
+        // An address that is no address is named elsewhere.
+        let loopback = self.host(&mut Reader { problems: Vec::new() }).is_none_or(|host| host.is_loopback());
+        if loopback || allowed || self.dev {
+            return;
+        }
+        let rule =
+            "leaves the API open to whoever reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
+        reader.problem::<()>("AUTH=off", rule);
+        let secret = self.livekit_api_secret.as_ref().map(ExposeSecret::expose_secret);
+        if secret == Some(DEV_SECRET) {
+            let rule =
+                "must not be LiveKit's development secret, which everybody knows; or set ALLOW_INSECURE=true";
+            reader.problem::<()>("LIVEKIT_API_SECRET", rule);
         }
     }
 
@@ -149,6 +206,8 @@ impl Arguments {
             &mut self.stopped_ttl,
             &mut self.stream_ttl,
             &mut self.cors_origins,
+            &mut self.auth,
+            &mut self.allow_insecure,
             &mut self.reconcile_interval,
             &mut self.connection_max_age,
             &mut self.drain_timeout,
@@ -157,7 +216,7 @@ impl Arguments {
             text.take_if(|text| text.is_empty());
         }
         for secret in [&mut self.livekit_api_secret, &mut self.redis_url] {
-            secret.take_if(|secret| secrecy::ExposeSecret::expose_secret(secret).is_empty());
+            secret.take_if(|secret| secret.expose_secret().is_empty());
         }
     }
 
@@ -191,7 +250,7 @@ impl Arguments {
             return None;
         }
         let url = reader.required("REDIS_URL", self.redis_url.clone())?;
-        let text = secrecy::ExposeSecret::expose_secret(&url);
+        let text = url.expose_secret();
         let understood = redis::IntoConnectionInfo::into_connection_info(text).is_ok();
         if !understood || Url::parse(text).map_or(true, |url| url.scheme() != "redis") {
             return reader.problem("REDIS_URL", "must be redis://user:password@host:port/database");
@@ -200,11 +259,7 @@ impl Arguments {
     }
 
     fn http(&self, reader: &mut Reader) -> Option<HttpSettings> {
-        let default = if self.dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-        let host = match &self.host {
-            None => Some(IpAddr::V4(default)),
-            Some(text) => text.parse().ok().or_else(|| reader.problem("HOST", "must be an IP address")),
-        };
+        let host = self.host(reader);
         if self.dev && host.is_some_and(|host| !host.is_loopback()) {
             reader.problem::<()>("HOST", "must be a loopback address in dev mode");
         }
@@ -219,7 +274,7 @@ impl Arguments {
         if !cors_origins.iter().all(is_origin) {
             reader.problem::<()>("CORS_ORIGINS", "must be * or origins like https://app.example.com");
         }
-        let port = reader.port("PORT", self.port.as_ref(), 3000);
+        let port = reader.port("PORT", self.port.as_ref(), DEFAULT_PORT);
         let drain_timeout =
             reader.duration("DRAIN_TIMEOUT", self.drain_timeout.as_ref(), Duration::from_secs(20));
         // Any free port has no next one.

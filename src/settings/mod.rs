@@ -2,6 +2,7 @@
 //! once.
 
 mod arguments;
+mod command;
 mod reader;
 
 use std::{fmt, net::SocketAddr, time::Duration};
@@ -9,7 +10,10 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
-pub use self::arguments::Arguments;
+pub use self::{
+    arguments::Arguments,
+    command::{Command, CommandLine},
+};
 use crate::{
     orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat,
 };
@@ -96,7 +100,33 @@ mod tests {
             livekit_api_key: Some("key".to_owned()),
             livekit_api_secret: Some("very-secret-value".into()),
             redis_url: Some("redis://user:hunter2@redis:6379/1".into()),
+            allow_insecure: Some("true".to_owned()),
             ..Arguments::default()
+        }
+    }
+
+    #[test]
+    fn what_is_open_to_everybody_stays_on_loopback_unless_it_is_allowed() {
+        let with = |host: &str, allow: Option<&str>, secret: &str| {
+            let arguments = Arguments {
+                host: Some(host.to_owned()),
+                allow_insecure: allow.map(str::to_owned),
+                livekit_api_secret: Some(secret.into()),
+                ..production()
+            };
+            arguments.check().map_err(|error| error.0.len())
+        };
+        assert!(with("127.0.0.1", None, "secret").is_ok());
+        assert!(with("::1", Some("false"), "secret").is_ok());
+        assert!(with("0.0.0.0", Some("true"), "secret").is_ok());
+        assert_eq!(with("0.0.0.0", Some("false"), "very-secret").err(), Some(1), "AUTH");
+        assert_eq!(with("0.0.0.0", None, "secret").err(), Some(2), "AUTH, and the secret");
+        assert_eq!(with("0.0.0.0", Some("perhaps"), "very-secret").err(), Some(2), "and what is no answer");
+        let auth =
+            |auth: &str| Arguments { auth: Some(auth.to_owned()), ..production() }.check().map_err(|e| e.0);
+        assert!(auth("off").is_ok());
+        for word in ["livekit", "basic"] {
+            assert!(auth(word).unwrap_err()[0].starts_with("AUTH must be off"), "nothing else is built yet");
         }
     }
 

@@ -226,6 +226,12 @@ pub trait StreamStore: Send + Sync {
     /// Lets go of a name that [`Self::hold_room`] held.
     async fn release_room(&self, room: &RoomName) -> Result<(), StoreError>;
 
+    /// Remembers for a minute that a webhook about this room has arrived.
+    async fn note(&self, room: &RoomName) -> Result<(), StoreError>;
+
+    /// Whether [`Self::note`] was called for this room.
+    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError>;
+
     /// Names of rooms that are over and for which a join token may still be good.
     async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError>;
 

@@ -14,8 +14,10 @@ pub enum LogFormat {
 /// Starts logging for the whole process. `RUST_LOG` filters; without it, this service's own lines from `info` up and
 /// others' from `warn` up are shown. A second call changes nothing.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,livestream_orchestrator=info,tracing_actix_web=info"));
+    // Set to nothing it is not set, as every other setting.
+    let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = wanted.and_then(|filter| EnvFilter::try_new(filter).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("warn,livestream_orchestrator=info"));
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         LogFormat::Pretty => registry.with(fmt::layer().with_writer(std::io::stderr).compact()).try_init(),

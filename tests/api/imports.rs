@@ -4,11 +4,12 @@
 use std::{fs, path::Path};
 
 /// What a folder may name of this crate besides itself.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("domain", &[]),
+    ("diagnosis", &[]),
     ("telemetry", &["domain", "store"]),
-    ("store", &["domain", "telemetry"]),
-    ("rooms", &["domain", "telemetry"]),
+    ("store", &["domain", "telemetry", "diagnosis"]),
+    ("rooms", &["domain", "telemetry", "diagnosis"]),
     ("orchestrator", &["domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
     ("http", &["domain", "store", "rooms", "orchestrator", "relay", "telemetry"]),

@@ -135,6 +135,12 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
         self.life.call(self.inner.hold_room(room, ttl)).await
     }
+    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.life.call(self.inner.note(room)).await
+    }
+    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
+        self.life.call(self.inner.is_noted(room)).await
+    }
     async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
         self.life.call(self.inner.release_room(room)).await
     }

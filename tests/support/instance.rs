@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{
     eventually,
     follower::Address,
-    servers::{KEY, Running, SECRET, free_port, start_with, wait_for_port},
+    servers::{KEY, Running, SECRET, free_port, start_with},
 };
 
 /// The binary, on ports that stay the same when it is started again.
@@ -42,16 +42,34 @@ impl Instance {
         self
     }
 
-    /// Starts it and waits until it is ready.
-    pub async fn start(&mut self) {
+    /// Starts it and waits until it listens.
+    pub async fn start_unready(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
         self.running = Some(start_with(binary, &[], &self.settings));
-        wait_for_port(self.http);
+        let address = ("127.0.0.1", self.http);
+        eventually("a listener", || async {
+            tokio::net::TcpStream::connect(address).await.is_ok().then_some(())
+        })
+        .await;
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&mut self) {
+        self.start_unready().await;
         let ready = format!("http://127.0.0.1:{}/health/ready", self.http);
         eventually("readiness", || async {
             reqwest::get(&ready).await.ok()?.status().is_success().then_some(())
         })
         .await;
+    }
+
+    /// Runs one of the binary's commands with the same settings, to its end; gives its exit code and what it printed.
+    pub async fn command(&self, args: &[&str]) -> (Option<i32>, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_livestream-orchestrator"));
+        command.args(args).envs(self.settings.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+        let output = super::within("a command", command.output()).await.unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(printed).unwrap())
     }
 
     pub fn address(&self) -> Address {

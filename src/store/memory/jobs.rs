@@ -1,6 +1,9 @@
 //! Leases, suspicions and names of rooms that are over, in this process's memory.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     domain::{RoomName, Timestamp},
@@ -17,6 +20,8 @@ pub(super) struct Jobs {
     closed: BTreeMap<RoomName, Timestamp>,
     /// Until when each is held.
     held: BTreeMap<RoomName, Timestamp>,
+    /// Of `check`, which makes a handful.
+    noted: BTreeSet<RoomName>,
 }
 
 impl Jobs {
@@ -80,6 +85,14 @@ impl Jobs {
             self.held.insert(room.clone(), now.plus(ttl));
         }
         free
+    }
+
+    pub(super) fn note(&mut self, room: RoomName) {
+        self.noted.insert(room);
+    }
+
+    pub(super) fn is_noted(&self, room: &RoomName) -> bool {
+        self.noted.contains(room)
     }
 
     pub(super) fn release(&mut self, room: &RoomName) {

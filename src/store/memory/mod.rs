@@ -290,6 +290,15 @@ impl StreamStore for MemoryStore {
         Ok(())
     }
 
+    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.current().0.jobs.note(room.clone());
+        Ok(())
+    }
+
+    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
+        Ok(self.current().0.jobs.is_noted(room))
+    }
+
     async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
         let (inner, now) = self.current();
         Ok(inner.jobs.closed(now).skip(offset).take(limit).cloned().collect())

@@ -16,7 +16,7 @@ use crate::store::StoreError;
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a command may take to be answered.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a command may wait for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections an instance at the most. Each carries one command at a time, a few hundred microseconds each.
@@ -86,6 +86,17 @@ impl Connector {
     /// [`StoreError::Unavailable`] after a bounded wait.
     pub async fn commands(&self) -> Result<Connection, StoreError> {
         self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    /// A connection outside the pool, with Redis's own words where there is none to be had.
+    ///
+    /// # Errors
+    /// Redis's, and those of the network.
+    pub async fn first_connection(&self) -> Result<MultiplexedConnection, RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// A connection for what is published.

@@ -135,6 +135,11 @@ impl Keys {
         format!("{}hold:{room}", self.prefix)
     }
 
+    /// Exists when a webhook about this room has arrived, for `check`.
+    pub fn note(&self, room: &RoomName) -> String {
+        format!("{}note:{room}", self.prefix)
+    }
+
     /// The mark that a webhook has been handled.
     fn webhook(&self, id: &str) -> String {
         format!("{}webhook:{id}", self.prefix)

@@ -6,6 +6,7 @@
 mod changes;
 mod codec;
 mod connection;
+mod diagnose;
 mod feed;
 mod keys;
 mod leases;
@@ -36,6 +37,9 @@ use crate::telemetry::Metrics;
 
 /// How long a webhook's event id is remembered. LiveKit gives up on an event after well under a minute.
 const ONCE_SECONDS: u64 = 3_600;
+
+/// How long it is remembered that a webhook about a room of `check` arrived.
+const NOTE_SECONDS: u64 = 60;
 
 /// The store. Clones share their connections.
 #[derive(Clone)]
@@ -297,6 +301,16 @@ impl StreamStore for RedisStore {
 
     async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
         self.query("release_room", redis::cmd("DEL").arg(self.keys.hold(room))).await
+    }
+
+    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.keys.note(room)).arg("1").arg("EX").arg(NOTE_SECONDS);
+        self.query("note", &command).await
+    }
+
+    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
+        self.query("is_noted", redis::cmd("EXISTS").arg(self.keys.note(room))).await
     }
 
     async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
