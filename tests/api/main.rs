@@ -4,6 +4,7 @@
 mod support;
 
 mod check;
+mod documents;
 mod errors;
 mod events;
 mod faults;

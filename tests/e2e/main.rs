@@ -4,6 +4,7 @@
 mod support;
 
 mod browser;
+mod front;
 mod participants;
 mod person;
 mod truth;

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 use crate::support::{
-    eventually,
+    eventually, eventually_or_none,
     servers::{Running, free_port, start, wait_for_port},
 };
 
@@ -61,6 +61,7 @@ impl Driver {
         ]);
         let capabilities = json!({
             "browserName": "chrome",
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
         });
@@ -125,11 +126,15 @@ impl Browser {
 
     /// Waits until the page is in a phase of its life.
     pub async fn phase(&self, wanted: &str) {
-        eventually(&format!("the phase {wanted}"), || async {
-            let phase = self.script("return document.body.dataset.phase").await;
-            (phase == wanted).then_some(())
-        })
-        .await;
+        let told = "return [document.body.dataset.phase, document.querySelector('#notice')?.textContent]";
+        let last = std::cell::RefCell::new(Value::Null);
+        let reached = eventually_or_none(|| async {
+            let now = self.script(told).await;
+            let reached = now[0] == wanted;
+            *last.borrow_mut() = now;
+            reached.then_some(())
+        });
+        assert!(reached.await.is_some(), "waited too long for the phase {wanted}: {}", last.borrow());
     }
 
     pub async fn script(&self, script: &str) -> Value {

@@ -7,6 +7,7 @@ pub mod follower;
 pub mod gate;
 pub mod grpc;
 pub mod instance;
+pub mod nginx;
 pub mod proxy;
 pub mod servers;
 pub mod sse;
@@ -20,14 +21,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 pub const DEADLINE: Duration = Duration::from_secs(45);
 
 /// Asks again and again until there is an answer.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    eventually_or_none(ask).await.unwrap_or_else(|| panic!("waited too long for {what}"))
+}
+
+/// As [`eventually`], for callers who have more to say when there is none.
+pub async fn eventually_or_none<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> Option<T> {
     let (end, mut tick) = (Instant::now() + DEADLINE, interval(Duration::from_millis(20)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if let Some(answer) = ask().await {
-            return answer;
+            return Some(answer);
         }
-        assert!(Instant::now() < end, "waited too long for {what}");
+        if Instant::now() >= end {
+            return None;
+        }
         tick.tick().await;
     }
 }

@@ -1,6 +1,7 @@
 //! Real servers as children of the test process. They end with their handle, and with the process however it ends.
 
 use std::{
+    fs::File,
     io::Write,
     net::{TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
@@ -31,6 +32,13 @@ impl Running {
         self.0.try_wait().unwrap()
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&mut self) {
+        let pid = self.pid().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.0.wait();
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(mut self) {
         let _ = self.0.kill();
@@ -43,12 +51,27 @@ pub fn start(program: &str, args: &[&str]) -> Running {
     start_with(program, args, &[])
 }
 
-/// `setpriv --pdeathsig` has the kernel end the child with the thread that started it.
 pub fn start_with(program: &str, args: &[&str], environment: &[(String, String)]) -> Running {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]).args(args);
+    let mut command = command("KILL", program, args);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    run_on(program, command.stdout(Stdio::null()))
+}
+
+/// As [`start`], for a program with children of its own, which it ends when it is asked to end. What it prints goes to a
+/// file.
+pub fn start_family(program: &str, args: &[&str], log: &File) -> Running {
+    run_on(program, command("TERM", program, args).stdout(log.try_clone().unwrap()))
+}
+
+/// `setpriv --pdeathsig` has the kernel send the child this signal when the thread that started it ends.
+fn command(signal: &str, program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal, "--", program]).args(args);
+    command
+}
+
+fn run_on(program: &str, command: &mut Command) -> Running {
+    let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
     Running(child.unwrap_or_else(|error| panic!("{program} cannot be started: {error}")))
 }
 

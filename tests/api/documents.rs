@@ -1,0 +1,112 @@
+//! What stands in documents and in files for operators, against the code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::support::servers::run;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Everything between quotes that `keep` keeps.
+fn quoted(text: &str, keep: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    text.split('"').skip(1).step_by(2).filter(|word| keep(word)).map(str::to_owned).collect()
+}
+
+fn metrics() -> BTreeSet<String> {
+    let names = quoted(&read("src/telemetry/metrics.rs"), |word| {
+        word.starts_with("lso_") || ["active_streams", "total_participants"].contains(&word)
+    });
+    assert!(names.len() > 20, "{names:?}");
+    names
+}
+
+/// The words of a text that look like names of metrics, without what Prometheus adds to them.
+fn metrics_named(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let named = words
+        .filter(|word| word.starts_with("lso_") || ["active_streams", "total_participants"].contains(word));
+    let plain = |word: &str| {
+        let added = ["_bucket", "_count", "_sum"].iter().find_map(|end| word.strip_suffix(end));
+        added.unwrap_or(word).to_owned()
+    };
+    named.map(plain).collect()
+}
+
+#[test]
+fn every_metric_is_in_the_readme_and_no_other() {
+    let readme = read("README.md");
+    let table: BTreeSet<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
+        .filter(|name| name.starts_with("lso_") || name == "active_streams" || name == "total_participants")
+        .collect();
+    assert_eq!(table, metrics());
+}
+
+#[test]
+fn dashboards_and_alerts_name_only_what_there_is() {
+    let known = metrics();
+    for file in [
+        "grafana/dashboards/livestream-orchestrator.json",
+        "prometheus/alerts.yml",
+        "prometheus/alerts_test.yml",
+    ] {
+        let named = metrics_named(&read(file));
+        let strange: Vec<_> = named.difference(&known).collect();
+        assert!(strange.is_empty(), "{file}: {strange:?}");
+        assert!(!named.is_empty(), "{file}");
+    }
+}
+
+#[test]
+fn rules_are_what_prometheus_takes_and_do_what_their_tests_say() {
+    run("promtool", &["check", "rules", "prometheus/alerts.yml"], "");
+    run("promtool", &["test", "rules", "prometheus/alerts_test.yml"], "");
+    run("promtool", &["check", "config", "--syntax-only", "prometheus/prometheus.yml"], "");
+    let dashboard = read("grafana/dashboards/livestream-orchestrator.json");
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&dashboard).unwrap()["panels"].as_array().unwrap().len()
+            > 5
+    );
+}
+
+#[test]
+fn every_alert_has_a_place_in_the_runbook() {
+    let (rules, runbook) = (read("prometheus/alerts.yml"), read("docs/OPERATIONS.md"));
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 10);
+    for alert in alerts {
+        assert!(runbook.contains(&format!("### {alert}\n")), "{alert}");
+    }
+}
+
+/// Settings by the names of their variables.
+fn settings() -> BTreeSet<String> {
+    let source = read("src/settings/arguments.rs");
+    let names: BTreeSet<_> =
+        source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+    assert!(names.len() > 15, "{names:?}");
+    names
+}
+
+#[test]
+fn every_setting_is_in_the_readme_the_example_and_the_compose_file() {
+    let (readme, example, compose) = (read("README.md"), read(".env.example"), read("docker-compose.yml"));
+    let names = settings();
+    let service = compose.split("  api:\n").nth(1).unwrap().split("\n    networks:").next().unwrap();
+    let environment = service.split("environment:").nth(1).unwrap();
+    for line in environment.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        let Some((name, _)) = line.split_once(": ") else { continue };
+        assert!(name == "RUST_LOG" || names.contains(name), "{name} of docker-compose.yml is a setting");
+    }
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is in the README");
+        let line = |line: &str| line.trim_start_matches('#').starts_with(&format!("{name}="));
+        assert!(example.lines().any(line), "{name} is in .env.example");
+        if name != "LIVEKIT_HOST" {
+            assert!(compose.contains(&format!("{name}: ")), "{name} is in docker-compose.yml");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The shipped nginx configuration, in front of instances of the test: only the four files in `site/` are its own.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    follower::Address,
+    instance::Instance,
+    servers::{Running, free_port, start_family, wait_for_port},
+    unique,
+};
+
+pub struct Nginx {
+    pub http: u16,
+    /// HTTP/2 over TLS, with a certificate that nobody knows.
+    pub https: u16,
+    grpc: u16,
+    folder: PathBuf,
+    running: Option<Running>,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Killed, it would leave its workers behind.
+        if let Some(mut running) = self.running.take() {
+            running.terminate();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Nginx {
+    /// Picks ports and puts the configuration together; it does not run yet.
+    pub fn prepare() -> Self {
+        let folder = std::env::temp_dir().join(unique("nginx"));
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx");
+        for part in ["", "site", "run"] {
+            fs::create_dir(folder.join(part)).unwrap();
+        }
+        for entry in fs::read_dir(shipped).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+            }
+        }
+        let nginx = Self { http: free_port(), https: free_port(), grpc: free_port(), folder, running: None };
+        nginx.make_certificate();
+        nginx
+    }
+
+    fn make_certificate(&self) {
+        let path = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
+        let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-keyout", &key, "-out", &certificate])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let example = fs::read_to_string(self.folder.join("tls.conf.example")).unwrap();
+        let tls = example
+            .replace("/etc/nginx/tls/fullchain.pem", &certificate)
+            .replace("/etc/nginx/tls/privkey.pem", &key);
+        fs::write(self.folder.join("tls.conf"), tls).unwrap();
+    }
+
+    /// Starts it in front of these instances.
+    pub fn start(&mut self, instances: &[Instance]) {
+        let site = |name: &str, text: String| fs::write(self.folder.join("site").join(name), text).unwrap();
+        let listen = format!(
+            "listen 127.0.0.1:{};\nlisten 127.0.0.1:{} ssl http2;\ninclude tls.conf;\n",
+            self.http, self.https
+        );
+        site("listen.conf", listen);
+        site("listen_grpc.conf", format!("listen 127.0.0.1:{} http2;\n", self.grpc));
+        let servers = |pick: fn(&Address) -> &str| {
+            let line = |instance: &Instance| {
+                let address = instance.address();
+                let host = pick(&address).strip_prefix("http://").unwrap().to_owned();
+                format!("server {host} max_fails=2 fail_timeout=1s;\n")
+            };
+            instances.iter().map(line).collect::<String>()
+        };
+        site("http_servers.conf", servers(|address| &address.http));
+        site("grpc_servers.conf", servers(|address| &address.grpc));
+        let (run, config) = (self.folder.join("run/"), self.folder.join("nginx.conf"));
+        let args = ["-p", run.to_str().unwrap(), "-c", config.to_str().unwrap(), "-g", "daemon off;"];
+        self.running = Some(start_family("nginx", &args, &File::create(self.log()).unwrap()));
+        wait_for_port(self.http);
+        wait_for_port(self.grpc);
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("access.log")
+    }
+
+    /// What it has logged.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap()
+    }
+
+    pub fn address(&self) -> Address {
+        Address {
+            http: format!("http://127.0.0.1:{}", self.http),
+            grpc: format!("http://127.0.0.1:{}", self.grpc),
+        }
+    }
+}
