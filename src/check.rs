@@ -18,7 +18,7 @@ use crate::{
     orchestrator::CHECK_ROOM,
     rooms::{Rooms, livekit::LiveKitRooms},
     settings::Settings,
-    store::{StreamStore, redis::RedisStore},
+    store::{Coordination, redis::RedisStore},
     telemetry::Metrics,
 };
 

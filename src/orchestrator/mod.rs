@@ -6,6 +6,7 @@
 mod participation;
 mod reconciler;
 mod remnants;
+mod stopping;
 mod streams;
 mod sweeper;
 mod webhooks;

@@ -2,7 +2,7 @@
 //! name again, with nobody's knowledge. Stopping is final, so such a room is deleted, as long as such a token may be good
 //! and no new stream has the name.
 
-use super::{Error, Orchestrator, streams::Claim, webhooks::Outcome};
+use super::{Error, Orchestrator, stopping::Claim, webhooks::Outcome};
 use crate::{
     domain::{RoomName, stream::CLAIM},
     store::Lease,

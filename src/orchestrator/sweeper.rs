@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Error, Orchestrator, streams::Claim};
+use super::{Error, Orchestrator, stopping::Claim};
 use crate::{
     domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
     store::{Due, Guard, StoreError},

@@ -6,7 +6,7 @@ use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     frame::{EventFrame, ResetFrame},
-    subscription::{Delivery, Seat},
+    seat::{Delivery, Seat},
 };
 use crate::{
     domain::{Cursor, Event},

@@ -15,6 +15,7 @@ mod frame;
 mod hub;
 mod lifetime;
 mod repair;
+mod seat;
 mod state;
 mod subscription;
 
@@ -30,10 +31,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     frame::{EventFrame, ResetFrame},
     lifetime::Lifetime,
+    seat::{Client, Delivery, Ended, Transport},
     state::{StateFrame, StateUpdates},
-    subscription::{Client, Delivery, Ended, Subscription, Transport},
+    subscription::Subscription,
 };
-use self::{hub::Hub, state::States, subscription::Seat};
+use self::{hub::Hub, seat::Seat, state::States};
 use crate::{
     domain::{Cursor, StreamId},
     store::{EventFeed, StoreError, Topic},

@@ -1,8 +1,9 @@
 //! Where streams are kept, and the feed of what happens to them.
 //!
-//! Two backends implement the same two traits and pass the same suite (`tests/contract/store.rs`): [`redis`] for
+//! Two backends implement the same traits and pass the same suite (`tests/contract/store.rs`): [`redis`] for
 //! production and [`memory`] for dev mode.
 
+mod coordination;
 pub mod log;
 pub mod memory;
 pub mod redis;
@@ -11,9 +12,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+pub use self::coordination::{Coordination, Kept, Lease};
 use crate::domain::{
     Change, Cursor, Event, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId, StreamRef,
-    StreamStatus, StreamView, Timestamp, change::Effect, stream::NewStream,
+    StreamStatus, StreamView, change::Effect, stream::NewStream,
 };
 
 /// How many events a stream's own log keeps at least.
@@ -80,24 +82,6 @@ pub struct Guard {
     pub lease: Option<Lease>,
 }
 
-/// The right to do a job that one instance at a time may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// A token that no other lease has.
-    pub token: String,
-}
-
-/// What [`StreamStore::keep`] did with one page of streams.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// How many had their time renewed.
-    pub renewed: u64,
-    /// How many were in the lists and no longer there.
-    pub dropped: u64,
-    /// To be handed back for the next page; none after the last.
-    pub next: Option<String>,
-}
-
 /// The outcome of a change that was not refused.
 #[derive(Clone, Debug)]
 pub struct Applied {
@@ -155,7 +139,7 @@ pub struct Totals {
 /// # Errors
 /// Every method fails with [`StoreError::Unavailable`] rather than wait longer than a bounded time.
 #[async_trait]
-pub trait StreamStore: Send + Sync {
+pub trait StreamStore: Coordination {
     /// Records a stream in status `creating` with its first event, unless a live stream holds the room name: of any
     /// number of concurrent creations of one name exactly one is [`Created::New`].
     async fn create(&self, new: NewStream) -> Result<Created, StoreError>;
@@ -198,45 +182,6 @@ pub trait StreamStore: Send + Sync {
 
     /// Forgets what is due about a stream that is no longer there.
     async fn forget_due(&self, due: Due) -> Result<(), StoreError>;
-
-    /// The store's time, by which everything is recorded.
-    async fn now(&self) -> Result<Timestamp, StoreError>;
-
-    /// Gives the lease for reconciling to one caller at a time, for `ttl`, and not sooner than `every` after the job was
-    /// last done. None for everybody else.
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError>;
-
-    /// Prolongs a lease to `ttl` from now; says whether it still was the caller's.
-    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError>;
-
-    /// Gives a lease back: the job is done.
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError>;
-
-    /// Something was seen that is to be believed only when it is seen again, `after` or longer after the first time;
-    /// says whether it is. See [`Self::trust`].
-    async fn suspect(&self, after: Duration) -> Result<bool, StoreError>;
-
-    /// Forgets what was suspected: it was not seen again.
-    async fn trust(&self) -> Result<(), StoreError>;
-
-    /// Holds the name of a room that is over, for `ttl`, so that no stream begins under it meanwhile. False where a live
-    /// stream has the name, where no join token can be good for it any more, and where somebody holds it already.
-    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError>;
-
-    /// Lets go of a name that [`Self::hold_room`] held.
-    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError>;
-
-    /// Remembers for a minute that a webhook about this room has arrived.
-    async fn note(&self, room: &RoomName) -> Result<(), StoreError>;
-
-    /// Whether [`Self::note`] was called for this room.
-    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError>;
-
-    /// Names of rooms that are over and for which a join token may still be good.
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError>;
-
-    /// Renews the time of streams that live, and takes those out of the lists that are no longer there. One page.
-    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError>;
 
     /// Numbers of the whole service, at a cost that does not grow with it.
     async fn totals(&self) -> Result<Totals, StoreError>;

@@ -16,7 +16,10 @@ use livestream_orchestrator::{
         StreamRef, StreamView, Timestamp, stream::NewStream,
     },
     rooms::{JoinToken, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
-    store::{Applied, Created, Due, Guard, Kept, Lease, Page, StoreError, StreamFilter, StreamStore, Totals},
+    store::{
+        Applied, Coordination, Created, Due, Guard, Kept, Lease, Page, StoreError, StreamFilter, StreamStore,
+        Totals,
+    },
 };
 use tokio::sync::Notify;
 
@@ -99,6 +102,46 @@ impl Rooms for Mortal<dyn Rooms> {
 }
 
 #[async_trait]
+impl Coordination for Mortal<dyn StreamStore> {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.life.call(self.inner.now()).await
+    }
+    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
+        self.life.call(self.inner.take_lease(ttl, every)).await
+    }
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.renew_lease(lease, ttl)).await
+    }
+    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.life.call(self.inner.end_lease(lease)).await
+    }
+    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.suspect(after)).await
+    }
+    async fn trust(&self) -> Result<(), StoreError> {
+        self.life.call(self.inner.trust()).await
+    }
+    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.hold_room(room, ttl)).await
+    }
+    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.life.call(self.inner.release_room(room)).await
+    }
+    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.life.call(self.inner.note(room)).await
+    }
+    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
+        self.life.call(self.inner.is_noted(room)).await
+    }
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        self.life.call(self.inner.closed_rooms(limit, offset)).await
+    }
+    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
+        self.life.call(self.inner.keep(limit, after)).await
+    }
+}
+
+#[async_trait]
 impl StreamStore for Mortal<dyn StreamStore> {
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         self.life.call(self.inner.apply(stream, change, guard)).await
@@ -126,27 +169,6 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         self.life.call(self.inner.participant(id, identity)).await
     }
-    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
-        self.life.call(self.inner.renew_lease(lease, ttl)).await
-    }
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.life.call(self.inner.end_lease(lease)).await
-    }
-    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
-        self.life.call(self.inner.hold_room(room, ttl)).await
-    }
-    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.life.call(self.inner.note(room)).await
-    }
-    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
-        self.life.call(self.inner.is_noted(room)).await
-    }
-    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.life.call(self.inner.release_room(room)).await
-    }
-    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
-        self.life.call(self.inner.keep(limit, after)).await
-    }
     async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
         self.life.call(self.inner.create(new)).await
     }
@@ -161,21 +183,6 @@ impl StreamStore for Mortal<dyn StreamStore> {
     }
     async fn forget_due(&self, due: Due) -> Result<(), StoreError> {
         self.life.call(self.inner.forget_due(due)).await
-    }
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.life.call(self.inner.now()).await
-    }
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
-        self.life.call(self.inner.take_lease(ttl, every)).await
-    }
-    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
-        self.life.call(self.inner.suspect(after)).await
-    }
-    async fn trust(&self) -> Result<(), StoreError> {
-        self.life.call(self.inner.trust()).await
-    }
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        self.life.call(self.inner.closed_rooms(limit, offset)).await
     }
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.life.call(self.inner.totals()).await

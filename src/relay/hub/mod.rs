@@ -18,7 +18,7 @@ use super::{
     Command, Ended, Options,
     channel::{Cause, Channel, Phase},
     repair::{self, CONCURRENT_READS, Repair},
-    subscription::Seat,
+    seat::Seat,
 };
 use crate::{
     domain::{Cursor, Event},

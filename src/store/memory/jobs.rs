@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
+
+use super::MemoryStore;
 use crate::{
     domain::{RoomName, Timestamp},
-    store::Lease,
+    store::{Coordination, Kept, Lease, StoreError},
 };
 
 #[derive(Default)]
@@ -97,5 +100,67 @@ impl Jobs {
 
     pub(super) fn release(&mut self, room: &RoomName) {
         self.held.remove(room);
+    }
+}
+
+#[async_trait]
+impl Coordination for MemoryStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok((self.clock)())
+    }
+
+    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.jobs.take(now, ttl, every))
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.jobs.renew(lease, now, ttl))
+    }
+
+    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        let (mut inner, now) = self.current();
+        inner.jobs.end(lease, now);
+        Ok(())
+    }
+
+    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.jobs.suspect(now, after))
+    }
+
+    async fn trust(&self) -> Result<(), StoreError> {
+        self.current().0.jobs.trust();
+        Ok(())
+    }
+
+    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
+        let (mut inner, now) = self.current();
+        Ok(inner.live_holder(room).is_none() && inner.jobs.hold(room, now, ttl))
+    }
+
+    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.current().0.jobs.release(room);
+        Ok(())
+    }
+
+    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.current().0.jobs.note(room.clone());
+        Ok(())
+    }
+
+    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
+        Ok(self.current().0.jobs.is_noted(room))
+    }
+
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        let (inner, now) = self.current();
+        Ok(inner.jobs.closed(now).skip(offset).take(limit).cloned().collect())
+    }
+
+    async fn keep(&self, _: usize, _: Option<&str>) -> Result<Kept, StoreError> {
+        // Nothing here expires while it lives.
+        Ok(Kept::default())
     }
 }

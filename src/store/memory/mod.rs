@@ -6,14 +6,13 @@ mod jobs;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Kept, Lease, Page, Retention, STREAM_LOG_LENGTH,
-    StoreError, StreamFilter, StreamStore, Totals,
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, StoreError,
+    StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
     Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream,
@@ -248,65 +247,6 @@ impl StreamStore for MemoryStore {
 
     async fn forget_due(&self, _: Due) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok((self.clock)())
-    }
-
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
-        let (mut inner, now) = self.current();
-        Ok(inner.jobs.take(now, ttl, every))
-    }
-
-    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
-        let (mut inner, now) = self.current();
-        Ok(inner.jobs.renew(lease, now, ttl))
-    }
-
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        let (mut inner, now) = self.current();
-        inner.jobs.end(lease, now);
-        Ok(())
-    }
-
-    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
-        let (mut inner, now) = self.current();
-        Ok(inner.jobs.suspect(now, after))
-    }
-
-    async fn trust(&self) -> Result<(), StoreError> {
-        self.current().0.jobs.trust();
-        Ok(())
-    }
-
-    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
-        let (mut inner, now) = self.current();
-        Ok(inner.live_holder(room).is_none() && inner.jobs.hold(room, now, ttl))
-    }
-
-    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.current().0.jobs.release(room);
-        Ok(())
-    }
-
-    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.current().0.jobs.note(room.clone());
-        Ok(())
-    }
-
-    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
-        Ok(self.current().0.jobs.is_noted(room))
-    }
-
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        let (inner, now) = self.current();
-        Ok(inner.jobs.closed(now).skip(offset).take(limit).cloned().collect())
-    }
-
-    async fn keep(&self, _: usize, _: Option<&str>) -> Result<Kept, StoreError> {
-        // Nothing here expires while it lives.
-        Ok(Kept::default())
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

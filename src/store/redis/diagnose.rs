@@ -7,7 +7,7 @@ use redis::{ErrorKind, ServerErrorKind};
 use super::RedisStore;
 use crate::{
     diagnosis::Finding,
-    store::{EventFeed, FeedMessage, StoreError, Topic},
+    store::{Coordination, EventFeed, FeedMessage, StoreError, Topic},
 };
 
 const REDIS: &str = "Redis";
@@ -36,7 +36,7 @@ impl RedisStore {
             }
             Err(words) => return vec![Finding::wrong(REDIS, words)],
         }
-        findings.push(match self.time().await {
+        findings.push(match self.now().await {
             Ok(time) => Finding::of_clock(REDIS, time.as_millis() - chrono::Utc::now().timestamp_millis()),
             Err(error) => Finding::wrong(REDIS, format!("TIME fails: {error}")),
         });

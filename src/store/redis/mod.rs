@@ -6,13 +6,13 @@
 mod changes;
 mod codec;
 mod connection;
+mod coordination;
 mod diagnose;
 mod feed;
 mod keys;
-mod leases;
 mod scripts;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use redis::{FromRedisValue, Script};
@@ -25,21 +25,15 @@ use self::{
     keys::Keys,
     scripts::Scripts,
 };
-use super::{
-    Applied, Created, Due, Guard, Kept, Lease, Page, Retention, StoreError, StreamFilter, StreamStore, Totals,
-};
+use super::{Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Totals};
 use crate::domain::{
     Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView,
-    Timestamp,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
 use crate::telemetry::Metrics;
 
 /// How long a webhook's event id is remembered. LiveKit gives up on an event after well under a minute.
 const ONCE_SECONDS: u64 = 3_600;
-
-/// How long it is remembered that a webhook about a room of `check` arrived.
-const NOTE_SECONDS: u64 = 60;
 
 /// The store. Clones share their connections.
 #[derive(Clone)]
@@ -125,10 +119,6 @@ impl RedisStore {
         }
         self.pipeline("list", &commands).await
     }
-}
-
-fn millis(duration: Duration) -> String {
-    duration.as_millis().to_string()
 }
 
 fn corrupt(what: &str) -> StoreError {
@@ -268,73 +258,6 @@ impl StreamStore for RedisStore {
             Due::Stuck(id) => format!("s:{id}"),
         };
         self.query("forget_due", redis::cmd("ZREM").arg(self.keys.due()).arg(member)).await
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.time().await
-    }
-
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
-        self.take(ttl, every).await
-    }
-
-    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
-        self.renew(lease, ttl).await
-    }
-
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.end(lease).await
-    }
-
-    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
-        self.seen_again(after).await
-    }
-
-    async fn trust(&self) -> Result<(), StoreError> {
-        self.query("trust", redis::cmd("DEL").arg(self.keys.suspicion())).await
-    }
-
-    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
-        let keys = [self.keys.room(room), self.keys.closed(), self.keys.hold(room)];
-        self.run("hold_room", &self.scripts.hold_room, &keys, &[room.to_string(), millis(ttl)]).await
-    }
-
-    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.query("release_room", redis::cmd("DEL").arg(self.keys.hold(room))).await
-    }
-
-    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
-        let mut command = redis::cmd("SET");
-        command.arg(self.keys.note(room)).arg("1").arg("EX").arg(NOTE_SECONDS);
-        self.query("note", &command).await
-    }
-
-    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
-        self.query("is_noted", redis::cmd("EXISTS").arg(self.keys.note(room))).await
-    }
-
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        let args = [limit.to_string(), offset.to_string()];
-        let names: Vec<String> =
-            self.run("closed_rooms", &self.scripts.closed_rooms, &[self.keys.closed()], &args).await?;
-        names.into_iter().map(|name| RoomName::parse(name).map_err(|_| corrupt("closed"))).collect()
-    }
-
-    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
-        let mut keys = vec![self.keys.all(), self.keys.live()];
-        keys.extend(StreamStatus::ALL.map(|status| self.keys.status(status)));
-        keys.extend([self.keys.over(), self.keys.due(), self.keys.total()]);
-        let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-        let args = [
-            from,
-            limit.to_string(),
-            millis(self.retention.live),
-            self.keys.stream_prefix(),
-            self.keys.room_prefix(),
-        ];
-        let (next, renewed, dropped): (String, u64, u64) =
-            self.run("keep", &self.scripts.keep, &keys, &args).await?;
-        Ok(Kept { renewed, dropped, next: Some(next).filter(|next| !next.is_empty()) })
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
