@@ -32,7 +32,8 @@ COPY src src
 RUN find src build.rs -type f -exec touch {} + && cargo build --release --locked
 
 
-# Not scratch: the binary is linked with glibc. TLS needs nothing from here, its roots are in the binary.
+# Not scratch: the binary is linked with glibc. The roots for TLS to LiveKit are in the binary; for TLS to Redis they are the
+# machine's, which this image does not have of its own.
 FROM debian:${DEBIAN_RELEASE}-slim
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -41,6 +42,7 @@ LABEL org.opencontainers.image.title="livestream-orchestrator" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/livestream-orchestrator /usr/local/bin/livestream-orchestrator
 # By number, so that Kubernetes' runAsNonRoot can see it. Nothing is written: the root file system may be read-only.
 USER 10001:10001

@@ -186,7 +186,7 @@ impl Stores {
             let store = Arc::new(MemoryStore::on_system_clock(settings.retention));
             return Ok(Self { store: store.clone(), feed: store, kind: "memory" });
         };
-        let store = RedisStore::new(&redis.url, &redis.prefix, settings.retention, metrics.clone());
+        let store = RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone());
         let store = Arc::new(store.context("REDIS_URL")?);
         Ok(Self { store: store.clone(), feed: store, kind: "redis" })
     }

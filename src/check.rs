@@ -63,7 +63,9 @@ pub async fn check(settings: &Settings, webhooks: bool, mut tell: impl FnMut(&Fi
     };
     let Ok(metrics) = Metrics::new().map(std::sync::Arc::new) else { return true };
     let store = match &settings.redis {
-        Some(redis) => RedisStore::new(&redis.url, &redis.prefix, settings.retention, metrics.clone()).ok(),
+        Some(redis) => {
+            RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone()).ok()
+        }
         None => {
             told(vec![Finding::doubtful("Redis", "is not used: state is kept in memory, as --dev has it")]);
             None

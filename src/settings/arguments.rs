@@ -12,7 +12,11 @@ use url::Url;
 
 use super::{HttpSettings, LiveKitSettings, RedisSettings, Settings, SettingsError, reader::Reader};
 use crate::{
-    orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat,
+    orchestrator::Policy,
+    relay,
+    rooms::tokens::ApiKey,
+    store::{Retention, redis::Address},
+    telemetry::logging::LogFormat,
 };
 
 /// LiveKit's own development key and secret (`livekit-server --dev`).
@@ -46,9 +50,18 @@ pub struct Arguments {
     /// The key's secret. Required outside dev mode. Better given as an environment variable.
     #[arg(long, env = "LIVEKIT_API_SECRET", hide_env_values = true)]
     pub livekit_api_secret: Option<SecretString>,
-    /// Where Redis is: redis://user:password@host:port/database. Required outside dev mode.
+    /// Where Redis is: redis://user:password@host:port/database, or rediss:// for TLS. Required outside dev mode.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
+    /// For rediss://, a PEM file with who may vouch for Redis [default: the roots of this machine]
+    #[arg(long, env = "REDIS_CA_FILE")]
+    pub redis_ca_file: Option<String>,
+    /// For rediss://, a PEM file with this service's own certificate, where Redis asks for one
+    #[arg(long, env = "REDIS_CERT_FILE")]
+    pub redis_cert_file: Option<String>,
+    /// For rediss://, a PEM file with the key of REDIS_CERT_FILE
+    #[arg(long, env = "REDIS_KEY_FILE")]
+    pub redis_key_file: Option<String>,
     /// What stands in front of every key and channel [default: lso]
     #[arg(long, env = "REDIS_PREFIX")]
     pub redis_prefix: Option<String>,
@@ -196,6 +209,9 @@ impl Arguments {
             &mut self.livekit_public_url,
             &mut self.livekit_api_key,
             &mut self.redis_prefix,
+            &mut self.redis_ca_file,
+            &mut self.redis_cert_file,
+            &mut self.redis_key_file,
             &mut self.host,
             &mut self.port,
             &mut self.grpc_port,
@@ -252,10 +268,22 @@ impl Arguments {
         let url = reader.required("REDIS_URL", self.redis_url.clone())?;
         let text = url.expose_secret();
         let understood = redis::IntoConnectionInfo::into_connection_info(text).is_ok();
-        if !understood || Url::parse(text).map_or(true, |url| url.scheme() != "redis") {
-            return reader.problem("REDIS_URL", "must be redis://user:password@host:port/database");
+        let scheme = Url::parse(text).ok().map(|url| url.scheme().to_owned()).unwrap_or_default();
+        if !understood || !["redis", "rediss"].contains(&scheme.as_str()) {
+            return reader
+                .problem("REDIS_URL", "must be redis:// or rediss://, user:password@host:port/database");
         }
-        Some(RedisSettings { url, prefix })
+        let ca = reader.file("REDIS_CA_FILE", self.redis_ca_file.as_ref());
+        let certificate = reader.file("REDIS_CERT_FILE", self.redis_cert_file.as_ref());
+        let key = reader.file("REDIS_KEY_FILE", self.redis_key_file.as_ref());
+        let key = key.and_then(|key| String::from_utf8(key).ok()).map(SecretString::from);
+        if scheme == "redis" && (ca.is_some() || certificate.is_some()) {
+            return reader.problem("REDIS_CA_FILE", "and REDIS_CERT_FILE are for rediss:// only");
+        }
+        if self.redis_cert_file.is_some() != self.redis_key_file.is_some() {
+            return reader.problem("REDIS_CERT_FILE", "and REDIS_KEY_FILE go together");
+        }
+        Some(RedisSettings { address: Address { url, ca, identity: certificate.zip(key) }, prefix })
     }
 
     fn http(&self, reader: &mut Reader) -> Option<HttpSettings> {

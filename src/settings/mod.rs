@@ -7,7 +7,6 @@ mod reader;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use secrecy::SecretString;
 use url::Url;
 
 pub use self::{
@@ -15,7 +14,11 @@ pub use self::{
     command::{Command, CommandLine},
 };
 use crate::{
-    orchestrator::Policy, relay, rooms::tokens::ApiKey, store::Retention, telemetry::logging::LogFormat,
+    orchestrator::Policy,
+    relay,
+    rooms::tokens::ApiKey,
+    store::{Retention, redis::Address},
+    telemetry::logging::LogFormat,
 };
 
 /// Where LiveKit is and how to speak to it.
@@ -32,8 +35,8 @@ pub struct LiveKitSettings {
 /// Where Redis is and what belongs to this service in it.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// The address, with credentials.
-    pub url: SecretString,
+    /// How to reach it.
+    pub address: Address,
     /// What stands in front of every key and channel.
     pub prefix: String,
 }

@@ -48,6 +48,16 @@ impl Reader {
         text.parse().ok().or_else(|| self.problem(setting, "must be a port, 0 to 65535")).unwrap_or(default)
     }
 
+    /// What a PEM file holds.
+    pub(super) fn file(&mut self, setting: &str, path: Option<&String>) -> Option<Vec<u8>> {
+        let path = path?;
+        match std::fs::read(path) {
+            Ok(bytes) if bytes.starts_with(b"-----BEGIN ") => Some(bytes),
+            Ok(_) => self.problem(setting, "must be a PEM file"),
+            Err(error) => self.problem(setting, &format!("cannot be read: {}", error.kind())),
+        }
+    }
+
     pub(super) fn livekit_url(&mut self, setting: &str, text: &str) -> Option<Url> {
         let known = |url: &Url| ["ws", "wss", "http", "https"].contains(&url.scheme()) && url.has_host();
         match Url::parse(text) {

@@ -15,6 +15,7 @@ mod lifetimes;
 mod operations;
 mod outages;
 mod resume;
+mod secured;
 mod slow;
 mod snapshots;
 mod streams;

@@ -12,8 +12,9 @@ use livestream_orchestrator::{
     },
     store::{
         Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Retention,
-        SnapshotContent, StoreError, StreamFilter, StreamStore, Topic, memory::MemoryStore,
-        redis::RedisStore,
+        SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
+        memory::MemoryStore,
+        redis::{Address, RedisStore},
     },
     telemetry::Metrics,
 };
@@ -41,7 +42,8 @@ impl Backend {
 
     pub fn redis(prefix: &str, retention: Retention) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let store = Arc::new(RedisStore::new(&shared_redis().into(), prefix, retention, metrics).unwrap());
+        let address = Address { url: shared_redis().into(), ca: None, identity: None };
+        let store = Arc::new(RedisStore::new(&address, prefix, retention, metrics).unwrap());
         Self { store: store.clone(), feed: store }
     }
 

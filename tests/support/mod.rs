@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod audience;
+pub mod certificates;
 pub mod follower;
 pub mod gate;
 pub mod grpc;

@@ -128,6 +128,30 @@ impl Redis {
         Self::start_in(Some(folder))
     }
 
+    /// One that speaks TLS only, and perhaps wants to know who asks.
+    pub fn over_tls(certificates: &super::certificates::Certificates, asks: bool) -> Self {
+        let port = free_port();
+        let [certificate, key, ca] =
+            ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
+        let args = [
+            ["--port", "0"],
+            ["--tls-port", &port.to_string()],
+            ["--bind", "127.0.0.1"],
+            ["--save", ""],
+            ["--tls-cert-file", &certificate],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &ca],
+            ["--tls-auth-clients", if asks { "yes" } else { "no" }],
+        ];
+        let running = Some(start("redis-server", &args.concat()));
+        wait_for_port(port);
+        Self { port, folder: None, running }
+    }
+
+    pub fn tls_url(&self) -> String {
+        format!("rediss://127.0.0.1:{}/0", self.port)
+    }
+
     fn start_in(folder: Option<PathBuf>) -> Self {
         let mut redis = Self { port: free_port(), folder, running: None };
         redis.start_again();

@@ -1,11 +1,13 @@
 //! How Redis is reached: pooled commands with bounded waits, and connections of their own for what is published.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
-use deadpool::managed::{self, Metrics, Object, Pool, RecycleResult, Timeouts};
-use deadpool_redis::{Manager, Runtime};
+use deadpool::{
+    Runtime,
+    managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult, Timeouts},
+};
 use redis::{
-    AsyncConnectionConfig, Client, RedisError,
+    AsyncConnectionConfig, Client, ClientTlsConfig, RedisError, TlsCertificates,
     aio::{MultiplexedConnection, PubSub},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -25,30 +27,69 @@ const POOL_SIZE: usize = 32;
 /// A connection for commands, back in the pool when it is dropped.
 pub type Connection = Object<OnRuntime>;
 
+/// How to reach one Redis.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// `redis://` or `rediss://`, with credentials.
+    pub url: SecretString,
+    /// For `rediss://`: who is trusted to vouch for Redis, as PEM; none for the roots of this machine.
+    pub ca: Option<Vec<u8>>,
+    /// For `rediss://`: this service's own certificate and its key, as PEM.
+    pub identity: Option<(Vec<u8>, SecretString)>,
+}
+
+impl Address {
+    fn client(&self) -> Result<Client, RedisError> {
+        // redis-rs takes the process's provider, and there is none unless somebody chooses. It may have been chosen
+        // already, by another instance in this process or by livekit-api: all choose the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let identity = self.identity.clone().map(|(certificate, key)| ClientTlsConfig {
+            client_cert: certificate,
+            client_key: key.expose_secret().as_bytes().to_vec(),
+        });
+        let certificates = TlsCertificates { client_tls: identity, root_cert: self.ca.clone() };
+        if self.ca.is_none() && certificates.client_tls.is_none() {
+            return Client::open(self.url.expose_secret());
+        }
+        Client::build_with_tls(self.url.expose_secret(), certificates)
+    }
+}
+
 /// Opens connections on one runtime, whoever asks for them. What drives a connection runs where it was opened, and HTTP
 /// workers have runtimes of their own that end before the process does.
 pub struct OnRuntime {
-    manager: Arc<Manager>,
+    client: Client,
     runtime: Handle,
 }
+
+/// The pool's own answer to whether a connection is still good.
+const PING: &str = "pool";
 
 impl managed::Manager for OnRuntime {
     type Type = MultiplexedConnection;
     type Error = RedisError;
 
     async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
-        let manager = self.manager.clone();
-        let opened = self.runtime.spawn(async move { manager.create().await });
+        let client = self.client.clone();
+        let opened = self.runtime.spawn(async move { open(&client).await });
         opened.await.map_err(io::Error::from)?
     }
 
     async fn recycle(
         &self,
         connection: &mut MultiplexedConnection,
-        metrics: &Metrics,
+        _: &Metrics,
     ) -> RecycleResult<RedisError> {
-        self.manager.recycle(connection, metrics).await
+        let answer: String = redis::cmd("PING").arg(PING).query_async(connection).await?;
+        if answer == PING { Ok(()) } else { Err(RecycleError::message("somebody else's answer")) }
     }
+}
+
+async fn open(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// The way to one Redis.
@@ -59,22 +100,18 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Prepares the way to `url`; nothing is opened yet. What will be is driven by the runtime that this is called on.
+    /// Prepares the way; nothing is opened yet. What will be is driven by the runtime that this is called on.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] for an address that cannot be understood.
-    pub fn new(url: &SecretString) -> Result<Self, StoreError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let client = Client::open(url.expose_secret()).map_err(unavailable)?;
-        let manager = Manager::new_with_config(url.expose_secret(), config).map_err(unavailable)?;
+    /// [`StoreError::Unavailable`] for an address or certificates that cannot be understood.
+    pub fn new(address: &Address) -> Result<Self, StoreError> {
+        let client = address.client().map_err(unavailable)?;
         let timeouts = Timeouts {
             wait: Some(POOL_TIMEOUT),
             create: Some(CONNECT_TIMEOUT),
             recycle: Some(RESPONSE_TIMEOUT),
         };
-        let manager = OnRuntime { manager: Arc::new(manager), runtime: Handle::current() };
+        let manager = OnRuntime { client: client.clone(), runtime: Handle::current() };
         let pool =
             Pool::builder(manager).max_size(POOL_SIZE).timeouts(timeouts).runtime(Runtime::Tokio1).build();
         Ok(Self { pool: pool.map_err(|error| StoreError::Unavailable(error.to_string()))?, client })
@@ -93,10 +130,7 @@ impl Connector {
     /// # Errors
     /// Redis's, and those of the network.
     pub async fn first_connection(&self) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        open(&self.client).await
     }
 
     /// A connection for what is published.

@@ -117,6 +117,12 @@ fn persistence(info: &Info) -> Finding {
     )
 }
 
+/// What rustls says of a certificate it does not take, which comes as an error of the network.
+fn is_about_certificates(error: &redis::RedisError) -> bool {
+    let words = format!("{error} {error:?}").to_lowercase();
+    ["unknownissuer", "invalid peer certificate", "certificate verif"].iter().any(|part| words.contains(part))
+}
+
 /// Redis's errors as what to do about them. Neither address nor credentials are repeated.
 fn in_words(error: &redis::RedisError) -> String {
     match error.kind() {
@@ -125,6 +131,9 @@ fn in_words(error: &redis::RedisError) -> String {
             format!("does not allow what the service does: {error}")
         }
         _ if error.code() == Some("NOAUTH") => "wants a password: put it into REDIS_URL".to_owned(),
+        _ if is_about_certificates(error) => {
+            "has a certificate for which nobody vouches whom this service trusts: REDIS_CA_FILE".to_owned()
+        }
         _ if error.is_timeout() => {
             "does not answer in time: are host and port of REDIS_URL right?".to_owned()
         }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use redis::{FromRedisValue, Script};
-use secrecy::SecretString;
 
+pub use self::connection::Address;
 use self::{
     changes::{applied, text},
     codec::Fields,
@@ -46,17 +46,17 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `url` whose keys begin with `{prefix}:`. Nothing is opened until it is used.
+    /// A store at `address` whose keys begin with `{prefix}:`. Nothing is opened until it is used.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] for an address that cannot be understood.
+    /// [`StoreError::Unavailable`] for an address or certificates that cannot be understood.
     pub fn new(
-        url: &SecretString,
+        address: &Address,
         prefix: &str,
         retention: Retention,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let connector = Connector::new(url)?;
+        let connector = Connector::new(address)?;
         Ok(Self { connector, keys: Keys::new(prefix), scripts: Arc::new(Scripts::new()), retention, metrics })
     }
 
