@@ -295,3 +295,20 @@ async fn a_redis_that_lost_its_data_is_met_by_one_reset_each() {
     assert_eq!((verdict.lost, verdict.doubled, verdict.disordered), (0, 0, 0), "{verdict:?}");
     assert_eq!(verdict.resets.values().sum::<usize>(), scene.followers.len(), "{verdict:?}");
 }
+
+/// The control of the one above: without repair nobody is told that the data is gone.
+#[tokio::test]
+async fn a_redis_that_lost_its_data_goes_unnoticed_without_repair() {
+    let mut scene = Scene::set(Redis::start(), false).await;
+    let load = scene.load();
+    load.goes_on(40).await;
+    load.end().await;
+    scene.redis.kill();
+    scene.redis.start_again();
+    scene.near.until_ready(true).await;
+    scene.far.until_ready(true).await;
+    scene.streams = vec![scene.near.create(json!({})).await["id"].as_str().unwrap().to_owned()];
+    scene.followers.retain(|follower| follower.stream.is_none());
+    let verdict = scene.verdict().await;
+    assert!(verdict.resets.is_empty(), "{verdict:?}");
+}
