@@ -42,6 +42,8 @@ const MANY: usize = 2;
 pub struct Report {
     /// LiveKit listed none of the rooms; that is believed only when it is seen again.
     pub held_back: bool,
+    /// How many streams could not be compared, because LiveKit did not answer for their rooms.
+    pub failed: u64,
     repairs: Repairs,
 }
 
@@ -100,6 +102,7 @@ impl Orchestrator {
         timer.observe_duration();
         let outcome = match &done {
             Ok(report) if report.held_back => "held_back",
+            Ok(report) if report.failed > 0 => "failed",
             Ok(_) => "done",
             Err(Error::Store(StoreError::Fenced)) => "fenced",
             Err(_) => "failed",
@@ -148,11 +151,13 @@ impl Orchestrator {
                 }
             }
             self.keep_lease(lease).await?;
-            stream::iter(found.into_iter().map(Ok::<_, Error>))
+            let failed = AtomicU64::new(0);
+            stream::iter(found.into_iter().map(Ok))
                 .try_for_each_concurrent(CONCURRENCY, |(stream, room)| {
-                    self.compare(stream, room, before, lease, &report.repairs)
+                    self.compare_or_skip(stream, room, before, lease, &report.repairs, &failed)
                 })
                 .await?;
+            report.failed += failed.into_inner();
             after = page.next;
             if after.is_none() {
                 break;
@@ -183,6 +188,27 @@ impl Orchestrator {
             );
         }
         Ok(again)
+    }
+
+    /// One room for which LiveKit does not answer, as when its node has died, keeps nobody else from the truth.
+    async fn compare_or_skip(
+        &self,
+        stream: Stream,
+        room: Room,
+        before: Timestamp,
+        lease: &Lease,
+        repairs: &Repairs,
+        failed: &AtomicU64,
+    ) -> Result<(), Error> {
+        let id = stream.id;
+        match self.compare(stream, room, before, lease, repairs).await {
+            Err(Error::Rooms(error)) => {
+                tracing::warn!(stream = %id, %error, "a stream could not be compared with its room");
+                count(failed);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Compares one stream with its room.

@@ -268,3 +268,19 @@ async fn the_interval_is_kept_by_all_together() {
     assert!(other.reconcile(every).await.unwrap().is_some());
     assert!(scene.orchestrator.reconcile(every).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_room_that_livekit_does_not_answer_for_keeps_no_other_from_being_repaired() {
+    let scene = Scene::set();
+    let streams = [scene.create("broken").await, scene.create("whole").await];
+    for room in ["broken", "whole"] {
+        scene.world.connect(room, "ann");
+    }
+    // Nobody told.
+    scene.world.webhooks();
+    scene.world.break_room("broken");
+    let report = scene.orchestrator.reconcile(Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!((report.failed, report.repairs()), (1, 1));
+    assert_eq!(scene.now(&streams[0]).await.participant_count, 0);
+    assert_eq!(scene.now(&streams[1]).await.participant_count, 1);
+}

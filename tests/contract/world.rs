@@ -40,6 +40,8 @@ pub struct World {
     now: AtomicI64,
     answers: AtomicBool,
     lateness: AtomicI64,
+    /// The room for whose participants it does not answer.
+    broken: Mutex<Option<String>>,
     state: Mutex<State>,
 }
 
@@ -74,6 +76,7 @@ impl World {
             now: AtomicI64::new(1_795_000_000_000),
             answers: AtomicBool::new(true),
             lateness: AtomicI64::new(0),
+            broken: Mutex::default(),
             state: Mutex::default(),
         })
     }
@@ -89,6 +92,11 @@ impl World {
     /// From now on LiveKit answers, or does not.
     pub fn answer(&self, answers: bool) {
         self.answers.store(answers, Ordering::Relaxed);
+    }
+
+    /// From now on LiveKit does not say who is in this room, as when its node has died.
+    pub fn break_room(&self, room: &str) {
+        *self.broken.lock().unwrap() = Some(room.to_owned());
     }
 
     /// How late lists of participants are from now on.
@@ -301,6 +309,9 @@ impl Rooms for World {
 
     async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
         let late = self.lateness.load(Ordering::Relaxed);
+        if self.broken.lock().unwrap().as_deref() == Some(room.as_str()) {
+            return Err(RoomsError::Unavailable("its node is away".to_owned()));
+        }
         self.ask(|state, now| {
             let Some(room) = state.rooms.get(room.as_str()) else { return Vec::new() };
             let as_of = |list: &&(i64, Vec<Session>)| list.0 <= now - late;
