@@ -49,6 +49,11 @@ impl App {
     /// # Errors
     /// For an address that cannot be bound or understood.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
+        // First: an instance that cannot listen is not to have begun anything.
+        let http = &settings.http;
+        let listener = bind(http.address)?;
+        let grpc_listener = bind(http.grpc_address)?;
+        let metrics_listener = http.metrics_address.map(bind).transpose()?;
         let shutdown = CancellationToken::new();
         let metrics = Arc::new(Metrics::new().context("metrics")?);
         let mut tasks = JoinSet::new();
@@ -57,13 +62,14 @@ impl App {
         let (rooms, happenings) = open_rooms(&settings, &metrics).await;
         let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy, metrics.clone()));
         let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
-        tasks.spawn(sweep(orchestrator.clone(), shutdown.clone()));
-        tasks.spawn(reconcile(orchestrator.clone(), shutdown.clone()));
+        if settings.jobs {
+            tasks.spawn(sweep(orchestrator.clone(), shutdown.clone()));
+            tasks.spawn(reconcile(orchestrator.clone(), shutdown.clone()));
+        }
         if let Some(happenings) = happenings {
             tasks.spawn(hear(orchestrator.clone(), happenings, shutdown.clone()));
         }
 
-        let http = &settings.http;
         let api = Api {
             orchestrator,
             relay,
@@ -76,9 +82,6 @@ impl App {
         };
         let options =
             ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout };
-        let listener = bind(http.address)?;
-        let grpc_listener = bind(http.grpc_address)?;
-        let metrics_listener = http.metrics_address.map(bind).transpose()?;
         Ok(Self { api, listener, grpc_listener, metrics_listener, options, tasks, hub, shutdown })
     }
 

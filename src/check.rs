@@ -64,7 +64,10 @@ pub async fn check(settings: &Settings, webhooks: bool, mut tell: impl FnMut(&Fi
     let Ok(metrics) = Metrics::new().map(std::sync::Arc::new) else { return true };
     let store = match &settings.redis {
         Some(redis) => {
-            RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone()).ok()
+            let store = RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone());
+            store
+                .map_err(|error| told(vec![Finding::wrong("Redis", format!("cannot be addressed: {error}"))]))
+                .ok()
         }
         None => {
             told(vec![Finding::doubtful("Redis", "is not used: state is kept in memory, as --dev has it")]);
@@ -120,7 +123,8 @@ async fn webhook(store: &RedisStore, room: &RoomName, own: bool) -> Finding {
     )
 }
 
-/// An instance for the time of the check, where none runs at the address of the settings.
+/// An instance for the time of the check, where none runs at the address of the settings. It listens and does nothing of
+/// its own accord: what is being checked may be the wrong LiveKit for the streams that Redis holds.
 struct Listener {
     stop: oneshot::Sender<()>,
     running: tokio::task::JoinHandle<()>,
@@ -129,7 +133,7 @@ struct Listener {
 impl Listener {
     async fn start(settings: &Settings) -> Option<Self> {
         // Fails where the port is taken: then there is an instance already.
-        let app = App::build(settings.clone()).await.ok()?;
+        let app = App::build(Settings { jobs: false, ..settings.clone() }).await.ok()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             let until = async {

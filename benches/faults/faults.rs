@@ -45,7 +45,7 @@ impl Fault {
             Self::SubscriptionsKilled => "pub/sub connections killed every second, ten times",
             Self::ConnectionsKilled => "all connections of Redis killed every 2 s, five times",
             Self::RedisPaused => "Redis stopped (SIGSTOP) for 5 s",
-            Self::RedisRestarted => "Redis killed and restarted with its data (append-only file)",
+            Self::RedisRestarted => "Redis killed and restarted with its data (appendfsync always)",
             Self::RedisEmptied => "Redis killed and restarted without its data",
             Self::FeedSilent => "pub/sub silent for 25 s, connections open",
             Self::MessagesLost => "30 % of the pub/sub messages lost, for 10 s",

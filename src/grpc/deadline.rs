@@ -34,6 +34,11 @@ impl Deadline {
         self.at
     }
 
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.at
+    }
+
     /// What is said then.
     pub fn status(&self) -> Status {
         let code = if self.of_caller { ErrorCode::DeadlineExceeded } else { ErrorCode::ConnectionExpired };

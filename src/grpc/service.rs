@@ -82,6 +82,10 @@ fn messages<T: Message + 'static>(
 ) -> Messages<T> {
     Box::pin(stream::unfold(Some(subscription), move |subscription| async move {
         let mut subscription = subscription?;
+        // A feed that never pauses has an end too.
+        if deadline.is_over() {
+            return Some((Err(deadline.status()), None));
+        }
         let message = match timeout_at(deadline.at(), subscription.next()).await {
             Ok(Delivery::Event(frame)) => event(&frame),
             Ok(Delivery::Reset(frame)) => reset(&frame),

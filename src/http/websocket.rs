@@ -129,11 +129,8 @@ impl Connection {
                 message = messages.next() => match message {
                     Some(Ok(message)) => {
                         silent = 0;
-                        // One that takes no answers must not keep the connection from its end.
-                        match timeout(WRITE_TIMEOUT, self.hear(message)).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(close)) => break close,
-                            Err(_) => self.over.cancel(),
+                        if let Err(close) = self.hear(message).await {
+                            break close;
                         }
                     }
                     Some(Err(error)) => break Some(protocol_error(&error)),
@@ -236,12 +233,12 @@ impl Feed {
     /// Passes everything on; an error when the client does not keep up.
     async fn follow(&mut self, mut subscription: Subscription) -> Result<(), Closed> {
         let subscribed = json!({"type": "subscribed", "streamId": self.name, "cursor": subscription.from()});
-        self.say(subscribed.to_string()).await?;
+        say(&mut self.session, subscribed.to_string()).await?;
         loop {
             match subscription.next().await {
                 Delivery::Event(frame) => {
                     subscription.sent(frame.json().len());
-                    self.say(text_of(frame.json())).await?;
+                    say(&mut self.session, text_of(frame.json())).await?;
                 }
                 Delivery::Reset(reset) => {
                     let head = json!({"type": "reset", "streamId": self.name}).to_string();
@@ -249,27 +246,25 @@ impl Feed {
                     // Two objects made into one without parsing a large snapshot again.
                     let message = format!("{},{}", &head[..head.len() - 1], &body[1..]);
                     subscription.sent(message.len());
-                    self.say(message).await?;
+                    say(&mut self.session, message).await?;
                 }
                 // The instance itself says goodbye to the connection.
                 Delivery::Ended(Ended::ShuttingDown) => return Ok(()),
                 Delivery::Ended(Ended::TooSlow) => return Err(Closed),
                 Delivery::Ended(Ended::Complete) => {
-                    return self.say(unsubscribed(&self.name, "stream_stopped")).await;
+                    return say(&mut self.session, unsubscribed(&self.name, "stream_stopped")).await;
                 }
-                Delivery::Ended(reason) => return self.say(unsubscribed(&self.name, reason.as_str())).await,
+                Delivery::Ended(reason) => {
+                    return say(&mut self.session, unsubscribed(&self.name, reason.as_str())).await;
+                }
             }
         }
     }
-
-    /// Says a message; an error when the client does not take it in time.
-    async fn say(&mut self, message: String) -> Result<(), Closed> {
-        timeout(WRITE_TIMEOUT, say(&mut self.session, message)).await.unwrap_or(Err(Closed))
-    }
 }
 
+/// Says a message; an error when the client does not take it in time.
 async fn say(session: &mut Session, message: String) -> Result<(), Closed> {
-    session.text(message).await
+    timeout(WRITE_TIMEOUT, session.text(message)).await.unwrap_or(Err(Closed))
 }
 
 /// JSON text that this service has made itself.

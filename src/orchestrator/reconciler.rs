@@ -15,6 +15,7 @@ use std::{
 };
 
 use futures_util::{TryStreamExt, stream};
+use tokio::time::sleep;
 
 use super::{Error, Orchestrator};
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         Change, Participant, ParticipantState, RoomName, Session, StopReason, Stream, StreamStatus,
         Timestamp, change::Effect,
     },
-    rooms::Room,
+    rooms::{Occupants, Room},
     store::{Guard, Lease, StoreError, StreamFilter},
 };
 
@@ -98,7 +99,10 @@ impl Orchestrator {
     pub async fn reconcile(&self, every: Duration) -> Result<Option<Report>, Error> {
         let Some(lease) = self.store.take_lease(LEASE, every).await? else { return Ok(None) };
         let timer = self.metrics.reconcile_duration.start_timer();
-        let done = self.compare_all(&lease).await;
+        let done = tokio::select! {
+            done = self.compare_all(&lease) => done,
+            lost = self.hold_lease(&lease) => Err(lost),
+        };
         timer.observe_duration();
         let outcome = match &done {
             Ok(report) if report.held_back => "held_back",
@@ -113,7 +117,19 @@ impl Orchestrator {
         done.map(Some)
     }
 
-    /// Prolongs the lease, or finds that it is lost.
+    /// Prolongs the lease again and again; returns when it is lost. While the store does not answer it may still be had.
+    async fn hold_lease(&self, lease: &Lease) -> Error {
+        loop {
+            sleep(LEASE / 3).await;
+            match self.keep_lease(lease).await {
+                Err(error @ Error::Store(StoreError::Fenced)) => return error,
+                Err(error) => tracing::warn!(%error, "the lease could not be prolonged"),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Prolongs the lease, or finds that it is lost: before LiveKit is told to do what cannot be fenced.
     pub(super) async fn keep_lease(&self, lease: &Lease) -> Result<(), Error> {
         if self.store.renew_lease(lease, LEASE).await? { Ok(()) } else { Err(StoreError::Fenced.into()) }
     }
@@ -121,10 +137,13 @@ impl Orchestrator {
     async fn compare_all(&self, lease: &Lease) -> Result<Report, Error> {
         let mut report = Report::default();
         let compared = self.compare_streams(lease, &mut report).await;
+        // What lives is kept, whatever LiveKit says or does not say.
+        let kept = self.keep_all().await;
         for (kind, count) in report.repairs.counts() {
             self.metrics.repairs.with_label_values(&[kind]).inc_by(count);
         }
         compared?;
+        kept?;
         let repairs = report.repairs();
         if repairs > 0 {
             tracing::warn!(repairs = ?report.repairs.counts(), "LiveKit knew better: webhooks were lost, or an instance was");
@@ -150,7 +169,6 @@ impl Orchestrator {
                     None => missing.push(Missing { stream, before }),
                 }
             }
-            self.keep_lease(lease).await?;
             let failed = AtomicU64::new(0);
             stream::iter(found.into_iter().map(Ok))
                 .try_for_each_concurrent(CONCURRENCY, |(stream, room)| {
@@ -165,12 +183,13 @@ impl Orchestrator {
         }
         if self.is_believable(listed, missing.len()).await? {
             self.stop_missing(missing, lease, &report.repairs).await?;
-            let deleted = self.delete_remnants(lease).await?;
+            let (deleted, failed) = self.delete_remnants(lease).await?;
             report.repairs.room_deleted.fetch_add(deleted, Ordering::Relaxed);
+            report.failed += failed;
         } else {
             report.held_back = true;
         }
-        self.keep_all(lease).await
+        Ok(())
     }
 
     /// Whether what LiveKit listed can be acted on: not if it lists nothing while many streams are live, unless it did so
@@ -190,7 +209,8 @@ impl Orchestrator {
         Ok(again)
     }
 
-    /// One room for which LiveKit does not answer, as when its node has died, keeps nobody else from the truth.
+    /// One room for which LiveKit does not answer, as when its node has died, or one entry that cannot be read, keeps nobody
+    /// else from the truth.
     async fn compare_or_skip(
         &self,
         stream: Stream,
@@ -202,7 +222,7 @@ impl Orchestrator {
     ) -> Result<(), Error> {
         let id = stream.id;
         match self.compare(stream, room, before, lease, repairs).await {
-            Err(Error::Rooms(error)) => {
+            Err(error @ (Error::Rooms(_) | Error::Store(StoreError::Corrupt(_)))) => {
                 tracing::warn!(stream = %id, %error, "a stream could not be compared with its room");
                 count(failed);
                 Ok(())
@@ -226,9 +246,12 @@ impl Orchestrator {
         if room.participants == 0 && stream.participant_count == 0 {
             return Ok(());
         }
-        let sessions = self.rooms.sessions(&stream.room_name).await?;
+        // Gone or replaced since the rooms were listed: the next reconciliation sees it among the missing.
+        let occupants = self.rooms.occupants(&stream.room_name).await?;
+        let same_room = |occupants: &Occupants| stream.room_sid.as_ref() == Some(&occupants.room_sid);
+        let Some(occupants) = occupants.filter(same_room) else { return Ok(()) };
         let mut known = self.present(&stream).await?;
-        for session in sessions {
+        for session in occupants.sessions {
             let recorded = known.remove(session.identity.as_str());
             if recorded.as_ref().is_some_and(|recorded| says_the_same(recorded, &session)) {
                 continue;
@@ -240,20 +263,24 @@ impl Orchestrator {
             }
         }
         for (_, gone) in known {
-            let Some(sid) = gone.sid else { continue };
+            let Some(sid) = gone.sid.filter(|sid| !occupants.unsettled.contains(sid)) else { continue };
             let change = Change::Lose { identity: gone.identity, sid, before };
             if self.repair(&stream, change, lease).await? {
                 count(&repairs.left);
             }
         }
-        self.keep_lease(lease).await
+        Ok(())
     }
 
     /// A change of metadata that LiveKit never heard of. What is recorded is looked up again: it may have been changed
     /// since the streams were listed.
     async fn repair_metadata(&self, stream: &Stream, room: &Room, repairs: &Repairs) -> Result<(), Error> {
         let current = self.store.get(stream.id).await?;
-        if let Some(current) = current.filter(|current| room.metadata != current.metadata.as_text()) {
+        // One that was changed since is on its way to LiveKit.
+        let overdue = |current: &Stream| {
+            current.metadata == stream.metadata && room.metadata != current.metadata.as_text()
+        };
+        if let Some(current) = current.filter(overdue) {
             count(&repairs.metadata);
             self.mirror_metadata(&current).await;
         }
@@ -328,7 +355,7 @@ impl Orchestrator {
     }
 
     /// Renews the time of what lives, and forgets what is no longer there.
-    async fn keep_all(&self, lease: &Lease) -> Result<(), Error> {
+    async fn keep_all(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
             let kept = self.store.keep(PAGE, after.as_deref()).await?;
@@ -338,7 +365,6 @@ impl Orchestrator {
             if after.is_none() {
                 return Ok(());
             }
-            self.keep_lease(lease).await?;
         }
     }
 }

@@ -5,6 +5,7 @@
 use super::{Error, Orchestrator, stopping::Claim, webhooks::Outcome};
 use crate::{
     domain::{RoomName, stream::CLAIM},
+    rooms::RoomsError,
     store::Lease,
 };
 
@@ -52,25 +53,38 @@ impl Orchestrator {
             return Ok(false);
         }
         let deleted = self.delete_room(room, claim).await;
-        self.store.release_room(room).await?;
+        // Where LiveKit did not answer it may still be about it, and the next room of that name would be the one to go.
+        // After a claim that has run out the name may be held by somebody else.
+        let settled = !matches!(deleted, Err(RoomsError::Unavailable(_)));
+        if settled && claim.lasts() {
+            self.store.release_room(room).await?;
+        }
         deleted?;
         tracing::info!(%room, "a room that came back after its stream was stopped is deleted");
         Ok(true)
     }
 
-    /// Deletes all such rooms; says how many there were.
-    pub(super) async fn delete_remnants(&self, lease: &Lease) -> Result<u64, Error> {
-        let (mut count, mut offset) = (0, 0);
+    /// Deletes all such rooms; says how many there were, and how many could not be deleted.
+    pub(super) async fn delete_remnants(&self, lease: &Lease) -> Result<(u64, u64), Error> {
+        let (mut count, mut failed, mut offset) = (0, 0, 0);
         loop {
             let names = self.store.closed_rooms(PAGE, offset).await?;
             for room in self.rooms.list(&names).await? {
                 let Ok(name) = RoomName::parse(room.name) else { continue };
                 self.keep_lease(lease).await?;
-                count += u64::from(self.delete_remnant(&name).await?);
+                match self.delete_remnant(&name).await {
+                    Ok(deleted) => count += u64::from(deleted),
+                    // A room whose node has died can be undeletable.
+                    Err(Error::Rooms(error)) => {
+                        tracing::warn!(room = %name, %error, "a room that came back could not be deleted");
+                        failed += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             offset += names.len();
             if names.len() < PAGE {
-                return Ok(count);
+                return Ok((count, failed));
             }
         }
     }

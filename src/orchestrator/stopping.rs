@@ -30,7 +30,7 @@ impl Claim {
         Self { since: Instant::now() }
     }
 
-    fn lasts(self) -> bool {
+    pub(super) fn lasts(self) -> bool {
         self.since.elapsed() + CLAIM_MARGIN < CLAIM
     }
 }

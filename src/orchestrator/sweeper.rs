@@ -74,7 +74,14 @@ impl Orchestrator {
         self.metrics.cleanups.with_label_values(&[kind]).inc_by(count);
     }
 
+    /// LiveKit is asked first: while webhooks do not arrive, somebody may be there of whom nobody has told. The reconciler
+    /// records them then.
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
+        let occupants = self.rooms.occupants(&stream.room_name).await?.unwrap_or_default();
+        if !occupants.sessions.is_empty() || !occupants.unsettled.is_empty() {
+            tracing::debug!(stream = %stream.id, "not idle: LiveKit lists people of whom no webhook told");
+            return Ok(());
+        }
         let after = self.stop(stream, StopReason::Idle, None).await?;
         if after.status == StreamStatus::Stopped {
             tracing::info!(stream = %stream.id, "stopped: nobody was in it for its idle time");

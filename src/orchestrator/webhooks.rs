@@ -40,6 +40,8 @@ impl Orchestrator {
     /// Those of the store; LiveKit is to send the event again.
     pub async fn hear(&self, event: RoomEvent) -> Result<Outcome, Error> {
         let RoomEvent { id, room, room_sid, at, kind } = event;
+        // Others speak of a room that is there as well, but once is enough.
+        let tells_of_room = matches!(kind, RoomEventKind::Joined(_));
         let change = match kind {
             RoomEventKind::Joined(session) => Change::Connect(session),
             RoomEventKind::Left { identity, sid } => Change::Disconnect { identity, sid: Some(sid), at },
@@ -52,7 +54,10 @@ impl Orchestrator {
             RoomEventKind::Other => return Ok(Outcome::Ignored),
         };
         let Some(stream_id) = self.store.id_of_room(&room).await? else {
-            return self.hear_of_room(&room, room_sid.as_deref()).await;
+            if tells_of_room {
+                return self.hear_of_room(&room, room_sid.as_deref()).await;
+            }
+            return Ok(Outcome::Ignored);
         };
         let stream = StreamRef { id: stream_id, room_name: room };
         let closes = matches!(change, Change::BeginStop { .. });
@@ -65,7 +70,7 @@ impl Orchestrator {
         };
         // Two steps, each of which may be made again: the room is gone, so what remains is to say so.
         let is_its_room = room_sid.is_none() || applied.stream.room_sid == room_sid;
-        if !is_its_room && applied.stream.status.is_final() {
+        if tells_of_room && !is_its_room && applied.stream.status.is_final() {
             return self.hear_of_room(&stream.room_name, room_sid.as_deref()).await;
         }
         if closes && is_its_room && applied.stream.status == StreamStatus::Stopping {

@@ -117,7 +117,12 @@ impl Subscription {
         if self.topic == Topic::All {
             return Ok(());
         }
-        self.end = match self.relay.feed.newest(self.topic, 1).await?.pop() {
+        let newest = match self.relay.feed.newest(self.topic, 1).await {
+            // Whoever reads the log is told so by a reset.
+            Err(StoreError::Corrupt(_)) => return Ok(()),
+            other => other?.pop(),
+        };
+        self.end = match newest {
             Some(newest) => newest.is_last().then_some(newest.cursor),
             // Its log is gone, and so is the stream.
             None => Some(self.last),

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
-    JoinToken, Room, RoomSpec, Rooms, RoomsError, TokenRequest,
+    JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest,
     tokens::{self, ApiKey},
 };
 use crate::{
@@ -179,14 +179,19 @@ impl Rooms for LiveKitRooms {
             .collect())
     }
 
-    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
-        let Some(Room { sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else {
-            return Ok(Vec::new());
+    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
+        let Some(Room { sid: room_sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else {
+            return Ok(None);
         };
         let room = room.to_string();
         let ask = |client: Arc<RoomClient>| async move { client.list_participants(&room).await };
         let participants = self.call("list_participants", ask).await?;
-        Ok(participants.into_iter().filter_map(|participant| session(&sid, participant)).collect())
+        let (active, others): (Vec<_>, Vec<_>) =
+            participants.into_iter().partition(|participant| participant.state() == State::Active);
+        let there = others.into_iter().filter(|participant| participant.state() != State::Disconnected);
+        let unsettled = there.map(|participant| participant.sid).collect();
+        let sessions = active.into_iter().filter_map(|participant| session(&room_sid, participant)).collect();
+        Ok(Some(Occupants { room_sid, sessions, unsettled }))
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {
@@ -204,11 +209,7 @@ impl Rooms for LiveKitRooms {
     }
 }
 
-/// A listed participant whose media is connected; the listing also has those who are still on their way.
 fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
-    if participant.state() != State::Active {
-        return None;
-    }
     let millis =
         if participant.joined_at_ms > 0 { participant.joined_at_ms } else { participant.joined_at * 1000 };
     let can_publish = participant.permission.map(|permission| permission.can_publish);

@@ -41,6 +41,17 @@ pub struct Room {
     pub participants: u32,
 }
 
+/// Who is in a room now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Occupants {
+    /// LiveKit's id of the room.
+    pub room_sid: String,
+    /// The sessions that are connected.
+    pub sessions: Vec<Session>,
+    /// Sids of sessions that are there and not connected just now: on their way in, or from one node to another.
+    pub unsettled: Vec<String>,
+}
+
 /// Whom a join token is for.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
@@ -99,8 +110,8 @@ pub trait Rooms: Send + Sync {
     /// Those of the named rooms that there are.
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError>;
 
-    /// The sessions that are connected to a room now; none for a room that is not there.
-    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError>;
+    /// Who is in a room now; none for a room that is not there.
+    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError>;
 
     /// Whether the deployment answers.
     async fn ping(&self) -> Result<(), RoomsError>;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    JoinToken, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
+    JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
     tokens::{self, ApiKey},
 };
 use crate::domain::{Identity, Metadata, RoomName, Session, Tracks};
@@ -113,8 +113,12 @@ impl Rooms for SimulatedRooms {
         Ok(listed.map(room).collect())
     }
 
-    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
-        Ok(self.rooms().get(room).map(|room| room.sessions.values().cloned().collect()).unwrap_or_default())
+    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
+        Ok(self.rooms().get(room).map(|room| Occupants {
+            room_sid: room.sid.clone(),
+            sessions: room.sessions.values().cloned().collect(),
+            unsettled: Vec::new(),
+        }))
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {

@@ -144,9 +144,17 @@ impl Arguments {
         };
         let log_format = self.log_format(&mut reader);
         match (livekit, http) {
-            (Some(livekit), Some(http)) if reader.problems.is_empty() => {
-                Ok(Settings { dev: self.dev, livekit, redis, http, relay, policy, retention, log_format })
-            }
+            (Some(livekit), Some(http)) if reader.problems.is_empty() => Ok(Settings {
+                dev: self.dev,
+                jobs: true,
+                livekit,
+                redis,
+                http,
+                relay,
+                policy,
+                retention,
+                log_format,
+            }),
             _ => Err(SettingsError(reader.problems)),
         }
     }
@@ -276,7 +284,10 @@ impl Arguments {
         let ca = reader.file("REDIS_CA_FILE", self.redis_ca_file.as_ref());
         let certificate = reader.file("REDIS_CERT_FILE", self.redis_cert_file.as_ref());
         let key = reader.file("REDIS_KEY_FILE", self.redis_key_file.as_ref());
-        let key = key.and_then(|key| String::from_utf8(key).ok()).map(SecretString::from);
+        let text = |key| {
+            String::from_utf8(key).ok().or_else(|| reader.problem("REDIS_KEY_FILE", "must be a PEM file"))
+        };
+        let key = key.and_then(text).map(SecretString::from);
         if scheme == "redis" && (ca.is_some() || certificate.is_some()) {
             return reader.problem("REDIS_CA_FILE", "and REDIS_CERT_FILE are for rediss:// only");
         }

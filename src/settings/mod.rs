@@ -61,6 +61,8 @@ pub struct HttpSettings {
 pub struct Settings {
     /// Whether rooms may be simulated.
     pub dev: bool,
+    /// Whether this instance does what nobody asks for: reconciling, and what is due. Only `check` has one that does not.
+    pub jobs: bool,
     /// LiveKit.
     pub livekit: LiveKitSettings,
     /// Redis; none keeps state in memory, which only dev mode allows.

@@ -38,6 +38,8 @@ enum Happening {
     Forget,
     /// The app stops the stream.
     Stop,
+    /// LiveKit's clock steps, or people move to a node whose clock is another.
+    ClockStep(i64),
     /// Time passes.
     Wait(Duration),
 }
@@ -69,6 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => who().prop_map(Happening::Reconnect),
         4 => (who(), source).prop_map(|(who, source)| Happening::Publish(who, source)),
         6 => wait.prop_map(|millis| Happening::Wait(Duration::from_millis(millis))),
+        2 => select(vec![0i64, -40_000, 30_000]).prop_map(Happening::ClockStep),
         1 => Just(Happening::Finish),
         1 => Just(Happening::Forget),
         1 => Just(Happening::Stop),
@@ -119,6 +122,7 @@ impl Scene {
                 let stream = self.store.get(self.stream).await.unwrap().unwrap();
                 self.orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
             }
+            Happening::ClockStep(ahead) => self.world.step_clock(ahead),
             Happening::Wait(time) => self.world.advance(time),
         }
     }

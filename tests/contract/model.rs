@@ -193,6 +193,16 @@ fn history() -> impl Strategy<Value = History> {
     )
 }
 
+/// Waits for the clock that both stores go by: of two things in one millisecond one store might see them in one, and the
+/// other in two, and what expires first is told first.
+fn next_millisecond() {
+    let now = || chrono::Utc::now().timestamp_millis();
+    let before = now();
+    while now() == before {
+        std::hint::spin_loop();
+    }
+}
+
 async fn compare(history: History) {
     let model = Backend::memory(RETENTION);
     let redis = Backend::redis(&unique("model"), RETENTION);
@@ -206,6 +216,7 @@ async fn compare(history: History) {
         other => panic!("{other:?}"),
     };
     for (change, version, once) in history.steps {
+        next_millisecond();
         let guard = || Guard { version, once: once.clone(), lease: None };
         let expected = model.store.apply(&reference, change.clone(), guard()).await;
         let made = redis.store.apply(&reference, change.clone(), guard()).await;

@@ -12,10 +12,10 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, ParticipantState, RoomName, Session, Stream, StreamId,
-        StreamRef, StreamView, Timestamp, stream::NewStream,
+        Change, Identity, Metadata, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef,
+        StreamView, Timestamp, stream::NewStream,
     },
-    rooms::{JoinToken, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
+    rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
         Applied, Coordination, Created, Due, Guard, Kept, Lease, Page, StoreError, StreamFilter, StreamStore,
         Totals,
@@ -87,8 +87,8 @@ impl Rooms for Mortal<dyn Rooms> {
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         self.life.call(self.inner.list(names)).await
     }
-    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
-        self.life.call(self.inner.sessions(room)).await
+    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
+        self.life.call(self.inner.occupants(room)).await
     }
     async fn ping(&self) -> Result<(), RoomsError> {
         self.life.call(self.inner.ping()).await

@@ -284,3 +284,46 @@ async fn a_room_that_livekit_does_not_answer_for_keeps_no_other_from_being_repai
     assert_eq!(scene.now(&streams[0]).await.participant_count, 0);
     assert_eq!(scene.now(&streams[1]).await.participant_count, 1);
 }
+
+#[tokio::test]
+async fn a_stream_is_not_idle_while_livekit_lists_somebody_of_whom_nobody_told() {
+    let scene = Scene::set();
+    let idle = CreateRequest {
+        room_name: Some(RoomName::parse("idle").unwrap()),
+        empty_timeout: Some(Duration::from_secs(60)),
+        ..CreateRequest::default()
+    };
+    let stream = scene.orchestrator.create(idle).await.unwrap().stream;
+    scene.world.connect("idle", "ann");
+    scene.world.webhooks();
+    for answers in [true, false] {
+        scene.world.advance(Duration::from_secs(120));
+        scene.world.answer(answers);
+        scene.orchestrator.sweep().await.unwrap();
+        assert_eq!(scene.now(&stream).await.status, StreamStatus::Active);
+    }
+    scene.world.answer(true);
+    assert_eq!(scene.reconcile().await, 1);
+    scene.world.disconnect("idle", "ann");
+    scene.hear().await;
+    scene.world.advance(Duration::from_secs(61));
+    scene.orchestrator.sweep().await.unwrap();
+    assert_eq!(scene.now(&stream).await.status, StreamStatus::Stopped);
+}
+
+/// LiveKit's clock was ahead when somebody came first, and is not when they come again.
+#[tokio::test]
+async fn a_clock_that_steps_back_keeps_nobody_out() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.world.step_clock(50_000);
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    scene.world.step_clock(0);
+    scene.world.disconnect("room", "ann");
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    scene.world.advance(GRACE);
+    assert_eq!(scene.reconcile().await, 1);
+    assert_eq!(scene.now(&stream).await.participant_count, 1);
+}

@@ -33,6 +33,10 @@ async fn every_key_has_a_time_to_live() {
         backend.change(stream, token("dan", Duration::from_secs(60))).await;
     }
     backend.stop(&over).await;
+    // Words that come late keep nothing longer.
+    backend.change(&over, super::store::left("cid", Some("PA_3"))).await;
+    let (identity, sid, track) = (super::store::identity("cid"), "PA_3".to_owned(), "TR_1".to_owned());
+    backend.change(&over, Change::Unpublish { identity, sid, track }).await;
     let found = keys(&prefix).await;
     assert!(found.len() > 15, "{found:?}");
     for key in found {
@@ -180,10 +184,13 @@ async fn the_time_of_what_lives_is_renewed() {
         }
     }
     let room = format!("{{{prefix}}}:room:one");
-    let _: bool = connection.pexpire(&room, 60_000).await.unwrap();
+    let shared = ["events", "tail", "streams:live", "due"].map(|name| format!("{{{prefix}}}:{name}"));
+    for name in shared.iter().chain([&room]) {
+        let _: bool = connection.pexpire(name, 60_000).await.unwrap();
+    }
     assert_eq!(pages_kept(&backend).await, (3, 0), "those that live, and not what is over");
     let live = i64::try_from(RETENTION.live.as_millis()).unwrap();
-    for name in [key(streams[0].id, ""), key(streams[0].id, ":log"), room] {
+    for name in [key(streams[0].id, ""), key(streams[0].id, ":log"), room].into_iter().chain(shared) {
         let left: i64 = connection.pttl(&name).await.unwrap();
         assert!(left > live - 60_000, "{name}: {left}");
     }

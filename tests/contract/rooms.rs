@@ -73,7 +73,7 @@ async fn a_room_is_made_once_and_listed(rooms: Arc<dyn Rooms>) {
     assert_eq!((listed[0].name.as_str(), &listed[0].sid), (name.as_str(), &sid));
     assert_eq!(listed[0].metadata, spec(&name).metadata.as_text());
     assert!(rooms.list(&[]).await.unwrap().is_empty(), "no names are no rooms");
-    assert!(rooms.sessions(&name).await.unwrap().is_empty());
+    assert!(rooms.occupants(&name).await.unwrap().unwrap().sessions.is_empty());
     rooms.ping().await.unwrap();
     rooms.delete(&name).await.unwrap();
     assert!(rooms.list(std::slice::from_ref(&name)).await.unwrap().is_empty());
@@ -85,7 +85,7 @@ async fn what_is_not_there_is_as_good_as_deleted(rooms: Arc<dyn Rooms>) {
     let (nowhere, nobody) = (room(), Identity::parse("nobody").unwrap());
     rooms.delete(&nowhere).await.unwrap();
     rooms.remove(&nowhere, &nobody).await.unwrap();
-    assert!(rooms.sessions(&nowhere).await.unwrap().is_empty());
+    assert_eq!(rooms.occupants(&nowhere).await.unwrap(), None);
     rooms.create(&spec(&nowhere)).await.unwrap();
     rooms.remove(&nowhere, &nobody).await.unwrap();
     rooms.delete(&nowhere).await.unwrap();

@@ -16,7 +16,7 @@ use livestream_orchestrator::{
     domain::{Identity, Metadata, RoomName, Session, Timestamp, Track, TrackSource, Tracks},
     orchestrator::{Orchestrator, Policy},
     rooms::{
-        JoinToken, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
+        JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
         tokens::{self, ApiKey},
     },
     store::{StreamStore, memory::MemoryStore},
@@ -40,6 +40,8 @@ pub struct World {
     now: AtomicI64,
     answers: AtomicBool,
     lateness: AtomicI64,
+    /// By how much LiveKit's clock is ahead.
+    ahead: AtomicI64,
     /// The room for whose participants it does not answer.
     broken: Mutex<Option<String>>,
     state: Mutex<State>,
@@ -76,6 +78,7 @@ impl World {
             now: AtomicI64::new(1_795_000_000_000),
             answers: AtomicBool::new(true),
             lateness: AtomicI64::new(0),
+            ahead: AtomicI64::new(0),
             broken: Mutex::default(),
             state: Mutex::default(),
         })
@@ -92,6 +95,11 @@ impl World {
     /// From now on LiveKit answers, or does not.
     pub fn answer(&self, answers: bool) {
         self.answers.store(answers, Ordering::Relaxed);
+    }
+
+    /// LiveKit's clock is so many milliseconds ahead from now on, as on another node.
+    pub fn step_clock(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::Relaxed);
     }
 
     /// From now on LiveKit does not say who is in this room, as when its node has died.
@@ -134,6 +142,7 @@ impl World {
     /// Somebody connects with a token: LiveKit opens the room if there is none, and puts an older session of the same
     /// identity out.
     pub fn connect(&self, room: &str, who: &str) {
+        let ahead = self.ahead.load(Ordering::Relaxed);
         self.happen(|state, now| {
             state.open(room, "", now);
             state.leave(room, who, now);
@@ -147,7 +156,7 @@ impl World {
                 name: None,
                 role: None,
                 metadata: None,
-                joined_at: Some(Timestamp::from_millis(now)),
+                joined_at: Some(Timestamp::from_millis(now + ahead)),
                 tracks: Tracks::default(),
             };
             there.sessions.insert(who.to_owned(), session.clone());
@@ -307,15 +316,20 @@ impl Rooms for World {
         })
     }
 
-    async fn sessions(&self, room: &RoomName) -> Result<Vec<Session>, RoomsError> {
+    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
         let late = self.lateness.load(Ordering::Relaxed);
         if self.broken.lock().unwrap().as_deref() == Some(room.as_str()) {
             return Err(RoomsError::Unavailable("its node is away".to_owned()));
         }
         self.ask(|state, now| {
-            let Some(room) = state.rooms.get(room.as_str()) else { return Vec::new() };
+            let room = state.rooms.get(room.as_str())?;
             let as_of = |list: &&(i64, Vec<Session>)| list.0 <= now - late;
-            room.lists.iter().rev().find(as_of).map(|(_, sessions)| sessions.clone()).unwrap_or_default()
+            let sessions = room.lists.iter().rev().find(as_of).map(|(_, sessions)| sessions.clone());
+            Some(Occupants {
+                room_sid: room.sid.clone(),
+                sessions: sessions.unwrap_or_default(),
+                unsettled: Vec::new(),
+            })
         })
     }
 

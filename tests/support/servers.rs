@@ -121,7 +121,8 @@ impl Redis {
         Self::start_in(None)
     }
 
-    /// One that keeps what it has acknowledged.
+    /// One that keeps what it has acknowledged, whenever it is killed. (With `everysec` it may answer before it has given the
+    /// change to the kernel, while an fsync is still going on.)
     pub fn durable() -> Self {
         let folder = std::env::temp_dir().join(super::unique("redis"));
         std::fs::create_dir(&folder).unwrap();
@@ -163,7 +164,7 @@ impl Redis {
         let folder = self.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
         let mut args = vec!["--port", &port, "--bind", "127.0.0.1", "--save", ""];
         match &folder {
-            Some(folder) => args.extend(["--dir", folder, "--appendonly", "yes"]),
+            Some(folder) => args.extend(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]),
             None => args.extend(["--appendonly", "no"]),
         }
         self.running = Some(start("redis-server", &args));

@@ -90,6 +90,7 @@ impl Aggregate {
             Change::Connect(session) => self.connect(session, None, now),
             Change::Observe { session, before } => self.connect(session, Some(before), now),
             Change::Lose { identity, sid, before } => self.lose(&identity, &sid, before, now),
+            Change::Publish { .. } | Change::Unpublish { .. } if self.stream.status.is_final() => UNCHANGED,
             Change::Publish { identity, sid, track } => {
                 if self.gone.contains_key(&track.sid) {
                     return UNCHANGED;

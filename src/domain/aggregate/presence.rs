@@ -60,7 +60,9 @@ impl Aggregate {
             recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
             return Ok((Effect::Changed, recorder.drafts));
         }
-        let older = entry.session_at.is_some_and(|newest| session_at < newest);
+        // What LiveKit lists is so, whatever its clocks say about which session is the newer one.
+        let older =
+            entry.session_at.is_some_and(|newest| session_at < newest) && !corrects(&entry.changed_at);
         if older || (same && listed.is_none()) {
             return UNCHANGED;
         }

@@ -32,8 +32,9 @@ impl Hub {
 
     async fn close_empty(&mut self) {
         let unused = |channel: &Channel| channel.empty_since.is_some_and(|since| since.elapsed() > LINGER);
-        let topics: Vec<_> =
-            self.channels.values().filter(|channel| unused(channel)).map(|channel| channel.topic).collect();
+        let topics = self.channels.values().filter(|channel| unused(channel)).map(|channel| channel.topic);
+        let awaited = |topic: &Topic| self.waiting.iter().any(|(waiting, ..)| waiting == topic);
+        let topics: Vec<_> = topics.filter(|topic| !awaited(topic)).collect();
         for topic in &topics {
             if let Some(mut channel) = self.channels.remove(topic) {
                 channel.cut();

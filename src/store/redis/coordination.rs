@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{RedisStore, corrupt};
 use crate::{
     domain::{RoomName, StreamStatus, Timestamp},
-    store::{Coordination, Kept, Lease, StoreError},
+    store::{Coordination, Kept, Lease, StoreError, Topic},
 };
 
 /// How long it is remembered when a job was last done: longer than anybody would set the interval to.
@@ -87,7 +87,13 @@ impl Coordination for RedisStore {
     async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
         let mut keys = vec![self.keys.all(), self.keys.live()];
         keys.extend(StreamStatus::ALL.map(|status| self.keys.status(status)));
-        keys.extend([self.keys.over(), self.keys.due(), self.keys.total()]);
+        keys.extend([
+            self.keys.over(),
+            self.keys.due(),
+            self.keys.total(),
+            self.keys.log(Topic::All),
+            self.keys.tail(),
+        ]);
         let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
         let args = [
             from,

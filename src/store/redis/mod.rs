@@ -266,13 +266,12 @@ impl StreamStore for RedisStore {
         for status in StreamStatus::ALL {
             commands.zcard(self.keys.status(status));
         }
-        let (participants, counts): (Option<u64>, Vec<u64>) = {
-            let mut answers: Vec<Option<u64>> = self.pipeline("totals", &commands).await?;
-            let participants = answers.remove(0);
-            (participants, answers.into_iter().flatten().collect())
-        };
-        let streams = StreamStatus::ALL.into_iter().zip(counts).collect();
-        Ok(Totals { streams, participants: participants.unwrap_or_default() })
+        let answers: Vec<Option<i64>> = self.pipeline("totals", &commands).await?;
+        let mut numbers = answers.into_iter().map(|number| number.unwrap_or_default());
+        let mut next = || numbers.next().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+        let participants = next();
+        let streams = StreamStatus::ALL.into_iter().map(|status| (status, next())).collect();
+        Ok(Totals { streams, participants })
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

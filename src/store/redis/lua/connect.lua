@@ -19,15 +19,18 @@ local function describe()
   return told() ~= known
 end
 
+-- What LiveKit lists is so, whatever its clocks say about which session is the newer one.
+local corrects = before and p and (p.changedAt or 0) < before
 local old = p and list_key(p)
 if p and p.sid == sid and p.state == 'active' then
-  if not before or (p.changedAt or 0) >= before or not describe() then return unchanged(participant(identity)) end
+  if not corrects or not describe() then return unchanged(participant(identity)) end
   put(p, old)
   emit('participant_updated', p)
   return changed(p)
 end
 local session_at = arg(7) ~= '' and math.min(tonumber(arg(7)), now + SKEW_MS) or now
-if p and ((p.sid == sid and not before) or (p.sessionAt and session_at < p.sessionAt)) then return unchanged(p) end
+local older = p and p.sessionAt and session_at < p.sessionAt
+if (p and p.sid == sid and not before) or (older and not corrects) then return unchanged(p) end
 
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end

@@ -5,5 +5,6 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local done = redis.call('GET', KEYS[2])
-if done and now - done < tonumber(ARGV[3]) then return 0 end
+-- A time that is yet to come is from before Redis's clock stepped back: it says nothing.
+if done and tonumber(done) <= now and now - done < tonumber(ARGV[3]) then return 0 end
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0

@@ -1,6 +1,7 @@
 -- Somebody publishes a track, or has ceased to.
 -- ARGV  1 identity, 2 participant sid, 3 track sid, 4 the track as text, or '' if it is over
 local p, sid = participant(arg(1)), arg(3)
+if is_final() then return unchanged(p) end
 if arg(4) == '' then
   remember_gone(sid)
   redis.call('PEXPIRE', K.gone, ARGV[4])
