@@ -15,7 +15,7 @@ pub struct Lease {
     pub token: String,
 }
 
-/// What [`StreamStore::keep`] did with one page of streams.
+/// What [`Coordination::keep`] did with one page of streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// How many had their time renewed.

@@ -57,19 +57,19 @@ pub struct Scripts {
     pub snapshot_all: Script,
     /// What is due.
     pub due: Script,
-    /// See [`crate::store::StreamStore::take_lease`].
+    /// See [`crate::store::Coordination::take_lease`].
     pub lease: Script,
-    /// See [`crate::store::StreamStore::renew_lease`].
+    /// See [`crate::store::Coordination::renew_lease`].
     pub lease_renew: Script,
-    /// See [`crate::store::StreamStore::end_lease`].
+    /// See [`crate::store::Coordination::end_lease`].
     pub lease_end: Script,
-    /// See [`crate::store::StreamStore::suspect`].
+    /// See [`crate::store::Coordination::suspect`].
     pub suspect: Script,
-    /// See [`crate::store::StreamStore::hold_room`].
+    /// See [`crate::store::Coordination::hold_room`].
     pub hold_room: Script,
-    /// See [`crate::store::StreamStore::closed_rooms`].
+    /// See [`crate::store::Coordination::closed_rooms`].
     pub closed_rooms: Script,
-    /// See [`crate::store::StreamStore::keep`].
+    /// See [`crate::store::Coordination::keep`].
     pub keep: Script,
 }
 
