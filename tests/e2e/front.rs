@@ -5,14 +5,16 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
+    io::AsyncReadExt,
+    net::TcpListener,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
@@ -24,10 +26,10 @@ use super::{
 use crate::support::{
     audience::{Auditor, Follower, Patience, judge},
     eventually,
-    follower::{Heard, Link, Transport},
+    follower::{Address, Heard, Link, Transport},
     instance::Instance,
     nginx::Nginx,
-    servers::{LiveKit, shared_livekit, shared_redis},
+    servers::{LiveKit, free_port, shared_livekit, shared_redis},
     sse::Events,
     unique, within,
 };
@@ -328,4 +330,60 @@ async fn a_rolling_restart_is_not_noticed() {
         }
     })
     .await;
+}
+
+/// An upstream that takes requests and breaks the connection, as an instance does that dies at work. Counts what it took.
+async fn dying() -> (Address, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = format!("http://{}", listener.local_addr().unwrap());
+    let taken = Arc::<AtomicUsize>::default();
+    let count = taken.clone();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let read = connection.read(&mut [0; 4096]).await.unwrap_or_default();
+            count.fetch_add(usize::from(read > 0), Ordering::Relaxed);
+        }
+    });
+    (Address { grpc: http.clone(), http }, taken)
+}
+
+#[tokio::test]
+async fn what_an_instance_may_have_done_is_not_asked_of_another() {
+    // Chosen at random among two that die: whichever is asked, no second one is.
+    let ((one, of_one), (two, of_two)) = (dying().await, dying().await);
+    let taken = || of_one.swap(0, Ordering::Relaxed) + of_two.swap(0, Ordering::Relaxed);
+    let mut nginx = Nginx::prepare();
+    nginx.start_before(&[one, two]);
+    let url = format!("http://127.0.0.1:{}/streams", nginx.http);
+    taken();
+    for (method, repeated) in
+        [(Method::POST, false), (Method::PATCH, false), (Method::DELETE, true), (Method::GET, true)]
+    {
+        // Its connections end with each nginx.
+        let request = Client::new().request(method.clone(), &url).json(&json!({}));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{method}");
+        assert_eq!(answer.headers()["retry-after"], "1");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], "upstream_unavailable");
+        let times = taken();
+        assert!(if repeated { times > 1 } else { times == 1 }, "{method} was sent {times} times");
+        // nginx takes a server that fails out for a second: not what this is about.
+        nginx.restart();
+        taken();
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_taken_is_given_to_another() {
+    let front = Front::set(shared_livekit()).await;
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let nobody = Address { http: nobody.clone(), grpc: nobody };
+    let mut nginx = Nginx::prepare();
+    nginx.start_before(&[nobody.clone(), nobody, front.instances[0].address()]);
+    for _ in 0..6 {
+        let url = format!("http://127.0.0.1:{}/streams", nginx.http);
+        let created = front.client.post(url).json(&json!({})).send().await.unwrap();
+        assert_eq!(created.status(), StatusCode::CREATED);
+    }
 }

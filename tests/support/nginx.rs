@@ -68,6 +68,11 @@ impl Nginx {
 
     /// Starts it in front of these instances.
     pub fn start(&mut self, instances: &[Instance]) {
+        self.start_before(&instances.iter().map(Instance::address).collect::<Vec<_>>());
+    }
+
+    /// Starts it in front of whatever listens at these addresses.
+    pub fn start_before(&mut self, instances: &[Address]) {
         let site = |name: &str, text: String| fs::write(self.folder.join("site").join(name), text).unwrap();
         let listen = format!(
             "listen 127.0.0.1:{};\nlisten 127.0.0.1:{} ssl http2;\ninclude tls.conf;\n",
@@ -76,15 +81,22 @@ impl Nginx {
         site("listen.conf", listen);
         site("listen_grpc.conf", format!("listen 127.0.0.1:{} http2;\n", self.grpc));
         let servers = |pick: fn(&Address) -> &str| {
-            let line = |instance: &Instance| {
-                let address = instance.address();
-                let host = pick(&address).strip_prefix("http://").unwrap().to_owned();
+            let line = |address: &Address| {
+                let host = pick(address).strip_prefix("http://").unwrap().to_owned();
                 format!("server {host} max_fails=2 fail_timeout=1s;\n")
             };
             instances.iter().map(line).collect::<String>()
         };
         site("http_servers.conf", servers(|address| &address.http));
         site("grpc_servers.conf", servers(|address| &address.grpc));
+        self.restart();
+    }
+
+    /// Starts it, anew where it runs already.
+    pub fn restart(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.terminate();
+        }
         let (run, config) = (self.folder.join("run/"), self.folder.join("nginx.conf"));
         let args = ["-p", run.to_str().unwrap(), "-c", config.to_str().unwrap(), "-g", "daemon off;"];
         self.running = Some(start_family("nginx", &args, &File::create(self.log()).unwrap()));
