@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::{
     Api,
-    extract::{JsonForm, Query},
+    extract::{JsonForm, Query, Retry},
+    middleware::Asking,
     problem::Problem,
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
 use crate::{
+    access::Action,
     domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp},
     orchestrator::JoinRequest,
 };
@@ -22,20 +24,31 @@ use crate::{
 const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
 
 /// `GET /streams/{id}/participants`
-pub async fn list(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn list(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let state = query.parsed("state", "must be joining, active or disconnected", |text| text.parse().ok());
     let limit = query.integer("limit", 1, MAX_PAGE);
     let cursor = query.page_cursor();
     query.finish()?;
-    let stream = api.orchestrator.find(&id).await?;
+    let stream = api.orchestrator.find(&asking.caller, Action::Read, &id).await?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     let listed = api.orchestrator.store().participants(stream.id, state, limit, cursor.as_deref()).await?;
     Ok(page(&request, &listed.items, listed.next.as_deref()))
 }
 
 /// `POST /streams/{id}/join`
-pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+pub async fn join(
+    api: Data<Api>,
+    asking: Asking,
+    retry: Retry,
+    id: Path<String>,
+    mut form: JsonForm,
+) -> Result<HttpResponse, Problem> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Answer<'a> {
@@ -54,8 +67,9 @@ pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Resul
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let role = role.unwrap_or(Role::Host);
-    let stream = api.orchestrator.find(&id).await?;
-    let request = JoinRequest { identity: identity.clone(), name, role, metadata };
+    let stream = api.orchestrator.find(&asking.caller, Action::Join, &id).await?;
+    let once = retry.0.map(|repeatable| repeatable.once);
+    let request = JoinRequest { identity: identity.clone(), name, role, metadata, once };
     let joined = api.orchestrator.join(&stream, request).await?;
     let answer = Answer {
         token: &joined.token.jwt,
@@ -70,7 +84,12 @@ pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Resul
 }
 
 /// `POST /streams/{id}/leave`
-pub async fn leave(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+pub async fn leave(
+    api: Data<Api>,
+    asking: Asking,
+    id: Path<String>,
+    mut form: JsonForm,
+) -> Result<HttpResponse, Problem> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Answer<'a> {
@@ -82,7 +101,8 @@ pub async fn leave(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Resu
     let identity = form.required_text_of(&IDENTITY, Identity::parse);
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
-    let stream = api.orchestrator.find(&id).await?;
+    let action = asking.caller.leaving(&identity);
+    let stream = api.orchestrator.find(&asking.caller, action, &id).await?;
     let left = api.orchestrator.leave(stream, identity.clone()).await?;
     Ok(HttpResponse::Ok().json(Answer {
         stream_id: left.stream.id,

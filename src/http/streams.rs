@@ -13,12 +13,14 @@ use tracing::Instrument;
 
 use super::{
     Api,
-    extract::{JsonForm, Query, etag, if_match, none_match, page_cursor},
+    extract::{JsonForm, Query, Retry, etag, if_match, none_match, page_cursor},
+    middleware::Asking,
     problem::{FieldError, Problem},
 };
 use crate::{
+    access::Action,
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
-    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch},
+    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
     store::{StoreError, StreamFilter},
 };
 
@@ -70,13 +72,14 @@ async fn through<
 }
 
 /// `POST /streams`
-pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+pub async fn create(api: Data<Api>, retry: Retry, mut form: JsonForm) -> Result<HttpResponse, Problem> {
     let room_name = form.text_of(&["roomName", "name"], RoomName::parse);
     let metadata = form.metadata("metadata");
     let max_participants = form.integer("maxParticipants", 0, MAX_PARTICIPANTS);
     let empty_timeout = form.integer("emptyTimeout", 1, MAX_EMPTY_TIMEOUT_SECONDS);
     form.finish()?;
     let request = CreateRequest {
+        id: retry.0.map(|repeatable| repeatable.seed),
         room_name,
         metadata: metadata.unwrap_or_default(),
         // As in LiveKit, 0 means no limit.
@@ -130,20 +133,32 @@ pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, 
 }
 
 /// `GET /streams/{id}`
-pub async fn get(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let view = api.orchestrator.view(&id).await?;
+pub async fn get(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view(&asking.caller, &id).await?;
     Ok(unless_known(&request, &view, || &view))
 }
 
 /// `GET /streams/{id}/state`
-pub async fn state(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let view = api.orchestrator.view(&id).await?;
+pub async fn state(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view(&asking.caller, &id).await?;
     Ok(unless_known(&request, &view, || view.state()))
 }
 
 /// `PATCH /streams/{id}`
 pub async fn patch(
     api: Data<Api>,
+    asking: Asking,
+    retry: Retry,
     request: HttpRequest,
     id: Path<String>,
     mut form: JsonForm,
@@ -154,22 +169,34 @@ pub async fn patch(
     });
     let asked_in_body = form.integer("version", 1, u64::MAX);
     form.finish()?;
-    let stream = api.orchestrator.find(&id).await?;
+    // `{status: "stopped"}` alone is the same as DELETE, and whoever may do the one may do the other.
+    let stops = status == Some(StreamStatus::Stopped);
+    let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
+    let stream = api.orchestrator.find(&asking.caller, action, &id).await?;
+    if stops {
+        permit(&asking.caller, Action::Stop, &stream)?;
+    }
     let asked_in_header = if_match(request.headers(), stream.version)?;
     if let (Some(body), Some(header)) = (asked_in_body, asked_in_header)
         && body != header
     {
         return Err(Problem::invalid(vec![FieldError::new("version", "contradicts If-Match")]));
     }
-    let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header) };
+    let once = retry.0.map(|repeatable| repeatable.once);
+    let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header), once };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
     Ok(view_answer(StatusCode::OK, &view))
 }
 
 /// `DELETE /streams/{id}`
-pub async fn stop(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let stream = api.orchestrator.find(&id).await?;
+pub async fn stop(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let stream = api.orchestrator.find(&asking.caller, Action::Stop, &id).await?;
     let version = if_match(request.headers(), stream.version)?;
     let stopped = through(&api, async move |orchestrator| {
         orchestrator.stop(&stream, StopReason::Requested, version).await

@@ -84,7 +84,7 @@ fn every_alert_has_a_place_in_the_runbook() {
 
 /// Settings by the names of their variables.
 fn settings() -> BTreeSet<String> {
-    let source = read("src/settings/arguments.rs");
+    let source = ["arguments", "admission"].map(|file| read(&format!("src/settings/{file}.rs"))).concat();
     let names: BTreeSet<_> =
         source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
     assert!(names.len() > 15, "{names:?}");

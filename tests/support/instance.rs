@@ -32,6 +32,10 @@ impl Instance {
             ("GRPC_PORT", &grpc.to_string()),
             ("DRAIN_TIMEOUT", "10s"),
             ("RUST_LOG", "warn"),
+            ("AUTH", "off"),
+            ("RATE_LIMIT_READ", "off"),
+            ("RATE_LIMIT_WRITE", "off"),
+            ("RATE_LIMIT_JOIN", "off"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { http, grpc, settings: settings.into(), running: None }
