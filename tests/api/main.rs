@@ -3,15 +3,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod check;
 mod documents;
 mod errors;
 mod events;
 mod faults;
 mod grpc;
+mod idempotency;
 mod imports;
 mod lease;
 mod lifetimes;
+mod limits;
 mod operations;
 mod outages;
 mod resume;

@@ -231,6 +231,11 @@ fn livekit_binary() -> String {
 }
 
 impl LiveKit {
+    /// The port in a URL of [`shared_livekit`].
+    pub fn port_of(url: &str) -> u16 {
+        url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     /// A server that posts its webhooks to `webhook_url`, if there is one.
     pub fn start(webhook_url: Option<&str>) -> Self {
         let (port, tcp, udp) = (free_port(), free_port(), free_port());

@@ -89,7 +89,8 @@ impl Kept {
 fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     let Some(value) = request.headers().get(KEY) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    if text.is_empty() || text.len() > MAX_KEY_BYTES {
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if text.is_empty() || text.len() > MAX_KEY_BYTES || !printable {
         let rule = format!("must be 1 to {MAX_KEY_BYTES} printable ASCII characters");
         return Err(Problem::invalid(vec![FieldError::new("Idempotency-Key", rule)]));
     }
