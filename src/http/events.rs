@@ -12,6 +12,7 @@ use super::{
     Api,
     extract::Query,
     middleware::Asking,
+    openapi::{self, schemas},
     problem::Problem,
     sse,
     streams::{DEFAULT_PAGE, MAX_PAGE},
@@ -48,6 +49,20 @@ impl sse::Source for Subscription {
 }
 
 /// `GET /events`
+///
+/// Follows one stream or all of them. Each message is `event: <type>`, `id: <cursor>`, `data: <event>`; or `event: reset`
+/// with a snapshot to start again from.
+#[utoipa::path(
+    get, path = "/events", operation_id = "followEvents", tag = "events",
+    params(openapi::Resume, ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last event that the caller has had"),
+        ("streamId" = Option<String>, Query, description = "A stream, by id or room name; all unless set"),
+        ("limit" = Option<usize>, Query, minimum = 0, maximum = 1000, description = "So many of the newest events first"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The stream is over, and the caller has seen its last event"),
+    )
+)]
 pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let limit = query.integer("limit", 0, MAX_PAGE);
@@ -77,6 +92,16 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
 }
 
 /// `GET /events/{id}`
+///
+/// A stream's events, oldest first: the newest of them, or those after a cursor.
+#[utoipa::path(
+    get, path = "/events/{id}", operation_id = "getHistory", tag = "events",
+    params(("id" = String, Path, description = "The stream's id, or the name of its room"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "How many; 100 unless set"),
+        ("after" = Option<String>, Query, description = "A cursor"),
+    ),
+    responses((status = 200, description = "Events", body = Vec<schemas::Event>))
+)]
 pub async fn history(
     api: Data<Api>,
     asking: Asking,
@@ -141,6 +166,16 @@ impl sse::Source for States {
 }
 
 /// `GET /sse/{id}/updates`
+///
+/// Follows whole states of one stream: one at once, then one after each burst of changes.
+#[utoipa::path(
+    get, path = "/sse/{id}/updates", operation_id = "followState", tag = "events",
+    params(("id" = String, Path, description = "The stream's id, or the name of its room"), openapi::Resume, ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last event that the caller has had")),
+    responses(
+        (status = 200, description = "Server-sent events, each a `StreamState`", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The stream is over, and the caller has seen its last state"),
+    )
+)]
 pub async fn follow_state(
     api: Data<Api>,
     asking: Asking,

@@ -4,6 +4,7 @@ pub mod events;
 mod extract;
 mod health;
 mod middleware;
+mod openapi;
 mod pages;
 mod participants;
 pub mod problem;
@@ -20,7 +21,7 @@ use actix_web::{App, HttpServer, dev::Server, middleware::Condition, rt::net::Tc
 use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 
-pub use self::health::About;
+pub use self::{health::About, openapi::openapi, routes::table};
 use self::{middleware::Asking, problem::Problem};
 use crate::{
     admission::{Admission, Permit, remaining},

@@ -11,6 +11,7 @@ use super::{
     Api,
     extract::{JsonForm, Query, Retry},
     middleware::Asking,
+    openapi::{self, schemas},
     problem::Problem,
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
@@ -24,6 +25,20 @@ use crate::{
 const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
 
 /// `GET /streams/{id}/participants`
+///
+/// Pages through a stream's participants: those who may publish first, then the newest.
+#[utoipa::path(
+    get, path = "/streams/{id}/participants", operation_id = "listParticipants", tag = "participants",
+    params(("id" = String, Path, description = "The stream's id, or the name of its room"), openapi::Page,
+        ("state" = Option<schemas::ParticipantState>, Query, description = "Only those in this state"),
+        ("If-None-Match" = Option<String>, Header, description = "A page that the caller has, by its `ETag`"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Vec<schemas::Participant>,
+            headers(("link" = String, description = "The next page, as `rel=\"next\"` (RFC 8288)"), ("etag" = String, description = "Of this page as it is"))),
+        (status = 304, description = "The caller has this page"),
+    )
+)]
 pub async fn list(
     api: Data<Api>,
     asking: Asking,
@@ -42,6 +57,13 @@ pub async fn list(
 }
 
 /// `POST /streams/{id}/join`
+///
+/// Makes a join token.
+#[utoipa::path(
+    post, path = "/streams/{id}/join", operation_id = "joinStream", tag = "participants", params(("id" = String, Path, description = "The stream's id, or the name of its room")),
+    request_body = schemas::Joining,
+    responses((status = 200, description = "A token, and where to use it", body = schemas::Joined))
+)]
 pub async fn join(
     api: Data<Api>,
     asking: Asking,
@@ -84,6 +106,13 @@ pub async fn join(
 }
 
 /// `POST /streams/{id}/leave`
+///
+/// Takes somebody out of the room. Again, or for one who never came: the same answer.
+#[utoipa::path(
+    post, path = "/streams/{id}/leave", operation_id = "leaveStream", tag = "participants", params(("id" = String, Path, description = "The stream's id, or the name of its room")),
+    request_body = schemas::Leaving,
+    responses((status = 200, description = "They are not there any more", body = schemas::Left))
+)]
 pub async fn leave(
     api: Data<Api>,
     asking: Asking,

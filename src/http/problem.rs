@@ -64,8 +64,9 @@ impl Problem {
     }
 
     /// The route has only these methods.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, HeaderValue::from_static(allow))
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let allow = HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"));
+        Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, allow)
     }
 
     /// A good token is needed (RFC 6750, section 3).

@@ -45,6 +45,14 @@ const MAX_SUBSCRIPTIONS: usize = 100;
 const ALL: &str = "*";
 
 /// The upgrade.
+///
+/// Opens a WebSocket: JSON messages, any number of feeds on one connection (see the README). `GET /` does so too, with
+/// `Upgrade: websocket`.
+#[utoipa::path(
+    get, path = "/ws", operation_id = "openWebSocket", tag = "events",
+    params(("access_token" = Option<String>, Query, description = "A LiveKit access token, where headers cannot be set")),
+    responses((status = 101, description = "It is open"))
+)]
 pub async fn upgrade(
     api: Data<Api>,
     asking: Asking,

@@ -15,6 +15,7 @@ mod imports;
 mod lease;
 mod lifetimes;
 mod limits;
+mod openapi;
 mod operations;
 mod outages;
 mod resume;
