@@ -7,6 +7,7 @@ mod browser;
 mod front;
 mod participants;
 mod person;
+mod schema;
 mod truth;
 mod webdriver;
 

@@ -196,6 +196,10 @@ fn close_answers(document: &mut Value) {
         if schema.get("properties").is_some() && !REQUESTS.contains(&name.as_str()) {
             schema["additionalProperties"] = false.into();
         }
+        if ["Joining", "Leaving"].contains(&name.as_str()) {
+            let any = ["identity", "userId", "participantName"].map(|name| json!({"required": [name]}));
+            schema["anyOf"] = any.as_slice().into();
+        }
     }
 }
 
