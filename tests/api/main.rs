@@ -21,6 +21,7 @@ mod openapi;
 mod operations;
 mod outages;
 mod resume;
+mod secrets;
 mod secured;
 mod slow;
 mod snapshots;
