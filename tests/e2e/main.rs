@@ -4,6 +4,7 @@
 mod support;
 
 mod browser;
+mod clients;
 mod front;
 mod participants;
 mod person;
