@@ -4,9 +4,12 @@
 mod support;
 
 mod browser;
+mod devtools;
 mod front;
 mod participants;
 mod person;
+mod scene;
+mod states;
 mod truth;
 mod webdriver;
 

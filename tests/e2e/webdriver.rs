@@ -42,9 +42,14 @@ impl Driver {
         Self { port, _running: running }
     }
 
-    /// A browser of its own, with nobody's cookies.
+    /// A browser of its own, with nobody's cookies, a fake camera and a fake microphone.
     pub async fn browser(&self) -> Browser {
-        let arguments = json!([
+        self.browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]).await
+    }
+
+    /// As [`Driver::browser`], with what these arguments make of its devices.
+    pub async fn browser_with(&self, devices: &[&str]) -> Browser {
+        let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
             "--disable-dev-shm-usage",
@@ -53,17 +58,17 @@ impl Driver {
             "--disable-component-update",
             "--disable-sync",
             "--no-first-run",
+            "--lang=en-US",
             "--window-size=1280,900",
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
             "--autoplay-policy=no-user-gesture-required",
             "--disable-features=WebRtcHideLocalIpsWithMdns",
-        ]);
+        ];
+        arguments.extend(devices);
         let capabilities = json!({
             "browserName": "chrome",
             "acceptInsecureCerts": true,
-            "goog:chromeOptions": {"args": arguments},
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"args": arguments, "perfLoggingPrefs": {"enableNetwork": true, "enablePage": false}},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         });
         let Value::Object(capabilities) = capabilities else { panic!("an object") };
         let client = ClientBuilder::new(HttpConnector::new())
@@ -77,7 +82,7 @@ impl Driver {
 
 /// One page in one browser.
 pub struct Browser {
-    client: Client,
+    pub client: Client,
 }
 
 impl Browser {
@@ -126,7 +131,7 @@ impl Browser {
 
     /// Waits until the page is in a phase of its life.
     pub async fn phase(&self, wanted: &str) {
-        let told = "return [document.body.dataset.phase, document.querySelector('#notice')?.textContent]";
+        let told = "return [document.body.dataset.phase, document.querySelector('#notices')?.textContent]";
         let last = std::cell::RefCell::new(Value::Null);
         let reached = eventually_or_none(|| async {
             let now = self.script(told).await;
@@ -134,7 +139,9 @@ impl Browser {
             *last.borrow_mut() = now;
             reached.then_some(())
         });
-        assert!(reached.await.is_some(), "waited too long for the phase {wanted}: {}", last.borrow());
+        if reached.await.is_none() {
+            panic!("waited too long for the phase {wanted}: {}, {:?}", last.borrow(), self.console_errors(true).await);
+        }
     }
 
     pub async fn script(&self, script: &str) -> Value {
@@ -158,13 +165,6 @@ impl Browser {
             async { holds.await.then_some(()) }
         })
         .await;
-    }
-
-    /// Where the page has fetched anything from.
-    pub async fn origins(&self) -> Vec<String> {
-        let script =
-            "return [...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).origin))]";
-        serde_json::from_value(self.script(script).await).unwrap()
     }
 
     pub async fn close(self) {
