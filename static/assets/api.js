@@ -2,7 +2,7 @@
 
 import { find } from "./dom.js";
 import { follow } from "./live.js";
-import { askForToken, bearer, grantFor, withToken } from "./token.js";
+import { askForToken, bearer, grantFor, onToken, withToken } from "./token.js";
 
 const UNREACHABLE = "The server does not answer. Please try again in a moment.";
 
@@ -22,6 +22,7 @@ export async function call(method, path, body, options = {}) {
     const { response, document } = await send(method, path, body, token, options);
     if (response.ok) return { document, response };
     if (response.status === 401 && !options.keepalive && (await askForToken(token, document.detail))) continue;
+    if (response.status === 401) document.detail = "A token is needed for this.";
     if (response.status === 403) document.detail = `Your token does not allow this. It needs ${grantFor(method, path)}.`;
     if (response.status === 429) document.detail = `Too many requests. Please try again ${inAWhile(response)}.`;
     throw new ApiError(response.status, document);
@@ -53,12 +54,15 @@ export function nextPage(response) {
 // Events with resume. Where the service wants a token, or another one, the feed goes on with it from where it was.
 export function followEvents(path, handlers) {
   let used = null;
+  let refused = false;
   const url = () => withToken(path, (used = bearer()));
-  const onState = async (state, status) => {
+  const onState = (state, status) => {
+    refused = state === "ended" && (status === 401 || status === 403);
+    if (refused && status === 401) askForToken(used);
     handlers.onState(state, status);
-    if (state === "ended" && status === 401 && (await askForToken(used))) feed.reopen();
   };
   const feed = follow(url, { ...handlers, onState });
+  onToken(() => refused && feed.reopen());
   return feed;
 }
 

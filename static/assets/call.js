@@ -85,6 +85,11 @@ export class Call {
     }
   }
 
+  // LiveKit's word for one's own connection.
+  get quality() {
+    return this.#room?.localParticipant.connectionQuality;
+  }
+
   startSound() {
     return this.#room?.startAudio();
   }

@@ -26,10 +26,6 @@ export class Controls {
       find(button).addEventListener("click", () => this.turn(device, !call?.isSending(device)));
     }
     find("#sound").addEventListener("click", () => call?.startSound());
-    find("#view").addEventListener("click", () => {
-      stage.switchView();
-      this.#showView();
-    });
   }
 
   // Turns a device on or off; one that does not start leaves its owner in the stream without it.

@@ -5,7 +5,7 @@ import { find, setText } from "./dom.js";
 import { Rows } from "./rows.js";
 import { showService } from "./service.js";
 import { prepareStart } from "./start.js";
-import { onToken } from "./token.js";
+import { askAgain, onToken } from "./token.js";
 import { preciseTimeOf, showFeed } from "./words.js";
 
 const PAGE = 200;
@@ -73,7 +73,7 @@ function back(words) {
   setTimeout(() => find("#connection").textContent === words && say(""), GOOD_NEWS_STAYS_MS);
 }
 
-const feed = followEvents("/events", {
+followEvents("/events", {
   onEvent: (event) => rows.apply(event.data.stream),
   onReset: ({ snapshot }) => {
     if (lostAt) back("Connected again. The list was loaded anew.");
@@ -85,7 +85,8 @@ const feed = followEvents("/events", {
     showFeed(state);
     showService();
     if (state === "reconnecting") lost();
-    if (state === "ended" && status === 403) load();
+    // It says what is missing.
+    if (state === "ended" && (status === 401 || status === 403)) load();
     if (state !== "open") return;
     if (lostAt) back("Connected again. Nothing was missed.");
     if (!followed) load();
@@ -101,10 +102,10 @@ function again() {
   load();
 }
 
-find("#retry").addEventListener("click", again);
-onToken(() => {
-  feed.reopen();
+find("#retry").addEventListener("click", () => {
+  askAgain();
   again();
 });
+onToken(again);
 prepareStart((stream) => rows.apply(stream));
 showService();

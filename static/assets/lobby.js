@@ -93,6 +93,7 @@ export class Lobby {
     await this.#listDevices();
     if (attempt !== this.#attempt) return;
     for (const [device, error] of Object.entries(problems)) {
+      this.#showSwitch(device, true);
       say(device, `${deviceProblem(device, error)} You can join without.`, "warn");
     }
   }
@@ -118,11 +119,11 @@ export class Lobby {
     }
   }
 
-  #showSwitch(device) {
-    const isOn = this.#on[device];
+  #showSwitch(device, isMissing = false) {
+    const isOn = this.#on[device] && !isMissing;
     this.#switch(device).toggleAttribute("data-on", isOn);
     setIcon(this.#switch(device), PICTURES[device][isOn ? 0 : 1]);
-    setText(this.#switch(device).querySelector(".label"), `${WORDS[device]} ${isOn ? "on" : "off"}`);
+    setText(this.#switch(device).querySelector(".label"), isMissing ? `No ${device}` : `${WORDS[device]} ${isOn ? "on" : "off"}`);
   }
 
   #chosen(device) {

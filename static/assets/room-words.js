@@ -17,6 +17,9 @@ export const STOP_REASONS = {
 
 export const CONNECTION_LOST = "The video connection was lost. Reconnecting…";
 
+export const WEAK = "Your connection is weak: others may see and hear you badly.";
+export const NOT_FOLLOWED = "Your token does not allow to follow this stream any more: what you see may be out of date.";
+
 export const NO_WEBRTC = "This browser has no WebRTC, which video needs. Please use a current Chrome, Edge, Firefox or Safari.";
 export const LIBRARY_MISSING =
   "The video library could not be loaded, neither from this server nor from the CDN. Check your connection and load the page again.";

@@ -3,7 +3,8 @@
 import { call as request, health } from "./api.js";
 import { Call } from "./call.js";
 import { Controls } from "./controls.js";
-import { confirmed, copyLink, find, setText, setTime } from "./dom.js";
+import { confirmed, copyLink, find, setText } from "./dom.js";
+import { showHeader } from "./header.js";
 import { Lobby } from "./lobby.js";
 import { EventLog } from "./log.js";
 import { loadLibrary } from "./media.js";
@@ -11,12 +12,12 @@ import { say, sayForNow } from "./notices.js";
 import { showPeople } from "./people.js";
 import { enter, isEnd, phase } from "./phases.js";
 import {
-  CONNECTION_LOST, LEFT_REASONS, LIBRARY_MISSING, moreTiles, NO_WEBRTC, problemWords, REFUSALS, STOP_REASONS, UNKNOWN, UNKNOWN_OR_HIDDEN,
+  CONNECTION_LOST, LEFT_REASONS, LIBRARY_MISSING, moreTiles, NO_WEBRTC, NOT_FOLLOWED, problemWords, REFUSALS, STOP_REASONS, UNKNOWN, UNKNOWN_OR_HIDDEN, WEAK,
 } from "./room-words.js";
 import { Stage } from "./stage.js";
 import { Stream } from "./stream.js";
-import { bearer, joinClaims, onToken } from "./token.js";
-import { number, roomLink, showFeed, showStatus, startedOf, summaryOf, titleOf } from "./words.js";
+import { askAgain, bearer, joinClaims, onToken } from "./token.js";
+import { roomLink, showFeed, summaryOf } from "./words.js";
 
 const REJOIN_AFTER_MS = 3_000;
 
@@ -69,36 +70,24 @@ function feedChanged(state, before, status) {
   }
   // The feed is over: the stream has ended, perhaps so long ago that it is forgotten.
   if (state === "ended" && (status === 204 || status === 404)) over();
-  if (state === "ended" && status === 403) say("feed", "Your token does not allow to follow this stream any more.", "error");
+  if (state === "ended" && (status === 401 || status === 403)) say("feed", NOT_FOLLOWED, "error");
 }
 
 function draw() {
-  const { document: shown } = stream;
-  const title = titleOf(shown);
-  document.title = `${title} · Livestream`;
-  setText(find("#title"), title);
-  showStatus(find("#status"), shown.status);
-  find("#status").hidden = false;
-  setText(find("#count"), number(shown.participantCount));
-  setText(find("#most"), shown.maxParticipants ? ` of ${number(shown.maxParticipants)}` : "");
-  setTime(find("#since"), shown.startedAt ?? shown.createdAt, startedOf(shown));
+  showHeader(stream.document);
   showPeople(find("#participants"), [...stream.people.values()], me?.identity, (identity) => call?.sending(identity) ?? null);
   find("#nobody").hidden = find("#participants").children.length > 0;
   drawStage();
 }
 
 function drawStage() {
-  const tiles = phase() !== "live" ? [] : call ? call.tiles() : simulatedTiles();
+  const tiles = phase() !== "live" ? [] : call ? call.tiles() : stream.tiles(me?.identity);
   const more = stage.show(tiles);
+  if (phase() === "live") say("quality", call?.quality === "poor" ? WEAK : "", "warn");
   find("#quiet").hidden = phase() !== "live" || tiles.length > 0;
   find("#more").hidden = more === 0;
   setText(find("#more"), moreTiles(more));
   controls?.show({ role: me?.role, simulated: call === null, tiles: tiles.length });
-}
-
-function simulatedTiles() {
-  const hosts = [...stream.people.values()].filter((person) => person.state === "active" && person.role === "host");
-  return hosts.map(({ identity, name }) => ({ identity, source: "camera", name: name || identity, local: identity === me?.identity }));
 }
 
 // ---- Joining and leaving
@@ -202,9 +191,16 @@ find("#stop").addEventListener("click", async () => {
   }
 });
 
+find("#view").addEventListener("click", () => {
+  stage.switchView();
+  draw();
+});
 find("#invite").addEventListener("click", ({ currentTarget }) => copyLink(currentTarget, roomLink(stream.document, "viewer")));
 find("#again").addEventListener("click", () => openLobby());
-find("#retry").addEventListener("click", begin);
+find("#retry").addEventListener("click", () => {
+  askAgain();
+  begin();
+});
 
 // A page that goes away says so. Where it comes back from the browser's cache, it starts anew.
 window.addEventListener("pagehide", () => phase() === "live" && tellLeft({ keepalive: true }).catch(() => {}));
@@ -231,6 +227,8 @@ async function prepareCall() {
   if (call || service?.livekit.kind === "simulated" || !hasWebRtc()) return;
   const livekit = await loadLibrary();
   if (!livekit) return;
+  // The page says what goes wrong in words; the library would write every end of a room to the console as an error.
+  livekit.setLogLevel("silent");
   call = new Call(livekit, {
     changed: draw,
     lost: () => say("video", CONNECTION_LOST, "warn"),
@@ -259,6 +257,6 @@ async function begin() {
   openLobby();
 }
 
-onToken(() => (phase() === "error" || phase() === "lobby" ? begin() : stream.follow()));
+onToken(() => ["error", "lobby"].includes(phase()) && begin());
 setInterval(() => stream.document && draw(), 30_000);
 begin();

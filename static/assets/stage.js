@@ -23,15 +23,16 @@ export class Stage {
     return this.#wanted ?? (this.#hasScreen ? "speaker" : "grid");
   }
 
+  // To be shown anew afterwards.
   switchView() {
     this.#wanted = this.view === "grid" ? "speaker" : "grid";
-    this.#arrange();
   }
 
   // Each tile: {identity, source: "camera" | "screen", name, track?, local, muted, speaking, quality}. Gives how many
   // have no place.
   show(all) {
-    const shown = chosenTiles(all);
+    this.#hasScreen = all.some((tile) => tile.source === "screen");
+    const shown = chosenTiles(all, this.view, this.#root.clientWidth);
     const keys = new Set(shown.map(keyOf));
     for (const [key, tile] of this.#tiles) {
       if (keys.has(key)) continue;
@@ -40,7 +41,6 @@ export class Stage {
       this.#tiles.delete(key);
     }
     for (const tile of shown) this.#draw(tile);
-    this.#hasScreen = shown.some((tile) => tile.source === "screen");
     this.#choose(shown);
     this.#arrange();
     return all.length - shown.length;

@@ -26,6 +26,12 @@ export class Stream {
     return ["stopped", "error"].includes(this.document?.status);
   }
 
+  // For the stage, where rooms are simulated: nobody has a picture.
+  tiles(self) {
+    const hosts = [...this.people.values()].filter((person) => person.state === "active" && person.role === "host");
+    return hosts.map(({ identity, name }) => ({ identity, source: "camera", name: name || identity, local: identity === self }));
+  }
+
   async load() {
     const { document } = await call("GET", this.path);
     this.#take(document);

@@ -6,10 +6,13 @@ const KEY = "token";
 
 let token = recall();
 let asking = null; // the question that is being asked, if any
+let declined = false; // answered with "not now": nobody is asked again unasked
 const listeners = [];
 
 export const bearer = () => token;
+// Calls when there is another token.
 export const onToken = (listener) => listeners.push(listener);
+export const askAgain = () => (declined = false);
 
 // An EventSource cannot send headers.
 export function withToken(path, used = token) {
@@ -49,6 +52,7 @@ export function grantFor(method, path) {
 // Asks for a token in place of the one that was refused. True where there is another one now.
 export async function askForToken(refused, detail) {
   if (token !== refused) return true;
+  if (declined) return false;
   asking ??= question(refused, detail).finally(() => (asking = null));
   return asking;
 }
@@ -80,6 +84,7 @@ async function question(refused, detail) {
     ),
   );
   const entered = (await ask(dialog)) && field.value.trim();
+  declined = !entered;
   if (entered) keep(entered);
   showAccount();
   return Boolean(entered);
@@ -94,6 +99,7 @@ function keep(entered) {
   } catch {
     // Storage is switched off: the token lives as long as this page.
   }
+  for (const listener of listeners) listener();
 }
 
 function recall() {
@@ -111,7 +117,5 @@ export function showAccount() {
   account.querySelector(".label").textContent = claims()?.sub || "Token";
 }
 
-find("#account").addEventListener("click", async () => {
-  if (await question(null)) listeners.forEach((listener) => listener());
-});
+find("#account").addEventListener("click", () => question(null));
 if (token) showAccount();

@@ -56,14 +56,16 @@ impl Browser {
     }
 
     async fn log(&self, kind: &str) -> Vec<Value> {
-        let answer = self.client.issue_cmd(Command { path: "se/log", body: json!({"type": kind}) }).await.unwrap();
+        let answer =
+            self.client.issue_cmd(Command { path: "se/log", body: json!({"type": kind}) }).await.unwrap();
         answer.as_array().unwrap().clone()
     }
 
     /// The errors in the console since the last time. With `network`, also those of requests that were refused.
     pub async fn console_errors(&self, network: bool) -> Vec<String> {
         let entries = self.log("browser").await;
-        let is_error = |entry: &&Value| entry["level"] == "SEVERE" && (network || entry["source"] != "network");
+        let is_error =
+            |entry: &&Value| entry["level"] == "SEVERE" && (network || entry["source"] != "network");
         entries.iter().filter(is_error).map(|entry| entry["message"].to_string()).collect()
     }
 
@@ -134,7 +136,10 @@ impl Browser {
             let settled = "const done = arguments[arguments.length - 1]; \
                            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))";
             self.client.execute_async(settled, Vec::new()).await.unwrap();
-            let wide = format!("const page = document.documentElement; return page.scrollWidth - Math.min(page.clientWidth, {})", look.width);
+            let wide = format!(
+                "const page = document.documentElement; return page.scrollWidth - Math.min(page.clientWidth, {})",
+                look.width
+            );
             let wide = self.script(&wide).await;
             if let Some(folder) = std::env::var_os("SCREENSHOTS") {
                 let file = PathBuf::from(folder).join(format!("{state}-{}.png", look.name));

@@ -5,11 +5,15 @@ mod support;
 
 mod browser;
 mod devtools;
+mod failures;
 mod front;
+mod manners;
+mod meeting;
 mod participants;
 mod person;
 mod scene;
 mod states;
+mod token;
 mod truth;
 mod webdriver;
 

@@ -1,7 +1,7 @@
 //! What the tests of the pages stand on: an instance that can be killed, LiveKit that posts its webhooks to it, and browsers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
 use crate::{
@@ -75,8 +75,8 @@ impl Scene {
         browser.phase("live").await;
     }
 
-    pub async fn status(&self, path: &str) -> StatusCode {
-        self.client.get(format!("{}{path}", self.instance.address().http)).send().await.unwrap().status()
+    pub async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.instance.address().http)).send().await.unwrap()
     }
 }
 

@@ -82,7 +82,9 @@ async fn every_state_of_the_list() {
 #[tokio::test]
 async fn every_state_of_the_room() {
     let mut scene = Scene::set().await;
-    let stream = scene.create(json!({"metadata": {"title": "Product launch: spring collection"}, "maxParticipants": 3})).await;
+    let stream = scene
+        .create(json!({"metadata": {"title": "Product launch: spring collection"}, "maxParticipants": 3}))
+        .await;
     let page = scene.driver.browser().await;
 
     page.hold(&["*/streams/*"]).await;
@@ -150,7 +152,10 @@ async fn every_state_of_a_browser_that_lacks_something() {
     let scene = Scene::set().await;
     let stream = scene.create(json!({"metadata": {"title": "Weekly engineering demo"}})).await;
 
-    let refusing = scene.driver.browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream=deny"]).await;
+    let refusing = scene
+        .driver
+        .browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream=deny"])
+        .await;
     refusing.open(&scene.room(&stream)).await;
     refusing.says("Your camera was refused").await;
     refusing.inspect("room-camera-refused").await;
@@ -168,6 +173,10 @@ async fn every_state_of_a_browser_that_lacks_something() {
     without.open(&scene.room(&stream)).await;
     without.says("The video library could not be loaded").await;
     without.inspect("room-no-library").await;
+    // It was asked for here and at the pinned place, and nowhere else.
+    let host = url::Url::parse(&scene.page("/")).unwrap();
+    let ours = format!("localhost:{}", host.port().unwrap());
+    assert_eq!(without.origins().await.into_iter().collect::<Vec<_>>(), ["cdn.jsdelivr.net:443", &ours]);
     without.close().await;
 }
 
@@ -184,14 +193,23 @@ async fn a_room_with_as_many_as_it_shows() {
     let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
     let driver = Driver::start();
     let page = driver.browser().await;
-    page.open(&format!("{}/room.html?streamId={}", app.base.replace("127.0.0.1", "localhost"), stream["id"].as_str().unwrap())).await;
+    page.open(&format!(
+        "{}/room.html?streamId={}",
+        app.base.replace("127.0.0.1", "localhost"),
+        stream["id"].as_str().unwrap()
+    ))
+    .await;
     page.join("Ann", "host").await;
     page.phase("live").await;
     let mut here = 1;
     for wanted in [2, 3, 7, 25, 27] {
         while here < wanted {
             here += 1;
-            app.post(&path, json!({"identity": format!("host-{here}"), "name": format!("Host {here}"), "role": "host"})).await;
+            app.post(
+                &path,
+                json!({"identity": format!("host-{here}"), "name": format!("Host {here}"), "role": "host"}),
+            )
+            .await;
         }
         page.text_is("#count", |text| text == wanted.to_string()).await;
         let tiles = "return document.querySelectorAll('#stage .tile').length";

@@ -99,6 +99,15 @@ impl Browser {
         .await
     }
 
+    /// Waits until no such element is shown.
+    pub async fn until_gone(&self, css: &str) {
+        let script = format!(
+            "return [...document.querySelectorAll({})].every((one) => !one.checkVisibility())",
+            json!(css)
+        );
+        self.until(&format!("{css} to go"), || async { self.script(&script).await == true }).await;
+    }
+
     pub async fn click(&self, css: &str) {
         self.shown(css).await.click().await.unwrap();
     }
@@ -140,7 +149,11 @@ impl Browser {
             reached.then_some(())
         });
         if reached.await.is_none() {
-            panic!("waited too long for the phase {wanted}: {}, {:?}", last.borrow(), self.console_errors(true).await);
+            panic!(
+                "waited too long for the phase {wanted}: {}, {:?}",
+                last.borrow(),
+                self.console_errors(true).await
+            );
         }
     }
 
