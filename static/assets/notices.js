@@ -21,4 +21,9 @@ export function sayForNow(topic, words) {
   }, GOOD_NEWS_STAYS_MS);
 }
 
-export const sayNothing = () => find("#notices").replaceChildren();
+// Says no more, but for one topic that goes on.
+export function sayNothing(except) {
+  for (const notice of [...find("#notices").children]) {
+    if (notice.dataset.topic !== except) notice.remove();
+  }
+}

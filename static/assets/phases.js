@@ -11,7 +11,8 @@ export const isEnd = () => phase() in ENDS;
 // Enters a phase with words about it; an end may have a summary, and a way to try again.
 export function enter(next, words = "", { kind = "info", summary = "", retry = false } = {}) {
   document.body.dataset.phase = next;
-  sayNothing();
+  // Whether the server answers is true in every phase but the last.
+  sayNothing(isEnd() ? null : "feed");
   if (!isEnd()) return say("phase", words, kind);
   setText(find("#end h2"), ENDS[next]);
   setText(find("#end-words"), words);

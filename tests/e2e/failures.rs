@@ -149,8 +149,9 @@ async fn a_room_whose_server_is_gone_can_be_tried_again() {
     page.says("Reconnecting").await;
     page.join("Ann", "viewer").await;
     page.says("The server does not answer. Please try again in a moment.").await;
+    page.says("Reconnecting").await;
     scene.instance.start().await;
-    page.says("Nothing was missed").await;
+    page.has_said("Nothing was missed").await;
     page.click("#join button[type=submit]").await;
     page.phase("live").await;
     page.close().await;

@@ -7,6 +7,7 @@ mod browser;
 mod devtools;
 mod failures;
 mod front;
+mod live;
 mod manners;
 mod meeting;
 mod participants;

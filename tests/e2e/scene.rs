@@ -94,6 +94,12 @@ impl Browser {
         self.text_is("#notices", |text| text.contains(words)).await;
     }
 
+    /// Waits until the page says this, or has said it since it was opened.
+    pub async fn has_said(&self, words: &str) {
+        let script = format!("return [...said].some((one) => one.includes({}))", json!(words));
+        self.until(words, || async { self.script(&script).await == true }).await;
+    }
+
     /// Presses a button that asks whether it is meant, and says yes.
     pub async fn confirm(&self, css: &str) {
         self.click(css).await;

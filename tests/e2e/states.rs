@@ -139,7 +139,7 @@ async fn every_state_of_the_room() {
     page.says("Reconnecting").await;
     page.inspect("room-reconnecting").await;
     scene.instance.start().await;
-    page.says("Nothing was missed").await;
+    page.has_said("Nothing was missed").await;
     scene.ask(Method::DELETE, &format!("/streams/{}", stream["id"].as_str().unwrap()), None).await;
     page.phase("stopped").await;
     page.text_is("#end-words", |text| text.contains("stopped it")).await;

@@ -76,9 +76,16 @@ impl Driver {
             .connect(&format!("http://127.0.0.1:{}", self.port))
             .await
             .unwrap();
-        Browser { client }
+        let browser = Browser { client };
+        browser.before_pages(KEEP_NOTICES).await;
+        browser
     }
 }
+
+/// Good news is shown for a few seconds only: what a page has said is kept, for those who look later.
+const KEEP_NOTICES: &str = "window.said = new Set(); \
+    new MutationObserver(() => document.querySelectorAll('.notice').forEach((one) => said.add(one.textContent))) \
+        .observe(document, {subtree: true, childList: true, characterData: true})";
 
 /// One page in one browser.
 pub struct Browser {
