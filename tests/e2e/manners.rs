@@ -125,7 +125,7 @@ async fn tab_to(page: &Browser, css: &str) {
         match page.script(&there).await {
             Value::Array(answer) if answer[0] == true => return,
             Value::Array(answer) => {
-                assert_eq!(answer[1], true, "a stop on the way to {css} does not show its focus")
+                assert_eq!(answer[1], true, "a stop on the way to {css} does not show its focus");
             }
             other => panic!("{other}"),
         }

@@ -158,7 +158,7 @@ impl Browser {
         if reached.await.is_none() {
             panic!(
                 "waited too long for the phase {wanted}: {}, {:?}",
-                last.borrow(),
+                last.take(),
                 self.console_errors(true).await
             );
         }
@@ -177,6 +177,22 @@ impl Browser {
         );
         self.until("frames", || async { self.script(&script).await.as_u64().unwrap_or_default() >= wanted })
             .await;
+    }
+
+    /// Waits until a video has shown so many frames from now on.
+    pub async fn more_frames(&self, css: &str, wanted: u64) {
+        let count = format!(
+            "const video = document.querySelector({}); video.counted = 0; \
+             const count = () => {{ video.counted += 1; video.requestVideoFrameCallback(count); }}; \
+             video.requestVideoFrameCallback(count)",
+            json!(css)
+        );
+        self.script(&count).await;
+        let counted = format!("return document.querySelector({})?.counted ?? 0", json!(css));
+        self.until("more frames", || async {
+            self.script(&counted).await.as_u64().unwrap_or_default() >= wanted
+        })
+        .await;
     }
 
     pub async fn until<F: Future<Output = bool>>(&self, what: &str, mut condition: impl FnMut() -> F) {
