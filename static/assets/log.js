@@ -1,7 +1,7 @@
 // The log of a stream's events, and of what happened to the connection that brings them.
 
 import { make, setText } from "./dom.js";
-import { preciseTimeOf } from "./words.js";
+import { isolated, preciseTimeOf } from "./words.js";
 
 const LENGTH = 200;
 
@@ -14,7 +14,7 @@ function updateOf({ state, tracks = [] }) {
 
 // What happened, to people; the event's own type stands below.
 function wordsFor({ type, data: { participant, stream, reason } }) {
-  const who = participant?.name || participant?.identity;
+  const who = participant && isolated(participant.name || participant.identity);
   switch (type) {
     case "stream_created":
       return "Stream started";

@@ -1,7 +1,7 @@
 // The list of streams: a row for each that is not over.
 
 import { button, confirmed, copyLink, find, icon, make, setText } from "./dom.js";
-import { counted, number, roomLink, showStatus, startedOf, titleOf } from "./words.js";
+import { counted, isolated, number, roomLink, showStatus, startedOf, titleOf } from "./words.js";
 
 const ENDED_STAYS_MS = 4_000;
 
@@ -73,7 +73,7 @@ export class Rows {
     invite.addEventListener("click", () => copyLink(invite, roomLink(this.#streams.get(id), "viewer")));
     stop.addEventListener("click", async () => {
       const title = titleOf(this.#streams.get(id));
-      if (!(await confirmed(`Stop “${title}”?`, "It ends for everyone who is in it. This cannot be undone.", "Stop stream"))) return;
+      if (!(await confirmed(`Stop “${isolated(title)}”?`, "It ends for everyone who is in it. This cannot be undone.", "Stop stream"))) return;
       stop.disabled = true;
       stop.disabled = await this.#stop(id);
     });
@@ -113,7 +113,7 @@ export class Rows {
     row.dataset.ended = "";
     setText(row.querySelector(".count"), 0);
     row.querySelector(".actions").remove();
-    setText(find("#news"), `${titleOf(stream)} has ended.`);
+    setText(find("#news"), `${isolated(titleOf(stream))} has ended.`);
     setTimeout(() => {
       row.remove();
       this.summarise();

@@ -2,6 +2,9 @@
 
 import { find, setText } from "./dom.js";
 
+// A name inside a sentence: characters in it that turn the direction of writing end with it.
+export const isolated = (name) => `\u2068${name}\u2069`;
+
 export const titleOf = (stream) => {
   const title = stream.metadata?.title;
   return typeof title === "string" && title.trim() ? title.trim() : `Stream ${stream.roomName ?? stream.streamId}`;

@@ -118,7 +118,11 @@ async fn a_host_and_two_viewers_from_the_first_click_to_the_end() {
         page.text_is("#end-words", |text| text == "The host stopped it for everyone.").await;
     }
     let news = "return document.querySelector('#news').textContent";
-    onlooker.until("the news", || async { onlooker.script(news).await == "Friday demo has ended." }).await;
+    onlooker
+        .until("the news", || async {
+            onlooker.script(news).await == "\u{2068}Friday demo\u{2069} has ended."
+        })
+        .await;
     onlooker.shown(".state.empty").await;
     let stopped = scene.ask(Method::GET, &format!("/streams/{}", stream["id"].as_str().unwrap()), None).await;
     assert_eq!((&stopped["status"], &stopped["participantCount"]), (&json!("stopped"), &json!(0)));
