@@ -17,13 +17,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    admission::{Admission, Feeds, Limiter},
     grpc,
     http::{self, About, Api, ServerOptions},
     orchestrator::{Orchestrator, SWEEP_INTERVAL},
     relay::Relay,
-    rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, webhook::Receiver},
-    settings::Settings,
-    store::{EventFeed, StreamStore, memory::MemoryStore, redis::RedisStore},
+    rooms::{
+        RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, verifier::Verifier,
+        webhook::Receiver,
+    },
+    settings::{AdmissionSettings, Settings},
+    store::{Answers, EventFeed, Quota, StreamStore, memory::MemoryStore, redis::RedisStore},
     telemetry::Metrics,
 };
 
@@ -58,7 +62,7 @@ impl App {
         let metrics = Arc::new(Metrics::new().context("metrics")?);
         let mut tasks = JoinSet::new();
 
-        let Stores { store, feed, kind } = Stores::open(&settings, &metrics)?;
+        let Stores { store, feed, quota, answers, kind } = Stores::open(&settings, &metrics)?;
         let (rooms, happenings) = open_rooms(&settings, &metrics).await;
         let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy, metrics.clone()));
         let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
@@ -73,7 +77,9 @@ impl App {
         let api = Api {
             orchestrator,
             relay,
-            webhooks: Receiver::new([&settings.livekit.key]),
+            admission: Arc::new(admission(&settings, quota, &metrics)),
+            answers,
+            webhooks: Receiver::new(&settings.livekit.keys),
             livekit_public_url: settings.livekit.public_url.clone(),
             metrics,
             about: About { instance: Uuid::now_v7().to_string(), store: kind, started: Instant::now() },
@@ -121,7 +127,11 @@ impl App {
             servers.start(http::serve_metrics(api.clone(), listener)?);
         }
         tracing::info!(grpc = %grpc_listener.local_addr()?, "listening");
-        let service = grpc::Service { orchestrator: api.orchestrator.clone(), relay: api.relay.clone() };
+        let service = grpc::Service {
+            orchestrator: api.orchestrator.clone(),
+            relay: api.relay.clone(),
+            admission: api.admission.clone(),
+        };
         let serving = grpc::serve(service, grpc_listener, token.clone());
         tasks.spawn(async move {
             if let Err(error) = serving.await {
@@ -179,6 +189,8 @@ impl Servers {
 struct Stores {
     store: Arc<dyn StreamStore>,
     feed: Arc<dyn EventFeed>,
+    quota: Arc<dyn Quota>,
+    answers: Arc<dyn Answers>,
     kind: &'static str,
 }
 
@@ -187,11 +199,30 @@ impl Stores {
         let Some(redis) = &settings.redis else {
             tracing::warn!("state is kept in memory: it is lost at the end, and instances share nothing");
             let store = Arc::new(MemoryStore::on_system_clock(settings.retention));
-            return Ok(Self { store: store.clone(), feed: store, kind: "memory" });
+            return Ok(Self::of(store, "memory"));
         };
         let store = RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone());
         let store = Arc::new(store.context("REDIS_URL")?);
-        Ok(Self { store: store.clone(), feed: store, kind: "redis" })
+        Ok(Self::of(store, "redis"))
+    }
+
+    fn of<S: StreamStore + EventFeed + Quota + Answers + 'static>(store: Arc<S>, kind: &'static str) -> Self {
+        Self { store: store.clone(), feed: store.clone(), quota: store.clone(), answers: store, kind }
+    }
+}
+
+/// The door, as configured.
+fn admission(settings: &Settings, quota: Arc<dyn Quota>, metrics: &Arc<Metrics>) -> Admission {
+    let AdmissionSettings { authenticates, limits, trusted_proxies, max_feeds, max_feeds_per_caller } =
+        &settings.admission;
+    if !authenticates {
+        tracing::warn!("AUTH=off: whoever reaches this service may do everything");
+    }
+    Admission {
+        verifier: authenticates.then(|| Verifier::new(&settings.livekit.keys)),
+        trusted_proxies: trusted_proxies.clone(),
+        limiter: Limiter::new(quota, *limits, metrics.clone()),
+        feeds: Feeds::new(*max_feeds, *max_feeds_per_caller),
     }
 }
 

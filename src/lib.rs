@@ -2,11 +2,13 @@
 //!
 //! The map, from the inside out; nothing points from left to right:
 //!
-//! [`domain`] ← [`store`], [`rooms`] ← [`orchestrator`], [`relay`] ← [`http`], [`grpc`] ← [`app`]
+//! [`domain`] ← [`access`], [`store`], [`rooms`] ← [`orchestrator`], [`relay`], [`admission`] ← [`http`], [`grpc`] ← [`app`]
 //!
 //! - [`domain`]: what a stream is and how it may change. Pure.
+//! - [`access`]: who may do what. Pure.
 //! - [`store`]: where streams are kept, and the feed of what happens to them.
 //! - [`rooms`]: LiveKit, or a simulation of it.
+//! - [`admission`]: the door that every call passes: who is asking, and how often they may.
 //! - [`orchestrator`]: the use cases over these.
 //! - [`relay`]: this instance's clients: one feed in, many bounded queues out.
 //! - [`http`]: routes, server-sent events, the pages.
@@ -15,6 +17,8 @@
 //! - [`check`]: the commands that try out a configuration and ask a running instance.
 //! - [`telemetry`] and [`diagnosis`]: logging, metrics and findings, for all of them.
 
+pub mod access;
+pub mod admission;
 pub mod app;
 pub mod check;
 pub mod diagnosis;

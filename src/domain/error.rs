@@ -14,6 +14,20 @@ pub enum ErrorCode {
     InvalidCursor,
     /// A webhook without a good signature.
     InvalidSignature,
+    /// There is no access token, or not a good one.
+    Unauthenticated,
+    /// The access token was good and is not any more.
+    TokenExpired,
+    /// The access token does not grant this.
+    Forbidden,
+    /// The caller asks for more than its share.
+    RateLimited,
+    /// As many feeds as may be are open.
+    TooManyFeeds,
+    /// The same request, by its idempotency key, is still being carried out.
+    IdempotencyInProgress,
+    /// The idempotency key was used for another request.
+    IdempotencyMismatch,
     /// There is no such stream.
     StreamNotFound,
     /// There is no such route.
@@ -73,11 +87,18 @@ const fn row(code: &'static str, title: &'static str, http: u16, grpc: u8, close
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 29] = [
         Self::ValidationFailed,
         Self::MalformedBody,
         Self::InvalidCursor,
         Self::InvalidSignature,
+        Self::Unauthenticated,
+        Self::TokenExpired,
+        Self::Forbidden,
+        Self::RateLimited,
+        Self::TooManyFeeds,
+        Self::IdempotencyInProgress,
+        Self::IdempotencyMismatch,
         Self::StreamNotFound,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
@@ -106,6 +127,13 @@ impl ErrorCode {
             Self::MalformedBody => row("malformed_body", "The body is not JSON", 400, 3, 1007),
             Self::InvalidCursor => row("invalid_cursor", "The cursor is not one of ours", 400, 3, 1008),
             Self::InvalidSignature => row("invalid_signature", "The webhook is not signed by LiveKit", 401, 16, 1008),
+            Self::Unauthenticated => row("unauthenticated", "A good access token is required", 401, 16, 1008),
+            Self::TokenExpired => row("token_expired", "The access token has expired", 401, 16, 1008),
+            Self::Forbidden => row("forbidden", "The access token does not grant this", 403, 7, 1008),
+            Self::RateLimited => row("rate_limited", "Too many requests", 429, 8, 1008),
+            Self::TooManyFeeds => row("too_many_feeds", "Too many feeds are open", 503, 14, 1013),
+            Self::IdempotencyInProgress => row("idempotency_in_progress", "The first request with this key is still running", 409, 10, 1008),
+            Self::IdempotencyMismatch => row("idempotency_mismatch", "The key was used for another request", 422, 3, 1008),
             Self::StreamNotFound => row("stream_not_found", "There is no such stream", 404, 5, 1008),
             Self::RouteNotFound => row("route_not_found", "There is nothing here", 404, 12, 1008),
             Self::MethodNotAllowed => row("method_not_allowed", "The method is not allowed here", 405, 12, 1008),

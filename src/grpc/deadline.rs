@@ -7,15 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Status, metadata::MetadataMap};
 
-use super::status::status;
+use super::status::{code_of, status};
 use crate::{domain::ErrorCode, relay::Lifetime};
 
 /// The end of one feed.
 #[derive(Clone, Copy)]
 pub struct Deadline {
     at: Instant,
-    /// Whether the caller set it.
-    of_caller: bool,
+    code: ErrorCode,
 }
 
 impl Deadline {
@@ -24,8 +23,8 @@ impl Deadline {
         let asked = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
         let asked = asked.and_then(|timeout| Instant::now().checked_add(timeout));
         match asked.filter(|at| *at < lifetime.end()) {
-            Some(at) => Self { at, of_caller: true },
-            None => Self { at: lifetime.end(), of_caller: false },
+            Some(at) => Self { at, code: ErrorCode::DeadlineExceeded },
+            None => Self { at: lifetime.end(), code: code_of(lifetime.reason()) },
         }
     }
 
@@ -41,8 +40,7 @@ impl Deadline {
 
     /// What is said then.
     pub fn status(&self) -> Status {
-        let code = if self.of_caller { ErrorCode::DeadlineExceeded } else { ErrorCode::ConnectionExpired };
-        status(code, None)
+        status(self.code, None)
     }
 }
 

@@ -2,13 +2,17 @@
 
 mod convert;
 mod deadline;
+mod interceptor;
 mod service;
 pub mod status;
 
 use std::{net::TcpListener, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
 
 pub use self::service::Service;
 
@@ -35,6 +39,8 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let admission = service.admission.clone();
+    let asking = move |request| interceptor::authenticate(&admission, request);
     listener.set_nonblocking(true)?;
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -48,7 +54,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(health)
         .add_service(reflection)
-        .add_service(StreamServiceServer::new(service))
+        .add_service(InterceptedService::new(StreamServiceServer::new(service), asking))
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await?;
     Ok(())

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::{
     convert,
     deadline::Deadline,
+    interceptor::{Asking, admit},
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
@@ -17,8 +18,10 @@ use super::{
     status::{of_end, of_error, of_store, status},
 };
 use crate::{
+    access::{Action, Caller},
+    admission::{Admission, Permit, remaining},
     domain::{Cursor, ErrorCode},
-    orchestrator::Orchestrator,
+    orchestrator::{Orchestrator, permit_some},
     relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
     store::Topic,
 };
@@ -30,25 +33,32 @@ pub struct Service {
     pub orchestrator: Arc<Orchestrator>,
     /// This instance's clients.
     pub relay: Relay,
+    /// The door that every call passes.
+    pub admission: Arc<Admission>,
 }
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    async fn topic(&self, stream_id: &str) -> Result<Topic, Status> {
+    async fn topic(&self, caller: &Caller, stream_id: &str) -> Result<Topic, Status> {
         if stream_id.is_empty() {
+            permit_some(caller, Action::FollowAll).map_err(of_error)?;
             return Ok(Topic::All);
         }
-        Ok(Topic::Stream(self.orchestrator.find(stream_id).await.map_err(of_error)?.id))
+        let stream = self.orchestrator.find(caller, Action::Read, stream_id).await.map_err(of_error)?;
+        Ok(Topic::Stream(stream.id))
+    }
+
+    /// A place for a feed of this caller, and when it ends by itself: not later than their token.
+    fn open_feed<T>(&self, asking: &Asking, request: &Request<T>) -> Result<(Permit, Deadline), Status> {
+        let permit = self.admission.feeds.open(&asking.subject);
+        let permit = permit.ok_or_else(|| status(ErrorCode::TooManyFeeds, None))?;
+        let lifetime = self.relay.lifetime().within(remaining(&asking.caller));
+        Ok((permit, Deadline::of(request.metadata(), lifetime)))
     }
 
     async fn follow(&self, topic: Topic, start: Start) -> Result<Subscription, Status> {
         self.relay.subscribe(topic, start, &Client::new(Transport::Grpc)).await.map_err(of_store)
-    }
-
-    /// When a feed that begins now ends by itself.
-    fn deadline<T>(&self, request: &Request<T>) -> Deadline {
-        Deadline::of(request.metadata(), self.relay.lifetime())
     }
 }
 
@@ -73,15 +83,15 @@ fn answer<T>(from: Cursor, messages: T) -> Response<T> {
     response
 }
 
-/// A subscription as messages, until it ends or its time is over; dropping them gives the seat back.
+/// A subscription as messages, until it ends or its time is over; dropping them gives the seat and the place back.
 fn messages<T: Message + 'static>(
     subscription: Subscription,
-    deadline: Deadline,
+    (permit, deadline): (Permit, Deadline),
     event: fn(&EventFrame) -> T,
     reset: fn(&ResetFrame) -> T,
 ) -> Messages<T> {
-    Box::pin(stream::unfold(Some(subscription), move |subscription| async move {
-        let mut subscription = subscription?;
+    Box::pin(stream::unfold(Some((subscription, permit)), move |feed| async move {
+        let (mut subscription, permit) = feed?;
         // A feed that never pauses has an end too.
         if deadline.is_over() {
             return Some((Err(deadline.status()), None));
@@ -93,7 +103,7 @@ fn messages<T: Message + 'static>(
             Err(_) => return Some((Err(deadline.status()), None)),
         };
         subscription.sent(message.encoded_len());
-        Some((Ok(message), Some(subscription)))
+        Some((Ok(message), Some((subscription, permit))))
     }))
 }
 
@@ -106,9 +116,10 @@ impl StreamService for Service {
         &self,
         request: Request<StreamUpdatesRequest>,
     ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
-        let deadline = self.deadline(&request);
+        let asking = admit(&self.admission, &request).await?;
+        let place = self.open_feed(&asking, &request)?;
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
-        let topic = self.topic(&stream_id).await?;
+        let topic = self.topic(&asking.caller, &stream_id).await?;
         let resumed = start(&after)?;
         let (first, from) = if resumed == Start::Now {
             // The state and what follows it: the snapshot's own cursor leaves nothing out and doubles nothing.
@@ -120,7 +131,7 @@ impl StreamService for Service {
         let subscription = self.follow(topic, from).await?;
         let cursor = subscription.from();
         let event = |frame: &EventFrame| convert::update(frame.event());
-        let rest = messages(subscription, deadline, event, convert::reset_update);
+        let rest = messages(subscription, place, event, convert::reset_update);
         Ok(answer(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
     }
 
@@ -128,11 +139,12 @@ impl StreamService for Service {
         &self,
         request: Request<GetStreamStateRequest>,
     ) -> Result<Response<StreamState>, Status> {
+        let asking = admit(&self.admission, &request).await?;
         let stream_id = request.into_inner().stream_id;
         if stream_id.is_empty() {
             return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
         }
-        let view = self.orchestrator.view(&stream_id).await.map_err(of_error)?;
+        let view = self.orchestrator.view(&asking.caller, &stream_id).await.map_err(of_error)?;
         Ok(Response::new(convert::state(&view)))
     }
 
@@ -140,11 +152,12 @@ impl StreamService for Service {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let deadline = self.deadline(&request);
+        let asking = admit(&self.admission, &request).await?;
+        let place = self.open_feed(&asking, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
-        let topic = self.topic(&stream_id).await?;
+        let topic = self.topic(&asking.caller, &stream_id).await?;
         let subscription = self.follow(topic, start(&after)?).await?;
         let event = |frame: &EventFrame| convert::event(frame.event());
-        Ok(answer(subscription.from(), messages(subscription, deadline, event, convert::reset_event)))
+        Ok(answer(subscription.from(), messages(subscription, place, event, convert::reset_event)))
     }
 }

@@ -31,12 +31,16 @@ pub fn of_store(error: StoreError) -> Status {
 
 /// How a feed ends: with OK where it is complete.
 pub fn of_end(reason: Ended) -> Option<Status> {
-    let code = match reason {
-        Ended::Complete => return None,
+    (reason != Ended::Complete).then(|| status(code_of(reason), None))
+}
+
+/// The code for the end of a feed that is not complete.
+pub const fn code_of(reason: Ended) -> ErrorCode {
+    match reason {
         Ended::TooSlow => ErrorCode::SlowConsumer,
-        Ended::ShuttingDown => ErrorCode::ShuttingDown,
+        Ended::Complete | Ended::ShuttingDown => ErrorCode::ShuttingDown,
         Ended::Expired => ErrorCode::ConnectionExpired,
+        Ended::TokenExpired => ErrorCode::TokenExpired,
         Ended::Unavailable => ErrorCode::StoreUnavailable,
-    };
-    Some(status(code, None))
+    }
 }

@@ -11,12 +11,16 @@ use actix_web::{
 use super::{
     Api,
     extract::Query,
+    middleware::Asking,
+    openapi::{self, schemas},
     problem::Problem,
     sse,
     streams::{DEFAULT_PAGE, MAX_PAGE},
 };
 use crate::{
+    access::Action,
     domain::{Cursor, ErrorCode, Event},
+    orchestrator::permit_some,
     relay::{Client, Delivery, Ended, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, Lost, Topic},
 };
@@ -45,7 +49,21 @@ impl sse::Source for Subscription {
 }
 
 /// `GET /events`
-pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+///
+/// Follows one stream or all of them. Each message is `event: <type>`, `id: <cursor>`, `data: <event>`; or `event: reset`
+/// with a snapshot to start again from.
+#[utoipa::path(
+    get, path = "/events", operation_id = "followEvents", tag = "events",
+    params(openapi::Resume, ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last event that the caller has had"),
+        ("streamId" = Option<String>, Query, description = "A stream, by id or room name; all unless set"),
+        ("limit" = Option<usize>, Query, minimum = 0, maximum = 1000, description = "So many of the newest events first"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The stream is over, and the caller has seen its last event"),
+    )
+)]
+pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let limit = query.integer("limit", 0, MAX_PAGE);
     let wanted =
@@ -58,22 +76,35 @@ pub async fn follow(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse
     };
     query.finish()?;
     let client = Client::new(Transport::Sse);
+    let (permit, lifetime) = api.open_feed(&asking)?;
     let Some(wanted) = wanted else {
+        permit_some(&asking.caller, Action::FollowAll)?;
         let subscription = api.relay.subscribe(Topic::All, start, &client).await?;
-        return Ok(sse::respond(subscription.from(), api.relay.lifetime(), subscription));
+        return Ok(sse::respond(subscription.from(), lifetime, permit, subscription));
     };
-    let id = api.orchestrator.find(&wanted).await?.id;
+    let id = api.orchestrator.find(&asking.caller, Action::Read, &wanted).await?.id;
     let subscription = api.relay.subscribe(Topic::Stream(id), start, &client).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    Ok(sse::respond(subscription.from(), api.relay.lifetime(), subscription))
+    Ok(sse::respond(subscription.from(), lifetime, permit, subscription))
 }
 
 /// `GET /events/{id}`
+///
+/// A stream's events, oldest first: the newest of them, or those after a cursor.
+#[utoipa::path(
+    get, path = "/events/{id}", operation_id = "getHistory", tag = "events",
+    params(("id" = String, Path, description = "The stream's id, or the name of its room"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "How many; 100 unless set"),
+        ("after" = Option<String>, Query, description = "A cursor"),
+    ),
+    responses((status = 200, description = "Events", body = Vec<schemas::Event>))
+)]
 pub async fn history(
     api: Data<Api>,
+    asking: Asking,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -83,7 +114,7 @@ pub async fn history(
     query.finish()?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     let bad_cursor = |detail: &str| Problem::with_detail(ErrorCode::InvalidCursor, detail);
-    let topic = Topic::Stream(api.orchestrator.find(&id).await?.id);
+    let topic = Topic::Stream(api.orchestrator.find(&asking.caller, Action::Read, &id).await?.id);
     let events: Vec<Arc<Event>> = match after {
         None => api.relay.feed().newest(topic, limit).await?,
         Some(Err(error)) => return Err(bad_cursor(&format!("after {error}"))),
@@ -135,14 +166,26 @@ impl sse::Source for States {
 }
 
 /// `GET /sse/{id}/updates`
+///
+/// Follows whole states of one stream: one at once, then one after each burst of changes.
+#[utoipa::path(
+    get, path = "/sse/{id}/updates", operation_id = "followState", tag = "events",
+    params(("id" = String, Path, description = "The stream's id, or the name of its room"), openapi::Resume, ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last event that the caller has had")),
+    responses(
+        (status = 200, description = "Server-sent events, each a `StreamState`", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The stream is over, and the caller has seen its last state"),
+    )
+)]
 pub async fn follow_state(
     api: Data<Api>,
+    asking: Asking,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request)?;
     let cursor = resume_cursor(&request, &query);
-    let id = api.orchestrator.find(&id).await?.id;
+    let (permit, lifetime) = api.open_feed(&asking)?;
+    let id = api.orchestrator.find(&asking.caller, Action::Read, &id).await?.id;
     let updates = api.relay.follow_state(id).await?.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
     let reset = match cursor {
         None => None,
@@ -151,7 +194,7 @@ pub async fn follow_state(
         }
         Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,
     };
-    Ok(sse::respond(updates.from(), api.relay.lifetime(), States { reset, updates }))
+    Ok(sse::respond(updates.from(), lifetime, permit, States { reset, updates }))
 }
 
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.

@@ -1,9 +1,13 @@
 //! Reading requests: bodies, queries and preconditions, with every bad field named.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::{Future, Ready, ready},
+    pin::Pin,
+    time::Duration,
+};
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     http::header::{self, HeaderMap},
     web::{Bytes, BytesMut},
@@ -12,7 +16,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::problem::{FieldError, Problem};
+use super::{
+    middleware::{Asking, Repeatable},
+    problem::{FieldError, Problem},
+};
 use crate::domain::{ErrorCode, Metadata};
 
 /// The most bytes that a body may have.
@@ -201,6 +208,29 @@ impl FromRequest for JsonForm {
     }
 }
 
+/// Found by [`super::middleware::guard`]: a handler on a route without it gets an error, not a caller who may do everything.
+impl FromRequest for Asking {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(|| Problem::new(ErrorCode::Internal)))
+    }
+}
+
+/// What makes the change of this request happen once, where the caller has asked for that.
+#[derive(Default)]
+pub struct Retry(pub Option<Repeatable>);
+
+impl FromRequest for Retry {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.extensions().get::<Repeatable>().cloned())))
+    }
+}
+
 /// The query of a request. Parameters that nobody asks for are ignored.
 pub struct Query {
     pairs: Vec<(String, String)>,
@@ -279,10 +309,12 @@ pub fn none_match(headers: &HeaderMap, version: u64) -> bool {
 }
 
 /// The version that `If-Match` asks for, given the present one: none where there is no such header or any version will
-/// do. Strong comparison: a weak tag, or one that was never given out, matches nothing.
+/// do. Strong comparison: a weak tag, or one that was never given out, matches nothing. A single version that is not the
+/// present one is passed on as it is: whether it is a mismatch is decided where the change is made, which may have been
+/// made already by the attempt before this one.
 ///
 /// # Errors
-/// 412 where the present version is not among those named.
+/// 412 where the present version is not among several that are named, and where none is one.
 pub fn if_match(headers: &HeaderMap, version: u64) -> Result<Option<u64>, Problem> {
     let Some(tags) = header_text(headers, header::IF_MATCH) else { return Ok(None) };
     let wanted = etag(version);
@@ -291,6 +323,11 @@ pub fn if_match(headers: &HeaderMap, version: u64) -> Result<Option<u64>, Proble
         return Ok(None);
     }
     if tags.contains(&wanted.as_str()) {
+        return Ok(Some(version));
+    }
+    if let [tag] = tags[..]
+        && let Some(version) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse().ok())
+    {
         return Ok(Some(version));
     }
     Err(Problem::with_detail(ErrorCode::VersionMismatch, format!("the stream is at version {version}")))

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::{Api, problem::Problem};
+use super::{Api, openapi::schemas, problem::Problem};
 use crate::domain::ErrorCode;
 
 /// How long a part may take to say how it is.
@@ -55,11 +55,18 @@ struct LiveKit<'a> {
 /// Where else a reader may look, as far as this caller can get there.
 #[derive(Serialize)]
 struct Links {
+    docs: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<&'static str>,
 }
 
-/// `GET /health`: each part in words, for people; always 200.
+/// `GET /health`
+///
+/// How each part is, for people; always 200.
+#[utoipa::path(
+    get, path = "/health", operation_id = "getHealth", tag = "operation",
+    responses((status = 200, description = "How each part is", body = schemas::Health))
+)]
 pub async fn summary(api: Data<Api>, request: HttpRequest) -> HttpResponse {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -91,16 +98,33 @@ pub async fn summary(api: Data<Api>, request: HttpRequest) -> HttpResponse {
         store,
         livekit: LiveKit { part: livekit, url: &api.livekit_public_url },
         feed,
-        links: Links { metrics: (api.serves_metrics && direct).then_some("/metrics") },
+        links: Links { docs: "/docs", metrics: (api.serves_metrics && direct).then_some("/metrics") },
     })
 }
 
-/// `GET /health/live`: the process answers. It asks nothing of Redis, so that an outage there restarts nobody.
+/// `GET /health/live`
+///
+/// The process answers. It asks nothing of Redis, so that an outage there restarts nobody.
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "getLive", tag = "operation",
+    responses((status = 200, description = "It does", body = schemas::Live))
+)]
 pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
 }
 
-/// `GET /health/ready`: this instance can serve: the store answers, and what is published reaches it.
+/// `GET /health/ready`
+///
+/// This instance can serve: the store answers, and what is published reaches it.
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "getReady", tag = "operation",
+    responses(
+        (status = 200, description = "It can", body = schemas::Ready),
+        (status = 503, description = "It cannot; `shutting_down`: it is going away", content(
+            (schemas::Ready = "application/json"), (schemas::Problem = "application/problem+json")
+        )),
+    )
+)]
 pub async fn ready(api: Data<Api>) -> Result<HttpResponse, Problem> {
     if api.shutdown.is_cancelled() {
         return Err(Problem::new(ErrorCode::ShuttingDown));
@@ -115,6 +139,12 @@ pub async fn ready(api: Data<Api>) -> Result<HttpResponse, Problem> {
 }
 
 /// `GET /metrics`
+///
+/// In Prometheus's text format. Not here where `METRICS_ADDR` is set.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
+    responses((status = 200, description = "Metrics of this instance and of the whole service", body = String, content_type = "text/plain"))
+)]
 pub async fn metrics(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.store().totals()).await;
     let totals = totals.ok().and_then(Result::ok);

@@ -4,6 +4,7 @@ pub mod events;
 mod extract;
 mod health;
 mod middleware;
+mod openapi;
 mod pages;
 mod participants;
 pub mod problem;
@@ -20,8 +21,17 @@ use actix_web::{App, HttpServer, dev::Server, middleware::Condition, rt::net::Tc
 use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 
-pub use self::health::About;
-use crate::{orchestrator::Orchestrator, relay::Relay, rooms::webhook::Receiver, telemetry::Metrics};
+pub use self::{health::About, openapi::openapi, routes::table};
+use self::{middleware::Asking, problem::Problem};
+use crate::{
+    admission::{Admission, Permit, remaining},
+    domain::ErrorCode,
+    orchestrator::Orchestrator,
+    relay::{Lifetime, Relay},
+    rooms::webhook::Receiver,
+    store::Answers,
+    telemetry::Metrics,
+};
 
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,6 +45,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub struct Api {
     /// The use cases.
     pub orchestrator: Arc<Orchestrator>,
+    /// The door that every call passes.
+    pub admission: Arc<Admission>,
+    /// What requests that may be sent again were answered with.
+    pub answers: Arc<dyn Answers>,
     /// This instance's clients.
     pub relay: Relay,
     /// Checks webhooks.
@@ -49,6 +63,20 @@ pub struct Api {
     pub serves_metrics: bool,
     /// Set when the instance is going away.
     pub shutdown: CancellationToken,
+}
+
+impl Api {
+    /// A place for a feed that this caller opens, and how long it may last: not longer than their token is good.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooManyFeeds`] where there are as many as may be.
+    fn open_feed(&self, asking: &Asking) -> Result<(Permit, Lifetime), Problem> {
+        let permit = self.admission.feeds.open(&asking.subject).ok_or_else(|| {
+            self.metrics.refused.with_label_values(&["too_many_feeds"]).inc();
+            Problem::new(ErrorCode::TooManyFeeds)
+        })?;
+        Ok((permit, self.relay.lifetime().within(remaining(&asking.caller))))
+    }
 }
 
 /// How the server is to behave.
@@ -111,7 +139,19 @@ fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allow_any_method()
         .allow_any_header()
-        .expose_headers(["etag", "last-event-id", "link", "location", "retry-after", "x-request-id"])
+        .expose_headers([
+            "etag",
+            "idempotency-replayed",
+            "last-event-id",
+            "link",
+            "location",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "retry-after",
+            "www-authenticate",
+            "x-request-id",
+        ])
         .max_age(3_600);
     if origins.iter().any(|origin| origin == "*") {
         return cors.allow_any_origin().send_wildcard();

@@ -9,11 +9,14 @@ use serde::Serialize;
 
 use super::{
     Api,
-    extract::{JsonForm, Query},
+    extract::{JsonForm, Query, Retry},
+    middleware::Asking,
+    openapi::{self, schemas},
     problem::Problem,
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
 use crate::{
+    access::Action,
     domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp},
     orchestrator::JoinRequest,
 };
@@ -22,20 +25,52 @@ use crate::{
 const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
 
 /// `GET /streams/{id}/participants`
-pub async fn list(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+///
+/// Pages through a stream's participants: those who may publish first, then the newest.
+#[utoipa::path(
+    get, path = "/streams/{id}/participants", operation_id = "listParticipants", tag = "participants",
+    params(("id" = String, Path, description = "The stream's id, or the name of its room"), openapi::Page,
+        ("state" = Option<schemas::ParticipantState>, Query, description = "Only those in this state"),
+        ("If-None-Match" = Option<String>, Header, description = "A page that the caller has, by its `ETag`"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Vec<schemas::Participant>,
+            headers(("link" = String, description = "The next page, as `rel=\"next\"` (RFC 8288)"), ("etag" = String, description = "Of this page as it is"))),
+        (status = 304, description = "The caller has this page"),
+    )
+)]
+pub async fn list(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let state = query.parsed("state", "must be joining, active or disconnected", |text| text.parse().ok());
     let limit = query.integer("limit", 1, MAX_PAGE);
     let cursor = query.page_cursor();
     query.finish()?;
-    let stream = api.orchestrator.find(&id).await?;
+    let stream = api.orchestrator.find(&asking.caller, Action::Read, &id).await?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     let listed = api.orchestrator.store().participants(stream.id, state, limit, cursor.as_deref()).await?;
     Ok(page(&request, &listed.items, listed.next.as_deref()))
 }
 
 /// `POST /streams/{id}/join`
-pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+///
+/// Makes a join token.
+#[utoipa::path(
+    post, path = "/streams/{id}/join", operation_id = "joinStream", tag = "participants", params(("id" = String, Path, description = "The stream's id, or the name of its room")),
+    request_body = schemas::Joining,
+    responses((status = 200, description = "A token, and where to use it", body = schemas::Joined))
+)]
+pub async fn join(
+    api: Data<Api>,
+    asking: Asking,
+    retry: Retry,
+    id: Path<String>,
+    mut form: JsonForm,
+) -> Result<HttpResponse, Problem> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Answer<'a> {
@@ -54,8 +89,9 @@ pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Resul
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let role = role.unwrap_or(Role::Host);
-    let stream = api.orchestrator.find(&id).await?;
-    let request = JoinRequest { identity: identity.clone(), name, role, metadata };
+    let stream = api.orchestrator.find(&asking.caller, Action::Join, &id).await?;
+    let once = retry.0.map(|repeatable| repeatable.once);
+    let request = JoinRequest { identity: identity.clone(), name, role, metadata, once };
     let joined = api.orchestrator.join(&stream, request).await?;
     let answer = Answer {
         token: &joined.token.jwt,
@@ -70,7 +106,19 @@ pub async fn join(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Resul
 }
 
 /// `POST /streams/{id}/leave`
-pub async fn leave(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+///
+/// Takes somebody out of the room. Again, or for one who never came: the same answer.
+#[utoipa::path(
+    post, path = "/streams/{id}/leave", operation_id = "leaveStream", tag = "participants", params(("id" = String, Path, description = "The stream's id, or the name of its room")),
+    request_body = schemas::Leaving,
+    responses((status = 200, description = "They are not there any more", body = schemas::Left))
+)]
+pub async fn leave(
+    api: Data<Api>,
+    asking: Asking,
+    id: Path<String>,
+    mut form: JsonForm,
+) -> Result<HttpResponse, Problem> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Answer<'a> {
@@ -82,7 +130,8 @@ pub async fn leave(api: Data<Api>, id: Path<String>, mut form: JsonForm) -> Resu
     let identity = form.required_text_of(&IDENTITY, Identity::parse);
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
-    let stream = api.orchestrator.find(&id).await?;
+    let action = asking.caller.leaving(&identity);
+    let stream = api.orchestrator.find(&asking.caller, action, &id).await?;
     let left = api.orchestrator.leave(stream, identity.clone()).await?;
     Ok(HttpResponse::Ok().json(Answer {
         stream_id: left.stream.id,

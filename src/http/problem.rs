@@ -12,13 +12,13 @@ use actix_web::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{domain::ErrorCode, orchestrator, store::StoreError};
+use crate::{domain::ErrorCode, orchestrator, rooms::verifier::Refused, store::StoreError};
 
 /// The header that every response names its request by.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a caller should wait before it tries again what was refused for want of Redis or LiveKit.
-const RETRY_AFTER_SECONDS: u32 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// A field of the body or the query that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,14 +42,14 @@ pub struct Problem {
     code: ErrorCode,
     detail: Option<String>,
     errors: Vec<FieldError>,
-    allow: Option<&'static str>,
-    request_id: Option<HeaderValue>,
+    /// What the answer says besides, in its head.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     /// A problem about which the code says everything.
     pub const fn new(code: ErrorCode) -> Self {
-        Self { code, detail: None, errors: Vec::new(), allow: None, request_id: None }
+        Self { code, detail: None, errors: Vec::new(), headers: Vec::new() }
     }
 
     /// A problem with words for this one occurrence.
@@ -64,13 +64,35 @@ impl Problem {
     }
 
     /// The route has only these methods.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed) }
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let allow = HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"));
+        Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, allow)
+    }
+
+    /// A good token is needed (RFC 6750, section 3).
+    pub fn unauthenticated(why: Refused) -> Self {
+        let challenge = match why {
+            Refused::Missing => "Bearer",
+            _ => "Bearer error=\"invalid_token\"",
+        };
+        Self::with_detail(ErrorCode::Unauthenticated, why.to_string())
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    /// The caller asks too often, and may again after so many seconds.
+    pub fn rate_limited(seconds: u64) -> Self {
+        Self::with_detail(ErrorCode::RateLimited, format!("try again in {seconds} s"))
+            .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// Names the request, where no middleware does so any more.
     pub fn for_request(self, id: HeaderValue) -> Self {
-        Self { request_id: Some(id), ..self }
+        self.with(REQUEST_ID, id)
     }
 
     /// What a client may branch on.
@@ -120,14 +142,13 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if let Some(allow) = self.allow {
-            response.insert_header((header::ALLOW, allow));
-        }
-        if let Some(id) = &self.request_id {
-            response.insert_header((REQUEST_ID, id.clone()));
-        }
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+        let passes = self.status_code() == StatusCode::SERVICE_UNAVAILABLE
+            || self.code == ErrorCode::IdempotencyInProgress;
+        if passes {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        for (name, value) in &self.headers {
+            response.insert_header((name.clone(), value.clone()));
         }
         response.content_type("application/problem+json").body(self.document().to_string())
     }

@@ -1,80 +1,179 @@
 //! The table of routes. Each path has a fixed set of methods; any other is 405 with `Allow`.
 
 use actix_web::{
-    Resource, Route,
+    FromRequest, Handler, Resource, Responder, Route,
     guard::Header,
-    web::{ServiceConfig, delete, get, head, patch, post, resource, route, to},
+    http::Method,
+    middleware::from_fn,
+    web::{ServiceConfig, resource, route, to},
 };
 
-use super::{events, health, pages, participants, problem::Problem, streams, webhooks, websocket};
-use crate::domain::ErrorCode;
+use super::{
+    events, health,
+    middleware::{Demand, guard},
+    openapi, pages, participants,
+    problem::Problem,
+    streams, webhooks, websocket,
+};
+use crate::{access::Action, admission::Budget, domain::ErrorCode};
 
-/// A path with its routes, and a word to those who try another method.
-fn path(pattern: &str, allow: &'static str, routes: Vec<Route>) -> Resource {
-    let resource = routes.into_iter().fold(resource(pattern), Resource::route);
-    resource.default_service(to(move || async move { Err::<String, _>(Problem::method_not_allowed(allow)) }))
+/// A path with its methods, and what each asks of a caller: nothing where the route is open.
+pub struct Path {
+    /// As actix and OpenAPI write it.
+    pub pattern: &'static str,
+    /// The methods in the order of `Allow`.
+    pub methods: Vec<(Method, Option<Demand>)>,
+    resource: Resource,
 }
 
-/// A path that can only be read. A HEAD is answered as the GET would be, without the body.
-macro_rules! readable {
-    ($pattern:expr, $handler:expr) => {
-        path($pattern, "GET, HEAD", vec![get().to($handler), head().to($handler)])
-    };
+impl Path {
+    fn at(pattern: &'static str) -> Self {
+        Self { pattern, methods: Vec::new(), resource: resource(pattern) }
+    }
+
+    fn route(mut self, method: Method, demand: Option<Demand>, route: Route) -> Self {
+        let route = route.method(method.clone());
+        self.resource = self.resource.route(match demand {
+            // Nothing behind it is reached by a caller who may not do what it is for.
+            Some(demand) => route.wrap(from_fn(move |request, next| guard(demand, request, next))),
+            None => route,
+        });
+        self.methods.push((method, demand));
+        self
+    }
+
+    fn on<F, A>(self, method: Method, demand: impl Into<Option<Demand>>, handler: F) -> Self
+    where
+        F: Handler<A>,
+        A: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.route(method, demand.into(), Route::new().to(handler))
+    }
+
+    /// A path that can be read. A HEAD is answered as the GET would be, without the body.
+    fn read<F, A>(self, demand: impl Into<Option<Demand>>, handler: F) -> Self
+    where
+        F: Handler<A>,
+        A: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let demand = demand.into();
+        self.on(Method::GET, demand, handler.clone()).on(Method::HEAD, demand, handler)
+    }
+
+    /// The resource, with a word to those who try another method.
+    fn resource(self) -> Resource {
+        let methods: Vec<_> = self.methods.iter().map(|(method, _)| method.as_str()).collect();
+        let allow = methods.join(", ");
+        let refuse = move || {
+            let problem = Problem::method_not_allowed(&allow);
+            async { Err::<String, _>(problem) }
+        };
+        self.resource.default_service(to(refuse))
+    }
+}
+
+const fn reads(actions: &'static [Action]) -> Demand {
+    Demand { actions, budget: Budget::Read, token_in_query: false, repeatable: false }
+}
+
+/// A feed, which browsers open without headers of their own.
+const fn follows(actions: &'static [Action]) -> Demand {
+    Demand { token_in_query: true, ..reads(actions) }
+}
+
+const fn changes(actions: &'static [Action]) -> Demand {
+    Demand { actions, budget: Budget::Write, token_in_query: false, repeatable: true }
+}
+
+const fn joins(actions: &'static [Action]) -> Demand {
+    Demand { budget: Budget::Join, ..changes(actions) }
+}
+
+/// Who may follow anything at all; what exactly is looked at with the request.
+const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
+
+/// Every path there is.
+pub fn table(with_metrics: bool) -> Vec<Path> {
+    let mut paths = streams();
+    paths.extend(feeds());
+    paths.extend(files());
+    paths.extend([
+        Path::at("/webhooks/livekit").on(Method::POST, None, webhooks::receive),
+        Path::at("/webhook").on(Method::POST, None, webhooks::receive_at_short_path),
+        Path::at("/health").read(None, health::summary),
+        Path::at("/health/live").read(None, health::live),
+        Path::at("/health/ready").read(None, health::ready),
+        Path::at("/openapi.json").read(None, openapi::document),
+    ]);
+    if with_metrics {
+        paths.push(Path::at("/metrics").read(None, health::metrics));
+    }
+    paths
+}
+
+fn streams() -> Vec<Path> {
+    vec![
+        Path::at("/streams").read(reads(&[Action::List]), streams::list).on(
+            Method::POST,
+            changes(&[Action::Create]),
+            streams::create,
+        ),
+        Path::at("/streams/{id}")
+            .read(reads(&[Action::Read]), streams::get)
+            .on(Method::PATCH, changes(&[Action::Update, Action::Stop]), streams::patch)
+            .on(Method::DELETE, changes(&[Action::Stop]), streams::stop),
+        Path::at("/streams/{id}/state").read(reads(&[Action::Read]), streams::state),
+        Path::at("/streams/{id}/participants").read(reads(&[Action::Read]), participants::list),
+        Path::at("/streams/{id}/join").on(Method::POST, joins(&[Action::Join]), participants::join),
+        Path::at("/streams/{id}/leave").on(
+            Method::POST,
+            changes(&[Action::Leave, Action::Remove]),
+            participants::leave,
+        ),
+    ]
+}
+
+fn feeds() -> Vec<Path> {
+    vec![
+        Path::at("/events").on(Method::GET, follows(FOLLOW), events::follow),
+        Path::at("/events/{id}").read(reads(&[Action::Read]), events::history),
+        Path::at("/sse/{id}/updates").on(Method::GET, follows(&[Action::Read]), events::follow_state),
+        Path::at("/ws").on(Method::GET, follows(FOLLOW), websocket::upgrade),
+    ]
+}
+
+fn files() -> Vec<Path> {
+    let demand = follows(FOLLOW);
+    let upgrade =
+        Route::new().method(Method::GET).guard(Header("upgrade", "websocket")).to(websocket::upgrade);
+    let mut root = Path::at("/");
+    // The page, or a WebSocket where one is asked for.
+    root.resource =
+        root.resource.route(upgrade.wrap(from_fn(move |request, next| guard(demand, request, next))));
+    vec![
+        root.read(None, pages::root),
+        Path::at("/index.html").read(None, pages::index),
+        Path::at("/room.html").read(None, pages::room),
+        Path::at("/assets/{file}").read(None, pages::asset),
+        Path::at("/vendor/{file}").read(None, pages::vendor),
+        Path::at("/docs").read(None, pages::docs),
+        Path::at("/docs/{file}").read(None, pages::docs_file),
+    ]
 }
 
 /// Everything.
 pub fn configure(config: &mut ServiceConfig, with_metrics: bool) {
-    config
-        .service(path(
-            "/streams",
-            "GET, HEAD, POST",
-            vec![get().to(streams::list), head().to(streams::list), post().to(streams::create)],
-        ))
-        .service(path(
-            "/streams/{id}",
-            "GET, HEAD, PATCH, DELETE",
-            vec![
-                get().to(streams::get),
-                head().to(streams::get),
-                patch().to(streams::patch),
-                delete().to(streams::stop),
-            ],
-        ))
-        .service(readable!("/streams/{id}/state", streams::state))
-        .service(readable!("/streams/{id}/participants", participants::list))
-        .service(path("/streams/{id}/join", "POST", vec![post().to(participants::join)]))
-        .service(path("/streams/{id}/leave", "POST", vec![post().to(participants::leave)]))
-        .service(path("/events", "GET", vec![get().to(events::follow)]))
-        .service(readable!("/events/{id}", events::history))
-        .service(path("/sse/{id}/updates", "GET", vec![get().to(events::follow_state)]))
-        .service(path("/webhooks/livekit", "POST", vec![post().to(webhooks::receive)]))
-        .service(path("/webhook", "POST", vec![post().to(webhooks::receive)]))
-        .service(readable!("/health", health::summary))
-        .service(readable!("/health/live", health::live))
-        .service(readable!("/health/ready", health::ready))
-        .service(path("/ws", "GET", vec![get().to(websocket::upgrade)]))
-        .service(path(
-            "/",
-            "GET, HEAD",
-            vec![
-                get().guard(Header("upgrade", "websocket")).to(websocket::upgrade),
-                get().to(pages::index),
-                head().to(pages::index),
-            ],
-        ))
-        .service(readable!("/index.html", pages::index))
-        .service(readable!("/room.html", pages::room))
-        .service(readable!("/assets/{file}", pages::asset))
-        .service(readable!("/vendor/{file}", pages::vendor));
-    if with_metrics {
-        config.service(readable!("/metrics", health::metrics));
+    for path in table(with_metrics) {
+        config.service(path.resource());
     }
     config.default_service(unknown());
 }
 
 /// `/metrics` alone.
 pub fn configure_metrics(config: &mut ServiceConfig) {
-    config.service(readable!("/metrics", health::metrics)).default_service(unknown());
+    config.service(Path::at("/metrics").read(None, health::metrics).resource()).default_service(unknown());
 }
 
 fn unknown() -> Route {

@@ -7,6 +7,7 @@ use futures_util::stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
+    admission::Permit,
     domain::Cursor,
     relay::{Ended, Lifetime},
 };
@@ -33,6 +34,8 @@ struct Body<S> {
     /// when it fires: messages are many.
     alarm: Pin<Box<Sleep>>,
     ended: bool,
+    /// Its place among the feeds of this instance.
+    _permit: Permit,
 }
 
 impl<S: Source> Body<S> {
@@ -49,7 +52,7 @@ impl<S: Source> Body<S> {
                 () = &mut self.alarm => {
                     let now = Instant::now();
                     if now >= self.lifetime.end() {
-                        return self.end(Ended::Expired);
+                        return self.end(self.lifetime.reason());
                     }
                     let silent = now - self.spoke >= HEARTBEAT;
                     self.spoke = if silent { now } else { self.spoke };
@@ -79,12 +82,13 @@ impl<S: Source> Body<S> {
     }
 }
 
-/// An event stream that begins at `from`: a client that sees nothing else can resume from there.
-pub fn respond(from: Cursor, lifetime: Lifetime, source: impl Source) -> HttpResponse {
+/// An event stream that begins at `from`: a client that sees nothing else can resume from there. It keeps its place among
+/// the feeds of this instance until it ends.
+pub fn respond(from: Cursor, lifetime: Lifetime, permit: Permit, source: impl Source) -> HttpResponse {
     let first = Some(Bytes::from(format!("retry: {}\nid: {from}\n\n", retry_hint())));
     let spoke = Instant::now();
     let alarm = Box::pin(sleep_until(lifetime.end().min(spoke + HEARTBEAT)));
-    let body = Body { source, first, spoke, lifetime, alarm, ended: false };
+    let body = Body { source, first, spoke, lifetime, alarm, ended: false, _permit: permit };
     let bytes = stream::unfold(body, |mut body| async move {
         let bytes = body.next().await?;
         Some((Ok::<_, Infallible>(bytes), body))

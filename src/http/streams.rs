@@ -9,16 +9,20 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::{
     Api,
-    extract::{JsonForm, Query, etag, if_match, none_match, page_cursor},
+    extract::{JsonForm, Query, Retry, etag, header_text, if_match, none_match, page_cursor},
+    middleware::Asking,
+    openapi::{self, schemas},
     problem::{FieldError, Problem},
 };
 use crate::{
+    access::Action,
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
-    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch},
+    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
     store::{StoreError, StreamFilter},
 };
 
@@ -70,13 +74,24 @@ async fn through<
 }
 
 /// `POST /streams`
-pub async fn create(api: Data<Api>, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+///
+/// Creates a stream and its LiveKit room.
+#[utoipa::path(
+    post, path = "/streams", operation_id = "createStream", tag = "streams", request_body = schemas::NewStream,
+    responses(
+        (status = 201, description = "It was created", body = schemas::Stream,
+            headers(("location" = String, description = "Where it is"), ("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
+        (status = 200, description = "A live stream holds that room name: it is the answer", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
+    )
+)]
+pub async fn create(api: Data<Api>, retry: Retry, mut form: JsonForm) -> Result<HttpResponse, Problem> {
     let room_name = form.text_of(&["roomName", "name"], RoomName::parse);
     let metadata = form.metadata("metadata");
     let max_participants = form.integer("maxParticipants", 0, MAX_PARTICIPANTS);
     let empty_timeout = form.integer("emptyTimeout", 1, MAX_EMPTY_TIMEOUT_SECONDS);
     form.finish()?;
     let request = CreateRequest {
+        id: retry.0.map(|repeatable| repeatable.seed),
         room_name,
         metadata: metadata.unwrap_or_default(),
         // As in LiveKit, 0 means no limit.
@@ -112,10 +127,41 @@ pub fn page<T: Serialize>(request: &HttpRequest, items: &[T], next: Option<&str>
         let link = format!("<{}?{}>; rel=\"next\"", request.path(), query.finish());
         response.insert_header((header::LINK, link));
     }
-    response.json(items)
+    let Ok(body) = serde_json::to_vec(items) else {
+        return HttpResponse::from_error(Problem::new(ErrorCode::Internal));
+    };
+    let tag = page_tag(&body);
+    response.insert_header((header::ETAG, tag.clone()));
+    let known = header_text(request.headers(), header::IF_NONE_MATCH);
+    if known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag)) {
+        return response.status(StatusCode::NOT_MODIFIED).finish();
+    }
+    response.content_type(mime::APPLICATION_JSON).body(body)
+}
+
+/// The entity tag of a page: a weak one, because a page has no version, and nothing is changed through it.
+fn page_tag(body: &[u8]) -> String {
+    let hash = Sha256::digest(body);
+    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("W/\"{hex}\"")
 }
 
 /// `GET /streams`
+///
+/// Lists streams, newest first.
+#[utoipa::path(
+    get, path = "/streams", operation_id = "listStreams", tag = "streams",
+    params(
+        openapi::Page,
+        ("status" = Option<String>, Query, description = "`creating`, `active`, `stopping`, `stopped`, `error` or `all`; unless set, everything not stopped"),
+        ("If-None-Match" = Option<String>, Header, description = "A page that the caller has, by its `ETag`"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Vec<schemas::StreamSummary>,
+            headers(("link" = String, description = "The next page, as `rel=\"next\"` (RFC 8288)"), ("etag" = String, description = "Of this page as it is"))),
+        (status = 304, description = "The caller has this page"),
+    )
+)]
 pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let words = "must be creating, active, stopping, stopped, error or all";
@@ -130,20 +176,57 @@ pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, 
 }
 
 /// `GET /streams/{id}`
-pub async fn get(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let view = api.orchestrator.view(&id).await?;
+///
+/// A stream with its participants.
+#[utoipa::path(
+    get, path = "/streams/{id}", operation_id = "getStream", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has")),
+    responses(
+        (status = 200, description = "The stream", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
+        (status = 304, description = "The caller has this version"),
+    )
+)]
+pub async fn get(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view(&asking.caller, &id).await?;
     Ok(unless_known(&request, &view, || &view))
 }
 
 /// `GET /streams/{id}/state`
-pub async fn state(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let view = api.orchestrator.view(&id).await?;
+///
+/// A stream's state.
+#[utoipa::path(
+    get, path = "/streams/{id}/state", operation_id = "getStreamState", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has")),
+    responses(
+        (status = 200, description = "The state", body = schemas::StreamState, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
+        (status = 304, description = "The caller has this version"),
+    )
+)]
+pub async fn state(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view(&asking.caller, &id).await?;
     Ok(unless_known(&request, &view, || view.state()))
 }
 
 /// `PATCH /streams/{id}`
+///
+/// Changes a stream's metadata, or stops it.
+#[utoipa::path(
+    patch, path = "/streams/{id}", operation_id = "patchStream", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as its `ETag`")),
+    request_body = schemas::StreamPatch,
+    responses((status = 200, description = "The stream after it", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
+)]
 pub async fn patch(
     api: Data<Api>,
+    asking: Asking,
+    retry: Retry,
     request: HttpRequest,
     id: Path<String>,
     mut form: JsonForm,
@@ -154,22 +237,40 @@ pub async fn patch(
     });
     let asked_in_body = form.integer("version", 1, u64::MAX);
     form.finish()?;
-    let stream = api.orchestrator.find(&id).await?;
+    // `{status: "stopped"}` alone is the same as DELETE, and whoever may do the one may do the other.
+    let stops = status == Some(StreamStatus::Stopped);
+    let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
+    let stream = api.orchestrator.find(&asking.caller, action, &id).await?;
+    if stops {
+        permit(&asking.caller, Action::Stop, &stream)?;
+    }
     let asked_in_header = if_match(request.headers(), stream.version)?;
     if let (Some(body), Some(header)) = (asked_in_body, asked_in_header)
         && body != header
     {
         return Err(Problem::invalid(vec![FieldError::new("version", "contradicts If-Match")]));
     }
-    let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header) };
+    let once = retry.0.map(|repeatable| repeatable.once);
+    let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header), once };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
     Ok(view_answer(StatusCode::OK, &view))
 }
 
 /// `DELETE /streams/{id}`
-pub async fn stop(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let stream = api.orchestrator.find(&id).await?;
+///
+/// Stops a stream. Again: the same answer.
+#[utoipa::path(
+    delete, path = "/streams/{id}", operation_id = "stopStream", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as its `ETag`")),
+    responses((status = 200, description = "The stopped stream", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
+)]
+pub async fn stop(
+    api: Data<Api>,
+    asking: Asking,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let stream = api.orchestrator.find(&asking.caller, Action::Stop, &id).await?;
     let version = if_match(request.headers(), stream.version)?;
     let stopped = through(&api, async move |orchestrator| {
         orchestrator.stop(&stream, StopReason::Requested, version).await

@@ -9,12 +9,21 @@ use actix_web::{
 use super::{
     Api,
     extract::{header_text, read_body},
+    openapi::schemas,
     problem::Problem,
 };
 use crate::{domain::ErrorCode, orchestrator::Outcome};
 
-/// `POST /webhooks/livekit` and `POST /webhook`: 200 only once the change is stored. The signature decides, not the
+/// `POST /webhooks/livekit`
+///
+/// Takes what LiveKit posts. 200 only once the change is stored. The signature decides, not the
 /// content type, which is LiveKit's own.
+#[utoipa::path(
+    post, path = "/webhooks/livekit", operation_id = "receiveWebhook", tag = "livekit",
+    params(("Authorization" = String, Header, description = "LiveKit's signature: a token with the SHA-256 of the body")),
+    request_body(content = Object, content_type = "application/webhook+json"),
+    responses((status = 200, description = "What it came to is stored", body = schemas::Heard))
+)]
 pub async fn receive(
     api: Data<Api>,
     request: HttpRequest,
@@ -33,4 +42,24 @@ pub async fn receive(
     };
     count(webhook.name, outcome.as_str());
     Ok(HttpResponse::Ok().json(serde_json::json!({ "outcome": outcome.as_str() })))
+}
+
+/// `POST /webhook`
+///
+/// The same at a shorter path.
+///
+/// # Errors
+/// As [`receive`].
+#[utoipa::path(
+    post, path = "/webhook", operation_id = "receiveWebhookShort", tag = "livekit",
+    params(("Authorization" = String, Header, description = "LiveKit's signature: a token with the SHA-256 of the body")),
+    request_body(content = Object, content_type = "application/webhook+json"),
+    responses((status = 200, description = "What it came to is stored", body = schemas::Heard))
+)]
+pub async fn receive_at_short_path(
+    api: Data<Api>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    receive(api, request, payload).await
 }

@@ -18,12 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Api,
+    middleware::Asking,
     problem::{FieldError, Problem},
     sse::retry_hint,
 };
 use crate::{
+    access::Action,
+    admission::{Budget, Permit},
     domain::ErrorCode,
-    relay::{Client, Delivery, Ended, Start, Subscription, Transport},
+    orchestrator::permit_some,
+    relay::{Client, Delivery, Ended, Lifetime, Start, Subscription, Transport},
     store::Topic,
 };
 
@@ -41,11 +45,21 @@ const MAX_SUBSCRIPTIONS: usize = 100;
 const ALL: &str = "*";
 
 /// The upgrade.
+///
+/// Opens a WebSocket: JSON messages, any number of feeds on one connection (see the README). `GET /` does so too, with
+/// `Upgrade: websocket`.
+#[utoipa::path(
+    get, path = "/ws", operation_id = "openWebSocket", tag = "events",
+    params(("access_token" = Option<String>, Query, description = "A LiveKit access token, where headers cannot be set")),
+    responses((status = 101, description = "It is open"))
+)]
 pub async fn upgrade(
     api: Data<Api>,
+    asking: Asking,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    let (permit, lifetime) = api.open_feed(&asking)?;
     let (response, session, messages) = actix_ws::handle(&request, payload).map_err(|_| {
         Problem::invalid(vec![FieldError::new("upgrade", "must be websocket, with the headers of RFC 6455")])
     })?;
@@ -57,6 +71,9 @@ pub async fn upgrade(
         client: Client::new(Transport::WebSocket),
         feeds: HashMap::new(),
         over: CancellationToken::new(),
+        asking,
+        lifetime,
+        _permit: permit,
     };
     rt::spawn(connection.run(messages));
     Ok(response)
@@ -86,6 +103,9 @@ struct Connection {
     feeds: HashMap<String, CancellationToken>,
     /// Set when a feed finds that the client does not read any more.
     over: CancellationToken,
+    asking: Asking,
+    lifetime: Lifetime,
+    _permit: Permit,
 }
 
 impl Drop for Connection {
@@ -110,7 +130,7 @@ impl Connection {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let mut silent = 0;
-        let lifetime = self.api.relay.lifetime();
+        let lifetime = self.lifetime;
         let hello = json!({"type": "connected", "instance": self.api.about.instance});
         if say(&mut self.session, hello.to_string()).await.is_err() {
             return;
@@ -119,7 +139,10 @@ impl Connection {
             tokio::select! {
                 () = over.cancelled() => break Some(come_back(ErrorCode::SlowConsumer)),
                 () = shutdown.cancelled() => break Some(come_back(ErrorCode::ShuttingDown)),
-                () = lifetime.over() => break Some(come_back(ErrorCode::ConnectionExpired)),
+                () = lifetime.over() => break Some(come_back(match lifetime.reason() {
+                    Ended::TokenExpired => ErrorCode::TokenExpired,
+                    _ => ErrorCode::ConnectionExpired,
+                })),
                 _ = ping.tick() => {
                     silent += 1;
                     if silent > SILENCE || self.session.ping(b"").await.is_err() {
@@ -195,10 +218,16 @@ impl Connection {
             Some(Ok(cursor)) => Start::After(cursor),
             Some(Err(_)) => Start::Unknown,
         };
+        let counted = self.api.admission.limiter.take(Budget::Read, &self.asking.subject).await;
+        if counted.is_some_and(|verdict| !verdict.standing.granted) {
+            return Err(Problem::new(ErrorCode::RateLimited));
+        }
+        let caller = &self.asking.caller;
         let topic = if stream_id == ALL {
+            permit_some(caller, Action::FollowAll)?;
             Topic::All
         } else {
-            Topic::Stream(self.api.orchestrator.find(stream_id).await?.id)
+            Topic::Stream(self.api.orchestrator.find(caller, Action::Read, stream_id).await?.id)
         };
         let subscription = self.api.relay.subscribe(topic, start, &self.client).await?;
         // Following again begins anew.

@@ -22,6 +22,7 @@ pub use self::{
     webhooks::Outcome,
 };
 use crate::{
+    access::{Action, Caller},
     domain::{ErrorCode, Rejection, RoomName, Stream, StreamId, StreamView},
     rooms::{Rooms, RoomsError},
     store::{StoreError, StreamStore},
@@ -53,6 +54,9 @@ pub enum Error {
     /// LiveKit did not do its part.
     #[error(transparent)]
     Rooms(#[from] RoomsError),
+    /// The caller may not do this.
+    #[error("{}", .0.needs())]
+    Forbidden(Action),
     /// The metadata would be too large with the patch merged into it.
     #[error("the merged metadata is too large")]
     MetadataTooLarge,
@@ -79,6 +83,7 @@ impl Error {
             },
             Self::Rooms(RoomsError::Unavailable(_)) => ErrorCode::LivekitUnavailable,
             Self::Rooms(RoomsError::Refused(_)) => ErrorCode::LivekitError,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::MetadataTooLarge => ErrorCode::ValidationFailed,
         }
     }
@@ -87,9 +92,34 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::Store(StoreError::Rejected(rejection)) => Some(rejection.to_string()),
+            Self::Forbidden(action) => Some(action.needs()),
             _ => None,
         }
     }
+}
+
+/// Whether the caller may do this at all, to whatever stream.
+///
+/// # Errors
+/// [`Error::Forbidden`] where not.
+pub fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
+    if caller.may(action) { Ok(()) } else { Err(Error::Forbidden(action)) }
+}
+
+/// Whether the caller may do this to the stream.
+///
+/// # Errors
+/// [`Error::Forbidden`] where not; [`StoreError::NotFound`] for one who may not know that there is such a stream.
+pub fn permit(caller: &Caller, action: Action, stream: &Stream) -> Result<(), Error> {
+    let room = &stream.room_name;
+    if caller.may_to(action, room) {
+        return Ok(());
+    }
+    Err(if caller.may_to(Action::Read, room) {
+        Error::Forbidden(action)
+    } else {
+        StoreError::NotFound.into()
+    })
 }
 
 /// The use cases over one store and one LiveKit deployment.
@@ -126,11 +156,30 @@ impl Orchestrator {
         &*self.rooms
     }
 
-    /// The stream that `id_or_room` names: its id, or the name of its room.
+    /// The stream that `id_or_room` names, by its id or the name of its room, for a caller who means to do `action` to it.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is none (any more).
-    pub async fn find(&self, id_or_room: &str) -> Result<Stream, Error> {
+    /// [`Error::Forbidden`] where the caller may not; [`StoreError::NotFound`] where there is no such stream (any more), or
+    /// none that the caller may know of.
+    pub async fn find(&self, caller: &Caller, action: Action, id_or_room: &str) -> Result<Stream, Error> {
+        permit_some(caller, action)?;
+        let stream = self.named(id_or_room).await?;
+        permit(caller, action, &stream)?;
+        Ok(stream)
+    }
+
+    /// The stream that `id_or_room` names, with its participants, for a caller who means to read it.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<StreamView, Error> {
+        permit_some(caller, Action::Read)?;
+        let view = self.named_view(id_or_room).await?;
+        permit(caller, Action::Read, &view.stream)?;
+        Ok(view)
+    }
+
+    async fn named(&self, id_or_room: &str) -> Result<Stream, Error> {
         if let Ok(id) = id_or_room.parse::<StreamId>()
             && let Some(stream) = self.store.get(id).await?
         {
@@ -140,11 +189,7 @@ impl Orchestrator {
         Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
     }
 
-    /// The stream that `id_or_room` names, with its participants.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] where there is none (any more).
-    pub async fn view(&self, id_or_room: &str) -> Result<StreamView, Error> {
+    async fn named_view(&self, id_or_room: &str) -> Result<StreamView, Error> {
         if let Ok(id) = id_or_room.parse::<StreamId>()
             && let Some(view) = self.store.view(id).await?
         {

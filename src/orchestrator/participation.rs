@@ -4,7 +4,7 @@ use super::{Error, Orchestrator};
 use crate::{
     domain::{Change, DisplayName, Identity, Metadata, Participant, Role, Stream},
     rooms::{JoinToken, TokenRequest},
-    store::Guard,
+    store::{Guard, Once},
 };
 
 /// Who wants to join, and how.
@@ -18,6 +18,8 @@ pub struct JoinRequest {
     pub role: Role,
     /// What the app attaches to them.
     pub metadata: Option<Metadata>,
+    /// Under what this is recorded once only, however often it is asked for.
+    pub once: Option<Once>,
 }
 
 /// A place in a stream.
@@ -43,7 +45,7 @@ impl Orchestrator {
     /// [`crate::domain::Rejection::NotActive`] where the stream is not live, [`crate::domain::Rejection::Full`] where
     /// as many as may be are active.
     pub async fn join(&self, stream: &Stream, request: JoinRequest) -> Result<Joined, Error> {
-        let JoinRequest { identity, name, role, metadata } = request;
+        let JoinRequest { identity, name, role, metadata, once } = request;
         let issue = Change::IssueToken {
             identity: identity.clone(),
             name: name.clone(),
@@ -51,7 +53,8 @@ impl Orchestrator {
             metadata: metadata.clone(),
             joining_ttl: self.policy.joining_ttl,
         };
-        let applied = self.store.apply(&stream.reference(), issue, Guard::default()).await?;
+        let guard = Guard { once, ..Guard::default() };
+        let applied = self.store.apply(&stream.reference(), issue, guard).await?;
         let token = self.rooms.token(&TokenRequest {
             room: applied.stream.room_name.clone(),
             identity,

@@ -12,7 +12,7 @@ use crate::{
         stream::NewStream,
     },
     rooms::{RoomSpec, RoomsError},
-    store::{Created, Guard, StoreError},
+    store::{Created, Guard, Once, StoreError},
 };
 
 /// How long a second request for the same creation or stop waits for the first to be through.
@@ -34,6 +34,8 @@ const MIRROR_TRIES: usize = 20;
 /// What a stream is to be like.
 #[derive(Clone, Debug, Default)]
 pub struct CreateRequest {
+    /// The id that the stream is to have, where this may be one more attempt at a creation that was begun under it.
+    pub id: Option<StreamId>,
     /// The room's name; none for one that is made up.
     pub room_name: Option<RoomName>,
     /// What the app attaches.
@@ -62,6 +64,8 @@ pub struct Patch {
     pub status: Option<StreamStatus>,
     /// The version that the stream must be at.
     pub version: Option<u64>,
+    /// Under what the change is made once only, however often it is asked for.
+    pub once: Option<Once>,
 }
 
 impl Orchestrator {
@@ -71,7 +75,7 @@ impl Orchestrator {
     /// # Errors
     /// [`Error::Rooms`] where the room could not be made: the stream is in `error` then and its room name free again.
     pub async fn create(&self, request: CreateRequest) -> Result<Creation, Error> {
-        let id = StreamId::generate();
+        let id = request.id.unwrap_or_else(StreamId::generate);
         let made_up = || RoomName::parse(id.to_string()).map_err(|_| StoreError::Corrupt("id".to_owned()));
         let room_name = request.room_name.map_or_else(made_up, Ok)?;
         let idle_after = request.empty_timeout.or(self.policy.idle_timeout);
@@ -83,7 +87,7 @@ impl Orchestrator {
                 .empty_timeout
                 .unwrap_or_else(|| idle_after.map_or(ROOM_FOREVER, |after| after + ROOM_GRACE)),
         };
-        let new = NewStream {
+        let mut new = NewStream {
             id,
             room_name,
             metadata: request.metadata,
@@ -103,6 +107,13 @@ impl Orchestrator {
             };
             let late = Instant::now() > deadline;
             match existing {
+                Some(stream) if stream.id == new.id => {
+                    if let Some(stream) = self.continue_creation(stream, &spec).await? {
+                        return Ok(Creation { stream, is_new: true });
+                    }
+                    // The attempt before this one came to nothing and has been undone.
+                    new.id = StreamId::generate();
+                }
                 Some(stream) if stream.status != StreamStatus::Creating || late => {
                     return Ok(Creation { stream, is_new: false });
                 }
@@ -112,6 +123,21 @@ impl Orchestrator {
                 }
                 _ => sleep(UNDER_WAY_POLL).await,
             }
+        }
+    }
+
+    /// Goes on with a creation whose first attempt died: none where that one has failed for good. Whoever was at it may
+    /// still claim the stream, so nothing is deleted here; making the room and recording it are the same twice as once.
+    async fn continue_creation(&self, stream: Stream, spec: &RoomSpec) -> Result<Option<Stream>, Error> {
+        match stream.status {
+            StreamStatus::Error => Ok(None),
+            StreamStatus::Creating => {
+                let room_sid = self.rooms.create(spec).await?;
+                let activate = Change::Activate { room_sid };
+                let applied = self.store.apply(&stream.reference(), activate, Guard::default()).await?;
+                Ok(Some(applied.stream))
+            }
+            _ => Ok(Some(stream)),
         }
     }
 
@@ -179,7 +205,8 @@ impl Orchestrator {
         let mut version = patch.version;
         let mut current = stream;
         if let Some(change) = patch.metadata {
-            current = self.change_metadata(current, &change, version).await?;
+            let guard = Guard { version, once: patch.once, ..Guard::default() };
+            current = self.change_metadata(current, &change, guard).await?;
             // The version was asked of the stream as it was before this request.
             version = None;
         } else if let Some(expected) = version.filter(|expected| *expected != current.version) {
@@ -193,7 +220,7 @@ impl Orchestrator {
         &self,
         stream: Stream,
         change: &Map<String, Value>,
-        version: Option<u64>,
+        guard: Guard,
     ) -> Result<Stream, Error> {
         let reference = stream.reference();
         let mut current = stream;
@@ -201,8 +228,7 @@ impl Orchestrator {
         while Instant::now() < deadline {
             let merged = current.metadata.merged(change).map_err(|_| Error::MetadataTooLarge)?;
             let change = Change::SetMetadata { expected: current.metadata, metadata: merged };
-            let guard = Guard { version, ..Guard::default() };
-            match self.store.apply(&reference, change, guard).await {
+            match self.store.apply(&reference, change, guard.clone()).await {
                 Err(StoreError::Rejected(Rejection::MetadataChanged)) => {
                     // Each for a while of its own, so that those who collided do not do so again.
                     let share = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);

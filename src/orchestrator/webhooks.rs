@@ -4,7 +4,7 @@ use super::{Error, Orchestrator};
 use crate::{
     domain::{Change, StopReason, StreamRef, StreamStatus, change::Effect},
     rooms::{RoomEvent, RoomEventKind},
-    store::{Guard, StoreError},
+    store::{Guard, Once, StoreError},
 };
 
 /// What came of a webhook; the word in metrics.
@@ -61,7 +61,7 @@ impl Orchestrator {
         };
         let stream = StreamRef { id: stream_id, room_name: room };
         let closes = matches!(change, Change::BeginStop { .. });
-        let guard = Guard { once: id.filter(|_| !closes), ..Guard::default() };
+        let guard = Guard { once: id.filter(|_| !closes).map(Once::Webhook), ..Guard::default() };
         let applied = match self.store.apply(&stream, change, guard).await {
             Ok(applied) => applied,
             // Expired since, or in a status where the event means nothing any more.

@@ -7,19 +7,34 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::Ended;
+
 /// As good as never, and still an instant that every clock can hold.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The end of one connection.
+/// The end of one connection, and why it comes then.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime {
     end: Instant,
+    reason: Ended,
 }
 
 impl Lifetime {
     /// Between half of `max_age` and all of it, so that connections which began together do not end together.
     pub(super) fn begin(max_age: Option<Duration>) -> Self {
-        Self { end: Instant::now() + max_age.map_or(NEVER, spread) }
+        Self { end: Instant::now() + max_age.map_or(NEVER, spread), reason: Ended::Expired }
+    }
+
+    /// The same, but not longer than a token is good: `remaining`, where there is one.
+    #[must_use]
+    pub fn within(self, remaining: Option<Duration>) -> Self {
+        let end = remaining.and_then(|remaining| Instant::now().checked_add(remaining));
+        end.filter(|end| *end < self.end).map_or(self, |end| Self { end, reason: Ended::TokenExpired })
+    }
+
+    /// Why it ends.
+    pub const fn reason(&self) -> Ended {
+        self.reason
     }
 
     /// When it is over.

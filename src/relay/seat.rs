@@ -80,6 +80,8 @@ pub enum Ended {
     ShuttingDown,
     /// The connection has lasted as long as it may.
     Expired,
+    /// The token that opened the connection is not good any more.
+    TokenExpired,
     /// The log cannot be read. The client resumes from its cursor.
     Unavailable,
 }
@@ -92,6 +94,7 @@ impl Ended {
             Self::TooSlow => "slow_consumer",
             Self::ShuttingDown => "shutting_down",
             Self::Expired => "connection_expired",
+            Self::TokenExpired => "token_expired",
             Self::Unavailable => "store_unavailable",
         }
     }

@@ -7,6 +7,7 @@ mod diagnose;
 pub mod livekit;
 pub mod simulated;
 pub mod tokens;
+pub mod verifier;
 pub mod webhook;
 
 use std::time::Duration;

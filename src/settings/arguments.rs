@@ -2,6 +2,7 @@
 
 use std::{
     io::IsTerminal,
+    iter,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -10,7 +11,9 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{HttpSettings, LiveKitSettings, RedisSettings, Settings, SettingsError, reader::Reader};
+use super::{
+    AdmissionArguments, HttpSettings, LiveKitSettings, RedisSettings, Settings, SettingsError, reader::Reader,
+};
 use crate::{
     orchestrator::Policy,
     relay,
@@ -77,12 +80,9 @@ pub struct Arguments {
     /// An address of its own for /metrics [default: none, /metrics is on PORT]
     #[arg(long, env = "METRICS_ADDR")]
     pub metrics_addr: Option<String>,
-    /// Who may do what. There is only off yet: everybody may do everything [default: off]
-    #[arg(long, env = "AUTH")]
-    pub auth: Option<String>,
-    /// Whether what is open to everybody may listen on an address that is not loopback: true or false [default: false]
-    #[arg(long, env = "ALLOW_INSECURE")]
-    pub allow_insecure: Option<String>,
+    /// Who may call, and how often.
+    #[command(flatten)]
+    pub admission: AdmissionArguments,
     /// How long a join token may be used to connect [default: 10m]
     #[arg(long, env = "TOKEN_TTL")]
     pub token_ttl: Option<String>,
@@ -135,7 +135,9 @@ impl Arguments {
         let max_age = self.connection_max_age.as_ref();
         let max_age = reader.duration_or_never("CONNECTION_MAX_AGE", max_age, Duration::from_secs(3600));
         let relay = relay::Options { repair: true, max_age };
-        self.check_exposure(&mut reader);
+        let admission = self.admission.check(self.dev, &mut reader);
+        let keys = livekit.as_ref().map(|livekit| livekit.keys.as_slice()).unwrap_or_default();
+        self.check_exposure(admission.authenticates, keys, &mut reader);
         let policy = self.policy(&mut reader);
         let retention = Retention {
             tokens: policy.token_ttl + TOKEN_LEEWAY,
@@ -149,6 +151,7 @@ impl Arguments {
                 jobs: true,
                 livekit,
                 redis,
+                admission,
                 http,
                 relay,
                 policy,
@@ -184,25 +187,19 @@ impl Arguments {
 
     /// What is open to everybody is to be reached by nobody else than this machine, unless somebody has said that they
     /// know.
-    fn check_exposure(&self, reader: &mut Reader) {
-        if self.auth.as_ref().is_some_and(|auth| auth != "off") {
-            reader.problem::<()>("AUTH", "must be off: there is nothing else yet");
-        }
-        let allowed = match self.allow_insecure.as_deref() {
-            Some("true") => true,
-            None | Some("false") => false,
-            Some(_) => reader.problem("ALLOW_INSECURE", "must be true or false").unwrap_or_default(),
-        };
+    fn check_exposure(&self, authenticates: bool, keys: &[ApiKey], reader: &mut Reader) {
+        let allowed = self.admission.allows_insecure(reader);
         // An address that is no address is named elsewhere.
         let loopback = self.host(&mut Reader { problems: Vec::new() }).is_none_or(|host| host.is_loopback());
         if loopback || allowed || self.dev {
             return;
         }
-        let rule =
-            "leaves the API open to whoever reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
-        reader.problem::<()>("AUTH=off", rule);
-        let secret = self.livekit_api_secret.as_ref().map(ExposeSecret::expose_secret);
-        if secret == Some(DEV_SECRET) {
+        if !authenticates {
+            let rule =
+                "leaves the API open to whoever reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
+            reader.problem::<()>("AUTH=off", rule);
+        }
+        if keys.iter().any(|key| key.secret.expose_secret() == DEV_SECRET) {
             let rule =
                 "must not be LiveKit's development secret, which everybody knows; or set ALLOW_INSECURE=true";
             reader.problem::<()>("LIVEKIT_API_SECRET", rule);
@@ -211,6 +208,7 @@ impl Arguments {
 
     /// A variable that is set to nothing is not set: compose files and `.env` make such.
     fn drop_empty(&mut self) {
+        self.admission.drop_empty();
         for text in [
             &mut self.livekit_url,
             &mut self.livekit_host,
@@ -230,8 +228,6 @@ impl Arguments {
             &mut self.stopped_ttl,
             &mut self.stream_ttl,
             &mut self.cors_origins,
-            &mut self.auth,
-            &mut self.allow_insecure,
             &mut self.reconcile_interval,
             &mut self.connection_max_age,
             &mut self.drain_timeout,
@@ -251,17 +247,26 @@ impl Arguments {
             reader.required("LIVEKIT_URL", url).and_then(|text| reader.livekit_url("LIVEKIT_URL", text));
         let public = self.livekit_public_url.as_ref();
         let public = public.map(|text| reader.livekit_url("LIVEKIT_PUBLIC_URL", text));
+        let more = self.admission.keys(reader);
+        let key = self.key_pair(&more, reader);
+        let url = url?;
+        let public = public.unwrap_or_else(|| Some(url.clone()))?;
+        let key = key?;
+        let others = more.into_iter().filter(|other| other.key != key.key);
+        let keys = iter::once(key.clone()).chain(others).collect();
+        Some(LiveKitSettings { public_url: websocket_url(&public), url, key, keys })
+    }
+
+    /// The key that signs: the single pair, or else the first of the others.
+    fn key_pair(&self, more: &[ApiKey], reader: &mut Reader) -> Option<ApiKey> {
+        if let (None, None, Some(first)) = (&self.livekit_api_key, &self.livekit_api_secret, more.first()) {
+            return Some(first.clone());
+        }
         let key = self.livekit_api_key.clone().or_else(|| self.dev.then(|| DEV_KEY.to_owned()));
         let key = reader.required("LIVEKIT_API_KEY", key);
         let secret = self.livekit_api_secret.clone().or_else(|| self.dev.then(|| DEV_SECRET.into()));
         let secret = reader.required("LIVEKIT_API_SECRET", secret);
-        let url = url?;
-        let public = public.unwrap_or_else(|| Some(url.clone()))?;
-        Some(LiveKitSettings {
-            public_url: websocket_url(&public),
-            url,
-            key: ApiKey { key: key?, secret: secret? },
-        })
+        Some(ApiKey { key: key?, secret: secret? })
     }
 
     fn redis(&self, reader: &mut Reader) -> Option<RedisSettings> {

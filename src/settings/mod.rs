@@ -1,19 +1,23 @@
 //! Every setting, an environment variable and a flag of the same name, checked as a whole: every problem is named at
 //! once.
 
+mod admission;
 mod arguments;
 mod command;
 mod reader;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use ipnet::IpNet;
 use url::Url;
 
 pub use self::{
+    admission::AdmissionArguments,
     arguments::Arguments,
     command::{Command, CommandLine},
 };
 use crate::{
+    admission::Limits,
     orchestrator::Policy,
     relay,
     rooms::tokens::ApiKey,
@@ -28,8 +32,25 @@ pub struct LiveKitSettings {
     pub url: Url,
     /// What clients connect to, `ws` or `wss`, without a slash at the end.
     pub public_url: String,
-    /// The key that tokens and webhooks are signed with.
+    /// The key that tokens are signed with.
     pub key: ApiKey,
+    /// Keys whose tokens and webhooks are taken: that one and any others.
+    pub keys: Vec<ApiKey>,
+}
+
+/// Who may call, and how often.
+#[derive(Clone, Debug)]
+pub struct AdmissionSettings {
+    /// Whether callers need a token; otherwise the API is open.
+    pub authenticates: bool,
+    /// How often a caller may call.
+    pub limits: Limits,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many feeds may be open at this instance.
+    pub max_feeds: usize,
+    /// How many of them may be one caller's.
+    pub max_feeds_per_caller: usize,
 }
 
 /// Where Redis is and what belongs to this service in it.
@@ -67,6 +88,8 @@ pub struct Settings {
     pub livekit: LiveKitSettings,
     /// Redis; none keeps state in memory, which only dev mode allows.
     pub redis: Option<RedisSettings>,
+    /// Who may call, and how often.
+    pub admission: AdmissionSettings,
     /// Listening.
     pub http: HttpSettings,
     /// How clients are served what happens.
@@ -105,7 +128,6 @@ mod tests {
             livekit_api_key: Some("key".to_owned()),
             livekit_api_secret: Some("very-secret-value".into()),
             redis_url: Some("redis://user:hunter2@redis:6379/1".into()),
-            allow_insecure: Some("true".to_owned()),
             ..Arguments::default()
         }
     }
@@ -113,9 +135,14 @@ mod tests {
     #[test]
     fn what_is_open_to_everybody_stays_on_loopback_unless_it_is_allowed() {
         let with = |host: &str, allow: Option<&str>, secret: &str| {
+            let admission = AdmissionArguments {
+                auth: Some("off".to_owned()),
+                allow_insecure: allow.map(str::to_owned),
+                ..AdmissionArguments::default()
+            };
             let arguments = Arguments {
                 host: Some(host.to_owned()),
-                allow_insecure: allow.map(str::to_owned),
+                admission,
                 livekit_api_secret: Some(secret.into()),
                 ..production()
             };
@@ -127,12 +154,66 @@ mod tests {
         assert_eq!(with("0.0.0.0", Some("false"), "very-secret").err(), Some(1), "AUTH");
         assert_eq!(with("0.0.0.0", None, "secret").err(), Some(2), "AUTH, and the secret");
         assert_eq!(with("0.0.0.0", Some("perhaps"), "very-secret").err(), Some(2), "and what is no answer");
-        let auth =
-            |auth: &str| Arguments { auth: Some(auth.to_owned()), ..production() }.check().map_err(|e| e.0);
-        assert!(auth("off").is_ok());
-        for word in ["livekit", "basic"] {
-            assert!(auth(word).unwrap_err()[0].starts_with("AUTH must be off"), "nothing else is built yet");
+    }
+
+    /// Settings with these about admission.
+    fn admission(change: impl FnOnce(&mut AdmissionArguments)) -> Result<Settings, SettingsError> {
+        let mut arguments = production();
+        change(&mut arguments.admission);
+        arguments.check()
+    }
+
+    #[test]
+    fn authentication_is_on_unless_it_is_turned_off() {
+        let auth = |auth: Option<&str>| {
+            admission(|arguments| {
+                arguments.auth = auth.map(str::to_owned);
+                arguments.allow_insecure = Some("true".to_owned());
+            })
+            .map(|settings| settings.admission.authenticates)
+        };
+        assert!(auth(None).unwrap() && auth(Some("livekit")).unwrap() && !auth(Some("off")).unwrap());
+        assert_eq!(auth(Some("basic")).unwrap_err().0, ["AUTH must be livekit or off"]);
+        let dev = Arguments { dev: true, ..Arguments::default() }.check().unwrap();
+        assert!(!dev.admission.authenticates);
+    }
+
+    #[test]
+    fn limits_are_read_as_they_are_written() {
+        let limit = |text: &str| {
+            admission(|arguments| arguments.rate_limit_read = Some(text.to_owned())).map(|settings| {
+                settings.admission.limits.read.map(|limit| (limit.count, limit.period.as_secs()))
+            })
+        };
+        assert_eq!(limit("5/s").unwrap(), Some((5, 1)));
+        assert_eq!(limit("600/m").unwrap(), Some((600, 60)));
+        assert_eq!(limit("1/h").unwrap(), Some((1, 3_600)));
+        assert_eq!(limit("off").unwrap(), None);
+        for wrong in ["0/s", "5", "5/d", "-1/s", "5/s/m", "many/s"] {
+            assert!(limit(wrong).unwrap_err().0[0].starts_with("RATE_LIMIT_READ must be"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn keys_can_be_several_and_proxies_are_networks() {
+        let lines = "\n one: first-secret \n\ntwo:second:secret\n";
+        let settings = admission(|arguments| arguments.livekit_api_keys = Some(lines.into())).unwrap();
+        let keys: Vec<_> = settings.livekit.keys.iter().map(|key| key.key.as_str()).collect();
+        assert_eq!(keys, ["key", "one", "two"]);
+        let mut alone = production();
+        (alone.livekit_api_key, alone.livekit_api_secret) = (None, None);
+        alone.admission.livekit_api_keys = Some(lines.into());
+        let settings = alone.check().unwrap();
+        assert_eq!((settings.livekit.key.key.as_str(), settings.livekit.keys.len()), ("one", 2));
+        let wrong = admission(|arguments| arguments.livekit_api_keys = Some("hunter2".into())).unwrap_err().0;
+        assert_eq!(wrong, ["LIVEKIT_API_KEYS must be lines of `key: secret`"]);
+
+        let proxies = |text: &str| {
+            admission(|arguments| arguments.trusted_proxies = Some(text.to_owned()))
+                .map(|settings| settings.admission.trusted_proxies.len())
+        };
+        assert_eq!(proxies("10.0.0.0/8, 192.0.2.1,2001:db8::/32").unwrap(), 3);
+        assert!(proxies("10.0.0.0/40").unwrap_err().0[0].starts_with("TRUSTED_PROXIES must be"));
     }
 
     #[test]

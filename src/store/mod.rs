@@ -3,16 +3,22 @@
 //! Two backends implement the same traits and pass the same suite (`tests/contract/store.rs`): [`redis`] for
 //! production and [`memory`] for dev mode.
 
+pub mod answers;
 mod coordination;
 pub mod log;
 pub mod memory;
+mod quota;
 pub mod redis;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::coordination::{Coordination, Kept, Lease};
+pub use self::{
+    answers::{Answers, Attempt, Known},
+    coordination::{Coordination, Kept, Lease},
+    quota::{Limit, Quota, Standing},
+};
 use crate::domain::{
     Change, Cursor, Event, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId, StreamRef,
     StreamStatus, StreamView, change::Effect, stream::NewStream,
@@ -69,14 +75,33 @@ pub enum Created {
     Held,
 }
 
+/// Something that is to have its effect once, however often it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Once {
+    /// A webhook, by its event id. Remembered for an hour: LiveKit gives up on an event after well under a minute.
+    Webhook(String),
+    /// A request, by its idempotency key. Remembered for as long as its answer.
+    Request(String),
+}
+
+impl Once {
+    /// For how long it is remembered.
+    pub const fn remembered(&self) -> Duration {
+        match self {
+            Self::Webhook(_) => Duration::from_secs(3_600),
+            Self::Request(_) => answers::REMEMBERED,
+        }
+    }
+}
+
 /// What a change must find to be made at all.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// The version that the stream must be at.
     pub version: Option<u64>,
-    /// An id under which the change is made at most once (a webhook's event id). It is remembered in the same step as
-    /// the change, so neither can be lost or doubled alone.
-    pub once: Option<String>,
+    /// Under what the change is made at most once. It is remembered in the same step as the change, so neither can be
+    /// lost or doubled alone.
+    pub once: Option<Once>,
     /// A lease that must still be the caller's. It is looked at in the same step as the change, so whoever wakes up
     /// after having lost it changes nothing.
     pub lease: Option<Lease>,
@@ -140,8 +165,8 @@ pub struct Totals {
 /// Every method fails with [`StoreError::Unavailable`] rather than wait longer than a bounded time.
 #[async_trait]
 pub trait StreamStore: Coordination {
-    /// Records a stream in status `creating` with its first event, unless a live stream holds the room name: of any
-    /// number of concurrent creations of one name exactly one is [`Created::New`].
+    /// Records a stream in status `creating` with its first event, unless a live stream holds the room name or there is
+    /// one with its id: of any number of concurrent creations of one name exactly one is [`Created::New`].
     async fn create(&self, new: NewStream) -> Result<Created, StoreError>;
 
     /// Makes one change: state, counters, log, indexes, TTLs and publication together. Every change that has an effect

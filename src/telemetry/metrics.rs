@@ -63,6 +63,14 @@ pub struct Metrics {
     pub repairs: IntCounterVec,
     /// What the passing of time did, by kind.
     pub cleanups: IntCounterVec,
+    /// Calls refused at the door.
+    pub refused: IntCounterVec,
+    /// Calls refused because the caller asked too often.
+    pub rate_limited: IntCounterVec,
+    /// Calls that could not be counted.
+    pub rate_limit_failures: IntCounter,
+    /// Requests answered as they were before.
+    pub replays: IntCounter,
     streams: IntGaugeVec,
     active_streams: IntGauge,
     total_participants: IntGauge,
@@ -176,6 +184,24 @@ impl Metrics {
                 "lso_cleanups_total",
                 "What the passing of time did, by kind.",
                 &["kind"],
+            )?,
+            refused: make.counters(
+                "lso_requests_refused_total",
+                "Calls refused at the door, by reason: missing, forged, expired, early, forbidden, too_many_feeds.",
+                &["reason"],
+            )?,
+            rate_limited: make.counters(
+                "lso_rate_limited_total",
+                "Calls refused because the caller asked too often, by budget.",
+                &["budget"],
+            )?,
+            rate_limit_failures: make.counter(
+                "lso_rate_limit_failures_total",
+                "Calls that passed uncounted because the store did not answer.",
+            )?,
+            replays: make.counter(
+                "lso_idempotent_replays_total",
+                "Requests answered as they were before, by their idempotency key.",
             )?,
             streams: make.gauges("lso_streams", "Streams of the whole service by status.", &["status"])?,
             active_streams: make.gauge("active_streams", "Active streams of the whole service.")?,

@@ -45,7 +45,8 @@ export function grantFor(method, path) {
   if (kind === "streams" && !id) return method === "POST" ? "roomCreate" : "roomList";
   if (kind === "events" && !id) return "roomList";
   if (method === "DELETE") return "roomCreate, or roomAdmin for this room";
-  if (action === "join" || method === "PATCH") return "roomAdmin for this room";
+  if (action === "join") return "roomAdmin or roomJoin for this room";
+  if (method === "PATCH") return "roomAdmin for this room";
   return "roomJoin for this room";
 }
 
@@ -71,7 +72,7 @@ async function question(refused, detail) {
         make("summary", {}, "How to make one"),
         make("p", { class: "hint" }, "With LiveKit’s command line, for all streams:"),
         make("pre", { tabindex: "0" }, make("code", {}, command("--create --list"))),
-        make("p", { class: "hint" }, "For one room, as a host of it:"),
+        make("p", { class: "hint" }, "For one room, to invite others into it:"),
         make("pre", { tabindex: "0" }, make("code", {}, command("--admin --room ROOM"))),
         make("p", { class: "hint" }, "To join one room as yourself:"),
         make("pre", { tabindex: "0" }, make("code", {}, command("--join --room ROOM"))),

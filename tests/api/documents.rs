@@ -82,9 +82,34 @@ fn every_alert_has_a_place_in_the_runbook() {
     }
 }
 
+#[test]
+fn the_readme_says_who_may_do_what_as_the_table_does() {
+    use livestream_orchestrator::access::{Grant, TABLE};
+    let readme = read("README.md");
+    for rule in TABLE {
+        let grant = |grant: &Grant| {
+            let of = match grant {
+                Grant::RoomAdmin => " of its room",
+                Grant::RoomJoin => " to its room",
+                _ => "",
+            };
+            format!("`{}`{of}", grant.as_str())
+        };
+        let grants: Vec<_> = rule.grants.iter().map(grant).collect();
+        let row = format!("| {} | {} |", rule.words, grants.join(", "));
+        assert!(readme.lines().any(|line| line == row), "the README has: {row}");
+    }
+    let rows = readme.split("| to | a token needs one of |").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert_eq!(
+        rows.lines().filter(|line| line.starts_with("| ")).count(),
+        TABLE.len() + 1,
+        "and no other row"
+    );
+}
+
 /// Settings by the names of their variables.
 fn settings() -> BTreeSet<String> {
-    let source = read("src/settings/arguments.rs");
+    let source = ["arguments", "admission"].map(|file| read(&format!("src/settings/{file}.rs"))).concat();
     let names: BTreeSet<_> =
         source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
     assert!(names.len() > 15, "{names:?}");

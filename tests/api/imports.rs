@@ -4,23 +4,25 @@
 use std::{fs, path::Path};
 
 /// What a folder may name of this crate besides itself.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("domain", &[]),
+    ("access", &["domain"]),
+    ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
     ("diagnosis", &[]),
     ("telemetry", &["domain", "store"]),
     ("store", &["domain", "telemetry", "diagnosis"]),
-    ("rooms", &["domain", "telemetry", "diagnosis"]),
-    ("orchestrator", &["domain", "store", "rooms", "telemetry"]),
+    ("rooms", &["access", "domain", "telemetry", "diagnosis"]),
+    ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
-    ("http", &["domain", "store", "rooms", "orchestrator", "relay", "telemetry"]),
-    ("grpc", &["domain", "store", "orchestrator", "relay"]),
-    ("settings", &["orchestrator", "relay", "rooms", "store", "telemetry"]),
+    ("http", &["access", "admission", "domain", "store", "rooms", "orchestrator", "relay", "telemetry"]),
+    ("grpc", &["access", "admission", "domain", "store", "orchestrator", "relay"]),
+    ("settings", &["admission", "orchestrator", "relay", "rooms", "store", "telemetry"]),
 ];
 
 /// Frameworks and servers that the inner folders must not name.
 const OUTSIDE: [&str; 7] =
     ["actix_web", "actix_cors", "tonic", "redis::", "deadpool", "livekit_api", "livekit_protocol"];
-const PURE: [&str; 3] = ["domain", "orchestrator", "relay"];
+const PURE: [&str; 4] = ["access", "domain", "orchestrator", "relay"];
 
 fn sources(path: &Path, found: &mut Vec<(String, String)>) {
     if path.is_dir() {

@@ -3,18 +3,25 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod check;
 mod documents;
 mod errors;
 mod events;
 mod faults;
+mod fuzz;
 mod grpc;
+mod hostile;
+mod idempotency;
 mod imports;
 mod lease;
 mod lifetimes;
+mod limits;
+mod openapi;
 mod operations;
 mod outages;
 mod resume;
+mod secrets;
 mod secured;
 mod slow;
 mod snapshots;

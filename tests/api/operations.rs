@@ -20,10 +20,10 @@ async fn health_says_how_each_part_is() {
     }
     // Where a client with a token of its own connects to, and what there is to see: through a proxy no metrics.
     assert_eq!(health["livekit"]["url"], shared_livekit());
-    assert_eq!(health["links"], json!({"metrics": "/metrics"}));
+    assert_eq!(health["links"], json!({"docs": "/docs", "metrics": "/metrics"}));
     let proxied =
         one.request(Method::GET, "/health").header("x-forwarded-for", "192.0.2.1").send().await.unwrap();
-    assert_eq!(proxied.json::<Value>().await.unwrap()["links"], json!({}));
+    assert_eq!(proxied.json::<Value>().await.unwrap()["links"], json!({"docs": "/docs"}));
     assert_ne!(health["instance"], two.get("/health").await.expect(StatusCode::OK)["instance"]);
     one.get("/health/live").await.expect(StatusCode::OK);
     one.get("/health/ready").await.expect(StatusCode::OK);

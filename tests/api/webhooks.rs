@@ -25,7 +25,7 @@ fn authorization(key: &str, secret: &str, lives: Duration, body: &str) -> String
 }
 
 /// A JSON Web Token with any claims, signed with HMAC-SHA256 (RFC 2104) whatever it says of itself.
-fn token(claims: &Value, algorithm: &str, secret: &str) -> String {
+pub fn jwt(claims: &Value, algorithm: &str, secret: &str) -> String {
     let head = json!({"alg": algorithm, "typ": "JWT"}).to_string();
     let text = [head, claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
     let mut pads = [[0x36; 64], [0x5c; 64]];
@@ -58,8 +58,8 @@ async fn only_signed_webhooks_count() {
     };
     let (of_long_ago, of_the_future) = (during(0, 1_000_000_000), during(9_000_000_000, 9_000_000_300));
     let lasting = during(0, 9_000_000_000);
-    let [expired, early] = [&of_long_ago, &of_the_future].map(|claims| token(claims, "HS256", SECRET));
-    let [unsigned, other] = ["none", "HS512"].map(|algorithm| token(&lasting, algorithm, SECRET));
+    let [expired, early] = [&of_long_ago, &of_the_future].map(|claims| jwt(claims, "HS256", SECRET));
+    let [unsigned, other] = ["none", "HS512"].map(|algorithm| jwt(&lasting, algorithm, SECRET));
     let mut no_signature = good.clone();
     no_signature.truncate(good.rfind('.').unwrap() + 1);
     for path in ["/webhooks/livekit", "/webhook"] {
@@ -95,7 +95,7 @@ async fn only_signed_webhooks_count() {
     }
     // The helper signs as LiveKit does, or the refusals above would mean nothing.
     let request =
-        app.request(Method::POST, "/webhook").header("authorization", token(&lasting, "HS256", SECRET));
+        app.request(Method::POST, "/webhook").header("authorization", jwt(&lasting, "HS256", SECRET));
     assert_eq!(request.body(body("PA_1")).send().await.unwrap().status(), StatusCode::OK);
     let state = async || {
         let path = format!("/streams/{}/state", stream["id"].as_str().unwrap());

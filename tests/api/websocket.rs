@@ -16,6 +16,11 @@ use crate::support::{
     within,
 };
 
+/// The next message of whatever kind.
+pub async fn message(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Message {
+    within("a message", socket.next()).await.expect("the connection goes on").unwrap()
+}
+
 /// A client.
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 

@@ -29,7 +29,13 @@ fn new_room() -> CreateRequest {
 }
 
 fn join(who: &str) -> JoinRequest {
-    JoinRequest { identity: Identity::parse(who).unwrap(), name: None, role: Role::Host, metadata: None }
+    JoinRequest {
+        identity: Identity::parse(who).unwrap(),
+        name: None,
+        role: Role::Host,
+        metadata: None,
+        once: None,
+    }
 }
 
 /// What the process is doing when it dies.

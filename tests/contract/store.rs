@@ -11,7 +11,7 @@ use livestream_orchestrator::{
         TrackSource, Tracks, change::Effect, stream::NewStream,
     },
     store::{
-        Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Retention,
+        Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Once, Retention,
         SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
         memory::MemoryStore,
         redis::{Address, RedisStore},
@@ -369,7 +369,7 @@ async fn another_room_of_the_same_name_is_not_ours(backend: Backend) {
 
 async fn the_same_event_counts_once(backend: Backend) {
     let stream = backend.active("once").await;
-    let guard = || Guard { version: None, once: Some("EV_1".to_owned()), lease: None };
+    let guard = || Guard { version: None, once: Some(Once::Webhook("EV_1".to_owned())), lease: None };
     let connect = || Change::Connect(session("ann", "PA_1", 1));
     let first = backend.store.apply(&stream, connect(), guard()).await.unwrap();
     let again = backend.store.apply(&stream, left("ann", None), guard()).await.unwrap();

@@ -387,3 +387,35 @@ async fn what_nobody_has_taken_is_given_to_another() {
         assert_eq!(created.status(), StatusCode::CREATED);
     }
 }
+
+#[tokio::test]
+async fn behind_nginx_a_caller_is_its_own_address_whatever_it_claims() {
+    let prefix = unique("front");
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        let instance = Instance::new(shared_redis(), shared_livekit(), &prefix);
+        let mut instance = instance.with("RATE_LIMIT_READ", "3/h").with("TRUSTED_PROXIES", "127.0.0.1");
+        instance.start().await;
+        instances.push(instance);
+    }
+    let mut nginx = Nginx::prepare();
+    nginx.start(&instances);
+    let list = |from: [u8; 4], claim: &'static str| {
+        let client = Client::builder().local_address(Some(from.into())).build().unwrap();
+        let request = client.get(format!("http://127.0.0.1:{}/streams", nginx.http));
+        async move { request.header("x-forwarded-for", claim).send().await.unwrap().status() }
+    };
+    for claim in ["203.0.113.1", "203.0.113.2", "203.0.113.3"] {
+        assert_eq!(list([127, 0, 0, 1], claim).await, StatusCode::OK);
+    }
+    assert_eq!(
+        list([127, 0, 0, 1], "203.0.113.4").await,
+        StatusCode::TOO_MANY_REQUESTS,
+        "a claim does not help"
+    );
+    assert_eq!(
+        list([127, 0, 0, 2], "203.0.113.4").await,
+        StatusCode::OK,
+        "somebody else has a budget of their own"
+    );
+}

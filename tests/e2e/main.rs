@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod browser;
+mod clients;
 mod devtools;
 mod failures;
 mod front;
@@ -13,6 +15,7 @@ mod meeting;
 mod participants;
 mod person;
 mod scene;
+mod schema;
 mod states;
 mod token;
 mod truth;

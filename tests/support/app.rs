@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use livekit_api::access_token::AccessToken;
 use livestream_orchestrator::{
     app::App,
-    settings::{Arguments, Settings},
+    settings::{AdmissionArguments, Arguments, Settings},
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -19,6 +19,18 @@ use super::{
     sse::Events,
     unique, within,
 };
+
+/// Everybody may do everything, as often as they like: what most tests are not about.
+pub fn open_door() -> AdmissionArguments {
+    let off = || Some("off".to_owned());
+    AdmissionArguments {
+        auth: off(),
+        rate_limit_read: off(),
+        rate_limit_write: off(),
+        rate_limit_join: off(),
+        ..AdmissionArguments::default()
+    }
+}
 
 /// One running instance.
 pub struct TestApp {
@@ -55,6 +67,7 @@ impl Setup {
                 port: Some("0".to_owned()),
                 grpc_port: Some("0".to_owned()),
                 drain_timeout: Some("5s".to_owned()),
+                admission: open_door(),
                 ..Arguments::default()
             },
             repair: true,

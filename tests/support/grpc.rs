@@ -130,7 +130,11 @@ pub struct Told {
     pub reset: Option<Reset>,
 }
 
-pub struct Client(Grpc<Channel>);
+pub struct Client {
+    calls: Grpc<Channel>,
+    /// An access token.
+    token: Option<String>,
+}
 
 pub fn asked(stream_id: &str, after: &str) -> Request<Asked> {
     Request::new(Asked { stream_id: stream_id.to_owned(), after: after.to_owned() })
@@ -149,7 +153,19 @@ impl Client {
         let endpoint = Channel::from_shared(url.to_owned()).unwrap();
         let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).http2_keep_alive_interval(KEEPALIVE);
         let endpoint = endpoint.keep_alive_timeout(KEEPALIVE).keep_alive_while_idle(true);
-        Ok(Self(Grpc::new(endpoint.connect().await?)))
+        Ok(Self { calls: Grpc::new(endpoint.connect().await?), token: None })
+    }
+
+    /// The same with an access token for every call.
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    fn authorized(&self, mut request: Request<Asked>) -> Request<Asked> {
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        request
     }
 
     async fn stream<T: Message + Default + 'static>(
@@ -157,10 +173,10 @@ impl Client {
         method: &'static str,
         request: Request<Asked>,
     ) -> Result<Response<Streaming<T>>, Status> {
-        self.0.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        self.calls.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let path = http::uri::PathAndQuery::from_static(method);
         let codec = ProstCodec::<Asked, T>::default();
-        self.0.server_streaming(request, path, codec).await
+        self.calls.server_streaming(self.authorized(request), path, codec).await
     }
 
     pub async fn subscribe(&mut self, stream_id: &str, after: &str) -> Result<Streaming<Told>, Status> {
@@ -178,10 +194,10 @@ impl Client {
     }
 
     pub async fn state(&mut self, stream_id: &str) -> Result<State, Status> {
-        self.0.ready().await.unwrap();
+        self.calls.ready().await.unwrap();
         let path =
             http::uri::PathAndQuery::from_static("/livestream.orchestrator.v1.StreamService/GetStreamState");
         let codec = ProstCodec::<Asked, State>::default();
-        Ok(self.0.unary(asked(stream_id, ""), path, codec).await?.into_inner())
+        Ok(self.calls.unary(self.authorized(asked(stream_id, "")), path, codec).await?.into_inner())
     }
 }

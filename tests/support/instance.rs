@@ -1,11 +1,11 @@
 //! An instance as a process of its own, to be killed for real.
 
-use std::process::Command;
+use std::{fs::File, path::PathBuf, process::Command};
 
 use super::{
     eventually,
     follower::Address,
-    servers::{KEY, Running, SECRET, free_port, start_with},
+    servers::{KEY, Running, SECRET, free_port, start_logged, start_with},
 };
 
 /// The binary, on ports that stay the same when it is started again.
@@ -14,6 +14,16 @@ pub struct Instance {
     grpc: u16,
     settings: Vec<(String, String)>,
     running: Option<Running>,
+    /// Where what it prints goes, if anybody wants to read it.
+    log: Option<PathBuf>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            let _ = std::fs::remove_file(log);
+        }
+    }
 }
 
 impl Instance {
@@ -32,9 +42,13 @@ impl Instance {
             ("GRPC_PORT", &grpc.to_string()),
             ("DRAIN_TIMEOUT", "10s"),
             ("RUST_LOG", "warn"),
+            ("AUTH", "off"),
+            ("RATE_LIMIT_READ", "off"),
+            ("RATE_LIMIT_WRITE", "off"),
+            ("RATE_LIMIT_JOIN", "off"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { http, grpc, settings: settings.into(), running: None }
+        Self { http, grpc, settings: settings.into(), running: None, log: None }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -42,10 +56,24 @@ impl Instance {
         self
     }
 
+    /// Keeps what it prints, for [`Self::log`].
+    pub fn logging(mut self) -> Self {
+        self.log = Some(std::env::temp_dir().join(super::unique("log")));
+        self
+    }
+
+    /// What it has printed since it was last started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.as_ref().expect("it is kept")).unwrap()
+    }
+
     /// Starts it and waits until it listens.
     pub async fn start_unready(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
-        self.running = Some(start_with(binary, &[], &self.settings));
+        self.running = Some(match &self.log {
+            Some(log) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
+            None => start_with(binary, &[], &self.settings),
+        });
         let address = ("127.0.0.1", self.http);
         eventually("a listener", || async {
             tokio::net::TcpStream::connect(address).await.is_ok().then_some(())

@@ -57,6 +57,15 @@ pub fn start_with(program: &str, args: &[&str], environment: &[(String, String)]
     run_on(program, command.stdout(Stdio::null()))
 }
 
+/// As [`start_with`]; what it prints goes to a file.
+pub fn start_logged(program: &str, environment: &[(String, String)], log: &File) -> Running {
+    let mut command = command("KILL", program, &[]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
+    let child = command.stdin(Stdio::null()).spawn();
+    Running(child.unwrap_or_else(|error| panic!("{program} cannot be started: {error}")))
+}
+
 /// As [`start`], for a program with children of its own, which it ends when it is asked to end. What it prints goes to a
 /// file.
 pub fn start_family(program: &str, args: &[&str], log: &File) -> Running {
@@ -231,6 +240,11 @@ fn livekit_binary() -> String {
 }
 
 impl LiveKit {
+    /// The port in a URL of [`shared_livekit`].
+    pub fn port_of(url: &str) -> u16 {
+        url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     /// A server that posts its webhooks to `webhook_url`, if there is one.
     pub fn start(webhook_url: Option<&str>) -> Self {
         let (port, tcp, udp) = (free_port(), free_port(), free_port());

@@ -49,10 +49,23 @@ pub struct Events {
 
 impl Events {
     pub async fn open(base: &str, path: &str, last_event_id: Option<&str>) -> Self {
+        Self::open_with(base, path, last_event_id, None).await
+    }
+
+    /// The same with an access token.
+    pub async fn open_with(
+        base: &str,
+        path: &str,
+        last_event_id: Option<&str>,
+        bearer: Option<&str>,
+    ) -> Self {
         let client = Client::builder().connect_timeout(Duration::from_secs(5)).build().unwrap();
         let mut request = client.get(format!("{base}{path}"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
+        }
+        if let Some(bearer) = bearer {
+            request = request.header("authorization", format!("Bearer {bearer}"));
         }
         let response = within("an event stream", request.send()).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());

@@ -1,5 +1,11 @@
-//! What happens to every request.
+//! What happens to every request, and to those of the API.
 
+mod guard;
+mod idempotency;
 mod observe;
 
-pub use observe::observe;
+pub use self::{
+    guard::{Asking, Demand, guard},
+    idempotency::Repeatable,
+    observe::observe,
+};

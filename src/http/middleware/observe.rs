@@ -8,7 +8,7 @@ use actix_web::{
     Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::HeaderValue,
+    http::header::{self, HeaderValue},
     middleware::Next,
     web::Data,
 };
@@ -59,6 +59,8 @@ pub async fn observe(
         }
     };
     response.headers_mut().insert(REQUEST_ID, id);
+    // JSON with somebody's markup in it is still JSON.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     record(&response, started, &span);
     Ok(response)
 }

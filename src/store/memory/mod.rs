@@ -1,7 +1,9 @@
 //! Everything in this process's memory: for dev mode, and the model that the Redis store is compared with.
 
+mod answers;
 mod feed;
 mod jobs;
+mod quota;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Page, Retention, STREAM_LOG_LENGTH, StoreError,
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Once, Page, Retention, STREAM_LOG_LENGTH, StoreError,
     StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
@@ -37,11 +39,13 @@ pub struct MemoryStore {
 struct Inner {
     streams: BTreeMap<StreamId, Entry>,
     rooms: HashMap<RoomName, StreamId>,
-    once: HashSet<String>,
+    once: HashSet<Once>,
     log: Vec<Arc<Event>>,
     newest: Cursor,
     followers: Vec<feed::Follower>,
     jobs: jobs::Jobs,
+    rates: quota::Rates,
+    requests: answers::Requests,
 }
 
 /// A stream with its log.
@@ -128,6 +132,9 @@ fn identity_of(change: &Change) -> Option<Identity> {
 impl StreamStore for MemoryStore {
     async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
         let (mut inner, now) = self.current();
+        if let Some(existing) = inner.streams.get(&new.id) {
+            return Ok(Created::Existing(existing.aggregate.stream.clone()));
+        }
         if let Some(existing) = inner.live_holder(&new.room_name) {
             return Ok(Created::Existing(existing));
         }

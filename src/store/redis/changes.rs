@@ -2,7 +2,7 @@
 
 use redis::Script;
 
-use super::{ONCE_SECONDS, RedisStore, codec, corrupt};
+use super::{RedisStore, codec, corrupt};
 use crate::{
     domain::{Change, Rejection, Session, StreamId, StreamStatus, Timestamp, change::Effect},
     store::{Applied, Guard, StoreError},
@@ -13,7 +13,7 @@ impl RedisStore {
         let mut args = vec![
             id.to_string(),
             text(guard.version),
-            text(guard.once.as_ref().map(|_| ONCE_SECONDS)),
+            text(guard.once.as_ref().map(|once| once.remembered().as_secs())),
             self.retention.live.as_millis().to_string(),
             self.retention.stopped.as_millis().to_string(),
             text(guard.lease.as_ref().map(|lease| &lease.token)),

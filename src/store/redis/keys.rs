@@ -4,7 +4,7 @@
 
 use crate::{
     domain::{RoomName, StreamId, StreamRef, StreamStatus},
-    store::Topic,
+    store::{Once, Topic},
 };
 
 /// Makes key names under one prefix.
@@ -140,9 +140,22 @@ impl Keys {
         format!("{}note:{room}", self.prefix)
     }
 
-    /// The mark that a webhook has been handled.
-    fn webhook(&self, id: &str) -> String {
-        format!("{}webhook:{id}", self.prefix)
+    /// The mark that something has had its effect.
+    fn once(&self, once: &Once) -> String {
+        match once {
+            Once::Webhook(id) => format!("{}webhook:{id}", self.prefix),
+            Once::Request(key) => format!("{}done:{key}", self.prefix),
+        }
+    }
+
+    /// What is known of a request that may be sent again.
+    pub fn request(&self, key: &str) -> String {
+        format!("{}idem:{key}", self.prefix)
+    }
+
+    /// How often somebody has done something.
+    pub fn rate(&self, subject: &str) -> String {
+        format!("{}rate:{subject}", self.prefix)
     }
 
     /// The channel of one instance's probes.
@@ -151,14 +164,14 @@ impl Keys {
     }
 
     /// The KEYS of every script that changes a stream, in the order of `prelude.lua`.
-    pub fn of_change(&self, stream: &StreamRef, once: Option<&str>) -> Vec<String> {
+    pub fn of_change(&self, stream: &StreamRef, once: Option<&Once>) -> Vec<String> {
         let StreamRef { id, room_name } = stream;
         let own = ["", ":participants", ":active", ":joining", ":order", ":gone", ":log"];
         let mut keys: Vec<_> = own.iter().map(|part| self.part(*id, part)).collect();
         keys.extend([self.room(room_name), self.log(Topic::All), self.tail(), self.all(), self.live()]);
         keys.extend(StreamStatus::ALL.map(|status| self.status(status)));
         keys.extend([self.over(), self.total(), self.due()]);
-        keys.push(once.map_or_else(|| self.stream(*id), |id| self.webhook(id)));
+        keys.push(once.map_or_else(|| self.stream(*id), |once| self.once(once)));
         keys.extend([self.lease(), self.closed(), self.hold(room_name)]);
         keys
     }
@@ -182,7 +195,7 @@ mod tests {
     fn every_key_has_the_one_hash_tag() {
         let keys = Keys::new("lso");
         let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
-        let all = keys.of_change(&stream, Some("EV_1"));
+        let all = keys.of_change(&stream, Some(&Once::Webhook("EV_1".to_owned())));
         assert_eq!(all.len(), 24);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }

@@ -3,6 +3,7 @@
 //! Every change is one Lua script, so there is never a state without its event or an event without its state, and
 //! concurrent instances need no locks. Times come from Redis.
 
+mod answers;
 mod changes;
 mod codec;
 mod connection;
@@ -10,12 +11,13 @@ mod coordination;
 mod diagnose;
 mod feed;
 mod keys;
+mod quota;
 mod scripts;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::{FromRedisValue, Script};
+use redis::{FromRedisValue, Script, ToRedisArgs};
 
 pub use self::connection::Address;
 use self::{
@@ -31,9 +33,6 @@ use crate::domain::{
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
 use crate::telemetry::Metrics;
-
-/// How long a webhook's event id is remembered. LiveKit gives up on an event after well under a minute.
-const ONCE_SECONDS: u64 = 3_600;
 
 /// The store. Clones share their connections.
 #[derive(Clone)]
@@ -66,7 +65,7 @@ impl RedisStore {
         name: &'static str,
         script: &Script,
         keys: &[String],
-        args: &[String],
+        args: &[impl ToRedisArgs],
     ) -> Result<T, StoreError> {
         self.metrics
             .timed_redis(name, async {
@@ -154,7 +153,7 @@ impl StreamStore for RedisStore {
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         let (name, script, own) = self.script_of(change);
-        let keys = self.keys.of_change(stream, guard.once.as_deref());
+        let keys = self.keys.of_change(stream, guard.once.as_ref());
         let args = self.change_args(stream.id, &guard, own);
         let answer: Vec<String> = self.run(name, script, &keys, &args).await?;
         applied(&answer)

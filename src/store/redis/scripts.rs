@@ -71,6 +71,12 @@ pub struct Scripts {
     pub closed_rooms: Script,
     /// See [`crate::store::Coordination::keep`].
     pub keep: Script,
+    /// See [`crate::store::Quota::take`].
+    pub take: Script,
+    /// See [`crate::store::Answers::begin`].
+    pub request_begin: Script,
+    /// See [`crate::store::Answers::hold`] and the two that end an attempt.
+    pub request_hold: Script,
 }
 
 impl Scripts {
@@ -102,6 +108,9 @@ impl Scripts {
             hold_room: alone!("hold_room"),
             closed_rooms: alone!("closed_rooms"),
             keep: alone!("keep"),
+            take: alone!("take"),
+            request_begin: alone!("request_begin"),
+            request_hold: alone!("request_hold"),
         }
     }
 }

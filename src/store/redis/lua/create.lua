@@ -1,6 +1,7 @@
 -- Records a stream in status 'creating', unless a live one holds the room name.
 -- ARGV  1 room name, 2 metadata, 3 most participants or '', 4 milliseconds it may be idle or ''
--- Answer {'changed', stream, ''}, {'existing', id}, or {'held'} while a room of that name is being deleted.
+-- Answer {'changed', stream, ''}, {'existing', id} also for the id that was given, or {'held'} while a room of that name is being deleted.
+if redis.call('EXISTS', K.stream) == 1 then return { 'existing', ARGV[1] } end
 local holder = redis.call('GET', K.room)
 if holder and holder:sub(1, 5) == 'live:' then return { 'existing', holder:sub(6) } end
 if redis.call('EXISTS', K.hold) == 1 then return { 'held' } end

@@ -1,0 +1,235 @@
+//! What the route table knows of each operation: who may call it, what it may be refused with, and HEAD beside GET.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    admission::Budget,
+    domain::ErrorCode,
+    http::{middleware::Demand, routes},
+};
+
+/// What any call of the API may be answered with, whatever it asks for.
+const ALWAYS: [ErrorCode; 3] = [ErrorCode::Internal, ErrorCode::MethodNotAllowed, ErrorCode::RateLimited];
+/// With what a call that has to be allowed may be refused.
+const GUARDED: [ErrorCode; 2] = [ErrorCode::Unauthenticated, ErrorCode::Forbidden];
+const QUERIES: [ErrorCode; 2] = [ErrorCode::ValidationFailed, ErrorCode::StoreUnavailable];
+const BODIES: [ErrorCode; 4] = [
+    ErrorCode::MalformedBody,
+    ErrorCode::PayloadTooLarge,
+    ErrorCode::UnsupportedMediaType,
+    ErrorCode::RequestTimeout,
+];
+const REPEATED: [ErrorCode; 2] = [ErrorCode::IdempotencyInProgress, ErrorCode::IdempotencyMismatch];
+const LIVEKIT: [ErrorCode; 2] = [ErrorCode::LivekitError, ErrorCode::LivekitUnavailable];
+
+/// What else an operation may be refused with.
+fn own_codes(operation: &str) -> Vec<ErrorCode> {
+    use ErrorCode as E;
+    let mut codes: Vec<E> = match operation {
+        "createStream" => vec![],
+        "patchStream" => vec![E::VersionMismatch, E::InvalidTransition],
+        "stopStream" => vec![E::VersionMismatch, E::InvalidTransition],
+        "joinStream" => vec![E::StreamNotActive, E::StreamFull],
+        "getHistory" => vec![E::InvalidCursor],
+        "followEvents" | "followState" | "openWebSocket" => vec![E::TooManyFeeds],
+        "receiveWebhook" | "receiveWebhookShort" => {
+            vec![
+                E::InvalidSignature,
+                E::StoreUnavailable,
+                E::PayloadTooLarge,
+                E::RequestTimeout,
+                E::MalformedBody,
+            ]
+        }
+        "getReady" => vec![E::ShuttingDown],
+        "getAsset" | "getVendorFile" | "getDocsFile" | "getMetrics" => vec![E::RouteNotFound],
+        _ => vec![],
+    };
+    if ["createStream", "patchStream", "stopStream", "joinStream", "leaveStream"].contains(&operation) {
+        codes.extend(LIVEKIT);
+    }
+    codes
+}
+
+fn problem(codes: &[ErrorCode]) -> Value {
+    let title = |code: &ErrorCode| format!("`{}`: {}", code.row().code, code.row().title);
+    let words: Vec<_> = codes.iter().map(title).collect();
+    let example = |code: &ErrorCode| {
+        let word = code.row().code;
+        (word.to_owned(), json!({"$ref": format!("#/components/examples/{word}")}))
+    };
+    let examples: Map<_, _> = codes.iter().map(example).collect();
+    json!({
+        "description": words.join("; "),
+        "content": {"application/problem+json": {
+            "schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples,
+        }},
+    })
+}
+
+/// Adds the problems that an operation may be answered with, a response for each status.
+fn add_problems(operation: &mut Value, path: &str, demand: Option<Demand>) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let mut codes = vec![ErrorCode::Internal, ErrorCode::MethodNotAllowed];
+    codes.extend(own_codes(&id));
+    if let Some(demand) = demand {
+        codes.extend(ALWAYS.into_iter().chain(GUARDED).chain(QUERIES));
+        if path.contains("{id}") || id == "followEvents" {
+            codes.push(ErrorCode::StreamNotFound);
+        }
+        if demand.repeatable {
+            codes.extend(BODIES.into_iter().chain(REPEATED));
+        }
+    }
+    codes.sort_by_key(|code| (code.row().http, code.row().code));
+    codes.dedup();
+    for status in codes.chunk_by(|one, other| one.row().http == other.row().http) {
+        let http = status.first().map_or(500, |code| code.row().http).to_string();
+        if operation["responses"].get(&http).is_none() {
+            operation["responses"][http] = problem(status);
+        }
+    }
+}
+
+/// The headers that answers have besides their own.
+const HEADERS: [(&str, &str, &str); 8] = [
+    ("x-request-id", "string", "The caller's own id of the request, or a new one"),
+    ("ratelimit-limit", "integer", "How many calls of this kind the caller may make"),
+    ("ratelimit-remaining", "integer", "How many are left"),
+    ("ratelimit-reset", "integer", "After how many seconds there are all of them again"),
+    ("idempotency-replayed", "string", "`true` where this answer was given before"),
+    ("www-authenticate", "string", "RFC 6750"),
+    ("allow", "string", "The methods of this path"),
+    ("retry-after", "integer", "In seconds"),
+];
+
+/// What operations share: examples of all problems, and headers.
+fn add_components(document: &mut Value) {
+    let components = &mut document["components"];
+    for (name, kind, description) in HEADERS {
+        components["headers"][name] = json!({"description": description, "schema": {"type": kind}});
+    }
+    for code in ErrorCode::ALL {
+        let row = code.row();
+        components["examples"][row.code] = json!({"value": {
+            "type": format!("urn:livestream-orchestrator:problem:{}", row.code),
+            "title": row.title, "status": row.http, "detail": row.title, "code": row.code,
+        }});
+    }
+}
+
+/// Adds what every answer says in its head.
+fn add_headers(operation: &mut Value, demand: Option<Demand>) {
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, response) in responses {
+        let mut names = vec!["x-request-id"];
+        if demand.is_some() {
+            names.extend(["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]);
+        }
+        if demand.is_some_and(|demand| demand.repeatable) {
+            names.push("idempotency-replayed");
+        }
+        match status.as_str() {
+            "401" => names.push("www-authenticate"),
+            "405" => names.push("allow"),
+            "429" | "503" => names.push("retry-after"),
+            _ => {}
+        }
+        for name in names {
+            response["headers"][name] = json!({"$ref": format!("#/components/headers/{name}")});
+        }
+    }
+}
+
+fn add_parameters(operation: &mut Value, demand: Option<Demand>) {
+    let Some(demand) = demand.filter(|demand| demand.repeatable) else { return };
+    let own = operation["parameters"].as_array_mut();
+    let key = json!({
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "description": "A name for this request, made up by the caller: the same request again has the same answer, for a day",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    });
+    match own {
+        Some(parameters) => parameters.push(key),
+        None => operation["parameters"] = json!([key]),
+    }
+    debug_assert!(matches!(demand.budget, Budget::Write | Budget::Join));
+}
+
+/// Who may: any of the grants of any of the actions.
+fn add_security(operation: &mut Value, demand: Option<Demand>) {
+    let Some(demand) = demand else {
+        operation["security"] = json!([]);
+        return;
+    };
+    let mut grants: Vec<_> =
+        demand.actions.iter().flat_map(|action| action.rule().grants).map(|grant| grant.as_str()).collect();
+    grants.sort_unstable();
+    grants.dedup();
+    let mut security = vec![json!({"livekit": grants})];
+    if demand.token_in_query {
+        security.push(json!({"livekitInQuery": grants}));
+    }
+    operation["security"] = security.into();
+    operation["x-actions"] = demand.actions.iter().map(|action| action.rule().words).collect();
+}
+
+/// HEAD is answered as GET would be, without the body.
+fn head_of(get: &Value) -> Value {
+    let mut head = get.clone();
+    let id = get["operationId"].as_str().unwrap_or_default();
+    head["operationId"] = format!("{id}Head").into();
+    if let Some(responses) = head["responses"].as_object_mut() {
+        for response in responses.values_mut().filter_map(Value::as_object_mut) {
+            response.remove("content");
+        }
+    }
+    head
+}
+
+/// What callers send: what they add to it is ignored. What this service answers has nothing besides.
+const REQUESTS: [&str; 4] = ["NewStream", "StreamPatch", "Joining", "Leaving"];
+
+fn close_answers(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    for (name, schema) in schemas {
+        if schema.get("properties").is_some() && !REQUESTS.contains(&name.as_str()) {
+            schema["additionalProperties"] = false.into();
+        }
+        if ["Joining", "Leaving"].contains(&name.as_str()) {
+            let any = ["identity", "userId", "participantName"].map(|name| json!({"required": [name]}));
+            schema["anyOf"] = any.as_slice().into();
+        }
+    }
+}
+
+/// Completes what utoipa has read off the handlers.
+pub fn finish(mut document: Value) -> Value {
+    document["openapi"] = "3.1.0".into();
+    close_answers(&mut document);
+    add_components(&mut document);
+    document["components"]["securitySchemes"] = json!({
+        "livekit": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "A LiveKit access token with one of the named grants. With `AUTH=off` none is needed."},
+        "livekitInQuery": {"type": "apiKey", "in": "query", "name": "access_token",
+            "description": "The same, for browsers' EventSource and WebSocket, which cannot set headers."},
+    });
+    for route in routes::table(true) {
+        let item = &mut document["paths"][route.pattern];
+        for (method, demand) in &route.methods {
+            let method = method.as_str().to_ascii_lowercase();
+            if method == "head" {
+                continue;
+            }
+            let Some(operation) = item.get_mut(&method) else { continue };
+            add_problems(operation, route.pattern, *demand);
+            add_parameters(operation, *demand);
+            add_headers(operation, *demand);
+            add_security(operation, *demand);
+        }
+        if route.methods.iter().any(|(method, _)| method == "HEAD") {
+            item["head"] = head_of(&item["get"]);
+        }
+    }
+    document
+}

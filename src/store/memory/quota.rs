@@ -1,0 +1,41 @@
+//! Counting how often somebody does something, in this process's memory.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::store::{Limit, Quota, Standing, StoreError};
+
+/// How many subjects are looked through for those that can be forgotten, at the most.
+const FORGET_FROM: usize = 10_000;
+
+/// When all of each quota is free again, in microseconds.
+#[derive(Default)]
+pub(super) struct Rates(HashMap<String, f64>);
+
+impl Rates {
+    fn take(&mut self, subject: &str, now: f64, limit: Limit) -> Standing {
+        if self.0.len() >= FORGET_FROM {
+            self.0.retain(|_, free| *free > now);
+        }
+        let (interval, period) = (limit.interval_micros(), limit.period.as_secs_f64() * 1e6);
+        let free = self.0.entry(subject.to_owned()).or_insert(now);
+        *free = free.clamp(now, now + period);
+        let granted = *free + interval - now <= period + 0.5;
+        if granted {
+            *free += interval;
+        }
+        Standing::of(granted, *free - now, limit)
+    }
+}
+
+#[async_trait]
+impl Quota for MemoryStore {
+    async fn take(&self, subject: &str, limit: Limit) -> Result<Standing, StoreError> {
+        let (mut inner, now) = self.current();
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of this century are exact")]
+        let now = now.as_millis() as f64 * 1e3;
+        Ok(inner.rates.take(subject, now, limit))
+    }
+}

@@ -1,0 +1,205 @@
+//! `Idempotency-Key`: the same request again has the same answer and no second effect, on whatever instance, and after the
+//! first instance has died.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::Pair;
+use crate::support::{
+    app::{Answer, Setup, TestApp},
+    eventually,
+    instance::Instance,
+    proxy::Proxy,
+    servers::{KEY, LiveKit, SECRET, shared_livekit, shared_redis},
+    unique,
+};
+
+async fn keyed(app: &TestApp, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    let request = app.request(method, path).header("idempotency-key", key);
+    let request = if let Some(body) = body { request.json(body) } else { request };
+    Answer::of(request.send().await.unwrap()).await
+}
+
+async fn create(app: &TestApp, key: &str, body: &Value) -> Answer {
+    keyed(app, key, Method::POST, "/streams", Some(body)).await
+}
+
+/// As often as it takes while the first is at it.
+async fn create_at_last(app: &TestApp, key: &str, body: &Value) -> Answer {
+    eventually("an answer", || async {
+        let answer = create(app, key, body).await;
+        (answer.status != StatusCode::CONFLICT && !answer.status.is_server_error()).then_some(answer)
+    })
+    .await
+}
+
+async fn streams(app: &TestApp) -> usize {
+    app.get("/streams?status=all").await.expect(StatusCode::OK).as_array().unwrap().len()
+}
+
+fn replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == Some("true")
+}
+
+#[tokio::test]
+async fn fifty_at_once_on_two_instances_make_one_stream() {
+    let Pair(one, two) = Pair::start().await;
+    let body = json!({"metadata": {"title": "once"}});
+    let calls = (0..50).map(|n| create(if n % 2 == 0 { &one } else { &two }, "the same", &body));
+    let answers = join_all(calls).await;
+    let (done, others): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == StatusCode::CREATED);
+    assert!(!done.is_empty());
+    assert_eq!(done.iter().map(|answer| &answer.text).collect::<HashSet<_>>().len(), 1, "equal answers");
+    assert_eq!(done.iter().filter(|answer| !replayed(answer)).count(), 1, "one of them is the first");
+    for other in others {
+        assert_eq!(other.header("retry-after"), Some("1"));
+        other.expect_problem(409, "idempotency_in_progress");
+    }
+    assert_eq!(streams(&one).await, 1);
+    assert_eq!(create(&two, "another", &body).await.status, StatusCode::CREATED);
+    assert_eq!(streams(&one).await, 2);
+}
+
+#[tokio::test]
+async fn a_key_is_for_one_request_of_one_caller() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = create(&one, "k", &json!({"roomName": "first"})).await.expect(StatusCode::CREATED);
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    create(&two, "k", &json!({"roomName": "second"})).await.expect_problem(422, "idempotency_mismatch");
+    keyed(&two, "k", Method::DELETE, &path, None).await.expect_problem(422, "idempotency_mismatch");
+    assert!(replayed(&create(&two, "k", &json!({"roomName": "first"})).await));
+    for bad in ["", &"k".repeat(256), "a\tb"] {
+        let answer = create(&one, bad, &json!({})).await.expect_problem(400, "validation_failed");
+        assert_eq!(answer["errors"][0]["field"], "Idempotency-Key");
+    }
+
+    let Pair(guarded, _other) =
+        Pair::with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).await;
+    let by = |identity: &str| {
+        let grants = VideoGrants { room_create: true, ..VideoGrants::default() };
+        let token = AccessToken::with_api_key(KEY, SECRET).with_identity(identity).with_grants(grants);
+        let request =
+            guarded.request(Method::POST, "/streams").header("idempotency-key", "k").json(&json!({}));
+        let request = request.header("authorization", format!("Bearer {}", token.to_jwt().unwrap()));
+        async move { Answer::of(request.send().await.unwrap()).await }
+    };
+    let anns = by("ann").await.expect(StatusCode::CREATED);
+    assert_ne!(by("bob").await.expect(StatusCode::CREATED)["id"], anns["id"], "somebody else's key");
+    assert_eq!(
+        by("ann").await.expect(StatusCode::CREATED)["id"],
+        anns["id"],
+        "a new token of the same owner"
+    );
+}
+
+#[tokio::test]
+async fn every_kind_of_request_is_answered_the_same_and_made_once() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({"metadata": {"n": 0}})).await;
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    let requests = [
+        (Method::PATCH, path.clone(), Some(json!({"metadata": {"n": 1}}))),
+        (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
+        (Method::POST, format!("{path}/leave"), Some(json!({"identity": "ann"}))),
+        (Method::POST, format!("{path}/join"), Some(json!({"identity": ""}))),
+        (Method::DELETE, path.clone(), None),
+        (Method::DELETE, "/streams/absent".to_owned(), None),
+    ];
+    for (n, (method, path, body)) in requests.into_iter().enumerate() {
+        let key = format!("key {n}");
+        let first = keyed(&one, &key, method.clone(), &path, body.as_ref()).await;
+        let version =
+            one.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.body["version"].clone();
+        let again = keyed(&two, &key, method.clone(), &path, body.as_ref()).await;
+        let after =
+            one.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.body["version"].clone();
+        assert_eq!((again.status, &again.text), (first.status, &first.text), "{method} {path}");
+        for header in ["content-type", "etag", "last-event-id", "cache-control"] {
+            assert_eq!(again.header(header), first.header(header), "{method} {path}: {header}");
+        }
+        assert!(replayed(&again) && !replayed(&first), "{method} {path}");
+        assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
+        assert_eq!(after, version, "{method} {path}: no second event");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_to_the_byte() {
+    let Pair(one, two) = Pair::start().await;
+    let texts = prop::collection::hash_map("\\PC{0,12}", "\\PC{0,40}", 0..6);
+    let mut runner = TestRunner::deterministic();
+    for n in 0..40 {
+        let metadata = texts.new_tree(&mut runner).unwrap().current();
+        let (key, body) = (format!("{n}"), json!({"metadata": metadata}));
+        let first = create(&one, &key, &body).await;
+        let again = create(&two, &key, &body).await;
+        assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED));
+        assert_eq!(again.text, first.text);
+        assert_eq!(again.header("location"), first.header("location"));
+        assert_eq!(first.body["metadata"], body["metadata"]);
+    }
+}
+
+#[tokio::test]
+async fn what_failed_here_may_be_tried_again() {
+    let mut livekit = LiveKit::start(None);
+    let setup = Setup::new(shared_redis(), &livekit.url());
+    let (one, two) = (setup.start().await, setup.start().await);
+    livekit.kill();
+    let body = json!({"roomName": "again"});
+    create(&one, "k", &body).await.expect_problem(503, "livekit_unavailable");
+    livekit.start_again();
+    let made = create_at_last(&two, "k", &body).await;
+    assert!(!replayed(&made));
+    let id = made.expect(StatusCode::CREATED)["id"].clone();
+    assert_eq!(create(&one, "k", &body).await.expect(StatusCode::CREATED)["id"], id);
+    let active = two.get("/streams?status=active").await.expect(StatusCode::OK);
+    assert_eq!(active.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_death_of_who_was_at_it_lets_a_retry_go_on() {
+    for room in [Some("named"), None] {
+        let livekit = Proxy::to(LiveKit::port_of(shared_livekit())).await;
+        let prefix = unique("test");
+        let through = format!("ws://127.0.0.1:{}", livekit.port);
+        let mut first = Instance::new(shared_redis(), &through, &prefix);
+        first.start().await;
+        let setup = Setup::new(shared_redis(), shared_livekit())
+            .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));
+        let two = setup.start().await;
+
+        // LiveKit does not answer, and in the middle of it the instance dies.
+        livekit.be_silent(true);
+        let body = room.map_or_else(|| json!({}), |room| json!({"roomName": room}));
+        let url = format!("{}/streams", first.address().http);
+        let request = reqwest::Client::new().post(url).header("idempotency-key", "k").json(&body);
+        let dying = tokio::spawn(request.send());
+        eventually("a stream that is being created", || async {
+            let creating = two.get("/streams?status=creating").await.expect(StatusCode::OK);
+            (creating.as_array().unwrap().len() == 1).then_some(())
+        })
+        .await;
+        create(&two, "k", &body).await.expect_problem(409, "idempotency_in_progress");
+        first.kill();
+        assert!(dying.await.unwrap().is_err(), "the first has no answer");
+
+        let made = create_at_last(&two, "k", &body).await;
+        assert!(!replayed(&made));
+        let made = made.expect(StatusCode::CREATED);
+        assert_eq!(made["status"], "active");
+        assert_eq!(streams(&two).await, 1, "one stream, once");
+        let kinds =
+            two.get(&format!("/events/{}", made["id"].as_str().unwrap())).await.expect(StatusCode::OK);
+        let kinds: Vec<_> = kinds.as_array().unwrap().iter().map(|event| event["type"].clone()).collect();
+        assert_eq!(kinds, ["stream_created", "stream_updated"], "made once");
+        assert!(replayed(&create(&two, "k", &body).await));
+    }
+}

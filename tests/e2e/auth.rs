@@ -1,0 +1,122 @@
+//! The pages against a service that wants tokens (`AUTH=livekit`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    scene::Scene,
+    support::servers::{KEY, SECRET},
+    webdriver::Browser,
+};
+
+fn token_by(secret: &str, identity: &str, grants: VideoGrants) -> String {
+    AccessToken::with_api_key(KEY, secret).with_identity(identity).with_grants(grants).to_jwt().unwrap()
+}
+
+fn token(identity: &str, grants: VideoGrants) -> String {
+    token_by(SECRET, identity, grants)
+}
+
+fn operating() -> VideoGrants {
+    VideoGrants { room_create: true, room_list: true, ..VideoGrants::default() }
+}
+
+fn joining(room: &Value) -> VideoGrants {
+    VideoGrants { room_join: true, room: room.as_str().unwrap().to_owned(), ..VideoGrants::default() }
+}
+
+async fn guarded() -> Scene {
+    Scene::set_with(|instance| instance.with("AUTH", "livekit")).await
+}
+
+async fn create(scene: &Scene, title: &str) -> Value {
+    let url = format!("{}/streams", scene.instance.address().http);
+    let request = Client::new().post(url).bearer_auth(token("operator", operating()));
+    let created = request.json(&json!({"metadata": {"title": title}})).send().await.unwrap();
+    assert_eq!(created.status(), StatusCode::CREATED);
+    created.json().await.unwrap()
+}
+
+async fn give(page: &Browser, token: &str) {
+    page.fill("#token textarea", token).await;
+    page.click("#token .primary").await;
+}
+
+#[tokio::test]
+async fn the_list_with_tokens_that_may_more_and_less() {
+    let scene = guarded().await;
+    create(&scene, "Friday demo").await;
+    assert_eq!(scene.get("/streams").await.status(), StatusCode::UNAUTHORIZED, "else this shows nothing");
+    let page = scene.driver.browser().await;
+    page.open(&scene.page("/")).await;
+    page.text_is("#token", |text| text.contains("lk token create")).await;
+    give(&page, &token_by("another-secret", "forger", operating())).await;
+    page.text_is("#token .error", |text| text.contains("did not accept your token")).await;
+    give(&page, &token("operator", operating())).await;
+    page.text_is("[data-stream-id] h3", |text| text == "Friday demo").await;
+    page.text_is("#feed", |text| text == "Up to date").await;
+
+    // A feed that is followed with a token is as live as any.
+    create(&scene, "Another").await;
+    page.text_is("#totals", |text| text.starts_with("2 streams")).await;
+    page.fill("#search", "Another").await;
+    page.confirm("[data-stream-id]:not([hidden]) .stop").await;
+    page.text_is("#totals", |text| text.starts_with("1 stream,")).await;
+
+    page.click("#account").await;
+    give(&page, &token("reader", VideoGrants { room_list: true, ..VideoGrants::default() })).await;
+    page.text_is("#account .label", |text| text == "reader").await;
+    page.fill("#start input[name=title]", "Refused").await;
+    page.click("#start button[type=submit]").await;
+    page.text_is("#start-error", |text| text == "Your token does not allow this. It needs roomCreate.").await;
+    page.close().await;
+
+    let guest = scene.driver.browser().await;
+    guest.open(&scene.page("/")).await;
+    give(&guest, &token("guest", joining(&json!("some-room")))).await;
+    guest.text_is("#list-error", |text| text == "Your token does not allow this. It needs roomList.").await;
+    guest.close().await;
+}
+
+#[tokio::test]
+async fn the_room_with_tokens_for_it_and_for_another() {
+    let scene = guarded().await;
+    let stream = create(&scene, "Friday demo").await;
+    let room = &stream["roomName"];
+    let (host, guest, stranger) =
+        (scene.driver.browser().await, scene.driver.browser().await, scene.driver.browser().await);
+
+    // Who may administer the room has a token made by the service, and may stop it.
+    host.open(&scene.room(&stream)).await;
+    let admin =
+        VideoGrants { room_admin: true, room: room.as_str().unwrap().to_owned(), ..VideoGrants::default() };
+    give(&host, &token("ann", admin)).await;
+    host.join("Ann", "host").await;
+    host.phase("live").await;
+
+    // Who may join it needs nothing else.
+    guest.open(&scene.room(&stream)).await;
+    give(&guest, &token("sam", VideoGrants { can_publish: Some(false), ..joining(room) })).await;
+    guest.phase("lobby").await;
+    guest.click("#join button[type=submit]").await;
+    guest.phase("live").await;
+    guest.frames("#stage video", 10).await;
+    host.shown("#participants [data-identity=sam][data-state=active]").await;
+    guest.click("#leave").await;
+    host.shown("#participants [data-identity=sam][data-state=disconnected]").await;
+
+    // Who may join another sees no more than who guesses.
+    stranger.open(&scene.room(&stream)).await;
+    give(&stranger, &token("mallory", joining(&json!("another-room")))).await;
+    stranger.phase("error").await;
+    stranger.shown("#account").await;
+
+    host.confirm("#stop").await;
+    host.phase("stopped").await;
+    for page in [host, guest, stranger] {
+        assert_eq!(page.console_errors(false).await, Vec::<String>::new());
+        page.close().await;
+    }
+}

@@ -1,0 +1,122 @@
+//! The programs of docs/CLIENTS.md, as the document has them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::Command;
+
+use crate::support::unique;
+
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A fenced block; the fence says its language and the name to save it under.
+pub struct Program {
+    pub name: String,
+    pub text: String,
+}
+
+/// All blocks of the document.
+pub fn programs() -> Vec<Program> {
+    let document = fs::read_to_string(format!("{ROOT}/docs/CLIENTS.md")).unwrap();
+    let (mut programs, mut open) = (Vec::<Program>::new(), false);
+    for line in document.lines() {
+        match (line.strip_prefix("```"), open) {
+            (Some(info), false) => {
+                let name = info.split_once(' ').unwrap_or_else(|| panic!("a block without a name: {info}")).1;
+                programs.push(Program { name: name.to_owned(), text: String::new() });
+                open = true;
+            }
+            (Some(_), true) => open = false,
+            (None, true) => {
+                let text = &mut programs.last_mut().unwrap().text;
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, false) => {}
+        }
+    }
+    programs
+}
+
+/// An example as the document shows it: without the lines that only this repository needs.
+pub fn shown(example: &str) -> String {
+    let source = fs::read_to_string(format!("{ROOT}/examples/{example}")).unwrap();
+    source.lines().filter(|line| !line.ends_with("// Here only.")).map(|line| format!("{line}\n")).collect()
+}
+
+/// A folder with all programs saved, each under its name.
+pub struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        let folder = Self(std::env::temp_dir().join(unique("clients")));
+        fs::create_dir(&folder.0).unwrap();
+        for program in programs() {
+            fs::write(folder.path(&program.name), program.text).unwrap();
+        }
+        fs::copy(format!("{ROOT}/static/assets/live.js"), folder.path("live.js")).unwrap();
+        fs::write(folder.path("index.html"), "<!doctype html><title>A page</title>").unwrap();
+        folder
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A command that runs a program as the document says.
+    pub fn command(&self, name: &str) -> Command {
+        let path = self.path(name);
+        let runner = match (name, path.extension().unwrap().to_str().unwrap()) {
+            ("make_token.py", _) => variable("LIVEKIT_PYTHON"),
+            (_, "py") => "python3".to_owned(),
+            (_, "mjs") => "node".to_owned(),
+            (_, "sh") => "bash".to_owned(),
+            (_, "rs") => {
+                let mut command = Command::new(built(name));
+                prepare(&mut command);
+                return command;
+            }
+            other => panic!("nothing runs {other:?}"),
+        };
+        let mut command = Command::new(runner);
+        if name == "follow-grpc.sh" {
+            // Kept under a name with its version; the document calls it by its own.
+            let link = self.path("grpcurl");
+            if !link.exists() {
+                std::os::unix::fs::symlink(variable("GRPCURL"), link).unwrap();
+            }
+            command.env("PATH", format!("{}:{}", self.0.display(), variable("PATH")));
+        }
+        command.arg(path);
+        prepare(&mut command);
+        command
+    }
+}
+
+fn prepare(command: &mut Command) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("scripts/test sets {name}"))
+}
+
+/// The program that was built from an example.
+fn built(example: &str) -> PathBuf {
+    let source = Path::new(ROOT).join("examples").join(example);
+    // This test is target/…/deps/e2e-….
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.parent().unwrap().with_file_name("examples").join(source.file_stem().unwrap());
+    let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    assert!(age(&binary) >= age(&source), "{example} has to be built first: cargo build --examples");
+    binary
+}
