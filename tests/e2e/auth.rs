@@ -120,3 +120,87 @@ async fn the_room_with_tokens_for_it_and_for_another() {
         page.close().await;
     }
 }
+
+/// The token is nowhere but in the memory of this tab.
+async fn keeps_it_to_itself(page: &Browser, token: &str) {
+    let told = "return JSON.stringify([location.href, document.cookie, Object.values(localStorage), document.documentElement.outerHTML])";
+    assert!(!page.script(told).await.to_string().contains(token));
+    assert_eq!(page.script("return sessionStorage.getItem('token')").await, token);
+}
+
+#[tokio::test]
+async fn the_list_asks_for_a_token_and_goes_on_with_it() {
+    let scene = guarded().await;
+    let operator = token("operator", operating());
+    create(&scene, "Friday demo").await;
+    let page = scene.driver.browser().await;
+    page.open(&scene.page("/")).await;
+    page.shown("dialog#token").await;
+    page.text_is("dialog#token", |text| text.contains("lk token create") && text.contains("--create --list"))
+        .await;
+    page.inspect("index-token").await;
+    page.fill("#token textarea", "nonsense").await;
+    page.click("#token .primary").await;
+    page.text_is("#token .error", |text| text.contains("did not accept your token")).await;
+    page.inspect("index-token-refused").await;
+    page.fill("#token textarea", &operator).await;
+    page.click("#token .primary").await;
+    page.text_is("[data-stream-id] h3", |text| text == "Friday demo").await;
+    page.text_is("#feed", |text| text == "Up to date").await;
+    page.text_is("#account .label", |text| text == "operator").await;
+    keeps_it_to_itself(&page, &operator).await;
+
+    // It outlives a reload, and a stream can be started with it.
+    page.open(&scene.page("/")).await;
+    page.fill("#start input[name=title]", "Started").await;
+    page.click("#start button[type=submit]").await;
+    page.shown("#started").await;
+    // A token that may do less: the page says what is missing, and takes another one.
+    page.click("#account").await;
+    page.fill("#token textarea", &token("reader", VideoGrants { room_list: true, ..VideoGrants::default() }))
+        .await;
+    page.click("#token .primary").await;
+    page.text_is("#account .label", |text| text == "reader").await;
+    page.click("#start button[type=submit]").await;
+    page.text_is("#start-error", |text| text == "Your token does not allow this. It needs roomCreate.").await;
+    page.text_is("#feed", |text| text == "Up to date").await;
+    page.inspect("index-forbidden").await;
+    page.close().await;
+
+    // Another browser is asked again; who has none is not left with nothing.
+    let stranger = scene.driver.browser().await;
+    stranger.open(&scene.page("/")).await;
+    stranger.click("#token button[value=no]").await;
+    stranger
+        .until("the failure", || async {
+            stranger.script("return document.body.dataset.list").await == "failed"
+        })
+        .await;
+    stranger.click("#retry").await;
+    stranger.fill("#token textarea", &operator).await;
+    stranger.click("#token .primary").await;
+    stranger.text_is("#totals", |text| text.starts_with("2 streams")).await;
+    stranger.close().await;
+}
+
+#[tokio::test]
+async fn a_token_for_one_room_says_who_comes_in() {
+    let scene = guarded().await;
+    let stream = create(&scene, "Friday demo").await;
+    let mine = token("sam", VideoGrants { can_publish: Some(false), ..joining(&stream["roomName"]) });
+    let page = scene.driver.browser().await;
+    page.open(&scene.room(&stream)).await;
+    page.fill("#token textarea", &mine).await;
+    page.click("#token .primary").await;
+    page.phase("lobby").await;
+    // Who comes in, and as what, is in the token.
+    assert_eq!(page.script("const {name, role} = document.querySelector('#join').elements; return [name.value, name.readOnly, role.value, role.disabled]").await,
+        json!(["sam", true, "viewer", true]));
+    page.click("#join button[type=submit]").await;
+    page.phase("live").await;
+    page.shown("#participants [data-identity=sam][data-state=active]").await;
+    keeps_it_to_itself(&page, &mine).await;
+    page.click("#leave").await;
+    page.phase("left").await;
+    page.close().await;
+}

@@ -17,7 +17,6 @@ mod person;
 mod scene;
 mod schema;
 mod states;
-mod token;
 mod truth;
 mod webdriver;
 

@@ -34,6 +34,17 @@ async fn start(scene: &Scene, host: &Browser) {
     host.frames(&format!("{} video", tile("ann")), 10).await;
 }
 
+/// Three people, one tile, and what the host sends.
+async fn sees_all_three(page: &Browser) {
+    page.text_is("#count", |text| text == "3").await;
+    let here = "return document.querySelectorAll('#participants [data-state=active]').length";
+    page.until("three people", || async { page.script(here).await == 3 }).await;
+    let tiles = "return document.querySelectorAll('#stage .tile').length";
+    page.until("one tile", || async { page.script(tiles).await == 1 }).await;
+    page.shown("#participants [data-identity^='ann-'] [data-source=microphone]").await;
+    page.shown("#participants [data-identity^='ann-'] [data-source=camera]").await;
+}
+
 /// Muted and unmuted, camera off and on again, as the others see it.
 async fn switch_off_and_on(host: &Browser, everybody: [&Browser; 3]) {
     host.click("#mic").await;
@@ -89,15 +100,8 @@ async fn a_host_and_two_viewers_from_the_first_click_to_the_end() {
     lists(&onlooker, "3").await;
     let everybody = [&host, &first, &second];
     for page in everybody {
-        page.text_is("#count", |text| text == "3").await;
-        let here = "return document.querySelectorAll('#participants [data-state=active]').length";
-        page.until("three people", || async { page.script(here).await == 3 }).await;
-        let tiles = "return document.querySelectorAll('#stage .tile').length";
-        page.until("one tile", || async { page.script(tiles).await == 1 }).await;
-        page.shown("#participants [data-identity^='ann-'] [data-source=microphone]").await;
-        page.shown("#participants [data-identity^='ann-'] [data-source=camera]").await;
+        sees_all_three(page).await;
     }
-
     switch_off_and_on(&host, everybody).await;
     // LiveKit tells of the connection's quality every few seconds.
     second.shown(&format!("{}[data-quality] .bars", tile("ann"))).await;
