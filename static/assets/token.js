@@ -72,7 +72,7 @@ async function question(refused, detail) {
         make("summary", {}, "How to make one"),
         make("p", { class: "hint" }, "With LiveKit’s command line, for all streams:"),
         make("pre", { tabindex: "0" }, make("code", {}, command("--create --list"))),
-        make("p", { class: "hint" }, "For one room, to invite others into it:"),
+        make("p", { class: "hint" }, "For one room, with all rights in it:"),
         make("pre", { tabindex: "0" }, make("code", {}, command("--admin --room ROOM"))),
         make("p", { class: "hint" }, "To join one room as yourself:"),
         make("pre", { tabindex: "0" }, make("code", {}, command("--join --room ROOM"))),

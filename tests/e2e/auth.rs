@@ -1,6 +1,8 @@
 //! The pages against a service that wants tokens (`AUTH=livekit`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -202,5 +204,30 @@ async fn a_token_for_one_room_says_who_comes_in() {
     keeps_it_to_itself(&page, &mine).await;
     page.click("#leave").await;
     page.phase("left").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_asked_for_anew_and_nothing_is_missed() {
+    let scene = guarded().await;
+    let stream = create(&scene, "Friday demo").await;
+    let short =
+        AccessToken::with_api_key(KEY, SECRET).with_identity("brief").with_ttl(Duration::from_secs(5));
+    let short = short.with_grants(operating()).to_jwt().unwrap();
+    let page = scene.driver.browser().await;
+    page.open(&scene.page("/")).await;
+    give(&page, &short).await;
+    page.text_is("[data-stream-id] h3", |text| text == "Friday demo").await;
+    page.text_is("#feed", |text| text == "Up to date").await;
+    // The service closes the feed, and does not open it again for this token.
+    page.text_is("#token .error", |text| text.contains("did not accept your token")).await;
+    let url = format!("{}/streams/{}", scene.instance.address().http, stream["id"].as_str().unwrap());
+    let stopped = Client::new().delete(url).bearer_auth(token("operator", operating())).send().await.unwrap();
+    assert_eq!(stopped.status(), StatusCode::OK);
+    create(&scene, "Monday demo").await;
+    give(&page, &token("operator", operating())).await;
+    let rows = "return [...document.querySelectorAll('#streams > li:not([data-ended]) h3')].map((title) => title.textContent)";
+    page.until("the rows", || async { page.script(rows).await == json!(["Monday demo"]) }).await;
+    page.text_is("#feed", |text| text == "Up to date").await;
     page.close().await;
 }
