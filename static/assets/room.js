@@ -178,7 +178,8 @@ find("#leave").addEventListener("click", async () => {
   finish("left", "You can join again at any time.");
   hangUp();
   draw();
-  await tellLeft().catch((error) => say("leave", error.message, "warn"));
+  // LiveKit tells the service itself; where rooms are simulated nobody else would.
+  if (!call) await tellLeft().catch((error) => say("leave", error.message, "warn"));
 });
 
 find("#stop").addEventListener("click", async () => {
@@ -202,8 +203,8 @@ find("#retry").addEventListener("click", () => {
   begin();
 });
 
-// A page that goes away says so. Where it comes back from the browser's cache, it starts anew.
-window.addEventListener("pagehide", () => phase() === "live" && tellLeft({ keepalive: true }).catch(() => {}));
+// A page that goes away says so; LiveKit's library does it by itself. Where it comes back from the browser's cache, it starts anew.
+window.addEventListener("pagehide", () => phase() === "live" && !call && tellLeft({ keepalive: true }).catch(() => {}));
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 function openLobby(problem) {

@@ -156,6 +156,9 @@ async fn a_third_finds_the_room_full_and_comes_in_when_one_leaves() {
     third.click("#join button[type=submit]").await;
     third.phase("live").await;
     third.text_is("#count", |text| text == "2").await;
+    // Who only goes to another page has left as well, and does not wait for LiveKit to miss them.
+    third.open(&scene.page("/")).await;
+    lists(&third, "1").await;
     third.close().await;
 }
 
