@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web::Data,
 };
@@ -44,6 +44,22 @@ async fn part(kind: &'static str, answer: impl Future<Output = bool>) -> Part {
     Part { status: if up { Health::Up } else { Health::Down }, kind }
 }
 
+/// LiveKit, and where clients connect to it: who holds a token for a room needs no more than that.
+#[derive(Serialize)]
+struct LiveKit<'a> {
+    #[serde(flatten)]
+    part: Part,
+    url: &'a str,
+}
+
+/// Where else a reader may look, as far as this caller can get there.
+#[derive(Serialize)]
+struct Links {
+    docs: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<&'static str>,
+}
+
 /// `GET /health`
 ///
 /// How each part is, for people; always 200.
@@ -51,7 +67,7 @@ async fn part(kind: &'static str, answer: impl Future<Output = bool>) -> Part {
     get, path = "/health", operation_id = "getHealth", tag = "operation",
     responses((status = 200, description = "How each part is", body = schemas::Health))
 )]
-pub async fn summary(api: Data<Api>) -> HttpResponse {
+pub async fn summary(api: Data<Api>, request: HttpRequest) -> HttpResponse {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Summary<'a> {
@@ -60,8 +76,9 @@ pub async fn summary(api: Data<Api>) -> HttpResponse {
         instance: &'a str,
         uptime_seconds: u64,
         store: Part,
-        livekit: Part,
+        livekit: LiveKit<'a>,
         feed: Part,
+        links: Links,
     }
     let orchestrator = &api.orchestrator;
     let rooms_kind = if orchestrator.rooms().simulated() { "simulated" } else { "livekit" };
@@ -71,14 +88,17 @@ pub async fn summary(api: Data<Api>) -> HttpResponse {
     );
     let feed = part("pubsub", async { api.relay.is_ready() }).await;
     let all_up = [&store, &livekit, &feed].iter().all(|part| part.status == Health::Up);
+    // A proxy in front, as nginx/ sets it up, does not pass `/metrics` on.
+    let direct = !request.headers().contains_key("x-forwarded-for");
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Summary {
         status: if all_up { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         instance: &api.about.instance,
         uptime_seconds: api.about.started.elapsed().as_secs(),
         store,
-        livekit,
+        livekit: LiveKit { part: livekit, url: &api.livekit_public_url },
         feed,
+        links: Links { docs: "/docs", metrics: (api.serves_metrics && direct).then_some("/metrics") },
     })
 }
 

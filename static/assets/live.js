@@ -1,11 +1,14 @@
 // Live events with resume, for any page: no dependencies, nothing about this client's own pages.
 //
 //   const feed = follow("/events?streamId=…", {
-//     onEvent(event) {},  // {type, streamId, seq, cursor, data: {stream, participant?, reason?}, timestamp}
-//     onReset(reset) {},  // {reason, cursor, snapshot}: start again from the snapshot. Without one, load the state again
-//     onState(state) {},  // connecting, open, reconnecting, ended; ended comes with the HTTP status that ended it
+//     onEvent(event) {},         // {type, streamId, seq, cursor, data: {stream, participant?, reason?}, timestamp}
+//     onReset(reset) {},         // {reason, cursor, snapshot}: start again from the snapshot. Without one, load the state again
+//     onState(state, status) {}, // connecting, open, reconnecting, ended; ended comes with the HTTP status that ended it
 //   });
 //   feed.close();
+//   feed.reopen();               // after it ended, say with 401: on from the same cursor
+//
+// The address may be a function: it is asked at every attempt, so that a token in it may change.
 //
 // An EventSource that loses its connection comes back by itself and resumes after the last event. One that is refused
 // (an instance going away answers 503) gives up: this comes back in its place, after a delay that differs per client.
@@ -47,11 +50,10 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
   }
 
   function open() {
-    const target = new URL(url, location.href);
-    if (cursor !== null) {
-      target.searchParams.set("lastEventId", cursor);
-    }
-    source = new EventSource(target);
+    const target = new URL(typeof url === "function" ? url() : url, location.href);
+    if (cursor !== null) target.searchParams.set("lastEventId", cursor);
+    const opened = new EventSource(target);
+    source = opened;
     // Refused before anything was received: what happened meanwhile cannot be resumed.
     const blind = wasOpen && cursor === null;
     source.onopen = () => {
@@ -62,7 +64,7 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
     };
     source.onerror = () => {
       enter(wasOpen ? "reconnecting" : "connecting");
-      if (source.readyState === EventSource.CLOSED) refused(target);
+      if (opened.readyState === EventSource.CLOSED) refused(opened, target);
     };
     for (const type of EVENT_TYPES) {
       source.addEventListener(type, (message) => {
@@ -78,9 +80,9 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
   }
 
   // An EventSource does not tell why it was refused, so the same request is made once more to see.
-  async function refused(target) {
+  async function refused(from, target) {
     const status = await statusOf(target);
-    if (state === "ended") return;
+    if (state === "ended" || source !== from) return;
     const forGood = status === COMPLETE || (status >= 400 && status < 500 && status !== 408 && status !== 429);
     if (forGood) return end(status);
     const delay = Math.min(FIRST_DELAY_MS * 2 ** attempts, LONGEST_DELAY_MS);
@@ -94,6 +96,12 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
     close() {
       close();
       state = "ended";
+    },
+    reopen() {
+      close();
+      state = undefined;
+      enter(wasOpen ? "reconnecting" : "connecting");
+      open();
     },
   };
 }

@@ -1,17 +1,20 @@
 // The LiveKit browser library, and the camera and microphone of this browser.
 
-import { make } from "./common.js";
+import { make } from "./dom.js";
 
 const LIBRARY = "/vendor/livekit-client.umd.js";
 // Where this server has no copy. `scripts/vendor` reads the version and the hash from here.
 const FALLBACK = "https://cdn.jsdelivr.net/npm/livekit-client@2.23.0/dist/livekit-client.umd.js";
 const FALLBACK_HASH = "sha384-HkA7rQNo8H04l1p4zoXX1Cy+h9YoYp8LvKt4vfMFhv4KFk07UkrNwIUnyBum8Pw6";
 
+const LOAD_WITHIN_MS = 10_000;
+
 function loadScript(attributes) {
   return new Promise((resolve) => {
     const script = make("script", attributes);
     script.onload = () => resolve(window.LivekitClient ?? null);
     script.onerror = () => resolve(null);
+    setTimeout(() => resolve(null), LOAD_WITHIN_MS);
     document.head.append(script);
   });
 }
@@ -41,75 +44,54 @@ export function deviceProblem(device, error) {
   }
 }
 
-// The picture of oneself before joining, and the choice of devices.
-export class Preview {
-  #stream = null;
-  #wanted = false;
-  #video;
-  #selects;
-
-  constructor(video, selects) {
-    this.#video = video;
-    this.#selects = selects;
-    for (const select of Object.values(selects)) select.addEventListener("change", () => this.start());
+// Opens a camera and a microphone, or the one of them that can be had. Gives {stream, problems: {camera?, microphone?}}.
+export async function openDevices({ camera, microphone }) {
+  const open = (constraints) => navigator.mediaDevices.getUserMedia(constraints);
+  const problems = {};
+  if (!navigator.mediaDevices) {
+    if (camera) problems.camera = null;
+    if (microphone) problems.microphone = null;
+    return { stream: new MediaStream(), problems };
   }
-
-  get devices() {
-    const chosen = (select) => (select.value ? { deviceId: select.value } : undefined);
-    return { camera: chosen(this.#selects.camera), microphone: chosen(this.#selects.microphone) };
-  }
-
-  // Shows the camera; says what is wrong where it cannot.
-  async start() {
-    this.#wanted = true;
-    this.#release();
-    const { camera, microphone } = this.devices;
+  if (camera && microphone) {
     try {
-      const stream = await this.#open({ video: camera ?? true, audio: microphone ?? true });
-      if (!this.#wanted) return stream.getTracks().forEach((track) => track.stop());
-      this.#release();
-      this.#stream = stream;
-      this.#video.srcObject = stream;
-      await this.#listDevices();
-      return stream.getVideoTracks().length > 0 ? null : deviceProblem("camera", { name: "NotFoundError" });
+      // At once, so that the browser asks once.
+      return { stream: await open({ video: camera, audio: microphone }), problems };
     } catch (error) {
-      return deviceProblem("camera or microphone", error);
+      // A question that was closed is not asked again.
+      if (/dismissed/i.test(error?.message)) return { stream: new MediaStream(), problems: { camera: error, microphone: error } };
     }
+  }
+  const one = async (device, constraints) => open(constraints).then((stream) => stream.getTracks(), (error) => ((problems[device] = error), []));
+  const tracks = [];
+  if (camera) tracks.push(...(await one("camera", { video: camera })));
+  if (microphone) tracks.push(...(await one("microphone", { audio: microphone })));
+  return { stream: new MediaStream(tracks), problems };
+}
+
+// How loud a stream is, from 0 to 1, ten times a second; for as long as `listen` is not undone.
+export class Level {
+  #context = null;
+  #timer = null;
+
+  listen(stream, hear) {
+    this.stop();
+    if (stream.getAudioTracks().length === 0 || !window.AudioContext) return;
+    this.#context = new AudioContext();
+    const analyser = this.#context.createAnalyser();
+    this.#context.createMediaStreamSource(stream).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
+    this.#timer = setInterval(() => {
+      // A browser may keep it silent until somebody has touched the page.
+      if (this.#context.state !== "running") return this.#context.resume().catch(() => {});
+      analyser.getFloatTimeDomainData(samples);
+      hear(Math.min(1, 3 * Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length)));
+    }, 100);
   }
 
   stop() {
-    this.#wanted = false;
-    this.#release();
-  }
-
-  // Both devices, or the one that there is.
-  async #open(both) {
-    try {
-      return await navigator.mediaDevices.getUserMedia(both);
-    } catch (error) {
-      if (error?.name !== "NotFoundError") throw error;
-      const { video, audio } = both;
-      const one = (constraints) => navigator.mediaDevices.getUserMedia(constraints);
-      return one({ video }).catch(() => one({ audio }));
-    }
-  }
-
-  #release() {
-    this.#stream?.getTracks().forEach((track) => track.stop());
-    this.#stream = null;
-    this.#video.srcObject = null;
-  }
-
-  async #listDevices() {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    const fill = (select, kind) => {
-      const options = devices.filter((device) => device.kind === kind && device.deviceId);
-      const chosen = select.value;
-      select.replaceChildren(...options.map((device) => make("option", { value: device.deviceId }, device.label)));
-      if (options.some((device) => device.deviceId === chosen)) select.value = chosen;
-      select.closest("label").hidden = options.length === 0;
-    };
-    fill(this.#selects.camera, "videoinput");
-    fill(this.#selects.microphone, "audioinput");
+    clearInterval(this.#timer);
+    this.#context?.close();
+    this.#context = null;
   }
 }

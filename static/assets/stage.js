@@ -1,43 +1,71 @@
 // The tiles: one for each camera or shared screen, drawn anew from what is there whenever something changes.
 
-import { icon, make, setText } from "./common.js";
+import { icon, make, setText } from "./dom.js";
+import { chosenTiles, gridTile, speakerTiles } from "./layout.js";
 
-const MOST_COLUMNS = 5;
 const QUALITY_WORDS = { excellent: "Good connection", good: "Fair connection", poor: "Poor connection", lost: "Connection lost" };
+
+const keyOf = ({ identity, source }) => `${source} ${identity}`;
 
 export class Stage {
   #root;
   #tiles = new Map();
+  #wanted = null; // "grid" or "speaker" once somebody has chosen
+  #hasScreen = false;
 
   constructor(root) {
     this.#root = root;
+    new ResizeObserver(() => this.#arrange()).observe(root);
   }
 
-  // Each wanted tile: {identity, source: "camera" | "screen", name, track?, local, muted, speaking, quality}.
-  show(wanted) {
-    const keys = new Set(wanted.map(keyOf));
+  // A shared screen is shown large, unless somebody has chosen otherwise.
+  get view() {
+    return this.#wanted ?? (this.#hasScreen ? "speaker" : "grid");
+  }
+
+  // To be shown anew afterwards.
+  switchView() {
+    this.#wanted = this.view === "grid" ? "speaker" : "grid";
+  }
+
+  // Each tile: {identity, source: "camera" | "screen", name, track?, local, muted, speaking, quality}. Gives how many
+  // have no place.
+  show(all) {
+    this.#hasScreen = all.some((tile) => tile.source === "screen");
+    const shown = chosenTiles(all, this.view, this.#root.clientWidth);
+    const keys = new Set(shown.map(keyOf));
     for (const [key, tile] of this.#tiles) {
-      if (!keys.has(key)) {
-        tile.track?.detach(tile.video);
-        tile.root.remove();
-        this.#tiles.delete(key);
-      }
+      if (keys.has(key)) continue;
+      tile.track?.detach(tile.video);
+      tile.root.remove();
+      this.#tiles.delete(key);
     }
-    for (const tile of wanted) this.#draw(tile);
-    this.#choose(wanted);
-    const columns = Math.min(MOST_COLUMNS, Math.ceil(Math.sqrt(wanted.length)));
-    this.#root.style.setProperty("--columns", Math.max(1, columns));
-    this.#root.dataset.tiles = wanted.length;
+    for (const tile of shown) this.#draw(tile);
+    this.#choose(shown);
+    this.#arrange();
+    return all.length - shown.length;
   }
 
   // The large tile of the speaker view: a screen, else who speaks, else the one that it was, else the newest.
-  #choose(wanted) {
-    const main = wanted.find((tile) => tile.source === "screen") ?? wanted.find((tile) => tile.speaking && !tile.local);
+  #choose(shown) {
+    const main = shown.find((tile) => tile.source === "screen") ?? shown.find((tile) => tile.speaking && !tile.local);
     const tiles = [...this.#tiles.values()];
     const chosen = main
       ? this.#tiles.get(keyOf(main))
       : (tiles.find((tile) => tile.root.hasAttribute("data-main")) ?? tiles.at(-1));
     for (const tile of tiles) tile.root.toggleAttribute("data-main", tile === chosen);
+  }
+
+  #arrange() {
+    const style = getComputedStyle(this.#root);
+    const around = 2 * parseFloat(style.paddingTop);
+    const box = { width: this.#root.clientWidth - around, height: this.#root.clientHeight - around, gap: parseFloat(style.columnGap) || 0 };
+    const count = this.#tiles.size;
+    const view = count > 1 ? this.view : "grid";
+    const { main, tile } = view === "speaker" ? speakerTiles(count, box) : { main: 0, tile: gridTile(count, box) };
+    this.#root.dataset.view = view;
+    this.#root.style.setProperty("--tile", `${tile}px`);
+    this.#root.style.setProperty("--main", `${main}px`);
   }
 
   #draw({ identity, source, name, track, local, muted, speaking, quality }) {
@@ -80,5 +108,3 @@ export class Stage {
     return tile;
   }
 }
-
-const keyOf = ({ identity, source }) => `${source} ${identity}`;

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Pair;
-use crate::support::{app::participant_event, servers::run};
+use crate::support::{
+    app::participant_event,
+    servers::{run, shared_livekit},
+};
 
 #[tokio::test]
 async fn health_says_how_each_part_is() {
@@ -13,8 +16,14 @@ async fn health_says_how_each_part_is() {
     let health = one.get("/health").await.expect(StatusCode::OK);
     assert_eq!(health["status"], "ok");
     for (part, kind) in [("store", "redis"), ("livekit", "livekit"), ("feed", "pubsub")] {
-        assert_eq!(health[part], json!({"status": "up", "kind": kind}));
+        assert_eq!((&health[part]["status"], &health[part]["kind"]), (&json!("up"), &json!(kind)));
     }
+    // Where a client with a token of its own connects to, and what there is to see: through a proxy no metrics.
+    assert_eq!(health["livekit"]["url"], shared_livekit());
+    assert_eq!(health["links"], json!({"docs": "/docs", "metrics": "/metrics"}));
+    let proxied =
+        one.request(Method::GET, "/health").header("x-forwarded-for", "192.0.2.1").send().await.unwrap();
+    assert_eq!(proxied.json::<Value>().await.unwrap()["links"], json!({"docs": "/docs"}));
     assert_ne!(health["instance"], two.get("/health").await.expect(StatusCode::OK)["instance"]);
     one.get("/health/live").await.expect(StatusCode::OK);
     one.get("/health/ready").await.expect(StatusCode::OK);

@@ -1,9 +1,8 @@
-//! The bundled pages in Chromium, with real video.
+//! Browsers without LiveKit: simulated rooms, and an EventSource that is not ours.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};
 
-use super::Stage;
 use crate::{
     support::{
         app::Setup,
@@ -11,73 +10,8 @@ use crate::{
         servers::{free_port, shared_livekit, shared_redis},
         unique,
     },
-    webdriver::{Browser, Driver},
+    webdriver::Driver,
 };
-
-async fn enter(browser: &Browser, url: &str, name: &str, role: &str) {
-    browser.open(url).await;
-    browser.phase("lobby").await;
-    browser.choose("#join select[name=role]", role).await;
-    browser.fill("#join input[name=name]", name).await;
-    browser.click("#join button[type=submit]").await;
-    browser.phase("live").await;
-}
-
-#[tokio::test]
-async fn two_people_meet_and_a_third_sees_the_counts() {
-    let Stage { one, two, livekit: _livekit } = Stage::set().await;
-    // A page must be on `localhost` to get a camera.
-    let [first, second] = [&one, &two].map(|app| app.base.replace("127.0.0.1", "localhost"));
-    let driver = Driver::start();
-    let (host, viewer, onlooker) = (driver.browser().await, driver.browser().await, driver.browser().await);
-
-    onlooker.open(&second).await;
-    host.open(&first).await;
-    let title = "<img src=x onerror=alert(1)> & \"friends\"";
-    host.fill("#start input[name=title]", title).await;
-    host.click("#start button[type=submit]").await;
-    let open = host.path_of("[data-stream-id] a.open").await;
-    onlooker.text_is("[data-stream-id]", |text| text.contains(title)).await;
-    onlooker.text_is("[data-stream-id] .count", |text| text == "0").await;
-
-    enter(&host, &format!("{first}{open}"), "Ann", "host").await;
-    onlooker.text_is("[data-stream-id] .count", |text| text == "1").await;
-    enter(&viewer, &format!("{second}{open}"), "Bob", "viewer").await;
-    for page in [&host, &viewer] {
-        page.text_is("#count", |text| text == "2").await;
-        let rows =
-            "return document.querySelectorAll('#participants [data-identity][data-state=active]').length";
-        page.until("two people", || async { page.script(rows).await == 2 }).await;
-    }
-    onlooker.text_is("[data-stream-id] .count", |text| text == "2").await;
-    viewer.frames("#stage [data-identity] video", 10).await;
-
-    let stream = one.get("/streams").await.body[0]["id"].as_str().unwrap().to_owned();
-    for (page, base) in [(&host, &first), (&viewer, &second)] {
-        for origin in page.origins().await {
-            assert!(
-                origin == *base || origin.ends_with(&format!(":{}", _livekit.port)),
-                "{origin} is nobody of ours"
-            );
-        }
-    }
-
-    viewer.click("#leave").await;
-    viewer.phase("left").await;
-    host.text_is("#count", |text| text == "1").await;
-    onlooker.text_is("[data-stream-id] .count", |text| text == "1").await;
-    enter(&viewer, &format!("{second}{open}"), "Bob", "viewer").await;
-    host.click("#stop").await;
-    for page in [&host, &viewer] {
-        page.phase("stopped").await;
-        page.text_is("#notice", |text| !text.is_empty()).await;
-    }
-    let stopped = two.get(&format!("/streams/{stream}")).await.body;
-    assert_eq!((&stopped["status"], &stopped["participantCount"]), (&json!("stopped"), &json!(0)));
-    for browser in [host, viewer, onlooker] {
-        browser.close().await;
-    }
-}
 
 #[tokio::test]
 async fn simulated_rooms_say_so() {
@@ -100,14 +34,16 @@ async fn simulated_rooms_say_so() {
     browser.fill("#start input[name=title]", "Simulated").await;
     browser.click("#start button[type=submit]").await;
     let open = browser.path_of("[data-stream-id] a.open").await;
-    enter(&browser, &format!("{base}{open}"), "Ann", "host").await;
+    browser.open(&format!("{base}{open}")).await;
+    browser.join("Ann", "host").await;
+    browser.phase("live").await;
     browser.text_is("#count", |text| text == "1").await;
     browser.shown("#simulated").await;
     browser.click("#leave").await;
     browser.text_is("#count", |text| text == "0").await;
     browser.open(&format!("{base}/room.html?streamId=nobody")).await;
     browser.phase("error").await;
-    browser.text_is("#notice", |text| !text.is_empty()).await;
+    browser.text_is("#end-words", |text| text.contains("no such stream")).await;
     browser.close().await;
 }
 

@@ -3,12 +3,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod browser;
 mod clients;
+mod devtools;
+mod failures;
 mod front;
+mod live;
+mod manners;
+mod meeting;
 mod participants;
 mod person;
+mod scene;
 mod schema;
+mod states;
 mod truth;
 mod webdriver;
 

@@ -42,9 +42,14 @@ impl Driver {
         Self { port, _running: running }
     }
 
-    /// A browser of its own, with nobody's cookies.
+    /// A browser of its own, with nobody's cookies, a fake camera and a fake microphone.
     pub async fn browser(&self) -> Browser {
-        let arguments = json!([
+        self.browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]).await
+    }
+
+    /// As [`Driver::browser`], with what these arguments make of its devices.
+    pub async fn browser_with(&self, devices: &[&str]) -> Browser {
+        let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
             "--disable-dev-shm-usage",
@@ -53,17 +58,17 @@ impl Driver {
             "--disable-component-update",
             "--disable-sync",
             "--no-first-run",
+            "--lang=en-US",
             "--window-size=1280,900",
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
             "--autoplay-policy=no-user-gesture-required",
             "--disable-features=WebRtcHideLocalIpsWithMdns",
-        ]);
+        ];
+        arguments.extend(devices);
         let capabilities = json!({
             "browserName": "chrome",
             "acceptInsecureCerts": true,
-            "goog:chromeOptions": {"args": arguments},
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"args": arguments, "perfLoggingPrefs": {"enableNetwork": true, "enablePage": false}},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         });
         let Value::Object(capabilities) = capabilities else { panic!("an object") };
         let client = ClientBuilder::new(HttpConnector::new())
@@ -71,13 +76,20 @@ impl Driver {
             .connect(&format!("http://127.0.0.1:{}", self.port))
             .await
             .unwrap();
-        Browser { client }
+        let browser = Browser { client };
+        browser.before_pages(KEEP_NOTICES).await;
+        browser
     }
 }
 
+/// Good news is shown for a few seconds only: what a page has said is kept, for those who look later.
+const KEEP_NOTICES: &str = "window.said = new Set(); \
+    new MutationObserver(() => document.querySelectorAll('.notice').forEach((one) => said.add(one.textContent))) \
+        .observe(document, {subtree: true, childList: true, characterData: true})";
+
 /// One page in one browser.
 pub struct Browser {
-    client: Client,
+    pub client: Client,
 }
 
 impl Browser {
@@ -92,6 +104,15 @@ impl Browser {
             element.is_displayed().await.ok()?.then_some(element)
         })
         .await
+    }
+
+    /// Waits until no such element is shown.
+    pub async fn until_gone(&self, css: &str) {
+        let script = format!(
+            "return [...document.querySelectorAll({})].every((one) => !one.checkVisibility())",
+            json!(css)
+        );
+        self.until(&format!("{css} to go"), || async { self.script(&script).await == true }).await;
     }
 
     pub async fn click(&self, css: &str) {
@@ -126,7 +147,7 @@ impl Browser {
 
     /// Waits until the page is in a phase of its life.
     pub async fn phase(&self, wanted: &str) {
-        let told = "return [document.body.dataset.phase, document.querySelector('#notice')?.textContent]";
+        let told = "return [document.body.dataset.phase, document.querySelector('#notices')?.textContent]";
         let last = std::cell::RefCell::new(Value::Null);
         let reached = eventually_or_none(|| async {
             let now = self.script(told).await;
@@ -134,7 +155,13 @@ impl Browser {
             *last.borrow_mut() = now;
             reached.then_some(())
         });
-        assert!(reached.await.is_some(), "waited too long for the phase {wanted}: {}", last.borrow());
+        if reached.await.is_none() {
+            panic!(
+                "waited too long for the phase {wanted}: {}, {:?}",
+                last.take(),
+                self.console_errors(true).await
+            );
+        }
     }
 
     pub async fn script(&self, script: &str) -> Value {
@@ -152,19 +179,28 @@ impl Browser {
             .await;
     }
 
+    /// Waits until a video has shown so many frames from now on.
+    pub async fn more_frames(&self, css: &str, wanted: u64) {
+        let count = format!(
+            "const video = document.querySelector({}); video.counted = 0; \
+             const count = () => {{ video.counted += 1; video.requestVideoFrameCallback(count); }}; \
+             video.requestVideoFrameCallback(count)",
+            json!(css)
+        );
+        self.script(&count).await;
+        let counted = format!("return document.querySelector({})?.counted ?? 0", json!(css));
+        self.until("more frames", || async {
+            self.script(&counted).await.as_u64().unwrap_or_default() >= wanted
+        })
+        .await;
+    }
+
     pub async fn until<F: Future<Output = bool>>(&self, what: &str, mut condition: impl FnMut() -> F) {
         eventually(what, || {
             let holds = condition();
             async { holds.await.then_some(()) }
         })
         .await;
-    }
-
-    /// Where the page has fetched anything from.
-    pub async fn origins(&self) -> Vec<String> {
-        let script =
-            "return [...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).origin))]";
-        serde_json::from_value(self.script(script).await).unwrap()
     }
 
     pub async fn close(self) {

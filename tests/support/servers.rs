@@ -259,6 +259,15 @@ impl LiveKit {
         livekit
     }
 
+    /// One with the same key and another secret: it refuses every token.
+    pub fn strange() -> Self {
+        let mut livekit = Self::start(None);
+        livekit.kill();
+        livekit.config = livekit.config.replace(&format!("{KEY}: {SECRET}"), &format!("{KEY}: not-{SECRET}"));
+        livekit.start_again();
+        livekit
+    }
+
     pub fn start_again(&mut self) {
         self.running = Some(start(&livekit_binary(), &["--dev", "--config-body", &self.config]));
         wait_for_port(self.port);

@@ -371,8 +371,29 @@ pub struct Health {
     pub instance: String,
     pub uptime_seconds: u64,
     pub store: Part,
-    pub livekit: Part,
+    pub livekit: LiveKitPart,
     pub feed: Part,
+    pub links: Links,
+}
+
+/// How LiveKit is, and where clients connect to it.
+#[derive(ToSchema)]
+pub struct LiveKitPart {
+    pub status: PartStatus,
+    #[schema(example = "livekit")]
+    pub kind: String,
+    #[schema(example = "wss://livekit.example.com")]
+    pub url: String,
+}
+
+/// Where else there is something to see.
+#[derive(ToSchema)]
+pub struct Links {
+    #[schema(example = "/docs")]
+    pub docs: String,
+    /// Left out where metrics are elsewhere, or a proxy stands in front.
+    #[schema(example = "/metrics")]
+    pub metrics: Option<String>,
 }
 
 /// Whether an instance lives.

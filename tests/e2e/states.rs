@@ -1,0 +1,230 @@
+//! Every state of both pages, on a desktop and a phone, light and dark: axe finds nothing, and it all fits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    scene::Scene,
+    support::{app::Setup, servers::free_port},
+    webdriver::Driver,
+};
+
+const LISTED: [(&str, &str, u32); 3] = [
+    ("Product launch: spring collection", "launch", 500),
+    ("Weekly engineering demo", "eng-demo", 25),
+    ("Customer onboarding, group 4", "onboarding-4", 12),
+];
+
+#[tokio::test]
+async fn every_state_of_the_list() {
+    let mut scene = Scene::set().await;
+    let page = scene.driver.browser().await;
+    let is = async |state: &str| {
+        let script = "return document.body.dataset.list";
+        page.until(state, || async { page.script(script).await == state }).await;
+    };
+
+    page.hold(&["*/streams*", "*/events*"]).await;
+    page.open(&scene.page("/")).await;
+    is("loading").await;
+    page.inspect("index-loading").await;
+    page.devtools("Fetch.disable", json!({})).await;
+
+    page.block(&["*/streams*"]).await;
+    page.open(&scene.page("/")).await;
+    is("failed").await;
+    page.inspect("index-failed").await;
+    page.block(&[]).await;
+    page.click("#retry").await;
+    is("empty").await;
+    page.inspect("index-empty").await;
+
+    page.click("#start summary").await;
+    page.fill("#start input[name=maxParticipants]", "-1").await;
+    page.click("#start button[type=submit]").await;
+    page.shown("#start-error").await;
+    page.inspect("index-refused").await;
+    page.fill("#start input[name=maxParticipants]", "12").await;
+    page.fill("#start input[name=title]", "Company all-hands").await;
+    page.click("#start button[type=submit]").await;
+    page.shown("#started").await;
+    page.inspect("index-started").await;
+
+    for (title, room, most) in LISTED {
+        let wanted = json!({"roomName": format!("{room}-{}", scene.prefix), "metadata": {"title": title}, "maxParticipants": most});
+        let stream = scene.create(wanted).await;
+        page.shown(&format!("[data-stream-id='{}']", stream["id"].as_str().unwrap())).await;
+    }
+    page.open(&scene.page("/")).await;
+    is("ready").await;
+    page.text_is("#part-livekit", |text| text == "LiveKit server").await;
+    page.inspect("index-ready").await;
+
+    page.click("[data-stream-id] .stop").await;
+    page.shown("dialog").await;
+    page.inspect("index-confirm").await;
+    page.click("dialog button[value=no]").await;
+
+    page.fill("#search", "nobody's stream").await;
+    is("nomatch").await;
+    page.inspect("index-nomatch").await;
+    page.fill("#search", "e").await;
+    is("ready").await;
+
+    scene.instance.kill();
+    page.text_is("#connection", |text| text.contains("Reconnecting")).await;
+    page.text_is("#instance", |text| text == "Not answering").await;
+    page.inspect("index-reconnecting").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn every_state_of_the_room() {
+    let mut scene = Scene::set().await;
+    let stream = scene
+        .create(json!({"metadata": {"title": "Product launch: spring collection"}, "maxParticipants": 3}))
+        .await;
+    let page = scene.driver.browser().await;
+
+    page.hold(&["*/streams/*"]).await;
+    page.open(&scene.room(&stream)).await;
+    page.phase("loading").await;
+    page.inspect("room-loading").await;
+    page.devtools("Fetch.disable", json!({})).await;
+
+    page.open(&scene.room(&stream)).await;
+    page.phase("lobby").await;
+    page.frames("#preview", 5).await;
+    page.fill("#join input[name=name]", "Ann Sørensen").await;
+    page.inspect("room-lobby").await;
+    page.choose("#join select[name=role]", "viewer").await;
+    page.inspect("room-lobby-viewer").await;
+    page.click("#join button[type=submit]").await;
+    page.phase("live").await;
+    page.shown("#quiet").await;
+    page.inspect("room-quiet").await;
+    page.click("#leave").await;
+    page.phase("left").await;
+    page.inspect("room-left").await;
+
+    page.click("#again").await;
+    page.join("Ann Sørensen", "host").await;
+    page.phase("live").await;
+    let mut jonas = scene.person(&stream, "Jonas Weber", "host").await;
+    jonas.tell("publish").await;
+    let _sam = scene.person(&stream, "Sam Okafor", "viewer").await;
+    page.frames("#stage .tile:nth-child(2) video", 5).await;
+    page.text_is("#count", |text| text == "3").await;
+    page.click("#events summary").await;
+    page.inspect("room-live").await;
+    page.click("#view").await;
+    page.inspect("room-speaker").await;
+    page.click("#stop").await;
+    page.shown("dialog").await;
+    page.inspect("room-confirm").await;
+    page.click("dialog button[value=no]").await;
+
+    let late = scene.driver.browser().await;
+    late.open(&scene.room(&stream)).await;
+    late.join("Kim", "viewer").await;
+    late.says("This stream is full").await;
+    late.inspect("room-full").await;
+    late.open(&scene.page("/room.html?streamId=nobody")).await;
+    late.phase("error").await;
+    late.inspect("room-unknown").await;
+    late.close().await;
+
+    scene.instance.kill();
+    page.says("Reconnecting").await;
+    page.inspect("room-reconnecting").await;
+    scene.instance.start().await;
+    page.has_said("Nothing was missed").await;
+    scene.ask(Method::DELETE, &format!("/streams/{}", stream["id"].as_str().unwrap()), None).await;
+    page.phase("stopped").await;
+    page.text_is("#end-words", |text| text.contains("stopped it")).await;
+    page.inspect("room-stopped").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn every_state_of_a_browser_that_lacks_something() {
+    let scene = Scene::set().await;
+    let stream = scene.create(json!({"metadata": {"title": "Weekly engineering demo"}})).await;
+
+    let refusing = scene
+        .driver
+        .browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream=deny"])
+        .await;
+    refusing.open(&scene.room(&stream)).await;
+    refusing.says("Your camera was refused").await;
+    refusing.inspect("room-camera-refused").await;
+    refusing.close().await;
+
+    let old = scene.driver.browser().await;
+    old.before_pages("delete window.RTCPeerConnection").await;
+    old.open(&scene.room(&stream)).await;
+    old.says("no WebRTC").await;
+    old.inspect("room-no-webrtc").await;
+    old.close().await;
+
+    let without = scene.driver.browser().await;
+    without.block(&["*livekit-client*"]).await;
+    without.open(&scene.room(&stream)).await;
+    without.says("The video library could not be loaded").await;
+    without.inspect("room-no-library").await;
+    // It was asked for here and at the pinned place, and nowhere else.
+    let host = url::Url::parse(&scene.page("/")).unwrap();
+    let ours = format!("localhost:{}", host.port().unwrap());
+    assert_eq!(without.origins().await.into_iter().collect::<Vec<_>>(), ["cdn.jsdelivr.net:443", &ours]);
+    without.close().await;
+}
+
+/// Twenty-five hosts, and more: simulated, as so many cameras would be too much for one machine.
+#[tokio::test]
+async fn a_room_with_as_many_as_it_shows() {
+    let nowhere = format!("ws://localhost:{}", free_port());
+    let setup = Setup::new("unused", &nowhere).with(|arguments| {
+        arguments.dev = true;
+        arguments.redis_url = None;
+    });
+    let app = setup.start().await;
+    let stream = app.create(json!({"metadata": {"title": "All hands"}})).await;
+    let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
+    let driver = Driver::start();
+    let page = driver.browser().await;
+    page.open(&format!(
+        "{}/room.html?streamId={}",
+        app.base.replace("127.0.0.1", "localhost"),
+        stream["id"].as_str().unwrap()
+    ))
+    .await;
+    page.join("Ann", "host").await;
+    page.phase("live").await;
+    let mut here = 1;
+    for wanted in [2, 3, 7, 25, 27] {
+        while here < wanted {
+            here += 1;
+            app.post(
+                &path,
+                json!({"identity": format!("host-{here}"), "name": format!("Host {here}"), "role": "host"}),
+            )
+            .await;
+        }
+        page.text_is("#count", |text| text == wanted.to_string()).await;
+        let tiles = "return document.querySelectorAll('#stage .tile').length";
+        page.until("the tiles", || async { page.script(tiles).await == wanted.min(25) }).await;
+        // All of them are in sight, none is on top of another, and they are as large as each other.
+        let fit = "const stage = document.querySelector('#stage').getBoundingClientRect(); \
+            const boxes = [...document.querySelectorAll('#stage .tile')].map((tile) => tile.getBoundingClientRect()); \
+            const inside = (box) => box.left >= stage.left - 1 && box.right <= stage.right + 1 && box.top >= stage.top - 1 && box.bottom <= stage.bottom + 1; \
+            const apart = (a, b) => a === b || a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top; \
+            return boxes.every((box) => inside(box) && box.width > 60 && box.width === boxes[0].width && boxes.every((other) => apart(box, other)))";
+        page.inspect(&format!("room-tiles-{wanted}")).await;
+        page.until("the tiles to fit", || async { page.script(fit).await == true }).await;
+    }
+    page.text_is("#more", |text| text.starts_with("2 more")).await;
+    page.click("#view").await;
+    page.inspect("room-tiles-speaker").await;
+    page.close().await;
+}
