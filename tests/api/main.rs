@@ -4,6 +4,7 @@
 mod support;
 
 mod check;
+mod cluster;
 mod documents;
 mod errors;
 mod events;
@@ -16,8 +17,10 @@ mod operations;
 mod outages;
 mod resume;
 mod secured;
+mod sentinel;
 mod slow;
 mod snapshots;
+mod stage;
 mod streams;
 mod webhooks;
 mod websocket;

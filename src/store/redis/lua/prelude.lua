@@ -44,6 +44,20 @@ local K = {
 local STREAM_LOG, ALL_LOG, BATCH, GONE_MS = 1000, 10000, 100, 3600000
 local CLAIM_MS, RETRY_MS, SKEW_MS = 30000, 5000, 60000
 
+-- Redis undoes nothing of a script that comes to a command which its user may not run. So a change that could not be made
+-- as a whole is not begun.
+for _, command in ipairs({
+  'TIME', 'GET', 'SET', 'EXISTS', 'INCR', 'DECR', 'PEXPIRE', 'HGET', 'HGETALL', 'HSET', 'HDEL', 'SADD', 'SREM', 'SCARD',
+  'SRANDMEMBER', 'ZADD', 'ZREM', 'ZSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREMRANGEBYSCORE', 'XADD', 'XREVRANGE',
+}) do
+  if not redis.acl_check_cmd(command, K.stream) then
+    return redis.error_reply("NOPERM this user has no permissions to run the '" .. command .. "' command")
+  end
+end
+if not (redis.acl_check_cmd('PUBLISH', K.log, '') and redis.acl_check_cmd('PUBLISH', K.events, '')) then
+  return redis.error_reply('NOPERM this user has no permissions to publish on our channels')
+end
+
 local function arg(i) return ARGV[7 + i] end
 local function integer(n) return string.format('%.0f', n) end
 
