@@ -15,6 +15,7 @@ mod lease;
 mod lifetimes;
 mod operations;
 mod outages;
+mod replies;
 mod resume;
 mod secured;
 mod sentinel;

@@ -1,11 +1,11 @@
 //! An instance as a process of its own, to be killed for real.
 
-use std::process::Command;
+use std::{fs::File, path::PathBuf, process::Command};
 
 use super::{
     eventually,
     follower::Address,
-    servers::{KEY, Running, SECRET, free_port, start_with},
+    servers::{KEY, Running, SECRET, free_port, start_logged, start_with},
 };
 
 /// The binary, on ports that stay the same when it is started again.
@@ -13,7 +13,16 @@ pub struct Instance {
     http: u16,
     grpc: u16,
     settings: Vec<(String, String)>,
+    log: Option<PathBuf>,
     running: Option<Running>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            let _ = std::fs::remove_file(log);
+        }
+    }
 }
 
 impl Instance {
@@ -34,7 +43,7 @@ impl Instance {
             ("RUST_LOG", "warn"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { http, grpc, settings: settings.into(), running: None }
+        Self { http, grpc, settings: settings.into(), log: None, running: None }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -42,10 +51,24 @@ impl Instance {
         self
     }
 
+    /// Keeps what it logs, as lines of JSON.
+    pub fn logged(mut self) -> Self {
+        self.log = Some(std::env::temp_dir().join(super::unique("log")));
+        self.with("LOG_FORMAT", "json")
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.as_ref().expect("it is logged")).unwrap()
+    }
+
     /// Starts it and waits until it listens.
     pub async fn start_unready(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
-        self.running = Some(start_with(binary, &[], &self.settings));
+        self.running = Some(match &self.log {
+            Some(log) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
+            None => start_with(binary, &[], &self.settings),
+        });
         let address = ("127.0.0.1", self.http);
         eventually("a listener", || async {
             tokio::net::TcpStream::connect(address).await.is_ok().then_some(())

@@ -57,6 +57,14 @@ pub fn start_with(program: &str, args: &[&str], environment: &[(String, String)]
     run_on(program, command.stdout(Stdio::null()))
 }
 
+/// As [`start_with`], with what it prints in a file.
+pub fn start_logged(program: &str, environment: &[(String, String)], log: &File) -> Running {
+    let mut command = command("KILL", program, &[]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.try_clone().unwrap());
+    Running(command.spawn().unwrap_or_else(|error| panic!("{program} cannot be started: {error}")))
+}
+
 /// As [`start`], for a program with children of its own, which it ends when it is asked to end. What it prints goes to a
 /// file.
 pub fn start_family(program: &str, args: &[&str], log: &File) -> Running {

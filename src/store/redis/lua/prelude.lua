@@ -41,6 +41,9 @@ local K = {
   over = KEYS[18], total = KEYS[19], due = KEYS[20], once = KEYS[21],
   lease = KEYS[22], closed = KEYS[23], hold = KEYS[24],
 }
+-- Redis that is full (maxmemory) refuses a script at its first write, if that takes room, and lets it finish otherwise. So
+-- what adds something begins with a write that takes room, and is refused as a whole; what ends something begins with one
+-- that does not.
 local STREAM_LOG, ALL_LOG, BATCH, GONE_MS = 1000, 10000, 100, 3600000
 local CLAIM_MS, RETRY_MS, SKEW_MS = 30000, 5000, 60000
 
@@ -119,25 +122,25 @@ end
 -- Writes a participant whose list key was `old` (nil for a new one).
 local function put(p, old)
   local key = list_key(p)
-  if old and old ~= key then redis.call('ZREM', K.order, old) end
   redis.call('ZADD', K.order, 0, key)
+  if old and old ~= key then redis.call('ZREM', K.order, old) end
   p.changedAt = now
   redis.call('HSET', K.participants, p.identity, cjson.encode(p))
 end
 
 -- A participant's sid or a track's.
 local function remember_gone(sid)
-  redis.call('ZADD', K.gone, now, sid)
   redis.call('ZREMRANGEBYSCORE', K.gone, '-inf', now - GONE_MS)
+  redis.call('ZADD', K.gone, now, sid)
 end
 
 -- Ends the visit of somebody who is active or joining. 'participant_left' is said only of who really was connected.
 local function end_visit(p, at)
+  redis.call('ZREM', K.joining, p.identity)
   local was_active = p.state == 'active'
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
   p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
   put(p, list_key(p))
-  redis.call('ZREM', K.joining, p.identity)
   if not was_active then return emit('participant_updated', p) end
   remember_gone(p.sid)
   redis.call('SREM', K.active, p.identity)
