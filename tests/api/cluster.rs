@@ -1,6 +1,16 @@
 //! A cluster: a slot moved under load, a master killed, a cluster that is down.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
+use livestream_orchestrator::{
+    domain::{Metadata, RoomName, StreamId, stream::NewStream},
+    store::{
+        Coordination, EventFeed, SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
+        redis::RedisStore,
+    },
+    telemetry::Metrics,
+};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -14,8 +24,7 @@ use crate::{
         follower::{Heard, Link, Transport},
         sentinel::hold_writes,
         servers::shared_livekit,
-        unique,
-        within,
+        unique, within,
     },
 };
 
@@ -94,6 +103,44 @@ async fn a_master_of_a_cluster_that_dies_is_followed_by_its_replica() {
     assert!(stage.times_in_log(&made).await.iter().all(|times| *times == 1));
 }
 
+/// Scripts that make names of keys themselves would take what has gone ahead for what is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_is_never_read_or_kept_half_while_its_slot_moves() {
+    let cluster = Cluster::start().await;
+    let prefix = unique("test");
+    let setup = Setup::new(&cluster.url(), shared_livekit()).with(|arguments| {
+        arguments.redis_prefix = Some(prefix.clone());
+    });
+    let settings = setup.settings();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let address = settings.redis.unwrap().address;
+    let store = RedisStore::new(&address, &prefix, settings.retention, metrics).unwrap();
+    let new = NewStream {
+        id: StreamId::generate(),
+        room_name: RoomName::parse(unique("room")).unwrap(),
+        metadata: Metadata::default(),
+        max_participants: None,
+        idle_after: None,
+    };
+    store.create(new).await.unwrap();
+    let slot = cluster.slot(&prefix).await;
+    let at = cluster.owner(slot, 0).await.unwrap();
+    let to = cluster.masters().await.into_iter().find(|node| *node != at).unwrap();
+    cluster.begin_to_move(slot, at, to).await;
+    // The lists have gone ahead, the streams have not; and the other way round.
+    for ahead in [false, true] {
+        let is_ahead = |key: &str| key.contains(":stream:") == ahead;
+        assert!(cluster.move_those_keys(slot, at, to, is_ahead).await > 0);
+        assert!(matches!(store.snapshot(Topic::All).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.keep(100, None).await, Err(StoreError::Unavailable(_))));
+    }
+    cluster.end_move(slot, to).await;
+    let SnapshotContent::All(streams) = store.snapshot(Topic::All).await.unwrap().content else { panic!() };
+    assert_eq!(streams.len(), 1);
+    assert_eq!(store.keep(100, None).await.unwrap().dropped, 0);
+    assert_eq!(store.list(StreamFilter::All, 10, None).await.unwrap().items.len(), 1);
+}
+
 /// A user with the rules of docs/OPERATIONS.md, and a whole day's work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_do_no_more_than_needed_is_enough_in_a_cluster() {
@@ -117,7 +164,8 @@ async fn a_cluster_that_is_down_says_so_and_heals_by_itself() {
     let app = setup.start().await;
     let stream = app.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
-    let mut feed = within("a feed", Link::open(&(&app).into(), Transport::Grpc, Some(id), None)).await.unwrap();
+    let mut feed =
+        within("a feed", Link::open(&(&app).into(), Transport::Grpc, Some(id), None)).await.unwrap();
     // Both other masters: who is left is in the minority, although it has the slot.
     let others: Vec<_> = cluster.masters().await.into_iter().filter(|node| *node != at).collect();
     for node in &others {

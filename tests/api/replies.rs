@@ -166,7 +166,8 @@ async fn noauth_and_wrongpass() {
 
     let case = Case::set(Redis::start()).await;
     let mut keeper = redis::Client::open(case.redis.url()).unwrap().get_connection().unwrap();
-    let mut tell = |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).query::<redis::Value>(&mut keeper).unwrap();
+    let mut tell =
+        |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).query::<redis::Value>(&mut keeper).unwrap();
     tell(&["CONFIG", "SET", "requirepass", "hunter2"]);
     tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     tell(&["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -283,7 +284,8 @@ async fn a_change_whose_answer_is_lost_is_made_once() {
         assert_eq!(proxy.treated(), n + 1, "sent once, and not again by itself");
         ask(kind).await.expect(StatusCode::OK);
         let history = app.get(&format!("/events/{id}")).await.expect(StatusCode::OK);
-        let of_kind = |event: &&Value| event["type"] == kind && event["data"]["stream"]["status"] != "stopping";
+        let of_kind =
+            |event: &&Value| event["type"] == kind && event["data"]["stream"]["status"] != "stopping";
         let status = |event: &Value| event["data"]["stream"]["status"].clone();
         let events: Vec<_> = history.as_array().unwrap().iter().filter(of_kind).map(status).collect();
         let expected = if kind == "stream_updated" { 2 } else { 1 };
@@ -338,7 +340,8 @@ async fn every_answer_has_a_line_in_the_log_and_a_metric() {
         let metrics = reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap();
         assert!(metrics.contains(&format!("kind=\"{kind}\"")), "{kind}: {metrics}");
         let lines = instance.log();
-        let of_kind = |line: &&str| line.contains(&format!("\"kind\":\"{kind}\"")) && line.contains("Redis: ");
+        let of_kind =
+            |line: &&str| line.contains(&format!("\"kind\":\"{kind}\"")) && line.contains("Redis: ");
         let lines: Vec<_> = lines.lines().filter(of_kind).collect();
         assert_eq!(lines.len(), 1, "one line, however many calls fail: {lines:?}");
         assert!(lines[0].contains("\"level\":\"WARN\""), "{lines:?}");

@@ -36,10 +36,7 @@ async fn a_master_that_dies_after_its_replicas_have_everything_costs_nothing() {
     assert!(load.refused() > 0, "what was under way is refused");
     // The old one comes back, and is told that it is a replica now.
     group.nodes[0].start_again();
-    eventually("a replica", || async {
-        (group.nodes[0].info("role").await? == "slave").then_some(())
-    })
-    .await;
+    eventually("a replica", || async { (group.nodes[0].info("role").await? == "slave").then_some(()) }).await;
     load.goes_on(40).await;
     let made = load.end().await;
     let verdict = stage.verdict().await;
@@ -93,10 +90,7 @@ async fn a_failover_while_the_old_master_still_answers_loses_nobody() {
     let master = group.until_other_than(0).await;
     load.goes_on(100).await;
     move_to(&whereabouts, &group.nodes[master]);
-    eventually("a replica", || async {
-        (group.nodes[0].info("role").await? == "slave").then_some(())
-    })
-    .await;
+    eventually("a replica", || async { (group.nodes[0].info("role").await? == "slave").then_some(()) }).await;
     load.goes_on(40).await;
     load.end().await;
     let verdict = stage.verdict().await;
@@ -113,12 +107,14 @@ async fn sentinels_may_have_a_password_of_their_own_and_speak_tls() {
          tls-key-file {key}\ntls-ca-cert-file {ca}\n"
     );
     let tls_port = crate::support::servers::free_port();
-    let sentinel = Sentinel::start(redis.port, 1, &more.replace("tls-port 0", &format!("tls-port {tls_port}")));
+    let sentinel =
+        Sentinel::start(redis.port, 1, &more.replace("tls-port 0", &format!("tls-port {tls_port}")));
     let url = |password: &str| {
         format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}?sentinel-password={password}")
     };
     let instance = |url: &str| {
-        Instance::new(url, shared_livekit(), &unique("test")).with("REDIS_CA_FILE", &certificates.path("ca.pem"))
+        Instance::new(url, shared_livekit(), &unique("test"))
+            .with("REDIS_CA_FILE", &certificates.path("ca.pem"))
     };
     let mut good = instance(&url("hunter2"));
     let (code, words) = good.command(&["check"]).await;

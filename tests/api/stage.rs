@@ -71,8 +71,13 @@ impl Stage {
     /// is made again elsewhere; whatever is not done has to be answered with a 503 that says so.
     pub fn load(&self) -> Load {
         let load = Load::default();
-        let (apps, streams, over, made, refused) =
-            (self.apps.clone(), self.streams.clone(), load.over.clone(), load.made.clone(), load.refused.clone());
+        let (apps, streams, over, made, refused) = (
+            self.apps.clone(),
+            self.streams.clone(),
+            load.over.clone(),
+            load.made.clone(),
+            load.refused.clone(),
+        );
         let task = tokio::spawn(async move {
             let mut pace = interval(PACE);
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +132,12 @@ impl Stage {
                 Entry::Reset { .. } => false,
             };
             let explained = usize::from(diary.entries.iter().any(heard));
-            assert_eq!(verdict.resets.values().sum::<usize>(), explained, "{:?} {verdict:?}", follower.transport);
+            assert_eq!(
+                verdict.resets.values().sum::<usize>(),
+                explained,
+                "{:?} {verdict:?}",
+                follower.transport
+            );
             total.add(&verdict);
         }
         assert!(total.received > 0);
@@ -143,7 +153,9 @@ impl Stage {
             for event in history.as_array().unwrap() {
                 let number = event["data"]["stream"]["metadata"]["n"].as_u64();
                 let is_change = event["type"] == "stream_updated";
-                logged.extend(number.filter(|_| is_change).map(|n| (stream.clone(), usize::try_from(n).unwrap())));
+                logged.extend(
+                    number.filter(|_| is_change).map(|n| (stream.clone(), usize::try_from(n).unwrap())),
+                );
             }
         }
         made.iter().map(|change| logged.iter().filter(|logged| *logged == change).count()).collect()

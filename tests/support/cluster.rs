@@ -46,7 +46,8 @@ impl Cluster {
                 let Ok(info) = node.tell(&["CLUSTER", "INFO"]).await else { continue };
                 let info: String = redis::from_redis_value(info).ok()?;
                 let link = node.info("master_link_status").await;
-                well += usize::from(info.contains("cluster_state:ok") && link.is_none_or(|link| link == "up"));
+                well +=
+                    usize::from(info.contains("cluster_state:ok") && link.is_none_or(|link| link == "up"));
             }
             (well >= count).then_some(())
         })
@@ -72,8 +73,7 @@ impl Cluster {
         let ranges: Vec<Vec<redis::Value>> = redis::from_redis_value(ranges).ok()?;
         for mut range in ranges {
             range.truncate(3);
-            let (first, last, master): Range =
-                redis::from_redis_value(redis::Value::Array(range)).ok()?;
+            let (first, last, master): Range = redis::from_redis_value(redis::Value::Array(range)).ok()?;
             if (first..=last).contains(&slot) {
                 let port: u16 = redis::from_redis_value(master[1].clone()).ok()?;
                 return self.nodes.iter().position(|node| node.port == port);
@@ -107,9 +107,30 @@ impl Cluster {
 
     /// Moves some of the keys of a slot; says how many there were to move.
     pub async fn move_keys(&self, slot: u16, from: usize, to: usize, count: usize) -> usize {
+        let keys = self.keys(slot, from, count).await;
+        self.migrate(&keys, from, to).await
+    }
+
+    /// Moves the keys of a slot that are chosen by name.
+    pub async fn move_those_keys(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+        choose: impl Fn(&str) -> bool,
+    ) -> usize {
+        let mut keys = self.keys(slot, from, 10_000).await;
+        keys.retain(|key| choose(key));
+        self.migrate(&keys, from, to).await
+    }
+
+    async fn keys(&self, slot: u16, at: usize, count: usize) -> Vec<String> {
         let (slot, count) = (slot.to_string(), count.to_string());
-        let keys = self.nodes[from].tell(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]).await.unwrap();
-        let keys: Vec<String> = redis::from_redis_value(keys).unwrap();
+        let keys = self.nodes[at].tell(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]).await.unwrap();
+        redis::from_redis_value(keys).unwrap()
+    }
+
+    async fn migrate(&self, keys: &[String], from: usize, to: usize) -> usize {
         if !keys.is_empty() {
             let port = self.nodes[to].port.to_string();
             let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];

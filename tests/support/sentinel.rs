@@ -58,7 +58,8 @@ impl Sentinel {
 impl SentinelGroup {
     pub async fn start() -> Self {
         let master = Redis::with(&[]);
-        let of_master = ["--replicaof", &format!("127.0.0.1 {}", master.port), "--repl-diskless-sync-delay", "0"];
+        let of_master =
+            ["--replicaof", &format!("127.0.0.1 {}", master.port), "--repl-diskless-sync-delay", "0"];
         let nodes = vec![Redis::with(&of_master), Redis::with(&of_master)];
         let port = master.port;
         let nodes: Vec<_> = std::iter::once(master).chain(nodes).collect();
@@ -100,7 +101,8 @@ impl SentinelGroup {
     /// Starts a failover without a reason.
     pub async fn force_failover(&self) {
         eventually("a failover to begin", || async {
-            let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.sentinels[0].port)).unwrap();
+            let client =
+                redis::Client::open(format!("redis://127.0.0.1:{}", self.sentinels[0].port)).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.ok()?;
             let mut command = redis::cmd("SENTINEL");
             command.arg("FAILOVER").arg(MASTER).query_async::<()>(&mut connection).await.ok()

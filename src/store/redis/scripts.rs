@@ -129,8 +129,10 @@ mod tests {
         checked.insert("PUBLISH");
         let (mut run, mut changes) = (called(prelude), 0);
         let files: Vec<_> = std::fs::read_dir("src/store/redis/lua").unwrap().collect();
-        let texts: Vec<_> =
-            files.iter().map(|file| std::fs::read_to_string(file.as_ref().unwrap().path()).unwrap()).collect();
+        let texts: Vec<_> = files
+            .iter()
+            .map(|file| std::fs::read_to_string(file.as_ref().unwrap().path()).unwrap())
+            .collect();
         for text in &texts {
             // Only what stands behind the prelude uses its functions.
             if text.contains("return changed(") || text.contains("unchanged(") {

@@ -41,7 +41,8 @@ impl Address {
             Deployment::Sentinel { sentinels, .. } => sentinels,
             Deployment::Cluster(nodes) => nodes,
         };
-        let understood = |node: &Node| redis::IntoConnectionInfo::into_connection_info(access.url(node)).is_ok();
+        let understood =
+            |node: &Node| redis::IntoConnectionInfo::into_connection_info(access.url(node)).is_ok();
         if nodes.iter().all(understood) { Ok(()) } else { Err(RULE) }
     }
 

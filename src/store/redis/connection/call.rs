@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use deadpool::managed::Object;
 use futures_util::future::BoxFuture;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind, Value, aio::MultiplexedConnection};
+use redis::{
+    Cmd, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind, Value, aio::MultiplexedConnection,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -69,9 +71,7 @@ impl Connector {
             Ok(value) => return Ok(value),
             Err(error) => Failure::from(error),
         };
-        if failure.doubts_master() {
-            locator.doubt(&place);
-        }
+        self.way.learn(&place, &failure);
         if failure.spoils_connection() {
             drop(Object::take(placed));
         }

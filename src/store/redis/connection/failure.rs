@@ -250,17 +250,26 @@ mod tests {
     #[test]
     fn every_answer_has_its_kind() {
         for (answer, kind) in [
-            ("READONLY You can't write against a read only replica. script: 0, on @user_script:1.", Kind::ReadOnly),
+            (
+                "READONLY You can't write against a read only replica. script: 0, on @user_script:1.",
+                Kind::ReadOnly,
+            ),
             ("LOADING Redis is loading the dataset in memory", Kind::Loading),
             ("BUSY Redis is busy running a script.", Kind::Busy),
             ("OOM command not allowed when used memory > 'maxmemory'.", Kind::OutOfMemory),
             ("MISCONF Errors writing to the AOF file: No space left on device", Kind::Misconf),
             ("NOREPLICAS Not enough good replicas to write.", Kind::NoReplicas),
-            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Kind::MasterDown),
+            (
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+                Kind::MasterDown,
+            ),
             ("NOAUTH Authentication required.", Kind::NoAuth),
             ("WRONGPASS invalid username-password pair or user is disabled.", Kind::WrongPass),
             ("NOPERM this user has no permissions to run the 'get' command", Kind::NoPerm),
-            ("ERR The user executing the script can't run this command or subcommand script: 0", Kind::NoPerm),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: 0",
+                Kind::NoPerm,
+            ),
             ("CLUSTERDOWN The cluster is down", Kind::ClusterDown),
             ("MOVED 9 10.0.0.1:7001", Kind::Moved),
             ("ASK 9 10.0.0.1:7001", Kind::Moving),

@@ -67,10 +67,13 @@ impl Connector {
             address.read().map_err(|rule| Failure::new(Kind::Other, format!("the address {rule}")))?;
         let locator = Locator::new(deployment, &access, key)?;
         let way = Way::new(access, locator);
-        // Opening has a timeout of its own, after which it is not tried again at once.
-        let timeouts = Timeouts { wait: Some(POOL_TIMEOUT), create: None, recycle: Some(RESPONSE_TIMEOUT) };
-        let pool =
-            Pool::builder(way.clone()).max_size(POOL_SIZE).timeouts(timeouts).runtime(Runtime::Tokio1).build();
+        // Opening and examining have timeouts of their own, from which conclusions are drawn.
+        let timeouts = Timeouts { wait: Some(POOL_TIMEOUT), create: None, recycle: None };
+        let pool = Pool::builder(way.clone())
+            .max_size(POOL_SIZE)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build();
         let pool = pool.map_err(|error| Failure::new(Kind::Pool, error.to_string()))?;
         Ok(Self { pool, way, complaints: Arc::default() })
     }

@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -25,6 +25,8 @@ use super::{
 pub struct Placed {
     pub(super) connection: MultiplexedConnection,
     pub(super) place: Place,
+    /// As [`Inner::broken`], when it was opened.
+    broken: u64,
 }
 
 /// Opens connections on one runtime, whoever asks for them. What drives a connection runs where it was opened, and HTTP
@@ -36,6 +38,9 @@ struct Inner {
     access: Access,
     locator: Arc<Locator>,
     brake: Brake,
+    /// How often a connection has broken or gone silent. Those from before are not asked one after another, each with a
+    /// wait of its own, whether they are still good.
+    broken: AtomicU64,
     runtime: Handle,
     /// Whether this user may not ask a server for its role.
     only_pings: AtomicBool,
@@ -49,6 +54,7 @@ impl Way {
             access,
             locator,
             brake: Brake::default(),
+            broken: AtomicU64::new(0),
             runtime: Handle::current(),
             only_pings: AtomicBool::new(false),
             aside: Mutex::default(),
@@ -87,6 +93,7 @@ impl Way {
     }
 
     async fn try_open(&self) -> Result<Placed, Failure> {
+        let broken = self.0.broken.load(Ordering::Relaxed);
         let place = self.0.locator.place().await?;
         let opened = async {
             let mut connection = node::open(&self.client(&place.node)?).await?;
@@ -94,12 +101,22 @@ impl Way {
             Ok(connection)
         };
         match opened.await {
-            Ok(connection) => Ok(Placed { connection, place }),
+            Ok(connection) => Ok(Placed { connection, place, broken }),
             Err(failure) => {
                 // Whatever it is: the next one asks who the master is.
                 self.0.locator.doubt(&place);
                 Err(failure)
             }
+        }
+    }
+
+    /// Draws the conclusions of what went wrong at a place.
+    pub(super) fn learn(&self, place: &Place, failure: &Failure) {
+        if matches!(failure.kind, Kind::Timeout | Kind::Connection | Kind::Refused) {
+            self.0.broken.fetch_add(1, Ordering::Relaxed);
+        }
+        if failure.doubts_master() {
+            self.0.locator.doubt(place);
         }
     }
 
@@ -151,12 +168,13 @@ impl managed::Manager for Way {
         if !self.0.locator.is_present(&placed.place) {
             return Err(RecycleError::message("another server is the master now"));
         }
+        if placed.broken != self.0.broken.load(Ordering::Relaxed) {
+            return Err(RecycleError::message("others of its time have broken"));
+        }
         match self.examine(&mut placed.connection).await {
             Ok(()) => Ok(()),
             Err(failure) => {
-                if failure.doubts_master() {
-                    self.0.locator.doubt(&placed.place);
-                }
+                self.learn(&placed.place, &failure);
                 Err(RecycleError::Backend(failure))
             }
         }

@@ -77,7 +77,9 @@ impl Sentinels {
                 self.epoch.store(newest.epoch, Ordering::Relaxed);
                 Ok(newest.master)
             }
-            Some(_) => Err(Failure::new(Kind::NoMaster, "the only Sentinels that answer have missed a failover")),
+            Some(_) => {
+                Err(Failure::new(Kind::NoMaster, "the only Sentinels that answer have missed a failover"))
+            }
             None => Err(refusal.map_or_else(
                 || Failure::new(Kind::NoMaster, "there is no Sentinel"),
                 |refusal| Failure::new(Kind::NoMaster, format!("no Sentinel says: {}", refusal.words)),
