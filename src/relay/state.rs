@@ -23,7 +23,7 @@ use crate::{
 
 /// The least time between two states for one client.
 const BURST: Duration = Duration::from_millis(100);
-/// How long to wait before a state that could not be read is tried again.
+/// How long to wait before a state that could not be read is tried again, give or take.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// A state as bytes.
@@ -240,6 +240,6 @@ async fn current(relay: &Relay, id: StreamId) -> Option<StateFrame> {
             Ok(snapshot) => return StateFrame::of(&snapshot),
             Err(error) => tracing::warn!(%error, "a state could not be read; trying again"),
         }
-        sleep(RETRY).await;
+        sleep(RETRY.mul_f64(0.5 + super::jitter())).await;
     }
 }

@@ -54,13 +54,13 @@ pub struct Arguments {
     /// or redis+cluster://user:password@host:port,…; rediss for TLS. Required outside dev mode.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
-    /// For rediss://, a PEM file with who may vouch for Redis [default: the roots of this machine]
+    /// For rediss, a PEM file with who may vouch for Redis [default: the roots of this machine]
     #[arg(long, env = "REDIS_CA_FILE")]
     pub redis_ca_file: Option<String>,
-    /// For rediss://, a PEM file with this service's own certificate, where Redis asks for one
+    /// For rediss, a PEM file with this service's own certificate, where Redis asks for one
     #[arg(long, env = "REDIS_CERT_FILE")]
     pub redis_cert_file: Option<String>,
-    /// For rediss://, a PEM file with the key of REDIS_CERT_FILE
+    /// For rediss, a PEM file with the key of REDIS_CERT_FILE
     #[arg(long, env = "REDIS_KEY_FILE")]
     pub redis_key_file: Option<String>,
     /// What stands in front of every key and channel [default: lso]
@@ -288,7 +288,7 @@ impl Arguments {
         };
         let key = key.and_then(text).map(SecretString::from);
         if !tls && (ca.is_some() || certificate.is_some()) {
-            return reader.problem("REDIS_CA_FILE", "and REDIS_CERT_FILE are for rediss:// only");
+            return reader.problem("REDIS_CA_FILE", "and REDIS_CERT_FILE are for rediss only");
         }
         if self.redis_cert_file.is_some() != self.redis_key_file.is_some() {
             return reader.problem("REDIS_CERT_FILE", "and REDIS_KEY_FILE go together");

@@ -102,6 +102,15 @@ impl Stage {
         load
     }
 
+    /// Waits until everybody has heard what the logs hold now.
+    pub async fn until_heard(&mut self) {
+        for follower in &mut self.followers {
+            let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
+            let newest = auditor.newest();
+            follower.wait_for("what there is", |diary| diary.reached() >= newest).await;
+        }
+    }
+
     pub async fn until_ready(&self, wanted: bool) {
         for app in &*self.apps {
             app.until_ready(wanted).await;

@@ -81,13 +81,18 @@ fn version(info: &Info, millis: f64) -> Finding {
             format!("is version {version}; {LEAST_MAJOR_VERSION} or newer is needed"),
         );
     }
-    Finding::fine(REDIS, format!("version {version} answers, the first time after {millis:.1} ms"))
+    // Valkey says of which Redis it does as much.
+    let valkey = info.get("valkey_version").map(|version| format!(" (Valkey {version})")).unwrap_or_default();
+    Finding::fine(REDIS, format!("version {version}{valkey} answers, the first time after {millis:.1} ms"))
 }
 
 fn role(info: &Info) -> Finding {
     match info.get("role").map(String::as_str) {
         Some("slave") => Finding::wrong(REDIS, "is a read-only replica: REDIS_URL must name the primary"),
-        _ => Finding::fine(REDIS, "is a primary"),
+        _ => {
+            let replicas = info.get("connected_slaves").map_or("0", String::as_str);
+            Finding::fine(REDIS, format!("is a primary, with {replicas} replicas"))
+        }
     }
 }
 
