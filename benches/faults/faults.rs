@@ -114,18 +114,7 @@ impl Fault {
         let seconds = Duration::from_secs;
         match self {
             Self::None => sleep(seconds(10)).await,
-            Self::InstanceKilled => {
-                scene.instances[0].kill();
-                sleep(seconds(3)).await;
-                scene.instances[0].start().await;
-            }
-            Self::RollingRestart => {
-                for instance in &mut scene.instances {
-                    instance.terminate().await;
-                    instance.start().await;
-                    sleep(seconds(2)).await;
-                }
-            }
+            Self::InstanceKilled | Self::RollingRestart => self.restart(scene).await,
             Self::SubscriptionsKilled => {
                 for _ in 0..10 {
                     scene.kill_connections("pubsub").await;
@@ -173,6 +162,19 @@ impl Fault {
                 self.fail_over(scene).await;
             }
             Self::ClusterMasterKilled | Self::ClusterSlotMoved => self.change_owner(scene).await,
+        }
+    }
+
+    async fn restart(self, scene: &mut Scene) {
+        if self == Self::InstanceKilled {
+            scene.instances[0].kill();
+            sleep(Duration::from_secs(3)).await;
+            return scene.instances[0].start().await;
+        }
+        for instance in &mut scene.instances {
+            instance.terminate().await;
+            instance.start().await;
+            sleep(Duration::from_secs(2)).await;
         }
     }
 
