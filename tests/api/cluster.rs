@@ -146,7 +146,8 @@ async fn a_state_is_never_read_or_kept_half_while_its_slot_moves() {
 async fn a_user_who_may_do_no_more_than_needed_is_enough_in_a_cluster() {
     let cluster = Cluster::start().await;
     let setup = Setup::new(&cluster.url(), shared_livekit());
-    let rules = secured::least_rules(setup.arguments.redis_prefix.as_deref().unwrap(), "cluster");
+    let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
+    let rules = [secured::rules(prefix, "service"), secured::rules(prefix, "cluster")].concat();
     for node in &cluster.nodes {
         let words = ["ACL", "SETUSER", "orchestrator"].into_iter().chain(rules.iter().map(String::as_str));
         node.tell(&words.collect::<Vec<_>>()).await.unwrap();

@@ -91,24 +91,20 @@ async fn redis_may_ask_for_a_certificate() {
     assert!(code == Some(1) && words.contains("FAIL Redis"), "{words}");
 }
 
-/// The rules for the service's user as docs/OPERATIONS.md gives them, with this prefix: those that are always needed, and
-/// those for a kind of deployment.
-pub fn least_rules(prefix: &str, more: &str) -> Vec<String> {
+/// The rules for a user as docs/OPERATIONS.md gives them under this name, with this prefix.
+pub fn rules(prefix: &str, name: &str) -> Vec<String> {
     let text = include_str!("../../docs/OPERATIONS.md");
-    let block = |name: &str| {
-        let start = format!("```acl {name}\n");
-        let rules = text.split(&*start).nth(1).unwrap_or_default().split("\n```").next().unwrap();
-        let rules = rules.replace("PASSWORD", "hunter2").replace("{lso}", &format!("{{{prefix}}}"));
-        rules.split_whitespace().skip(2).map(str::to_owned).collect::<Vec<_>>()
-    };
-    [block("service"), block(more)].concat()
+    let rules = text.split(&format!("```acl {name}\n")).nth(1).unwrap().split("\n```").next().unwrap();
+    let rules = rules.replace("PASSWORD", "hunter2").replace("{lso}", &format!("{{{prefix}}}"));
+    // After `user` and its name.
+    rules.split_whitespace().skip(2).map(str::to_owned).collect()
 }
 
 #[tokio::test]
 async fn a_user_who_may_do_no_more_than_needed_is_enough() {
     let redis = Redis::start();
     let setup = Setup::new(&redis.url(), shared_livekit());
-    let rules = least_rules(setup.arguments.redis_prefix.as_deref().unwrap(), "");
+    let rules = rules(setup.arguments.redis_prefix.as_deref().unwrap(), "service");
     assert!(rules.len() > 10, "{rules:?}");
     let port = redis.port.to_string();
     let mut set = vec!["-p", &port, "ACL", "SETUSER", "orchestrator"];

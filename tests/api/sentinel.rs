@@ -5,13 +5,14 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
+    secured,
     stage::Stage,
     support::{
         certificates::Certificates,
         eventually,
         instance::Instance,
         sentinel::{MASTER, Sentinel, SentinelGroup, hold_writes},
-        servers::{Redis, shared_livekit},
+        servers::{Redis, free_port, shared_livekit},
         unique, within,
     },
 };
@@ -110,19 +111,20 @@ async fn an_old_master_that_goes_on_answering_is_left() {
 }
 
 #[tokio::test]
-async fn sentinels_may_have_a_password_of_their_own_and_speak_tls() {
+async fn sentinels_may_have_users_of_their_own_and_speak_tls() {
     let certificates = Certificates::make();
     let redis = Redis::over_tls(&certificates, false);
     let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
+    let (tls_port, rules) = (free_port(), secured::rules("", "sentinel").join(" "));
     let more = format!(
-        "tls-port 0\nrequirepass hunter2\ntls-replication yes\ntls-auth-clients no\ntls-cert-file {certificate}\n\
-         tls-key-file {key}\ntls-ca-cert-file {ca}\n"
+        "requirepass another\nuser orchestrator {rules}\ntls-port {tls_port}\ntls-replication yes\n\
+         tls-auth-clients no\ntls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {ca}\n"
     );
-    let tls_port = crate::support::servers::free_port();
-    let sentinel =
-        Sentinel::start(redis.port, 1, &more.replace("tls-port 0", &format!("tls-port {tls_port}")));
+    let _sentinel = Sentinel::start(redis.port, 1, &more);
     let url = |password: &str| {
-        format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}?sentinel-password={password}")
+        format!(
+            "rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}?sentinel-user=orchestrator&sentinel-password={password}"
+        )
     };
     let instance = |url: &str| {
         Instance::new(url, shared_livekit(), &unique("test"))
@@ -138,7 +140,7 @@ async fn sentinels_may_have_a_password_of_their_own_and_speak_tls() {
     for (url, said) in [
         (url("wrong"), "no master is known"),
         (url("hunter2").replace(MASTER, "nobody"), "no master is known"),
-        (format!("rediss+sentinel://127.0.0.1:{}/{MASTER}", sentinel.port + 1), "no master is known"),
+        (format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}"), "no master is known"),
     ] {
         let (code, words) = instance(&url).command(&["check"]).await;
         assert!(code == Some(1) && words.contains(said) && !words.contains("hunter2"), "{words}");

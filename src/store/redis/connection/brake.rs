@@ -8,7 +8,7 @@ use std::{
 use super::failure::Failure;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Half of a duration to one and a half, so that what failed together is not tried again together.
 pub(super) fn jittered(duration: Duration) -> Duration {

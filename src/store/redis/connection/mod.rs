@@ -9,6 +9,7 @@ mod address;
 mod brake;
 mod call;
 mod cluster;
+mod complaints;
 mod failure;
 mod locator;
 mod node;
@@ -32,7 +33,7 @@ pub use self::{
     failure::{Failure, Kind},
     locator::Stay,
 };
-use self::{failure::Complaints, locator::Locator, pool::Way};
+use self::{complaints::Complaints, locator::Locator, pool::Way};
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
