@@ -22,6 +22,7 @@ use crate::{
         cluster::Cluster,
         eventually,
         follower::{Heard, Link, Transport},
+        instance::Instance,
         sentinel::hold_writes,
         servers::shared_livekit,
         unique, within,
@@ -153,6 +154,13 @@ async fn a_user_who_may_do_no_more_than_needed_is_enough_in_a_cluster() {
         node.tell(&words.collect::<Vec<_>>()).await.unwrap();
     }
     let url = cluster.url().replace("redis+cluster://", "redis+cluster://orchestrator:hunter2@");
+    // Who takes a node for a single server is told.
+    let slot = cluster.slot(prefix).await;
+    let at = cluster.owner(slot, 0).await.unwrap();
+    let other = cluster.masters().await.into_iter().find(|node| *node != at).unwrap();
+    let (code, words) =
+        Instance::new(&cluster.nodes[other].url(), shared_livekit(), prefix).command(&["check"]).await;
+    assert!(code == Some(1) && words.contains("REDIS_URL must be redis+cluster://"), "{words}");
     secured::works(&setup.with(|arguments| arguments.redis_url = Some(url.into())).start().await).await;
 }
 

@@ -48,7 +48,7 @@ impl Connector {
         loop {
             let failure = match self.attempt(request).await {
                 Ok(value) => return Ok(value),
-                Err(failure) if !matches!(failure.kind, Kind::Moved | Kind::Moving) => return Err(failure),
+                Err(failure) if !failure.waits_for_slot() => return Err(failure),
                 Err(failure) => failure,
             };
             if Instant::now() >= deadline {
@@ -76,7 +76,7 @@ impl Connector {
             drop(Object::take(placed));
         }
         match &failure.redirect {
-            Some(Redirect::Moved(to)) => locator.moved(&place.node, to)?,
+            Some(Redirect::Moved(to)) => locator.moved(&place, to)?,
             Some(Redirect::Ask(to)) => {
                 let node = place.node.named_by(to);
                 let node = node.ok_or_else(|| Failure::new(Kind::Other, "ASK to what is no address"))?;

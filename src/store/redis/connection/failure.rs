@@ -115,6 +115,15 @@ impl Failure {
         )
     }
 
+    /// Whether nothing was done, and will be once it is settled which node of the cluster has the slot.
+    pub(super) const fn waits_for_slot(&self) -> bool {
+        match self.kind {
+            Kind::Moving => true,
+            Kind::Moved => self.redirect.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether its connection is not to be used again.
     pub(super) const fn spoils_connection(&self) -> bool {
         self.doubts_master() || matches!(self.kind, Kind::NoAuth | Kind::Superseded | Kind::Moved)

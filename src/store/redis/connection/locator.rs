@@ -130,13 +130,20 @@ impl Locator {
         });
     }
 
-    /// A node of the cluster has said who owns our slot.
+    /// A node of a cluster has said who owns our slot. One that is not asked any more is not believed.
     ///
     /// # Errors
-    /// [`Kind::Other`] for what is no address.
-    pub(super) fn moved(&self, by: &Node, to: &str) -> Result<(), Failure> {
-        let node = by.named_by(to).ok_or_else(|| Failure::new(Kind::Other, "MOVED to what is no address"))?;
-        self.set(node);
+    /// [`Kind::Moved`] where nobody said that there is a cluster, [`Kind::Other`] for what is no address.
+    pub(super) fn moved(&self, by: &Place, to: &str) -> Result<(), Failure> {
+        if !matches!(self.source, Source::Cluster(_)) {
+            let words = "the server is a node of a cluster: REDIS_URL must be redis+cluster://";
+            return Err(Failure::new(Kind::Moved, words));
+        }
+        let node = by.node.named_by(to);
+        let node = node.ok_or_else(|| Failure::new(Kind::Other, "MOVED to what is no address"))?;
+        if self.is_present(by) {
+            self.set(node);
+        }
         Ok(())
     }
 

@@ -29,7 +29,8 @@
 --       5 milliseconds that keys of a stream that is over live
 --       6 the token that KEYS[22] must hold, or ''
 --       7 milliseconds for which a join token may be good after it was made
---       8 and on: the script's own, read with arg(1), arg(2) ...
+--       8 a random number of the call's own
+--       9 and on: the script's own, read with arg(1), arg(2) ...
 --
 -- Answer {effect, stream, participant}: effect is 'changed', 'unchanged', 'partial' or 'duplicate'; the others are JSON,
 --        participant '' for none. Or {'missing'}, {'fenced'}, or {'rejected', why, detail}.
@@ -61,7 +62,7 @@ if not (redis.acl_check_cmd('PUBLISH', K.log, '') and redis.acl_check_cmd('PUBLI
   return redis.error_reply('NOPERM this user has no permissions to publish on our channels')
 end
 
-local function arg(i) return ARGV[7 + i] end
+local function arg(i) return ARGV[8 + i] end
 local function integer(n) return string.format('%.0f', n) end
 
 local time = redis.call('TIME')
@@ -78,11 +79,12 @@ end
 local function is_under_way() return s.status == 'creating' or s.status == 'stopping' end
 local function is_final() return s.status == 'stopped' or s.status == 'error' end
 
--- The smallest cursor for an event of now that is greater than `cursor`.
+-- A cursor for an event of now that is greater than `cursor`. The number behind the time is random: an old master and a
+-- new one may both make changes for a moment, and must not give out one cursor for two events.
 local function next_cursor(cursor)
   local ms, n = cursor:match('^(%d+)-(%d+)$')
-  if now > tonumber(ms) then return integer(now) .. '-0' end
-  return ms .. '-' .. integer(tonumber(n) + 1)
+  if now > tonumber(ms) then return integer(now) .. '-' .. ARGV[8] end
+  return ms .. '-' .. integer(n + 1 + ARGV[8] % 4096)
 end
 
 local function newest_cursor()
