@@ -5,7 +5,7 @@ use std::{fmt::Write, process::Command};
 use super::{
     faults::Fault,
     scene::{AUDIENCE, CHANGES_A_SECOND},
-    support::audience::Verdict,
+    support::{audience::Verdict, servers::redis_server},
 };
 
 /// What became of one fault.
@@ -13,6 +13,8 @@ pub struct Row {
     pub fault: Fault,
     /// Changes that were acknowledged.
     pub changes: usize,
+    /// The longest time without a change that was acknowledged, in milliseconds.
+    pub pause: i64,
     pub verdict: Verdict,
     /// Connections that the audience lost.
     pub cuts: usize,
@@ -25,8 +27,7 @@ pub struct Row {
 impl Row {
     /// Nothing lost, doubled or disordered, and resets only where Redis lost data.
     pub fn is_as_promised(&self) -> bool {
-        self.verdict.lost + self.verdict.doubled + self.verdict.disordered == 0
-            && (self.fault.loses_data() || self.verdict.resets.is_empty())
+        self.verdict.is_honest() && (self.fault.may_lose_data() || self.verdict.resets.is_empty())
     }
 
     fn percentile(&self, share: usize) -> i64 {
@@ -34,13 +35,14 @@ impl Row {
     }
 
     pub fn line(&self) -> String {
-        let Verdict { received, lost, doubled, disordered, resets } = &self.verdict;
+        let Verdict { received, lost, doubled, disordered, untold, resets } = &self.verdict;
         let resets: Vec<_> = resets.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
         let resets = if resets.is_empty() { "0".to_owned() } else { resets.join(", ") };
         format!(
-            "| {} | {} | {received} | {} | {lost} | {doubled} | {disordered} | {resets} | {} | {} | {} | {:.1} s |",
+            "| {} | {} | {:.1} s | {received} | {} | {lost} | {doubled} | {disordered} | {untold} | {resets} | {} | {} | {} | {:.1} s |",
             self.fault.name(),
             self.changes,
+            self.pause as f64 / 1_000.0,
             self.cuts,
             self.percentile(500),
             self.percentile(990),
@@ -51,8 +53,8 @@ impl Row {
 }
 
 pub fn head() -> String {
-    "| fault | changes | deliveries | connections lost | lost | doubled | disordered | resets | p50 ms | p99 ms | max ms | caught up after |\n\
-     | --- | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
+    "| fault | changes | no change for | deliveries | connections lost | lost | doubled | disordered | untold | resets | p50 ms | p99 ms | max ms | caught up after |\n\
+     | --- | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
         .to_owned()
 }
 
@@ -82,7 +84,7 @@ pub fn write(rows: &[Row]) {
         said("git", &["rev-parse", "--short", "HEAD"]),
         cores,
         cpu.map_or("unknown", |(_, model)| model),
-        said("redis-server", &["--version"]).split(" sha").next().unwrap_or_default(),
+        said(&redis_server(), &["--version"]).split(" sha").next().unwrap_or_default(),
     )
     .unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -16,14 +16,16 @@ use tokio::{
 };
 
 use super::{
-    faults::Fault,
+    faults::{Deployment, Fault},
     report::Row,
     support::{
-        audience::{Auditor, Follower, Patience, Verdict, judge, now_millis},
+        audience::{Auditor, Follower, Patience, Verdict, Whereabouts, judge, now_millis},
+        cluster::Cluster,
         eventually,
         follower::Transport,
         instance::Instance,
         proxy::Proxy,
+        sentinel::SentinelGroup,
         servers::Redis,
         unique,
     },
@@ -40,10 +42,54 @@ pub const CHANGES_A_SECOND: usize = 50;
 /// Before the fault and after it.
 const CALM: Duration = Duration::from_secs(4);
 
+/// What the instances stand on.
+pub enum Backend {
+    /// One Redis, reached through a proxy.
+    One(Redis, Proxy),
+    Sentinel(SentinelGroup),
+    Cluster(Cluster),
+}
+
+impl Backend {
+    async fn start(fault: Fault) -> Self {
+        match fault.deployment() {
+            Deployment::One => {
+                let redis = if fault.loses_data() { Redis::start() } else { Redis::durable() };
+                let proxy = Proxy::to(redis.port).await;
+                Self::One(redis, proxy)
+            }
+            Deployment::Sentinel => Self::Sentinel(SentinelGroup::start().await),
+            Deployment::Cluster => Self::Cluster(Cluster::start().await),
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::One(_, proxy) => proxy.url(),
+            Self::Sentinel(group) => group.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    /// The server that has the keys at the start.
+    async fn master(&self, prefix: &str) -> &Redis {
+        match self {
+            Self::One(redis, _) => redis,
+            Self::Sentinel(group) => &group.nodes[0],
+            Self::Cluster(cluster) => {
+                let slot = cluster.slot(prefix).await;
+                &cluster.nodes[cluster.owner(slot, 0).await.expect("an owner")]
+            }
+        }
+    }
+}
+
 pub struct Scene {
     fault: Fault,
-    pub redis: Redis,
-    pub proxy: Proxy,
+    pub backend: Backend,
+    pub prefix: String,
+    /// Where the logs are now.
+    pub whereabouts: Whereabouts,
     pub instances: Vec<Instance>,
     streams: Arc<Mutex<Vec<String>>>,
     auditors: Vec<(Option<String>, Auditor)>,
@@ -52,11 +98,11 @@ pub struct Scene {
 
 impl Scene {
     pub async fn set(fault: Fault, livekit: &str) -> Self {
-        let redis = if fault.loses_data() { Redis::start() } else { Redis::durable() };
-        let (proxy, prefix) = (Proxy::to(redis.port).await, unique("faults"));
+        let (backend, prefix) = (Backend::start(fault).await, unique("faults"));
+        let whereabouts = Whereabouts::new(backend.master(&prefix).await.url().into());
         let mut instances = Vec::new();
         for _ in 0..INSTANCES {
-            let mut instance = Instance::new(&proxy.url(), livekit, &prefix);
+            let mut instance = Instance::new(&backend.url(), livekit, &prefix);
             instance.start().await;
             instances.push(instance);
         }
@@ -67,14 +113,15 @@ impl Scene {
         }
         let topics = streams.iter().cloned().map(Some).chain([None]);
         let auditors = topics.map(|topic| {
-            let auditor = Auditor::of(&redis.url(), &prefix, topic.as_deref());
+            let auditor = Auditor::following(&whereabouts, &prefix, topic.as_deref());
             (topic, auditor)
         });
         let auditors = auditors.collect();
         let mut scene = Self {
             fault,
-            redis,
-            proxy,
+            backend,
+            prefix,
+            whereabouts,
             instances,
             auditors,
             followers: Vec::new(),
@@ -99,11 +146,21 @@ impl Scene {
         self.followers = arriving.join_all().await;
     }
 
-    pub async fn kill_connections(&self, kind: &str) {
-        let client = redis::Client::open(self.redis.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let kill = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).to_owned();
-        let _: i64 = kill.query_async(&mut connection).await.unwrap();
+    /// The one Redis and the proxy in front of it.
+    pub fn one(&mut self) -> (&mut Redis, &Proxy) {
+        match &mut self.backend {
+            Backend::One(redis, proxy) => (redis, proxy),
+            Backend::Sentinel(_) | Backend::Cluster(_) => unreachable!("the fault is of one Redis"),
+        }
+    }
+
+    pub async fn kill_connections(&mut self, kind: &str) {
+        self.one().0.tell(&["CLIENT", "KILL", "TYPE", kind]).await.unwrap();
+    }
+
+    /// The logs are at this server now.
+    pub fn logs_are_at(&self, url: String) {
+        *self.whereabouts.lock().unwrap() = url;
     }
 
     pub async fn play(mut self) -> Row {
@@ -114,9 +171,9 @@ impl Scene {
         let lifted = now_millis();
         sleep(CALM).await;
         // So that "caught up" is told of changes that were made while the fault lasted.
-        let changes = load.end().await;
+        let (changes, pause) = load.end().await;
         self.settle().await;
-        self.judge(lifted, changes)
+        self.judge(lifted, changes, pause)
     }
 
     /// Waits until everybody has heard everything.
@@ -134,7 +191,7 @@ impl Scene {
         }
     }
 
-    fn judge(&self, lifted: i64, changes: usize) -> Row {
+    fn judge(&self, lifted: i64, changes: usize, pause: i64) -> Row {
         let (mut verdict, mut delays, mut caught_up) = (Verdict::default(), Vec::new(), 0);
         for follower in &self.followers {
             let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
@@ -150,12 +207,12 @@ impl Scene {
         }
         let cuts = self.followers.iter().map(|follower| follower.diary().cuts).sum();
         delays.sort_unstable();
-        Row { fault: self.fault, changes, verdict, cuts, delays, caught_up }
+        Row { fault: self.fault, changes, pause, verdict, cuts, delays, caught_up }
     }
 
     /// Changes streams through one instance after another. A change that is not acknowledged is made again elsewhere.
     fn load(&self) -> Load {
-        let (over, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (over, made) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<i64>>>::default());
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
             let urls: Vec<_> = self.instances.iter().map(|instance| instance.address().http).collect();
@@ -169,7 +226,9 @@ impl Scene {
                     pace.tick().await;
                     number += 1;
                     let done = change(&client, &urls[number % INSTANCES], &streams, number).await;
-                    made.fetch_add(usize::from(done), Ordering::Relaxed);
+                    if done {
+                        made.lock().unwrap().push(now_millis());
+                    }
                 }
             });
         }
@@ -179,15 +238,20 @@ impl Scene {
 
 struct Load {
     over: Arc<AtomicBool>,
-    made: Arc<AtomicUsize>,
+    /// When each change was acknowledged.
+    made: Arc<Mutex<Vec<i64>>>,
     writers: JoinSet<()>,
 }
 
 impl Load {
-    async fn end(self) -> usize {
+    /// How many changes were made, and the longest time without any, in milliseconds.
+    async fn end(self) -> (usize, i64) {
         self.over.store(true, Ordering::Relaxed);
         self.writers.join_all().await;
-        self.made.load(Ordering::Relaxed)
+        let mut made = self.made.lock().unwrap().clone();
+        made.sort_unstable();
+        let pause = made.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        (made.len(), pause)
     }
 }
 

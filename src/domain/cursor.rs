@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-/// The id that Redis gave an event in the log of all streams: milliseconds and a counter, written `ms-n`. It orders
-/// events across streams, and it keeps growing after a failover that lost the newest writes, because it is built on
-/// time. Clients treat it as opaque.
+/// The id of an event in the log of all streams: milliseconds and a number that grows within one of them, written
+/// `ms-n`. It orders events across streams, and it keeps growing after a failover that lost the newest writes, because
+/// it is built on time. Clients treat it as opaque.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     ms: u64,

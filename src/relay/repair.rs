@@ -50,7 +50,7 @@ pub(super) async fn read(
             Ok(repair) => return repair,
             Err(error) => {
                 tracing::warn!(%error, ?topic, "the log could not be read; trying again");
-                sleep(pause).await;
+                sleep(pause.mul_f64(0.5 + super::jitter())).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }

@@ -23,7 +23,7 @@ use crate::{
 
 /// The least time between two states for one client.
 const BURST: Duration = Duration::from_millis(100);
-/// How long to wait before a state that could not be read is tried again.
+/// How long to wait before a state that could not be read is tried again, give or take.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// A state as bytes.
@@ -51,6 +51,8 @@ impl StateFrame {
 #[derive(Clone, Default)]
 struct News {
     state: Option<Arc<StateFrame>>,
+    /// How often the stream was said to start again: from then on an older position is a newer state.
+    resets: u64,
     ended: Option<Ended>,
 }
 
@@ -94,6 +96,8 @@ pub struct StateUpdates {
     first: Option<Arc<StateFrame>>,
     news: watch::Receiver<News>,
     last: Cursor,
+    /// As [`News::resets`], at the last state.
+    resets: u64,
     ended: Option<Ended>,
 }
 
@@ -103,13 +107,15 @@ impl StateUpdates {
         if let Some(sender) = to_start {
             relay.runtime.spawn(read(relay.clone(), id, sender));
         }
+        // Before the first state is read: should the stream start again meanwhile, it is told twice rather than not.
+        let resets = news.borrow().resets;
         // Read for this client alone: it must not be older than what the client may have done just before.
         let Some(first) = StateFrame::of(&relay.feed.snapshot(Topic::Stream(id)).await?) else {
             return Ok(None);
         };
         relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
         let last = first.cursor;
-        Ok(Some(Self { relay: relay.clone(), first: Some(Arc::new(first)), news, last, ended: None }))
+        Ok(Some(Self { relay: relay.clone(), first: Some(Arc::new(first)), news, last, resets, ended: None }))
     }
 
     /// The position of the state that comes first.
@@ -131,8 +137,10 @@ impl StateUpdates {
             if let Some(ended) = self.ended {
                 return Err(ended);
             }
-            let News { state, ended } = self.news.borrow_and_update().clone();
-            if let Some(state) = state.filter(|state| state.cursor > self.last) {
+            let News { state, resets, ended } = self.news.borrow_and_update().clone();
+            let is_news = |state: &Arc<StateFrame>| state.cursor > self.last || resets > self.resets;
+            if let Some(state) = state.filter(is_news) {
+                self.resets = resets;
                 return Ok(self.deliver(state));
             }
             if let Some(reason) = ended {
@@ -186,24 +194,34 @@ async fn follow(
     mut events: Subscription,
     news: &watch::Sender<News>,
 ) -> Option<Ended> {
+    let mut resets = 0;
     loop {
         // Whatever happened before the subscription stood is contained in this state.
         let state = current(relay, id).await;
         let (read_at, over) = (Instant::now(), state.as_ref().is_none_or(|state| state.is_last));
         let Some(state) = state else { return Some(Ended::Complete) };
-        news.send_modify(|news| news.state = Some(Arc::new(state)));
+        news.send_modify(|news| {
+            news.state = Some(Arc::new(state));
+            news.resets += std::mem::take(&mut resets);
+        });
         if over {
             return Some(Ended::Complete);
         }
         tokio::select! {
-            delivery = events.next() => if let Delivery::Ended(reason) = delivery { return unless_complete(reason) },
+            delivery = events.next() => match delivery {
+                Delivery::Ended(reason) => return unless_complete(reason),
+                Delivery::Reset(_) => resets += 1,
+                Delivery::Event(_) => {}
+            },
             () = news.closed() => return None,
         }
         // The rest of the burst belongs to the same state.
         let until = read_at + BURST;
         while let Ok(delivery) = timeout_at(until, events.next()).await {
-            if matches!(delivery, Delivery::Ended(_)) {
-                break;
+            match delivery {
+                Delivery::Ended(_) => break,
+                Delivery::Reset(_) => resets += 1,
+                Delivery::Event(_) => {}
             }
         }
         sleep_until(until).await;
@@ -222,6 +240,6 @@ async fn current(relay: &Relay, id: StreamId) -> Option<StateFrame> {
             Ok(snapshot) => return StateFrame::of(&snapshot),
             Err(error) => tracing::warn!(%error, "a state could not be read; trying again"),
         }
-        sleep(RETRY).await;
+        sleep(RETRY.mul_f64(0.5 + super::jitter())).await;
     }
 }

@@ -53,16 +53,17 @@ pub struct Arguments {
     /// The key's secret. Required outside dev mode. Better given as an environment variable.
     #[arg(long, env = "LIVEKIT_API_SECRET", hide_env_values = true)]
     pub livekit_api_secret: Option<SecretString>,
-    /// Where Redis is: redis://user:password@host:port/database, or rediss:// for TLS. Required outside dev mode.
+    /// Where Redis is: redis://user:password@host:port/database, redis+sentinel://user:password@host:port,…/master/database
+    /// or redis+cluster://user:password@host:port,…; rediss for TLS. Required outside dev mode.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
-    /// For rediss://, a PEM file with who may vouch for Redis [default: the roots of this machine]
+    /// For rediss, a PEM file with who may vouch for Redis [default: the roots of this machine]
     #[arg(long, env = "REDIS_CA_FILE")]
     pub redis_ca_file: Option<String>,
-    /// For rediss://, a PEM file with this service's own certificate, where Redis asks for one
+    /// For rediss, a PEM file with this service's own certificate, where Redis asks for one
     #[arg(long, env = "REDIS_CERT_FILE")]
     pub redis_cert_file: Option<String>,
-    /// For rediss://, a PEM file with the key of REDIS_CERT_FILE
+    /// For rediss, a PEM file with the key of REDIS_CERT_FILE
     #[arg(long, env = "REDIS_KEY_FILE")]
     pub redis_key_file: Option<String>,
     /// What stands in front of every key and channel [default: lso]
@@ -280,11 +281,9 @@ impl Arguments {
         }
         let url = reader.required("REDIS_URL", self.redis_url.clone())?;
         let text = url.expose_secret();
-        let understood = redis::IntoConnectionInfo::into_connection_info(text).is_ok();
-        let scheme = Url::parse(text).ok().map(|url| url.scheme().to_owned()).unwrap_or_default();
-        if !understood || !["redis", "rediss"].contains(&scheme.as_str()) {
-            return reader
-                .problem("REDIS_URL", "must be redis:// or rediss://, user:password@host:port/database");
+        let tls = Address::is_tls(text);
+        if let Err(rule) = Address::check(text) {
+            return reader.problem("REDIS_URL", rule);
         }
         let ca = reader.file("REDIS_CA_FILE", self.redis_ca_file.as_ref());
         let certificate = reader.file("REDIS_CERT_FILE", self.redis_cert_file.as_ref());
@@ -293,8 +292,8 @@ impl Arguments {
             String::from_utf8(key).ok().or_else(|| reader.problem("REDIS_KEY_FILE", "must be a PEM file"))
         };
         let key = key.and_then(text).map(SecretString::from);
-        if scheme == "redis" && (ca.is_some() || certificate.is_some()) {
-            return reader.problem("REDIS_CA_FILE", "and REDIS_CERT_FILE are for rediss:// only");
+        if !tls && (ca.is_some() || certificate.is_some()) {
+            return reader.problem("REDIS_CA_FILE", "and REDIS_CERT_FILE are for rediss only");
         }
         if self.redis_cert_file.is_some() != self.redis_key_file.is_some() {
             return reader.problem("REDIS_CERT_FILE", "and REDIS_KEY_FILE go together");

@@ -277,6 +277,30 @@ mod tests {
     }
 
     #[test]
+    fn redis_may_be_deployed_in_more_than_one_way() {
+        let with = |url: &str, ca: Option<&str>| {
+            let (redis_url, redis_ca_file) = (Some(url.into()), ca.map(str::to_owned));
+            Arguments { redis_url, redis_ca_file, ..production() }.check().map_err(|error| error.0)
+        };
+        for url in [
+            "rediss://ann:word@redis.example:6380/1",
+            "redis+sentinel://one,two,three/the-master/0",
+            "rediss+cluster://ann:word@one,two",
+        ] {
+            assert!(with(url, None).is_ok(), "{url}");
+        }
+        let refused = with("redis+sentinel://one,two", None).unwrap_err();
+        assert!(refused.len() == 1 && refused[0].starts_with("REDIS_URL must be redis://"), "{refused:?}");
+        let refused = with("redis+cluster://one/1", None).unwrap_err();
+        assert_eq!(refused, ["REDIS_URL must not name a database of a cluster: there is only 0"]);
+        let pem = std::env::temp_dir().join(format!("{}.pem", uuid::Uuid::new_v4()));
+        std::fs::write(&pem, "-----BEGIN CERTIFICATE-----").unwrap();
+        let refused = with("redis+sentinel://one/the-master", pem.to_str());
+        std::fs::remove_file(&pem).unwrap();
+        assert_eq!(refused.unwrap_err(), ["REDIS_CA_FILE and REDIS_CERT_FILE are for rediss only"]);
+    }
+
+    #[test]
     fn empty_variables_are_unset_and_zero_turns_idling_off() {
         let arguments = Arguments {
             port: Some(String::new()),

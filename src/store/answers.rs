@@ -33,7 +33,7 @@ pub enum Known {
     /// It was another request.
     Other,
     /// Its answer.
-    Answered(Vec<u8>),
+    Answered(String),
 }
 
 /// What requests were answered with.
@@ -50,7 +50,7 @@ pub trait Answers: Send + Sync {
     async fn hold(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError>;
 
     /// Records the answer, unless the attempt is not the caller's any more.
-    async fn answer(&self, key: &str, attempt: &Attempt, answer: &[u8]) -> Result<(), StoreError>;
+    async fn answer(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError>;
 
     /// Gives an attempt up: the next caller may carry the request out.
     async fn give_up(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError>;

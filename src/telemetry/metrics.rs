@@ -35,7 +35,7 @@ pub struct Metrics {
     pub queue_overflows: IntCounterVec,
     /// How long calls of Redis took.
     pub redis_duration: HistogramVec,
-    /// Calls of Redis that failed.
+    /// Calls of Redis that failed, by call and kind.
     pub redis_errors: IntCounterVec,
     /// How long calls of LiveKit took.
     pub livekit_duration: HistogramVec,
@@ -127,8 +127,8 @@ impl Metrics {
             )?,
             redis_errors: make.counters(
                 "lso_redis_errors_total",
-                "Calls of Redis that failed, by call.",
-                &["call"],
+                "Calls of Redis that failed, by call and by what went wrong.",
+                &["call", "kind"],
             )?,
             livekit_duration: make.durations(
                 "lso_livekit_call_duration_seconds",
@@ -243,13 +243,18 @@ impl Metrics {
         self.total_participants.set(number(totals.participants));
     }
 
-    /// Awaits a call of Redis and records how long it took and whether it failed.
+    /// Awaits a call of Redis and records how long it took and what went wrong.
     pub async fn timed_redis<T, E>(
         &self,
         call: &'static str,
         answer: impl Future<Output = Result<T, E>>,
+        kind: impl FnOnce(&E) -> &'static str,
     ) -> Result<T, E> {
-        timed(&self.redis_duration, &self.redis_errors, call, answer).await
+        let result = timed(&self.redis_duration, call, answer).await;
+        if let Err(error) = &result {
+            self.redis_errors.with_label_values(&[call, kind(error)]).inc();
+        }
+        result
     }
 
     /// Awaits a call of LiveKit and records how long it took and whether it failed.
@@ -258,22 +263,18 @@ impl Metrics {
         call: &'static str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        timed(&self.livekit_duration, &self.livekit_errors, call, answer).await
+        let result = timed(&self.livekit_duration, call, answer).await;
+        if result.is_err() {
+            self.livekit_errors.with_label_values(&[call]).inc();
+        }
+        result
     }
 }
 
-async fn timed<T, E>(
-    duration: &HistogramVec,
-    errors: &IntCounterVec,
-    call: &'static str,
-    answer: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+async fn timed<T>(duration: &HistogramVec, call: &'static str, answer: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let result = answer.await;
     duration.with_label_values(&[call]).observe(started.elapsed().as_secs_f64());
-    if result.is_err() {
-        errors.with_label_values(&[call]).inc();
-    }
     result
 }
 

@@ -4,7 +4,9 @@
 mod support;
 
 mod access;
+mod answers;
 mod check;
+mod cluster;
 mod documents;
 mod errors;
 mod events;
@@ -20,11 +22,14 @@ mod limits;
 mod openapi;
 mod operations;
 mod outages;
+mod replies;
 mod resume;
 mod secrets;
 mod secured;
+mod sentinel;
 mod slow;
 mod snapshots;
+mod stage;
 mod streams;
 mod webhooks;
 mod websocket;

@@ -144,3 +144,24 @@ async fn stopping_without_livekit_can_be_finished_later() {
     .await;
     app.delete(&path).await.expect(StatusCode::OK);
 }
+
+/// Who finds that Redis cannot be reached tells the others, who then do not all try for themselves.
+#[tokio::test]
+async fn an_outage_is_no_herd_of_connections() {
+    let mut redis = Redis::start();
+    let proxy = Proxy::to(redis.port).await;
+    let app = Setup::new(&proxy.url(), shared_livekit()).start().await;
+    redis.kill();
+    app.until_ready(false).await;
+    let before = proxy.connections();
+    for _ in 0..20 {
+        let asked = (0..25).map(|_| app.get("/streams"));
+        for answer in futures_util::future::join_all(asked).await {
+            answer.expect_problem(503, "store_unavailable");
+        }
+    }
+    let tried = proxy.connections() - before;
+    assert!(tried < 100, "{tried} connections for 500 requests");
+    redis.start_again();
+    app.until_ready(true).await;
+}

@@ -108,7 +108,7 @@ async fn nothing_printed_holds_a_secret() {
         .with("AUTH", "livekit")
         .with("LIVEKIT_API_KEYS", &format!("second: {SECOND_SECRET}"))
         .with("RUST_LOG", "trace")
-        .logging();
+        .logged();
     instance.start().await;
     let good = token("room", "second", SECOND_SECRET, Duration::from_secs(60));
     let forged = token("room", KEY, "not the secret at all", Duration::from_secs(60));

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// What the service does all day: a stream from its creation to its end, on two feeds.
-async fn works(app: &TestApp) {
+pub async fn works(app: &TestApp) {
     let mut all = app.follow("/events").await;
     let stream = app.create(json!({"metadata": {"a": 1}})).await;
     let id = stream["id"].as_str().unwrap();
@@ -91,11 +91,12 @@ async fn redis_may_ask_for_a_certificate() {
     assert!(code == Some(1) && words.contains("FAIL Redis"), "{words}");
 }
 
-/// The rules for the service's user as docs/OPERATIONS.md gives them, with this prefix.
-fn least_rules(prefix: &str) -> Vec<String> {
+/// The rules for a user as docs/OPERATIONS.md gives them under this name, with this prefix.
+pub fn rules(prefix: &str, name: &str) -> Vec<String> {
     let text = include_str!("../../docs/OPERATIONS.md");
-    let rules = text.split("```acl\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let rules = text.split(&format!("```acl {name}\n")).nth(1).unwrap().split("\n```").next().unwrap();
     let rules = rules.replace("PASSWORD", "hunter2").replace("{lso}", &format!("{{{prefix}}}"));
+    // After `user` and its name.
     rules.split_whitespace().skip(2).map(str::to_owned).collect()
 }
 
@@ -103,7 +104,7 @@ fn least_rules(prefix: &str) -> Vec<String> {
 async fn a_user_who_may_do_no_more_than_needed_is_enough() {
     let redis = Redis::start();
     let setup = Setup::new(&redis.url(), shared_livekit());
-    let rules = least_rules(setup.arguments.redis_prefix.as_deref().unwrap());
+    let rules = rules(setup.arguments.redis_prefix.as_deref().unwrap(), "service");
     assert!(rules.len() > 10, "{rules:?}");
     let port = redis.port.to_string();
     let mut set = vec!["-p", &port, "ACL", "SETUSER", "orchestrator"];

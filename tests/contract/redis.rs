@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use livestream_orchestrator::{
-    domain::{Change, StreamId, StreamStatus},
-    store::{Retention, StreamFilter},
+    domain::{Change, Cursor, StreamId, StreamStatus},
+    store::{LogRead, Retention, StreamFilter, Topic},
 };
 use redis::AsyncCommands;
 
@@ -66,6 +66,28 @@ async fn a_stopped_stream_leaves_nothing_behind() {
     .await;
     let totals = backend.store.totals().await.unwrap();
     assert!(totals.streams.iter().all(|(_, count)| *count == 0) && totals.participants == 0);
+}
+
+/// As an old master and a new one for a moment: the same milliseconds, and never the same cursor.
+#[tokio::test]
+async fn two_histories_have_no_cursor_in_common() {
+    let backends = [Backend::redis(&unique("one"), RETENTION), Backend::redis(&unique("two"), RETENTION)];
+    let streams = [backends[0].active("one").await, backends[1].active("two").await];
+    let cursors = async |n: usize| {
+        for number in 0..300 {
+            let (name, sid) = (format!("ann-{number}"), format!("PA_{number}"));
+            backends[n].change(&streams[n], Change::Connect(session(&name, &sid, 1))).await;
+        }
+        let read = backends[n].feed.read_after(Topic::All, Cursor::ORIGIN, 1_000).await.unwrap();
+        let LogRead::Events { events, .. } = read else { panic!("{read:?}") };
+        events.iter().map(|event| event.cursor).collect::<std::collections::HashSet<_>>()
+    };
+    let (one, two) = tokio::join!(cursors(0), cursors(1));
+    let millis = |cursors: &std::collections::HashSet<Cursor>| {
+        cursors.iter().map(|cursor| cursor.millis()).collect::<std::collections::HashSet<_>>()
+    };
+    assert!(millis(&one).intersection(&millis(&two)).count() > 0, "there were moments that they shared");
+    assert_eq!(one.intersection(&two).count(), 0);
 }
 
 #[tokio::test]

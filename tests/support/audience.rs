@@ -180,6 +180,8 @@ pub struct Logged {
     pub position: Position,
     /// Counts how often Redis had forgotten what it had.
     pub epoch: usize,
+    /// Whether Redis has forgotten it since.
+    pub forgotten: bool,
 }
 
 /// What a log has held.
@@ -191,6 +193,17 @@ pub struct Log {
 }
 
 impl Log {
+    /// Redis has only these now.
+    fn forget(&mut self, held: &HashSet<Position>) {
+        self.epoch += 1;
+        // What is older may have been trimmed.
+        let oldest = held.iter().min().copied();
+        for logged in &mut self.entries {
+            let in_reach = oldest.is_none_or(|oldest| logged.position > oldest);
+            logged.forgotten |= in_reach && !held.contains(&logged.position);
+        }
+    }
+
     fn last(&self) -> Option<Position> {
         self.entries.last().map(|logged| logged.position)
     }
@@ -208,15 +221,23 @@ impl Drop for Auditor {
     }
 }
 
+/// Where the server is that has the logs now, as a URL; a test changes it.
+pub type Whereabouts = Arc<Mutex<String>>;
+
 impl Auditor {
     /// The log of one stream, or of all.
     pub fn of(redis: &str, prefix: &str, stream: Option<&str>) -> Self {
+        Self::following(&Arc::new(Mutex::new(redis.to_owned())), prefix, stream)
+    }
+
+    /// As [`Self::of`], on whichever server has the log.
+    pub fn following(redis: &Whereabouts, prefix: &str, stream: Option<&str>) -> Self {
         let key = match stream {
             Some(id) => format!("{{{prefix}}}:stream:{id}:log"),
             None => format!("{{{prefix}}}:events"),
         };
-        let (log, redis) = (Arc::<Mutex<Log>>::default(), redis.to_owned());
-        let task = tokio::spawn(audit(redis, key, log.clone()));
+        let log = Arc::<Mutex<Log>>::default();
+        let task = tokio::spawn(audit(redis.clone(), key, log.clone()));
         Self { log, task }
     }
 
@@ -232,25 +253,36 @@ impl Auditor {
 
 type Entries = Vec<(String, Vec<(String, redis::Value)>)>;
 
-async fn audit(redis: String, key: String, log: Arc<Mutex<Log>>) {
-    let client = redis::Client::open(redis).unwrap();
+async fn audit(redis: Whereabouts, key: String, log: Arc<Mutex<Log>>) {
     loop {
+        let url = redis.lock().unwrap().clone();
+        let client = redis::Client::open(&*url).unwrap();
         if let Ok(mut connection) = client.get_multiplexed_async_connection().await {
             let last = log.lock().unwrap().last();
             if let Some((millis, count)) = last {
                 let id = format!("{millis}-{count}");
                 let kept: Result<Entries, _> = connection.xrange(&key, &id, &id).await;
-                log.lock().unwrap().epoch += usize::from(kept.is_ok_and(|entries| entries.is_empty()));
+                if kept.is_ok_and(|entries| entries.is_empty()) {
+                    let held: Result<Entries, _> = connection.xrange_all(&key).await;
+                    let Ok(held) = held else { continue };
+                    log.lock().unwrap().forget(&held.iter().map(|(id, _)| position(id)).collect());
+                }
             }
-            read_on(&mut connection, &key, &log).await;
+            let moved = || *redis.lock().unwrap() != url;
+            read_on(&mut connection, &key, &log, moved).await;
         }
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Reads until the connection is lost.
-async fn read_on(connection: &mut redis::aio::MultiplexedConnection, key: &str, log: &Mutex<Log>) {
-    loop {
+/// Reads until the connection is lost, or the log is elsewhere.
+async fn read_on(
+    connection: &mut redis::aio::MultiplexedConnection,
+    key: &str,
+    log: &Mutex<Log>,
+    moved: impl Fn() -> bool,
+) {
+    while !moved() {
         let last = log.lock().unwrap().last();
         let after = last.map_or("-".to_owned(), |(millis, count)| format!("({millis}-{count}"));
         let read: Result<Entries, _> = connection.xrange(key, after, "+").await;
@@ -258,7 +290,8 @@ async fn read_on(connection: &mut redis::aio::MultiplexedConnection, key: &str, 
         {
             let mut log = log.lock().unwrap();
             let epoch = log.epoch;
-            log.entries.extend(entries.into_iter().map(|(id, _)| Logged { position: position(&id), epoch }));
+            let logged = |(id, _): (String, _)| Logged { position: position(&id), epoch, forgotten: false };
+            log.entries.extend(entries.into_iter().map(logged));
         }
         sleep(Duration::from_millis(10)).await;
     }
@@ -272,6 +305,8 @@ pub struct Verdict {
     pub lost: usize,
     pub doubled: usize,
     pub disordered: usize,
+    /// Heard, forgotten by Redis, and no reset said so.
+    pub untold: usize,
     pub resets: BTreeMap<String, usize>,
 }
 
@@ -281,6 +316,7 @@ impl Verdict {
         self.lost += other.lost;
         self.doubled += other.doubled;
         self.disordered += other.disordered;
+        self.untold += other.untold;
         for (reason, count) in &other.resets {
             *self.resets.entry(reason.clone()).or_default() += count;
         }
@@ -288,7 +324,12 @@ impl Verdict {
 
     /// Every event, once, in order, and never told to start again.
     pub fn is_perfect(&self) -> bool {
-        self.lost + self.doubled + self.disordered == 0 && self.resets.is_empty()
+        self.is_honest() && self.resets.is_empty()
+    }
+
+    /// Every event, once, in order, or told to start again.
+    pub fn is_honest(&self) -> bool {
+        self.lost + self.doubled + self.disordered + self.untold == 0
     }
 }
 
@@ -297,6 +338,8 @@ pub fn judge(diary: &Diary, log: &Log) -> Verdict {
     let mut verdict = Verdict::default();
     let from = diary.from.expect("it was connected");
     let (mut seen, mut accounted, mut last) = (HashSet::new(), HashSet::new(), from);
+    let forgotten: HashSet<_> =
+        log.entries.iter().filter(|logged| logged.forgotten).map(|logged| logged.position).collect();
     for entry in &diary.entries {
         match entry {
             Entry::Event { position, .. } => {
@@ -306,9 +349,11 @@ pub fn judge(diary: &Diary, log: &Log) -> Verdict {
                     verdict.disordered += 1;
                 }
                 last = *position;
+                verdict.untold += usize::from(forgotten.contains(position));
             }
             Entry::Reset { reason, position, received } => {
                 *verdict.resets.entry(reason.clone()).or_default() += 1;
+                verdict.untold = 0;
                 // The snapshot stands for everything up to it, and for what Redis had forgotten by then.
                 let forgotten = |logged: &Logged| {
                     logged.epoch < log.epoch && logged.position.0 <= u64::try_from(*received).unwrap()
@@ -321,7 +366,8 @@ pub fn judge(diary: &Diary, log: &Log) -> Verdict {
     }
     verdict.received = seen.len();
     let missing = |logged: &&Logged| {
-        logged.position > from && !seen.contains(&logged.position) && !accounted.contains(&logged.position)
+        let known = seen.contains(&logged.position) || accounted.contains(&logged.position);
+        logged.position > from && !known && !logged.forgotten
     };
     verdict.lost = log.entries.iter().filter(missing).count();
     verdict

@@ -13,9 +13,9 @@ pub struct Instance {
     http: u16,
     grpc: u16,
     settings: Vec<(String, String)>,
-    running: Option<Running>,
     /// Where what it prints goes, if anybody wants to read it.
     log: Option<PathBuf>,
+    running: Option<Running>,
 }
 
 impl Drop for Instance {
@@ -48,7 +48,7 @@ impl Instance {
             ("RATE_LIMIT_JOIN", "off"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { http, grpc, settings: settings.into(), running: None, log: None }
+        Self { http, grpc, settings: settings.into(), log: None, running: None }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -56,15 +56,15 @@ impl Instance {
         self
     }
 
-    /// Keeps what it prints, for [`Self::log`].
-    pub fn logging(mut self) -> Self {
+    /// Keeps what it logs, as lines of JSON.
+    pub fn logged(mut self) -> Self {
         self.log = Some(std::env::temp_dir().join(super::unique("log")));
-        self
+        self.with("LOG_FORMAT", "json")
     }
 
-    /// What it has printed since it was last started.
+    /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log.as_ref().expect("it is kept")).unwrap()
+        std::fs::read_to_string(self.log.as_ref().expect("it is logged")).unwrap()
     }
 
     /// Starts it and waits until it listens.

@@ -4,12 +4,14 @@
 pub mod app;
 pub mod audience;
 pub mod certificates;
+pub mod cluster;
 pub mod follower;
 pub mod gate;
 pub mod grpc;
 pub mod instance;
 pub mod nginx;
 pub mod proxy;
+pub mod sentinel;
 pub mod servers;
 pub mod sse;
 

@@ -4,8 +4,9 @@
 //! that it can lose one published message and leave the connection whole.
 
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -38,10 +39,25 @@ struct Faults {
     holding: AtomicUsize,
     /// Answers that say that a lease is lost.
     fenced: AtomicUsize,
+    /// What becomes of commands that contain this.
+    fate: Mutex<Option<(Vec<u8>, Fate)>>,
+    met: AtomicUsize,
     messages: AtomicU64,
     lost: AtomicU64,
     connections: AtomicUsize,
 }
+
+/// What becomes of a command.
+#[derive(Clone)]
+pub enum Fate {
+    /// Redis never sees it; this is the answer.
+    Refused(String),
+    /// Redis carries it out, and the connection breaks before the answer.
+    Unanswered,
+}
+
+/// What is done about the commands of one connection, in their order, when they are answered.
+type Fates = Arc<Mutex<VecDeque<Option<Fate>>>>;
 
 pub struct Proxy {
     pub port: u16,
@@ -71,8 +87,9 @@ impl Proxy {
                 }
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(ask(from_client, to_server, wrong.clone()));
-                tokio::spawn(answer(from_server, to_client, wrong.clone()));
+                let fates = Fates::default();
+                tokio::spawn(ask(from_client, to_server, wrong.clone(), fates.clone()));
+                tokio::spawn(answer(from_server, to_client, wrong.clone(), fates));
             }
         });
         Self { port, faults, accepting }
@@ -116,6 +133,17 @@ impl Proxy {
         self.faults.holding.load(Ordering::Relaxed)
     }
 
+    /// Lets this happen to commands that contain a text, to others not; none for an end of it.
+    pub fn treat(&self, fate: Option<(&str, Fate)>) {
+        let fate = fate.map(|(part, fate)| (part.as_bytes().to_vec(), fate));
+        *self.faults.fate.lock().unwrap() = fate;
+    }
+
+    /// To how many commands it has happened.
+    pub fn treated(&self) -> usize {
+        self.faults.met.load(Ordering::Relaxed)
+    }
+
     /// How many answers said that a lease is lost.
     pub fn fenced(&self) -> usize {
         self.faults.fenced.load(Ordering::Relaxed)
@@ -132,24 +160,37 @@ impl Proxy {
     }
 }
 
-async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: Arc<Faults>) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let mut held = faults.held.subscribe();
-        let is_held = |part: &Option<Vec<u8>>| {
-            part.as_ref().is_some_and(|part| buffer[..count].windows(part.len()).any(|bytes| bytes == part))
-        };
-        if is_held(&held.borrow_and_update()) {
-            faults.holding.fetch_add(1, Ordering::Relaxed);
-            let _released = held.wait_for(|part| !is_held(part)).await;
-        }
-        if !faults.silent.load(Ordering::Relaxed) && to.write_all(&buffer[..count]).await.is_err() {
-            return;
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: Arc<Faults>, fates: Fates) {
+    let mut buffer = Vec::new();
+    while let Ok(1..) = from.read_buf(&mut buffer).await {
+        while let Some(length) = frame(&buffer) {
+            let command: Vec<_> = buffer.drain(..length).collect();
+            let mut held = faults.held.subscribe();
+            let is_held = |part: &Option<Vec<u8>>| part.as_ref().is_some_and(|part| contains(&command, part));
+            if is_held(&held.borrow_and_update()) {
+                faults.holding.fetch_add(1, Ordering::Relaxed);
+                let _released = held.wait_for(|part| !is_held(part)).await;
+            }
+            if faults.silent.load(Ordering::Relaxed) {
+                continue;
+            }
+            let fate = faults.fate_of(&command);
+            let refused = matches!(fate, Some(Fate::Refused(_)));
+            fates.lock().unwrap().push_back(fate);
+            // In its place, so that answers stay in the order of the commands.
+            let sent: &[u8] = if refused { b"*1\r\n$4\r\nPING\r\n" } else { &command };
+            if to.write_all(sent).await.is_err() {
+                return;
+            }
         }
     }
 }
 
-async fn answer(mut from: OwnedReadHalf, to: OwnedWriteHalf, faults: Arc<Faults>) {
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+async fn answer(mut from: OwnedReadHalf, to: OwnedWriteHalf, faults: Arc<Faults>, fates: Fates) {
     let (late, queue) = mpsc::unbounded_channel();
     tokio::spawn(write(to, queue));
     let (mut buffer, mut is_feed) = (Vec::new(), false);
@@ -160,6 +201,15 @@ async fn answer(mut from: OwnedReadHalf, to: OwnedWriteHalf, faults: Arc<Faults>
             let one = &buffer[start..start + length];
             start += length;
             is_feed |= one.starts_with(b"*3\r\n$9\r\nsubscribe\r\n");
+            // On a subscription connection not every frame answers a command.
+            match fates.lock().unwrap().pop_front().flatten().filter(|_| !is_feed) {
+                Some(Fate::Refused(words)) => {
+                    passed.extend_from_slice(format!("-{words}\r\n").as_bytes());
+                    continue;
+                }
+                Some(Fate::Unanswered) => return,
+                None => {}
+            }
             if faults.passes(one, is_feed) {
                 passed.extend_from_slice(one);
             }
@@ -182,6 +232,13 @@ async fn write(mut to: OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<(Insta
 }
 
 impl Faults {
+    fn fate_of(&self, command: &[u8]) -> Option<Fate> {
+        let fate = self.fate.lock().unwrap();
+        let (_, fate) = fate.as_ref().filter(|(part, _)| contains(command, part))?;
+        self.met.fetch_add(1, Ordering::Relaxed);
+        Some(fate.clone())
+    }
+
     fn passes(&self, frame: &[u8], is_feed: bool) -> bool {
         if self.silent.load(Ordering::Relaxed) {
             return false;

@@ -107,11 +107,18 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// The program: Redis, or another server that is to be tried in its place.
+pub fn redis_server() -> String {
+    std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
 /// A Redis of one's own.
 pub struct Redis {
     pub port: u16,
     /// Where it keeps its append-only file, if it does.
     folder: Option<PathBuf>,
+    /// Settings of its own.
+    settings: Vec<String>,
     running: Option<Running>,
 }
 
@@ -127,15 +134,18 @@ impl Drop for Redis {
 impl Redis {
     /// One that forgets everything when it ends.
     pub fn start() -> Self {
-        Self::start_in(None)
+        Self::start_in(None, &[])
     }
 
     /// One that keeps what it has acknowledged, whenever it is killed. (With `everysec` it may answer before it has given the
     /// change to the kernel, while an fsync is still going on.)
     pub fn durable() -> Self {
-        let folder = std::env::temp_dir().join(super::unique("redis"));
-        std::fs::create_dir(&folder).unwrap();
-        Self::start_in(Some(folder))
+        Self::start_in(Some(folder()), &["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    /// One with settings and a folder of its own.
+    pub fn with(settings: &[&str]) -> Self {
+        Self::start_in(Some(folder()), settings)
     }
 
     /// One that speaks TLS only, and perhaps wants to know who asks.
@@ -153,17 +163,18 @@ impl Redis {
             ["--tls-ca-cert-file", &ca],
             ["--tls-auth-clients", if asks { "yes" } else { "no" }],
         ];
-        let running = Some(start("redis-server", &args.concat()));
+        let running = Some(start(&redis_server(), &args.concat()));
         wait_for_port(port);
-        Self { port, folder: None, running }
+        Self { port, folder: None, settings: Vec::new(), running }
     }
 
     pub fn tls_url(&self) -> String {
         format!("rediss://127.0.0.1:{}/0", self.port)
     }
 
-    fn start_in(folder: Option<PathBuf>) -> Self {
-        let mut redis = Self { port: free_port(), folder, running: None };
+    fn start_in(folder: Option<PathBuf>, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|word| (*word).to_owned()).collect();
+        let mut redis = Self { port: free_port(), folder, settings, running: None };
         redis.start_again();
         redis
     }
@@ -172,12 +183,32 @@ impl Redis {
         let port = self.port.to_string();
         let folder = self.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
         let mut args = vec!["--port", &port, "--bind", "127.0.0.1", "--save", ""];
-        match &folder {
-            Some(folder) => args.extend(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]),
-            None => args.extend(["--appendonly", "no"]),
+        if let Some(folder) = &folder {
+            args.extend(["--dir", folder]);
         }
-        self.running = Some(start("redis-server", &args));
+        args.extend(self.settings.iter().map(String::as_str));
+        self.running = Some(start(&redis_server(), &args));
         wait_for_port(self.port);
+    }
+
+    /// Changes the settings for the next start.
+    pub fn set(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// Tells it something, on a connection of its own.
+    pub async fn tell(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let (name, args) = words.split_first().unwrap();
+        redis::cmd(name).arg(args).query_async(&mut connection).await
+    }
+
+    /// A field of what INFO says.
+    pub async fn info(&self, field: &str) -> Option<String> {
+        let text: String = redis::from_redis_value(self.tell(&["INFO"]).await.ok()?).ok()?;
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.map(|value| value.trim().to_owned())
     }
 
     pub fn pid(&self) -> u32 {
@@ -192,6 +223,12 @@ impl Redis {
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
+}
+
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(super::unique("redis"));
+    std::fs::create_dir(&folder).unwrap();
+    folder
 }
 
 /// Starts something once in this process, from a thread that lasts as long as the process does.

@@ -145,7 +145,7 @@ pub async fn once(
         Known::UnderWay => return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyInProgress))),
         Known::Other => return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyMismatch))),
         Known::Answered(answer) => {
-            let kept = serde_json::from_slice::<Kept>(&answer).ok().and_then(|kept| kept.replay());
+            let kept = serde_json::from_str::<Kept>(&answer).ok().and_then(|kept| kept.replay());
             let Some(response) = kept else {
                 return Ok(request.error_response(Problem::new(ErrorCode::Internal)));
             };
@@ -193,7 +193,7 @@ async fn carry_out(
     };
     let recorded = match &answered {
         Ok((response, body)) if !response.status().is_server_error() => {
-            let kept = serde_json::to_vec(&Kept::of(response, body)).unwrap_or_default();
+            let kept = serde_json::to_string(&Kept::of(response, body)).unwrap_or_default();
             api.answers.answer(&key, &attempt, &kept).await
         }
         _ => api.answers.give_up(&key, &attempt).await,

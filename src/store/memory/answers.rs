@@ -15,7 +15,7 @@ struct Request {
     seed: StreamId,
     /// Who is at it, and until when.
     held: Option<(String, Timestamp)>,
-    answer: Option<Vec<u8>>,
+    answer: Option<String>,
     /// When it is forgotten.
     forget: Timestamp,
 }
@@ -70,9 +70,9 @@ impl Answers for MemoryStore {
         }))
     }
 
-    async fn answer(&self, key: &str, attempt: &Attempt, answer: &[u8]) -> Result<(), StoreError> {
+    async fn answer(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
         if let Some(request) = self.current().0.requests.held_by(key, attempt) {
-            (request.answer, request.held) = (Some(answer.to_vec()), None);
+            (request.answer, request.held) = (Some(answer.to_owned()), None);
         }
         Ok(())
     }

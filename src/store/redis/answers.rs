@@ -11,17 +11,16 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Changes an attempt; an answer is bytes, which scripts take as they are.
+    /// Prolongs an attempt, or ends it.
     async fn hold_request(
         &self,
         name: &'static str,
         key: &str,
         attempt: &Attempt,
         lease: Duration,
-        answer: &[u8],
+        answer: &str,
     ) -> Result<bool, StoreError> {
-        let args =
-            [attempt.holder.as_bytes(), lease.as_millis().to_string().as_bytes(), answer].map(<[u8]>::to_vec);
+        let args = [attempt.holder.clone(), lease.as_millis().to_string(), answer.to_owned()];
         self.run(name, &self.scripts.request_hold, &[self.keys.request(key)], &args).await
     }
 }
@@ -37,30 +36,30 @@ impl Answers for RedisStore {
             lease.as_millis().to_string(),
             REMEMBERED.as_millis().to_string(),
         ];
-        let answer: Vec<Vec<u8>> =
+        let answer: Vec<String> =
             self.run("request_begin", &self.scripts.request_begin, &[self.keys.request(key)], &args).await?;
-        let answer: Vec<&[u8]> = answer.iter().map(Vec::as_slice).collect();
+        let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         match answer[..] {
-            [b"begun", seed] => {
-                let seed = std::str::from_utf8(seed).ok().and_then(|seed| seed.parse().ok());
-                Ok(Known::Begun(Attempt { holder, seed: seed.ok_or_else(|| corrupt("request"))? }))
+            ["begun", seed] => {
+                let seed = seed.parse().map_err(|_| corrupt("request"))?;
+                Ok(Known::Begun(Attempt { holder, seed }))
             }
-            [b"under_way"] => Ok(Known::UnderWay),
-            [b"other"] => Ok(Known::Other),
-            [b"answered", answer] => Ok(Known::Answered(answer.to_vec())),
+            ["under_way"] => Ok(Known::UnderWay),
+            ["other"] => Ok(Known::Other),
+            ["answered", answer] => Ok(Known::Answered(answer.to_owned())),
             _ => Err(corrupt("a script's answer")),
         }
     }
 
     async fn hold(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
-        self.hold_request("request_hold", key, attempt, lease, b"").await
+        self.hold_request("request_hold", key, attempt, lease, "").await
     }
 
-    async fn answer(&self, key: &str, attempt: &Attempt, answer: &[u8]) -> Result<(), StoreError> {
+    async fn answer(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
         self.hold_request("request_answer", key, attempt, Duration::ZERO, answer).await.map(drop)
     }
 
     async fn give_up(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
-        self.hold_request("request_give_up", key, attempt, Duration::ZERO, b"").await.map(drop)
+        self.hold_request("request_give_up", key, attempt, Duration::ZERO, "").await.map(drop)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use redis::{ErrorKind, ServerErrorKind};
-
-use super::RedisStore;
+use super::{
+    RedisStore,
+    connection::{Failure, Kind},
+};
 use crate::{
     diagnosis::Finding,
     store::{Coordination, EventFeed, FeedMessage, StoreError, Topic},
@@ -46,8 +47,8 @@ impl RedisStore {
 
     async fn info(&self) -> Result<Info, String> {
         let mut connection = self.connector.first_connection().await.map_err(|error| in_words(&error))?;
-        let text: String =
-            redis::cmd("INFO").query_async(&mut connection).await.map_err(|error| in_words(&error))?;
+        let text: Result<String, _> = redis::cmd("INFO").query_async(&mut connection).await;
+        let text = text.map_err(|error| in_words(&error.into()))?;
         Ok(info(&text))
     }
 
@@ -80,13 +81,18 @@ fn version(info: &Info, millis: f64) -> Finding {
             format!("is version {version}; {LEAST_MAJOR_VERSION} or newer is needed"),
         );
     }
-    Finding::fine(REDIS, format!("version {version} answers, the first time after {millis:.1} ms"))
+    // Valkey says of which Redis it does as much.
+    let valkey = info.get("valkey_version").map(|version| format!(" (Valkey {version})")).unwrap_or_default();
+    Finding::fine(REDIS, format!("version {version}{valkey} answers, the first time after {millis:.1} ms"))
 }
 
 fn role(info: &Info) -> Finding {
     match info.get("role").map(String::as_str) {
         Some("slave") => Finding::wrong(REDIS, "is a read-only replica: REDIS_URL must name the primary"),
-        _ => Finding::fine(REDIS, "is a primary"),
+        _ => {
+            let replicas = info.get("connected_slaves").map_or("0", String::as_str);
+            Finding::fine(REDIS, format!("is a primary, with {replicas} replicas"))
+        }
     }
 }
 
@@ -117,27 +123,19 @@ fn persistence(info: &Info) -> Finding {
     )
 }
 
-/// What rustls says of a certificate it does not take, which comes as an error of the network.
-fn is_about_certificates(error: &redis::RedisError) -> bool {
-    let words = format!("{error} {error:?}").to_lowercase();
-    ["unknownissuer", "invalid peer certificate", "certificate verif"].iter().any(|part| words.contains(part))
-}
-
 /// Redis's errors as what to do about them. Neither address nor credentials are repeated.
-fn in_words(error: &redis::RedisError) -> String {
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => "refuses the user or the password of REDIS_URL".to_owned(),
-        ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            format!("does not allow what the service does: {error}")
-        }
-        _ if error.code() == Some("NOAUTH") => "wants a password: put it into REDIS_URL".to_owned(),
-        _ if is_about_certificates(error) => {
+fn in_words(failure: &Failure) -> String {
+    match failure.kind {
+        Kind::WrongPass => "refuses the user or the password of REDIS_URL".to_owned(),
+        Kind::NoPerm => format!("does not allow what the service does: {failure}"),
+        Kind::NoAuth => "wants a password: put it into REDIS_URL".to_owned(),
+        Kind::Certificate => {
             "has a certificate for which nobody vouches whom this service trusts: REDIS_CA_FILE".to_owned()
         }
-        _ if error.is_timeout() => {
-            "does not answer in time: are host and port of REDIS_URL right?".to_owned()
-        }
-        _ if error.is_connection_refusal() => "nothing listens where REDIS_URL points".to_owned(),
-        _ => format!("cannot be used: {error}"),
+        Kind::Timeout => "does not answer in time: are host and port of REDIS_URL right?".to_owned(),
+        Kind::Refused => "nothing listens where REDIS_URL points".to_owned(),
+        Kind::Replica => "is a read-only replica: REDIS_URL must name the primary".to_owned(),
+        Kind::NoMaster => format!("no master is known: {failure}"),
+        _ => format!("cannot be used: {failure}"),
     }
 }

@@ -9,7 +9,7 @@ use redis::aio::{PubSubSink, PubSubStream};
 use super::{
     RedisStore,
     codec::{self, Fields},
-    connection::bounded,
+    connection::{Stay, bounded},
     corrupt,
     keys::Keys,
 };
@@ -25,6 +25,8 @@ use crate::{
 struct Connection {
     sink: PubSubSink,
     stream: PubSubStream,
+    /// How long the server is the master.
+    stay: Stay,
     keys: Keys,
     probe_channel: String,
 }
@@ -42,7 +44,7 @@ impl FeedConnection for Connection {
             return Ok(());
         }
         let channels = self.channels(topics);
-        bounded(self.sink.subscribe(channels)).await
+        Ok(bounded(self.sink.subscribe(channels)).await?)
     }
 
     async fn unsubscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError> {
@@ -50,12 +52,16 @@ impl FeedConnection for Connection {
             return Ok(());
         }
         let channels = self.channels(topics);
-        bounded(self.sink.unsubscribe(channels)).await
+        Ok(bounded(self.sink.unsubscribe(channels)).await?)
     }
 
     async fn next(&mut self) -> Option<FeedMessage> {
         loop {
-            let message = self.stream.next().await?;
+            let message = tokio::select! {
+                message = self.stream.next() => message?,
+                // What the old one still says may be undone by now.
+                () = self.stay.over() => return None,
+            };
             let channel = message.get_channel_name();
             if channel == self.probe_channel {
                 return Some(FeedMessage::Probe);
@@ -100,10 +106,13 @@ fn unreadable(error: StoreError) -> LogRead {
 impl EventFeed for RedisStore {
     async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
         let probe_channel = self.keys.probe(&uuid::Uuid::now_v7().to_string());
-        let mut pubsub = self.connector.subscriptions().await?;
-        bounded(pubsub.subscribe(&probe_channel)).await?;
-        let (sink, stream) = pubsub.split();
-        Ok(Box::new(Connection { sink, stream, keys: self.keys.clone(), probe_channel }))
+        let opened = async {
+            let (mut pubsub, stay) = self.connector.subscriptions().await?;
+            bounded(pubsub.subscribe(&probe_channel)).await?;
+            Ok((pubsub.split(), stay))
+        };
+        let ((sink, stream), stay) = self.timed("subscribe", opened).await?;
+        Ok(Box::new(Connection { sink, stream, stay, keys: self.keys.clone(), probe_channel }))
     }
 
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
@@ -127,7 +136,7 @@ impl EventFeed for RedisStore {
         let args = [after.to_string(), limit.to_string(), LOG_PAGE_BYTES.to_string()];
         type Answer = (bool, FirstAnswer, bool, FirstAnswer, String, Vec<Vec<u8>>, bool);
         let (held, first, held_by_all, first_of_all, newest, found, complete): Answer =
-            self.run("read_log", &self.scripts.read_log, &keys, &args).await?;
+            self.read("read_log", &self.scripts.read_log, &keys, &args).await?;
         let facts = LogFacts {
             held,
             first: first_entry(&first)?,
@@ -152,7 +161,7 @@ impl EventFeed for RedisStore {
     async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {
         let args = [count.to_string()];
         let found: Option<String> =
-            self.run("before_newest", &self.scripts.before_newest, &[self.keys.log(topic)], &args).await?;
+            self.read("before_newest", &self.scripts.before_newest, &[self.keys.log(topic)], &args).await?;
         found.map(|text| text.parse().map_err(|_| corrupt("cursor"))).transpose()
     }
 

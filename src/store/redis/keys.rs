@@ -158,6 +158,11 @@ impl Keys {
         format!("{}rate:{subject}", self.prefix)
     }
 
+    /// A key that never exists.
+    pub fn never(&self) -> String {
+        self.shared("never")
+    }
+
     /// The channel of one instance's probes.
     pub fn probe(&self, connection: &str) -> String {
         format!("{}probe:{connection}", self.prefix)

@@ -17,17 +17,19 @@ mod scripts;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::{FromRedisValue, Script, ToRedisArgs};
+use redis::{FromRedisValue, Script};
 
 pub use self::connection::Address;
 use self::{
     changes::{applied, text},
     codec::Fields,
-    connection::{Connector, unavailable},
+    connection::{Connector, Failure, Request},
     keys::Keys,
     scripts::Scripts,
 };
-use super::{Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Totals};
+use super::{
+    Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Topic, Totals,
+};
 use crate::domain::{
     Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
@@ -55,31 +57,34 @@ impl RedisStore {
         retention: Retention,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let connector = Connector::new(address)?;
-        Ok(Self { connector, keys: Keys::new(prefix), scripts: Arc::new(Scripts::new()), retention, metrics })
+        let keys = Keys::new(prefix);
+        let connector = Connector::new(address, keys.tail())?;
+        Ok(Self { connector, keys, scripts: Arc::new(Scripts::new()), retention, metrics })
     }
 
-    /// Runs a script by its hash; one that Redis has forgotten is loaded again.
+    /// Runs a script that may change something, or that makes names of keys itself. It is told of one more key, which
+    /// never exists: a node of a cluster that is giving its keys away one by one then refuses the script before it
+    /// begins, and neither breaks it off half-way nor takes a key for missing that is elsewhere already.
     async fn run<T: FromRedisValue>(
         &self,
         name: &'static str,
         script: &Script,
         keys: &[String],
-        args: &[impl ToRedisArgs],
+        args: &[String],
     ) -> Result<T, StoreError> {
-        self.metrics
-            .timed_redis(name, async {
-                let mut connection = self.connector.commands().await?;
-                let mut invocation = script.prepare_invoke();
-                for key in keys {
-                    invocation.key(key);
-                }
-                for arg in args {
-                    invocation.arg(arg);
-                }
-                invocation.invoke_async(&mut *connection).await.map_err(unavailable)
-            })
-            .await
+        let keys = [keys, &[self.keys.never()]].concat();
+        self.call(name, Request::Script { script, keys: &keys, args }).await
+    }
+
+    /// Runs a script that only reads, and only keys that it is told of.
+    async fn read<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        script: &Script,
+        keys: &[String],
+        args: &[String],
+    ) -> Result<T, StoreError> {
+        self.call(name, Request::Script { script, keys, args }).await
     }
 
     async fn query<T: FromRedisValue>(
@@ -87,25 +92,37 @@ impl RedisStore {
         name: &'static str,
         command: &redis::Cmd,
     ) -> Result<T, StoreError> {
-        self.metrics
-            .timed_redis(name, async {
-                let mut connection = self.connector.commands().await?;
-                command.query_async(&mut *connection).await.map_err(unavailable)
-            })
-            .await
+        self.call(name, Request::Command(command)).await
     }
 
+    /// Several commands that only read.
     async fn pipeline<T: FromRedisValue>(
         &self,
         name: &'static str,
         commands: &redis::Pipeline,
     ) -> Result<T, StoreError> {
-        self.metrics
-            .timed_redis(name, async {
-                let mut connection = self.connector.commands().await?;
-                commands.query_async(&mut *connection).await.map_err(unavailable)
-            })
-            .await
+        self.call(name, Request::Reads(commands)).await
+    }
+
+    async fn call<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        request: Request<'_>,
+    ) -> Result<T, StoreError> {
+        self.timed(name, async { Ok(redis::from_redis_value(self.connector.call(request).await?)?) }).await
+    }
+
+    /// Records how long a call took and what went wrong.
+    async fn timed<T>(
+        &self,
+        name: &'static str,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, StoreError> {
+        let answer = self.metrics.timed_redis(name, answer, |failure| failure.kind.as_str()).await;
+        answer.map_err(|failure| {
+            self.connector.complain(name, &failure);
+            failure.into()
+        })
     }
 
     async fn fields_of(&self, ids: &[StreamId]) -> Result<Vec<Fields>, StoreError> {
@@ -175,7 +192,7 @@ impl StreamStore for RedisStore {
     async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
         let keys = [self.keys.stream(id), self.keys.participants(id), self.keys.order(id)];
         let (fields, people): (Fields, Vec<Option<String>>) =
-            self.run("view", &self.scripts.view, &keys, &[MAX_LISTED_PARTICIPANTS.to_string()]).await?;
+            self.read("view", &self.scripts.view, &keys, &[MAX_LISTED_PARTICIPANTS.to_string()]).await?;
         if fields.is_empty() {
             return Ok(None);
         }
@@ -221,7 +238,7 @@ impl StreamStore for RedisStore {
         let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
         let args = [from, limit.to_string(), text(state)];
         let (exists, found, next): (bool, Vec<Option<String>>, String) =
-            self.run("participants", &self.scripts.participants, &keys, &args).await?;
+            self.read("participants", &self.scripts.participants, &keys, &args).await?;
         if !exists {
             return Err(StoreError::NotFound);
         }
@@ -274,6 +291,10 @@ impl StreamStore for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.query("ping", &redis::cmd("PING")).await
+        // More than PING: a cluster that is down answers that too, and so does a Redis that lets nobody run a script.
+        let keys = [self.keys.log(Topic::All)];
+        let _: Option<String> =
+            self.read("ping", &self.scripts.before_newest, &keys, &["0".to_owned()]).await?;
+        Ok(())
     }
 }

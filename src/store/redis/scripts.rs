@@ -120,3 +120,37 @@ impl Default for Scripts {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The names in `redis.call('…'`.
+    fn called(text: &str) -> BTreeSet<&str> {
+        text.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect()
+    }
+
+    #[test]
+    fn a_change_makes_sure_of_every_command_that_it_runs() {
+        let prelude = include_str!("lua/prelude.lua");
+        let checked = prelude.split("for _, command in ipairs({").nth(1).unwrap().split("})").next().unwrap();
+        let mut checked: BTreeSet<_> = checked.split('\'').skip(1).step_by(2).collect();
+        checked.insert("PUBLISH");
+        let (mut run, mut changes) = (called(prelude), 0);
+        let files: Vec<_> = std::fs::read_dir("src/store/redis/lua").unwrap().collect();
+        let texts: Vec<_> = files
+            .iter()
+            .map(|file| std::fs::read_to_string(file.as_ref().unwrap().path()).unwrap())
+            .collect();
+        for text in &texts {
+            // Only what stands behind the prelude uses its functions.
+            if text.contains("return changed(") || text.contains("unchanged(") {
+                run.extend(called(text));
+                changes += 1;
+            }
+        }
+        run.extend(called(include_str!("lua/guard.lua")));
+        assert!(changes >= 12, "{changes}");
+        assert_eq!(run, checked);
+    }
+}

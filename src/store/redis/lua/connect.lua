@@ -34,11 +34,11 @@ if (p and p.sid == sid and not before) or (older and not corrects) then return u
 
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end
-redis.call('ZREM', K.gone, sid)
 p.state, p.sid, p.sessionAt, p.joinedAt = 'active', sid, session_at, math.min(session_at, now)
 p.leftAt, p.expiresAt, p.lastJoinedAt, p.lastLeftAt = nil, nil, nil, nil
 describe()
 put(p, old)
+redis.call('ZREM', K.gone, sid)
 redis.call('ZREM', K.joining, identity)
 redis.call('SADD', K.active, identity)
 redis.call('INCR', K.total)

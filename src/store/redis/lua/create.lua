@@ -5,7 +5,6 @@ if redis.call('EXISTS', K.stream) == 1 then return { 'existing', ARGV[1] } end
 local holder = redis.call('GET', K.room)
 if holder and holder:sub(1, 5) == 'live:' then return { 'existing', holder:sub(6) } end
 if redis.call('EXISTS', K.hold) == 1 then return { 'held' } end
-redis.call('ZREM', K.closed, arg(1))
 
 s = {
   id = ARGV[1], roomName = arg(1), roomSid = '', status = 'creating', metadata = arg(2), maxParticipants = arg(3),
@@ -14,6 +13,7 @@ s = {
   listKey = string.format('%016.0f', now) .. ':' .. ARGV[1],
 }
 redis.call('SET', K.room, 'live:' .. s.id)
+redis.call('ZREM', K.closed, arg(1))
 for _, index in ipairs({ K.all, K.live, K.status.creating }) do redis.call('ZADD', index, 0, s.listKey) end
 emit('stream_created')
 return changed()

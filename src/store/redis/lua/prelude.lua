@@ -29,7 +29,8 @@
 --       5 milliseconds that keys of a stream that is over live
 --       6 the token that KEYS[22] must hold, or ''
 --       7 milliseconds for which a join token may be good after it was made
---       8 and on: the script's own, read with arg(1), arg(2) ...
+--       8 a random number of the call's own
+--       9 and on: the script's own, read with arg(1), arg(2) ...
 --
 -- Answer {effect, stream, participant}: effect is 'changed', 'unchanged', 'partial' or 'duplicate'; the others are JSON,
 --        participant '' for none. Or {'missing'}, {'fenced'}, or {'rejected', why, detail}.
@@ -41,10 +42,27 @@ local K = {
   over = KEYS[18], total = KEYS[19], due = KEYS[20], once = KEYS[21],
   lease = KEYS[22], closed = KEYS[23], hold = KEYS[24],
 }
+-- Redis that is full (maxmemory) refuses a script at its first write, if that takes room, and lets it finish otherwise. So
+-- what adds something begins with a write that takes room, and is refused as a whole; what ends something begins with one
+-- that does not.
 local STREAM_LOG, ALL_LOG, BATCH, GONE_MS = 1000, 10000, 100, 3600000
 local CLAIM_MS, RETRY_MS, SKEW_MS = 30000, 5000, 60000
 
-local function arg(i) return ARGV[7 + i] end
+-- Redis undoes nothing of a script that comes to a command which its user may not run. So a change that could not be made
+-- as a whole is not begun.
+for _, command in ipairs({
+  'TIME', 'GET', 'SET', 'EXISTS', 'INCR', 'DECR', 'PEXPIRE', 'HGET', 'HGETALL', 'HSET', 'HDEL', 'SADD', 'SREM', 'SCARD',
+  'SRANDMEMBER', 'ZADD', 'ZREM', 'ZSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREMRANGEBYSCORE', 'XADD', 'XREVRANGE',
+}) do
+  if not redis.acl_check_cmd(command, K.stream) then
+    return redis.error_reply("NOPERM this user has no permissions to run the '" .. command .. "' command")
+  end
+end
+if not (redis.acl_check_cmd('PUBLISH', K.log, '') and redis.acl_check_cmd('PUBLISH', K.events, '')) then
+  return redis.error_reply('NOPERM this user has no permissions to publish on our channels')
+end
+
+local function arg(i) return ARGV[8 + i] end
 local function integer(n) return string.format('%.0f', n) end
 
 local time = redis.call('TIME')
@@ -61,11 +79,12 @@ end
 local function is_under_way() return s.status == 'creating' or s.status == 'stopping' end
 local function is_final() return s.status == 'stopped' or s.status == 'error' end
 
--- The smallest cursor for an event of now that is greater than `cursor`.
+-- A cursor for an event of now that is greater than `cursor`. The number behind the time is random: an old master and a
+-- new one may both make changes for a moment, and must not give out one cursor for two events.
 local function next_cursor(cursor)
   local ms, n = cursor:match('^(%d+)-(%d+)$')
-  if now > tonumber(ms) then return integer(now) .. '-0' end
-  return ms .. '-' .. integer(tonumber(n) + 1)
+  if now > tonumber(ms) then return integer(now) .. '-' .. ARGV[8] end
+  return ms .. '-' .. integer(n + 1 + ARGV[8] % 4096)
 end
 
 local function newest_cursor()
@@ -105,25 +124,25 @@ end
 -- Writes a participant whose list key was `old` (nil for a new one).
 local function put(p, old)
   local key = list_key(p)
-  if old and old ~= key then redis.call('ZREM', K.order, old) end
   redis.call('ZADD', K.order, 0, key)
+  if old and old ~= key then redis.call('ZREM', K.order, old) end
   p.changedAt = now
   redis.call('HSET', K.participants, p.identity, cjson.encode(p))
 end
 
 -- A participant's sid or a track's.
 local function remember_gone(sid)
-  redis.call('ZADD', K.gone, now, sid)
   redis.call('ZREMRANGEBYSCORE', K.gone, '-inf', now - GONE_MS)
+  redis.call('ZADD', K.gone, now, sid)
 end
 
 -- Ends the visit of somebody who is active or joining. 'participant_left' is said only of who really was connected.
 local function end_visit(p, at)
+  redis.call('ZREM', K.joining, p.identity)
   local was_active = p.state == 'active'
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
   p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
   put(p, list_key(p))
-  redis.call('ZREM', K.joining, p.identity)
   if not was_active then return emit('participant_updated', p) end
   remember_gone(p.sid)
   redis.call('SREM', K.active, p.identity)

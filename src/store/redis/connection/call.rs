@@ -1,0 +1,163 @@
+//! One call of Redis, wherever a cluster has put the slot of our keys.
+//!
+//! A call is sent again only where the answer says that nothing was done (`MOVED`, `ASK`, `TRYAGAIN`). One whose answer
+//! was lost may have been carried out: that is for the caller to find out.
+
+use std::time::Duration;
+
+use deadpool::managed::Object;
+use futures_util::future::BoxFuture;
+use redis::{
+    Cmd, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind, Value, aio::MultiplexedConnection,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Connector,
+    brake::jittered,
+    failure::{Failure, Kind, Redirect},
+    node::Node,
+};
+
+/// How long a call may wait for a slot that is being moved.
+const MOVING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two attempts meanwhile.
+const MOVING_PAUSE: Duration = Duration::from_millis(30);
+
+/// What is asked of Redis.
+#[derive(Clone, Copy)]
+pub enum Request<'a> {
+    /// One command.
+    Command(&'a Cmd),
+    /// Several that only read, each for itself.
+    Reads(&'a Pipeline),
+    /// A script, by its hash; one that Redis has forgotten is loaded again.
+    Script { script: &'a Script, keys: &'a [String], args: &'a [String] },
+}
+
+impl Connector {
+    /// Asks, and waits for the answer for a bounded time.
+    ///
+    /// # Errors
+    /// What went wrong. Whether a change was made is not known then, unless the kind says that it was refused.
+    pub fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(self.call_until(request, Instant::now() + MOVING_TIMEOUT))
+    }
+
+    async fn call_until(&self, request: Request<'_>, deadline: Instant) -> Result<Value, Failure> {
+        loop {
+            let failure = match self.attempt(request).await {
+                Ok(value) => return Ok(value),
+                Err(failure) if !failure.waits_for_slot() => return Err(failure),
+                Err(failure) => failure,
+            };
+            if Instant::now() >= deadline {
+                return Err(failure);
+            }
+            sleep(jittered(MOVING_PAUSE)).await;
+        }
+    }
+
+    async fn attempt(&self, request: Request<'_>) -> Result<Value, Failure> {
+        let mut placed = self.commands().await?;
+        let answer = request.send(&mut placed.connection).await;
+        let place = placed.place.clone();
+        let locator = self.way.locator();
+        let failure = match answer {
+            // What a server says that is not the master any more may be undone already.
+            Ok(_) if !locator.is_present(&place) => {
+                return Err(Failure::new(Kind::Superseded, "the master has changed meanwhile"));
+            }
+            Ok(value) => return Ok(value),
+            Err(error) => Failure::from(error),
+        };
+        self.way.learn(&place, &failure);
+        if failure.spoils_connection() {
+            drop(Object::take(placed));
+        }
+        match &failure.redirect {
+            Some(Redirect::Moved(to)) => locator.moved(&place, to)?,
+            Some(Redirect::Ask(to)) => {
+                let node = place.node.named_by(to);
+                let node = node.ok_or_else(|| Failure::new(Kind::Other, "ASK to what is no address"))?;
+                return self.ask_aside(node, request).await;
+            }
+            None => {}
+        }
+        Err(failure)
+    }
+
+    /// Asks where the slot is being moved to.
+    async fn ask_aside(&self, node: Node, request: Request<'_>) -> Result<Value, Failure> {
+        if let Request::Reads(commands) = request {
+            // Some keys are there already and some are not.
+            let mut values = Vec::new();
+            for command in commands.cmd_iter() {
+                values.push(self.call(Request::Command(command)).await?);
+            }
+            return Ok(Value::Array(values));
+        }
+        let mut connection = self.way.aside(node).await?;
+        let answer = request.send_asking(&mut connection).await.map_err(Failure::from);
+        if answer.as_ref().is_err_and(Failure::spoils_connection) {
+            self.way.leave_aside().await;
+        }
+        answer
+    }
+}
+
+fn is_forgotten(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+impl Request<'_> {
+    /// The command that runs a script.
+    fn evalsha(script: &Script, keys: &[String], args: &[String]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(keys.len()).arg(keys).arg(args);
+        command
+    }
+
+    async fn send(self, connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+        match self {
+            Self::Command(command) => command.query_async(connection).await,
+            Self::Reads(commands) => commands.query_async(connection).await,
+            Self::Script { script, keys, args } => {
+                let command = Self::evalsha(script, keys, args);
+                match command.query_async(connection).await {
+                    Err(error) if is_forgotten(&error) => {
+                        script.load_async(connection).await?;
+                        command.query_async(connection).await
+                    }
+                    answer => answer,
+                }
+            }
+        }
+    }
+
+    /// As [`Self::send`], to a node that a slot is being moved to. Both commands go out together, so that nobody else's
+    /// comes between them.
+    async fn send_asking(self, connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+        let asking = |command: Cmd| {
+            let mut both = redis::pipe();
+            both.cmd("ASKING").ignore().add_command(command);
+            both
+        };
+        let first = |mut values: Vec<Value>| values.pop().unwrap_or(Value::Nil);
+        match self {
+            Self::Command(command) => asking(command.clone()).query_async(connection).await.map(first),
+            // These are asked for one by one.
+            Self::Reads(_) => Ok(Value::Nil),
+            Self::Script { script, keys, args } => {
+                let both = asking(Self::evalsha(script, keys, args));
+                match both.query_async(connection).await {
+                    Err(error) if is_forgotten(&error) => {
+                        script.load_async(connection).await?;
+                        both.query_async(connection).await.map(first)
+                    }
+                    answer => answer.map(first),
+                }
+            }
+        }
+    }
+}

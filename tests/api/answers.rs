@@ -1,0 +1,153 @@
+//! Changes that Redis refuses or does not answer: what goes on meanwhile, and that none is made twice.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    stage::Stage,
+    support::{
+        app::{Setup, participant_event},
+        audience::Whereabouts,
+        eventually,
+        instance::Instance,
+        proxy::{Fate, Proxy},
+        servers::{Redis, shared_livekit},
+        unique,
+    },
+};
+
+/// Changes are refused; reads, feeds, resuming and stopping go on; nobody loses anything.
+#[tokio::test]
+async fn a_full_redis_refuses_changes_and_nothing_else() {
+    let redis = Redis::start();
+    let whereabouts = Whereabouts::new(redis.url().into());
+    let mut stage = Stage::set(&redis.url(), &unique("test"), &whereabouts).await;
+    let app = &stage.apps[0];
+    let spare = app.create(json!({})).await["id"].as_str().unwrap().to_owned();
+    let path = format!("/streams/{spare}");
+    app.post(&format!("{path}/join"), json!({"identity": "early"})).await.expect(StatusCode::OK);
+    app.patch(&path, json!({"metadata": {"a": 1}})).await.expect(StatusCode::OK);
+    let load = stage.load();
+    load.goes_on(40).await;
+    redis.tell(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
+    load.is_refused().await;
+    app.post("/streams", json!({})).await.expect_problem(503, "store_unavailable");
+    for (way, body) in [("", json!({"metadata": {"a": 2}})), ("/join", json!({"identity": "late"}))] {
+        let path = format!("{path}{way}");
+        let refused = if way.is_empty() { app.patch(&path, body).await } else { app.post(&path, body).await };
+        refused.expect_problem(503, "store_unavailable");
+    }
+    assert!(app.get("/metrics").await.text.contains("kind=\"oom\""));
+    assert!(app.is_ready().await, "it goes on serving reads and feeds");
+    app.get(&path).await.expect(StatusCode::OK);
+    app.get("/streams").await.expect(StatusCode::OK);
+    let history = app.get(&format!("/events/{spare}")).await.expect(StatusCode::OK);
+    // Who comes back now gets the rest.
+    let first = history[1]["cursor"].as_str().unwrap();
+    let mut resumed = app.resume(&format!("/events?streamId={spare}"), first).await;
+    resumed.wait_for("participant_updated").await;
+    assert_eq!(resumed.wait_for("stream_updated").await, history[3]);
+    // What makes room in the end is still done, and told.
+    app.post(&format!("{path}/leave"), json!({"identity": "early"})).await.expect(StatusCode::OK);
+    resumed.wait_for("participant_updated").await;
+    app.delete(&path).await.expect(StatusCode::OK);
+    resumed.wait_for("stream_stopped").await;
+    redis.tell(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    load.goes_on(40).await;
+    let made = load.end().await;
+    let verdict = stage.verdict().await;
+    assert!(verdict.is_perfect(), "{verdict:?}");
+    assert!(stage.times_in_log(&made).await.iter().all(|times| *times == 1));
+}
+
+/// The change was made, and nobody was told so: asking again makes it no second time.
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_made_once() {
+    let redis = Redis::start();
+    let proxy = Proxy::to(redis.port).await;
+    let app = Setup::new(&proxy.url(), shared_livekit()).start().await;
+    let stream = app.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap().to_owned();
+    let path = format!("/streams/{id}");
+    // How the scripts of changes of this stream begin their arguments, after a key that never exists.
+    let change = format!(":never\r\n$36\r\n{id}\r\n");
+    let joined = participant_event("participant_joined", &stream, "ann", "PA_1");
+    let ask = async |kind: &str| match kind {
+        "stream_updated" => app.patch(&path, json!({"metadata": {"a": 1}})).await,
+        "participant_joined" => app.webhook(&joined).await,
+        _ => app.delete(&path).await,
+    };
+    for (n, kind) in ["stream_updated", "participant_joined", "stream_stopped"].into_iter().enumerate() {
+        proxy.treat(Some((&change, Fate::Unanswered)));
+        ask(kind).await.expect_problem(503, "store_unavailable");
+        proxy.treat(None);
+        assert_eq!(proxy.treated(), n + 1, "sent once, and not again by itself");
+        ask(kind).await.expect(StatusCode::OK);
+        let history = app.get(&format!("/events/{id}")).await.expect(StatusCode::OK);
+        let of_kind =
+            |event: &&Value| event["type"] == kind && event["data"]["stream"]["status"] != "stopping";
+        let status = |event: &Value| event["data"]["stream"]["status"].clone();
+        let events: Vec<_> = history.as_array().unwrap().iter().filter(of_kind).map(status).collect();
+        let expected = if kind == "stream_updated" { 2 } else { 1 };
+        assert_eq!(events.len(), expected, "{kind}: {history:#}");
+    }
+    // Two streams of one name there are not either.
+    let room = unique("room");
+    proxy.treat(Some((&room, Fate::Unanswered)));
+    app.post("/streams", json!({"name": room})).await.expect_problem(503, "store_unavailable");
+    proxy.treat(None);
+    let again = app.post("/streams", json!({"name": room})).await.expect(StatusCode::OK);
+    let all = app.get("/streams?status=all").await.expect(StatusCode::OK);
+    let ids: Vec<_> = all.as_array().unwrap().iter().filter(|one| one["roomName"] == room).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(ids[0]["id"], again["id"]);
+}
+
+/// Also those that are hard to bring about.
+#[tokio::test]
+async fn every_answer_has_a_line_in_the_log_and_a_metric() {
+    let redis = Redis::start();
+    let proxy = Proxy::to(redis.port).await;
+    let mut instance = Instance::new(&proxy.url(), shared_livekit(), &unique("test")).logged();
+    instance.start().await;
+    let (client, base) = (reqwest::Client::new(), instance.address().http);
+    let create = || async { client.post(format!("{base}/streams")).json(&json!({})).send().await.unwrap() };
+    let ready = || async { reqwest::get(format!("{base}/health/ready")).await.unwrap().status() };
+    let replies = [
+        ("readonly", "READONLY You can't write against a read only replica."),
+        ("loading", "LOADING Redis is loading the dataset in memory"),
+        ("busy", "BUSY Redis is busy running a script."),
+        ("oom", "OOM command not allowed when used memory > 'maxmemory'."),
+        ("misconf", "MISCONF Errors writing to the AOF file: No space left on device"),
+        ("noreplicas", "NOREPLICAS Not enough good replicas to write."),
+        ("masterdown", "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
+        ("noauth", "NOAUTH Authentication required."),
+        ("noperm", "NOPERM this user has no permissions to run the 'evalsha' command"),
+        ("clusterdown", "CLUSTERDOWN Hash slot not served"),
+        ("moving", "TRYAGAIN Multiple keys request during rehashing of slot"),
+        ("other", "ERR something that nobody has thought of"),
+    ];
+    for (kind, reply) in replies {
+        proxy.treat(Some(("EVALSHA", Fate::Refused(reply.to_owned()))));
+        let refused = create().await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{kind}");
+        assert!(refused.headers().contains_key("retry-after"));
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(problem["code"], "store_unavailable");
+        assert!(!problem.to_string().contains(reply), "Redis's words are for the log");
+        // Whoever is refused everything cannot serve.
+        assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE, "{kind}");
+        let metrics = reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains(&format!("kind=\"{kind}\"")), "{kind}: {metrics}");
+        let lines = instance.log();
+        let of_kind =
+            |line: &&str| line.contains(&format!("\"kind\":\"{kind}\"")) && line.contains("Redis: ");
+        let lines: Vec<_> = lines.lines().filter(of_kind).collect();
+        assert_eq!(lines.len(), 1, "one line, however many calls fail: {lines:?}");
+        assert!(lines[0].contains("\"level\":\"WARN\""), "{lines:?}");
+        proxy.treat(None);
+        eventually("readiness", || async { (ready().await == StatusCode::OK).then_some(()) }).await;
+        assert_eq!(create().await.status(), StatusCode::CREATED, "after {kind}");
+    }
+}
