@@ -463,7 +463,7 @@ async fn a_browsers_event_source_goes_on_where_it_was() {
 async fn a_page_goes_on_with_a_new_token_when_its_own_has_expired() {
     let page = Page::open().await;
     let (id, _, version) = page.service.create().await;
-    let [short, long] = [Duration::from_secs(8), LONG].map(|life| participant(&page.service.room, life));
+    let [short, long] = [Duration::from_secs(12), LONG].map(|life| participant(&page.service.room, life));
     // The page's backend has one token at hand; for another it takes its time.
     page.browser.script(&format!("window.tokens = [{}]; window.give = null", json!(short))).await;
     page.watch(PAGES[1], &id, "async () => tokens.shift() ?? new Promise((resolve) => (give = resolve))")
