@@ -223,6 +223,7 @@ fn admission(settings: &Settings, quota: Arc<dyn Quota>, metrics: &Arc<Metrics>)
         trusted_proxies: trusted_proxies.clone(),
         limiter: Limiter::new(quota, *limits, metrics.clone()),
         feeds: Feeds::new(*max_feeds, *max_feeds_per_caller),
+        metrics: metrics.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ mod address;
 mod feeds;
 mod limiter;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -18,6 +18,7 @@ use crate::{
     access::Caller,
     domain::Timestamp,
     rooms::verifier::{Refused, Verifier},
+    telemetry::Metrics,
 };
 
 /// What is asked of every call.
@@ -30,6 +31,8 @@ pub struct Admission {
     pub limiter: Limiter,
     /// How many feeds may be open.
     pub feeds: Feeds,
+    /// Counts who is refused.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Admission {
@@ -40,7 +43,22 @@ impl Admission {
     pub fn caller(&self, token: Option<&str>) -> Result<Caller, Refused> {
         let Some(verifier) = &self.verifier else { return Ok(Caller::anybody()) };
         let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
-        verifier.verify(token.ok_or(Refused::Missing)?, now).map(Caller::of)
+        let verified = token.ok_or(Refused::Missing).and_then(|token| verifier.verify(token, now));
+        verified.map(Caller::of).inspect_err(|why| self.refused(why.as_str()))
+    }
+
+    /// A place for a feed of this caller; none where there are as many as may be.
+    pub fn open_feed(&self, subject: &str) -> Option<Permit> {
+        let permit = self.feeds.open(subject);
+        if permit.is_none() {
+            self.refused("too_many_feeds");
+        }
+        permit
+    }
+
+    /// Counts a call that is refused.
+    pub fn refused(&self, reason: &str) {
+        self.metrics.refused.with_label_values(&[reason]).inc();
     }
 
     /// What a caller's calls and feeds are counted under: the token's owner, or the address where there is none.

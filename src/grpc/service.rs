@@ -51,7 +51,7 @@ impl Service {
 
     /// A place for a feed of this caller, and when it ends by itself: not later than their token.
     fn open_feed<T>(&self, asking: &Asking, request: &Request<T>) -> Result<(Permit, Deadline), Status> {
-        let permit = self.admission.feeds.open(&asking.subject);
+        let permit = self.admission.open_feed(&asking.subject);
         let permit = permit.ok_or_else(|| status(ErrorCode::TooManyFeeds, None))?;
         let lifetime = self.relay.lifetime().within(remaining(&asking.caller));
         Ok((permit, Deadline::of(request.metadata(), lifetime)))

@@ -71,10 +71,8 @@ impl Api {
     /// # Errors
     /// [`ErrorCode::TooManyFeeds`] where there are as many as may be.
     fn open_feed(&self, asking: &Asking) -> Result<(Permit, Lifetime), Problem> {
-        let permit = self.admission.feeds.open(&asking.subject).ok_or_else(|| {
-            self.metrics.refused.with_label_values(&["too_many_feeds"]).inc();
-            Problem::new(ErrorCode::TooManyFeeds)
-        })?;
+        let permit = self.admission.open_feed(&asking.subject);
+        let permit = permit.ok_or_else(|| Problem::new(ErrorCode::TooManyFeeds))?;
         Ok((permit, self.relay.lifetime().within(remaining(&asking.caller))))
     }
 }

@@ -86,18 +86,14 @@ fn admit(
     found: Result<Caller, Refused>,
     verdict: Option<Verdict>,
 ) -> Result<Caller, Problem> {
-    let refused = |reason| api.metrics.refused.with_label_values(&[reason]).inc();
     if let Some(Verdict { standing, .. }) = verdict.filter(|verdict| !verdict.standing.granted) {
         return Err(Problem::rate_limited(whole_seconds(standing.retry_after).max(1)));
     }
-    let caller = found.map_err(|why| {
-        refused(why.as_str());
-        Problem::unauthenticated(why)
-    })?;
+    let caller = found.map_err(Problem::unauthenticated)?;
     if demand.actions.iter().any(|action| caller.may(*action)) {
         return Ok(caller);
     }
-    refused("forbidden");
+    api.admission.refused("forbidden");
     let needs: Vec<_> = demand.actions.iter().map(|action| action.needs()).collect();
     Err(Problem::with_detail(ErrorCode::Forbidden, needs.join("; ")))
 }
