@@ -48,8 +48,9 @@ pub struct Heard {
     pub by_client: Vec<u32>,
     /// From when each was due until it was read.
     pub latencies: Latencies,
-    /// All bytes that arrived.
+    /// All bytes that arrived after the head, and all messages in them, whether counted or not.
     pub bytes: u64,
+    pub messages: u64,
     /// Clients that were cut off.
     pub lost: usize,
 }
@@ -187,7 +188,9 @@ impl Ears {
 
     fn scan(&mut self, number: usize, bytes: usize, since: u64) {
         let client = &mut self.clients[number];
-        if !client.is_open {
+        if client.is_open {
+            self.heard.bytes += bytes as u64;
+        } else {
             let head = &self.buffer[MARK_BYTES..][..bytes];
             assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(head));
             client.is_open = true;
@@ -202,13 +205,11 @@ impl Ears {
             let Some(digits) = text.get(done + at + MARK.len()..done + at + MARK_BYTES) else { break };
             let due = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
             done += at + MARK_BYTES;
+            self.heard.messages += 1;
             if due >= since {
                 self.heard.by_client[number] += 1;
                 self.heard.latencies.0.push(u32::try_from(time.saturating_sub(due)).unwrap_or(u32::MAX));
             }
-        }
-        if since != u64::MAX {
-            self.heard.bytes += bytes as u64;
         }
         let rest = &text[done.max(text.len().saturating_sub(MARK_BYTES - 1))..];
         client.rest[..rest.len()].copy_from_slice(rest);

@@ -47,6 +47,22 @@ impl Scale {
     };
 }
 
+impl Scale {
+    /// Takes one number from the command line.
+    pub fn set(&mut self, name: &str, value: u64) {
+        let count = usize::try_from(value).expect("a count");
+        match name {
+            "--clients" => self.load.clients = count,
+            "--rate" => self.load.rate = value,
+            "--seconds" => self.load.seconds = value,
+            "--rounds" => self.rounds = count,
+            "--idle" => self.idle = count,
+            "--streams" => self.streams = count,
+            _ => panic!("there is no {name}"),
+        }
+    }
+}
+
 /// A part that can be measured alone.
 #[derive(Clone, Copy)]
 pub enum Part {

@@ -72,14 +72,14 @@ fn measure(load: Load, audience: Audience, server: &Family, send: impl FnOnce(u6
         audience.wait_for(load.deliveries());
         server.cpu() - before
     });
-    let Heard { by_client, latencies, bytes, lost } = audience.close();
+    let Heard { by_client, latencies, bytes, messages, lost } = audience.close();
     assert_eq!(lost, 0, "clients were cut off");
     let heard = latencies.0.len();
     assert!(by_client.iter().all(|count| u64::from(*count) <= load.events()), "something came twice");
     Outcome {
         cpu_a_delivery: used.as_secs_f64() * 1e6 / heard as f64,
         latencies,
-        bytes: usize::try_from(bytes).expect("a size") / heard.max(1),
+        bytes: usize::try_from(bytes / messages.max(1)).expect("a size"),
         missing: load.deliveries() - heard,
     }
 }

@@ -1,7 +1,8 @@
 //! How fast the service is, beside a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
-//! Run by `scripts/bench`. Arguments name the parts to measure (`fanout`, `idle`, `webhook`, `rest`, `growth`); then, and
-//! with `--quick`, nothing is written.
+//! Run by `scripts/bench`. Arguments name the parts to measure (`fanout`, `idle`, `webhook`, `rest`, `growth`), or how much
+//! of something (`--clients=500`, `--rate`, `--seconds`, `--rounds`, `--idle`, `--streams`); `--quick` is a little of
+//! everything. With any of them nothing is written.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,7 +38,11 @@ fn main() {
     }
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    let scale = if is_quick { Scale::QUICK } else { Scale::FULL };
+    let mut scale = if is_quick { Scale::QUICK } else { Scale::FULL };
+    let options: Vec<_> = arguments.iter().filter_map(|argument| argument.split_once('=')).collect();
+    for (name, value) in &options {
+        scale.set(name, value.parse().expect("a number"));
+    }
     let (before, runtime) = (report::load_average(), tokio::runtime::Runtime::new().expect("a runtime"));
     let mut lines = Vec::new();
     for part in
@@ -48,7 +53,7 @@ fn main() {
             lines.push(line);
         }
     }
-    if wanted.is_empty() && !is_quick {
+    if wanted.is_empty() && !is_quick && options.is_empty() {
         report::write(&scale, &lines, &before);
     }
 }

@@ -65,7 +65,7 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
     let Some(wanted) = wanted else {
         permit_some(&asking.caller, Action::FollowAll)?;
         let subscription = api.relay.subscribe(Topic::All, start, &client).await?;
-        return Ok(sse::respond(subscription.from(), lifetime, permit, subscription));
+        return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
     };
     let id = api.orchestrator.find(&asking.caller, Action::Read, &wanted).await?.id;
     let subscription = api.relay.subscribe(Topic::Stream(id), start, &client).await?;
@@ -73,7 +73,7 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    Ok(sse::respond(subscription.from(), lifetime, permit, subscription))
+    sse::respond(&request, subscription.from(), lifetime, permit, subscription)
 }
 
 /// `GET /events/{id}`
@@ -159,7 +159,7 @@ pub async fn follow_state(
         }
         Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,
     };
-    Ok(sse::respond(updates.from(), lifetime, permit, States { reset, updates }))
+    sse::respond(&request, updates.from(), lifetime, permit, States { reset, updates })
 }
 
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.
