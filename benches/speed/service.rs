@@ -84,7 +84,7 @@ impl Service {
     pub async fn participants(&self, stream: &StreamRef, count: usize) {
         for n in 0..count {
             let issue = Change::IssueToken {
-                identity: Identity::parse(&format!("person-{n}")).expect("an identity"),
+                identity: Identity::parse(format!("person-{n}")).expect("an identity"),
                 name: None,
                 role: Role::Host,
                 metadata: None,

@@ -1,6 +1,6 @@
 //! The form of event streams: headers, first bytes, heartbeats, last words.
 
-use std::{io, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,7 +8,6 @@ use actix_web::{
     rt::net::TcpStream,
     web::Bytes,
 };
-use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -34,6 +33,14 @@ const BATCH: usize = 16;
 pub trait Source: 'static {
     /// The next message as bytes, or why there are no more. Cancelling it loses nothing.
     fn next(&mut self) -> impl Future<Output = Result<Bytes, Ended>>;
+
+    /// The next message or the end, if it is there already.
+    fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
+        None
+    }
+
+    /// From now on messages may be given to the wire past [`Self::next`].
+    fn attach(&mut self, _: Rc<Wire>) {}
 }
 
 /// An event stream that begins at `from`: a client that sees nothing else can resume from there. It keeps its place among
@@ -52,7 +59,11 @@ pub fn respond(
     let first = Bytes::from(format!("retry: {}\nid: {from}\n\n", retry_hint()));
     let is_chunked = request.version() >= Version::HTTP_11;
     let taker = move |stream: TcpStream| -> takeover::Feed {
-        let feed = Feed { wire: Wire::new(stream, is_chunked), source, lifetime, _permit: permit };
+        let wire = Rc::new(Wire::new(stream, is_chunked));
+        let mut feed = Feed { wire: wire.clone(), source, lifetime, _permit: permit };
+        if is_chunked {
+            feed.source.attach(wire);
+        }
         Box::pin(async move {
             // What fails is the connection, and with it the feed.
             let _ = feed.run().await;
@@ -69,7 +80,7 @@ pub fn respond(
 
 /// One client that follows.
 struct Feed<S> {
-    wire: Wire,
+    wire: Rc<Wire>,
     source: S,
     lifetime: Lifetime,
     /// Its place among the feeds of this instance.
@@ -79,10 +90,9 @@ struct Feed<S> {
 impl<S: Source> Feed<S> {
     async fn run(mut self) -> io::Result<()> {
         let end = self.lifetime.end();
-        let mut spoke = Instant::now();
         // For the heartbeat and the end of the lifetime, whichever comes first. It is not moved with every message, only
         // when it fires: messages are many.
-        let alarm = sleep_until(end.min(spoke + HEARTBEAT));
+        let alarm = sleep_until(end.min(self.wire.spoke() + HEARTBEAT));
         tokio::pin!(alarm);
         loop {
             tokio::select! {
@@ -92,11 +102,10 @@ impl<S: Source> Feed<S> {
                     if now >= end {
                         return self.wire.end(last_words(self.lifetime.reason())).await;
                     }
-                    if now - spoke >= HEARTBEAT {
-                        spoke = now;
+                    if now - self.wire.spoke() >= HEARTBEAT {
                         self.wire.write(&Bytes::from_static(b":\n\n")).await?;
                     }
-                    alarm.as_mut().reset(end.min(spoke + HEARTBEAT));
+                    alarm.as_mut().reset(end.min(self.wire.spoke() + HEARTBEAT));
                 }
                 message = self.source.next() => {
                     let ended = match message {
@@ -106,7 +115,6 @@ impl<S: Source> Feed<S> {
                     if let Some(reason) = ended {
                         return self.wire.end(last_words(reason)).await;
                     }
-                    spoke = Instant::now();
                 }
                 gone = self.wire.closed() => return gone,
             }
@@ -115,18 +123,21 @@ impl<S: Source> Feed<S> {
 
     /// Writes a message, and with it those that wait already. Says why there are no more.
     async fn write(&mut self, first: Bytes) -> io::Result<Option<Ended>> {
-        let Some(next) = self.source.next().now_or_never() else {
+        let Some(mut next) = self.source.ready() else {
             return self.wire.write(&first).await.map(|()| None);
         };
-        let (mut batch, mut next) = (vec![first], Some(next));
-        loop {
+        let mut batch = vec![first];
+        let ended = loop {
             match next {
-                Some(Ok(bytes)) => batch.push(bytes),
-                Some(Err(reason)) => return self.wire.write_all(&batch).await.map(|()| Some(reason)),
-                None => return self.wire.write_all(&batch).await.map(|()| None),
+                Ok(bytes) => batch.push(bytes),
+                Err(reason) => break Some(reason),
             }
-            next = if batch.len() < BATCH { self.source.next().now_or_never() } else { None };
-        }
+            match (batch.len() < BATCH).then(|| self.source.ready()).flatten() {
+                Some(more) => next = more,
+                None => break None,
+            }
+        };
+        self.wire.write_all(&batch).await.map(|()| ended)
     }
 }
 
