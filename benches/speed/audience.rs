@@ -143,6 +143,9 @@ impl Ears {
         let own =
             Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CLIENTS_AN_ADDRESS).expect("an address"));
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a file descriptor for a client");
+        socket.set_reuse_address(true).expect("a socket");
+        // Closed without a trace: thousands of ports that wait for late segments would be missing in the next round.
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket");
         socket.bind(&SocketAddr::from((own, 0)).into()).expect("a port");
         socket.connect(&address.into()).expect("a connection");
         let mut stream = std::net::TcpStream::from(socket);
