@@ -18,8 +18,8 @@ WORKDIR /src
 # Dependencies in a layer of their own, which changes with these two files only: built for an empty crate of the same
 # name. A plan made by cargo-chef would do the same, but is one more tool to build and to trust.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches/faults \
-    && echo 'fn main() {}' | tee src/main.rs build.rs benches/faults/main.rs >/dev/null \
+RUN mkdir -p src benches/faults benches/speed \
+    && echo 'fn main() {}' | tee src/main.rs build.rs benches/faults/main.rs benches/speed/main.rs >/dev/null \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src build.rs

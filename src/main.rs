@@ -14,6 +14,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+/// Every request makes and drops hundreds of small strings; see docs/PERFORMANCE.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let CommandLine { arguments, command } = CommandLine::parse();
     let done = match command {

@@ -1,12 +1,14 @@
 //! `/events`, `/events/{id}` and `/sse/{id}/updates`.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::HeaderValue,
     web::{Bytes, Data, Path},
 };
+
+use futures_util::FutureExt;
 
 use super::{
     Api,
@@ -16,12 +18,13 @@ use super::{
     problem::Problem,
     sse,
     streams::{DEFAULT_PAGE, MAX_PAGE},
+    wire::Wire,
 };
 use crate::{
     access::Action,
     domain::{Cursor, ErrorCode, Event},
     orchestrator::permit_some,
-    relay::{Client, Delivery, Ended, ResetFrame, Start, StateUpdates, Subscription, Transport},
+    relay::{Delivery, Ended, Listener, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, Lost, Topic},
 };
 
@@ -36,7 +39,11 @@ fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, 
     Some(std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| text.parse().map_err(|_| ())))
 }
 
-impl sse::Source for Subscription {
+impl sse::Source for Subscription<Listener> {
+    fn attach(&mut self, wire: Rc<Wire>) {
+        Self::attach(self, wire);
+    }
+
     async fn next(&mut self) -> Result<Bytes, Ended> {
         let bytes = match Self::next(self).await {
             Delivery::Event(frame) => frame.sse().clone(),
@@ -45,6 +52,11 @@ impl sse::Source for Subscription {
         };
         self.sent(bytes.len());
         Ok(bytes)
+    }
+
+    fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
+        // A reading of the log is not begun to be given up at once.
+        if self.is_about_to_read() { None } else { sse::Source::next(self).now_or_never() }
     }
 }
 
@@ -75,20 +87,19 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
         (None, None) => Start::Now,
     };
     query.finish()?;
-    let client = Client::new(Transport::Sse);
     let (permit, lifetime) = api.open_feed(&asking)?;
     let Some(wanted) = wanted else {
         permit_some(&asking.caller, Action::FollowAll)?;
-        let subscription = api.relay.subscribe(Topic::All, start, &client).await?;
-        return Ok(sse::respond(subscription.from(), lifetime, permit, subscription));
+        let subscription = api.relay.subscribe_here(Topic::All, start, Transport::Sse).await?;
+        return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
     };
     let id = api.orchestrator.find(&asking.caller, Action::Read, &wanted).await?.id;
-    let subscription = api.relay.subscribe(Topic::Stream(id), start, &client).await?;
+    let subscription = api.relay.subscribe_here(Topic::Stream(id), start, Transport::Sse).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    Ok(sse::respond(subscription.from(), lifetime, permit, subscription))
+    sse::respond(&request, subscription.from(), lifetime, permit, subscription)
 }
 
 /// `GET /events/{id}`
@@ -194,7 +205,7 @@ pub async fn follow_state(
         }
         Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,
     };
-    Ok(sse::respond(updates.from(), lifetime, permit, States { reset, updates }))
+    sse::respond(&request, updates.from(), lifetime, permit, States { reset, updates })
 }
 
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.

@@ -9,19 +9,21 @@ mod pages;
 mod participants;
 pub mod problem;
 mod routes;
+mod server;
 mod sse;
 mod streams;
+mod takeover;
 mod webhooks;
 mod websocket;
+mod wire;
 
-use std::{any::Any, net::TcpListener, sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix_cors::Cors;
-use actix_web::{App, HttpServer, dev::Server, middleware::Condition, rt::net::TcpStream, web};
-use socket2::SockRef;
+use actix_web::{App, HttpServer, dev::Server, web};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{health::About, openapi::openapi, routes::table};
+pub use self::{health::About, openapi::openapi, routes::table, server::serve};
 use self::{middleware::Asking, problem::Problem};
 use crate::{
     admission::{Admission, Permit, remaining},
@@ -32,13 +34,6 @@ use crate::{
     store::Answers,
     telemetry::Metrics,
 };
-
-/// How long a request's head may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may take nothing of what is sent to it.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -85,31 +80,6 @@ pub struct ServerOptions {
     pub drain_timeout: Duration,
 }
 
-/// The server on a listener that is already bound. It runs when awaited.
-///
-/// # Errors
-/// Those of the listener.
-pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> std::io::Result<Server> {
-    let origins = options.cors_origins.clone();
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::new(api.clone()))
-            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
-            .wrap(actix_web::middleware::from_fn(middleware::observe))
-            .configure(|config| routes::configure(config, api.serves_metrics))
-    });
-    let server = server
-        .disable_signals()
-        .on_connect(|connection, _| give_up_on_stalled(connection))
-        // A client that has closed its side is gone: its feed's seat is free at once.
-        .h1_allow_half_closed(false)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(options.drain_timeout.as_secs())
-        .listen(listener)?;
-    Ok(server.run())
-}
-
 /// `/metrics` alone, on an address of its own.
 ///
 /// # Errors
@@ -122,15 +92,6 @@ pub fn serve_metrics(api: Api, listener: TcpListener) -> std::io::Result<Server>
             .configure(routes::configure_metrics)
     });
     Ok(server.disable_signals().workers(1).shutdown_timeout(1).listen(listener)?.run())
-}
-
-/// Lets the kernel end connections whose other side takes nothing any more, also when it still answers.
-fn give_up_on_stalled(connection: &dyn Any) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STALL_TIMEOUT))
-    {
-        tracing::warn!(%error, "a connection could not be given its timeout");
-    }
 }
 
 fn cors(origins: &[String]) -> Cors {

@@ -16,12 +16,13 @@ pub struct EventFrame {
     event: Arc<Event>,
     json: OnceLock<Bytes>,
     sse: OnceLock<Bytes>,
+    chunk: OnceLock<Bytes>,
 }
 
 impl EventFrame {
     /// A frame whose bytes have not been asked for yet.
     pub fn new(event: Arc<Event>) -> Self {
-        Self { event, json: OnceLock::new(), sse: OnceLock::new() }
+        Self { event, json: OnceLock::new(), sse: OnceLock::new(), chunk: OnceLock::new() }
     }
 
     /// The event.
@@ -39,6 +40,16 @@ impl EventFrame {
         self.sse
             .get_or_init(|| server_sent(Some(self.event.draft.kind.as_str()), self.event.cursor, self.json()))
     }
+
+    /// The event as a server-sent event, as a chunk of an HTTP/1.1 body.
+    pub fn chunk(&self) -> &Bytes {
+        self.chunk.get_or_init(|| chunk(self.sse()))
+    }
+}
+
+/// A chunk of a body without an end, as HTTP/1.1 sends it.
+fn chunk(data: &[u8]) -> Bytes {
+    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat().into()
 }
 
 /// A message that tells a client to start again from a snapshot.

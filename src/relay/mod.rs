@@ -12,8 +12,10 @@
 
 mod channel;
 mod frame;
+mod hall;
 mod hub;
 mod lifetime;
+mod queue;
 mod repair;
 mod seat;
 mod state;
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     frame::{EventFrame, ResetFrame},
+    hall::{Given, Listener, Outlet},
     lifetime::Lifetime,
     seat::{Client, Delivery, Ended, Transport},
     state::{StateFrame, StateUpdates},
@@ -124,6 +127,20 @@ impl Relay {
         client: &Client,
     ) -> Result<Subscription, StoreError> {
         Subscription::open(self, topic, start, client).await
+    }
+
+    /// As [`Self::subscribe`], together with all others who follow the topic so on this thread, which must run a `LocalSet`:
+    /// what they wait for is kept once for all of them, and they can be given events directly.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn subscribe_here(
+        &self,
+        topic: Topic,
+        start: Start,
+        transport: Transport,
+    ) -> Result<Subscription<Listener>, StoreError> {
+        Subscription::enter(self, topic, start, transport).await
     }
 
     /// Follows the states of one stream, the newest at a time. None where there is no such stream.

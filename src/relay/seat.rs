@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::sync::mpsc;
@@ -14,7 +14,15 @@ use crate::telemetry::Metrics;
 pub(super) const QUEUE_MESSAGES: usize = 1_024;
 /// The most bytes that wait for one client, on all its subscriptions together. Messages are shared between clients, so
 /// this bounds how far one client can hold back what all others are done with.
-const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+static NEXT_SEAT: AtomicU64 = AtomicU64::new(1);
+
+/// A number for a seat that no other has.
+pub(super) fn next_seat() -> u64 {
+    NEXT_SEAT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What a client follows by; the label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {

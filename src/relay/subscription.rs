@@ -1,36 +1,52 @@
 //! One client of the relay: its bounded queue, and the log that it reads before.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use prometheus::IntCounter;
-use tokio::sync::mpsc;
 
 use super::{
     EventFrame, Relay, ResetFrame, Start,
-    seat::{Client, Delivery, Ended, QUEUE_MESSAGES, Seat, size},
+    hall::{Hall, Listener, Outlet},
+    queue::{OwnQueue, Queue},
+    seat::{Client, Delivery, Ended, Transport},
 };
 use crate::{
     domain::{Cursor, Event},
     store::{LogRead, Lost, StoreError, Topic},
+    telemetry::Metrics,
 };
 
 /// How many events of the log are read at a time.
 const LOG_PAGE: usize = 250;
 
-static NEXT_SEAT: AtomicU64 = AtomicU64::new(1);
+/// A client that is counted for as long as it follows, with what it gets.
+struct Counted {
+    metrics: Arc<Metrics>,
+    transport: Transport,
+    delivered: IntCounter,
+    delivered_bytes: IntCounter,
+}
+
+impl Counted {
+    fn new(metrics: Arc<Metrics>, transport: Transport) -> Self {
+        let label = [transport.as_str()];
+        metrics.subscribers.with_label_values(&label).inc();
+        let delivered = metrics.delivered.with_label_values(&label);
+        let delivered_bytes = metrics.delivered_bytes.with_label_values(&label);
+        Self { metrics, transport, delivered, delivered_bytes }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.subscribers.with_label_values(&[self.transport.as_str()]).dec();
+    }
+}
 
 /// A client's end: every event after the position it began at, once, in order, or a reset.
-pub struct Subscription {
+pub struct Subscription<Q = OwnQueue> {
     relay: Relay,
     topic: Topic,
-    seat: u64,
-    client: Client,
     from: Cursor,
     /// The newest that was delivered; whatever is not after it is dropped.
     last: Cursor,
@@ -38,49 +54,70 @@ pub struct Subscription {
     /// Whether the log has more than the backlog holds.
     behind: bool,
     reset: Option<Arc<ResetFrame>>,
-    queue: mpsc::Receiver<Delivery>,
-    ended: Arc<OnceLock<Ended>>,
+    queue: Q,
     complete: bool,
     /// The position of the topic's last event, where that is known.
     end: Option<Cursor>,
-    delivered: IntCounter,
-    delivered_bytes: IntCounter,
+    counted: Counted,
 }
 
 impl Subscription {
+    /// Follows with a queue of its own.
     pub(super) async fn open(
         relay: &Relay,
         topic: Topic,
         start: Start,
         client: &Client,
     ) -> Result<Self, StoreError> {
-        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
-        let ended = Arc::<OnceLock<Ended>>::default();
-        let (seat, metrics) = (NEXT_SEAT.fetch_add(1, Ordering::Relaxed), relay.metrics.clone());
-        let label = [client.transport.as_str()];
-        let (delivered, delivered_bytes) =
-            (metrics.delivered.with_label_values(&label), metrics.delivered_bytes.with_label_values(&label));
-        // Made before the first wait: should the caller give up meanwhile, dropping it gives the seat back.
-        metrics.subscribers.with_label_values(&label).inc();
-        let taken = Seat { id: seat, queue: sender, client: client.clone(), ended: ended.clone(), metrics };
+        let counted = Counted::new(relay.metrics.clone(), client.transport);
+        let (queue, position) = OwnQueue::open(relay, topic, client).await?;
+        Self::on(relay, topic, start, queue, position, counted).await
+    }
+}
+
+impl Subscription<Listener> {
+    /// Follows in the hall of this thread.
+    pub(super) async fn enter(
+        relay: &Relay,
+        topic: Topic,
+        start: Start,
+        transport: Transport,
+    ) -> Result<Self, StoreError> {
+        let counted = Counted::new(relay.metrics.clone(), transport);
+        let listener = Hall::enter(relay, topic, transport).await?;
+        let position = listener.position();
+        Self::on(relay, topic, start, listener, position, counted).await
+    }
+
+    /// From now on the client can be given events past this.
+    pub fn attach(&self, outlet: Rc<dyn Outlet>) {
+        self.queue.attach(outlet);
+    }
+}
+
+#[expect(private_bounds, reason = "there are two kinds of queue, and no others")]
+impl<Q: Queue> Subscription<Q> {
+    async fn on(
+        relay: &Relay,
+        topic: Topic,
+        start: Start,
+        queue: Q,
+        position: Cursor,
+        counted: Counted,
+    ) -> Result<Self, StoreError> {
         let mut subscription = Self {
             relay: relay.clone(),
             topic,
-            seat,
-            client: client.clone(),
             from: Cursor::ORIGIN,
             last: Cursor::ORIGIN,
             backlog: VecDeque::new(),
             behind: false,
             reset: None,
             queue,
-            ended,
             complete: false,
             end: None,
-            delivered,
-            delivered_bytes,
+            counted,
         };
-        let position = relay.join(topic, taken).await?;
         subscription.begin(start, position).await?;
         subscription.find_end().await?;
         Ok(subscription)
@@ -109,7 +146,7 @@ impl Subscription {
 
     fn count_resume(&self) {
         let outcome = self.reset.as_ref().map_or("replayed", |reset| reset.reason);
-        self.relay.metrics.resumes.with_label_values(&[self.client.transport.as_str(), outcome]).inc();
+        self.relay.metrics.resumes.with_label_values(&[self.counted.transport.as_str(), outcome]).inc();
     }
 
     /// Finds out whether the stream is over already. Asked after the seat is taken: one that ends from now on says so.
@@ -147,6 +184,7 @@ impl Subscription {
     /// The next message. After [`Delivery::Ended`] there is none. Cancelling the future loses nothing.
     pub async fn next(&mut self) -> Delivery {
         loop {
+            self.last = self.queue.passed().unwrap_or(self.last);
             if self.complete || self.is_exhausted() {
                 return Delivery::Ended(Ended::Complete);
             }
@@ -166,10 +204,10 @@ impl Subscription {
                 }
                 continue;
             }
-            let Some(delivery) = self.queue.recv().await else {
-                return Delivery::Ended(self.ended.get().copied().unwrap_or(Ended::ShuttingDown));
+            let Some(delivery) = self.queue.recv(self.last).await else {
+                return Delivery::Ended(self.queue.ended());
             };
-            self.client.waiting.fetch_sub(size(&delivery), Ordering::Relaxed);
+            self.last = self.queue.passed().unwrap_or(self.last);
             match delivery {
                 Delivery::Event(frame) if frame.event().cursor > self.last => return self.deliver(frame),
                 Delivery::Event(_) => {}
@@ -203,7 +241,7 @@ impl Subscription {
     fn deliver(&mut self, frame: Arc<EventFrame>) -> Delivery {
         self.last = frame.event().cursor;
         self.complete = self.topic != Topic::All && frame.event().is_last();
-        self.delivered.inc();
+        self.counted.delivered.inc();
         Delivery::Event(frame)
     }
 
@@ -212,24 +250,17 @@ impl Subscription {
         self.complete = reset.ends();
         self.backlog.clear();
         self.behind = false;
-        self.delivered.inc();
+        self.counted.delivered.inc();
         Delivery::Reset(reset)
+    }
+
+    /// Whether [`Self::next`] would read the log.
+    pub fn is_about_to_read(&self) -> bool {
+        self.behind && self.backlog.is_empty() && self.reset.is_none()
     }
 
     /// Counts the bytes that a message had on the wire.
     pub fn sent(&self, bytes: usize) {
-        self.delivered_bytes.inc_by(bytes as u64);
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.relay.leave(self.topic, self.seat);
-        self.relay.metrics.subscribers.with_label_values(&[self.client.transport.as_str()]).dec();
-        // The connection's other subscriptions get back what waited for this one.
-        self.queue.close();
-        while let Ok(delivery) = self.queue.try_recv() {
-            self.client.waiting.fetch_sub(size(&delivery), Ordering::Relaxed);
-        }
+        self.counted.delivered_bytes.inc_by(bytes as u64);
     }
 }

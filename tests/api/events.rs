@@ -3,9 +3,17 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::Pair;
-use crate::support::{app::participant_event, sse::Events};
+use crate::support::{
+    app::{TestApp, participant_event},
+    sse::Events,
+    within,
+};
 
 fn id_of(stream: &Value) -> &str {
     stream["id"].as_str().unwrap()
@@ -74,6 +82,45 @@ async fn a_change_through_one_instance_is_on_the_others_feeds() {
     assert_eq!(again.status, StatusCode::NO_CONTENT);
     let again = two.resume(&format!("/sse/{}/updates", id_of(&stream)), cursor).await;
     assert_eq!(again.status, StatusCode::NO_CONTENT);
+}
+
+/// Sends a request as it stands and reads until the answer contains this.
+async fn raw(app: &TestApp, request: &str, until: &str) -> (TcpStream, String) {
+    let mut connection = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let text = read_until(&mut connection, until).await;
+    (connection, text)
+}
+
+async fn read_until(connection: &mut TcpStream, until: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(until) {
+        let mut buffer = [0; 4096];
+        let bytes = within("an answer", connection.read(&mut buffer)).await.unwrap();
+        assert!(bytes > 0, "it ended with {text}");
+        text.push_str(std::str::from_utf8(&buffer[..bytes]).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_feed_is_chunked_where_the_client_knows_chunks() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    let path = format!("/events?streamId={}", id_of(&stream));
+    // What else comes on the connection means nothing to it.
+    let new = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\n");
+    let (mut new, new_head) = raw(&two, &new, "\nid: ").await;
+    let (mut old, old_head) = raw(&two, &format!("GET {path} HTTP/1.0\r\n\r\n"), "\nid: ").await;
+    assert!(new_head.to_lowercase().contains("transfer-encoding: chunked\r\n"), "{new_head}");
+    assert!(!old_head.to_lowercase().contains("transfer-encoding"), "{old_head}");
+    one.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);
+    let new = read_until(&mut new, "\r\n0\r\n\r\n").await;
+    let mut all = String::new();
+    within("the end", old.read_to_string(&mut all)).await.unwrap();
+    let event = new.split("\r\n").find(|chunk| chunk.contains("event: stream_stopped")).unwrap();
+    assert!(new.contains(&format!("\r\n{:x}\r\n{event}\r\n", event.len())), "{new}");
+    assert!(all.contains(event) && !all.contains('\r'), "{all}");
 }
 
 #[tokio::test]

@@ -1,0 +1,318 @@
+//! What is measured, and with how much.
+
+use std::time::Duration;
+
+use livestream_orchestrator::domain::StreamRef;
+use tokio::runtime::Runtime;
+
+use super::{
+    fanout::{self, Load, Outcome},
+    figures::median,
+    nchan::Nchan,
+    process::Family,
+    report::Line,
+    rest::{self, Caller, Pace},
+    service::Service,
+    wire::{get, post},
+};
+
+/// How much of everything.
+pub struct Scale {
+    /// Clients, events and time of the fan-out.
+    pub load: Load,
+    /// How often the fan-out is measured on each server.
+    pub rounds: usize,
+    /// Clients that hear nothing.
+    pub idle: usize,
+    /// Streams behind a page of 100.
+    pub streams: usize,
+    /// How long each kind of request is made.
+    pub requests: Duration,
+}
+
+impl Scale {
+    pub const FULL: Self = Self {
+        load: Load { clients: 2_000, rate: 50, seconds: 10 },
+        rounds: 3,
+        idle: 50_000,
+        streams: 100_000,
+        requests: Duration::from_secs(5),
+    };
+    pub const QUICK: Self = Self {
+        load: Load { clients: 2_000, rate: 50, seconds: 4 },
+        rounds: 2,
+        idle: 10_000,
+        streams: 2_000,
+        requests: Duration::from_secs(2),
+    };
+}
+
+impl Scale {
+    /// Takes one number from the command line.
+    pub fn set(&mut self, name: &str, value: u64) {
+        let count = usize::try_from(value).expect("a count");
+        match name {
+            "--clients" => self.load.clients = count,
+            "--rate" => self.load.rate = value,
+            "--seconds" => self.load.seconds = value,
+            "--rounds" => self.rounds = count,
+            "--idle" => self.idle = count,
+            "--requests" => self.requests = Duration::from_secs(value),
+            "--streams" => self.streams = count,
+            _ => panic!("there is no {name}"),
+        }
+    }
+}
+
+/// A part that can be measured alone.
+#[derive(Clone, Copy)]
+pub enum Part {
+    Fanout,
+    Idle,
+    Webhook,
+    Rest,
+    Growth,
+}
+
+impl Part {
+    pub const ALL: &'static [Self] = &[Self::Fanout, Self::Idle, Self::Webhook, Self::Rest, Self::Growth];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fanout => "fanout",
+            Self::Idle => "idle",
+            Self::Webhook => "webhook",
+            Self::Rest => "rest",
+            Self::Growth => "growth",
+        }
+    }
+
+    pub fn measure(self, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+        match self {
+            Self::Fanout => fan_out(scale, runtime),
+            Self::Idle => idle(scale, runtime),
+            Self::Webhook => webhook(scale, runtime),
+            Self::Rest => requests(scale, runtime),
+            Self::Growth => growth(scale, runtime),
+        }
+    }
+}
+
+fn with_stream(runtime: &Runtime) -> (Service, StreamRef) {
+    runtime.block_on(async {
+        let service = Service::start().await;
+        let stream = service.stream("bench").await;
+        (service, stream)
+    })
+}
+
+fn fan_out(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (load, mut rounds) = (scale.load, Vec::new());
+    for round in 1..=scale.rounds {
+        let (service, stream) = with_stream(runtime);
+        let own = fanout::service(load, &service, &stream);
+        let bytes = own.bytes;
+        let mut outcomes = vec![own, fanout::floor(load, bytes)];
+        outcomes.extend(Nchan::is_installed().then(|| fanout::nchan(load, bytes)));
+        for (name, outcome) in ["service", "floor", "nchan"].iter().zip(&mut outcomes) {
+            println!(
+                "round {round}, {name}: {:.2} µs a delivery, p50 {:.1} ms, p99 {:.1} ms, {} bytes, {} missing",
+                outcome.cpu_a_delivery,
+                outcome.latencies.percentile(0.5),
+                outcome.latencies.percentile(0.99),
+                outcome.bytes,
+                outcome.missing
+            );
+        }
+        rounds.push(outcomes);
+    }
+    let over = |server: usize, figure: fn(&mut Outcome) -> f64, rounds: &mut Vec<Vec<Outcome>>| {
+        median(rounds.iter_mut().filter_map(|round| round.get_mut(server).map(figure)))
+    };
+    let cpu = [0, 1, 2].map(|server| over(server, |outcome| outcome.cpu_a_delivery, &mut rounds));
+    let late =
+        [0, 1, 2].map(|server| over(server, |outcome| outcome.latencies.percentile(0.99), &mut rounds));
+    // Each round for itself, because the machine may be busier in one than in another.
+    let ratio = |peer: usize| {
+        median(
+            rounds.iter().filter_map(|round| Some(round[0].cpu_a_delivery / round.get(peer)?.cpu_a_delivery)),
+        )
+    };
+    let Load { clients, rate, .. } = load;
+    let case = format!("{clients} SSE clients × {rate} events/s × {} bytes on the wire", rounds[0][0].bytes);
+    vec![
+        Line::new(format!("CPU per delivery, {case}"))
+            .peers(format!("{:.1} µs", cpu[1]), format!("{:.1} µs", cpu[2]), "21 to 23 µs", "14.4 µs")
+            .target("≤ 1.3 × the bare loop and below nchan; stretch 1.1 ×")
+            .own(format!("{:.1} µs: {:.2} × the bare loop, {:.2} × nchan", cpu[0], ratio(1), ratio(2))),
+        Line::new("p99 delivery, same".to_owned())
+            .peers(format!("{:.1} ms", late[1]), format!("{:.1} ms", late[2]), "> 200 ms", "36 ms at 20/s")
+            .target("≤ nchan")
+            .own(format!("{:.1} ms", late[0])),
+    ]
+}
+
+fn idle(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let clients = scale.idle.min(report_limit());
+    let (service, stream) = with_stream(runtime);
+    let path = format!("/events?streamId={}", stream.id);
+    let own = fanout::idle(&service.process(), service.address, &path, clients);
+    drop(service);
+    let peer = Nchan::is_installed().then(|| {
+        let nchan = Nchan::start();
+        fanout::idle(&Family::of(nchan.pid()), nchan.address, "/events", clients)
+    });
+    let kib = |bytes: f64| format!("{:.1} KB", bytes / 1_000.0);
+    vec![
+        Line::new(format!("memory per idle SSE client, {clients} of them"))
+            .peers("–".to_owned(), peer.map_or_else(|| "–".to_owned(), kib), "9 KB", "29 KB")
+            .target("≤ 8 KB, stretch 4 KB")
+            .own(kib(own)),
+    ]
+}
+
+/// How many connections this process and the servers may have, less some for files.
+fn report_limit() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
+    let soft = line.split_ascii_whitespace().next().expect("a number");
+    soft.parse::<usize>().unwrap_or(usize::MAX).saturating_sub(500)
+}
+
+fn webhook(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, stream) = with_stream(runtime);
+    let load = Load { clients: 1, rate: 20, seconds: scale.load.seconds };
+    let mut outcome = fanout::service(load, &service, &stream);
+    vec![Line::new("webhook in → event out to SSE, p99, unloaded".to_owned()).target("≤ 5 ms").own(format!(
+        "{:.1} ms (p50 {:.1} ms)",
+        outcome.latencies.percentile(0.99),
+        outcome.latencies.percentile(0.5)
+    ))]
+}
+
+/// A kind of request, with what an Express server of the same API does a second with one core.
+struct Kind {
+    case: &'static str,
+    express: f64,
+    factor: f64,
+    goal: &'static str,
+    request: Box<dyn Fn(u64) -> String>,
+}
+
+fn kinds(stream: &StreamRef) -> [Kind; 3] {
+    let state = format!("/streams/{}/state", stream.id);
+    let join = format!("/streams/{}/join", stream.id);
+    let joining = move |n: u64| {
+        let body = format!("{{\"identity\":\"person-{}\",\"name\":\"Somebody\"}}", n % 10);
+        post(&join, "content-type: application/json\r\n", &body)
+    };
+    [
+        Kind {
+            case: "GET state, 10 participants",
+            express: 10_900.0,
+            factor: 5.0,
+            goal: "≥ 50 k/s",
+            request: Box::new(move |_| get(&state)),
+        },
+        Kind {
+            case: "POST join",
+            express: 9_000.0,
+            factor: 5.0,
+            goal: "≥ 40 k/s",
+            request: Box::new(joining),
+        },
+        Kind {
+            case: "GET /streams of 1,000",
+            express: 65.0,
+            factor: 20.0,
+            goal: "–",
+            request: Box::new(|_| get("/streams?limit=1000")),
+        },
+    ]
+}
+
+/// Connections of a closed loop, and the share of its pace at which the open one asks.
+const CONNECTIONS: usize = 32;
+const OPEN_SHARE: f64 = 0.5;
+
+fn requests(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, stream) = with_stream(runtime);
+    runtime.block_on(service.participants(&stream, 10));
+    let (process, redis) = (service.process(), service.redis());
+    let mut lines = Vec::new();
+    for kind in kinds(&stream) {
+        if kind.express < 100.0 {
+            runtime.block_on(service.streams(0..1_000));
+        }
+        let caller = |pace| Caller {
+            address: service.address,
+            connections: CONNECTIONS,
+            pace,
+            request: &*kind.request,
+            service: &process,
+            redis: &redis,
+        };
+        let closed = caller(Pace::Closed).run(scale.requests);
+        let mut open = caller(Pace::Open(closed.rate() * OPEN_SHARE)).run(scale.requests);
+        let (factor, express) = (closed.rate_a_cpu_second() / kind.express, kind.express);
+        lines.push(
+            Line::new(kind.case.to_owned())
+                .express(format!("{express} /s"))
+                .target(format!("≥ {} × Express per CPU second; {}", kind.factor, kind.goal))
+                .own(format!(
+                    "{:.0} /s; {:.0} per CPU second of the service, {factor:.1} × Express; Redis {:.0} µs of CPU each; \
+                     at {:.0} /s p50 {:.1} ms, p99 {:.1} ms",
+                    closed.rate(),
+                    closed.rate_a_cpu_second(),
+                    closed.redis_cpu * 1e6 / closed.answered as f64,
+                    open.rate(),
+                    open.latencies.percentile(0.5),
+                    open.latencies.percentile(0.99)
+                )),
+        );
+    }
+    lines
+}
+
+/// CPU time of service and Redis for one request, in microseconds.
+fn cost(service: &Service, request: &dyn Fn(u64) -> String, duration: Duration) -> f64 {
+    let (process, redis) = (service.process(), service.redis());
+    let caller = Caller {
+        address: service.address,
+        connections: 4,
+        pace: Pace::Closed,
+        request,
+        service: &process,
+        redis: &redis,
+    };
+    let rest::Outcome { answered, cpu, redis_cpu, .. } = caller.run(duration);
+    (cpu + redis_cpu) * 1e6 / answered as f64
+}
+
+fn growth(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, small) = with_stream(runtime);
+    let large = runtime.block_on(async {
+        service.participants(&small, 10).await;
+        let large = service.stream("large").await;
+        service.participants(&large, 5_000).await;
+        service.streams(0..98).await;
+        large
+    });
+    let half = scale.requests / 2;
+    let of = |stream: &StreamRef| kinds(stream).into_iter().nth(1).expect("joining").request;
+    let (beside_few, beside_many) = (of(&small), of(&large));
+    let joins =
+        median((0..3).map(|_| cost(&service, &*beside_many, half) / cost(&service, &*beside_few, half)));
+    let page = |_| get("/streams?limit=100");
+    let few = cost(&service, &page, half);
+    runtime.block_on(service.streams(98..scale.streams));
+    let pages = cost(&service, &page, half) / few;
+    vec![
+        Line::new("CPU of a join beside 5,000 participants ÷ beside 10".to_owned())
+            .target("≤ 1.2")
+            .own(format!("{joins:.2}")),
+        Line::new(format!("CPU of a page of 100 out of {} streams ÷ out of 100", scale.streams))
+            .target("≤ 1.2")
+            .own(format!("{pages:.2}")),
+    ]
+}

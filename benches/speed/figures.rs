@@ -1,0 +1,35 @@
+//! Numbers of one measurement.
+
+use std::time::Duration;
+
+/// Microseconds, in whatever order they were taken.
+#[derive(Default)]
+pub struct Latencies(pub Vec<u32>);
+
+impl Latencies {
+    /// The latency, in milliseconds, that this share of them does not exceed.
+    pub fn percentile(&mut self, share: f64) -> f64 {
+        if self.0.is_empty() {
+            return f64::NAN;
+        }
+        let rank = ((self.0.len() - 1) as f64 * share).round() as usize;
+        f64::from(*self.0.select_nth_unstable(rank).1) / 1_000.0
+    }
+}
+
+/// The middle one.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Microseconds since 1970: the clock that all processes of a machine share.
+pub fn now() -> u64 {
+    chrono::Utc::now().timestamp_micros().try_into().expect("a time after 1970")
+}
+
+/// Waits until `micros` on that clock.
+pub fn sleep_until(micros: u64) {
+    std::thread::sleep(Duration::from_micros(micros.saturating_sub(now())));
+}

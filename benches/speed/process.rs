@@ -1,0 +1,43 @@
+//! What other processes have used, from /proc.
+
+use std::{fs, time::Duration};
+
+/// Linux tells times in hundredths of a second, whatever its own clock does.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process with its children.
+pub struct Family(Vec<u32>);
+
+impl Family {
+    /// The process and whatever children it has now.
+    pub fn of(pid: u32) -> Self {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(path).unwrap_or_default();
+        let children = children.split_ascii_whitespace().map(|pid| pid.parse().expect("a process id"));
+        Self([pid].into_iter().chain(children).collect())
+    }
+
+    /// CPU time used so far, the kernel's on its behalf included.
+    pub fn cpu(&self) -> Duration {
+        self.0.iter().map(|pid| cpu(*pid)).sum()
+    }
+
+    /// Memory in bytes; what is shared is counted once.
+    pub fn memory(&self) -> u64 {
+        self.0.iter().map(|pid| memory(*pid)).sum()
+    }
+}
+
+fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    // The name before the last parenthesis may hold anything; the 12th and 13th field after it are utime and stime.
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let ticks = fields.split_ascii_whitespace().skip(11).take(2);
+    TICK * ticks.map(|ticks| ticks.parse::<u32>().expect("a number")).sum()
+}
+
+fn memory(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("Pss");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}

@@ -1,0 +1,77 @@
+//! How connections become requests: actix's HTTP server, on connections that can be taken from it.
+
+use std::{io, net::TcpListener, time::Duration};
+
+use actix_http::{HttpService, Protocol};
+use actix_server::{Server, ServerBuilder};
+use actix_service::{IntoServiceFactory, Service, apply_fn_factory, map_config};
+use actix_web::{App, dev::AppConfig, middleware::Condition, middleware::from_fn, rt::net::TcpStream, web};
+use socket2::SockRef;
+
+use super::{Api, ServerOptions, cors, middleware, routes, takeover::Connection};
+
+/// How long a request's head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take nothing of what is sent to it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// The server on a listener that is already bound. It runs when awaited.
+///
+/// # Errors
+/// Those of the listener.
+pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
+    let origins = options.cors_origins.clone();
+    let builder = ServerBuilder::new().disable_signals().shutdown_timeout(options.drain_timeout.as_secs());
+    let going = builder.graceful_shutdown_signal();
+    let builder = builder.listen("http", listener, move || {
+        let app = App::new()
+            .app_data(web::Data::new(api.clone()))
+            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(from_fn(middleware::observe))
+            .configure(|config| routes::configure(config, api.serves_metrics));
+        let going = going.clone();
+        let service = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let going = going.clone();
+                async move { going.notified().await }
+            })
+            .client_request_timeout(HEAD_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            // A client that has closed its side is gone.
+            .h1_allow_half_closed(false)
+            .on_connect_ext(|connection: &Connection, data| {
+                data.insert(connection.claim());
+            })
+            .finish(map_config(app.into_factory(), |()| AppConfig::default()));
+        apply_fn_factory(service, |stream: TcpStream, service| {
+            prepare(&stream);
+            let peer = stream.peer_addr().ok();
+            let connection = Connection::new(stream);
+            let claim = connection.claim();
+            // Boxed, so that its memory is free once the connection is taken. Both together are one connection of the
+            // server's: it is counted, and waited for at the end, until the feed has ended.
+            let requests = Box::pin(service.call((connection, Protocol::Http1, peer)));
+            async move {
+                let done = requests.await;
+                if let Some(feed) = claim.into_feed() {
+                    feed.await;
+                }
+                done
+            }
+        })
+    })?;
+    Ok(builder.run())
+}
+
+/// Sends at once what there is to send, and lets the kernel end connections whose other side takes nothing any more, also
+/// when it still answers.
+fn prepare(stream: &TcpStream) {
+    let prepared = stream
+        .set_nodelay(true)
+        .and_then(|()| SockRef::from(stream).set_tcp_user_timeout(Some(STALL_TIMEOUT)));
+    if let Err(error) = prepared {
+        tracing::warn!(%error, "a connection could not be given its options");
+    }
+}
