@@ -12,6 +12,8 @@ use super::{Api, ServerOptions, cors, middleware, routes, takeover::Connection};
 
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other side may take to close a connection that is over.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection may take nothing of what is sent to it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
@@ -38,6 +40,7 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
                 async move { going.notified().await }
             })
             .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
             .keep_alive(KEEP_ALIVE)
             // A client that has closed its side is gone.
             .h1_allow_half_closed(false)

@@ -69,13 +69,16 @@ pub fn respond(
             let _ = feed.run().await;
         })
     };
-    Ok(HttpResponse::Ok()
+    let mut response = HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header(("x-accel-buffering", "no"))
         // Nothing follows on a connection that has been taken.
         .force_close()
-        .body(Preface::new(claim, first, Box::new(taker))))
+        .body(Preface::new(claim, first, Box::new(taker)));
+    // HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
+    response.head_mut().no_chunking(!is_chunked);
+    Ok(response)
 }
 
 /// One client that follows.

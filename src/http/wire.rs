@@ -11,6 +11,7 @@ use actix_web::{
     rt::net::TcpStream,
     web::{Buf, Bytes},
 };
+use futures_util::FutureExt;
 use socket2::SockRef;
 use tokio::time::Instant;
 
@@ -146,7 +147,9 @@ impl Wire {
             self.put(&mut [IoSlice::new(LAST_CHUNK)]).await?;
         }
         self.is_writing.set(true);
-        SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)
+        SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)?;
+        // A socket that is closed with something unread sends a reset, which may overtake the last words.
+        self.closed().now_or_never().unwrap_or(Ok(()))
     }
 }
 
