@@ -20,6 +20,8 @@ use super::{
 pub struct Scale {
     /// Clients, events and time of the fan-out.
     pub load: Load,
+    /// Events a second of a second fan-out, at which nobody falls behind.
+    pub calm: u64,
     /// How often the fan-out is measured on each server.
     pub rounds: usize,
     /// Clients that hear nothing.
@@ -32,7 +34,8 @@ pub struct Scale {
 
 impl Scale {
     pub const FULL: Self = Self {
-        load: Load { clients: 2_000, rate: 50, seconds: 10 },
+        load: Load { clients: 2_000, rate: 50, seconds: 6 },
+        calm: 10,
         rounds: 3,
         idle: 50_000,
         streams: 100_000,
@@ -40,6 +43,7 @@ impl Scale {
     };
     pub const QUICK: Self = Self {
         load: Load { clients: 2_000, rate: 50, seconds: 4 },
+        calm: 10,
         rounds: 2,
         idle: 10_000,
         streams: 2_000,
@@ -54,6 +58,7 @@ impl Scale {
         match name {
             "--clients" => self.load.clients = count,
             "--rate" => self.load.rate = value,
+            "--calm" => self.calm = value,
             "--seconds" => self.load.seconds = value,
             "--rounds" => self.rounds = count,
             "--idle" => self.idle = count,
@@ -89,7 +94,10 @@ impl Part {
 
     pub fn measure(self, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
         match self {
-            Self::Fanout => fan_out(scale, runtime),
+            Self::Fanout => {
+                let calm = Load { rate: scale.calm, ..scale.load };
+                [scale.load, calm].into_iter().flat_map(|load| fan_out(load, scale.rounds, runtime)).collect()
+            }
             Self::Idle => idle(scale, runtime),
             Self::Webhook => webhook(scale, runtime),
             Self::Rest => requests(scale, runtime),
@@ -106,9 +114,9 @@ fn with_stream(runtime: &Runtime) -> (Service, StreamRef) {
     })
 }
 
-fn fan_out(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let (load, mut rounds) = (scale.load, Vec::new());
-    for round in 1..=scale.rounds {
+fn fan_out(load: Load, count: usize, runtime: &Runtime) -> Vec<Line> {
+    let mut rounds = Vec::new();
+    for round in 1..=count {
         let (service, stream) = with_stream(runtime);
         let own = fanout::service(load, &service, &stream);
         let bytes = own.bytes;

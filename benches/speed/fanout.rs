@@ -63,11 +63,11 @@ fn measure(load: Load, audience: Audience, server: &Family, send: impl FnOnce(u6
     let first = now() + LEAD_MICROS;
     let counted = first + WARM_UP_SECONDS * 1_000_000;
     let all = load.events() + WARM_UP_SECONDS * load.rate;
+    audience.count_from(counted);
     let used = thread::scope(|scope| {
         scope.spawn(move || send(first, all));
         sleep_until(counted - load.period() / 2);
         let before = server.cpu();
-        audience.count_from(counted);
         sleep_until(counted + load.seconds * 1_000_000 - load.period());
         audience.wait_for(load.deliveries());
         server.cpu() - before
