@@ -17,6 +17,24 @@ use crate::support::{
 };
 
 #[tokio::test]
+async fn a_page_that_has_not_changed_is_not_sent_again() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    let people = format!("/streams/{}/participants", stream["id"].as_str().unwrap());
+    for path in ["/streams", &people] {
+        let page = one.get(path).await;
+        let tag = page.header("etag").unwrap().to_owned();
+        assert!(tag.starts_with("W/\""), "{tag}");
+        let again = || two.request(Method::GET, path).header("if-none-match", &tag).send();
+        assert_eq!(again().await.unwrap().status(), StatusCode::NOT_MODIFIED);
+        one.post(&format!("/streams/{}/join", stream["id"].as_str().unwrap()), json!({"identity": "ann"}))
+            .await
+            .expect(StatusCode::OK);
+        assert_eq!(again().await.unwrap().status(), StatusCode::OK, "{path} has changed");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_created_read_changed_and_stopped() {
     let Pair(one, two) = Pair::start().await;
     let room = unique("room /é");

@@ -41,7 +41,7 @@ impl Instance {
             ("PORT", &http.to_string()),
             ("GRPC_PORT", &grpc.to_string()),
             ("DRAIN_TIMEOUT", "10s"),
-            ("RUST_LOG", "warn"),
+            ("RUST_LOG", "warn,livestream_orchestrator=info"),
             ("AUTH", "off"),
             ("RATE_LIMIT_READ", "off"),
             ("RATE_LIMIT_WRITE", "off"),
@@ -72,7 +72,10 @@ impl Instance {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
         self.running = Some(match &self.log {
             Some(log) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
-            None => start_with(binary, &[], &self.settings),
+            None => match super::kept_logs("instance") {
+                Some(log) => start_logged(binary, &self.settings, &log),
+                None => start_with(binary, &[], &self.settings),
+            },
         });
         let address = ("127.0.0.1", self.http);
         eventually("a listener", || async {

@@ -48,8 +48,27 @@ pub async fn within<T>(what: &str, answer: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, answer).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
+/// Where everything that instances log goes, if scripts/test wants to look through it for tokens.
+pub fn kept_logs(name: &str) -> Option<std::fs::File> {
+    let folder = std::env::var_os("TEST_LOGS")?;
+    let path = std::path::Path::new(&folder).join(format!("{}.log", unique(name)));
+    Some(std::fs::File::create(path).unwrap())
+}
+
+/// Keeps what instances in this process log.
+fn keep_log() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        if let Some(file) = kept_logs("in-process") {
+            let filter = tracing_subscriber::EnvFilter::new("warn,livestream_orchestrator=debug");
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(file).json().init();
+        }
+    });
+}
+
 /// The tests' own HTTP client wants a provider to be chosen, also where it speaks no TLS.
 pub fn choose_crypto() {
+    keep_log();
     // Chosen before by another test of this process: all choose the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
