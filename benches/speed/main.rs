@@ -23,6 +23,7 @@ mod floor;
 mod nchan;
 mod process;
 mod report;
+mod requests;
 mod rest;
 mod service;
 mod wire;

@@ -11,6 +11,7 @@
 //! - A client is a bounded queue. One that does not keep up is cut off; nobody waits for anybody.
 
 mod channel;
+mod counted;
 mod frame;
 mod hall;
 mod hub;

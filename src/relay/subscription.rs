@@ -2,10 +2,9 @@
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
-use prometheus::IntCounter;
-
 use super::{
     EventFrame, Relay, ResetFrame, Start,
+    counted::Counted,
     hall::{Hall, Listener, Outlet},
     queue::{OwnQueue, Queue},
     seat::{Client, Delivery, Ended, Transport},
@@ -13,35 +12,10 @@ use super::{
 use crate::{
     domain::{Cursor, Event},
     store::{LogRead, Lost, StoreError, Topic},
-    telemetry::Metrics,
 };
 
 /// How many events of the log are read at a time.
 const LOG_PAGE: usize = 250;
-
-/// A client that is counted for as long as it follows, with what it gets.
-struct Counted {
-    metrics: Arc<Metrics>,
-    transport: Transport,
-    delivered: IntCounter,
-    delivered_bytes: IntCounter,
-}
-
-impl Counted {
-    fn new(metrics: Arc<Metrics>, transport: Transport) -> Self {
-        let label = [transport.as_str()];
-        metrics.subscribers.with_label_values(&label).inc();
-        let delivered = metrics.delivered.with_label_values(&label);
-        let delivered_bytes = metrics.delivered_bytes.with_label_values(&label);
-        Self { metrics, transport, delivered, delivered_bytes }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.metrics.subscribers.with_label_values(&[self.transport.as_str()]).dec();
-    }
-}
 
 /// A client's end: every event after the position it began at, once, in order, or a reset.
 pub struct Subscription<Q = OwnQueue> {
