@@ -91,15 +91,16 @@ async fn a_request_under_way_is_finished() {
     let body = json!({"metadata": {"late": true}}).to_string();
     let (first, rest) = body.split_at(5);
     let head = format!(
-        "POST /streams HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /streams HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\n\r\n",
         body.len()
     );
-    connection.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
-    eventually("the request to have begun", || async {
-        let metrics = reqwest::get(format!("http://{address}/health/live")).await.ok()?;
-        metrics.status().is_success().then_some(())
-    })
-    .await;
+    connection.write_all(head.as_bytes()).await.unwrap();
+    // Its head has been read, says who answers this (RFC 9110, section 10.1.1).
+    let mut interim = vec![0; 25];
+    within("an interim answer", connection.read_exact(&mut interim)).await.unwrap();
+    assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    connection.write_all(first.as_bytes()).await.unwrap();
     signal(instance.pid(), "TERM");
     eventually("new connections to be refused", || async {
         TcpStream::connect(&address).await.is_err().then_some(())
