@@ -174,6 +174,15 @@ fn add_security(operation: &mut Value, demand: Option<Demand>) {
     operation["x-actions"] = demand.actions.iter().map(|action| action.rule().words).collect();
 }
 
+/// The first line of a handler's words is its method and path, which the document has already: what follows is what it
+/// does, and its first sentence is enough for a list.
+fn summarize(operation: &mut Value) {
+    let words = operation["description"].as_str().unwrap_or_default().replace('\n', " ");
+    if let Some(sentence) = words.split_inclusive(". ").next().filter(|sentence| !sentence.is_empty()) {
+        operation["summary"] = sentence.trim().trim_end_matches('.').into();
+    }
+}
+
 /// HEAD is answered as GET would be, without the body.
 fn head_of(get: &Value) -> Value {
     let mut head = get.clone();
@@ -222,6 +231,7 @@ pub fn finish(mut document: Value) -> Value {
                 continue;
             }
             let Some(operation) = item.get_mut(&method) else { continue };
+            summarize(operation);
             add_problems(operation, route.pattern, *demand);
             add_parameters(operation, *demand);
             add_headers(operation, *demand);
