@@ -5,19 +5,24 @@ mod address;
 mod feeds;
 mod limiter;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
+use self::address::client_address;
 pub use self::{
-    address::client_address,
     feeds::{Feeds, Permit},
     limiter::{Budget, Limiter, Limits, Verdict},
 };
 use crate::{
-    access::Caller,
+    access::{Action, Caller},
     domain::Timestamp,
     rooms::verifier::{Refused, Verifier},
+    store::Standing,
     telemetry::Metrics,
 };
 
@@ -35,41 +40,114 @@ pub struct Admission {
     pub metrics: Arc<Metrics>,
 }
 
+/// Who is asking, once they are let in.
+#[derive(Clone)]
+pub struct Asking {
+    /// Whose call it is.
+    pub caller: Caller,
+    /// What their calls and feeds are counted under.
+    pub subject: String,
+}
+
+/// A call at the door.
+#[derive(Clone)]
+pub struct Call {
+    found: Result<Caller, Refused>,
+    subject: String,
+}
+
+/// Why a call is not let in.
+pub enum Refusal {
+    /// The caller asks too often.
+    TooOften(Standing),
+    /// There is no good token.
+    Unauthenticated(Refused),
+    /// The token grants none of these.
+    Forbidden(&'static [Action]),
+}
+
 impl Admission {
-    /// Who shows this token, or no token.
-    ///
-    /// # Errors
-    /// [`Refused`] where one is needed and it is not good.
-    pub fn caller(&self, token: Option<&str>) -> Result<Caller, Refused> {
-        let Some(verifier) = &self.verifier else { return Ok(Caller::anybody()) };
-        let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
-        let verified = token.ok_or(Refused::Missing).and_then(|token| verifier.verify(token, now));
-        verified.map(Caller::of).inspect_err(|why| self.refused(why.as_str()))
+    /// A call that shows this token, or none, from `peer` (none for a connection that is over). `forwarded` are the values of
+    /// `X-Forwarded-For`, in order.
+    pub fn call<'a>(
+        &self,
+        token: Option<&str>,
+        peer: Option<IpAddr>,
+        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> Call {
+        let address =
+            client_address(&self.trusted_proxies, peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), forwarded);
+        let found = match &self.verifier {
+            None => Ok(Caller::anybody()),
+            Some(verifier) => {
+                token.ok_or(Refused::Missing).and_then(|token| verifier.verify(token, now())).map(Caller::of)
+            }
+        };
+        let owner = found.as_ref().ok().and_then(Caller::fingerprint);
+        let subject = owner.map_or_else(|| address_subject(address), |owner| format!("token:{owner}"));
+        Call { found, subject }
+    }
+
+    /// Lets a call in, if its caller may do any of `actions`. It is counted first: also who tries one token after another is
+    /// not to try too often. Beside the answer: where the caller stands with the limit, if there is one.
+    pub async fn admit(
+        &self,
+        call: Call,
+        budget: Budget,
+        actions: &'static [Action],
+    ) -> (Option<Verdict>, Result<Asking, Refusal>) {
+        let verdict = self.limiter.take(budget, &call.subject).await;
+        (verdict, self.judge(call, verdict, actions))
+    }
+
+    fn judge(
+        &self,
+        Call { found, subject }: Call,
+        verdict: Option<Verdict>,
+        actions: &'static [Action],
+    ) -> Result<Asking, Refusal> {
+        if let Some(Verdict { standing, .. }) = verdict.filter(|verdict| !verdict.standing.granted) {
+            return Err(Refusal::TooOften(standing));
+        }
+        let caller = found.map_err(|why| {
+            self.refused(why.as_str());
+            Refusal::Unauthenticated(why)
+        })?;
+        if actions.iter().any(|action| caller.may(*action)) {
+            return Ok(Asking { caller, subject });
+        }
+        self.refused("forbidden");
+        Err(Refusal::Forbidden(actions))
     }
 
     /// A place for a feed of this caller; none where there are as many as may be.
-    pub fn open_feed(&self, subject: &str) -> Option<Permit> {
-        let permit = self.feeds.open(subject);
+    pub fn open_feed(&self, asking: &Asking) -> Option<Permit> {
+        let permit = self.feeds.open(&asking.subject);
         if permit.is_none() {
             self.refused("too_many_feeds");
         }
         permit
     }
 
-    /// Counts a call that is refused.
-    pub fn refused(&self, reason: &str) {
+    fn refused(&self, reason: &str) {
         self.metrics.refused.with_label_values(&[reason]).inc();
     }
+}
 
-    /// What a caller's calls and feeds are counted under: the token's owner, or the address where there is none.
-    pub fn subject(caller: &Caller, address: IpAddr) -> String {
-        caller.fingerprint().map_or_else(|| address_subject(address), |owner| format!("token:{owner}"))
+impl Asking {
+    /// For how long the caller's token is good yet, by this machine's clock.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.caller.remaining(now())
     }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
 /// What calls from an address are counted under. Of IPv6, a network of 64 bits: that is what one customer gets, and can
 /// take any address of.
-pub fn address_subject(address: IpAddr) -> String {
+fn address_subject(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => format!("address:{address}"),
         IpAddr::V6(address) => {
@@ -77,11 +155,6 @@ pub fn address_subject(address: IpAddr) -> String {
             format!("address:{}/64", std::net::Ipv6Addr::from(network))
         }
     }
-}
-
-/// For how long a caller's token is good yet, by this machine's clock.
-pub fn remaining(caller: &Caller) -> Option<std::time::Duration> {
-    caller.remaining(Timestamp::from_millis(chrono::Utc::now().timestamp_millis()))
 }
 
 /// The token in an `Authorization` header's value (RFC 6750); the scheme in any case (RFC 9110).

@@ -1,53 +1,45 @@
 //! Who is asking: the same question as over HTTP, in gRPC's words.
 
-use std::{net::Ipv4Addr, sync::Arc};
-
-use tonic::{Request, Status, metadata::MetadataMap};
+use tonic::{Request, Status};
 
 use super::status::status;
 use crate::{
-    access::Caller,
-    admission::{Admission, Budget, bearer, client_address},
+    access::Action,
+    admission::{Admission, Asking, Budget, Call, Refusal, bearer},
     domain::ErrorCode,
 };
 
-/// Whose call it is, as found here and as calls read it.
-#[derive(Clone)]
-pub struct Asking {
-    /// Whose call it is.
-    pub caller: Caller,
-    /// What their calls and feeds are counted under.
-    pub subject: String,
-}
-
-/// Reads `authorization: Bearer …` of a call.
-///
-/// # Errors
-/// UNAUTHENTICATED without a good token, where one is needed.
-pub fn authenticate(admission: &Admission, mut request: Request<()>) -> Result<Request<()>, Status> {
-    let text = |metadata: &MetadataMap, name: &str| Some(metadata.get(name)?.to_str().ok()?.to_owned());
-    let authorization = text(request.metadata(), "authorization");
+/// Takes down who calls, by `authorization: Bearer …`. Nobody is refused here, because nothing can be counted here: a call
+/// learns who is asking by [`admit`] alone.
+pub fn note_caller(admission: &Admission, mut request: Request<()>) -> Request<()> {
+    let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
     // What is there and is no token is refused as one.
-    let token = authorization.as_deref().map(|value| bearer(value).unwrap_or_default());
-    let caller =
-        admission.caller(token).map_err(|why| status(ErrorCode::Unauthenticated, Some(why.to_string())))?;
-    let peer = request.remote_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    let token = authorization.map(|value| bearer(value).unwrap_or_default());
     let forwarded: Vec<_> = request.metadata().get_all("x-forwarded-for").iter().collect();
-    let values = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
-    let subject = Admission::subject(&caller, client_address(&admission.trusted_proxies, peer, values));
-    request.extensions_mut().insert(Asking { caller, subject });
-    Ok(request)
+    let forwarded = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
+    let call = admission.call(token, request.remote_addr().map(|peer| peer.ip()), forwarded);
+    request.extensions_mut().insert(call);
+    request
 }
 
-/// Who is asking, once the call has been counted.
+/// Lets a call in, or says why not.
 ///
 /// # Errors
-/// `RESOURCE_EXHAUSTED` for one who asks too often.
-pub async fn admit<T>(admission: &Arc<Admission>, request: &Request<T>) -> Result<Asking, Status> {
-    let asking = request.extensions().get::<Asking>().cloned();
-    let asking = asking.ok_or_else(|| status(ErrorCode::Internal, None))?;
-    match admission.limiter.take(Budget::Read, &asking.subject).await {
-        Some(verdict) if !verdict.standing.granted => Err(status(ErrorCode::RateLimited, None)),
-        _ => Ok(asking),
-    }
+/// `RESOURCE_EXHAUSTED` for one who asks too often, UNAUTHENTICATED without a good token, `PERMISSION_DENIED` without a grant.
+pub async fn admit<T>(
+    admission: &Admission,
+    request: &Request<T>,
+    actions: &'static [Action],
+) -> Result<Asking, Status> {
+    let call = request.extensions().get::<Call>().cloned();
+    let call = call.ok_or_else(|| status(ErrorCode::Internal, None))?;
+    let (_, admitted) = admission.admit(call, Budget::Read, actions).await;
+    admitted.map_err(|refusal| match refusal {
+        Refusal::TooOften(_) => status(ErrorCode::RateLimited, None),
+        Refusal::Unauthenticated(why) => status(ErrorCode::Unauthenticated, Some(why.to_string())),
+        Refusal::Forbidden(actions) => {
+            let needs: Vec<_> = actions.iter().map(|action| action.needs()).collect();
+            status(ErrorCode::Forbidden, Some(needs.join("; ")))
+        }
+    })
 }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::{
     convert,
     deadline::Deadline,
-    interceptor::{Asking, admit},
+    interceptor::admit,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    admission::{Admission, Permit, remaining},
+    admission::{Admission, Asking, Permit},
     domain::{Cursor, ErrorCode},
     orchestrator::{Orchestrator, permit_some},
     relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
@@ -37,6 +37,9 @@ pub struct Service {
     pub admission: Arc<Admission>,
 }
 
+/// Who may follow anything at all; what exactly is looked at with the stream.
+const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
+
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
@@ -51,9 +54,9 @@ impl Service {
 
     /// A place for a feed of this caller, and when it ends by itself: not later than their token.
     fn open_feed<T>(&self, asking: &Asking, request: &Request<T>) -> Result<(Permit, Deadline), Status> {
-        let permit = self.admission.open_feed(&asking.subject);
+        let permit = self.admission.open_feed(asking);
         let permit = permit.ok_or_else(|| status(ErrorCode::TooManyFeeds, None))?;
-        let lifetime = self.relay.lifetime().within(remaining(&asking.caller));
+        let lifetime = self.relay.lifetime().within(asking.remaining());
         Ok((permit, Deadline::of(request.metadata(), lifetime)))
     }
 
@@ -116,7 +119,7 @@ impl StreamService for Service {
         &self,
         request: Request<StreamUpdatesRequest>,
     ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
-        let asking = admit(&self.admission, &request).await?;
+        let asking = admit(&self.admission, &request, FOLLOW).await?;
         let place = self.open_feed(&asking, &request)?;
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
         let topic = self.topic(&asking.caller, &stream_id).await?;
@@ -139,7 +142,7 @@ impl StreamService for Service {
         &self,
         request: Request<GetStreamStateRequest>,
     ) -> Result<Response<StreamState>, Status> {
-        let asking = admit(&self.admission, &request).await?;
+        let asking = admit(&self.admission, &request, &[Action::Read]).await?;
         let stream_id = request.into_inner().stream_id;
         if stream_id.is_empty() {
             return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
@@ -152,7 +155,7 @@ impl StreamService for Service {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let asking = admit(&self.admission, &request).await?;
+        let asking = admit(&self.admission, &request, FOLLOW).await?;
         let place = self.open_feed(&asking, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let topic = self.topic(&asking.caller, &stream_id).await?;

@@ -13,7 +13,6 @@ use futures_util::FutureExt;
 use super::{
     Api,
     extract::Query,
-    middleware::Asking,
     openapi::{self, schemas},
     problem::Problem,
     sse,
@@ -22,6 +21,7 @@ use super::{
 };
 use crate::{
     access::Action,
+    admission::Asking,
     domain::{Cursor, ErrorCode, Event},
     orchestrator::permit_some,
     relay::{Delivery, Ended, Listener, ResetFrame, Start, StateUpdates, Subscription, Transport},

@@ -23,10 +23,10 @@ use actix_cors::Cors;
 use actix_web::{App, HttpServer, dev::Server, web};
 use tokio_util::sync::CancellationToken;
 
+use self::problem::Problem;
 pub use self::{health::About, openapi::openapi, routes::table, server::serve};
-use self::{middleware::Asking, problem::Problem};
 use crate::{
-    admission::{Admission, Permit, remaining},
+    admission::{Admission, Asking, Permit},
     domain::ErrorCode,
     orchestrator::Orchestrator,
     relay::{Lifetime, Relay},
@@ -66,9 +66,9 @@ impl Api {
     /// # Errors
     /// [`ErrorCode::TooManyFeeds`] where there are as many as may be.
     fn open_feed(&self, asking: &Asking) -> Result<(Permit, Lifetime), Problem> {
-        let permit = self.admission.open_feed(&asking.subject);
+        let permit = self.admission.open_feed(asking);
         let permit = permit.ok_or_else(|| Problem::new(ErrorCode::TooManyFeeds))?;
-        Ok((permit, self.relay.lifetime().within(remaining(&asking.caller))))
+        Ok((permit, self.relay.lifetime().within(asking.remaining())))
     }
 }
 

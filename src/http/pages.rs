@@ -52,20 +52,6 @@ fn serve(api: &Api, request: &HttpRequest, name: &str) -> Result<HttpResponse, P
     Ok(response.content_type(mime_guess::from_path(name).first_or_octet_stream()).body(data.into_owned()))
 }
 
-/// `GET /`
-///
-/// The list of streams; a WebSocket where `Upgrade: websocket` asks for one.
-#[utoipa::path(
-    get, path = "/", operation_id = "getRoot", tag = "pages",
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 304, description = "The caller has it"),
-    )
-)]
-pub async fn root(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    serve(&api, &request, "index.html")
-}
-
 /// `GET /index.html`
 ///
 /// The list of streams.

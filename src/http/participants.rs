@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::{
     Api,
     extract::{JsonForm, Query, Retry},
-    middleware::Asking,
     openapi::{self, schemas},
     problem::Problem,
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
 use crate::{
     access::Action,
+    admission::Asking,
     domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp},
-    orchestrator::JoinRequest,
+    orchestrator::{JoinRequest, LeaveRequest},
 };
 
 /// The names of the one field that says who somebody is.
@@ -89,9 +89,8 @@ pub async fn join(
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let role = role.unwrap_or(Role::Host);
-    let stream = api.orchestrator.find(&asking.caller, Action::Join, &id).await?;
-    let once = retry.0.map(|repeatable| repeatable.once);
-    let request = JoinRequest { identity: identity.clone(), name, role, metadata, once };
+    let stream = api.orchestrator.find(&asking.caller, Action::Join, &retry.stream(&id)).await?;
+    let request = JoinRequest { identity: identity.clone(), name, role, metadata, once: retry.once() };
     let joined = api.orchestrator.join(&stream, request).await?;
     let answer = Answer {
         token: &joined.token.jwt,
@@ -116,6 +115,7 @@ pub async fn join(
 pub async fn leave(
     api: Data<Api>,
     asking: Asking,
+    retry: Retry,
     id: Path<String>,
     mut form: JsonForm,
 ) -> Result<HttpResponse, Problem> {
@@ -131,8 +131,10 @@ pub async fn leave(
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let action = asking.caller.leaving(&identity);
-    let stream = api.orchestrator.find(&asking.caller, action, &id).await?;
-    let left = api.orchestrator.leave(stream, identity.clone()).await?;
+    let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
+    let earlier = retry.earlier().cloned();
+    let request = LeaveRequest { identity: identity.clone(), once: retry.once(), earlier };
+    let left = api.orchestrator.leave(stream, request).await?;
     Ok(HttpResponse::Ok().json(Answer {
         stream_id: left.stream.id,
         participant_name: &identity,

@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem documents: the only mapping of errors to HTTP.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -12,7 +12,9 @@ use actix_web::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{domain::ErrorCode, orchestrator, rooms::verifier::Refused, store::StoreError};
+use crate::{
+    admission::Refusal, domain::ErrorCode, orchestrator, rooms::verifier::Refused, store::StoreError,
+};
 
 /// The header that every response names its request by.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -69,22 +71,6 @@ impl Problem {
         Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, allow)
     }
 
-    /// A good token is needed (RFC 6750, section 3).
-    pub fn unauthenticated(why: Refused) -> Self {
-        let challenge = match why {
-            Refused::Missing => "Bearer",
-            _ => "Bearer error=\"invalid_token\"",
-        };
-        Self::with_detail(ErrorCode::Unauthenticated, why.to_string())
-            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
-    }
-
-    /// The caller asks too often, and may again after so many seconds.
-    pub fn rate_limited(seconds: u64) -> Self {
-        Self::with_detail(ErrorCode::RateLimited, format!("try again in {seconds} s"))
-            .with(header::RETRY_AFTER, HeaderValue::from(seconds))
-    }
-
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -103,6 +89,36 @@ impl Problem {
     /// The fields that break rules.
     pub fn errors(&self) -> &[FieldError] {
         &self.errors
+    }
+}
+
+/// Up to the next second: whoever waits that long has waited long enough.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooOften(standing) => {
+                let seconds = whole_seconds(standing.retry_after).max(1);
+                Self::with_detail(ErrorCode::RateLimited, format!("try again in {seconds} s"))
+                    .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+            }
+            Refusal::Unauthenticated(why) => {
+                // RFC 6750, section 3.
+                let challenge = match why {
+                    Refused::Missing => "Bearer",
+                    _ => "Bearer error=\"invalid_token\"",
+                };
+                Self::with_detail(ErrorCode::Unauthenticated, why.to_string())
+                    .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+            }
+            Refusal::Forbidden(actions) => {
+                let needs: Vec<_> = actions.iter().map(|action| action.needs()).collect();
+                Self::with_detail(ErrorCode::Forbidden, needs.join("; "))
+            }
+        }
     }
 }
 

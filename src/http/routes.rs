@@ -101,7 +101,7 @@ pub fn table(with_metrics: bool) -> Vec<Path> {
     paths.extend(files());
     paths.extend([
         Path::at("/webhooks/livekit").on(Method::POST, None, webhooks::receive),
-        Path::at("/webhook").on(Method::POST, None, webhooks::receive_at_short_path),
+        Path::at("/webhook").on(Method::POST, None, webhooks::receive),
         Path::at("/health").read(None, health::summary),
         Path::at("/health/live").read(None, health::live),
         Path::at("/health/ready").read(None, health::ready),
@@ -153,7 +153,7 @@ fn files() -> Vec<Path> {
     root.resource =
         root.resource.route(upgrade.wrap(from_fn(move |request, next| guard(demand, request, next))));
     vec![
-        root.read(None, pages::root),
+        root.read(None, pages::index),
         Path::at("/index.html").read(None, pages::index),
         Path::at("/room.html").read(None, pages::room),
         Path::at("/assets/{file}").read(None, pages::asset),

@@ -15,15 +15,15 @@ use tracing::Instrument;
 use super::{
     Api,
     extract::{JsonForm, Query, Retry, etag, header_text, if_match, none_match, page_cursor},
-    middleware::Asking,
     openapi::{self, schemas},
     problem::{FieldError, Problem},
 };
 use crate::{
     access::Action,
+    admission::Asking,
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
     orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
-    store::{StoreError, StreamFilter},
+    store::{Guard, StoreError, StreamFilter},
 };
 
 /// How many entries a page has unless asked for otherwise, and at the most.
@@ -91,7 +91,7 @@ pub async fn create(api: Data<Api>, retry: Retry, mut form: JsonForm) -> Result<
     let empty_timeout = form.integer("emptyTimeout", 1, MAX_EMPTY_TIMEOUT_SECONDS);
     form.finish()?;
     let request = CreateRequest {
-        id: retry.0.map(|repeatable| repeatable.seed),
+        id: retry.seed(),
         room_name,
         metadata: metadata.unwrap_or_default(),
         // As in LiveKit, 0 means no limit.
@@ -240,7 +240,7 @@ pub async fn patch(
     // `{status: "stopped"}` alone is the same as DELETE, and whoever may do the one may do the other.
     let stops = status == Some(StreamStatus::Stopped);
     let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
-    let stream = api.orchestrator.find(&asking.caller, action, &id).await?;
+    let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
     if stops {
         permit(&asking.caller, Action::Stop, &stream)?;
     }
@@ -250,8 +250,8 @@ pub async fn patch(
     {
         return Err(Problem::invalid(vec![FieldError::new("version", "contradicts If-Match")]));
     }
-    let once = retry.0.map(|repeatable| repeatable.once);
-    let patch = Patch { metadata, status, version: asked_in_body.or(asked_in_header), once };
+    let version = asked_in_body.or(asked_in_header);
+    let patch = Patch { metadata, status, version, once: retry.once() };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
     Ok(view_answer(StatusCode::OK, &view))
@@ -267,13 +267,15 @@ pub async fn patch(
 pub async fn stop(
     api: Data<Api>,
     asking: Asking,
+    retry: Retry,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let stream = api.orchestrator.find(&asking.caller, Action::Stop, &id).await?;
+    let stream = api.orchestrator.find(&asking.caller, Action::Stop, &retry.stream(&id)).await?;
     let version = if_match(request.headers(), stream.version)?;
+    let guard = Guard { version, once: retry.once(), lease: None };
     let stopped = through(&api, async move |orchestrator| {
-        orchestrator.stop(&stream, StopReason::Requested, version).await
+        orchestrator.stop(&stream, StopReason::Requested, guard).await
     })
     .await?;
     let view = api.orchestrator.store().view(stopped.id).await?.ok_or(StoreError::NotFound)?;

@@ -43,23 +43,3 @@ pub async fn receive(
     count(webhook.name, outcome.as_str());
     Ok(HttpResponse::Ok().json(serde_json::json!({ "outcome": outcome.as_str() })))
 }
-
-/// `POST /webhook`
-///
-/// The same at a shorter path.
-///
-/// # Errors
-/// As [`receive`].
-#[utoipa::path(
-    post, path = "/webhook", operation_id = "receiveWebhookShort", tag = "livekit",
-    params(("Authorization" = String, Header, description = "LiveKit's signature: a token with the SHA-256 of the body")),
-    request_body(content = Object, content_type = "application/webhook+json"),
-    responses((status = 200, description = "What it came to is stored", body = schemas::Heard))
-)]
-pub async fn receive_at_short_path(
-    api: Data<Api>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    receive(api, request, payload).await
-}

@@ -18,13 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Api,
-    middleware::Asking,
     problem::{FieldError, Problem},
     sse::retry_hint,
 };
 use crate::{
     access::Action,
-    admission::{Budget, Permit},
+    admission::{Asking, Budget, Permit},
     domain::ErrorCode,
     orchestrator::permit_some,
     relay::{Client, Delivery, Ended, Lifetime, Start, Subscription, Transport},

@@ -14,7 +14,7 @@ mod webhooks;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    participation::{JoinRequest, Joined, Left},
+    participation::{JoinRequest, Joined, LeaveRequest, Left},
     reconciler::Report,
     remnants::CHECK_ROOM,
     streams::{CreateRequest, Creation, Patch},

@@ -4,7 +4,7 @@ use super::{Error, Orchestrator};
 use crate::{
     domain::{Change, DisplayName, Identity, Metadata, Participant, Role, Stream},
     rooms::{JoinToken, TokenRequest},
-    store::{Guard, Once},
+    store::{Earlier, Guard, Once},
 };
 
 /// Who wants to join, and how.
@@ -20,6 +20,30 @@ pub struct JoinRequest {
     pub metadata: Option<Metadata>,
     /// Under what this is recorded once only, however often it is asked for.
     pub once: Option<Once>,
+}
+
+/// Who leaves.
+#[derive(Clone, Debug)]
+pub struct LeaveRequest {
+    /// Who.
+    pub identity: Identity,
+    /// Under what this is recorded once only, however often it is asked for.
+    pub once: Option<Once>,
+    /// What came of earlier attempts at the same.
+    pub earlier: Option<Earlier>,
+}
+
+impl LeaveRequest {
+    /// Asked for once.
+    pub const fn of(identity: Identity) -> Self {
+        Self { identity, once: None, earlier: None }
+    }
+
+    /// Whether they have left already, by an earlier attempt, and this is somebody who has come back.
+    fn is_done(&self, known: Option<&Participant>) -> bool {
+        let came_back = |since| known.is_some_and(|known| known.is_active() && known.joined_at > since);
+        self.earlier.as_ref().is_some_and(|earlier| earlier.done.is_some() || came_back(earlier.since))
+    }
 }
 
 /// A place in a stream.
@@ -70,21 +94,23 @@ impl Orchestrator {
     ///
     /// # Errors
     /// [`Error::Rooms`] where LiveKit did not put them out: they are still there, and are said to be.
-    pub async fn leave(&self, stream: Stream, identity: Identity) -> Result<Left, Error> {
-        let known = self.store.participant(stream.id, identity.as_str()).await?;
-        if stream.status.is_final() {
+    pub async fn leave(&self, stream: Stream, request: LeaveRequest) -> Result<Left, Error> {
+        let known = self.store.participant(stream.id, request.identity.as_str()).await?;
+        if stream.status.is_final() || request.is_done(known.as_ref()) {
             return Ok(Left { stream, participant: known });
         }
+        let LeaveRequest { identity, once, .. } = request;
+        let guard = Guard { once, ..Guard::default() };
         let reference = stream.reference();
         let applied = if let Some(known) = known.filter(Participant::is_active) {
             self.rooms.remove(&stream.room_name, &identity).await?;
             // Only the session that was seen: who has come back in the meantime stays.
             let disconnect = Change::Disconnect { identity, sid: known.sid, at: None };
-            self.store.apply(&reference, disconnect, Guard::default()).await?
+            self.store.apply(&reference, disconnect, guard).await?
         } else {
             // Should they connect just now, they are put out after it is said, so that it is true.
             let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None };
-            let applied = self.store.apply(&reference, disconnect, Guard::default()).await?;
+            let applied = self.store.apply(&reference, disconnect, guard).await?;
             self.rooms.remove(&stream.room_name, &identity).await?;
             applied
         };

@@ -41,14 +41,8 @@ impl Orchestrator {
     /// # Errors
     /// [`Error::Rooms`] where the room could not be deleted: the stream stays in `stopping`, and stopping again goes on
     /// from there.
-    pub async fn stop(
-        &self,
-        stream: &Stream,
-        reason: StopReason,
-        version: Option<u64>,
-    ) -> Result<Stream, Error> {
-        let begin = Change::BeginStop { reason, room_sid: None };
-        self.stop_by(stream, begin, Guard { version, ..Guard::default() }).await
+    pub async fn stop(&self, stream: &Stream, reason: StopReason, guard: Guard) -> Result<Stream, Error> {
+        self.stop_by(stream, Change::BeginStop { reason, room_sid: None }, guard).await
     }
 
     /// Stops a stream by this first change.

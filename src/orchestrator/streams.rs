@@ -202,18 +202,19 @@ impl Orchestrator {
             Some(status) if status != stream.status => return Err(refused(status)),
             _ => false,
         };
-        let mut version = patch.version;
-        let mut current = stream;
-        if let Some(change) = patch.metadata {
-            let guard = Guard { version, once: patch.once, ..Guard::default() };
-            current = self.change_metadata(current, &change, guard).await?;
-            // The version was asked of the stream as it was before this request.
-            version = None;
-        } else if let Some(expected) = version.filter(|expected| *expected != current.version) {
-            tracing::debug!(expected, "the version is not the one asked for");
-            return Err(Rejection::VersionMismatch { current: current.version }.into());
-        }
-        if stops { self.stop(&current, StopReason::Requested, version).await } else { Ok(current) }
+        let guard = Guard { version: patch.version, once: patch.once, ..Guard::default() };
+        let Some(change) = patch.metadata else {
+            return if stops {
+                self.stop(&stream, StopReason::Requested, guard).await
+            } else if guard.version.is_some_and(|expected| expected != stream.version) {
+                Err(Rejection::VersionMismatch { current: stream.version }.into())
+            } else {
+                Ok(stream)
+            };
+        };
+        let changed = self.change_metadata(stream, &change, guard).await?;
+        // The version was asked of the stream as it was before this request, and the mark is the first change's.
+        if stops { self.stop(&changed, StopReason::Requested, Guard::default()).await } else { Ok(changed) }
     }
 
     async fn change_metadata(

@@ -82,7 +82,7 @@ impl Orchestrator {
             tracing::debug!(stream = %stream.id, "not idle: LiveKit lists people of whom no webhook told");
             return Ok(());
         }
-        let after = self.stop(stream, StopReason::Idle, None).await?;
+        let after = self.stop(stream, StopReason::Idle, Guard::default()).await?;
         if after.status == StreamStatus::Stopped {
             tracing::info!(stream = %stream.id, "stopped: nobody was in it for its idle time");
             self.cleaned("idle_stopped", 1);

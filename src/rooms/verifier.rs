@@ -63,28 +63,31 @@ impl Verifier {
     /// [`Refused`] says which of them is wrong.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Token, Refused> {
         let claims = self.keys.iter().find_map(|key| key.verify(token).ok());
-        let claims = claims.ok_or_else(|| self.why(token))?;
-        let seconds = |time: usize| i64::try_from(time).unwrap_or(i64::MAX);
-        let expires_at = Timestamp::from_millis(seconds(claims.exp).saturating_mul(1000)).plus(LEEWAY);
+        let claims = claims.ok_or_else(|| why(token, now))?;
+        let expires_at = millis(claims.exp).plus(LEEWAY);
         if expires_at <= now {
             return Err(Refused::Expired);
         }
-        if Timestamp::from_millis(seconds(claims.nbf).saturating_mul(1000)).minus(LEEWAY) > now {
+        if millis(claims.nbf).minus(LEEWAY) > now {
             return Err(Refused::Early);
         }
         Ok(Token { issuer: claims.iss, identity: claims.sub, grants: grants(claims.video), expires_at })
     }
+}
 
-    /// What is wrong with a token that no key takes. The signature of one that says it has expired is not known to be
-    /// good; it is refused either way, and its owner is told what to do.
-    fn why(&self, token: &str) -> Refused {
-        let now = chrono::Utc::now().timestamp();
-        let late = |claims: &Claims| i64::try_from(claims.exp).is_ok_and(|exp| exp < now);
-        match Claims::from_unverified(token) {
-            Ok(claims) if late(&claims) => Refused::Expired,
-            _ => Refused::Forged,
-        }
+/// What is wrong with a token that no key takes. The signature of one that says it has expired is not known to be good; it
+/// is refused either way, and its owner is told what to do.
+fn why(token: &str, now: Timestamp) -> Refused {
+    let late = |claims: &Claims| millis(claims.exp) < now;
+    match Claims::from_unverified(token) {
+        Ok(claims) if late(&claims) => Refused::Expired,
+        _ => Refused::Forged,
     }
+}
+
+/// A time as tokens have it, in seconds.
+fn millis(seconds: usize) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
 fn grants(video: VideoGrants) -> Grants {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::domain::StreamId;
+use crate::domain::{StreamId, Timestamp};
 
 /// For how long a request is remembered (contract, section 3).
 pub const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -21,6 +21,18 @@ pub struct Attempt {
     pub holder: String,
     /// The id of a stream that the request creates: the same at every attempt.
     pub seed: StreamId,
+    /// What is known of the attempts before this one, if there were any.
+    pub earlier: Option<Earlier>,
+}
+
+/// Attempts whose answer was never kept: whoever was at them has died, or failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// When the first of them began, by the store's clock.
+    pub since: Timestamp,
+    /// The stream that one of them has changed under [`super::Once::Request`]. A room name in the request may be another
+    /// stream's by now.
+    pub done: Option<StreamId>,
 }
 
 /// What is known of a request when it comes.

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 pub use self::{
-    answers::{Answers, Attempt, Known},
+    answers::{Answers, Attempt, Earlier, Known},
     coordination::{Coordination, Kept, Lease},
     quota::{Limit, Quota, Standing},
 };

@@ -37,8 +37,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The standing of somebody whose `allowance` is this many microseconds in debt: the one rule of the algorithm, for
-    /// both backends.
+    /// The standing of somebody for whom all is free again after this many microseconds: the one rule of the algorithm, for both
+    /// backends.
     pub(super) fn of(granted: bool, debt_micros: f64, limit: Limit) -> Self {
         let (interval, most) = (limit.interval_micros(), limit.period.as_secs_f64() * 1e6);
         // Halves of a microsecond are what the arithmetic may be off by.

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::interval,
 };
 
 use crate::support::{
@@ -52,9 +53,10 @@ async fn half_requests_stop_nobody_and_are_ended() {
     dripping.write_all(b"POST /streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n").await.unwrap();
     let dripping = tokio::spawn(async move {
         let (mut reader, mut writer) = dripping.into_split();
+        let mut pace = interval(Duration::from_millis(500));
         let drip = async {
             while writer.write_all(b" ").await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                pace.tick().await;
             }
         };
         let mut answer = Vec::new();

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, Setup, TestApp},
+    app::{Answer, Setup, TestApp, participant_event},
     eventually,
     instance::Instance,
     proxy::Proxy,
-    servers::{KEY, LiveKit, SECRET, shared_livekit, shared_redis},
+    servers::{KEY, LiveKit, SECRET, port_of, shared_livekit, shared_redis},
     unique,
 };
 
@@ -115,11 +115,9 @@ async fn every_kind_of_request_is_answered_the_same_and_made_once() {
     for (n, (method, path, body)) in requests.into_iter().enumerate() {
         let key = format!("key {n}");
         let first = keyed(&one, &key, method.clone(), &path, body.as_ref()).await;
-        let version =
-            one.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.body["version"].clone();
+        let version = now(&one, &stream).await["version"].clone();
         let again = keyed(&two, &key, method.clone(), &path, body.as_ref()).await;
-        let after =
-            one.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.body["version"].clone();
+        let after = now(&one, &stream).await["version"].clone();
         assert_eq!((again.status, &again.text), (first.status, &first.text), "{method} {path}");
         for header in ["content-type", "etag", "last-event-id", "cache-control"] {
             assert_eq!(again.header(header), first.header(header), "{method} {path}: {header}");
@@ -167,7 +165,7 @@ async fn what_failed_here_may_be_tried_again() {
 #[tokio::test]
 async fn the_death_of_who_was_at_it_lets_a_retry_go_on() {
     for room in [Some("named"), None] {
-        let livekit = Proxy::to(LiveKit::port_of(shared_livekit())).await;
+        let livekit = Proxy::to(port_of(shared_livekit())).await;
         let prefix = unique("test");
         let through = format!("ws://127.0.0.1:{}", livekit.port);
         let mut first = Instance::new(shared_redis(), &through, &prefix);
@@ -202,4 +200,76 @@ async fn the_death_of_who_was_at_it_lets_a_retry_go_on() {
         assert_eq!(kinds, ["stream_created", "stream_updated"], "made once");
         assert!(replayed(&create(&two, "k", &body).await));
     }
+}
+
+/// A stream as it is now.
+async fn now(app: &TestApp, stream: &Value) -> Value {
+    app.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK)
+}
+
+/// A stream with ann in it.
+async fn attended(app: &TestApp, room: &str) -> Value {
+    let stream = app.create(json!({"roomName": room})).await;
+    app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+        .await
+        .expect(StatusCode::OK);
+    now(app, &stream).await
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
+    let (proxy, prefix) = (Proxy::to(port_of(shared_redis())).await, unique("test"));
+    let mut first = Instance::new(&proxy.url(), shared_livekit(), &prefix);
+    first.start().await;
+    let setup = Setup::new(shared_redis(), shared_livekit())
+        .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));
+    let two = setup.start().await;
+    let mut streams = Vec::new();
+    for room in ["stopped", "changed", "joined", "left"] {
+        streams.push(attended(&two, room).await);
+    }
+    let tag = format!("\"{}\"", streams[1]["version"]);
+    let requests = [
+        (Method::DELETE, "/streams/stopped", None),
+        (Method::PATCH, "/streams/changed", Some(json!({"metadata": {"n": 1}}))),
+        (Method::POST, "/streams/joined/join", Some(json!({"identity": "bob"}))),
+        (Method::POST, "/streams/left/leave", Some(json!({"identity": "ann"}))),
+    ];
+    let send = |base: String, (method, path, body): (Method, &str, Option<Value>)| {
+        let request = reqwest::Client::new().request(method, format!("{base}{path}"));
+        let request = request.header("idempotency-key", path);
+        let request = if path.ends_with("changed") { request.header("if-match", &tag) } else { request };
+        if let Some(body) = body { request.json(&body).send() } else { request.send() }
+    };
+
+    // Every change is made, and before any answer to it is kept the instance dies.
+    proxy.hold(r#"{"status":200"#);
+    let dying: Vec<_> =
+        requests.iter().map(|request| tokio::spawn(send(first.address().http, request.clone()))).collect();
+    eventually("four answers on their way to be kept", || async { (proxy.holding() >= 4).then_some(()) })
+        .await;
+    first.kill();
+    for answer in dying {
+        assert!(answer.await.unwrap().is_err(), "the first has no answer");
+    }
+    // The room name is another stream's now, and ann is back.
+    let successor = attended(&two, "stopped").await;
+    two.webhook(&participant_event("participant_joined", &streams[3], "ann", "PA_2"))
+        .await
+        .expect(StatusCode::OK);
+    let before = join_all(streams.iter().map(|stream| now(&two, stream))).await;
+    for (request, stream) in requests.iter().zip(&streams) {
+        let answer = eventually("an answer", || async {
+            let answer = Answer::of(send(two.base.clone(), request.clone()).await.unwrap()).await;
+            (answer.status != StatusCode::CONFLICT).then_some(answer)
+        })
+        .await;
+        assert!(!replayed(&answer), "{}", request.1);
+        let body = answer.expect(StatusCode::OK);
+        assert_eq!(body["streamId"], stream["id"], "{}: the stream that it was about", request.1);
+    }
+    let after = join_all(streams.iter().map(|stream| now(&two, stream))).await;
+    assert_eq!(after, before, "nothing was changed again");
+    assert_eq!(now(&two, &successor).await, successor, "nor was another stream");
+    assert_eq!(before[3]["participantCount"], 1, "who has come back stays");
 }

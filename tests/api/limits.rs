@@ -7,11 +7,13 @@ use livestream_orchestrator::settings::Arguments;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio_tungstenite::{connect_async, tungstenite::Error};
+use tonic::Code;
 
 use super::Pair;
 use crate::support::{
     app::{Answer, Setup, TestApp},
     eventually,
+    grpc::Client,
     servers::{KEY, Redis, SECRET, shared_livekit},
 };
 
@@ -162,4 +164,18 @@ async fn feeds_are_bounded_for_one_and_for_all() {
         (follow("203.0.113.2").await.ok()?.status() == StatusCode::OK).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn whoever_tries_one_token_after_another_is_counted_whatever_they_come_by() {
+    let authenticating = |arguments: &mut Arguments| arguments.admission.auth = Some("livekit".to_owned());
+    let Pair(one, two) = limited("3/h", "off", authenticating).await;
+    for n in 0..2 {
+        let mut client = Client::of(&one).await.with_token(&format!("guess-{n}"));
+        assert_eq!(client.state("absent").await.unwrap_err().code(), Code::Unauthenticated);
+    }
+    two.get("/streams").await.expect_problem(401, "unauthenticated");
+    let mut client = Client::of(&two).await.with_token("another guess");
+    assert_eq!(client.state("absent").await.unwrap_err().code(), Code::ResourceExhausted);
+    one.get("/streams").await.expect_problem(429, "rate_limited");
 }

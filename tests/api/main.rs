@@ -31,6 +31,7 @@ mod slow;
 mod snapshots;
 mod stage;
 mod streams;
+mod tokens;
 mod webhooks;
 mod websocket;
 

@@ -1,7 +1,7 @@
 //! Redis as operators have it: behind TLS, and with a user who may do no more than needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -30,7 +30,10 @@ pub async fn works(app: &TestApp) {
     let from = app.get(&format!("/events/{id}")).await.expect(StatusCode::OK)[0]["cursor"].clone();
     app.resume("/events", from.as_str().unwrap()).await.wait_for("participant_joined").await;
     app.resume("/events", "garbage").await.wait_for("reset").await;
-    app.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
+    for _ in 0..2 {
+        let stop = app.request(Method::DELETE, &format!("/streams/{id}")).header("idempotency-key", "stop");
+        assert_eq!(stop.send().await.unwrap().status(), StatusCode::OK);
+    }
     all.wait_for("stream_stopped").await;
     let metrics = eventually("a reconciliation", || async {
         let metrics = app.get("/metrics").await.text;
@@ -39,6 +42,10 @@ pub async fn works(app: &TestApp) {
     .await;
     let failed: Vec<_> = metrics.lines().filter(|line| line.starts_with("lso_redis_errors_total")).collect();
     assert!(failed.is_empty(), "{failed:?}");
+    assert!(
+        metrics.contains("lso_idempotent_replays_total 1")
+            && metrics.contains("lso_rate_limit_failures_total 0")
+    );
 }
 
 #[tokio::test]
@@ -112,7 +119,11 @@ async fn a_user_who_may_do_no_more_than_needed_is_enough() {
     assert_eq!(run("redis-cli", &set, "").trim(), "OK");
     run("redis-cli", &["-p", &port, "ACL", "SETUSER", "default", "off"], "");
     let url = format!("redis://orchestrator:hunter2@127.0.0.1:{}/0", redis.port);
-    let as_user = setup.clone().with(|arguments| arguments.redis_url = Some(url.clone().into()));
+    let as_user = setup.clone().with(|arguments| {
+        arguments.redis_url = Some(url.clone().into());
+        // Calls are counted.
+        arguments.admission.rate_limit_read = None;
+    });
     works(&as_user.start().await).await;
 
     // And no more: another prefix is not its own.

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     domain::{Identity, Metadata, ParticipantState, Role, RoomName, StopReason, Stream, StreamStatus},
-    orchestrator::{CreateRequest, JoinRequest, Orchestrator, Patch},
+    orchestrator::{CreateRequest, JoinRequest, LeaveRequest, Orchestrator, Patch},
     rooms::Rooms,
-    store::{StreamFilter, StreamStore},
+    store::{Earlier, Guard, StreamFilter, StreamStore},
     telemetry::Metrics,
 };
 use serde_json::{Value, json};
@@ -129,13 +129,13 @@ impl Scene {
                 let life = Life::until(Death { call: 1, after: false });
                 let orchestrator = self.mortal(&life);
                 let stopped = life.through(async {
-                    orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
+                    orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
                 });
                 assert!(!stopped.await, "it died between the record and the room");
                 self.world.advance(Duration::from_secs(60));
             }
             Usecase::Remnant => {
-                self.immortal().stop(&stream, StopReason::Requested, None).await.unwrap();
+                self.immortal().stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
                 self.world.webhooks();
                 self.world.connect(ROOM, "ann");
             }
@@ -150,8 +150,12 @@ impl Scene {
         match usecase {
             Usecase::Create => drop(orchestrator.create(new_room()).await.unwrap()),
             Usecase::Join => drop(orchestrator.join(&stream(), join("dan")).await.unwrap()),
-            Usecase::LeaveActive => drop(orchestrator.leave(stream(), identity("ann")).await.unwrap()),
-            Usecase::LeaveJoining => drop(orchestrator.leave(stream(), identity("bob")).await.unwrap()),
+            Usecase::LeaveActive => {
+                drop(orchestrator.leave(stream(), LeaveRequest::of(identity("ann"))).await.unwrap());
+            }
+            Usecase::LeaveJoining => {
+                drop(orchestrator.leave(stream(), LeaveRequest::of(identity("bob"))).await.unwrap());
+            }
             Usecase::Patch => {
                 let patch = Patch { metadata: title(), ..Patch::default() };
                 orchestrator.patch(stream(), patch).await.unwrap();
@@ -162,7 +166,7 @@ impl Scene {
                 orchestrator.patch(stream(), patch).await.unwrap();
             }
             Usecase::Stop => {
-                orchestrator.stop(&stream(), StopReason::Requested, None).await.unwrap();
+                orchestrator.stop(&stream(), StopReason::Requested, Guard::default()).await.unwrap();
             }
             Usecase::RoomFinished | Usecase::Remnant => {
                 for webhook in self.world.webhooks() {
@@ -260,4 +264,29 @@ async fn what_was_answered_stays() {
     let kept = scene.store.get(stream.id).await.unwrap().unwrap();
     assert_eq!(kept.metadata.object()["title"], Value::from("kept"));
     scene.is_whole("after a patch").await;
+}
+
+/// The first attempt dies between LiveKit and the record. Whoever asks again is not to put out somebody who has come back.
+#[tokio::test]
+async fn leaving_again_after_a_death_lets_who_has_come_back_stay() {
+    let world = World::new();
+    let scene = Scene { store: world.store(), world };
+    let stream = scene.stream().await;
+    let since = scene.world.now();
+    scene.world.advance(Duration::from_secs(1));
+    scene.world.remove(&stream.room_name, &identity("ann")).await.unwrap();
+    scene.world.advance(Duration::from_secs(1));
+    let ask = async || {
+        let earlier = Some(Earlier { since, done: None });
+        let request = LeaveRequest { earlier, ..LeaveRequest::of(identity("ann")) };
+        scene.immortal().leave(stream.clone(), request).await.unwrap().participant.unwrap()
+    };
+    scene.world.connect(ROOM, "ann");
+    scene.hear().await;
+    assert!(ask().await.is_active(), "another session than the one that was meant");
+
+    let stayed = Earlier { since: scene.world.now(), done: None };
+    let request = LeaveRequest { earlier: Some(stayed), ..LeaveRequest::of(identity("ann")) };
+    let left = scene.immortal().leave(stream.clone(), request).await.unwrap();
+    assert!(!left.participant.unwrap().is_active(), "the one that was meant is put out");
 }

@@ -10,7 +10,7 @@ use livestream_orchestrator::{
     },
     orchestrator::{CreateRequest, Orchestrator},
     rooms::RoomEvent,
-    store::{EventFeed, StreamStore, Topic, memory::MemoryStore},
+    store::{EventFeed, Guard, StreamStore, Topic, memory::MemoryStore},
 };
 use proptest::{
     prelude::*,
@@ -120,7 +120,7 @@ impl Scene {
             Happening::Forget => self.world.forget(ROOM),
             Happening::Stop => {
                 let stream = self.store.get(self.stream).await.unwrap().unwrap();
-                self.orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
+                self.orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
             }
             Happening::ClockStep(ahead) => self.world.step_clock(ahead),
             Happening::Wait(time) => self.world.advance(time),

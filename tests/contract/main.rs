@@ -9,6 +9,7 @@ mod model;
 mod mortal;
 mod reconciling;
 mod redis;
+mod requests;
 mod rooms;
 mod store;
 mod world;

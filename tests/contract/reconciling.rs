@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use livestream_orchestrator::{
     domain::{Role, RoomName, StopReason, Stream, StreamStatus, TrackSource},
     orchestrator::{CreateRequest, Error, JoinRequest, Orchestrator, Outcome, Patch},
-    store::{StreamStore, memory::MemoryStore},
+    store::{Guard, StreamStore, memory::MemoryStore},
 };
 use serde_json::json;
 
@@ -156,7 +156,7 @@ async fn a_room_that_comes_back_after_the_stop_is_deleted() {
         let stream = scene.create("room").await;
         scene.world.connect("room", "ann");
         scene.hear().await;
-        scene.orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
+        scene.orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
         scene.hear().await;
         // With a token from before the stop.
         scene.world.connect("room", "ann");
@@ -185,7 +185,7 @@ async fn a_room_that_comes_back_after_the_stop_is_deleted() {
 async fn when_no_token_can_be_good_any_more_a_room_is_somebody_elses() {
     let scene = Scene::set();
     let stream = scene.create("room").await;
-    scene.orchestrator.stop(&stream, StopReason::Requested, None).await.unwrap();
+    scene.orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
     scene.world.webhooks();
     scene.world.advance(Duration::from_secs(700));
     scene.world.connect("room", "ann");

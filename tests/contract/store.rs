@@ -11,8 +11,8 @@ use livestream_orchestrator::{
         TrackSource, Tracks, change::Effect, stream::NewStream,
     },
     store::{
-        Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Once, Retention,
-        SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
+        Answers, Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Once, Quota,
+        Retention, SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
         memory::MemoryStore,
         redis::{Address, RedisStore},
     },
@@ -26,6 +26,8 @@ use crate::support::{servers::shared_redis, unique, within};
 pub struct Backend {
     pub store: Arc<dyn StreamStore>,
     pub feed: Arc<dyn EventFeed>,
+    pub answers: Arc<dyn Answers>,
+    pub quota: Arc<dyn Quota>,
 }
 
 pub const RETENTION: Retention = Retention {
@@ -37,14 +39,18 @@ pub const RETENTION: Retention = Retention {
 impl Backend {
     pub fn memory(retention: Retention) -> Self {
         let store = Arc::new(MemoryStore::on_system_clock(retention));
-        Self { store: store.clone(), feed: store }
+        Self::of(store)
+    }
+
+    fn of<S: StreamStore + EventFeed + Answers + Quota + 'static>(store: Arc<S>) -> Self {
+        Self { store: store.clone(), feed: store.clone(), answers: store.clone(), quota: store }
     }
 
     pub fn redis(prefix: &str, retention: Retention) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let address = Address { url: shared_redis().into(), ca: None, identity: None };
         let store = Arc::new(RedisStore::new(&address, prefix, retention, metrics).unwrap());
-        Self { store: store.clone(), feed: store }
+        Self::of(store)
     }
 
     pub async fn create(&self, room: &str) -> Stream {

@@ -112,6 +112,11 @@ pub fn redis_server() -> String {
     std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
+/// The port in the URL of a server of this machine.
+pub fn port_of(url: &str) -> u16 {
+    reqwest::Url::parse(url).unwrap().port().unwrap()
+}
+
 /// A Redis of one's own.
 pub struct Redis {
     pub port: u16,
@@ -277,11 +282,6 @@ fn livekit_binary() -> String {
 }
 
 impl LiveKit {
-    /// The port in a URL of [`shared_livekit`].
-    pub fn port_of(url: &str) -> u16 {
-        url.rsplit(':').next().unwrap().parse().unwrap()
-    }
-
     /// A server that posts its webhooks to `webhook_url`, if there is one.
     pub fn start(webhook_url: Option<&str>) -> Self {
         let (port, tcp, udp) = (free_port(), free_port(), free_port());

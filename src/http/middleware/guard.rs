@@ -12,11 +12,14 @@ use actix_web::{
 
 use super::idempotency;
 use crate::{
-    access::{Action, Caller},
-    admission::{Admission, Budget, Verdict, address_subject, bearer, client_address},
+    access::Action,
+    admission::{Admission, Budget, Call, Verdict, bearer},
     domain::ErrorCode,
-    http::{Api, extract::Query, problem::Problem},
-    rooms::verifier::Refused,
+    http::{
+        Api,
+        extract::Query,
+        problem::{Problem, whole_seconds},
+    },
 };
 
 /// What a route asks for.
@@ -32,15 +35,6 @@ pub struct Demand {
     pub repeatable: bool,
 }
 
-/// Who is asking, as found here and as handlers read it.
-#[derive(Clone)]
-pub struct Asking {
-    /// Whose call it is.
-    pub caller: Caller,
-    /// What their calls and feeds are counted under.
-    pub subject: String,
-}
-
 /// The middleware of one route.
 ///
 /// # Errors
@@ -53,17 +47,12 @@ pub async fn guard(
     let Some(api) = request.app_data::<Data<Api>>().cloned() else {
         return Ok(request.error_response(Problem::new(ErrorCode::Internal)));
     };
-    let address = address(&api.admission, &request);
-    let found = api.admission.caller(token(&request, demand).as_deref());
-    let subject = match &found {
-        Ok(caller) => Admission::subject(caller, address),
-        Err(_) => address_subject(address),
-    };
-    let verdict = api.admission.limiter.take(demand.budget, &subject).await;
-    let answer = match admit(&api, demand, found, verdict) {
-        Err(problem) => Ok(request.error_response(problem)),
-        Ok(caller) => {
-            request.extensions_mut().insert(Asking { caller, subject });
+    let call = call(&api.admission, &request, demand);
+    let (verdict, admitted) = api.admission.admit(call, demand.budget, demand.actions).await;
+    let answer = match admitted {
+        Err(refusal) => Ok(request.error_response(Problem::from(refusal))),
+        Ok(asking) => {
+            request.extensions_mut().insert(asking);
             if demand.repeatable {
                 idempotency::once(&api, request, next).await
             } else {
@@ -79,34 +68,11 @@ pub async fn guard(
     })
 }
 
-/// Whether a call goes on, and whose it is.
-fn admit(
-    api: &Api,
-    demand: Demand,
-    found: Result<Caller, Refused>,
-    verdict: Option<Verdict>,
-) -> Result<Caller, Problem> {
-    if let Some(Verdict { standing, .. }) = verdict.filter(|verdict| !verdict.standing.granted) {
-        return Err(Problem::rate_limited(whole_seconds(standing.retry_after).max(1)));
-    }
-    let caller = found.map_err(Problem::unauthenticated)?;
-    if demand.actions.iter().any(|action| caller.may(*action)) {
-        return Ok(caller);
-    }
-    api.admission.refused("forbidden");
-    let needs: Vec<_> = demand.actions.iter().map(|action| action.needs()).collect();
-    Err(Problem::with_detail(ErrorCode::Forbidden, needs.join("; ")))
-}
-
-fn address(admission: &Admission, request: &ServiceRequest) -> std::net::IpAddr {
-    // A connection that is over has no address any more; nobody will read the answer.
-    let peer = request.peer_addr().map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+fn call(admission: &Admission, request: &ServiceRequest, demand: Demand) -> Call {
     let forwarded: Vec<_> = request.headers().get_all(header::X_FORWARDED_FOR).collect();
-    client_address(
-        &admission.trusted_proxies,
-        peer,
-        forwarded.iter().map(|value| value.to_str().unwrap_or_default()),
-    )
+    let forwarded = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    admission.call(token(request, demand).as_deref(), peer, forwarded)
 }
 
 /// The token in the header, or where that cannot be set, in the query.
@@ -120,10 +86,6 @@ fn token(request: &ServiceRequest, demand: Demand) -> Option<String> {
     }
     let query = Query::of(request.request()).ok()?;
     query.text("access_token").filter(|token| !token.is_empty()).map(str::to_owned)
-}
-
-fn whole_seconds(duration: std::time::Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// How many there are, how many are left, and after how many seconds there are all of them again.

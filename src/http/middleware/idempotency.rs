@@ -21,9 +21,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
 
-use super::guard::Asking;
 use crate::{
-    domain::{ErrorCode, StreamId},
+    admission::Asking,
+    domain::ErrorCode,
     http::{
         Api,
         extract::{header_text, read_body},
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The header that names a request.
-pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The header that says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key.
@@ -43,16 +43,15 @@ const LEASE: Duration = Duration::from_secs(10);
 /// How often they say so.
 const HOLD_EVERY: Duration = Duration::from_secs(3);
 /// The headers that belong to an answer and are kept with it. The others are of the request at hand.
-const KEPT_HEADERS: [&str; 6] =
-    ["content-type", "etag", "location", "last-event-id", "cache-control", "retry-after"];
+const KEPT_HEADERS: [&str; 5] = ["content-type", "etag", "location", "last-event-id", "cache-control"];
 
 /// What makes the change of a request happen once; handlers find it with the request.
 #[derive(Clone)]
 pub struct Repeatable {
-    /// The id of a stream that the request creates.
-    pub seed: StreamId,
     /// What its change is made under.
     pub once: Once,
+    /// The attempt.
+    pub attempt: Attempt,
 }
 
 /// An answer as it is kept.
@@ -153,7 +152,7 @@ pub async fn once(
             return Ok(request.into_response(response));
         }
     };
-    let repeatable = Repeatable { seed: attempt.seed, once: Once::Request(key.clone()) };
+    let repeatable = Repeatable { once: Once::Request(key.clone()), attempt: attempt.clone() };
     request.extensions_mut().insert(repeatable);
     // To its end and its record, also when the client goes away in between.
     let carried_out = rt::spawn(carry_out(api.clone(), key, attempt, request, next).in_current_span());

@@ -5,7 +5,7 @@ mod idempotency;
 mod observe;
 
 pub use self::{
-    guard::{Asking, Demand, guard},
+    guard::{Demand, guard},
     idempotency::Repeatable,
     observe::observe,
 };

@@ -3,52 +3,56 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    admission::Budget,
     domain::ErrorCode,
     http::{middleware::Demand, routes},
 };
 
-/// What any call of the API may be answered with, whatever it asks for.
-const ALWAYS: [ErrorCode; 3] = [ErrorCode::Internal, ErrorCode::MethodNotAllowed, ErrorCode::RateLimited];
-/// With what a call that has to be allowed may be refused.
-const GUARDED: [ErrorCode; 2] = [ErrorCode::Unauthenticated, ErrorCode::Forbidden];
-const QUERIES: [ErrorCode; 2] = [ErrorCode::ValidationFailed, ErrorCode::StoreUnavailable];
-const BODIES: [ErrorCode; 4] = [
+/// A path beside another that is served by the same handler, with its own `operationId`.
+const ALIASES: [(&str, &str, &str); 2] =
+    [("/webhook", "/webhooks/livekit", "receiveWebhookShort"), ("/", "/index.html", "getRoot")];
+
+/// What any operation may be answered with.
+const ALWAYS: [ErrorCode; 2] = [ErrorCode::Internal, ErrorCode::MethodNotAllowed];
+/// With what a call that has to be let in may be refused.
+const GUARDED: [ErrorCode; 5] = [
+    ErrorCode::Unauthenticated,
+    ErrorCode::Forbidden,
+    ErrorCode::RateLimited,
+    ErrorCode::ValidationFailed,
+    ErrorCode::StoreUnavailable,
+];
+/// With what a call that changes something may be refused besides.
+const CHANGES: [ErrorCode; 6] = [
     ErrorCode::MalformedBody,
     ErrorCode::PayloadTooLarge,
     ErrorCode::UnsupportedMediaType,
     ErrorCode::RequestTimeout,
+    ErrorCode::IdempotencyInProgress,
+    ErrorCode::IdempotencyMismatch,
 ];
-const REPEATED: [ErrorCode; 2] = [ErrorCode::IdempotencyInProgress, ErrorCode::IdempotencyMismatch];
-const LIVEKIT: [ErrorCode; 2] = [ErrorCode::LivekitError, ErrorCode::LivekitUnavailable];
 
 /// What else an operation may be refused with.
-fn own_codes(operation: &str) -> Vec<ErrorCode> {
+fn own_codes(operation: &str) -> &'static [ErrorCode] {
     use ErrorCode as E;
-    let mut codes: Vec<E> = match operation {
-        "createStream" => vec![],
-        "patchStream" => vec![E::VersionMismatch, E::InvalidTransition],
-        "stopStream" => vec![E::VersionMismatch, E::InvalidTransition],
-        "joinStream" => vec![E::StreamNotActive, E::StreamFull],
-        "getHistory" => vec![E::InvalidCursor],
-        "followEvents" | "followState" | "openWebSocket" => vec![E::TooManyFeeds],
-        "receiveWebhook" | "receiveWebhookShort" => {
-            vec![
-                E::InvalidSignature,
-                E::StoreUnavailable,
-                E::PayloadTooLarge,
-                E::RequestTimeout,
-                E::MalformedBody,
-            ]
+    match operation {
+        "createStream" | "leaveStream" => &[E::LivekitError, E::LivekitUnavailable],
+        "patchStream" | "stopStream" => {
+            &[E::LivekitError, E::LivekitUnavailable, E::VersionMismatch, E::InvalidTransition]
         }
-        "getReady" => vec![E::ShuttingDown],
-        "getAsset" | "getVendorFile" | "getDocsFile" | "getMetrics" => vec![E::RouteNotFound],
-        _ => vec![],
-    };
-    if ["createStream", "patchStream", "stopStream", "joinStream", "leaveStream"].contains(&operation) {
-        codes.extend(LIVEKIT);
+        "joinStream" => &[E::LivekitError, E::LivekitUnavailable, E::StreamNotActive, E::StreamFull],
+        "getHistory" => &[E::InvalidCursor],
+        "followEvents" | "followState" | "openWebSocket" => &[E::TooManyFeeds],
+        "receiveWebhook" | "receiveWebhookShort" => &[
+            E::InvalidSignature,
+            E::StoreUnavailable,
+            E::PayloadTooLarge,
+            E::RequestTimeout,
+            E::MalformedBody,
+        ],
+        "getReady" => &[E::ShuttingDown],
+        "getAsset" | "getVendorFile" | "getDocsFile" | "getMetrics" => &[E::RouteNotFound],
+        _ => &[],
     }
-    codes
 }
 
 fn problem(codes: &[ErrorCode]) -> Value {
@@ -69,16 +73,15 @@ fn problem(codes: &[ErrorCode]) -> Value {
 
 /// Adds the problems that an operation may be answered with, a response for each status.
 fn add_problems(operation: &mut Value, path: &str, demand: Option<Demand>) {
-    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-    let mut codes = vec![ErrorCode::Internal, ErrorCode::MethodNotAllowed];
-    codes.extend(own_codes(&id));
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let mut codes = [&ALWAYS, own_codes(id)].concat();
     if let Some(demand) = demand {
-        codes.extend(ALWAYS.into_iter().chain(GUARDED).chain(QUERIES));
+        codes.extend(GUARDED);
         if path.contains("{id}") || id == "followEvents" {
             codes.push(ErrorCode::StreamNotFound);
         }
         if demand.repeatable {
-            codes.extend(BODIES.into_iter().chain(REPEATED));
+            codes.extend(CHANGES);
         }
     }
     codes.sort_by_key(|code| (code.row().http, code.row().code));
@@ -142,7 +145,9 @@ fn add_headers(operation: &mut Value, demand: Option<Demand>) {
 }
 
 fn add_parameters(operation: &mut Value, demand: Option<Demand>) {
-    let Some(demand) = demand.filter(|demand| demand.repeatable) else { return };
+    if !demand.is_some_and(|demand| demand.repeatable) {
+        return;
+    }
     let own = operation["parameters"].as_array_mut();
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false,
@@ -153,7 +158,6 @@ fn add_parameters(operation: &mut Value, demand: Option<Demand>) {
         Some(parameters) => parameters.push(key),
         None => operation["parameters"] = json!([key]),
     }
-    debug_assert!(matches!(demand.budget, Budget::Write | Budget::Join));
 }
 
 /// Who may: any of the grants of any of the actions.
@@ -223,6 +227,13 @@ pub fn finish(mut document: Value) -> Value {
         "livekitInQuery": {"type": "apiKey", "in": "query", "name": "access_token",
             "description": "The same, for browsers' EventSource and WebSocket, which cannot set headers."},
     });
+    for (alias, path, id) in ALIASES {
+        let mut item = document["paths"][path].clone();
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            operation["operationId"] = id.into();
+        }
+        document["paths"][alias] = item;
+    }
     for route in routes::table(true) {
         let item = &mut document["paths"][route.pattern];
         for (method, demand) in &route.methods {

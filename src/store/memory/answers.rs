@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     domain::{StreamId, Timestamp},
-    store::{Answers, Attempt, Known, StoreError, answers::REMEMBERED},
+    store::{Answers, Attempt, Earlier, Known, Once, StoreError, answers::REMEMBERED},
 };
 
 struct Request {
     fingerprint: String,
     seed: StreamId,
+    since: Option<Timestamp>,
     /// Who is at it, and until when.
     held: Option<(String, Timestamp)>,
     answer: Option<String>,
@@ -24,11 +25,19 @@ struct Request {
 pub(super) struct Requests(HashMap<String, Request>);
 
 impl Requests {
-    fn begin(&mut self, key: &str, fingerprint: &str, lease: Duration, now: Timestamp) -> Known {
+    fn begin(
+        &mut self,
+        key: &str,
+        fingerprint: &str,
+        lease: Duration,
+        done: Option<StreamId>,
+        now: Timestamp,
+    ) -> Known {
         self.0.retain(|_, request| request.forget > now);
         let request = self.0.entry(key.to_owned()).or_insert_with(|| Request {
             fingerprint: fingerprint.to_owned(),
             seed: StreamId::generate(),
+            since: None,
             held: None,
             answer: None,
             forget: now,
@@ -42,7 +51,10 @@ impl Requests {
         if request.held.as_ref().is_some_and(|(_, until)| *until > now) {
             return Known::UnderWay;
         }
-        let attempt = Attempt { holder: uuid::Uuid::new_v4().to_string(), seed: request.seed };
+        let earlier = request.since.map(|since| Earlier { since, done });
+        request.since.get_or_insert(now);
+        let holder = uuid::Uuid::new_v4().to_string();
+        let attempt = Attempt { holder, seed: request.seed, earlier };
         request.held = Some((attempt.holder.clone(), now.plus(lease)));
         request.forget = now.plus(REMEMBERED);
         Known::Begun(attempt)
@@ -58,7 +70,8 @@ impl Requests {
 impl Answers for MemoryStore {
     async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Known, StoreError> {
         let (mut inner, now) = self.current();
-        Ok(inner.requests.begin(key, fingerprint, lease, now))
+        let done = inner.once.get(&Once::Request(key.to_owned())).copied();
+        Ok(inner.requests.begin(key, fingerprint, lease, done, now))
     }
 
     async fn hold(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {

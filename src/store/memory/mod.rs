@@ -6,7 +6,7 @@ mod jobs;
 mod quota;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -39,7 +39,7 @@ pub struct MemoryStore {
 struct Inner {
     streams: BTreeMap<StreamId, Entry>,
     rooms: HashMap<RoomName, StreamId>,
-    once: HashSet<Once>,
+    once: HashMap<Once, StreamId>,
     log: Vec<Arc<Event>>,
     newest: Cursor,
     followers: Vec<feed::Follower>,
@@ -156,7 +156,7 @@ impl StreamStore for MemoryStore {
         if guard.lease.as_ref().is_some_and(|lease| !inner.jobs.is_held_by(lease, now)) {
             return Err(StoreError::Fenced);
         }
-        let seen = guard.once.as_ref().is_some_and(|once| inner.once.contains(once));
+        let seen = guard.once.as_ref().is_some_and(|once| inner.once.contains_key(once));
         let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
         let identity = identity_of(&change);
         let current = kept.aggregate.stream.version;
@@ -178,7 +178,7 @@ impl StreamStore for MemoryStore {
             inner.jobs.close(stream.room_name.clone(), now.plus(self.retention.tokens));
         }
         inner.publish(stream.id, drafts, now);
-        inner.once.extend(guard.once);
+        inner.once.extend(guard.once.map(|once| (once, stream.id)));
         Ok(applied)
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::store::{Limit, Quota, Standing, StoreError};
 
-/// How many subjects are looked through for those that can be forgotten, at the most.
+/// From how many subjects on those that can be forgotten are.
 const FORGET_FROM: usize = 10_000;
 
 /// When all of each quota is free again, in microseconds.

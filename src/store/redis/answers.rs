@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{RedisStore, corrupt};
 use crate::{
-    domain::StreamId,
-    store::{Answers, Attempt, Known, StoreError, answers::REMEMBERED},
+    domain::{StreamId, Timestamp},
+    store::{Answers, Attempt, Earlier, Known, Once, StoreError, answers::REMEMBERED},
 };
 
 impl RedisStore {
@@ -25,10 +25,20 @@ impl RedisStore {
     }
 }
 
+fn id(text: &str) -> Result<StreamId, StoreError> {
+    text.parse().map_err(|_| corrupt("request"))
+}
+
+fn earlier(since: &str, done: &str) -> Result<Earlier, StoreError> {
+    let since = since.parse().map(Timestamp::from_millis).map_err(|_| corrupt("request"))?;
+    Ok(Earlier { since, done: (!done.is_empty()).then(|| id(done)).transpose()? })
+}
+
 #[async_trait]
 impl Answers for RedisStore {
     async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Known, StoreError> {
         let holder = uuid::Uuid::new_v4().to_string();
+        let keys = [self.keys.request(key), self.keys.once(&Once::Request(key.to_owned()))];
         let args = [
             fingerprint.to_owned(),
             holder.clone(),
@@ -37,12 +47,13 @@ impl Answers for RedisStore {
             REMEMBERED.as_millis().to_string(),
         ];
         let answer: Vec<String> =
-            self.run("request_begin", &self.scripts.request_begin, &[self.keys.request(key)], &args).await?;
+            self.run("request_begin", &self.scripts.request_begin, &keys, &args).await?;
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         match answer[..] {
-            ["begun", seed] => {
-                let seed = seed.parse().map_err(|_| corrupt("request"))?;
-                Ok(Known::Begun(Attempt { holder, seed }))
+            ["begun", seed, since, done] => {
+                let seed = id(seed)?;
+                let earlier = (!since.is_empty()).then(|| earlier(since, done)).transpose()?;
+                Ok(Known::Begun(Attempt { holder, seed, earlier }))
             }
             ["under_way"] => Ok(Known::UnderWay),
             ["other"] => Ok(Known::Other),

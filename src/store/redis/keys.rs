@@ -140,8 +140,8 @@ impl Keys {
         format!("{}note:{room}", self.prefix)
     }
 
-    /// The mark that something has had its effect.
-    fn once(&self, once: &Once) -> String {
+    /// The mark that something has had its effect, and on which stream.
+    pub fn once(&self, once: &Once) -> String {
         match once {
             Once::Webhook(id) => format!("{}webhook:{id}", self.prefix),
             Once::Request(key) => format!("{}done:{key}", self.prefix),

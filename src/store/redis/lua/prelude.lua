@@ -17,7 +17,7 @@
 --      19 total          string  how many participants are active in all streams
 --      20 due            zset    by when: 'j:<id>' an entry expires, 'i:<id>' the stream has been idle for too long,
 --                                's:<id>' whoever creates or stops it has had its time
---      21 once           string  exists when the change was made before; the stream's own key where that is not asked
+--      21 once           string  exists when the change was made before, and says to which stream; the stream's own key where that is not asked
 --      22 lease          string  the token of who reconciles
 --      23 closed         zset    names of rooms that are over, by when the last join token for them has lapsed
 --      24 hold           string  exists while a room of this name that nobody wants is being deleted
@@ -195,7 +195,7 @@ local function answer(effect, p)
 end
 
 local function mark_once()
-  if ARGV[3] ~= '' then redis.call('SET', K.once, '1', 'EX', ARGV[3]) end
+  if ARGV[3] ~= '' then redis.call('SET', K.once, s.id, 'EX', ARGV[3]) end
 end
 
 -- Ends a script that found nothing to do.

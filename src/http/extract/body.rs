@@ -1,0 +1,50 @@
+//! Bodies of bounded size that arrive in bounded time.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest,
+    dev::Payload,
+    http::header::{self, HeaderMap},
+    web::{Bytes, BytesMut},
+};
+use futures_util::StreamExt;
+
+use crate::{domain::ErrorCode, http::problem::Problem};
+
+/// The most bytes that a body may have.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Reads a body of bounded size in bounded time.
+///
+/// # Errors
+/// 413 and 408; 400 where the connection breaks off.
+pub async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("a body may have {MAX_BODY_BYTES} bytes");
+        Problem::with_detail(ErrorCode::PayloadTooLarge, detail)
+    };
+    let declared = header_text(request.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    if declared.is_some_and(|length: usize| length > MAX_BODY_BYTES) {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::new(ErrorCode::MalformedBody))?;
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| Problem::new(ErrorCode::RequestTimeout))?
+}
+
+/// A header's value where it is plain text.
+pub fn header_text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}

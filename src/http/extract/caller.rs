@@ -1,0 +1,62 @@
+//! Who is asking, and whether they have asked before: what the middleware found.
+
+use std::{
+    borrow::Cow,
+    future::{Ready, ready},
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+
+use crate::{
+    admission::Asking,
+    domain::{ErrorCode, StreamId},
+    http::{middleware::Repeatable, problem::Problem},
+    store::{Earlier, Once},
+};
+
+/// Found by [`crate::http::middleware::guard`]: a handler on a route without it gets an error, not a caller who may do
+/// everything.
+impl FromRequest for Asking {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(|| Problem::new(ErrorCode::Internal)))
+    }
+}
+
+/// What makes the change of this request happen once, where the caller has asked for that.
+pub struct Retry(Option<Repeatable>);
+
+impl Retry {
+    /// The stream that the request is about, as its path names it; or the one that an earlier attempt has changed, because
+    /// the name may be another stream's by now.
+    pub fn stream<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        let done = self.earlier().and_then(|earlier| earlier.done);
+        done.map_or(Cow::Borrowed(path), |id| Cow::Owned(id.to_string()))
+    }
+
+    /// The id of a stream that the request creates.
+    pub fn seed(&self) -> Option<StreamId> {
+        self.0.as_ref().map(|repeatable| repeatable.attempt.seed)
+    }
+
+    /// What came of attempts before this one.
+    pub fn earlier(&self) -> Option<&Earlier> {
+        self.0.as_ref()?.attempt.earlier.as_ref()
+    }
+
+    /// Under what the change is made.
+    pub fn once(&self) -> Option<Once> {
+        self.0.as_ref().map(|repeatable| repeatable.once.clone())
+    }
+}
+
+impl FromRequest for Retry {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.extensions().get::<Repeatable>().cloned())))
+    }
+}

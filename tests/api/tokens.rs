@@ -1,0 +1,193 @@
+//! Access tokens: those that are no good, where they may stand, when they end, and keys that change.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use livestream_orchestrator::access::Grant;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Error, Message},
+};
+use tonic::Code;
+
+use super::{
+    Pair,
+    access::{ME, create, granting, guarded, routes, send, token},
+};
+use crate::support::{
+    grpc::{Client, asked},
+    servers::{KEY, SECRET},
+    sse::Events,
+    within,
+};
+
+#[tokio::test]
+async fn tokens_that_are_no_good_open_nothing() {
+    let Pair(app, _other) = guarded().await;
+    let room = crate::support::unique("room");
+    let stream = create(&app, &room).await;
+    let id = stream["id"].as_str().unwrap();
+    let grants = VideoGrants { room_admin: true, room: room.clone(), ..VideoGrants::default() };
+    let signed = |key: &str, secret: &str| {
+        let token =
+            AccessToken::with_api_key(key, secret).with_identity(ME).with_ttl(Duration::from_secs(60));
+        token.with_grants(grants.clone()).to_jwt().unwrap()
+    };
+    let good = signed(KEY, SECRET);
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let now = chrono::Utc::now().timestamp();
+    let claims = |exp: i64, nbf: i64| {
+        json!({"iss": KEY, "sub": ME, "exp": exp, "nbf": nbf,
+        "video": {"roomAdmin": true, "room": room}})
+    };
+    let jwt = super::webhooks::jwt;
+    let bad = [
+        ("none", String::new()),
+        ("nonsense", "nonsense".to_owned()),
+        ("another key", signed("other", SECRET)),
+        ("another secret", signed(KEY, "another secret")),
+        ("no signature", format!("{head}.")),
+        ("a cut signature", format!("{head}.{}", &signature[1..])),
+        ("alg none", jwt(&claims(now + 60, now), "none", SECRET)),
+        ("alg HS512", jwt(&claims(now + 60, now), "HS512", SECRET)),
+        ("expired", jwt(&claims(now - 10, now - 60), "HS256", SECRET)),
+        ("not good yet", jwt(&claims(now + 120, now + 60), "HS256", SECRET)),
+        (
+            "no expiry",
+            jwt(&json!({"iss": KEY, "sub": ME, "video": {"roomAdmin": true, "room": room}}), "HS256", SECRET),
+        ),
+    ];
+    for (what, bearer) in &bad {
+        for (method, path, body, _) in routes(id) {
+            let answer = send(&app, bearer, method.clone(), &path, body.as_ref()).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}: {method} {path}");
+            assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"), "{what}");
+            assert!(bearer.is_empty() || !answer.text.contains(bearer.as_str()), "a token in an answer");
+        }
+        for path in [format!("/events?streamId={id}"), "/events".to_owned(), format!("/sse/{id}/updates")] {
+            let opened = Events::open_with(&app.base, &path, None, Some(bearer)).await;
+            assert_eq!(opened.status, StatusCode::UNAUTHORIZED, "{what}: {path}");
+        }
+        let mut client = Client::of(&app).await.with_token(bearer);
+        assert_eq!(client.state(id).await.unwrap_err().code(), Code::Unauthenticated, "{what}: gRPC");
+        let url = format!("{}/ws?access_token={bearer}", app.base.replacen("http", "ws", 1));
+        let Err(Error::Http(refused)) = connect_async(url).await else { panic!("{what}: WebSocket") };
+        assert_eq!(refused.status(), 401, "{what}: WebSocket");
+    }
+    let nobody = jwt(&json!({"iss": KEY, "sub": ME, "exp": now + 60}), "HS256", SECRET);
+    for (method, path, body, _) in routes(id) {
+        let answer = send(&app, &nobody, method.clone(), &path, body.as_ref()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "no grant at all: {method} {path}");
+    }
+    let slightly_late = jwt(&claims(now - 1, now - 60), "HS256", SECRET);
+    send(&app, &slightly_late, Method::GET, &format!("/streams/{id}"), None).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_for_feeds_alone() {
+    let Pair(app, _other) = guarded().await;
+    let room = crate::support::unique("room");
+    let stream = create(&app, &room).await;
+    let id = stream["id"].as_str().unwrap();
+    let bearer = token(granting(Grant::RoomJoin, &room));
+    for path in [
+        format!("/events?streamId={id}&access_token={bearer}"),
+        format!("/sse/{id}/updates?access_token={bearer}"),
+    ] {
+        assert_eq!(app.follow(&path).await.status, StatusCode::OK);
+    }
+    let url = format!("{}/ws?access_token={bearer}", app.base.replacen("http", "ws", 1));
+    assert!(connect_async(url).await.is_ok());
+    app.get(&format!("/streams/{id}?access_token={bearer}")).await.expect_problem(401, "unauthenticated");
+    // A header that is no good is not made up for.
+    let path = format!("/events?streamId={id}&access_token={bearer}");
+    let both = app.request(Method::GET, &path).header("authorization", "Bearer x").send().await.unwrap();
+    assert_eq!(both.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn feeds_end_with_their_token_and_say_so() {
+    let Pair(app, _other) = guarded().await;
+    let room = crate::support::unique("room");
+    create(&app, &room).await;
+    let short = AccessToken::with_api_key(KEY, SECRET).with_identity(ME).with_ttl(Duration::from_secs(1));
+    let short = short.with_grants(granting(Grant::RoomJoin, &room)).to_jwt().unwrap();
+    let mut events =
+        Events::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
+    let mut states = Events::open_with(&app.base, &format!("/sse/{room}/updates"), None, Some(&short)).await;
+    let mut client = Client::of(&app).await.with_token(&short);
+    let mut calls = client.call(asked(&room, "")).await.unwrap().into_inner();
+    let url = format!("{}/ws?access_token={short}", app.base.replacen("http", "ws", 1));
+    let (mut socket, _) = connect_async(url).await.unwrap();
+
+    for feed in [&mut events, &mut states] {
+        let mut last = None;
+        while let Some(block) = feed.block().await {
+            last = block.comment.or(last);
+        }
+        assert_eq!(last.as_deref(), Some("token_expired"));
+    }
+    let status = within("the end of a call", calls.message()).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.metadata().get("code").unwrap().to_str().unwrap()),
+        (Code::Unauthenticated, "token_expired")
+    );
+    loop {
+        if let Message::Close(Some(close)) = super::websocket::message(&mut socket).await {
+            assert_eq!(u16::from(close.code), 1008);
+            assert!(close.reason.contains("token_expired"), "{}", close.reason);
+            break;
+        }
+    }
+    let again = Events::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn keys_can_be_changed_without_a_gap() {
+    let Pair(app, _other) = Pair::with(|arguments| {
+        arguments.admission.auth = Some("livekit".to_owned());
+        arguments.admission.livekit_api_keys = Some("next: the next secret".into());
+    })
+    .await;
+    for (key, secret) in [(KEY, SECRET), ("next", "the next secret")] {
+        let grants = VideoGrants { room_list: true, ..VideoGrants::default() };
+        let bearer = AccessToken::with_api_key(key, secret).with_grants(grants).to_jwt().unwrap();
+        send(&app, &bearer, Method::GET, "/streams", None).await.expect(StatusCode::OK);
+    }
+    let crossed = AccessToken::with_api_key("next", SECRET).with_grants(granting(Grant::RoomList, ""));
+    let answer = send(&app, &crossed.to_jwt().unwrap(), Method::GET, "/streams", None).await;
+    answer.expect_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn tokens_of_livekits_own_sdk_are_taken_and_join_tokens_of_this_service_too() {
+    let Pair(app, _other) = guarded().await;
+    let room = crate::support::unique("room");
+    create(&app, &room).await;
+    let made = |grants: &str| {
+        let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
+        let script = format!(
+            "from livekit import api\nprint(api.AccessToken('{KEY}', '{SECRET}').with_identity('{ME}')\
+             .with_grants(api.VideoGrants({grants})).to_jwt())"
+        );
+        crate::support::servers::run(&python, &["-c", &script], "").trim().to_owned()
+    };
+    let (list, admin) = (made("room_list=True"), made(&format!("room_admin=True, room='{room}'")));
+    send(&app, &list, Method::GET, "/streams", None).await.expect(StatusCode::OK);
+    send(&app, &list, Method::POST, "/streams", Some(&json!({}))).await.expect_problem(403, "forbidden");
+    let join = format!("/streams/{room}/join");
+    let joined =
+        send(&app, &admin, Method::POST, &join, Some(&json!({"identity": "bob", "role": "viewer"}))).await;
+    let joined = joined.expect(StatusCode::OK);
+    let bob = joined["token"].as_str().unwrap();
+    send(&app, bob, Method::GET, &format!("/streams/{room}/state"), None).await.expect(StatusCode::OK);
+    let leave = format!("/streams/{room}/leave");
+    send(&app, bob, Method::POST, &leave, Some(&json!({"identity": ME})))
+        .await
+        .expect_problem(403, "forbidden");
+    send(&app, bob, Method::POST, &leave, Some(&json!({"identity": "bob"}))).await.expect(StatusCode::OK);
+}
