@@ -14,7 +14,7 @@ use crate::{
     store::{Earlier, Once},
 };
 
-/// Found by [`crate::http::middleware::guard`]: a handler on a route without it gets an error, not a caller who may do
+/// Found by `http::middleware::guard`: a handler on a route without it gets an error, not a caller who may do
 /// everything.
 impl FromRequest for Asking {
     type Error = Problem;
