@@ -2,7 +2,7 @@
 
 import { find } from "./dom.js";
 import { follow } from "./live.js";
-import { askForToken, bearer, grantFor, onToken, withToken } from "./token.js";
+import { askForToken, bearer, onToken, withToken } from "./token.js";
 
 const UNREACHABLE = "The server does not answer. Please try again in a moment.";
 
@@ -23,7 +23,7 @@ export async function call(method, path, body, options = {}) {
     if (response.ok) return { document, response };
     if (response.status === 401 && !options.keepalive && (await askForToken(token, document.detail))) continue;
     if (response.status === 401) document.detail = "A token is needed for this.";
-    if (response.status === 403) document.detail = `Your token does not allow this. It needs ${grantFor(method, path)}.`;
+    if (response.status === 403) document.detail = `Your token does not allow this: ${document.detail}.`;
     if (response.status === 429) document.detail = `Too many requests. Please try again ${inAWhile(response)}.`;
     throw new ApiError(response.status, document);
   }

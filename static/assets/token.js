@@ -39,17 +39,6 @@ export function joinClaims(roomName) {
   return isOwn ? { identity: found.sub, name: found.name || found.sub, role: video.canPublish === false ? "viewer" : "host" } : null;
 }
 
-// What a token must grant for a request.
-export function grantFor(method, path) {
-  const [, kind, id, action] = new URL(path, location.href).pathname.split("/");
-  if (kind === "streams" && !id) return method === "POST" ? "roomCreate" : "roomList";
-  if (kind === "events" && !id) return "roomList";
-  if (method === "DELETE") return "roomCreate, or roomAdmin for this room";
-  if (action === "join") return "roomAdmin or roomJoin for this room";
-  if (method === "PATCH") return "roomAdmin for this room";
-  return "roomJoin for this room";
-}
-
 // Asks for a token in place of the one that was refused. True where there is another one now.
 export async function askForToken(refused, detail) {
   if (token !== refused) return true;

@@ -72,13 +72,20 @@ async fn the_list_with_tokens_that_may_more_and_less() {
     page.text_is("#account .label", |text| text == "reader").await;
     page.fill("#start input[name=title]", "Refused").await;
     page.click("#start button[type=submit]").await;
-    page.text_is("#start-error", |text| text == "Your token does not allow this. It needs roomCreate.").await;
+    page.text_is("#start-error", |text| {
+        text == "Your token does not allow this: to create a stream, the token needs roomCreate."
+    })
+    .await;
     page.close().await;
 
     let guest = scene.driver.browser().await;
     guest.open(&scene.page("/")).await;
     give(&guest, &token("guest", joining(&json!("some-room")))).await;
-    guest.text_is("#list-error", |text| text == "Your token does not allow this. It needs roomList.").await;
+    guest
+        .text_is("#list-error", |text| {
+            text == "Your token does not allow this: to list streams, the token needs roomList."
+        })
+        .await;
     guest.close().await;
 }
 
@@ -164,7 +171,10 @@ async fn the_list_asks_for_a_token_and_goes_on_with_it() {
     page.click("#token .primary").await;
     page.text_is("#account .label", |text| text == "reader").await;
     page.click("#start button[type=submit]").await;
-    page.text_is("#start-error", |text| text == "Your token does not allow this. It needs roomCreate.").await;
+    page.text_is("#start-error", |text| {
+        text == "Your token does not allow this: to create a stream, the token needs roomCreate."
+    })
+    .await;
     page.text_is("#feed", |text| text == "Up to date").await;
     page.inspect("index-forbidden").await;
     page.close().await;
