@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::{
     scene::{Backend, Scene},
-    support::{eventually, instance::signal},
+    support::instance::signal,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -205,10 +205,9 @@ impl Fault {
         let slot = cluster.slot(&scene.prefix).await;
         let mut at = cluster.owner(slot, 0).await.expect("an owner");
         if self == Self::ClusterMasterKilled {
-            cluster.nodes[at].kill();
+            cluster.kill(&[at]).await;
             let asked = (at + 1) % cluster.nodes.len();
-            let changed = || async { cluster.owner(slot, asked).await.filter(|owner| *owner != at) };
-            let other = eventually("another owner", changed).await;
+            let other = cluster.until_other_owner(slot, asked, at).await;
             let url = cluster.nodes[other].url();
             return scene.logs_are_at(url);
         }

@@ -74,12 +74,9 @@ async fn a_master_of_a_cluster_that_dies_is_followed_by_its_replica() {
     let load = stage.load();
     load.goes_on(40).await;
     hold_writes(&cluster.nodes[at], 1).await;
-    cluster.nodes[at].kill();
+    cluster.kill(&[at]).await;
     let asked = (at + 1) % 6;
-    let other = eventually("another owner", || async {
-        cluster.owner(slot, asked).await.filter(|owner| *owner != at)
-    })
-    .await;
+    let other = cluster.until_other_owner(slot, asked, at).await;
     *whereabouts.lock().unwrap() = cluster.nodes[other].url();
     load.goes_on(40).await;
     assert!(load.refused() > 0);
@@ -177,9 +174,7 @@ async fn a_cluster_that_is_down_says_so_and_heals_by_itself() {
         within("a feed", Link::open(&(&app).into(), Transport::Grpc, Some(id), None)).await.unwrap();
     // Both other masters: who is left is in the minority, although it has the slot.
     let others: Vec<_> = cluster.masters().await.into_iter().filter(|node| *node != at).collect();
-    for node in &others {
-        cluster.nodes[*node].kill();
-    }
+    cluster.kill(&others).await;
     eventually("CLUSTERDOWN", || async {
         app.get("/metrics").await.text.contains("kind=\"clusterdown\"").then_some(())
     })

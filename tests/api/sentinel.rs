@@ -40,6 +40,7 @@ async fn a_master_that_dies_after_its_replicas_have_everything_costs_nothing() {
     eventually("a replica", || async { (group.nodes[0].info("role").await? == "slave").then_some(()) }).await;
     load.goes_on(40).await;
     let made = load.end().await;
+    assert!(group.has_stayed_with(master).await, "nobody has asked for another failover");
     let verdict = stage.verdict().await;
     assert!(verdict.is_perfect(), "{verdict:?}");
     let times = stage.times_in_log(&made).await;
@@ -71,6 +72,7 @@ async fn a_replica_that_lost_the_newest_changes_is_met_by_one_reset_each() {
     move_to(&whereabouts, &group.nodes[master]);
     load.goes_on(40).await;
     load.end().await;
+    assert!(group.has_stayed_with(master).await, "nobody has asked for another failover");
     let verdict = stage.verdict().await;
     assert!(verdict.is_honest(), "{verdict:?}");
     assert_eq!(verdict.resets.values().sum::<usize>(), stage.followers.len(), "{verdict:?}");
@@ -101,6 +103,7 @@ async fn an_old_master_that_goes_on_answering_is_left() {
     move_to(&whereabouts, &group.nodes[master]);
     load.goes_on(100).await;
     load.end().await;
+    assert!(group.has_stayed_with(master).await, "nobody has asked for another failover");
     let verdict = stage.verdict().await;
     assert!(verdict.is_honest(), "{verdict:?}");
     assert_eq!(

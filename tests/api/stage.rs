@@ -144,8 +144,12 @@ impl Stage {
             assert_eq!(
                 verdict.resets.values().sum::<usize>(),
                 explained,
-                "{:?} {verdict:?}",
-                follower.transport
+                "{:?} {:?} {verdict:?}, {:?}, the log is at {:?} after forgetting {} times",
+                follower.transport,
+                follower.stream,
+                diary.resets().collect::<Vec<_>>(),
+                log.entries.last(),
+                log.epoch,
             );
             total.add(&verdict);
         }

@@ -71,6 +71,10 @@ impl Diary {
         }
     }
 
+    pub fn resets(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| matches!(entry, Entry::Reset { .. }))
+    }
+
     /// Milliseconds from each event to its receipt.
     pub fn delays(&self) -> Vec<i64> {
         let delay = |entry: &Entry| match entry {

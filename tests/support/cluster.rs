@@ -6,6 +6,11 @@ use super::{
     servers::{Redis, free_port, run},
 };
 
+/// For how many milliseconds a node may be silent before the others give it up: patient as long as no test wants them to,
+/// because on a busy machine one that lives is silent for a second now and then.
+const PATIENT: &str = "15000";
+const QUICK: &str = "1500";
+
 /// All of them; they end with the test.
 pub struct Cluster {
     pub nodes: Vec<Redis>,
@@ -23,7 +28,7 @@ impl Cluster {
                 "--cluster-port",
                 &bus,
                 "--cluster-node-timeout",
-                "1500",
+                PATIENT,
                 "--repl-diskless-sync-delay",
                 "0",
             ]));
@@ -52,6 +57,29 @@ impl Cluster {
             (well >= count).then_some(())
         })
         .await;
+    }
+
+    /// Kills nodes; the others notice it soon.
+    pub async fn kill(&mut self, nodes: &[usize]) {
+        for node in nodes {
+            self.nodes[*node].kill();
+        }
+        self.give_up_after(QUICK).await;
+    }
+
+    /// Waits until a slot has another owner than the one that was killed, in the opinion of one that is asked.
+    pub async fn until_other_owner(&self, slot: u16, asked: usize, before: usize) -> usize {
+        let other = || async { self.owner(slot, asked).await.filter(|owner| *owner != before) };
+        let found = eventually("another owner", other).await;
+        self.give_up_after(PATIENT).await;
+        found
+    }
+
+    /// For those that live.
+    async fn give_up_after(&self, millis: &str) {
+        for node in &self.nodes {
+            let _ = node.tell(&["CONFIG", "SET", "cluster-node-timeout", millis]).await;
+        }
     }
 
     /// `redis+cluster://`, with the first three nodes.

@@ -12,6 +12,12 @@ use super::{
 /// What the Sentinels call the master.
 pub const MASTER: &str = "the-master";
 
+/// For how many milliseconds a server may be silent before the Sentinels give it up. They are patient while no test waits
+/// for a failover: on a busy machine a server that lives is silent for a second now and then, and a failover nobody has
+/// asked for loses what its replicas did not have.
+const PATIENT: &str = "60000";
+const QUICK: &str = "1000";
+
 /// All of them; they end with the test.
 pub struct SentinelGroup {
     pub nodes: Vec<Redis>,
@@ -39,7 +45,7 @@ impl Sentinel {
         let file = folder.join("sentinel.conf");
         let config = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} {quorum}\n\
-             sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n{more}",
+             sentinel down-after-milliseconds {MASTER} {PATIENT}\nsentinel failover-timeout {MASTER} 5000\n{more}",
             folder.display()
         );
         fs::write(&file, config).unwrap();
@@ -49,6 +55,14 @@ impl Sentinel {
     }
 
     async fn ask(&self, words: &[&str]) -> redis::RedisResult<Vec<String>> {
+        self.query(words).await
+    }
+
+    async fn tell(&self, words: &[&str]) -> redis::RedisResult<()> {
+        self.query(words).await
+    }
+
+    async fn query<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd("SENTINEL").arg(words).query_async(&mut connection).await
@@ -101,27 +115,46 @@ impl SentinelGroup {
     /// Starts a failover without a reason.
     pub async fn force_failover(&self) {
         eventually("a failover to begin", || async {
-            let client =
-                redis::Client::open(format!("redis://127.0.0.1:{}", self.sentinels[0].port)).unwrap();
-            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-            let mut command = redis::cmd("SENTINEL");
-            command.arg("FAILOVER").arg(MASTER).query_async::<()>(&mut connection).await.ok()
+            self.sentinels[0].tell(&["FAILOVER", MASTER]).await.ok()
         })
         .await;
     }
 
-    /// Waits until all Sentinels name another master than this one; gives its number.
+    /// Waits until all Sentinels name another master than this one, which may have died; gives its number.
     pub async fn until_other_than(&self, before: usize) -> usize {
+        self.give_up_after(QUICK).await;
         let mut found = before;
         for sentinel in &self.sentinels {
             found = eventually("another master", || async {
-                let address = sentinel.ask(&["GET-MASTER-ADDR-BY-NAME", MASTER]).await.ok()?;
-                let at = self.nodes.iter().position(|node| node.port.to_string() == address[1])?;
-                (at != before).then_some(at)
+                self.named_by(sentinel).await.filter(|at| *at != before)
             })
             .await;
         }
+        self.give_up_after(PATIENT).await;
         found
+    }
+
+    async fn give_up_after(&self, millis: &str) {
+        for sentinel in &self.sentinels {
+            let set = ["SET", MASTER, "down-after-milliseconds", millis];
+            eventually("a Sentinel that is told", || async { sentinel.tell(&set).await.ok() }).await;
+        }
+    }
+
+    /// The number of the master in a Sentinel's opinion.
+    async fn named_by(&self, sentinel: &Sentinel) -> Option<usize> {
+        let address = sentinel.ask(&["GET-MASTER-ADDR-BY-NAME", MASTER]).await.ok()?;
+        self.nodes.iter().position(|node| node.port.to_string() == address[1])
+    }
+
+    /// Whether there has been no failover since that to this master. Another one would excuse a loss.
+    pub async fn has_stayed_with(&self, master: usize) -> bool {
+        for sentinel in &self.sentinels {
+            if self.named_by(sentinel).await != Some(master) {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Place {
 pub(super) struct Locator {
     source: Source,
     known: watch::Sender<Known>,
-    /// One looks it up, the others wait for what is found.
+    /// One looks it up, the others wait for what is found; nobody puts what was true before in place of what is.
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -68,6 +68,7 @@ impl Locator {
                 loop {
                     sleep(jittered(WATCH_INTERVAL)).await;
                     let Some(locator) = watched.upgrade() else { return };
+                    let _one = locator.looking.lock().await;
                     if let Err(failure) = locator.look().await {
                         tracing::debug!(error = failure.words, "the Sentinels could not be asked");
                     }
