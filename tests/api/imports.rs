@@ -20,8 +20,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
 ];
 
 /// Frameworks and servers that the inner folders must not name.
-const OUTSIDE: [&str; 7] =
-    ["actix_web", "actix_cors", "tonic", "redis::", "deadpool", "livekit_api", "livekit_protocol"];
+const OUTSIDE: [&str; 6] = ["actix_web", "actix_cors", "tonic", "redis::", "livekit_api", "livekit_protocol"];
 const PURE: [&str; 4] = ["access", "domain", "orchestrator", "relay"];
 
 fn sources(path: &Path, found: &mut Vec<(String, String)>) {

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use deadpool::managed::Object;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use redis::{
     Cmd, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
@@ -16,7 +15,7 @@ use super::{
     Connector,
     brake::jittered,
     failure::{Failure, Kind, Redirect},
-    node::Node,
+    node::{self, Node, Question},
 };
 
 /// How long a call may wait for a slot that is being moved.
@@ -59,24 +58,28 @@ impl Connector {
     }
 
     async fn attempt(&self, request: Request<'_>) -> Result<Value, Failure> {
-        let mut placed = self.commands().await?;
-        let answer = request.send(&mut placed.connection).await;
-        let place = placed.place.clone();
+        let lane = self.lanes.here();
+        let placed = lane.connection(&self.way).await?;
+        let answer = request.send(&mut placed.connection.clone(), self.way.question()).await;
+        let place = &placed.place;
         let locator = self.way.locator();
         let failure = match answer {
             // What a server says that is not the master any more may be undone already.
-            Ok(_) if !locator.is_present(&place) => {
+            Ok(_) if !locator.is_present(place) => {
                 return Err(Failure::new(Kind::Superseded, "the master has changed meanwhile"));
             }
-            Ok(value) => return Ok(value),
-            Err(error) => Failure::from(error),
+            Ok(value) => {
+                placed.has_answered();
+                return Ok(value);
+            }
+            Err(failure) => failure,
         };
-        self.way.learn(&place, &failure);
+        self.way.learn(place, &failure);
         if failure.spoils_connection() {
-            drop(Object::take(placed));
+            lane.leave(&placed);
         }
         match &failure.redirect {
-            Some(Redirect::Moved(to)) => locator.moved(&place, to)?,
+            Some(Redirect::Moved(to)) => locator.moved(place, to)?,
             Some(Redirect::Ask(to)) => {
                 let node = place.node.named_by(to);
                 let node = node.ok_or_else(|| Failure::new(Kind::Other, "ASK to what is no address"))?;
@@ -106,6 +109,32 @@ impl Connector {
     }
 }
 
+/// Sends a command with the question behind it, as one.
+async fn ask_beside(
+    connection: &mut MultiplexedConnection,
+    question: Question,
+    command: &Cmd,
+) -> Result<Value, Failure> {
+    let mut both = redis::pipe();
+    both.add_command(command.clone());
+    match question {
+        Question::Role => both.cmd("ROLE"),
+        // That an answer came at all is enough.
+        Question::Ping => &mut both,
+    };
+    let mut answers = connection.send_packed_commands(&both, 0, both.len()).await?.into_iter();
+    let answer = answers.next().unwrap_or(Value::Nil).extract_error()?;
+    if let Some(role) = answers.next() {
+        match role.extract_error().map_err(Failure::from) {
+            Ok(role) => node::is_master(&role)?,
+            // As in `node::examine`: this user may not ask any more.
+            Err(failure) if matches!(failure.kind, Kind::NoPerm | Kind::Other) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(answer)
+}
+
 fn is_forgotten(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
@@ -118,16 +147,30 @@ impl Request<'_> {
         command
     }
 
-    async fn send(self, connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+    /// Sends it, and asks in the same breath whether whoever answers is a master: a replica would answer reads with what
+    /// was.
+    async fn send(
+        self,
+        connection: &mut MultiplexedConnection,
+        question: Question,
+    ) -> Result<Value, Failure> {
         match self {
-            Self::Command(command) => command.query_async(connection).await,
-            Self::Reads(commands) => commands.query_async(connection).await,
+            Self::Command(command) => ask_beside(connection, question, command).await,
+            Self::Reads(commands) => {
+                let mut beside = connection.clone();
+                let (answers, role) =
+                    join(commands.query_async::<Value>(connection), node::examine(&mut beside, question))
+                        .await;
+                let values = answers?;
+                role?;
+                Ok(values)
+            }
             Self::Script { script, keys, args } => {
                 let command = Self::evalsha(script, keys, args);
-                match command.query_async(connection).await {
-                    Err(error) if is_forgotten(&error) => {
+                match ask_beside(connection, question, &command).await {
+                    Err(failure) if failure.kind == Kind::NoScript => {
                         script.load_async(connection).await?;
-                        command.query_async(connection).await
+                        ask_beside(connection, question, &command).await
                     }
                     answer => answer,
                 }

@@ -73,8 +73,8 @@ kinds! {
     Connection "connection" "the connection to Redis broke"
     /// `ERR max number of clients reached`.
     MaxClients "maxclients" "Redis takes no more connections (maxclients)"
-    /// All connections of this instance are in use.
-    Pool "pool" "all connections of this instance to Redis are in use"
+    /// `NOSCRIPT`: Redis has forgotten our scripts, and does so again and again.
+    NoScript "noscript" "Redis forgets scripts as soon as they are loaded"
     /// Anything else.
     Other "other" "Redis answered what was not expected"
 }
@@ -179,6 +179,7 @@ fn with_code(code: &str) -> Option<Kind> {
         "NOPERM" => Kind::NoPerm,
         "CLUSTERDOWN" => Kind::ClusterDown,
         "MOVED" => Kind::Moved,
+        "NOSCRIPT" => Kind::NoScript,
         "ASK" | "TRYAGAIN" => Kind::Moving,
         _ => return None,
     })
@@ -250,6 +251,7 @@ mod tests {
             ("ASK 9 10.0.0.1:7001", Kind::Moving),
             ("TRYAGAIN Multiple keys request during rehashing of slot", Kind::Moving),
             ("ERR max number of clients reached", Kind::MaxClients),
+            ("NOSCRIPT No matching script.", Kind::NoScript),
             ("ERR unknown command", Kind::Other),
         ] {
             assert_eq!(of(answer).kind, kind, "{answer}");

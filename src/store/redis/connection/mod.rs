@@ -1,8 +1,8 @@
-//! How Redis is reached, however it is deployed: pooled commands with bounded waits, and connections of their own for
+//! How Redis is reached, however it is deployed: commands with bounded waits, and connections of their own for
 //! what is published. The rest of the store sees commands and subscriptions, never a node.
 //!
 //! All keys are of one slot, so also with Sentinel and in a cluster there is one server at a time that has them. This
-//! module finds it (`locator`), keeps connections to it and to no other (`pool`), and turns what goes wrong into one
+//! module finds it (`locator`), keeps connections to it and to no other (`way`, `lane`), and turns what goes wrong into one
 //! word (`failure`).
 
 mod address;
@@ -11,17 +11,14 @@ mod call;
 mod cluster;
 mod complaints;
 mod failure;
+mod lane;
 mod locator;
 mod node;
-mod pool;
 mod sentinel;
+mod way;
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool::{
-    Runtime,
-    managed::{Object, Pool, PoolError, Timeouts},
-};
 use redis::{
     RedisError,
     aio::{MultiplexedConnection, PubSub},
@@ -33,7 +30,7 @@ pub use self::{
     failure::{Failure, Kind},
     locator::Stay,
 };
-use self::{complaints::Complaints, locator::Locator, pool::Way};
+use self::{complaints::Complaints, lane::Lanes, locator::Locator, way::Way};
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,25 +38,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a command may take to be answered.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a command may wait for a connection of the pool.
-const POOL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections an instance at the most. Each carries one command at a time, a few hundred microseconds each.
-const POOL_SIZE: usize = 32;
-
-/// A connection for commands, back in the pool when it is dropped.
-type Connection = Object<Way>;
-
 /// The way to one Redis.
 #[derive(Clone)]
 pub struct Connector {
-    pool: Pool<Way>,
     way: Way,
+    lanes: Arc<Lanes>,
     complaints: Arc<Complaints>,
 }
 
 impl Connector {
-    /// Prepares the way to the keys of the slot of `key`; nothing is opened yet. What will be is driven by the runtime
-    /// that this is called on.
+    /// Prepares the way to the keys of the slot of `key`; nothing is opened yet. What all runtimes share is driven by the
+    /// one that this is called on.
     ///
     /// # Errors
     /// For an address or certificates that cannot be understood.
@@ -68,26 +57,10 @@ impl Connector {
             address.read().map_err(|rule| Failure::new(Kind::Other, format!("the address {rule}")))?;
         let locator = Locator::new(deployment, &access, key)?;
         let way = Way::new(access, locator);
-        // Opening and examining have timeouts of their own, from which conclusions are drawn.
-        let timeouts = Timeouts { wait: Some(POOL_TIMEOUT), create: None, recycle: None };
-        let pool = Pool::builder(way.clone())
-            .max_size(POOL_SIZE)
-            .timeouts(timeouts)
-            .runtime(Runtime::Tokio1)
-            .build();
-        let pool = pool.map_err(|error| Failure::new(Kind::Pool, error.to_string()))?;
-        Ok(Self { pool, way, complaints: Arc::default() })
+        Ok(Self { way, lanes: Arc::default(), complaints: Arc::default() })
     }
 
-    /// A connection for commands.
-    async fn commands(&self) -> Result<Connection, Failure> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(failure) => failure,
-            other => Failure::new(Kind::Pool, other.to_string()),
-        })
-    }
-
-    /// A connection to the master outside the pool.
+    /// A connection to the master of one's own.
     ///
     /// # Errors
     /// Redis's, and those of the network.
@@ -100,8 +73,9 @@ impl Connector {
     /// # Errors
     /// After a bounded wait.
     pub async fn subscriptions(&self) -> Result<(PubSub, Stay), Failure> {
-        // A connection of the pool has just shown that this is the master.
-        let place = self.commands().await?.place.clone();
+        // A connection for commands shows that this is the master.
+        let placed = self.lanes.here().connection(&self.way).await?;
+        let place = placed.place.clone();
         let pubsub = bounded(self.way.client(&place.node)?.get_async_pubsub()).await;
         if pubsub.is_err() {
             self.way.locator().doubt(&place);

@@ -76,7 +76,7 @@ pub(super) enum Question {
 }
 
 /// The answer that a ping asks for.
-const PING: &str = "pool";
+const PING: &str = "still there?";
 
 /// Asks a connection whether it is one to a master that answers.
 ///
@@ -102,7 +102,11 @@ pub(super) async fn examine(
     if answer == PING { Ok(Question::Ping) } else { Err(Failure::new(Kind::Other, "somebody else's answer")) }
 }
 
-fn is_master(answer: &Value) -> Result<(), Failure> {
+/// What an answer to `ROLE` says.
+///
+/// # Errors
+/// [`Kind::Replica`] for a replica's, and whatever it says instead.
+pub(super) fn is_master(answer: &Value) -> Result<(), Failure> {
     let Value::Array(parts) = answer else { return Err(Failure::new(Kind::Other, "somebody else's answer")) };
     match parts.first() {
         Some(Value::BulkString(role)) if role == b"master" => Ok(()),

@@ -1,4 +1,4 @@
-//! Connections to the master: opened on one runtime, examined before each use.
+//! The way to the master: opening connections, and telling whether they are good.
 
 use std::{
     io,
@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use redis::aio::MultiplexedConnection;
 use tokio::{runtime::Handle, sync::Mutex, time::timeout};
 
@@ -17,20 +16,12 @@ use super::{
     address::Access,
     brake::Brake,
     failure::{Failure, Kind},
+    lane::Placed,
     locator::{Locator, Place},
     node::{self, Node, Question},
 };
 
-/// A connection, and to which master.
-pub struct Placed {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) place: Place,
-    /// As [`Inner::broken`], when it was opened.
-    broken: u64,
-}
-
-/// Opens connections on one runtime, whoever asks for them. What drives a connection runs where it was opened, and HTTP
-/// workers have runtimes of their own that end before the process does.
+/// See the module's words. Clones lead the same way.
 #[derive(Clone)]
 pub struct Way(Arc<Inner>);
 
@@ -41,6 +32,8 @@ struct Inner {
     /// How often a connection has broken or gone silent. Those from before are not asked one after another, each with a
     /// wait of its own, whether they are still good.
     broken: AtomicU64,
+    /// What is shared by all runtimes is driven by this one: HTTP workers have runtimes of their own that end before the
+    /// process does.
     runtime: Handle,
     /// Whether this user may not ask a server for its role.
     only_pings: AtomicBool,
@@ -73,13 +66,14 @@ impl Way {
         Ok(self.0.access.client(node)?)
     }
 
-    /// Opens a connection to the master.
+    /// Opens a connection to the master, driven by the runtime that this is called on.
     ///
     /// # Errors
     /// After a bounded wait; at once where it has only just failed.
     pub(super) async fn open(&self) -> Result<Placed, Failure> {
         let way = self.clone();
-        let opened = self.0.runtime.spawn(async move {
+        // Whoever gives up waiting does not keep the others from learning what comes of it.
+        let opened = Handle::current().spawn(async move {
             way.0.brake.check()?;
             let late = |_| Failure::new(Kind::Timeout, "no connection could be opened in time");
             let opened = timeout(OPEN_TIMEOUT, way.try_open()).await.map_err(late).flatten();
@@ -94,20 +88,51 @@ impl Way {
 
     async fn try_open(&self) -> Result<Placed, Failure> {
         let broken = self.0.broken.load(Ordering::Relaxed);
-        let place = self.0.locator.place().await?;
+        let place = self.place().await?;
         let opened = async {
             let mut connection = node::open(&self.client(&place.node)?).await?;
             self.examine(&mut connection).await?;
             Ok(connection)
         };
         match opened.await {
-            Ok(connection) => Ok(Placed { connection, place, broken }),
+            Ok(connection) => Ok(Placed::new(connection, place, broken)),
             Err(failure) => {
                 // Whatever it is: the next one asks who the master is.
                 self.0.locator.doubt(&place);
                 Err(failure)
             }
         }
+    }
+
+    async fn place(&self) -> Result<Place, Failure> {
+        if let Some(place) = self.0.locator.trusted() {
+            return Ok(place);
+        }
+        let locator = self.0.locator.clone();
+        let found = self.0.runtime.spawn(async move { locator.place().await });
+        found.await.map_err(|error| Failure::new(Kind::Other, io::Error::from(error).to_string()))?
+    }
+
+    /// Whether nothing is known against a connection.
+    pub(super) fn is_usable(&self, placed: &Placed) -> bool {
+        self.0.locator.is_present(&placed.place) && placed.broken == self.0.broken.load(Ordering::Relaxed)
+    }
+
+    /// Asks a connection that has been idle.
+    pub(super) async fn still_answers(&self, placed: &Placed) -> bool {
+        match self.examine(&mut placed.connection.clone()).await {
+            Ok(()) => placed.has_answered(),
+            Err(failure) => {
+                self.learn(&placed.place, &failure);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What goes with each command, to show that whoever answers is the master.
+    pub(super) fn question(&self) -> Question {
+        if self.0.only_pings.load(Ordering::Relaxed) { Question::Ping } else { Question::Role }
     }
 
     /// Draws the conclusions of what went wrong at a place.
@@ -121,9 +146,8 @@ impl Way {
     }
 
     async fn examine(&self, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
-        let only_pings = self.0.only_pings.load(Ordering::Relaxed);
-        let question = if only_pings { Question::Ping } else { Question::Role };
-        if node::examine(connection, question).await? == Question::Ping && !only_pings {
+        let question = self.question();
+        if node::examine(connection, question).await? == Question::Ping && question == Question::Role {
             self.0.only_pings.store(true, Ordering::Relaxed);
             tracing::warn!(
                 "Redis does not allow ROLE: a replica in place of the master is noticed only when it refuses a change"
@@ -153,30 +177,5 @@ impl Way {
     /// The connection of [`Self::aside`] is not good any more.
     pub(super) async fn leave_aside(&self) {
         *self.0.aside.lock().await = None;
-    }
-}
-
-impl managed::Manager for Way {
-    type Type = Placed;
-    type Error = Failure;
-
-    async fn create(&self) -> Result<Placed, Failure> {
-        self.open().await
-    }
-
-    async fn recycle(&self, placed: &mut Placed, _: &Metrics) -> RecycleResult<Failure> {
-        if !self.0.locator.is_present(&placed.place) {
-            return Err(RecycleError::message("another server is the master now"));
-        }
-        if placed.broken != self.0.broken.load(Ordering::Relaxed) {
-            return Err(RecycleError::message("others of its time have broken"));
-        }
-        match self.examine(&mut placed.connection).await {
-            Ok(()) => Ok(()),
-            Err(failure) => {
-                self.learn(&placed.place, &failure);
-                Err(RecycleError::Backend(failure))
-            }
-        }
     }
 }
