@@ -9,8 +9,8 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tracing::Instrument;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Api,
@@ -18,6 +18,7 @@ use super::{
     openapi::{self, schemas},
     problem::{FieldError, Problem},
 };
+
 use crate::{
     access::Action,
     admission::Asking,
@@ -141,9 +142,7 @@ pub fn page<T: Serialize>(request: &HttpRequest, items: &[T], next: Option<&str>
 
 /// The entity tag of a page: a weak one, because a page has no version, and nothing is changed through it.
 fn page_tag(body: &[u8]) -> String {
-    let hash = Sha256::digest(body);
-    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("W/\"{hex}\"")
+    format!("W/\"{:032x}\"", xxh3_128(body))
 }
 
 /// `GET /streams`

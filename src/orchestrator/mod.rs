@@ -172,7 +172,7 @@ impl Orchestrator {
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<StreamView, Error> {
+    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<Arc<StreamView>, Error> {
         permit_some(caller, Action::Read)?;
         let view = self.named_view(id_or_room).await?;
         permit(caller, Action::Read, &view.stream)?;
@@ -189,7 +189,7 @@ impl Orchestrator {
         Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
     }
 
-    async fn named_view(&self, id_or_room: &str) -> Result<StreamView, Error> {
+    async fn named_view(&self, id_or_room: &str) -> Result<Arc<StreamView>, Error> {
         if let Ok(id) = id_or_room.parse::<StreamId>()
             && let Some(view) = self.store.view(id).await?
         {

@@ -180,7 +180,7 @@ pub trait StreamStore: Coordination {
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError>;
 
     /// The stream and its first participants, both of one moment.
-    async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError>;
+    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError>;
 
     /// A page of streams, newest first. The cost grows with the page, not with the number of streams.
     async fn list(
@@ -188,7 +188,7 @@ pub trait StreamStore: Coordination {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Stream>, StoreError>;
+    ) -> Result<Page<Arc<Stream>>, StoreError>;
 
     /// A page of a stream's participants in list order.
     async fn participants(
@@ -286,7 +286,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub enum SnapshotContent {
     /// Of a feed of one stream; none where the stream is gone.
-    Stream(Option<Box<StreamView>>),
+    Stream(Option<Arc<StreamView>>),
     /// Of the feed of all streams: those not stopped, newest first.
     All(Vec<Stream>),
 }

@@ -190,7 +190,7 @@ impl Scene {
     /// Nothing is half done, and what is shown is what is true.
     async fn is_whole(&self, told: &str) {
         let all = self.store.list(StreamFilter::All, 100, None).await.unwrap().items;
-        assert!(!all.iter().any(Stream::is_under_way), "{told}: {all:#?}");
+        assert!(!all.iter().any(|stream| stream.is_under_way()), "{told}: {all:#?}");
         let active: Vec<_> = all.iter().filter(|stream| stream.status == StreamStatus::Active).collect();
         let names: Vec<_> = active.iter().map(|stream| stream.room_name.to_string()).collect();
         assert_eq!(self.world.rooms(), names, "{told}: a room for each active stream, and no other");

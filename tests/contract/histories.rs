@@ -187,7 +187,7 @@ impl Scene {
         assert_eq!(log.last().unwrap().draft.stream, view.stream);
         assert_eq!(view.stream.participant_count, there);
         let shown: BTreeMap<_, _> =
-            view.participants.into_iter().map(|one| (one.identity.to_string(), one)).collect();
+            view.participants.iter().cloned().map(|one| (one.identity.to_string(), one)).collect();
         assert_eq!(shown, people);
     }
 }

@@ -8,7 +8,7 @@ use livestream_orchestrator::{
         Change, DisplayName, Event, EventKind, Metadata, Participant, ParticipantState, Role, Session,
         StopReason, Stream, StreamStatus, Timestamp, Track, TrackSource, Tracks, stream::NewStream,
     },
-    store::{Created, Guard, Once, StoreError, Topic},
+    store::{Created, Guard, Once, StoreError, StreamFilter, Topic},
 };
 use proptest::{prelude::*, sample::select};
 
@@ -205,7 +205,10 @@ fn next_millisecond() {
 
 async fn compare(history: History) {
     let model = Backend::memory(RETENTION);
-    let redis = Backend::redis(&unique("model"), RETENTION);
+    let prefix = unique("model");
+    let redis = Backend::redis(&prefix, RETENTION);
+    // Another instance, which reads all the time and changes nothing.
+    let reader = Backend::redis(&prefix, RETENTION);
     let new = NewStream {
         max_participants: history.max_participants,
         idle_after: history.idle_after,
@@ -228,6 +231,7 @@ async fn compare(history: History) {
                 if made.effect != livestream_orchestrator::domain::change::Effect::Duplicate {
                     assert_eq!(of(&made.participant), of(&expected.participant), "{change:?}");
                 }
+                reads_what_was_acknowledged(&reader, &made.stream).await;
             }
             (Err(StoreError::Rejected(expected)), Err(StoreError::Rejected(made))) => {
                 assert_eq!(made, expected);
@@ -240,6 +244,21 @@ async fn compare(history: History) {
         |log: &[std::sync::Arc<Event>]| log.iter().map(|event| timeless_event(event)).collect::<Vec<_>>();
     assert_eq!(events(&made), events(&expected));
     check_invariants(&redis, reference.id, &made).await;
+}
+
+/// What an instance has read before does not keep it from seeing the last change, whoever made it.
+async fn reads_what_was_acknowledged(reader: &Backend, stream: &Stream) {
+    // Twice: what is cached by the first is what the second is answered with.
+    for _ in 0..2 {
+        assert_eq!(reader.store.get(stream.id).await.unwrap().as_ref(), Some(stream));
+        let view = reader.store.view(stream.id).await.unwrap().unwrap();
+        assert_eq!(view.stream, *stream);
+        // Pages of participants are never cached.
+        let people = reader.store.participants(stream.id, None, 1_000, None).await.unwrap().items;
+        assert_eq!(view.participants, people);
+        let listed = reader.store.list(StreamFilter::All, 10, None).await.unwrap().items;
+        assert_eq!(listed.iter().map(|one| &**one).collect::<Vec<_>>(), [stream]);
+    }
 }
 
 /// What must be true of any history.

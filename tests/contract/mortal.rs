@@ -154,7 +154,7 @@ impl StreamStore for Mortal<dyn StreamStore> {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Stream>, StoreError> {
+    ) -> Result<Page<Arc<Stream>>, StoreError> {
         self.life.call(self.inner.list(filter, limit, after)).await
     }
     async fn participants(
@@ -175,7 +175,7 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
         self.life.call(self.inner.get(id)).await
     }
-    async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError> {
         self.life.call(self.inner.view(id)).await
     }
     async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {

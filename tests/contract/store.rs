@@ -559,7 +559,7 @@ async fn participants_page_through_everybody_once(backend: Backend) {
         backend.change(&stream, left(&format!("p{n}"), None)).await;
     }
     let expected: Vec<_> = {
-        let mut all = backend.store.view(stream.id).await.unwrap().unwrap().participants;
+        let mut all = backend.store.view(stream.id).await.unwrap().unwrap().participants.clone();
         all.sort_by_key(Participant::list_key);
         all
     };
@@ -700,7 +700,7 @@ async fn a_snapshot_is_exactly_as_of_its_cursor(backend: Backend) {
     let log = backend.log(stream.id).await;
     for snapshot in seen {
         let (found, listed) = match snapshot.content {
-            SnapshotContent::Stream(Some(view)) => (view.stream, Some(view.participants.len())),
+            SnapshotContent::Stream(Some(view)) => (view.stream.clone(), Some(view.participants.len())),
             SnapshotContent::All(mut streams) => (streams.remove(0), None),
             SnapshotContent::Stream(None) => panic!("the stream is there"),
         };

@@ -160,6 +160,6 @@ impl EventFeed for MemoryStore {
 fn snapshot_of(kept: Option<&Entry>) -> Snapshot {
     Snapshot {
         cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
-        content: SnapshotContent::Stream(kept.map(|kept| Box::new(view(kept)))),
+        content: SnapshotContent::Stream(kept.map(|kept| Arc::new(view(kept)))),
     }
 }

@@ -191,9 +191,9 @@ impl StreamStore for MemoryStore {
         Ok(self.current().0.rooms.get(room).copied())
     }
 
-    async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError> {
         let (inner, _) = self.current();
-        Ok(inner.streams.get(&id).map(view))
+        Ok(inner.streams.get(&id).map(view).map(Arc::new))
     }
 
     async fn list(
@@ -201,12 +201,14 @@ impl StreamStore for MemoryStore {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Stream>, StoreError> {
+    ) -> Result<Page<Arc<Stream>>, StoreError> {
         let (inner, _) = self.current();
         let streams = inner.streams.values().map(|kept| &kept.aggregate.stream);
         let mut shown: Vec<_> = streams.filter(|stream| filter_shows(filter, stream.status)).collect();
         shown.sort_by_key(|stream| std::cmp::Reverse(list_key(stream)));
-        Ok(page(shown, limit, |stream| after.is_none_or(|after| list_key(stream).as_str() < after), list_key))
+        let earlier = |stream: &Stream| after.is_none_or(|after| list_key(stream).as_str() < after);
+        let Page { items, next } = page(shown, limit, earlier, list_key);
+        Ok(Page { items: items.into_iter().map(Arc::new).collect(), next })
     }
 
     async fn participants(

@@ -172,7 +172,7 @@ impl EventFeed for RedisStore {
     async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError> {
         match topic {
             Topic::Stream(id) => {
-                let view = self.view(id).await?.map(Box::new);
+                let view = self.view(id).await?;
                 let cursor = view.as_ref().map_or(Cursor::ORIGIN, |view| view.cursor);
                 Ok(Snapshot { cursor, content: SnapshotContent::Stream(view) })
             }

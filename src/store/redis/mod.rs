@@ -4,6 +4,7 @@
 //! concurrent instances need no locks. Times come from Redis.
 
 mod answers;
+mod cache;
 mod changes;
 mod codec;
 mod connection;
@@ -21,6 +22,7 @@ use redis::{FromRedisValue, Script};
 
 pub use self::connection::Address;
 use self::{
+    cache::{Cached, Mark, Shelf, Sizeable},
     changes::{applied, text},
     codec::Fields,
     connection::{Connector, Failure, Request},
@@ -44,6 +46,7 @@ pub struct RedisStore {
     scripts: Arc<Scripts>,
     retention: Retention,
     metrics: Arc<Metrics>,
+    cached: Arc<Cached>,
 }
 
 impl RedisStore {
@@ -59,7 +62,8 @@ impl RedisStore {
     ) -> Result<Self, StoreError> {
         let keys = Keys::new(prefix);
         let connector = Connector::new(address, keys.tail())?;
-        Ok(Self { connector, keys, scripts: Arc::new(Scripts::new()), retention, metrics })
+        let (scripts, cached) = (Arc::new(Scripts::new()), Arc::new(Cached::new()));
+        Ok(Self { connector, keys, scripts, retention, metrics, cached })
     }
 
     /// Runs a script that may change something, or that makes names of keys itself. It is told of one more key, which
@@ -125,7 +129,28 @@ impl RedisStore {
         })
     }
 
-    async fn fields_of(&self, ids: &[StreamId]) -> Result<Vec<Fields>, StoreError> {
+    /// What is cached of a stream, if Redis says that it is still so.
+    async fn unless_changed<T: Sizeable>(
+        &self,
+        shelf: &Shelf<T>,
+        id: StreamId,
+    ) -> Result<Option<Arc<T>>, StoreError> {
+        if !shelf.has(id) {
+            return Ok(None);
+        }
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.stream(id)).arg(&Mark::FIELDS);
+        let mark = Mark::of(self.query("mark", &command).await?);
+        Ok(mark.and_then(|mark| shelf.get(id, &mark)))
+    }
+
+    fn keep_stream(&self, id: StreamId, fields: Fields) -> Result<Arc<Stream>, StoreError> {
+        let mark = Mark::in_fields(&fields);
+        Ok(self.cached.streams.keep(id, mark, codec::stream(fields)?))
+    }
+
+    /// Reads streams; leaves out those that are not there.
+    async fn read_streams(&self, ids: &[StreamId]) -> Result<Vec<Arc<Stream>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -133,7 +158,9 @@ impl RedisStore {
         for id in ids {
             commands.hgetall(self.keys.stream(*id));
         }
-        self.pipeline("list", &commands).await
+        let found: Vec<Fields> = self.pipeline("list_streams", &commands).await?;
+        let there = ids.iter().zip(found).filter(|(_, fields)| !fields.is_empty());
+        there.map(|(id, fields)| self.keep_stream(*id, fields)).collect()
     }
 }
 
@@ -177,8 +204,11 @@ impl StreamStore for RedisStore {
     }
 
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
+        if let Some(stream) = self.unless_changed(&self.cached.streams, id).await? {
+            return Ok(Some((*stream).clone()));
+        }
         let fields: Fields = self.query("get", redis::cmd("HGETALL").arg(self.keys.stream(id))).await?;
-        if fields.is_empty() { Ok(None) } else { codec::stream(fields).map(Some) }
+        if fields.is_empty() { Ok(None) } else { Ok(Some((*self.keep_stream(id, fields)?).clone())) }
     }
 
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
@@ -189,7 +219,10 @@ impl StreamStore for RedisStore {
         holder.map(id).transpose()
     }
 
-    async fn view(&self, id: StreamId) -> Result<Option<StreamView>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError> {
+        if let Some(view) = self.unless_changed(&self.cached.views, id).await? {
+            return Ok(Some(view));
+        }
         let keys = [self.keys.stream(id), self.keys.participants(id), self.keys.order(id)];
         let (fields, people): (Fields, Vec<Option<String>>) =
             self.read("view", &self.scripts.view, &keys, &[MAX_LISTED_PARTICIPANTS.to_string()]).await?;
@@ -197,7 +230,9 @@ impl StreamStore for RedisStore {
             return Ok(None);
         }
         let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(people)?);
-        Ok(Some(StreamView { stream: codec::stream(fields)?, participants, cursor }))
+        let mark = Mark::in_fields(&fields);
+        let view = StreamView { stream: codec::stream(fields)?, participants, cursor };
+        Ok(Some(self.cached.views.keep(id, mark, view)))
     }
 
     async fn list(
@@ -205,26 +240,32 @@ impl StreamStore for RedisStore {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Stream>, StoreError> {
+    ) -> Result<Page<Arc<Stream>>, StoreError> {
         let index = match filter {
             StreamFilter::All => self.keys.all(),
             StreamFilter::NotStopped => self.keys.live(),
             StreamFilter::Status(status) => self.keys.status(status),
         };
         let from = after.map_or_else(|| "+".to_owned(), |after| format!("({after}"));
-        let mut command = redis::cmd("ZRANGE");
-        command.arg(index).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(limit + 1);
-        let mut keys: Vec<String> = self.query("list", &command).await?;
-        let more = keys.len() > limit;
-        keys.truncate(limit);
-        let id = |key: &String| {
-            key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))
-        };
-        let ids = keys.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        let args = [from, (limit + 1).to_string(), self.keys.stream_prefix()];
+        let found: Vec<String> = self.run("list", &self.scripts.list, &[index], &args).await?;
+        let mut entries = found.chunks_exact(3);
+        let mut listed = Vec::with_capacity(limit);
+        let mut last = None;
+        for [key, cursor, claimed] in entries.by_ref().take(limit).filter_map(|entry| entry.as_array()) {
+            let id =
+                key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))?;
+            let mark = Mark::of([cursor, claimed].map(|value| Some(value.clone())));
+            listed.push((id, mark.and_then(|mark| self.cached.streams.get(id, &mark))));
+            last = Some(key.clone());
+        }
+        let missing: Vec<_> = listed.iter().filter(|(_, kept)| kept.is_none()).map(|(id, _)| *id).collect();
+        let mut read = self.read_streams(&missing).await?.into_iter().peekable();
         // An entry whose stream has expired shows nothing; it is on its way out of the list.
-        let found = self.fields_of(&ids).await?.into_iter().filter(|fields| !fields.is_empty());
-        let items = found.map(codec::stream).collect::<Result<_, _>>()?;
-        Ok(Page { items, next: keys.pop().filter(|_| more) })
+        let items = listed
+            .into_iter()
+            .filter_map(|(id, kept)| kept.or_else(|| read.next_if(|stream| stream.id == id)));
+        Ok(Page { items: items.collect(), next: last.filter(|_| entries.next().is_some()) })
     }
 
     async fn participants(

@@ -45,6 +45,8 @@ pub struct Scripts {
     pub expire_joining: Script,
     /// See [`crate::domain::Change::SetMetadata`].
     pub set_metadata: Script,
+    /// A page of streams.
+    pub list: Script,
     /// A stream and its first participants.
     pub view: Script,
     /// A page of participants.
@@ -95,6 +97,7 @@ impl Scripts {
             tracks: change!("tracks"),
             expire_joining: change!("expire_joining"),
             set_metadata: change!("set_metadata"),
+            list: alone!("list"),
             view: alone!("view"),
             participants: alone!("participants"),
             read_log: alone!("read_log"),
