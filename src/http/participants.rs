@@ -89,7 +89,8 @@ pub async fn join(
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let role = role.unwrap_or(Role::Host);
-    let stream = api.orchestrator.find(&asking.caller, Action::Join, &retry.stream(&id)).await?;
+    let named = retry.stream(&id);
+    let stream = api.orchestrator.find_reference(&asking.caller, Action::Join, &named).await?;
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, once: retry.once() };
     let joined = api.orchestrator.join(&stream, request).await?;
     let answer = Answer {

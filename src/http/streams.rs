@@ -241,7 +241,7 @@ pub async fn patch(
     let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
     let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
     if stops {
-        permit(&asking.caller, Action::Stop, &stream)?;
+        permit(&asking.caller, Action::Stop, &stream.room_name)?;
     }
     let asked_in_header = if_match(request.headers(), stream.version)?;
     if let (Some(body), Some(header)) = (asked_in_body, asked_in_header)

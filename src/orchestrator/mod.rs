@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     access::{Action, Caller},
-    domain::{ErrorCode, Rejection, RoomName, Stream, StreamId, StreamView},
+    domain::{ErrorCode, Rejection, RoomName, Shared, Stream, StreamId, StreamRef, StreamView},
     rooms::{Rooms, RoomsError},
     store::{StoreError, StreamStore},
     telemetry::Metrics,
@@ -106,12 +106,11 @@ pub fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
     if caller.may(action) { Ok(()) } else { Err(Error::Forbidden(action)) }
 }
 
-/// Whether the caller may do this to the stream.
+/// Whether the caller may do this to the stream of this room.
 ///
 /// # Errors
 /// [`Error::Forbidden`] where not; [`StoreError::NotFound`] for one who may not know that there is such a stream.
-pub fn permit(caller: &Caller, action: Action, stream: &Stream) -> Result<(), Error> {
-    let room = &stream.room_name;
+pub fn permit(caller: &Caller, action: Action, room: &RoomName) -> Result<(), Error> {
     if caller.may_to(action, room) {
         return Ok(());
     }
@@ -164,7 +163,31 @@ impl Orchestrator {
     pub async fn find(&self, caller: &Caller, action: Action, id_or_room: &str) -> Result<Stream, Error> {
         permit_some(caller, action)?;
         let stream = self.named(id_or_room).await?;
-        permit(caller, action, &stream)?;
+        permit(caller, action, &stream.room_name)?;
+        Ok(stream)
+    }
+
+    /// As [`Self::find`], for a change that needs no more than to know which stream: the change itself finds out whether it
+    /// is still there.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn find_reference(
+        &self,
+        caller: &Caller,
+        action: Action,
+        id_or_room: &str,
+    ) -> Result<StreamRef, Error> {
+        permit_some(caller, action)?;
+        let stream = match id_or_room.parse() {
+            Ok(id) => self.store.reference(id).await?,
+            Err(_) => None,
+        };
+        let stream = match stream {
+            Some(stream) => stream,
+            None => self.named(id_or_room).await?.reference(),
+        };
+        permit(caller, action, &stream.room_name)?;
         Ok(stream)
     }
 
@@ -172,10 +195,10 @@ impl Orchestrator {
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<Arc<StreamView>, Error> {
+    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<Shared<StreamView>, Error> {
         permit_some(caller, Action::Read)?;
         let view = self.named_view(id_or_room).await?;
-        permit(caller, Action::Read, &view.stream)?;
+        permit(caller, Action::Read, &view.stream.room_name)?;
         Ok(view)
     }
 
@@ -189,7 +212,7 @@ impl Orchestrator {
         Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
     }
 
-    async fn named_view(&self, id_or_room: &str) -> Result<Arc<StreamView>, Error> {
+    async fn named_view(&self, id_or_room: &str) -> Result<Shared<StreamView>, Error> {
         if let Ok(id) = id_or_room.parse::<StreamId>()
             && let Some(view) = self.store.view(id).await?
         {

@@ -2,7 +2,7 @@
 
 use super::{Error, Orchestrator};
 use crate::{
-    domain::{Change, DisplayName, Identity, Metadata, Participant, Role, Stream},
+    domain::{Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
     rooms::{JoinToken, TokenRequest},
     store::{Earlier, Guard, Once},
 };
@@ -68,7 +68,7 @@ impl Orchestrator {
     /// # Errors
     /// [`crate::domain::Rejection::NotActive`] where the stream is not live, [`crate::domain::Rejection::Full`] where
     /// as many as may be are active.
-    pub async fn join(&self, stream: &Stream, request: JoinRequest) -> Result<Joined, Error> {
+    pub async fn join(&self, stream: &StreamRef, request: JoinRequest) -> Result<Joined, Error> {
         let JoinRequest { identity, name, role, metadata, once } = request;
         let issue = Change::IssueToken {
             identity: identity.clone(),
@@ -78,7 +78,7 @@ impl Orchestrator {
             joining_ttl: self.policy.joining_ttl,
         };
         let guard = Guard { once, ..Guard::default() };
-        let applied = self.store.apply(&stream.reference(), issue, guard).await?;
+        let applied = self.store.apply(stream, issue, guard).await?;
         let token = self.rooms.token(&TokenRequest {
             room: applied.stream.room_name.clone(),
             identity,

@@ -10,10 +10,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -166,7 +163,7 @@ impl Orchestrator {
             listed += rooms.len();
             let mut rooms: HashMap<_, _> = rooms.into_iter().map(|room| (room.name.clone(), room)).collect();
             let mut found = Vec::new();
-            for stream in page.items.into_iter().map(Arc::unwrap_or_clone) {
+            for stream in page.items.iter().map(|stream| (***stream).clone()) {
                 match rooms.remove(stream.room_name.as_str()).filter(|room| is_room_of(room, &stream)) {
                     Some(room) => found.push((stream, room)),
                     None => missing.push(Missing { stream, before }),

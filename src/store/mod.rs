@@ -20,8 +20,8 @@ pub use self::{
     quota::{Limit, Quota, Standing},
 };
 use crate::domain::{
-    Change, Cursor, Event, Participant, ParticipantState, Rejection, RoomName, Stream, StreamId, StreamRef,
-    StreamStatus, StreamView, change::Effect, stream::NewStream,
+    Change, Cursor, Event, Participant, ParticipantState, Rejection, RoomName, Shared, Stream, StreamId,
+    StreamRef, StreamStatus, StreamView, change::Effect, stream::NewStream,
 };
 
 /// How many events a stream's own log keeps at least.
@@ -176,11 +176,14 @@ pub trait StreamStore: Coordination {
     /// The stream with this id.
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError>;
 
+    /// The stream's id and the name of its room, which never change. The stream may be gone meanwhile.
+    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError>;
+
     /// The id of the live stream that holds a room name, or of the last one that did and can still be read.
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError>;
 
     /// The stream and its first participants, both of one moment.
-    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError>;
+    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError>;
 
     /// A page of streams, newest first. The cost grows with the page, not with the number of streams.
     async fn list(
@@ -188,7 +191,7 @@ pub trait StreamStore: Coordination {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Arc<Stream>>, StoreError>;
+    ) -> Result<Page<Shared<Stream>>, StoreError>;
 
     /// A page of a stream's participants in list order.
     async fn participants(
@@ -286,7 +289,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub enum SnapshotContent {
     /// Of a feed of one stream; none where the stream is gone.
-    Stream(Option<Arc<StreamView>>),
+    Stream(Option<Shared<StreamView>>),
     /// Of the feed of all streams: those not stopped, newest first.
     All(Vec<Stream>),
 }

@@ -101,7 +101,7 @@ impl Scene {
         let orchestrator = self.immortal();
         let stream = orchestrator.create(new_room()).await.unwrap().stream;
         for who in ["ann", "bob"] {
-            orchestrator.join(&stream, join(who)).await.unwrap();
+            orchestrator.join(&stream.reference(), join(who)).await.unwrap();
         }
         self.world.connect(ROOM, "ann");
         self.hear().await;
@@ -149,7 +149,7 @@ impl Scene {
         let title = || Some(json!({"title": "second"}).as_object().unwrap().clone());
         match usecase {
             Usecase::Create => drop(orchestrator.create(new_room()).await.unwrap()),
-            Usecase::Join => drop(orchestrator.join(&stream(), join("dan")).await.unwrap()),
+            Usecase::Join => drop(orchestrator.join(&stream().reference(), join("dan")).await.unwrap()),
             Usecase::LeaveActive => {
                 drop(orchestrator.leave(stream(), LeaveRequest::of(identity("ann"))).await.unwrap());
             }

@@ -257,7 +257,7 @@ async fn reads_what_was_acknowledged(reader: &Backend, stream: &Stream) {
         let people = reader.store.participants(stream.id, None, 1_000, None).await.unwrap().items;
         assert_eq!(view.participants, people);
         let listed = reader.store.list(StreamFilter::All, 10, None).await.unwrap().items;
-        assert_eq!(listed.iter().map(|one| &**one).collect::<Vec<_>>(), [stream]);
+        assert_eq!(listed.iter().map(|one| &***one).collect::<Vec<_>>(), [stream]);
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef,
-        StreamView, Timestamp, stream::NewStream,
+        Change, Identity, Metadata, Participant, ParticipantState, RoomName, Shared, Stream, StreamId,
+        StreamRef, StreamView, Timestamp, stream::NewStream,
     },
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
@@ -146,6 +146,10 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         self.life.call(self.inner.apply(stream, change, guard)).await
     }
+    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
+        self.life.call(self.inner.reference(id)).await
+    }
+
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
         self.life.call(self.inner.id_of_room(room)).await
     }
@@ -154,7 +158,7 @@ impl StreamStore for Mortal<dyn StreamStore> {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Arc<Stream>>, StoreError> {
+    ) -> Result<Page<Shared<Stream>>, StoreError> {
         self.life.call(self.inner.list(filter, limit, after)).await
     }
     async fn participants(
@@ -175,7 +179,7 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
         self.life.call(self.inner.get(id)).await
     }
-    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
         self.life.call(self.inner.view(id)).await
     }
     async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {

@@ -221,7 +221,7 @@ async fn time_ends_what_nobody_uses() {
     let stream = scene.orchestrator.create(idle).await.unwrap().stream;
     let join =
         JoinRequest { identity: identity("ann"), name: None, role: Role::Host, metadata: None, once: None };
-    scene.orchestrator.join(&stream, join).await.unwrap();
+    scene.orchestrator.join(&stream.reference(), join).await.unwrap();
     let known = async || scene.store.participant(stream.id, "ann").await.unwrap();
     scene.world.advance(Duration::from_secs(59));
     scene.orchestrator.sweep().await.unwrap();

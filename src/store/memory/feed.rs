@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{Entry, MemoryStore, view};
 use crate::{
-    domain::{Cursor, Event, StreamStatus},
+    domain::{Cursor, Event, Rendered, StreamStatus},
     store::{
         EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StoreError, Topic,
         log::{FirstEntry, LogFacts, why_lost},
@@ -160,6 +160,6 @@ impl EventFeed for MemoryStore {
 fn snapshot_of(kept: Option<&Entry>) -> Snapshot {
     Snapshot {
         cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
-        content: SnapshotContent::Stream(kept.map(|kept| Arc::new(view(kept)))),
+        content: SnapshotContent::Stream(kept.map(|kept| Rendered::shared(view(kept)))),
     }
 }

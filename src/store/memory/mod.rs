@@ -17,8 +17,8 @@ use super::{
     StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
-    Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, RoomName, Stream,
-    StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
+    Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, Rendered, RoomName,
+    Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
     change::Effect,
     event::Draft,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
@@ -187,13 +187,18 @@ impl StreamStore for MemoryStore {
         Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream.clone()))
     }
 
+    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream.reference()))
+    }
+
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
         Ok(self.current().0.rooms.get(room).copied())
     }
 
-    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
         let (inner, _) = self.current();
-        Ok(inner.streams.get(&id).map(view).map(Arc::new))
+        Ok(inner.streams.get(&id).map(view).map(Rendered::shared))
     }
 
     async fn list(
@@ -201,14 +206,14 @@ impl StreamStore for MemoryStore {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Arc<Stream>>, StoreError> {
+    ) -> Result<Page<Shared<Stream>>, StoreError> {
         let (inner, _) = self.current();
         let streams = inner.streams.values().map(|kept| &kept.aggregate.stream);
         let mut shown: Vec<_> = streams.filter(|stream| filter_shows(filter, stream.status)).collect();
         shown.sort_by_key(|stream| std::cmp::Reverse(list_key(stream)));
         let earlier = |stream: &Stream| after.is_none_or(|after| list_key(stream).as_str() < after);
         let Page { items, next } = page(shown, limit, earlier, list_key);
-        Ok(Page { items: items.into_iter().map(Arc::new).collect(), next })
+        Ok(Page { items: items.into_iter().map(Rendered::shared).collect(), next })
     }
 
     async fn participants(

@@ -5,15 +5,15 @@
 //! change of what a reader sees gives the stream a new cursor, which no other change ever gets (see `next_cursor` in
 //! `lua/prelude.lua`); claims change nothing else.
 
-use std::sync::Arc;
-
 use quick_cache::{Weighter, sync::Cache};
 
 use super::codec::Fields;
-use crate::domain::{Stream, StreamId, StreamView};
+use crate::domain::{Rendered, RoomName, Shared, Stream, StreamId, StreamView};
 
 /// How many bytes each kind may take, about.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// How many names of rooms.
+const MOST_ROOMS: usize = 20_000;
 /// What a stream or a participant takes besides its metadata, about.
 const OWN_BYTES: usize = 512;
 
@@ -37,17 +37,19 @@ impl Mark {
     }
 }
 
-type Marked<T> = (Mark, Arc<T>);
+type Marked<T> = (Mark, Shared<T>);
 
 /// See the module's words.
 pub struct Cached {
     pub(super) streams: Shelf<Stream>,
     pub(super) views: Shelf<StreamView>,
+    /// The names of their rooms, which need no mark: they never change.
+    pub(super) rooms: Cache<StreamId, RoomName>,
 }
 
 impl Cached {
     pub(super) fn new() -> Self {
-        Self { streams: Shelf::new(), views: Shelf::new() }
+        Self { streams: Shelf::new(), views: Shelf::new(), rooms: Cache::new(MOST_ROOMS) }
     }
 }
 
@@ -66,13 +68,13 @@ impl<T: Sizeable> Shelf<T> {
     }
 
     /// What was kept under just this mark.
-    pub(super) fn get(&self, id: StreamId, mark: &Mark) -> Option<Arc<T>> {
+    pub(super) fn get(&self, id: StreamId, mark: &Mark) -> Option<Shared<T>> {
         self.0.get(&id).filter(|(kept, _)| kept == mark).map(|(_, value)| value)
     }
 
     /// Keeps what was read together with this mark.
-    pub(super) fn keep(&self, id: StreamId, mark: Option<Mark>, value: T) -> Arc<T> {
-        let value = Arc::new(value);
+    pub(super) fn keep(&self, id: StreamId, mark: Option<Mark>, value: T) -> Shared<T> {
+        let value = Rendered::shared(value);
         if let Some(mark) = mark {
             self.0.insert(id, (mark, value.clone()));
         }

@@ -1,8 +1,11 @@
 //! What Redis holds, read back into the domain's types. Writing is the scripts' part.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::value::{Error, MapDeserializer},
+};
 
 use crate::{
     domain::{
@@ -19,56 +22,97 @@ fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
 
-struct Reader(Fields);
+fn parsed<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| corrupt(name))
+}
 
-impl Reader {
-    fn text(&mut self, field: &str) -> Result<String, StoreError> {
-        self.0.remove(field).ok_or_else(|| corrupt(field))
-    }
+/// None for the empty text.
+fn optional<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, StoreError> {
+    if text.is_empty() { Ok(None) } else { parsed(name, text).map(Some) }
+}
 
-    fn parsed<T: std::str::FromStr>(&mut self, field: &str) -> Result<T, StoreError> {
-        self.text(field)?.parse().map_err(|_| corrupt(field))
-    }
+fn time(name: &str, text: &str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(optional(name, text)?.map(Timestamp::from_millis))
+}
 
-    fn optional<T: std::str::FromStr>(&mut self, field: &str) -> Result<Option<T>, StoreError> {
-        let text = self.text(field)?;
-        if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| corrupt(field)) }
-    }
+fn required_time(name: &str, text: &str) -> Result<Timestamp, StoreError> {
+    time(name, text)?.ok_or_else(|| corrupt(name))
+}
 
-    fn time(&mut self, field: &str) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.optional(field)?.map(Timestamp::from_millis))
-    }
+/// A stream as its hash has it, and as scripts write it in JSON: every value is a text. Nothing is copied before it is
+/// understood.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredStream<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    room_name: Cow<'a, str>,
+    #[serde(borrow)]
+    room_sid: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: Cow<'a, str>,
+    #[serde(borrow)]
+    max_participants: Cow<'a, str>,
+    #[serde(borrow)]
+    idle_after: Cow<'a, str>,
+    #[serde(borrow)]
+    count: Cow<'a, str>,
+    #[serde(borrow)]
+    peak: Cow<'a, str>,
+    #[serde(borrow)]
+    created_at: Cow<'a, str>,
+    #[serde(borrow)]
+    started_at: Cow<'a, str>,
+    #[serde(borrow)]
+    updated_at: Cow<'a, str>,
+    #[serde(borrow)]
+    stopped_at: Cow<'a, str>,
+    #[serde(borrow)]
+    empty_since: Cow<'a, str>,
+    #[serde(borrow)]
+    claimed_until: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+}
 
-    fn required_time(&mut self, field: &str) -> Result<Timestamp, StoreError> {
-        self.time(field)?.ok_or_else(|| corrupt(field))
+impl StoredStream<'_> {
+    fn into_domain(self) -> Result<Stream, StoreError> {
+        let room_name = RoomName::parse(self.room_name.into_owned());
+        Ok(Stream {
+            id: parsed("id", &self.id)?,
+            room_name: room_name.map_err(|_| corrupt("roomName"))?,
+            room_sid: optional("roomSid", &self.room_sid)?,
+            status: parsed("status", &self.status)?,
+            metadata: Metadata::from_text(&self.metadata).map_err(|_| corrupt("metadata"))?,
+            max_participants: optional("maxParticipants", &self.max_participants)?,
+            idle_after: optional("idleAfter", &self.idle_after)?.map(Duration::from_millis),
+            participant_count: parsed("count", &self.count)?,
+            peak_participant_count: parsed("peak", &self.peak)?,
+            created_at: required_time("createdAt", &self.created_at)?,
+            started_at: time("startedAt", &self.started_at)?,
+            updated_at: required_time("updatedAt", &self.updated_at)?,
+            stopped_at: time("stoppedAt", &self.stopped_at)?,
+            empty_since: time("emptySince", &self.empty_since)?,
+            claimed_until: time("claimedUntil", &self.claimed_until)?,
+            reason: optional("reason", &self.reason)?,
+            version: parsed("version", &self.version)?,
+        })
     }
 }
 
 /// A stream from its hash.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] names the first field that is missing or unreadable.
-pub fn stream(fields: Fields) -> Result<Stream, StoreError> {
-    let mut fields = Reader(fields);
-    Ok(Stream {
-        id: fields.parsed("id")?,
-        room_name: RoomName::parse(fields.text("roomName")?).map_err(|_| corrupt("roomName"))?,
-        room_sid: fields.optional("roomSid")?,
-        status: fields.parsed("status")?,
-        metadata: Metadata::from_text(&fields.text("metadata")?).map_err(|_| corrupt("metadata"))?,
-        max_participants: fields.optional("maxParticipants")?,
-        idle_after: fields.optional("idleAfter")?.map(Duration::from_millis),
-        participant_count: fields.parsed("count")?,
-        peak_participant_count: fields.parsed("peak")?,
-        created_at: fields.required_time("createdAt")?,
-        started_at: fields.time("startedAt")?,
-        updated_at: fields.required_time("updatedAt")?,
-        stopped_at: fields.time("stoppedAt")?,
-        empty_since: fields.time("emptySince")?,
-        claimed_until: fields.time("claimedUntil")?,
-        reason: fields.optional("reason")?,
-        version: fields.parsed("version")?,
-    })
+/// [`StoreError::Corrupt`] names what is missing or the first field that is unreadable.
+pub fn stream(fields: &Fields) -> Result<Stream, StoreError> {
+    let values = fields.iter().map(|(field, value)| (field.as_str(), value.as_str()));
+    let stored = StoredStream::deserialize(MapDeserializer::<_, Error>::new(values));
+    stored.map_err(|error| corrupt(&error.to_string()))?.into_domain()
 }
 
 /// The newest position in a stream's log, as its hash holds it.
@@ -84,7 +128,7 @@ pub fn cursor_of(fields: &Fields) -> Result<Cursor, StoreError> {
 /// # Errors
 /// [`StoreError::Corrupt`] for anything else.
 pub fn stream_from_json(json: &str) -> Result<Stream, StoreError> {
-    stream(serde_json::from_str(json).map_err(|_| corrupt("stream"))?)
+    serde_json::from_str::<StoredStream<'_>>(json).map_err(|_| corrupt("stream"))?.into_domain()
 }
 
 #[derive(Deserialize)]
@@ -157,13 +201,18 @@ pub fn participants(texts: Vec<Option<String>>) -> Result<Vec<Participant>, Stor
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredEvent {
-    kind: String,
-    cursor: String,
-    previous: String,
-    previous_of_all: String,
+struct StoredEvent<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    cursor: Cow<'a, str>,
+    #[serde(borrow)]
+    previous: Cow<'a, str>,
+    #[serde(borrow)]
+    previous_of_all: Cow<'a, str>,
     timestamp: f64,
-    stream: Fields,
+    #[serde(borrow)]
+    stream: StoredStream<'a>,
     participant: Option<StoredParticipant>,
     previous_status: Option<String>,
     reason: Option<String>,
@@ -174,7 +223,7 @@ struct StoredEvent {
 /// # Errors
 /// [`StoreError::Corrupt`] for anything else.
 pub fn event(json: &[u8]) -> Result<Event, StoreError> {
-    let stored: StoredEvent = serde_json::from_slice(json).map_err(|_| corrupt("event"))?;
+    let stored: StoredEvent<'_> = serde_json::from_slice(json).map_err(|_| corrupt("event"))?;
     let cursor = |text: &str| text.parse().map_err(|_| corrupt("cursor"));
     let previous_status = stored.previous_status.map(|text| text.parse()).transpose();
     Ok(Event {
@@ -184,7 +233,7 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
         timestamp: instant(stored.timestamp),
         draft: Draft {
             kind: stored.kind.parse::<EventKind>().map_err(|()| corrupt("kind"))?,
-            stream: stream(stored.stream)?,
+            stream: stored.stream.into_domain()?,
             participant: stored.participant.map(StoredParticipant::into_domain).transpose()?,
             previous_status: previous_status.map_err(|()| corrupt("previousStatus"))?,
             reason: stored.reason,

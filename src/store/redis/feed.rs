@@ -181,7 +181,7 @@ impl EventFeed for RedisStore {
                 let args = [self.keys.stream_prefix()];
                 let (cursor, found): (String, Vec<Fields>) =
                     self.run("snapshot_all", &self.scripts.snapshot_all, &keys, &args).await?;
-                let streams = found.into_iter().map(codec::stream).collect::<Result<_, _>>()?;
+                let streams = found.iter().map(codec::stream).collect::<Result<_, _>>()?;
                 let cursor = cursor.parse().map_err(|_| corrupt("tail"))?;
                 Ok(Snapshot { cursor, content: SnapshotContent::All(streams) })
             }

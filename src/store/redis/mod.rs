@@ -33,7 +33,8 @@ use super::{
     Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Topic, Totals,
 };
 use crate::domain::{
-    Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView,
+    Change, Participant, ParticipantState, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus,
+    StreamView,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
 use crate::telemetry::Metrics;
@@ -134,7 +135,7 @@ impl RedisStore {
         &self,
         shelf: &Shelf<T>,
         id: StreamId,
-    ) -> Result<Option<Arc<T>>, StoreError> {
+    ) -> Result<Option<Shared<T>>, StoreError> {
         if !shelf.has(id) {
             return Ok(None);
         }
@@ -144,13 +145,13 @@ impl RedisStore {
         Ok(mark.and_then(|mark| shelf.get(id, &mark)))
     }
 
-    fn keep_stream(&self, id: StreamId, fields: Fields) -> Result<Arc<Stream>, StoreError> {
-        let mark = Mark::in_fields(&fields);
+    fn keep_stream(&self, id: StreamId, fields: &Fields) -> Result<Shared<Stream>, StoreError> {
+        let mark = Mark::in_fields(fields);
         Ok(self.cached.streams.keep(id, mark, codec::stream(fields)?))
     }
 
     /// Reads streams; leaves out those that are not there.
-    async fn read_streams(&self, ids: &[StreamId]) -> Result<Vec<Arc<Stream>>, StoreError> {
+    async fn read_streams(&self, ids: &[StreamId]) -> Result<Vec<Shared<Stream>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -160,7 +161,7 @@ impl RedisStore {
         }
         let found: Vec<Fields> = self.pipeline("list_streams", &commands).await?;
         let there = ids.iter().zip(found).filter(|(_, fields)| !fields.is_empty());
-        there.map(|(id, fields)| self.keep_stream(*id, fields)).collect()
+        there.map(|(id, fields)| self.keep_stream(*id, &fields)).collect()
     }
 }
 
@@ -204,11 +205,21 @@ impl StreamStore for RedisStore {
     }
 
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
-        if let Some(stream) = self.unless_changed(&self.cached.streams, id).await? {
-            return Ok(Some((*stream).clone()));
-        }
         let fields: Fields = self.query("get", redis::cmd("HGETALL").arg(self.keys.stream(id))).await?;
-        if fields.is_empty() { Ok(None) } else { Ok(Some((*self.keep_stream(id, fields)?).clone())) }
+        if fields.is_empty() { Ok(None) } else { codec::stream(&fields).map(Some) }
+    }
+
+    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
+        if let Some(room_name) = self.cached.rooms.get(&id) {
+            return Ok(Some(StreamRef { id, room_name }));
+        }
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.stream(id)).arg("roomName");
+        let found: Option<String> = self.query("reference", &command).await?;
+        let Some(found) = found else { return Ok(None) };
+        let room_name = RoomName::parse(found).map_err(|_| corrupt("roomName"))?;
+        self.cached.rooms.insert(id, room_name.clone());
+        Ok(Some(StreamRef { id, room_name }))
     }
 
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
@@ -219,7 +230,7 @@ impl StreamStore for RedisStore {
         holder.map(id).transpose()
     }
 
-    async fn view(&self, id: StreamId) -> Result<Option<Arc<StreamView>>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
         if let Some(view) = self.unless_changed(&self.cached.views, id).await? {
             return Ok(Some(view));
         }
@@ -231,7 +242,7 @@ impl StreamStore for RedisStore {
         }
         let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(people)?);
         let mark = Mark::in_fields(&fields);
-        let view = StreamView { stream: codec::stream(fields)?, participants, cursor };
+        let view = StreamView { stream: codec::stream(&fields)?, participants, cursor };
         Ok(Some(self.cached.views.keep(id, mark, view)))
     }
 
@@ -240,7 +251,7 @@ impl StreamStore for RedisStore {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Arc<Stream>>, StoreError> {
+    ) -> Result<Page<Shared<Stream>>, StoreError> {
         let index = match filter {
             StreamFilter::All => self.keys.all(),
             StreamFilter::NotStopped => self.keys.live(),
