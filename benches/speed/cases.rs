@@ -6,6 +6,7 @@ use livestream_orchestrator::domain::StreamRef;
 use tokio::runtime::Runtime;
 
 use super::{
+    carries,
     fanout::{self, Load, Outcome},
     figures::median,
     nchan::Nchan,
@@ -76,10 +77,12 @@ pub enum Part {
     Webhook,
     Rest,
     Growth,
+    Redis,
 }
 
 impl Part {
-    pub const ALL: &'static [Self] = &[Self::Fanout, Self::Idle, Self::Webhook, Self::Rest, Self::Growth];
+    pub const ALL: &'static [Self] =
+        &[Self::Fanout, Self::Idle, Self::Webhook, Self::Rest, Self::Growth, Self::Redis];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,6 +91,7 @@ impl Part {
             Self::Webhook => "webhook",
             Self::Rest => "rest",
             Self::Growth => "growth",
+            Self::Redis => "redis",
         }
     }
 
@@ -101,6 +105,7 @@ impl Part {
             Self::Webhook => webhook(scale, runtime),
             Self::Rest => requests::of_each_kind(scale, runtime),
             Self::Growth => requests::beside_many(scale, runtime),
+            Self::Redis => carries::of_redis(scale, runtime),
         }
     }
 }

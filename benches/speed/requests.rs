@@ -61,7 +61,7 @@ const OPEN_SHARE: f64 = 0.5;
 
 pub fn of_each_kind(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let (service, stream) = with_stream(runtime);
-    runtime.block_on(service.participants(&stream, 10));
+    runtime.block_on(service.participants(&stream, 0..10));
     let (process, redis) = (service.process(), service.redis());
     let mut lines = Vec::new();
     for kind in kinds(&stream) {
@@ -116,9 +116,9 @@ fn cost(service: &Service, request: &dyn Fn(u64) -> String, duration: Duration) 
 pub fn beside_many(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let (service, small) = with_stream(runtime);
     let large = runtime.block_on(async {
-        service.participants(&small, 10).await;
+        service.participants(&small, 0..10).await;
         let large = service.stream("large").await;
-        service.participants(&large, 5_000).await;
+        service.participants(&large, 0..5_000).await;
         service.streams(0..98).await;
         large
     });

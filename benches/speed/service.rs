@@ -80,9 +80,9 @@ impl Service {
         }
     }
 
-    /// Hands out tokens to so many who have not connected.
-    pub async fn participants(&self, stream: &StreamRef, count: usize) {
-        for n in 0..count {
+    /// Hands out tokens to people with these numbers, who have not connected.
+    pub async fn participants(&self, stream: &StreamRef, numbers: Range<usize>) {
+        for n in numbers {
             let issue = Change::IssueToken {
                 identity: Identity::parse(format!("person-{n}")).expect("an identity"),
                 name: None,
@@ -101,6 +101,19 @@ impl Service {
     /// The process of the instance.
     pub fn process(&self) -> Family {
         Family::of(self.instance.pid())
+    }
+
+    /// How many bytes Redis has in use.
+    pub async fn redis_memory(&self) -> u64 {
+        self.redis.info("used_memory").await.and_then(|bytes| bytes.parse().ok()).expect("a number")
+    }
+
+    /// A connection that hears of everything, as an instance has where somebody follows all streams.
+    pub async fn subscription(&self) -> redis::aio::PubSub {
+        let client = redis::Client::open(self.redis.url()).expect("an address");
+        let mut subscription = client.get_async_pubsub().await.expect("a connection");
+        subscription.psubscribe("*:events").await.expect("a subscription");
+        subscription
     }
 
     /// The process of Redis.

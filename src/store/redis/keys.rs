@@ -20,7 +20,7 @@ impl Keys {
     }
 
     fn shared(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        [&self.prefix, name].concat()
     }
 
     /// What stands before an id in the key of a stream's hash.
@@ -87,7 +87,7 @@ impl Keys {
 
     /// The list of the streams in one status.
     pub fn status(&self, status: StreamStatus) -> String {
-        format!("{}streams:{status}", self.prefix)
+        [&self.prefix, "streams:", status.as_str()].concat()
     }
 
     /// The streams that are over, by when.
@@ -171,12 +171,14 @@ impl Keys {
     /// The KEYS of every script that changes a stream, in the order of `prelude.lua`.
     pub fn of_change(&self, stream: &StreamRef, once: Option<&Once>) -> Vec<String> {
         let StreamRef { id, room_name } = stream;
-        let own = ["", ":participants", ":active", ":joining", ":order", ":gone", ":log"];
-        let mut keys: Vec<_> = own.iter().map(|part| self.part(*id, part)).collect();
+        let own = self.stream(*id);
+        let parts = ["", ":participants", ":active", ":joining", ":order", ":gone", ":log"];
+        let mut keys = Vec::with_capacity(parts.len() + 17);
+        keys.extend(parts.iter().map(|part| [&own, *part].concat()));
         keys.extend([self.room(room_name), self.log(Topic::All), self.tail(), self.all(), self.live()]);
         keys.extend(StreamStatus::ALL.map(|status| self.status(status)));
         keys.extend([self.over(), self.total(), self.due()]);
-        keys.push(once.map_or_else(|| self.stream(*id), |once| self.once(once)));
+        keys.push(once.map_or(own, |once| self.once(once)));
         keys.extend([self.lease(), self.closed(), self.hold(room_name)]);
         keys
     }

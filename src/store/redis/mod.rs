@@ -77,8 +77,8 @@ impl RedisStore {
         keys: &[String],
         args: &[String],
     ) -> Result<T, StoreError> {
-        let keys = [keys, &[self.keys.never()]].concat();
-        self.call(name, Request::Script { script, keys: &keys, args }).await
+        let never = self.keys.never();
+        self.call(name, Request::Script { script, keys, never: Some(&never), args }).await
     }
 
     /// Runs a script that only reads, and only keys that it is told of.
@@ -89,7 +89,7 @@ impl RedisStore {
         keys: &[String],
         args: &[String],
     ) -> Result<T, StoreError> {
-        self.call(name, Request::Script { script, keys, args }).await
+        self.call(name, Request::Script { script, keys, never: None, args }).await
     }
 
     async fn query<T: FromRedisValue>(

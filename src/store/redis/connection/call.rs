@@ -31,7 +31,16 @@ pub enum Request<'a> {
     /// Several that only read, each for itself.
     Reads(&'a Pipeline),
     /// A script, by its hash; one that Redis has forgotten is loaded again.
-    Script { script: &'a Script, keys: &'a [String], args: &'a [String] },
+    Script {
+        /// Which.
+        script: &'a Script,
+        /// Its keys.
+        keys: &'a [String],
+        /// One more, which it does not use.
+        never: Option<&'a str>,
+        /// Its arguments.
+        args: &'a [String],
+    },
 }
 
 impl Connector {
@@ -113,10 +122,10 @@ impl Connector {
 async fn ask_beside(
     connection: &mut MultiplexedConnection,
     question: Question,
-    command: &Cmd,
+    command: Cmd,
 ) -> Result<Value, Failure> {
     let mut both = redis::pipe();
-    both.add_command(command.clone());
+    both.add_command(command);
     match question {
         Question::Role => both.cmd("ROLE"),
         // That an answer came at all is enough.
@@ -141,9 +150,10 @@ fn is_forgotten(error: &RedisError) -> bool {
 
 impl Request<'_> {
     /// The command that runs a script.
-    fn evalsha(script: &Script, keys: &[String], args: &[String]) -> Cmd {
+    fn evalsha(script: &Script, keys: &[String], never: Option<&str>, args: &[String]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(script.get_hash()).arg(keys.len()).arg(keys).arg(args);
+        let count = keys.len() + usize::from(never.is_some());
+        command.arg(script.get_hash()).arg(count).arg(keys).arg(never).arg(args);
         command
     }
 
@@ -155,7 +165,7 @@ impl Request<'_> {
         question: Question,
     ) -> Result<Value, Failure> {
         match self {
-            Self::Command(command) => ask_beside(connection, question, command).await,
+            Self::Command(command) => ask_beside(connection, question, command.clone()).await,
             Self::Reads(commands) => {
                 let mut beside = connection.clone();
                 let (answers, role) =
@@ -165,12 +175,12 @@ impl Request<'_> {
                 role?;
                 Ok(values)
             }
-            Self::Script { script, keys, args } => {
-                let command = Self::evalsha(script, keys, args);
-                match ask_beside(connection, question, &command).await {
+            Self::Script { script, keys, never, args } => {
+                let command = || Self::evalsha(script, keys, never, args);
+                match ask_beside(connection, question, command()).await {
                     Err(failure) if failure.kind == Kind::NoScript => {
                         script.load_async(connection).await?;
-                        ask_beside(connection, question, &command).await
+                        ask_beside(connection, question, command()).await
                     }
                     answer => answer,
                 }
@@ -191,8 +201,8 @@ impl Request<'_> {
             Self::Command(command) => asking(command.clone()).query_async(connection).await.map(first),
             // These are asked for one by one.
             Self::Reads(_) => Ok(Value::Nil),
-            Self::Script { script, keys, args } => {
-                let both = asking(Self::evalsha(script, keys, args));
+            Self::Script { script, keys, never, args } => {
+                let both = asking(Self::evalsha(script, keys, never, args));
                 match both.query_async(connection).await {
                     Err(error) if is_forgotten(&error) => {
                         script.load_async(connection).await?;
