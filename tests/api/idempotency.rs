@@ -219,8 +219,6 @@ async fn attended(app: &TestApp, room: &str) -> Value {
 #[tokio::test]
 async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
     let (proxy, prefix) = (Proxy::to(port_of(shared_redis())).await, unique("test"));
-    let mut first = Instance::new(&proxy.url(), shared_livekit(), &prefix);
-    first.start().await;
     let setup = Setup::new(shared_redis(), shared_livekit())
         .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));
     let two = setup.start().await;
@@ -242,13 +240,22 @@ async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
         if let Some(body) = body { request.json(&body).send() } else { request.send() }
     };
 
-    // Every change is made, and before any answer to it is kept the instance dies.
+    // Every change is made, and before any answer to it is kept its instance dies. Each has one of its own, because what
+    // is held holds up everything else on its connection.
+    let mut first = Vec::new();
+    for _ in &requests {
+        let mut instance = Instance::new(&proxy.url(), shared_livekit(), &prefix);
+        instance.start().await;
+        first.push(instance);
+    }
     proxy.hold(r#"{"status":200"#);
-    let dying: Vec<_> =
-        requests.iter().map(|request| tokio::spawn(send(first.address().http, request.clone()))).collect();
+    let ask = |(instance, request): (&Instance, &(Method, &'static str, Option<Value>))| {
+        tokio::spawn(send(instance.address().http, request.clone()))
+    };
+    let dying: Vec<_> = first.iter().zip(&requests).map(ask).collect();
     eventually("four answers on their way to be kept", || async { (proxy.holding() >= 4).then_some(()) })
         .await;
-    first.kill();
+    first.iter_mut().for_each(Instance::kill);
     for answer in dying {
         assert!(answer.await.unwrap().is_err(), "the first has no answer");
     }

@@ -150,6 +150,37 @@ impl RedisStore {
         Ok(self.cached.streams.keep(id, mark, codec::stream(fields)?))
     }
 
+    /// The list keys of a page, with what tells whether each stream is as it was.
+    async fn marks_of_page(
+        &self,
+        index: String,
+        from: String,
+        count: usize,
+    ) -> Result<Vec<(String, Option<Mark>)>, StoreError> {
+        let (keys, never) = ([index], self.keys.never());
+        let args = [from, count.to_string(), self.keys.stream_prefix()];
+        let request =
+            Request::Script { script: &self.scripts.list, keys: &keys, never: Some(&never), args: &args };
+        let found = self.timed("list", async {
+            match self.connector.call_at_once(request).await {
+                Err(failure) if failure.waits_for_slot() => Ok(None),
+                answer => Ok(Some(redis::from_redis_value::<Vec<String>>(answer?)?)),
+            }
+        });
+        if let Some(found) = found.await? {
+            let mut values = found.into_iter();
+            let entry = |_| Some((values.next()?, Mark::of([values.next(), values.next()])));
+            return Ok((0..count).map_while(entry).collect());
+        }
+        // While the slot is being moved a script would have to wait; a single key is read wherever it is.
+        let [index] = keys;
+        let [from, ..] = args;
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(index).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(count);
+        let keys: Vec<String> = self.query("list", &command).await?;
+        Ok(keys.into_iter().map(|key| (key, None)).collect())
+    }
+
     /// Reads streams; leaves out those that are not there.
     async fn read_streams(&self, ids: &[StreamId]) -> Result<Vec<Shared<Stream>>, StoreError> {
         if ids.is_empty() {
@@ -258,17 +289,12 @@ impl StreamStore for RedisStore {
             StreamFilter::Status(status) => self.keys.status(status),
         };
         let from = after.map_or_else(|| "+".to_owned(), |after| format!("({after}"));
-        let args = [from, (limit + 1).to_string(), self.keys.stream_prefix()];
-        let found: Vec<String> = self.run("list", &self.scripts.list, &[index], &args).await?;
-        let mut entries = found.chunks_exact(3);
+        let found = self.marks_of_page(index, from, limit + 1).await?;
         let mut listed = Vec::with_capacity(limit);
-        let mut last = None;
-        for [key, cursor, claimed] in entries.by_ref().take(limit).filter_map(|entry| entry.as_array()) {
+        for (key, mark) in found.iter().take(limit) {
             let id =
                 key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))?;
-            let mark = Mark::of([cursor, claimed].map(|value| Some(value.clone())));
-            listed.push((id, mark.and_then(|mark| self.cached.streams.get(id, &mark))));
-            last = Some(key.clone());
+            listed.push((id, mark.as_ref().and_then(|mark| self.cached.streams.get(id, mark))));
         }
         let missing: Vec<_> = listed.iter().filter(|(_, kept)| kept.is_none()).map(|(id, _)| *id).collect();
         let mut read = self.read_streams(&missing).await?.into_iter().peekable();
@@ -276,7 +302,8 @@ impl StreamStore for RedisStore {
         let items = listed
             .into_iter()
             .filter_map(|(id, kept)| kept.or_else(|| read.next_if(|stream| stream.id == id)));
-        Ok(Page { items: items.collect(), next: last.filter(|_| entries.next().is_some()) })
+        let next = (found.len() > limit).then(|| found.get(limit - 1)).flatten().map(|(key, _)| key.clone());
+        Ok(Page { items: items.collect(), next })
     }
 
     async fn participants(

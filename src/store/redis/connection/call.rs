@@ -52,6 +52,14 @@ impl Connector {
         Box::pin(self.call_until(request, Instant::now() + MOVING_TIMEOUT))
     }
 
+    /// As [`Self::call`], for somebody who can ask otherwise where the slot is being moved.
+    ///
+    /// # Errors
+    /// As there; one that [`Failure::waits_for_slot`] at once.
+    pub fn call_at_once<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(self.attempt(request))
+    }
+
     async fn call_until(&self, request: Request<'_>, deadline: Instant) -> Result<Value, Failure> {
         loop {
             let failure = match self.attempt(request).await {

@@ -116,7 +116,7 @@ impl Failure {
     }
 
     /// Whether nothing was done, and will be once it is settled which node of the cluster has the slot.
-    pub(super) const fn waits_for_slot(&self) -> bool {
+    pub const fn waits_for_slot(&self) -> bool {
         match self.kind {
             Kind::Moving => true,
             Kind::Moved => self.redirect.is_some(),
