@@ -33,7 +33,7 @@ const FRESH: Duration = Duration::from_millis(100);
 pub struct Placed {
     pub(super) connection: MultiplexedConnection,
     pub(super) place: Place,
-    /// As [`Way::broken`], when it was opened.
+    /// How often connections had broken when it was opened.
     pub(super) broken: u64,
     opened: Instant,
     /// When it last answered, in milliseconds after it was opened.
