@@ -16,11 +16,26 @@ const CHANGES: usize = 3_000;
 /// More than a stream's log keeps, so that more participants do not make it longer.
 const FULL_LOG: usize = 1_500;
 
-/// Both.
+/// Both; and prints which commands the script of a join spends its time on.
 pub fn of_redis(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let mut lines = vec![memory(scale.streams.min(20_000), runtime)];
-    lines.push(publishing(runtime));
+    let lines = vec![memory(scale.streams.min(20_000), runtime), publishing(runtime)];
+    profile(runtime);
     lines
+}
+
+/// By Redis's own count, `INFO commandstats`, which has what scripts call as well.
+fn profile(runtime: &Runtime) {
+    let (service, stream) = with_stream(runtime);
+    let stats = runtime.block_on(async {
+        service.participants(&stream, 0..FULL_LOG).await;
+        service.forget_command_stats().await;
+        service.participants(&stream, FULL_LOG..FULL_LOG + CHANGES).await;
+        service.command_stats().await
+    });
+    for (command, calls, micros) in stats {
+        let (calls, micros) = (calls / CHANGES as f64, micros / CHANGES as f64);
+        println!("a join in Redis: {command} {calls:.1} × {:.2} = {micros:.2} µs", micros / calls);
+    }
 }
 
 fn memory(count: usize, runtime: &Runtime) -> Line {

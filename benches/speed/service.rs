@@ -108,6 +108,25 @@ impl Service {
         self.redis.info("used_memory").await.and_then(|bytes| bytes.parse().ok()).expect("a number")
     }
 
+    /// Lets Redis count from now on.
+    pub async fn forget_command_stats(&self) {
+        self.redis.tell(&["CONFIG", "RESETSTAT"]).await.expect("an answer");
+    }
+
+    /// Which commands were called, how often, and for how many microseconds in all.
+    pub async fn command_stats(&self) -> Vec<(String, f64, f64)> {
+        let info = self.redis.tell(&["INFO", "commandstats"]).await.expect("an answer");
+        let info: String = redis::from_redis_value(info).expect("a text");
+        let stat = |line: &str| {
+            let (command, numbers) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+            let number = |name: &str| {
+                numbers.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            };
+            Some((command.to_owned(), number("calls")?, number("usec")?))
+        };
+        info.lines().filter_map(stat).collect()
+    }
+
     /// A connection that hears of everything, as an instance has where somebody follows all streams.
     pub async fn subscription(&self) -> redis::aio::PubSub {
         let client = redis::Client::open(self.redis.url()).expect("an address");

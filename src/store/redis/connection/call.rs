@@ -91,7 +91,7 @@ impl Connector {
             }
             Err(failure) => failure,
         };
-        self.way.learn(place, &failure);
+        self.way.learn(&placed, &failure);
         if failure.spoils_connection() {
             lane.leave(&placed);
         }

@@ -120,14 +120,12 @@ impl Way {
 
     /// Asks a connection that has been idle.
     pub(super) async fn still_answers(&self, placed: &Placed) -> bool {
-        match self.examine(&mut placed.connection.clone()).await {
+        let examined = self.examine(&mut placed.connection.clone()).await;
+        match &examined {
             Ok(()) => placed.has_answered(),
-            Err(failure) => {
-                self.learn(&placed.place, &failure);
-                return false;
-            }
+            Err(failure) => self.learn(placed, failure),
         }
-        true
+        examined.is_ok()
     }
 
     /// What goes with each command, to show that whoever answers is the master.
@@ -135,13 +133,15 @@ impl Way {
         if self.0.only_pings.load(Ordering::Relaxed) { Question::Ping } else { Question::Role }
     }
 
-    /// Draws the conclusions of what went wrong at a place.
-    pub(super) fn learn(&self, place: &Place, failure: &Failure) {
+    /// Draws the conclusions of what went wrong on a connection.
+    pub(super) fn learn(&self, placed: &Placed, failure: &Failure) {
         if matches!(failure.kind, Kind::Timeout | Kind::Connection | Kind::Refused) {
-            self.0.broken.fetch_add(1, Ordering::Relaxed);
+            // Once, however many were waiting for it: a newer connection is not spoiled by what they say.
+            let (known, more) = (placed.broken, placed.broken + 1);
+            let _ = self.0.broken.compare_exchange(known, more, Ordering::Relaxed, Ordering::Relaxed);
         }
         if failure.doubts_master() {
-            self.0.locator.doubt(place);
+            self.0.locator.doubt(&placed.place);
         }
     }
 
