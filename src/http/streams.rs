@@ -18,7 +18,6 @@ use super::{
     openapi::{self, schemas},
     problem::{FieldError, Problem},
 };
-
 use crate::{
     access::Action,
     admission::Asking,

@@ -8,14 +8,18 @@
 use quick_cache::{Weighter, sync::Cache};
 
 use super::codec::Fields;
-use crate::domain::{Rendered, RoomName, Shared, Stream, StreamId, StreamView};
+use crate::domain::{Metadata, Rendered, RoomName, Shared, Stream, StreamId, StreamView};
 
 /// How many bytes each kind may take, about.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// How many names of rooms.
 const MOST_ROOMS: usize = 20_000;
-/// What a stream or a participant takes besides its metadata, about.
-const OWN_BYTES: usize = 512;
+/// How many entries each kind is prepared for: few, so that it is cut into few parts, and a large state fits into one.
+const ENTRIES: usize = 128;
+/// What a stream or a participant takes besides its metadata, about, as a value and as JSON.
+const OWN_BYTES: usize = 1_024;
+/// How often the text of metadata is there, about: itself, as a map (twice as large), and in two JSON documents.
+const METADATA_TIMES: usize = 5;
 
 /// Tells one state of a stream from every other: the fields of its hash that are named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +62,7 @@ pub(super) struct Shelf<T>(Cache<StreamId, Marked<T>, BySize>);
 
 impl<T: Sizeable> Shelf<T> {
     fn new() -> Self {
-        let about = usize::try_from(MOST_BYTES).unwrap_or(usize::MAX) / OWN_BYTES;
-        Self(Cache::with_weighter(about, MOST_BYTES, BySize))
+        Self(Cache::with_weighter(ENTRIES, MOST_BYTES, BySize))
     }
 
     /// Whether it is worth asking for a mark first.
@@ -88,15 +91,19 @@ pub(super) trait Sizeable {
     fn bytes(&self) -> usize;
 }
 
+fn bytes_with(metadata: &Metadata) -> usize {
+    OWN_BYTES + METADATA_TIMES * metadata.as_text().len()
+}
+
 impl Sizeable for Stream {
     fn bytes(&self) -> usize {
-        OWN_BYTES + self.metadata.as_text().len()
+        bytes_with(&self.metadata)
     }
 }
 
 impl Sizeable for StreamView {
     fn bytes(&self) -> usize {
-        let people = self.participants.iter().map(|entry| OWN_BYTES + entry.metadata.as_text().len());
+        let people = self.participants.iter().map(|entry| bytes_with(&entry.metadata));
         self.stream.bytes() + people.sum::<usize>()
     }
 }

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
-use redis::{
-    Cmd, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind, Value, aio::MultiplexedConnection,
-};
+use redis::{Cmd, Pipeline, Script, Value, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -118,7 +116,7 @@ impl Connector {
             return Ok(Value::Array(values));
         }
         let mut connection = self.way.aside(node).await?;
-        let answer = request.send_asking(&mut connection).await.map_err(Failure::from);
+        let answer = request.send_asking(&mut connection).await;
         if answer.as_ref().is_err_and(Failure::spoils_connection) {
             self.way.leave_aside().await;
         }
@@ -142,18 +140,9 @@ async fn ask_beside(
     let mut answers = connection.send_packed_commands(&both, 0, both.len()).await?.into_iter();
     let answer = answers.next().unwrap_or(Value::Nil).extract_error()?;
     if let Some(role) = answers.next() {
-        match role.extract_error().map_err(Failure::from) {
-            Ok(role) => node::is_master(&role)?,
-            // As in `node::examine`: this user may not ask any more.
-            Err(failure) if matches!(failure.kind, Kind::NoPerm | Kind::Other) => {}
-            Err(failure) => return Err(failure),
-        }
+        node::shows_master(role.extract_error())?;
     }
     Ok(answer)
-}
-
-fn is_forgotten(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 impl Request<'_> {
@@ -198,7 +187,7 @@ impl Request<'_> {
 
     /// As [`Self::send`], to a node that a slot is being moved to. Both commands go out together, so that nobody else's
     /// comes between them.
-    async fn send_asking(self, connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+    async fn send_asking(self, connection: &mut MultiplexedConnection) -> Result<Value, Failure> {
         let asking = |command: Cmd| {
             let mut both = redis::pipe();
             both.cmd("ASKING").ignore().add_command(command);
@@ -206,15 +195,15 @@ impl Request<'_> {
         };
         let first = |mut values: Vec<Value>| values.pop().unwrap_or(Value::Nil);
         match self {
-            Self::Command(command) => asking(command.clone()).query_async(connection).await.map(first),
+            Self::Command(command) => Ok(first(asking(command.clone()).query_async(connection).await?)),
             // These are asked for one by one.
             Self::Reads(_) => Ok(Value::Nil),
             Self::Script { script, keys, never, args } => {
                 let both = asking(Self::evalsha(script, keys, never, args));
-                match both.query_async(connection).await {
-                    Err(error) if is_forgotten(&error) => {
+                match both.query_async(connection).await.map_err(Failure::from) {
+                    Err(failure) if failure.kind == Kind::NoScript => {
                         script.load_async(connection).await?;
-                        both.query_async(connection).await.map(first)
+                        Ok(first(both.query_async(connection).await?))
                     }
                     answer => answer.map(first),
                 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, Value, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
     CONNECT_TIMEOUT, RESPONSE_TIMEOUT,
@@ -87,29 +87,29 @@ pub(super) async fn examine(
     question: Question,
 ) -> Result<Question, Failure> {
     if question == Question::Role {
-        match redis::cmd("ROLE").query_async::<Value>(connection).await {
-            Ok(answer) => return is_master(&answer).map(|()| Question::Role),
-            Err(error) => {
-                let failure = Failure::from(error);
-                // A user who may not ask, or a managed Redis that has no such command.
-                if !matches!(failure.kind, Kind::NoPerm | Kind::Other) {
-                    return Err(failure);
-                }
-            }
+        let role = redis::cmd("ROLE").query_async(connection).await;
+        if shows_master(role)? {
+            return Ok(Question::Role);
         }
     }
     let answer: String = redis::cmd("PING").arg(PING).query_async(connection).await?;
     if answer == PING { Ok(Question::Ping) } else { Err(Failure::new(Kind::Other, "somebody else's answer")) }
 }
 
-/// What an answer to `ROLE` says.
+/// Whether the answer to `ROLE` is a master's; not if it cannot be asked for: this user may not, or a managed Redis has no
+/// such command.
 ///
 /// # Errors
 /// [`Kind::Replica`] for a replica's, and whatever it says instead.
-pub(super) fn is_master(answer: &Value) -> Result<(), Failure> {
-    let Value::Array(parts) = answer else { return Err(Failure::new(Kind::Other, "somebody else's answer")) };
+pub(super) fn shows_master(answer: Result<Value, RedisError>) -> Result<bool, Failure> {
+    let parts = match answer.map_err(Failure::from) {
+        Ok(Value::Array(parts)) => parts,
+        Ok(_) => return Err(Failure::new(Kind::Other, "somebody else's answer")),
+        Err(failure) if matches!(failure.kind, Kind::NoPerm | Kind::Other) => return Ok(false),
+        Err(failure) => return Err(failure),
+    };
     match parts.first() {
-        Some(Value::BulkString(role)) if role == b"master" => Ok(()),
+        Some(Value::BulkString(role)) if role == b"master" => Ok(true),
         Some(Value::BulkString(role)) if role == b"slave" => {
             Err(Failure::new(Kind::Replica, "the server is a replica"))
         }
