@@ -84,7 +84,7 @@ local function is_final() return s.status == 'stopped' or s.status == 'error' en
 local function next_cursor(cursor)
   local ms, n = cursor:match('^(%d+)-(%d+)$')
   if now > tonumber(ms) then return integer(now) .. '-' .. ARGV[8] end
-  return ms .. '-' .. integer(n + 1 + ARGV[8] % 4096)
+  return ms .. '-' .. integer(n + 1 + ARGV[8] % 1048576)
 end
 
 local function newest_cursor()
