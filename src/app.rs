@@ -34,6 +34,9 @@ use crate::{
 /// How long dev mode waits for a LiveKit server to say that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How often an instance asks at least whether a reconciliation is due.
+const RECONCILE_POLL: Duration = Duration::from_secs(1);
+
 /// One instance, listening but not yet answering.
 pub struct App {
     api: Api,
@@ -272,10 +275,11 @@ async fn reconcile(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken)
             Some(Err(error)) => tracing::warn!(%error, "nothing could be compared with LiveKit"),
             None => return,
         }
-        // Instances look at different moments, each somewhat more often than it is due.
-        every = interval.mul_f64(0.8);
+        // Instances ask at different moments whether it is due, often enough for a second look at young differences.
+        every = interval;
         let spread = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-        if shutdown.run_until_cancelled(sleep(interval.mul_f64(0.9 + spread * 0.2))).await.is_none() {
+        let pause = (interval / 4).min(RECONCILE_POLL).mul_f64(0.75 + spread / 2.0);
+        if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
     }

@@ -60,7 +60,7 @@ impl Service {
         let new = NewStream {
             id: StreamId::generate(),
             room_name: RoomName::parse(room).expect("a name"),
-            metadata: Metadata::from_text(r#"{"title":"A stream"}"#).expect("metadata"),
+            metadata: Metadata::parse(r#"{"title":"A stream"}"#).expect("metadata"),
             max_participants: None,
             idle_after: None,
         };

@@ -21,6 +21,8 @@ pub enum Action {
     Leave,
     /// Put somebody else out.
     Remove,
+    /// See hidden participants, whom LiveKit shows no other participant.
+    ReadHidden,
 }
 
 /// A grant of a LiveKit access token.
@@ -73,7 +75,7 @@ const fn rule(action: Action, words: &'static str, grants: &'static [Grant]) -> 
 
 /// The table.
 #[rustfmt::skip]
-pub const TABLE: [Rule; 9] = [
+pub const TABLE: [Rule; 10] = [
     rule(Action::Create, "create a stream", &[Grant::RoomCreate]),
     rule(Action::List, "list streams", &[Grant::RoomList]),
     rule(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
@@ -83,6 +85,7 @@ pub const TABLE: [Rule; 9] = [
     rule(Action::Join, "have a join token made", &[Grant::RoomAdmin]),
     rule(Action::Leave, "leave as oneself", &[Grant::RoomAdmin, Grant::RoomJoin]),
     rule(Action::Remove, "put somebody else out", &[Grant::RoomAdmin]),
+    rule(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
 ];
 
 impl Action {

@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use super::{DisplayName, Identity, Metadata, Role, StreamStatus, Timestamp, Track, Tracks};
+use super::{
+    Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, Role, StreamStatus,
+    Timestamp, Track, Tracks,
+};
 
 /// How many participants one change lets go of at the most when a stream closes, so that closing a stream of thousands
 /// never holds the store for long.
@@ -32,6 +35,11 @@ pub enum Change {
     Claim,
     /// Who has claimed it could not finish. Another may try.
     Release,
+    /// Prolongs the operation lock of the instance that creates or stops the stream.
+    RenewLock {
+        /// The end of the lock as its holder knows it. Another end is another holder's.
+        until: Timestamp,
+    },
     /// It is over: everybody still there is let go of, [`CLOSE_BATCH`] a time, then it becomes stopped.
     Close,
     /// As [`Change::Close`], but it becomes an error.
@@ -49,6 +57,8 @@ pub enum Change {
         role: Role,
         /// What the app attaches to them.
         metadata: Option<Metadata>,
+        /// LiveKit's attributes of them.
+        attributes: Option<Attributes>,
         /// How long they count as joining without connecting.
         joining_ttl: Duration,
     },
@@ -121,12 +131,30 @@ pub struct Session {
     pub name: Option<DisplayName>,
     /// What they may do, where LiveKit said.
     pub role: Option<Role>,
-    /// What is attached to them, where it is a JSON object.
-    pub metadata: Option<Metadata>,
+    /// What is attached to them; none where LiveKit has no text.
+    pub metadata: Option<ParticipantMetadata>,
+    /// Their attributes.
+    pub attributes: Attributes,
+    /// LiveKit's kind of them.
+    pub kind: ParticipantKind,
+    /// Whether LiveKit hides them from other participants.
+    pub hidden: bool,
     /// LiveKit's time of the connection.
     pub joined_at: Option<Timestamp>,
     /// What it publishes.
     pub tracks: Tracks,
+}
+
+impl Session {
+    /// As [`super::Participant::is_listed`].
+    pub fn is_listed(&self) -> bool {
+        self.kind.is_listed() && !self.hidden
+    }
+
+    /// As [`super::Participant::counts`].
+    pub fn counts(&self) -> bool {
+        self.is_listed() && self.kind.counts()
+    }
 }
 
 /// Why a stream was stopped; the word in `data.reason` of its last event.

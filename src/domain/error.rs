@@ -40,6 +40,10 @@ pub enum ErrorCode {
     StreamNotActive,
     /// As many as may be are active.
     StreamFull,
+    /// The stream is still being created; LiveKit sends the webhook again.
+    StreamCreating,
+    /// LiveKit has a room of this name that is occupied and has other settings.
+    RoomExists,
     /// The request expected another version.
     VersionMismatch,
     /// The body is too large.
@@ -87,7 +91,7 @@ const fn row(code: &'static str, title: &'static str, http: u16, grpc: u8, close
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::ValidationFailed,
         Self::MalformedBody,
         Self::InvalidCursor,
@@ -105,6 +109,8 @@ impl ErrorCode {
         Self::InvalidTransition,
         Self::StreamNotActive,
         Self::StreamFull,
+        Self::StreamCreating,
+        Self::RoomExists,
         Self::VersionMismatch,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
@@ -140,6 +146,8 @@ impl ErrorCode {
             Self::InvalidTransition => row("invalid_transition", "The stream cannot go there", 409, 9, 1008),
             Self::StreamNotActive => row("stream_not_active", "The stream is not live", 409, 9, 1008),
             Self::StreamFull => row("stream_full", "The stream is full", 409, 8, 1008),
+            Self::StreamCreating => row("stream_creating", "The stream is still being created", 503, 14, 1013),
+            Self::RoomExists => row("room_exists", "LiveKit has an occupied room of this name with other settings", 409, 6, 1008),
             Self::VersionMismatch => row("version_mismatch", "The stream has changed", 412, 10, 1008),
             Self::PayloadTooLarge => row("payload_too_large", "The body is too large", 413, 8, 1009),
             Self::UnsupportedMediaType => row("unsupported_media_type", "The body must be JSON", 415, 3, 1003),

@@ -77,13 +77,28 @@ name! {
     RoomName
 }
 name! {
-    /// Who somebody is within a stream. LiveKit allows one connection an identity.
+    /// A participant's identity within a stream. LiveKit allows one connection an identity.
     Identity
 }
 name! {
-    /// What a participant is called on screen.
+    /// A participant's name as shown on screen.
     DisplayName
 }
+
+macro_rules! reported {
+    ($name:ident) => {
+        impl $name {
+            /// Takes what LiveKit reports as it is: the rules of [`Self::parse`] are for callers, and LiveKit admits
+            /// tokens with any text. None for the empty text, which is how LiveKit writes an absent value.
+            pub fn reported(text: impl Into<String>) -> Option<Self> {
+                Some(text.into()).filter(|text| !text.is_empty()).map(Self)
+            }
+        }
+    };
+}
+
+reported!(Identity);
+reported!(DisplayName);
 
 /// The id of a stream: a UUID of version 7, so ids of later streams sort after earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,65 +1,72 @@
 //! The JSON object that an app attaches to a stream or a participant.
 
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer, ser::Error};
+use serde_json::value::RawValue;
+
+use super::json::{Json, JsonError, Members, merge};
 
 /// The most bytes that a metadata object may have as JSON text (LiveKit refuses room metadata of 64 KiB and more).
 pub const MAX_METADATA_BYTES: usize = 60_000;
 
-/// A JSON object of at most [`MAX_METADATA_BYTES`], kept beside its text, because the text is what Redis and LiveKit
-/// store and compare.
-#[derive(Clone, Debug, PartialEq)]
+/// A JSON object of at most [`MAX_METADATA_BYTES`] as compact text, which is what Redis and LiveKit store and compare.
+/// Every digit and every escape is as the app sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    object: Map<String, Value>,
     text: String,
 }
 
-/// Why a value is not metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// A JSON Merge Patch (RFC 7396) of a metadata object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataPatch {
+    members: Members,
+}
+
+/// Why a text is not metadata.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// The value is not a JSON object.
+    /// The text is not a JSON object.
     #[error("must be a JSON object")]
     NotAnObject,
-    /// The object's text is too long.
+    /// An object has a key twice; only one of the values could be kept.
+    #[error("has the key {0:?} twice")]
+    RepeatedKey(String),
+    /// The text is not JSON, or nested too deeply.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The object's compact text is longer than [`MAX_METADATA_BYTES`].
     #[error("must be at most {MAX_METADATA_BYTES} bytes as JSON text")]
     TooLong,
 }
 
+fn members(text: &str) -> Result<Members, MetadataError> {
+    let json = Json::parse(text)?;
+    if let Some(key) = json.repeated_key() {
+        return Err(MetadataError::RepeatedKey(key.to_owned()));
+    }
+    let Json::Object(members) = json else { return Err(MetadataError::NotAnObject) };
+    Ok(members)
+}
+
 impl Metadata {
-    /// Accepts a JSON object that is not too long.
+    /// Reads JSON text from a caller.
     ///
     /// # Errors
-    /// [`MetadataError`] for anything but an object and for one that is too long.
-    pub fn from_value(value: Value) -> Result<Self, MetadataError> {
-        let Value::Object(object) = value else { return Err(MetadataError::NotAnObject) };
-        Self::from_object(object)
+    /// [`MetadataError`] for text that is not a JSON object, has a key twice or is too long.
+    pub fn parse(text: &str) -> Result<Self, MetadataError> {
+        Self::of(members(text)?)
     }
 
-    /// Reads JSON text, as Redis and LiveKit hold it.
+    /// The text that [`Self::as_text`] gave to the store.
     ///
     /// # Errors
-    /// [`MetadataError`] for text that is not a JSON object or too long.
-    pub fn from_text(text: &str) -> Result<Self, MetadataError> {
-        if text.len() > MAX_METADATA_BYTES {
-            return Err(MetadataError::TooLong);
-        }
-        let object = serde_json::from_str(text).map_err(|_| MetadataError::NotAnObject)?;
-        // The text as it stands there, because it is compared with it.
-        Ok(Self { object, text: text.to_owned() })
+    /// [`MetadataError::NotAnObject`] for text that cannot have come from there.
+    pub fn stored(text: String) -> Result<Self, MetadataError> {
+        if text.starts_with('{') { Ok(Self { text }) } else { Err(MetadataError::NotAnObject) }
     }
 
-    fn from_object(object: Map<String, Value>) -> Result<Self, MetadataError> {
-        // A map with string keys always serializes; should it not, the object is refused rather than the process ended.
-        let text = serde_json::to_string(&object).map_err(|_| MetadataError::NotAnObject)?;
-        if text.len() > MAX_METADATA_BYTES {
-            return Err(MetadataError::TooLong);
-        }
-        Ok(Self { object, text })
-    }
-
-    /// The object.
-    pub fn object(&self) -> &Map<String, Value> {
-        &self.object
+    fn of(members: Members) -> Result<Self, MetadataError> {
+        let text = Json::Object(members).to_string();
+        if text.len() > MAX_METADATA_BYTES { Err(MetadataError::TooLong) } else { Ok(Self { text }) }
     }
 
     /// The object as compact JSON text.
@@ -67,48 +74,91 @@ impl Metadata {
         &self.text
     }
 
-    /// This object changed by a JSON Merge Patch (RFC 7396): members that are null are removed, objects are merged,
-    /// anything else replaces.
+    /// This object changed by a patch.
     ///
     /// # Errors
     /// [`MetadataError::TooLong`] where the result would be too long.
-    pub fn merged(&self, patch: &Map<String, Value>) -> Result<Self, MetadataError> {
-        let mut target = self.object.clone();
-        merge(&mut target, patch);
-        Self::from_object(target)
+    pub fn merged(&self, patch: &MetadataPatch) -> Result<Self, MetadataError> {
+        Self::of(merge(members(&self.text)?, &patch.members))
+    }
+}
+
+impl MetadataPatch {
+    /// Reads JSON text from a caller.
+    ///
+    /// # Errors
+    /// [`MetadataError`] for text that is not a JSON object or has a key twice.
+    pub fn parse(text: &str) -> Result<Self, MetadataError> {
+        members(text).map(|members| Self { members })
     }
 }
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self { object: Map::new(), text: "{}".to_owned() }
+        Self { text: "{}".to_owned() }
     }
 }
 
 impl Serialize for Metadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.object.serialize(serializer)
+        serialize_json(&self.text, serializer)
     }
 }
 
-fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, change) in patch {
-        match change {
-            Value::Null => {
-                target.remove(key);
-            }
-            Value::Object(inner) => {
-                let entry = target.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()));
-                if !entry.is_object() {
-                    *entry = Value::Object(Map::new());
-                }
-                if let Value::Object(existing) = entry {
-                    merge(existing, inner);
-                }
-            }
-            other => {
-                target.insert(key.clone(), other.clone());
-            }
+/// Writes JSON text as the value that it is.
+fn serialize_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&RawValue>(text).map_err(S::Error::custom)?.serialize(serializer)
+}
+
+/// What a participant's metadata is in LiveKit: any text. A JSON object is shown as the object, other text as a JSON
+/// string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParticipantMetadata {
+    text: String,
+    is_object: bool,
+}
+
+impl ParticipantMetadata {
+    /// Takes text of any length and form. An object is compacted, so that its text is one line.
+    pub fn reported(text: &str) -> Self {
+        if text == "{}" {
+            return Self::default();
+        }
+        match Json::parse(text) {
+            Ok(json @ Json::Object(_)) => Self { text: json.to_string(), is_object: true },
+            _ => Self { text: text.to_owned(), is_object: false },
+        }
+    }
+
+    /// The text as LiveKit holds it, compacted where it is an object.
+    pub fn as_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is a JSON object.
+    pub fn is_object(&self) -> bool {
+        self.is_object
+    }
+}
+
+impl Default for ParticipantMetadata {
+    fn default() -> Self {
+        Metadata::default().into()
+    }
+}
+
+impl From<Metadata> for ParticipantMetadata {
+    fn from(metadata: Metadata) -> Self {
+        Self { text: metadata.text, is_object: true }
+    }
+}
+
+impl Serialize for ParticipantMetadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_object {
+            serialize_json(&self.text, serializer)
+        } else {
+            serializer.serialize_str(&self.text)
         }
     }
 }
@@ -116,51 +166,69 @@ fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 
-    fn object(value: &Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+    fn merged(original: &str, patch: &str) -> String {
+        let patch = MetadataPatch::parse(patch).unwrap();
+        Metadata::parse(original).unwrap().merged(&patch).unwrap().as_text().to_owned()
     }
 
     /// The examples of RFC 7396, appendix A, whose original and patch are objects.
     #[test]
-    fn merges_as_the_rfc_says() {
+    fn patch_merges_as_the_rfc_says() {
         for (original, patch, result) in [
-            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
-            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
-            (json!({"a":"b"}), json!({"a":null}), json!({})),
-            (json!({"a":"b","b":"c"}), json!({"a":null}), json!({"b":"c"})),
-            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
-            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
-            (json!({"a":{"b":"c"}}), json!({"a":{"b":"d","c":null}}), json!({"a":{"b":"d"}})),
-            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
-            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
-            (json!({}), json!({"a":{"bb":{"ccc":null}}}), json!({"a":{"bb":{}}})),
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, "{}"),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
+            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
         ] {
-            let merged = Metadata::from_value(original).unwrap().merged(&object(&patch)).unwrap();
-            assert_eq!(Value::Object(merged.object().clone()), result);
+            assert_eq!(merged(original, patch), result);
         }
     }
 
     #[test]
-    fn only_objects_of_bounded_size_are_metadata() {
-        assert_eq!(Metadata::from_value(json!([])), Err(MetadataError::NotAnObject));
-        assert_eq!(Metadata::from_text("nonsense"), Err(MetadataError::NotAnObject));
-        let fits = json!({"a": "x".repeat(MAX_METADATA_BYTES - 8)});
-        assert_eq!(Metadata::from_value(fits).unwrap().as_text().len(), MAX_METADATA_BYTES);
-        let long = json!({"a": "x".repeat(MAX_METADATA_BYTES - 7)});
-        assert_eq!(Metadata::from_value(long), Err(MetadataError::TooLong));
+    fn metadata_is_an_object_of_bounded_size_without_repeated_keys() {
+        assert_eq!(Metadata::parse("[]"), Err(MetadataError::NotAnObject));
+        assert!(matches!(Metadata::parse("nonsense"), Err(MetadataError::Json(_))));
+        assert_eq!(
+            Metadata::parse(r#"{"a":{"b":1,"b":2}}"#),
+            Err(MetadataError::RepeatedKey("b".to_owned()))
+        );
+        let of_length = |length: usize| format!(r#"{{"a": "{}"}}"#, "x".repeat(length - 8));
+        let fits = Metadata::parse(&of_length(MAX_METADATA_BYTES)).unwrap();
+        assert_eq!(fits.as_text().len(), MAX_METADATA_BYTES);
+        assert_eq!(Metadata::parse(&of_length(MAX_METADATA_BYTES + 1)), Err(MetadataError::TooLong));
+    }
+
+    #[test]
+    fn participant_metadata_is_shown_as_object_or_as_string() {
+        for (text, shown) in [
+            ("{ \"a\":\n1.0 }", r#"{"a":1.0}"#),
+            (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#),
+            ("plain\nwords", r#""plain\nwords""#),
+            ("[1]", r#""[1]""#),
+            ("{", r#""{""#),
+            ("", r#""""#),
+        ] {
+            let metadata = ParticipantMetadata::reported(text);
+            assert_eq!(serde_json::to_string(&metadata).unwrap(), shown);
+            assert_eq!(ParticipantMetadata::reported(metadata.as_text()), metadata);
+        }
     }
 
     proptest! {
         #[test]
         fn merging_twice_is_merging_once(a in "[a-c]{1,2}", b in "[a-c]{1,2}", v in any::<i32>()) {
-            let start = Metadata::from_value(json!({ a.clone(): { b.clone(): 1 } })).unwrap();
-            let patch = object(&json!({ a: { b: v }, "z": null }));
-            let once = start.merged(&patch).unwrap();
-            prop_assert_eq!(once.merged(&patch).unwrap(), once);
+            let patch = format!(r#"{{"{a}":{{"{b}":{v}}},"z":null}}"#);
+            let once = merged(&format!(r#"{{"{a}":{{"{b}":1}}}}"#), &patch);
+            prop_assert_eq!(merged(&once, &patch), once);
         }
     }
 }

@@ -4,11 +4,13 @@
 //! checked again further in.
 
 pub mod aggregate;
+pub mod attributes;
 pub mod change;
 pub mod cursor;
 pub mod error;
 pub mod event;
 pub mod ids;
+pub mod json;
 pub mod lifecycle;
 pub mod metadata;
 pub mod participant;
@@ -18,14 +20,15 @@ pub mod time;
 pub mod track;
 
 pub use aggregate::Aggregate;
+pub use attributes::Attributes;
 pub use change::{Change, Rejection, Session, StopReason};
 pub use cursor::Cursor;
 pub use error::ErrorCode;
 pub use event::{Event, EventKind};
 pub use ids::{DisplayName, Identity, RoomName, StreamId};
 pub use lifecycle::StreamStatus;
-pub use metadata::Metadata;
-pub use participant::{Participant, ParticipantState, Role};
+pub use metadata::{Metadata, MetadataPatch, ParticipantMetadata};
+pub use participant::{Participant, ParticipantKind, ParticipantState, Role};
 pub use rendered::{Rendered, Shared};
 pub use stream::{Stream, StreamRef, StreamView};
 pub use time::Timestamp;

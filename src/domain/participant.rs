@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-use super::{DisplayName, Identity, Metadata, Timestamp, Tracks};
+use super::{Attributes, DisplayName, Identity, ParticipantMetadata, Timestamp, Tracks};
 
 /// What a participant may do: a host publishes, a viewer only watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -73,6 +73,63 @@ impl FromStr for ParticipantState {
     }
 }
 
+/// LiveKit's kind of a participant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParticipantKind {
+    /// A client of an app.
+    #[default]
+    Standard,
+    /// Media that LiveKit's ingress service publishes.
+    Ingress,
+    /// LiveKit's egress service, or another recorder.
+    Egress,
+    /// A telephone caller.
+    Sip,
+    /// A LiveKit agent.
+    Agent,
+    /// A kind that this version does not know.
+    Unknown,
+}
+
+impl ParticipantKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Standard, Self::Ingress, Self::Egress, Self::Sip, Self::Agent, Self::Unknown];
+
+    /// The word used in JSON and queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+            Self::Sip => "sip",
+            Self::Agent => "agent",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// From LiveKit's word, in any case.
+    pub fn of(word: &str) -> Self {
+        let known = |kind: &Self| kind.as_str().eq_ignore_ascii_case(word);
+        Self::ALL.into_iter().find(known).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether participants of this kind count: in `participantCount`, against `maxParticipants`, and as a reason not
+    /// to stop a stream for being idle. LiveKit exempts the same kinds (`IsDependent` in its participant.go).
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::Egress | Self::Agent)
+    }
+
+    /// Whether participants of this kind have events and are in lists.
+    pub const fn is_listed(self) -> bool {
+        !matches!(self, Self::Egress)
+    }
+}
+
+/// The rank of unlisted participants in list order: after all listed ones.
+pub const UNLISTED_RANK: u8 = 2;
+
 /// A time after every other that still is an exact integer in Lua, whose scripts make the same list keys.
 const END_OF_TIME_MS: u64 = 9_000_000_000_000_000;
 
@@ -92,7 +149,13 @@ pub struct Participant {
     /// When it left; none while it is here or expected.
     pub left_at: Option<Timestamp>,
     /// What the app attached to it.
-    pub metadata: Metadata,
+    pub metadata: ParticipantMetadata,
+    /// LiveKit's attributes of it.
+    pub attributes: Attributes,
+    /// LiveKit's kind of it.
+    pub kind: ParticipantKind,
+    /// Whether LiveKit hides it from the other participants.
+    pub hidden: bool,
     /// The LiveKit participant sid of its newest session; none before the first.
     pub sid: Option<String>,
     /// LiveKit's own time of the newest session. An older session's late webhook is recognised by it.
@@ -117,7 +180,10 @@ impl Participant {
             state: ParticipantState::Joining,
             joined_at: now,
             left_at: None,
-            metadata: Metadata::default(),
+            metadata: ParticipantMetadata::default(),
+            attributes: Attributes::default(),
+            kind: ParticipantKind::Standard,
+            hidden: false,
             sid: None,
             session_at: None,
             tracks: Tracks::default(),
@@ -127,17 +193,31 @@ impl Participant {
         }
     }
 
-    /// Whether it is connected now, which is what counts in every count.
+    /// Whether it is connected now.
     pub fn is_active(&self) -> bool {
         self.state == ParticipantState::Active
     }
 
-    /// The order of participant lists, as a key that sorts ascending: those who may publish first, then the newest,
-    /// then by identity.
+    /// Whether it has events and is in lists. Hidden participants and recorders are not.
+    pub fn is_listed(&self) -> bool {
+        self.kind.is_listed() && !self.hidden
+    }
+
+    /// Whether it counts while it is active.
+    pub fn counts(&self) -> bool {
+        self.is_listed() && self.kind.counts()
+    }
+
+    /// The order of participant lists, as a key that sorts ascending: hosts, other listed participants, unlisted ones;
+    /// the newest of each first, then by identity.
     pub fn list_key(&self) -> String {
         let joined = u64::try_from(self.joined_at.as_millis()).unwrap_or_default();
         let newest_first = END_OF_TIME_MS.saturating_sub(joined);
-        let rank = if self.role == Role::Host { 0 } else { 1 };
+        let rank = match (self.is_listed(), self.role) {
+            (false, _) => UNLISTED_RANK,
+            (true, Role::Host) => 0,
+            (true, Role::Viewer) => 1,
+        };
         format!("{rank}:{newest_first:016}:{}", self.identity)
     }
 }
@@ -154,9 +234,14 @@ impl Serialize for Participant {
             state: ParticipantState,
             joined_at: Timestamp,
             left_at: Option<Timestamp>,
-            metadata: &'a Metadata,
+            metadata: &'a ParticipantMetadata,
+            attributes: &'a Attributes,
             sid: Option<&'a str>,
             tracks: &'a Tracks,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            kind: Option<ParticipantKind>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            hidden: bool,
         }
         Json {
             id: &self.identity,
@@ -167,8 +252,11 @@ impl Serialize for Participant {
             joined_at: self.joined_at,
             left_at: self.left_at,
             metadata: &self.metadata,
+            attributes: &self.attributes,
             sid: self.sid.as_deref(),
             tracks: &self.tracks,
+            kind: Some(self.kind).filter(|kind| *kind != ParticipantKind::Standard),
+            hidden: self.hidden,
         }
         .serialize(serializer)
     }
@@ -208,8 +296,8 @@ mod tests {
             Participant::expected(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
         let json = serde_json::to_value(entry).unwrap();
         let expected = serde_json::json!({"id": "ann", "identity": "ann", "name": null, "role": "host",
-            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "sid": null,
-            "tracks": []});
+            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "attributes": {},
+            "sid": null, "tracks": []});
         assert_eq!(json, expected);
     }
 }

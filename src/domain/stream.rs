@@ -9,9 +9,9 @@ use super::{Cursor, Metadata, Participant, RoomName, StreamId, StreamStatus, Tim
 /// The most participants that a stream document carries. All of them are paged through on a route of their own.
 pub const MAX_LISTED_PARTICIPANTS: usize = 1_000;
 
-/// How long whoever creates or stops a stream may take. Every call of LiveKit within is given up much sooner, so after
-/// this time they have died.
-pub const CLAIM: Duration = Duration::from_secs(30);
+/// How long the operation lock of a stream lasts unless the instance that creates or stops the stream renews it. After
+/// this time without a renewal the instance is taken for dead, and another one goes on.
+pub const OPERATION_LOCK: Duration = Duration::from_secs(10);
 
 /// What names a stream for good: its id, and the room name that it holds while it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Stream {
     pub participant_count: u32,
     /// The most that were ever active at once.
     pub peak_participant_count: u32,
+    /// How many are connected and do not count: agents, recorders, hidden participants.
+    pub uncounted: u32,
     /// When it was recorded.
     pub created_at: Timestamp,
     /// When it became active.
@@ -75,12 +77,13 @@ impl Stream {
             idle_after: new.idle_after,
             participant_count: 0,
             peak_participant_count: 0,
+            uncounted: 0,
             created_at: now,
             started_at: None,
             updated_at: now,
             stopped_at: None,
             empty_since: None,
-            claimed_until: Some(now.plus(CLAIM)),
+            claimed_until: Some(now.plus(OPERATION_LOCK)),
             reason: None,
             version: 0,
         }

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
 /// Where a track comes from; LiveKit's words, in lower case.
@@ -56,16 +57,17 @@ pub struct Track {
 }
 
 /// The tracks of one participant, by sid. As text, `sid source 0|1` joined by `;`, it is the same for the same tracks,
-/// so that scripts can compare it without reading it.
+/// so that scripts can compare it without reading it. The sid is percent-encoded there ([`encode_sid`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Tracks(Vec<Track>);
 
 impl Tracks {
-    /// These, in the order of their sids. A sid that could not be kept as text is left out; LiveKit makes none.
+    /// These, in the order of their sids.
     pub fn new(tracks: impl IntoIterator<Item = Track>) -> Self {
-        let mut tracks: Vec<_> = tracks.into_iter().filter(|track| is_sid(&track.sid)).collect();
-        tracks.sort();
+        let mut tracks: Vec<_> = tracks.into_iter().collect();
+        // As the scripts sort them.
+        tracks.sort_by_cached_key(Track::to_string);
         tracks.dedup_by(|one, other| one.sid == other.sid);
         Self(tracks)
     }
@@ -89,14 +91,17 @@ impl Tracks {
     }
 }
 
-/// Whether a text can be a track's sid.
-pub fn is_sid(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 256 && !text.contains([' ', ';']) && !text.contains(char::is_control)
+/// What separates words and tracks in the text of [`Tracks`], and what percent-encoding itself needs.
+const SEPARATORS: &AsciiSet = &CONTROLS.add(b' ').add(b';').add(b'%');
+
+/// A track's sid as the text of [`Tracks`] has it: LiveKit's own sids unchanged, any other text without separators.
+pub fn encode_sid(sid: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(sid, SEPARATORS)
 }
 
 impl fmt::Display for Track {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.sid, self.source.as_str(), u8::from(self.muted))
+        write!(f, "{} {} {}", encode_sid(&self.sid), self.source.as_str(), u8::from(self.muted))
     }
 }
 
@@ -119,7 +124,8 @@ impl FromStr for Tracks {
         let track = |text: &str| {
             let mut words = text.split(' ');
             let (sid, source, muted) = (words.next()?, words.next()?, words.next()?);
-            Some(Track { sid: sid.to_owned(), source: TrackSource::of(source), muted: muted == "1" })
+            let sid = percent_decode_str(sid).decode_utf8().ok()?.into_owned();
+            Some(Track { sid, source: TrackSource::of(source), muted: muted == "1" })
         };
         let tracks = text.split(';').filter(|text| !text.is_empty()).map(track);
         tracks.collect::<Option<Vec<_>>>().map(Self::new).ok_or(())
@@ -133,8 +139,9 @@ mod tests {
     use super::*;
 
     fn track() -> impl Strategy<Value = Track> {
-        (1..6u8, prop::sample::select(&TrackSource::ALL[..]), any::<bool>())
-            .prop_map(|(n, source, muted)| Track { sid: format!("TR_{n}"), source, muted })
+        let sid = prop_oneof!["TR_[1-5]", "[ ;%a\n\u{e9}]{1,3}"];
+        (sid, prop::sample::select(&TrackSource::ALL[..]), any::<bool>())
+            .prop_map(|(sid, source, muted)| Track { sid, source, muted })
     }
 
     proptest! {

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use super::proto::{self, stream_event::EventData};
 use crate::{
-    domain::{Event, EventKind, Metadata, Participant, Stream, StreamStatus, StreamView, Timestamp, Track},
+    domain::{
+        Event, EventKind, Participant, ParticipantKind, Stream, StreamStatus, StreamView, Timestamp, Track,
+        json::Json,
+    },
     relay::ResetFrame,
     store::{Snapshot, SnapshotContent},
 };
@@ -19,9 +20,13 @@ fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn metadata(metadata: &Metadata) -> HashMap<String, String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    metadata.object().iter().map(|(key, value)| (key.clone(), text(value))).collect()
+/// Values that are not strings as their JSON text. Text that is no JSON object has no entries.
+fn metadata(text: &str) -> HashMap<String, String> {
+    let Ok(Json::Object(members)) = Json::parse(text) else { return HashMap::new() };
+    members
+        .into_iter()
+        .map(|(key, value)| (key, value.as_string().unwrap_or_else(|| value.to_string())))
+        .collect()
 }
 
 fn status(status: StreamStatus) -> i32 {
@@ -36,17 +41,22 @@ fn status(status: StreamStatus) -> i32 {
 }
 
 fn participant(one: &Participant) -> proto::Participant {
+    let kind = Some(one.kind).filter(|kind| *kind != ParticipantKind::Standard);
+    let text = (!one.metadata.is_object()).then(|| one.metadata.as_text().to_owned());
     proto::Participant {
         id: one.identity.to_string(),
         identity: one.identity.to_string(),
         joined_at: one.joined_at.as_millis(),
         left_at: millis(one.left_at),
-        metadata: metadata(&one.metadata),
+        metadata: metadata(one.metadata.as_text()),
         name: one.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         role: one.role.as_str().to_owned(),
         state: one.state.as_str().to_owned(),
         sid: one.sid.clone().unwrap_or_default(),
         tracks: one.tracks.as_slice().iter().map(track).collect(),
+        attributes: one.attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        metadata_text: text.unwrap_or_default(),
     }
 }
 
@@ -62,7 +72,7 @@ fn stream_state(stream: &Stream, participants: &[Participant]) -> proto::StreamS
         started_at: millis(stream.started_at),
         updated_at: stream.updated_at.as_millis(),
         stopped_at: millis(stream.stopped_at),
-        metadata: metadata(&stream.metadata),
+        metadata: metadata(stream.metadata.as_text()),
         version: stream.version,
         participant_count: count(stream.participant_count),
     }
@@ -99,7 +109,7 @@ pub fn event(event: &Event) -> proto::StreamEvent {
             Type::StreamCreated,
             EventData::StreamCreated(proto::StreamCreatedData {
                 room_name: stream.room_name.to_string(),
-                metadata: metadata(&stream.metadata),
+                metadata: metadata(stream.metadata.as_text()),
             }),
         ),
         EventKind::StreamUpdated => (
@@ -107,7 +117,7 @@ pub fn event(event: &Event) -> proto::StreamEvent {
             EventData::StreamUpdated(proto::StreamUpdatedData {
                 previous_status: status(draft.previous_status.unwrap_or(stream.status)),
                 current_status: status(stream.status),
-                metadata: metadata(&stream.metadata),
+                metadata: metadata(stream.metadata.as_text()),
             }),
         ),
         EventKind::StreamStopped => (
@@ -169,7 +179,7 @@ pub fn update(event: &Event) -> proto::StreamUpdate {
         participants: draft.participant.iter().map(participant).collect(),
         timestamp: event.timestamp.as_millis(),
         update_type: update_type.into(),
-        metadata: metadata(&draft.stream.metadata),
+        metadata: metadata(draft.stream.metadata.as_text()),
         cursor: event.cursor.to_string(),
         seq: event.seq(),
         participant_count: count(draft.stream.participant_count),

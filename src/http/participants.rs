@@ -11,14 +11,15 @@ use super::{
     Api,
     extract::{JsonForm, Query, Retry},
     openapi::{self, schemas},
-    problem::Problem,
+    problem::{FieldError, Problem},
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
 use crate::{
     access::Action,
     admission::Asking,
-    domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp},
+    domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp, ids::NameError},
     orchestrator::{JoinRequest, LeaveRequest},
+    store::{ParticipantFilter, UnknownKind},
 };
 
 /// The names of the one field that says who somebody is.
@@ -31,6 +32,7 @@ const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
     get, path = "/streams/{id}/participants", operation_id = "listParticipants", tag = "participants",
     params(("id" = String, Path, description = "The stream's id, or the name of its room"), openapi::Page,
         ("state" = Option<schemas::ParticipantState>, Query, description = "Only those in this state"),
+        ("kind" = Option<schemas::KindFilter>, Query, description = "Only those of this kind, recorders and hidden participants included, which no other list shows. Hidden ones need `roomAdmin` or `roomList`"),
         ("If-None-Match" = Option<String>, Header, description = "A page that the caller has, by its `ETag`"),
     ),
     responses(
@@ -47,12 +49,15 @@ pub async fn list(
 ) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let state = query.parsed("state", "must be joining, active or disconnected", |text| text.parse().ok());
+    let kind = query.parsed("kind", &UnknownKind.to_string(), |text| text.parse().ok());
     let limit = query.integer("limit", 1, MAX_PAGE);
     let cursor = query.page_cursor();
     query.finish()?;
     let stream = api.orchestrator.find(&asking.caller, Action::Read, &id).await?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
-    let listed = api.orchestrator.store().participants(stream.id, state, limit, cursor.as_deref()).await?;
+    let shows_hidden = asking.caller.may_to(Action::ReadHidden, &stream.room_name);
+    let filter = ParticipantFilter { state, kind, shows_hidden };
+    let listed = api.orchestrator.store().participants(stream.id, filter, limit, cursor.as_deref()).await?;
     Ok(page(&request, &listed.items, listed.next.as_deref()))
 }
 
@@ -86,12 +91,14 @@ pub async fn join(
     let name = form.text("name", DisplayName::parse);
     let role = form.text("role", |text| text.parse().map_err(|()| "must be host or viewer"));
     let metadata = form.metadata("metadata");
+    let attributes = form.attributes("attributes");
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let role = role.unwrap_or(Role::Host);
     let named = retry.stream(&id);
     let stream = api.orchestrator.find_reference(&asking.caller, Action::Join, &named).await?;
-    let request = JoinRequest { identity: identity.clone(), name, role, metadata, once: retry.once() };
+    let once = retry.once();
+    let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, once };
     let joined = api.orchestrator.join(&stream, request).await?;
     let answer = Answer {
         token: &joined.token.jwt,
@@ -103,6 +110,19 @@ pub async fn join(
         expires_at: joined.token.expires_at,
     };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer))
+}
+
+/// The rules for identities are for callers. A participant that LiveKit reports can leave under any identity.
+async fn require_parsable_unless_known(
+    api: &Api,
+    stream: StreamId,
+    identity: &Identity,
+) -> Result<(), Problem> {
+    let Err(rule) = Identity::parse(identity.as_str()) else { return Ok(()) };
+    if api.orchestrator.store().participant(stream, identity.as_str()).await?.is_some() {
+        return Ok(());
+    }
+    Err(Problem::invalid(vec![FieldError::new("identity", rule)]))
 }
 
 /// `POST /streams/{id}/leave`
@@ -128,11 +148,12 @@ pub async fn leave(
         identity: &'a Identity,
         participant: Option<Participant>,
     }
-    let identity = form.required_text_of(&IDENTITY, Identity::parse);
+    let identity = form.required_text_of(&IDENTITY, |text| Identity::reported(text).ok_or(NameError::Empty));
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let action = asking.caller.leaving(&identity);
     let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
+    require_parsable_unless_known(&api, stream.id, &identity).await?;
     let earlier = retry.earlier().cloned();
     let request = LeaveRequest { identity: identity.clone(), once: retry.once(), earlier };
     let left = api.orchestrator.leave(stream, request).await?;

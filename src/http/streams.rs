@@ -229,7 +229,7 @@ pub async fn patch(
     id: Path<String>,
     mut form: JsonForm,
 ) -> Result<HttpResponse, Problem> {
-    let metadata = form.object("metadata");
+    let metadata = form.metadata_patch("metadata");
     let status = form.text("status", |text| {
         text.parse::<StreamStatus>().map_err(|()| "must be creating, active, stopping, stopped or error")
     });

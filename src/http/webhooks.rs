@@ -41,5 +41,8 @@ pub async fn receive(
         None => Outcome::Ignored,
     };
     count(webhook.name, outcome.as_str());
+    if outcome == Outcome::Early {
+        return Err(Problem::new(ErrorCode::StreamCreating));
+    }
     Ok(HttpResponse::Ok().json(serde_json::json!({ "outcome": outcome.as_str() })))
 }

@@ -3,6 +3,8 @@
 //! A use case reads, decides, makes changes of one step each in the store, and calls LiveKit in between. It knows the
 //! two traits and nothing of what is behind them.
 
+mod lock;
+mod opening;
 mod participation;
 mod reconciler;
 mod remnants;
@@ -57,6 +59,9 @@ pub enum Error {
     /// The caller may not do this.
     #[error("{}", .0.needs())]
     Forbidden(Action),
+    /// LiveKit has an occupied room of the name that was asked for, and its settings are others.
+    #[error("the room exists with other settings: {}", .0.join(", "))]
+    RoomExists(Vec<String>),
     /// The metadata would be too large with the patch merged into it.
     #[error("the merged metadata is too large")]
     MetadataTooLarge,
@@ -84,6 +89,7 @@ impl Error {
             Self::Rooms(RoomsError::Unavailable(_)) => ErrorCode::LivekitUnavailable,
             Self::Rooms(RoomsError::Refused(_)) => ErrorCode::LivekitError,
             Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::RoomExists(_) => ErrorCode::RoomExists,
             Self::MetadataTooLarge => ErrorCode::ValidationFailed,
         }
     }
@@ -93,6 +99,10 @@ impl Error {
         match self {
             Self::Store(StoreError::Rejected(rejection)) => Some(rejection.to_string()),
             Self::Forbidden(action) => Some(action.needs()),
+            Self::RoomExists(differences) => Some(format!(
+                "the LiveKit room of this name has participants and other settings: {}",
+                differences.join(", ")
+            )),
             _ => None,
         }
     }

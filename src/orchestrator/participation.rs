@@ -2,7 +2,7 @@
 
 use super::{Error, Orchestrator};
 use crate::{
-    domain::{Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
+    domain::{Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
     rooms::{JoinToken, TokenRequest},
     store::{Earlier, Guard, Once},
 };
@@ -18,6 +18,8 @@ pub struct JoinRequest {
     pub role: Role,
     /// What the app attaches to them.
     pub metadata: Option<Metadata>,
+    /// LiveKit's attributes of them.
+    pub attributes: Option<Attributes>,
     /// Under what this is recorded once only, however often it is asked for.
     pub once: Option<Once>,
 }
@@ -69,12 +71,13 @@ impl Orchestrator {
     /// [`crate::domain::Rejection::NotActive`] where the stream is not live, [`crate::domain::Rejection::Full`] where
     /// as many as may be are active.
     pub async fn join(&self, stream: &StreamRef, request: JoinRequest) -> Result<Joined, Error> {
-        let JoinRequest { identity, name, role, metadata, once } = request;
+        let JoinRequest { identity, name, role, metadata, attributes, once } = request;
         let issue = Change::IssueToken {
             identity: identity.clone(),
             name: name.clone(),
             role,
             metadata: metadata.clone(),
+            attributes: attributes.clone(),
             joining_ttl: self.policy.joining_ttl,
         };
         let guard = Guard { once, ..Guard::default() };
@@ -85,6 +88,7 @@ impl Orchestrator {
             name,
             role,
             metadata,
+            attributes,
             ttl: self.policy.token_ttl,
         })?;
         Ok(Joined { stream: applied.stream, token })

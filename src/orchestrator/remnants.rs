@@ -2,9 +2,9 @@
 //! name again, with nobody's knowledge. Stopping is final, so such a room is deleted, as long as such a token may be good
 //! and no new stream has the name.
 
-use super::{Error, Orchestrator, stopping::Claim, webhooks::Outcome};
+use super::{Error, Orchestrator, lock::OperationLock, webhooks::Outcome};
 use crate::{
-    domain::{RoomName, stream::CLAIM},
+    domain::{RoomName, stream::OPERATION_LOCK},
     rooms::RoomsError,
     store::Lease,
 };
@@ -48,15 +48,15 @@ impl Orchestrator {
 
     /// Deletes the room if its stream is over; says whether it did.
     async fn delete_remnant(&self, room: &RoomName) -> Result<bool, Error> {
-        let claim = Claim::taken();
-        if !self.store.hold_room(room, CLAIM).await? {
+        let lock = OperationLock::asked();
+        if !self.store.hold_room(room, OPERATION_LOCK).await? {
             return Ok(false);
         }
-        let deleted = self.delete_room(room, claim).await;
+        let deleted = self.delete_room(room, &lock).await;
         // Where LiveKit did not answer it may still be about it, and the next room of that name would be the one to go.
-        // After a claim that has run out the name may be held by somebody else.
+        // After a lock that has run out the name may be held by another instance.
         let settled = !matches!(deleted, Err(RoomsError::Unavailable(_)));
-        if settled && claim.lasts() {
+        if settled && lock.lasts() {
             self.store.release_room(room).await?;
         }
         deleted?;

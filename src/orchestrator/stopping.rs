@@ -1,39 +1,17 @@
-//! Stopping streams, and deleting rooms under a claim.
-
-use std::time::Duration;
+//! Stopping streams, and deleting rooms under the operation lock.
 
 use tokio::time::{Instant, sleep};
 
 use super::{
     Error, Orchestrator,
+    lock::OperationLock,
     streams::{UNDER_WAY_POLL, UNDER_WAY_WAIT},
 };
 use crate::{
-    domain::{Change, RoomName, StopReason, Stream, StreamRef, StreamStatus, change::Effect, stream::CLAIM},
+    domain::{Change, RoomName, StopReason, Stream, StreamRef, StreamStatus, change::Effect},
     rooms::RoomsError,
     store::{Applied, Guard, StoreError},
 };
-
-/// How long before its end a claim is not relied on any more: the time that one call of LiveKit may take.
-const CLAIM_MARGIN: Duration = Duration::from_secs(10);
-
-/// The caller's claim on a stream or a room name. It is counted from before it was asked for, by a clock that goes on
-/// while the process is stopped.
-#[derive(Clone, Copy)]
-pub(super) struct Claim {
-    since: Instant,
-}
-
-impl Claim {
-    /// To be made just before the claim is asked for.
-    pub(super) fn taken() -> Self {
-        Self { since: Instant::now() }
-    }
-
-    pub(super) fn lasts(self) -> bool {
-        self.since.elapsed() + CLAIM_MARGIN < CLAIM
-    }
-}
 
 impl Orchestrator {
     /// Stops a stream, whoever else is doing so. One that is stopped already is the answer as it is.
@@ -53,44 +31,65 @@ impl Orchestrator {
         guard: Guard,
     ) -> Result<Stream, Error> {
         let reference = stream.reference();
-        let mut claim = Claim::taken();
+        let lock = OperationLock::asked();
         let begun = self.store.apply(&reference, begin, guard).await?;
         if begun.stream.status != StreamStatus::Stopping {
             return Ok(begun.stream);
         }
-        let mut ours = begun.effect == Effect::Changed;
-        if !ours {
-            claim = Claim::taken();
-            let claimed = self.store.apply(&reference, Change::Claim, Guard::default()).await?;
-            ours = claimed.effect == Effect::Changed;
+        if begun.effect == Effect::Changed {
+            return self.finish_stop(&reference, &lock.given(&begun.stream)).await;
         }
-        if ours {
-            self.finish_stop(&reference, claim).await
-        } else {
-            self.stopped_by_another(&reference).await
+        match self.take_lock(&reference).await? {
+            Some((_, lock)) => self.finish_stop(&reference, &lock).await,
+            None => self.stopped_by_another(&reference).await,
         }
     }
 
-    /// Deletes the room and closes the stream, for who has claimed it.
-    pub(super) async fn finish_stop(&self, stream: &StreamRef, claim: Claim) -> Result<Stream, Error> {
-        self.delete_claimed(stream, claim).await?;
-        self.close(stream, Change::Close).await
+    /// Takes over the operation lock of a stream whose holder has died or given up; none where it is held.
+    pub(super) async fn take_lock(
+        &self,
+        stream: &StreamRef,
+    ) -> Result<Option<(Stream, OperationLock)>, Error> {
+        let lock = OperationLock::asked();
+        let taken = self.store.apply(stream, Change::Claim, Guard::default()).await?;
+        if taken.effect != Effect::Changed {
+            return Ok(None);
+        }
+        let lock = lock.given(&taken.stream);
+        Ok(Some((taken.stream, lock)))
     }
 
-    /// Deletes the room of a stream that the caller has claimed, or lets go of the claim.
-    pub(super) async fn delete_claimed(&self, stream: &StreamRef, claim: Claim) -> Result<(), Error> {
-        let deleted = self.delete_room(&stream.room_name, claim).await;
+    /// Deletes the room and closes the stream, for the holder of its lock.
+    pub(super) async fn finish_stop(
+        &self,
+        stream: &StreamRef,
+        lock: &OperationLock,
+    ) -> Result<Stream, Error> {
+        let steps = async {
+            let deleted = self.delete_room(&stream.room_name, lock).await;
+            self.or_release(stream, deleted).await?;
+            self.close(stream, Change::Close).await
+        };
+        self.while_locked(stream, lock, steps).await
+    }
+
+    /// Releases the lock where the room could not be deleted, so that another try may begin.
+    pub(super) async fn or_release(
+        &self,
+        stream: &StreamRef,
+        deleted: Result<(), RoomsError>,
+    ) -> Result<(), Error> {
         if deleted.is_err() {
             self.store.apply(stream, Change::Release, Guard::default()).await?;
         }
         Ok(deleted?)
     }
 
-    /// Deletes a room by its name, which is all that LiveKit knows rooms by: only while the caller's claim on the name
+    /// Deletes a room by its name, which is all that LiveKit knows rooms by: only while the caller's lock on the name
     /// lasts, lest it meets the room of a later stream.
-    pub(super) async fn delete_room(&self, room: &RoomName, claim: Claim) -> Result<(), RoomsError> {
-        if !claim.lasts() {
-            return Err(RoomsError::Unavailable("there was no answer while the claim lasted".to_owned()));
+    pub(super) async fn delete_room(&self, room: &RoomName, lock: &OperationLock) -> Result<(), RoomsError> {
+        if !lock.lasts() {
+            return Err(RoomsError::Unavailable("the operation lock could not be renewed".to_owned()));
         }
         self.rooms.delete(room).await
     }

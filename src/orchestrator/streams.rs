@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 
-use super::{Error, Orchestrator, stopping::Claim};
+use super::{Error, Orchestrator, lock::OperationLock};
 use crate::{
     domain::{
-        Change, Metadata, Rejection, RoomName, StopReason, Stream, StreamId, StreamRef, StreamStatus,
+        Change, Metadata, MetadataPatch, Rejection, RoomName, StopReason, Stream, StreamId, StreamStatus,
         stream::NewStream,
     },
     rooms::{RoomSpec, RoomsError},
@@ -59,7 +58,7 @@ pub struct Creation {
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
     /// A JSON Merge Patch (RFC 7396) of the metadata.
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<MetadataPatch>,
     /// A status to go to.
     pub status: Option<StreamStatus>,
     /// The version that the stream must be at.
@@ -96,10 +95,13 @@ impl Orchestrator {
         };
         let deadline = Instant::now() + UNDER_WAY_WAIT;
         loop {
-            let claim = Claim::taken();
+            let lock = OperationLock::asked();
             let existing = match self.store.create(new.clone()).await? {
                 Created::New(stream) => {
-                    let stream = self.open_room(&stream.reference(), &spec, claim).await?;
+                    let lock = lock.given(&stream);
+                    let reference = stream.reference();
+                    let opening = self.open_room(&reference, &spec, &lock);
+                    let stream = self.while_locked(&reference, &lock, opening).await?;
                     return Ok(Creation { stream, is_new: true });
                 }
                 Created::Existing(stream) => Some(stream),
@@ -123,70 +125,6 @@ impl Orchestrator {
                 }
                 _ => sleep(UNDER_WAY_POLL).await,
             }
-        }
-    }
-
-    /// Goes on with a creation whose first attempt died: none where that one has failed for good. Whoever was at it may
-    /// still claim the stream, so nothing is deleted here; making the room and recording it are the same twice as once.
-    async fn continue_creation(&self, stream: Stream, spec: &RoomSpec) -> Result<Option<Stream>, Error> {
-        match stream.status {
-            StreamStatus::Error => Ok(None),
-            StreamStatus::Creating => {
-                let room_sid = self.rooms.create(spec).await?;
-                let activate = Change::Activate { room_sid };
-                let applied = self.store.apply(&stream.reference(), activate, Guard::default()).await?;
-                Ok(Some(applied.stream))
-            }
-            _ => Ok(Some(stream)),
-        }
-    }
-
-    async fn open_room(&self, stream: &StreamRef, spec: &RoomSpec, claim: Claim) -> Result<Stream, Error> {
-        let opened = match self.rooms.create(spec).await {
-            Ok(room_sid) => self.store.apply(stream, Change::Activate { room_sid }, Guard::default()).await,
-            Err(error) => {
-                self.abandon(stream, &error, claim).await;
-                return Err(error.into());
-            }
-        };
-        match opened {
-            Ok(applied) => {
-                if applied.stream.metadata != spec.metadata {
-                    self.mirror_metadata(&applied.stream).await;
-                }
-                Ok(applied.stream)
-            }
-            Err(error) => {
-                // The stream stays as it is recorded; a room that nobody knows of would stay for ever.
-                self.delete_abandoned(stream, claim).await;
-                Err(error.into())
-            }
-        }
-    }
-
-    /// A creation that failed: what LiveKit may have made all the same is deleted, and the room name is free again.
-    async fn abandon(&self, stream: &StreamRef, cause: &RoomsError, claim: Claim) {
-        tracing::warn!(stream = %stream.id, %cause, "the room could not be made");
-        if matches!(cause, RoomsError::Unavailable(_)) {
-            self.delete_abandoned(stream, claim).await;
-        }
-        let reason = match cause {
-            RoomsError::Unavailable(_) => "livekit_unavailable",
-            RoomsError::Refused(_) => "livekit_error",
-        };
-        if let Err(error) = self.close(stream, Change::Fail { reason: reason.to_owned() }).await {
-            tracing::error!(stream = %stream.id, %error, "a failed creation could not be recorded");
-        }
-    }
-
-    /// Only while the stream holds its room name, or nobody does: the room may be a later stream's by now.
-    async fn delete_abandoned(&self, stream: &StreamRef, claim: Claim) {
-        let holder = self.store.id_of_room(&stream.room_name).await;
-        if holder.is_ok_and(|holder| holder.is_some_and(|id| id != stream.id)) {
-            return;
-        }
-        if let Err(error) = self.delete_room(&stream.room_name, claim).await {
-            tracing::warn!(stream = %stream.id, %error, "a room that may exist could not be deleted");
         }
     }
 
@@ -220,7 +158,7 @@ impl Orchestrator {
     async fn change_metadata(
         &self,
         stream: Stream,
-        change: &Map<String, Value>,
+        change: &MetadataPatch,
         guard: Guard,
     ) -> Result<Stream, Error> {
         let reference = stream.reference();

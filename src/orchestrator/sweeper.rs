@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Error, Orchestrator, stopping::Claim};
+use super::{Error, Orchestrator};
 use crate::{
     domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
     store::{Due, Guard, StoreError},
@@ -78,7 +78,7 @@ impl Orchestrator {
     /// records them then.
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
         let occupants = self.rooms.occupants(&stream.room_name).await?.unwrap_or_default();
-        if !occupants.sessions.is_empty() || !occupants.unsettled.is_empty() {
+        if occupants.keeps_open() {
             tracing::debug!(stream = %stream.id, "not idle: LiveKit lists people of whom no webhook told");
             return Ok(());
         }
@@ -94,18 +94,18 @@ impl Orchestrator {
     /// undone. Only who gets the claim does so.
     async fn heal(&self, stream: &Stream) -> Result<(), Error> {
         let reference = stream.reference();
-        let claim = Claim::taken();
-        let claimed = self.store.apply(&reference, Change::Claim, Guard::default()).await?;
-        if claimed.effect != Effect::Changed {
-            return Ok(());
-        }
-        let healed = if claimed.stream.status == StreamStatus::Stopping {
-            self.finish_stop(&reference, claim).await?
+        let Some((current, lock)) = self.take_lock(&reference).await? else { return Ok(()) };
+        let healed = if current.status == StreamStatus::Stopping {
+            self.finish_stop(&reference, &lock).await?
         } else {
-            self.delete_claimed(&reference, claim).await?;
-            self.close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() }).await?
+            let undo = async {
+                let deleted = self.delete_unused_room(&reference, &lock).await;
+                self.or_release(&reference, deleted).await?;
+                self.close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() }).await
+            };
+            self.while_locked(&reference, &lock, undo).await?
         };
-        tracing::info!(stream = %stream.id, from = %claimed.stream.status, to = %healed.status, "healed");
+        tracing::info!(stream = %stream.id, from = %current.status, to = %healed.status, "healed");
         self.cleaned("finished", 1);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{Error, Orchestrator};
 use crate::{
-    domain::{Change, StopReason, StreamRef, StreamStatus, change::Effect},
+    domain::{Change, Rejection, StopReason, StreamRef, StreamStatus, change::Effect},
     rooms::{RoomEvent, RoomEventKind},
     store::{Guard, Once, StoreError},
 };
@@ -18,6 +18,8 @@ pub enum Outcome {
     Duplicate,
     /// It is about a room that is not ours, or about nothing that is kept here.
     Ignored,
+    /// It is about a room whose stream is still being created, so that LiveKit has to send it again.
+    Early,
 }
 
 impl Outcome {
@@ -28,6 +30,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
+            Self::Early => "early",
         }
     }
 }
@@ -64,6 +67,9 @@ impl Orchestrator {
         let guard = Guard { once: id.filter(|_| !closes).map(Once::Webhook), ..Guard::default() };
         let applied = match self.store.apply(&stream, change, guard).await {
             Ok(applied) => applied,
+            Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating })) => {
+                return Ok(Outcome::Early);
+            }
             // Expired since, or in a status where the event means nothing any more.
             Err(StoreError::NotFound | StoreError::Rejected(_)) => return Ok(Outcome::Ignored),
             Err(error) => return Err(error.into()),

@@ -7,18 +7,24 @@ use livekit_api::services::{
     ServerError, ServerErrorCode, ServiceError,
     room::{CreateRoomOptions, RoomClient},
 };
-use livekit_protocol::{ParticipantInfo, participant_info::State};
+use livekit_protocol::{
+    ParticipantInfo,
+    participant_info::{Kind, State},
+};
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
-    JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest,
+    JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest, Unsettled,
+    permission::Permission,
+    seconds,
     tokens::{self, ApiKey},
 };
 use crate::{
     domain::{
-        DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track, TrackSource, Tracks,
+        Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, RoomName, Session,
+        Timestamp, Track, TrackSource, Tracks,
     },
     telemetry::Metrics,
 };
@@ -122,13 +128,9 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
-}
-
 #[async_trait]
 impl Rooms for LiveKitRooms {
-    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
+    async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
         let options = CreateRoomOptions {
             empty_timeout: seconds(spec.empty_timeout),
             departure_timeout: seconds(spec.empty_timeout),
@@ -138,7 +140,7 @@ impl Rooms for LiveKitRooms {
         };
         let name = spec.name.to_string();
         let ask = |client: Arc<RoomClient>| async move { client.create_room(&name, options).await };
-        Ok(self.call("create_room", ask).await?.sid)
+        Ok(described(self.call("create_room", ask).await?))
     }
 
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -168,30 +170,27 @@ impl Rooms for LiveKitRooms {
         let names = names.iter().map(ToString::to_string).collect();
         let ask = |client: Arc<RoomClient>| async move { client.list_rooms(names).await };
         let rooms = self.call("list_rooms", ask).await?;
-        Ok(rooms
-            .into_iter()
-            .map(|room| Room {
-                name: room.name,
-                sid: room.sid,
-                metadata: room.metadata,
-                participants: room.num_participants,
-            })
-            .collect())
+        Ok(rooms.into_iter().map(described).collect())
     }
 
-    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
-        let Some(Room { sid: room_sid, .. }) = self.list(std::slice::from_ref(room)).await?.pop() else {
-            return Ok(None);
-        };
+    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
         let room = room.to_string();
         let ask = |client: Arc<RoomClient>| async move { client.list_participants(&room).await };
-        let participants = self.call("list_participants", ask).await?;
-        let (active, others): (Vec<_>, Vec<_>) =
-            participants.into_iter().partition(|participant| participant.state() == State::Active);
-        let there = others.into_iter().filter(|participant| participant.state() != State::Disconnected);
-        let unsettled = there.map(|participant| participant.sid).collect();
-        let sessions = active.into_iter().filter_map(|participant| session(&room_sid, participant)).collect();
-        Ok(Some(Occupants { room_sid, sessions, unsettled }))
+        let mut occupants = Occupants { room_sid: room_sid.to_owned(), ..Occupants::default() };
+        for participant in self.call("list_participants", ask).await? {
+            // A state that this version does not know is not one of being gone.
+            let state = State::try_from(participant.state).unwrap_or(State::Joining);
+            let Some(session) = session(room_sid, participant) else { continue };
+            match state {
+                State::Active => occupants.sessions.push(session),
+                State::Disconnected => {}
+                _ => {
+                    let counts = session.counts();
+                    occupants.unsettled.push(Unsettled { sid: session.sid, counts });
+                }
+            }
+        }
+        Ok(occupants)
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {
@@ -209,17 +208,43 @@ impl Rooms for LiveKitRooms {
     }
 }
 
+fn described(room: livekit_protocol::Room) -> Room {
+    Room {
+        name: room.name,
+        sid: room.sid,
+        metadata: room.metadata,
+        participants: room.num_participants,
+        max_participants: room.max_participants,
+        empty_timeout: room.empty_timeout,
+        departure_timeout: room.departure_timeout,
+    }
+}
+
+/// None for an entry without an identity, which LiveKit does not make.
 fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
     let millis =
         if participant.joined_at_ms > 0 { participant.joined_at_ms } else { participant.joined_at * 1000 };
-    let can_publish = participant.permission.map(|permission| permission.can_publish);
+    let kind = Kind::try_from(participant.kind).map(|kind| ParticipantKind::of(kind.as_str_name()));
+    let permission = participant.permission.map(|permission| Permission {
+        can_publish: permission.can_publish,
+        hidden: permission.hidden,
+        #[expect(deprecated, reason = "older recorders and agents have no kind")]
+        recorder: permission.recorder,
+        #[expect(deprecated, reason = "older recorders and agents have no kind")]
+        agent: permission.agent,
+    });
     Some(Session {
         room_sid: room_sid.to_owned(),
         sid: participant.sid,
-        identity: Identity::parse(participant.identity).ok()?,
-        name: DisplayName::parse(participant.name).ok(),
-        role: can_publish.map(|may| if may { Role::Host } else { Role::Viewer }),
-        metadata: Metadata::from_text(&participant.metadata).ok(),
+        identity: Identity::reported(participant.identity)?,
+        name: DisplayName::reported(participant.name),
+        role: permission.map(Permission::role),
+        metadata: Some(participant.metadata)
+            .filter(|text| !text.is_empty())
+            .map(|text| ParticipantMetadata::reported(&text)),
+        attributes: Attributes::reported(participant.attributes),
+        kind: Permission::kind(permission, kind.unwrap_or(ParticipantKind::Unknown)),
+        hidden: permission.is_some_and(|permission| permission.hidden),
         joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),
         tracks: Tracks::new(participant.tracks.into_iter().map(|track| Track {
             source: TrackSource::of(track.source().as_str_name()),

@@ -5,6 +5,7 @@
 
 mod diagnose;
 pub mod livekit;
+mod permission;
 pub mod simulated;
 pub mod tokens;
 pub mod verifier;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track};
+use crate::domain::{Attributes, DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track};
 
 /// What a room is made from.
 #[derive(Clone, Debug)]
@@ -29,7 +30,31 @@ pub struct RoomSpec {
     pub empty_timeout: Duration,
 }
 
-/// A room as the listing shows it.
+impl RoomSpec {
+    /// The settings in which a room differs from this, as sentences for the caller. LiveKit changes none of them once
+    /// a room exists; metadata is no such setting.
+    pub fn differences(&self, room: &Room) -> Vec<String> {
+        let wanted = [
+            ("maxParticipants", room.max_participants, self.max_participants.unwrap_or_default()),
+            ("emptyTimeout", room.empty_timeout, seconds(self.empty_timeout)),
+            (
+                "emptyTimeout after the last participant left",
+                room.departure_timeout,
+                seconds(self.empty_timeout),
+            ),
+        ];
+        let differs = |(_, is, wanted): &(&str, u32, u32)| is != wanted;
+        let sentence = |(name, is, wanted)| format!("{name} is {is} instead of {wanted}");
+        wanted.into_iter().filter(differs).map(sentence).collect()
+    }
+}
+
+/// Whole seconds, as LiveKit takes timeouts.
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// A room as LiveKit describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Its name.
@@ -40,17 +65,44 @@ pub struct Room {
     pub metadata: String,
     /// How many are in it; LiveKit's own count, which is up to 5 s late.
     pub participants: u32,
+    /// How many may be in it; 0 for no limit.
+    pub max_participants: u32,
+    /// Seconds that it stays before the first participant comes.
+    pub empty_timeout: u32,
+    /// Seconds that it stays after the last participant left.
+    pub departure_timeout: u32,
 }
 
-/// Who is in a room now.
+/// The participants of a room now, all that LiveKit lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Occupants {
     /// LiveKit's id of the room.
     pub room_sid: String,
     /// The sessions that are connected.
     pub sessions: Vec<Session>,
-    /// Sids of sessions that are there and not connected just now: on their way in, or from one node to another.
-    pub unsettled: Vec<String>,
+    /// Sessions that are listed and not connected just now: on their way in, or from one node to another.
+    pub unsettled: Vec<Unsettled>,
+}
+
+/// A session that is listed and not connected just now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// LiveKit's id of it.
+    pub sid: String,
+    /// As [`Session::counts`].
+    pub counts: bool,
+}
+
+impl Occupants {
+    /// Whether LiveKit lists no participant of any kind.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.unsettled.is_empty()
+    }
+
+    /// Whether somebody is there who keeps the stream from being idle.
+    pub fn keeps_open(&self) -> bool {
+        self.sessions.iter().any(Session::counts) || self.unsettled.iter().any(|one| one.counts)
+    }
 }
 
 /// Whom a join token is for.
@@ -66,6 +118,8 @@ pub struct TokenRequest {
     pub role: Role,
     /// What others read as their metadata.
     pub metadata: Option<Metadata>,
+    /// What others read as their attributes.
+    pub attributes: Option<Attributes>,
     /// How long it opens the room. It does not end a connection that was made with it.
     pub ttl: Duration,
 }
@@ -96,8 +150,9 @@ pub enum RoomsError {
 /// Every call fails with a [`RoomsError`] within a bounded time.
 #[async_trait]
 pub trait Rooms: Send + Sync {
-    /// Makes the room, or finds it if there is one of that name. Answers with its sid.
-    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError>;
+    /// Makes the room, or finds it if there is one of that name, which then keeps its settings. Answers with the room
+    /// as it is.
+    async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError>;
 
     /// Deletes the room; everybody in it is put out. One that is not there is as good as deleted.
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError>;
@@ -111,8 +166,16 @@ pub trait Rooms: Send + Sync {
     /// Those of the named rooms that there are.
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError>;
 
-    /// Who is in a room now; none for a room that is not there.
-    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError>;
+    /// The participants of a room whose sid is known. A room that is not there has none.
+    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError>;
+
+    /// The participants of a room now; none for a room that is not there.
+    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
+        match self.list(std::slice::from_ref(room)).await?.pop() {
+            Some(Room { sid, .. }) => self.occupants_of(room, &sid).await.map(Some),
+            None => Ok(None),
+        }
+    }
 
     /// Whether the deployment answers.
     async fn ping(&self) -> Result<(), RoomsError>;

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
+    JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest, seconds,
     tokens::{self, ApiKey},
 };
-use crate::domain::{Identity, Metadata, RoomName, Session, Tracks};
+use crate::domain::{Identity, Metadata, ParticipantKind, RoomName, Session, Tracks};
 
 /// The rooms.
 pub struct SimulatedRooms {
@@ -26,8 +26,23 @@ pub struct SimulatedRooms {
 struct Simulated {
     sid: String,
     metadata: Metadata,
-    max_participants: Option<u32>,
+    spec: RoomSpec,
     sessions: BTreeMap<Identity, Session>,
+}
+
+impl Simulated {
+    fn described(&self) -> Room {
+        let timeout = seconds(self.spec.empty_timeout);
+        Room {
+            name: self.spec.name.to_string(),
+            sid: self.sid.clone(),
+            metadata: self.metadata.as_text().to_owned(),
+            participants: u32::try_from(self.sessions.len()).unwrap_or(u32::MAX),
+            max_participants: self.spec.max_participants.unwrap_or_default(),
+            empty_timeout: timeout,
+            departure_timeout: timeout,
+        }
+    }
 }
 
 impl SimulatedRooms {
@@ -65,15 +80,15 @@ fn sid(prefix: &str) -> String {
 
 #[async_trait]
 impl Rooms for SimulatedRooms {
-    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
+    async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
         let mut rooms = self.rooms();
         let room = rooms.entry(spec.name.clone()).or_insert_with(|| Simulated {
             sid: sid("RM"),
             metadata: spec.metadata.clone(),
-            max_participants: spec.max_participants,
+            spec: spec.clone(),
             sessions: BTreeMap::new(),
         });
-        Ok(room.sid.clone())
+        Ok(room.described())
     }
 
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -103,22 +118,14 @@ impl Rooms for SimulatedRooms {
 
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         let rooms = self.rooms();
-        let listed = names.iter().filter_map(|name| rooms.get_key_value(name));
-        let room = |(name, room): (&RoomName, &Simulated)| Room {
-            name: name.to_string(),
-            sid: room.sid.clone(),
-            metadata: room.metadata.as_text().to_owned(),
-            participants: u32::try_from(room.sessions.len()).unwrap_or(u32::MAX),
-        };
-        Ok(listed.map(room).collect())
+        Ok(names.iter().filter_map(|name| rooms.get(name)).map(Simulated::described).collect())
     }
 
-    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
-        Ok(self.rooms().get(room).map(|room| Occupants {
-            room_sid: room.sid.clone(),
-            sessions: room.sessions.values().cloned().collect(),
-            unsettled: Vec::new(),
-        }))
+    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+        let rooms = self.rooms();
+        let room = rooms.get(room).filter(|room| room.sid == room_sid);
+        let sessions = room.map(|room| room.sessions.values().cloned().collect()).unwrap_or_default();
+        Ok(Occupants { room_sid: room_sid.to_owned(), sessions, unsettled: Vec::new() })
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {
@@ -129,7 +136,7 @@ impl Rooms for SimulatedRooms {
         let token = tokens::sign(&self.key, request)?;
         let mut rooms = self.rooms();
         let Some(room) = rooms.get_mut(&request.room) else { return Ok(token) };
-        let full = room.max_participants.is_some_and(|max| room.sessions.len() >= max as usize);
+        let full = room.spec.max_participants.is_some_and(|max| room.sessions.len() >= max as usize);
         if full && !room.sessions.contains_key(&request.identity) {
             return Ok(token);
         }
@@ -139,7 +146,10 @@ impl Rooms for SimulatedRooms {
             identity: request.identity.clone(),
             name: request.name.clone(),
             role: Some(request.role),
-            metadata: request.metadata.clone(),
+            metadata: request.metadata.clone().map(Into::into),
+            attributes: request.attributes.clone().unwrap_or_default(),
+            kind: ParticipantKind::Standard,
+            hidden: false,
             joined_at: None,
             tracks: Tracks::default(),
         };

@@ -44,6 +44,9 @@ pub fn sign(key: &ApiKey, request: &TokenRequest) -> Result<JoinToken, RoomsErro
     if let Some(metadata) = &request.metadata {
         token = token.with_metadata(metadata.as_text());
     }
+    if let Some(attributes) = &request.attributes {
+        token = token.with_attributes(attributes.iter());
+    }
     let jwt = token.to_jwt().map_err(refused)?;
     let expiry = Claims::from_unverified(&jwt).map_err(refused)?.exp;
     let expires_at =
@@ -70,7 +73,8 @@ mod tests {
             identity: Identity::parse("ann").unwrap(),
             name: None,
             role,
-            metadata: Some(Metadata::from_text(r#"{"a":1}"#).unwrap()),
+            metadata: Some(Metadata::parse(r#"{"a":1}"#).unwrap()),
+            attributes: None,
             ttl: Duration::from_secs(600),
         };
         let token = sign(&key(), &request).unwrap();

@@ -6,13 +6,13 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use livekit_api::access_token::TokenVerifier;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{RoomEvent, RoomEventKind, tokens::ApiKey};
+use super::{RoomEvent, RoomEventKind, permission::Permission, tokens::ApiKey};
 use crate::domain::{
-    DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track, TrackSource, Tracks,
-    track::is_sid,
+    Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, RoomName, Session, Timestamp,
+    Track, TrackSource, Tracks,
 };
 
 /// The webhook is not signed by a key that is known here, or is signed for another body.
@@ -99,7 +99,7 @@ fn event(json: &Value, name: &str) -> Option<RoomEvent> {
         "track_unpublished" => RoomEventKind::Unpublished {
             identity: identity(json)?,
             sid: text(&json["participant"]["sid"])?,
-            track: text(&json["track"]["sid"]).filter(|sid| is_sid(sid))?,
+            track: text(&json["track"]["sid"])?,
         },
         "room_started" => RoomEventKind::Started,
         "room_finished" => RoomEventKind::Finished,
@@ -115,13 +115,13 @@ fn event(json: &Value, name: &str) -> Option<RoomEvent> {
 }
 
 fn identity(json: &Value) -> Option<Identity> {
-    Identity::parse(text(&json["participant"]["identity"])?).ok()
+    Identity::reported(json["participant"]["identity"].as_str()?)
 }
 
 /// Protojson leaves out what is false and the first word of an enum, `UNKNOWN`.
 fn track(json: &Value) -> Option<Track> {
     Some(Track {
-        sid: text(&json["sid"]).filter(|sid| is_sid(sid))?,
+        sid: text(&json["sid"])?,
         source: TrackSource::of(json["source"].as_str().unwrap_or_default()),
         muted: json["muted"].as_bool().unwrap_or_default(),
     })
@@ -130,19 +130,37 @@ fn track(json: &Value) -> Option<Track> {
 fn session(participant: &Value, room_sid: String) -> Option<Session> {
     let seconds = || integer(&participant["joinedAt"]).map(|seconds| seconds.saturating_mul(1000));
     let joined_at = integer(&participant["joinedAtMs"]).or_else(seconds);
-    // Protojson leaves false out: a permission without `canPublish` is that of a viewer.
-    let permission = participant["permission"].as_object();
-    let may_publish = permission.map(|permission| permission.get("canPublish") == Some(&Value::Bool(true)));
+    let permission = participant["permission"].as_object().map(permission);
+    let attributes = participant["attributes"].as_object().into_iter().flatten();
+    let kind = participant
+        .get("kind")
+        .map_or(ParticipantKind::Standard, |kind| ParticipantKind::of(kind.as_str().unwrap_or_default()));
     Some(Session {
         room_sid,
         sid: text(&participant["sid"])?,
-        identity: Identity::parse(text(&participant["identity"])?).ok()?,
-        name: text(&participant["name"]).and_then(|name| DisplayName::parse(name).ok()),
-        role: may_publish.map(|may| if may { Role::Host } else { Role::Viewer }),
-        metadata: text(&participant["metadata"]).and_then(|text| Metadata::from_text(&text).ok()),
+        identity: Identity::reported(participant["identity"].as_str()?)?,
+        name: participant["name"].as_str().and_then(DisplayName::reported),
+        role: permission.map(Permission::role),
+        metadata: text(&participant["metadata"]).map(|text| ParticipantMetadata::reported(&text)),
+        attributes: Attributes::reported(
+            attributes.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))),
+        ),
+        kind: Permission::kind(permission, kind),
+        hidden: permission.is_some_and(|permission| permission.hidden),
         joined_at: joined_at.map(Timestamp::from_millis),
         tracks: Tracks::new(participant["tracks"].as_array().into_iter().flatten().filter_map(track)),
     })
+}
+
+/// Protojson leaves false out: a permission without `canPublish` is that of a viewer.
+fn permission(json: &Map<String, Value>) -> Permission {
+    let is_true = |name: &str| json.get(name) == Some(&Value::Bool(true));
+    Permission {
+        can_publish: is_true("canPublish"),
+        hidden: is_true("hidden"),
+        recorder: is_true("recorder"),
+        agent: is_true("agent"),
+    }
 }
 
 /// A text that says something; protojson may leave an empty one out or not.
@@ -161,6 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::Role;
 
     const BODY: &[u8] = br#"{"event":"participant_joined","id":"EV_1","createdAt":"1768384800","future":[1],
         "room":{"sid":"RM_1","name":"room","turnPassword":"x"},
@@ -187,7 +206,7 @@ mod tests {
             let RoomEventKind::Joined(session) = event.kind else { panic!("not a join") };
             assert_eq!((session.sid.as_str(), session.role), ("PA_1", Some(Role::Viewer)));
             assert_eq!(session.joined_at, Some(Timestamp::from_millis(1_768_384_799_123)));
-            assert_eq!(session.metadata, None);
+            assert_eq!(serde_json::to_string(&session.metadata.unwrap()).unwrap(), "\"plain words\"");
         }
     }
 

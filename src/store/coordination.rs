@@ -1,12 +1,12 @@
 //! What instances agree on besides streams: the time, who does the jobs that one at a time does, what was seen before, and
 //! the names of rooms that are over.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::domain::{RoomName, Timestamp};
+use crate::domain::{RoomName, StreamId, Timestamp};
 
 /// The right to do a job that one instance at a time may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +42,18 @@ pub trait Coordination: Send + Sync {
     /// Prolongs a lease to `ttl` from now; says whether it still was the caller's.
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Gives a lease back: the job is done.
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError>;
+    /// Gives a lease back: the job is done. Where `again` is set, the job is due again after that time at the latest,
+    /// whatever [`Self::take_lease`] says about `every`.
+    async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError>;
+
+    /// Streams whose rooms LiveKit did not list, by when it first did not. See [`Self::set_missing`].
+    async fn missing(&self) -> Result<HashMap<StreamId, Timestamp>, StoreError>;
+
+    /// Remembers that LiveKit did not list the rooms of these streams, unless that is remembered already.
+    async fn set_missing(&self, streams: &[StreamId]) -> Result<(), StoreError>;
+
+    /// Forgets it: LiveKit lists the rooms, or the streams have ended.
+    async fn clear_missing(&self, streams: &[StreamId]) -> Result<(), StoreError>;
 
     /// Something was seen that is to be believed only when it is seen again, `after` or longer after the first time;
     /// says whether it is. See [`Self::trust`].

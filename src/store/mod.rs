@@ -10,7 +10,7 @@ pub mod memory;
 mod quota;
 pub mod redis;
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -20,8 +20,8 @@ pub use self::{
     quota::{Limit, Quota, Standing},
 };
 use crate::domain::{
-    Change, Cursor, Event, Participant, ParticipantState, Rejection, RoomName, Shared, Stream, StreamId,
-    StreamRef, StreamStatus, StreamView, change::Effect, stream::NewStream,
+    Change, Cursor, Event, Participant, ParticipantKind, ParticipantState, Rejection, RoomName, Shared,
+    Stream, StreamId, StreamRef, StreamStatus, StreamView, change::Effect, stream::NewStream,
 };
 
 /// How many events a stream's own log keeps at least.
@@ -129,6 +129,72 @@ pub enum StreamFilter {
     Status(StreamStatus),
 }
 
+/// Which kinds of participants a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KindFilter {
+    /// Those of one kind, the unlisted ones included.
+    Kind(ParticipantKind),
+    /// Those that LiveKit hides from other participants.
+    Hidden,
+}
+
+impl KindFilter {
+    /// The word used in queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kind(kind) => kind.as_str(),
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+impl FromStr for KindFilter {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        if text == "hidden" {
+            return Ok(Self::Hidden);
+        }
+        let kind = ParticipantKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+        kind.map(Self::Kind).ok_or(UnknownKind)
+    }
+}
+
+/// The text is not a kind of participants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be standard, ingress, egress, sip, agent, unknown or hidden")]
+pub struct UnknownKind;
+
+/// Which participants a list shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParticipantFilter {
+    /// Those in this state; none for every state.
+    pub state: Option<ParticipantState>,
+    /// Those of this kind; none for the listed participants of all kinds.
+    pub kind: Option<KindFilter>,
+    /// Whether hidden participants are shown where [`Self::kind`] asks for them.
+    pub shows_hidden: bool,
+}
+
+impl ParticipantFilter {
+    /// The listed participants in one state.
+    pub fn state(state: ParticipantState) -> Self {
+        Self { state: Some(state), ..Self::default() }
+    }
+
+    /// Whether the list shows a participant.
+    pub fn shows(&self, participant: &Participant) -> bool {
+        let state = self.state.is_none_or(|state| participant.state == state);
+        let visible = !participant.hidden || self.shows_hidden;
+        state
+            && match self.kind {
+                None => participant.is_listed(),
+                Some(KindFilter::Kind(kind)) => visible && participant.kind == kind,
+                Some(KindFilter::Hidden) => visible && participant.hidden,
+            }
+    }
+}
+
 /// One page of a list, and where the next begins.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
@@ -197,7 +263,7 @@ pub trait StreamStore: Coordination {
     async fn participants(
         &self,
         id: StreamId,
-        state: Option<ParticipantState>,
+        filter: ParticipantFilter,
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<Participant>, StoreError>;

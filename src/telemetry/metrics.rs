@@ -59,6 +59,8 @@ pub struct Metrics {
     pub reconciliations: IntCounterVec,
     /// How long comparisons took.
     pub reconcile_duration: Histogram,
+    /// Rooms whose settings are not those of their streams.
+    pub rooms_with_other_settings: IntGauge,
     /// What comparisons repaired, by kind.
     pub repairs: IntCounterVec,
     /// What the passing of time did, by kind.
@@ -179,6 +181,10 @@ impl Metrics {
                 "lso_reconcile_repairs_total",
                 "What comparisons with LiveKit repaired, by kind.",
                 &["kind"],
+            )?,
+            rooms_with_other_settings: make.gauge(
+                "lso_rooms_with_other_settings",
+                "Rooms whose limits are not those of their streams, at this instance's last comparison with LiveKit.",
             )?,
             cleanups: make.counters(
                 "lso_cleanups_total",

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     domain::{
-        Change, DisplayName, Event, EventKind, Metadata, Participant, ParticipantState, Role, Session,
-        StopReason, Stream, StreamStatus, Timestamp, Track, TrackSource, Tracks, stream::NewStream,
+        Attributes, Change, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
+        ParticipantMetadata, ParticipantState, Role, Session, StopReason, Stream, StreamStatus, Timestamp,
+        Track, TrackSource, Tracks, stream::NewStream,
     },
-    store::{Created, Guard, Once, StoreError, StreamFilter, Topic},
+    store::{Created, Guard, KindFilter, Once, ParticipantFilter, StoreError, StreamFilter, Topic},
 };
 use proptest::{prelude::*, sample::select};
 
-use super::store::{Backend, RETENTION, identity, new_stream};
+use super::store::{Backend, RETENTION, new_stream};
 use crate::support::unique;
 
 fn who() -> impl Strategy<Value = String> {
-    select(vec!["ann", "bob", "cé \"/"]).prop_map(str::to_owned)
+    select(vec!["ann", "bob", "cé \"/", "new\nline:\u{0}"]).prop_map(str::to_owned)
 }
 
 fn sid() -> impl Strategy<Value = String> {
@@ -25,7 +26,7 @@ fn sid() -> impl Strategy<Value = String> {
 
 fn metadata() -> impl Strategy<Value = Metadata> {
     select(vec!["{}", r#"{"a":[]}"#, r#"{"a":{"b":9007199254740993}}"#])
-        .prop_map(|text| Metadata::from_text(text).unwrap())
+        .prop_map(|text| Metadata::parse(text).unwrap())
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -40,10 +41,28 @@ fn name() -> impl Strategy<Value = Option<DisplayName>> {
 fn track() -> impl Strategy<Value = Track> {
     let source = select(&TrackSource::ALL[..]);
     (1..5u8, source, any::<bool>()).prop_map(|(n, source, muted)| Track {
-        sid: format!("TR_{n}"),
+        sid: if n == 1 { "T;\n %".to_owned() } else { format!("TR_{n}") },
         source,
         muted,
     })
+}
+
+fn attributes() -> impl Strategy<Value = Attributes> {
+    let entry = (select(vec!["a", "b \""]), select(vec!["", "1", "\n"]));
+    let entries = prop::collection::vec(entry, 0..3);
+    entries.prop_map(|entries| {
+        Attributes::reported(entries.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())))
+    })
+}
+
+/// A kind of participant, and whether LiveKit hides it.
+fn kind() -> impl Strategy<Value = (ParticipantKind, bool)> {
+    let kind = prop_oneof![3 => Just(ParticipantKind::Standard), 2 => select(&ParticipantKind::ALL[..])];
+    (kind, prop::bool::weighted(0.15))
+}
+
+fn reported_metadata() -> impl Strategy<Value = ParticipantMetadata> {
+    select(vec!["{}", r#"{"a":1.0,"a":2}"#, "words\n", "[1]", "{"]).prop_map(ParticipantMetadata::reported)
 }
 
 fn tracks() -> impl Strategy<Value = Tracks> {
@@ -57,17 +76,17 @@ fn past() -> impl Strategy<Value = Option<Timestamp>> {
 /// What LiveKit's lists and its words about tracks make.
 fn listing() -> impl Strategy<Value = Change> {
     let lose = (who(), sid(), any::<bool>()).prop_map(|(who, sid, old)| Change::Lose {
-        identity: identity(&who),
+        identity: Identity::reported(who).unwrap(),
         sid,
         before: Timestamp::from_millis(if old { i64::MAX / 2_000_000 } else { 0 }),
     });
     let publish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Publish {
-        identity: identity(&who),
+        identity: Identity::reported(who).unwrap(),
         sid,
         track,
     });
     let unpublish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Unpublish {
-        identity: identity(&who),
+        identity: Identity::reported(who).unwrap(),
         sid,
         track: track.sid,
     });
@@ -84,33 +103,55 @@ fn change() -> impl Strategy<Value = Change> {
         past(),
     );
     let listed = prop::option::weighted(0.5, any::<bool>());
-    let connect = (session, prop::option::of(metadata()), tracks(), listed).prop_map(
-        |((room_sid, sid, who, name, role, joined_at), metadata, tracks, listed)| {
-            let room_sid = room_sid.to_owned();
-            let session =
-                Session { room_sid, sid, identity: identity(&who), name, role, metadata, joined_at, tracks };
-            // Everything was recorded before the one and nothing before the other.
-            match listed {
-                None => Change::Connect(session),
-                Some(true) => {
-                    Change::Observe { session, before: Timestamp::from_millis(i64::MAX / 2_000_000) }
+    let connect = (session, prop::option::of(reported_metadata()), tracks(), attributes(), kind(), listed)
+        .prop_map(
+            |(
+                (room_sid, sid, who, name, role, joined_at),
+                metadata,
+                tracks,
+                attributes,
+                (kind, hidden),
+                listed,
+            )| {
+                let room_sid = room_sid.to_owned();
+                let identity = Identity::reported(who).unwrap();
+                let session = Session {
+                    room_sid,
+                    sid,
+                    identity,
+                    name,
+                    role,
+                    metadata,
+                    attributes,
+                    kind,
+                    hidden,
+                    joined_at,
+                    tracks,
+                };
+                // Everything was recorded before the one and nothing before the other.
+                match listed {
+                    None => Change::Connect(session),
+                    Some(true) => {
+                        Change::Observe { session, before: Timestamp::from_millis(i64::MAX / 2_000_000) }
+                    }
+                    Some(false) => Change::Observe { session, before: Timestamp::from_millis(0) },
                 }
-                Some(false) => Change::Observe { session, before: Timestamp::from_millis(0) },
-            }
-        },
-    );
+            },
+        );
     let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
-    let issue = (who(), name(), role(), prop::option::of(metadata()), ttl).prop_map(
-        |(who, name, role, metadata, joining_ttl)| Change::IssueToken {
-            identity: identity(&who),
+    let attributes = prop::option::of(attributes());
+    let issue = (who(), name(), role(), prop::option::of(metadata()), attributes, ttl).prop_map(
+        |(who, name, role, metadata, attributes, joining_ttl)| Change::IssueToken {
+            identity: Identity::reported(who).unwrap(),
             name,
             role,
             metadata,
+            attributes,
             joining_ttl,
         },
     );
     let disconnect = (who(), prop::option::of(sid()), past()).prop_map(|(who, sid, at)| Change::Disconnect {
-        identity: identity(&who),
+        identity: Identity::reported(who).unwrap(),
         sid,
         at,
     });
@@ -129,6 +170,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => Just(Change::Close),
         1 => Just(Change::Claim),
         1 => Just(Change::Release),
+        1 => Just(Change::RenewLock { until: Timestamp::from_millis(1) }),
         1 => Just(Change::Fail { reason: "broken".to_owned() }),
     ]
 }
@@ -143,7 +185,7 @@ fn step() -> impl Strategy<Value = (Change, Option<u64>, Option<String>)> {
 fn timeless(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.participant_count),
-        (stream.peak_participant_count, stream.version, stream.reason.clone()),
+        (stream.peak_participant_count, stream.uncounted, stream.version, stream.reason.clone()),
         (
             stream.started_at.is_some(),
             stream.stopped_at.is_some(),
@@ -156,7 +198,7 @@ fn timeless(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
 fn timeless_participant(one: &Participant) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         (one.identity.clone(), one.name.clone(), one.role, one.state, one.metadata.clone(), one.sid.clone()),
-        one.tracks.clone(),
+        (one.tracks.clone(), one.attributes.clone(), one.kind, one.hidden),
         (one.left_at.is_some(), one.session_at.is_some(), one.expires_at.is_some(), one.last_visit.is_some()),
     )
 }
@@ -239,11 +281,28 @@ async fn compare(history: History) {
             other => panic!("{change:?}: {other:?}"),
         }
     }
+    for filter in filters() {
+        let of = async |backend: &Backend| {
+            let page = backend.store.participants(reference.id, filter, 1_000, None).await.unwrap();
+            let shown =
+                page.items.iter().map(|one| (one.identity.clone(), one.sid.clone(), one.kind, one.hidden));
+            shown.collect::<std::collections::HashSet<_>>()
+        };
+        assert_eq!(of(&redis).await, of(&model).await, "{filter:?}");
+    }
     let (expected, made) = (model.log(reference.id).await, redis.log(reference.id).await);
     let events =
         |log: &[std::sync::Arc<Event>]| log.iter().map(|event| timeless_event(event)).collect::<Vec<_>>();
     assert_eq!(events(&made), events(&expected));
     check_invariants(&redis, reference.id, &made).await;
+}
+
+fn filters() -> impl Iterator<Item = ParticipantFilter> {
+    let kinds = ParticipantKind::ALL.map(|kind| Some(KindFilter::Kind(kind)));
+    let kinds = kinds.into_iter().chain([None, Some(KindFilter::Hidden)]);
+    kinds.flat_map(|kind| {
+        [true, false].map(|shows_hidden| ParticipantFilter { kind, shows_hidden, state: None })
+    })
 }
 
 /// What an instance has read before does not keep it from seeing the last change, whoever made it.
@@ -254,7 +313,12 @@ async fn reads_what_was_acknowledged(reader: &Backend, stream: &Stream) {
         let view = reader.store.view(stream.id).await.unwrap().unwrap();
         assert_eq!(view.stream, *stream);
         // Pages of participants are never cached.
-        let people = reader.store.participants(stream.id, None, 1_000, None).await.unwrap().items;
+        let people = reader
+            .store
+            .participants(stream.id, ParticipantFilter::default(), 1_000, None)
+            .await
+            .unwrap()
+            .items;
         assert_eq!(view.participants, people);
         let listed = reader.store.list(StreamFilter::All, 10, None).await.unwrap().items;
         assert_eq!(listed.iter().map(|one| &***one).collect::<Vec<_>>(), [stream]);
@@ -268,8 +332,10 @@ async fn check_invariants(
     log: &[std::sync::Arc<Event>],
 ) {
     let view = backend.store.view(id).await.unwrap().unwrap();
-    let active = view.participants.iter().filter(|one| one.state == ParticipantState::Active).count();
-    assert_eq!(view.stream.participant_count as usize, active);
+    let active = view.participants.iter().filter(|one| one.is_active()).count();
+    let counted = view.participants.iter().filter(|one| one.is_active() && one.counts()).count();
+    assert_eq!(view.stream.participant_count as usize, counted);
+    assert!(log.iter().all(|event| event.draft.participant.as_ref().is_none_or(Participant::is_listed)));
     let told = |kind| log.iter().filter(|event| event.draft.kind == kind).count();
     assert_eq!(
         told(EventKind::ParticipantJoined) - told(EventKind::ParticipantLeft),

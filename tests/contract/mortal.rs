@@ -2,6 +2,7 @@
 //! took effect.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,13 +13,13 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, ParticipantState, RoomName, Shared, Stream, StreamId,
-        StreamRef, StreamView, Timestamp, stream::NewStream,
+        Change, Identity, Metadata, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamView,
+        Timestamp, stream::NewStream,
     },
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
-        Applied, Coordination, Created, Due, Guard, Kept, Lease, Page, StoreError, StreamFilter, StreamStore,
-        Totals,
+        Applied, Coordination, Created, Due, Guard, Kept, Lease, Page, ParticipantFilter, StoreError,
+        StreamFilter, StreamStore, Totals,
     },
 };
 use tokio::sync::Notify;
@@ -72,7 +73,7 @@ pub struct Mortal<T: ?Sized> {
 
 #[async_trait]
 impl Rooms for Mortal<dyn Rooms> {
-    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
+    async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
         self.life.call(self.inner.create(spec)).await
     }
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -86,6 +87,9 @@ impl Rooms for Mortal<dyn Rooms> {
     }
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         self.life.call(self.inner.list(names)).await
+    }
+    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+        self.life.call(self.inner.occupants_of(room, room_sid)).await
     }
     async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
         self.life.call(self.inner.occupants(room)).await
@@ -112,8 +116,17 @@ impl Coordination for Mortal<dyn StreamStore> {
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
         self.life.call(self.inner.renew_lease(lease, ttl)).await
     }
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.life.call(self.inner.end_lease(lease)).await
+    async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
+        self.life.call(self.inner.end_lease(lease, again)).await
+    }
+    async fn missing(&self) -> Result<HashMap<StreamId, Timestamp>, StoreError> {
+        self.life.call(self.inner.missing()).await
+    }
+    async fn set_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
+        self.life.call(self.inner.set_missing(streams)).await
+    }
+    async fn clear_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
+        self.life.call(self.inner.clear_missing(streams)).await
     }
     async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
         self.life.call(self.inner.suspect(after)).await
@@ -164,11 +177,11 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn participants(
         &self,
         id: StreamId,
-        state: Option<ParticipantState>,
+        filter: ParticipantFilter,
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<Participant>, StoreError> {
-        self.life.call(self.inner.participants(id, state, limit, after)).await
+        self.life.call(self.inner.participants(id, filter, limit, after)).await
     }
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         self.life.call(self.inner.participant(id, identity)).await

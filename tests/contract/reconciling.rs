@@ -4,13 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
-    domain::{Role, RoomName, StopReason, Stream, StreamStatus, TrackSource},
+    domain::{MetadataPatch, Role, RoomName, StopReason, Stream, StreamStatus, TrackSource},
     orchestrator::{CreateRequest, Error, JoinRequest, Orchestrator, Outcome, Patch},
     store::{Guard, StreamStore, memory::MemoryStore},
 };
-use serde_json::json;
 
-use super::{store::identity, world::World};
+use super::{
+    store::identity,
+    world::{POLICY, World},
+};
 
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -67,6 +69,9 @@ async fn while_livekit_does_not_answer_nothing_changes() {
     }
     assert_eq!(scene.now(&stream).await, before);
     scene.world.answer(true);
+    // A room with a participant must be missing in two lists.
+    assert_eq!(scene.reconcile().await, 0);
+    scene.world.advance(GRACE);
     assert_eq!(scene.reconcile().await, 1);
     let after = scene.now(&stream).await;
     assert_eq!((after.status, after.reason.as_deref()), (StreamStatus::Stopped, Some("room_gone")));
@@ -115,6 +120,53 @@ async fn a_list_that_was_empty_once_ends_nothing() {
     for stream in &streams {
         assert_eq!(scene.now(stream).await.status, StreamStatus::Active);
     }
+}
+
+#[tokio::test]
+async fn occupied_room_missing_once_keeps_its_stream_active() {
+    let scene = Scene::set();
+    let (stream, other) = (scene.create("room").await, scene.create("other").await);
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    scene.world.advance(GRACE);
+    let missing = scene.world.take("room");
+    for wait in [0, 9] {
+        scene.world.advance(Duration::from_secs(wait));
+        let report = scene.orchestrator.reconcile(Duration::ZERO).await.unwrap().unwrap();
+        assert!(report.is_unfinished() && report.repairs() == 0, "{report:?}");
+    }
+    scene.world.put_back("room", missing.1.clone());
+    assert_eq!(scene.reconcile().await, 0);
+    // The list in between had the room: the count begins again.
+    scene.world.take("room");
+    scene.world.advance(GRACE);
+    assert_eq!(scene.reconcile().await, 0);
+    assert_eq!(scene.now(&stream).await.status, StreamStatus::Active);
+    scene.world.advance(GRACE);
+    assert_eq!(scene.reconcile().await, 1);
+    assert_eq!(scene.now(&stream).await.reason.as_deref(), Some("room_gone"));
+    assert_eq!(scene.now(&other).await.status, StreamStatus::Active);
+}
+
+#[tokio::test]
+async fn young_difference_is_looked_at_again_before_the_interval() {
+    let scene = Scene::set();
+    let stream = scene.create("room").await;
+    scene.world.connect("room", "ann");
+    scene.hear().await;
+    scene.world.disconnect("room", "ann");
+    // Its webhook is lost, and what is recorded is younger than LiveKit's lists may be.
+    scene.world.webhooks();
+    let hour = Duration::from_secs(3_600);
+    assert!(scene.orchestrator.reconcile(hour).await.unwrap().unwrap().is_unfinished());
+    assert_eq!(scene.now(&stream).await.participant_count, 1);
+    assert!(scene.orchestrator.reconcile(hour).await.unwrap().is_none(), "not before it can be decided");
+    scene.world.advance(POLICY.listing_grace + Duration::from_millis(1));
+    let report = scene.orchestrator.reconcile(hour).await.unwrap().expect("as soon as it can be decided");
+    assert!(!report.is_unfinished() && report.repairs() == 1, "{report:?}");
+    assert_eq!(scene.now(&stream).await.participant_count, 0);
+    scene.world.advance(hour - Duration::from_secs(60));
+    assert!(scene.orchestrator.reconcile(hour).await.unwrap().is_none(), "then at the interval");
 }
 
 #[tokio::test]
@@ -200,7 +252,7 @@ async fn metadata_that_livekit_did_not_hear_of_reaches_it_later() {
     let stream = scene.create("room").await;
     scene.world.answer(false);
     let patch =
-        Patch { metadata: Some(json!({"title": "later"}).as_object().unwrap().clone()), ..Patch::default() };
+        Patch { metadata: Some(MetadataPatch::parse(r#"{"title":"later"}"#).unwrap()), ..Patch::default() };
     scene.orchestrator.patch(stream, patch).await.unwrap();
     scene.world.answer(true);
     assert_eq!(scene.world.truth("room").unwrap().metadata, "{}");
@@ -219,8 +271,14 @@ async fn time_ends_what_nobody_uses() {
         ..CreateRequest::default()
     };
     let stream = scene.orchestrator.create(idle).await.unwrap().stream;
-    let join =
-        JoinRequest { identity: identity("ann"), name: None, role: Role::Host, metadata: None, once: None };
+    let join = JoinRequest {
+        identity: identity("ann"),
+        name: None,
+        role: Role::Host,
+        metadata: None,
+        attributes: None,
+        once: None,
+    };
     scene.orchestrator.join(&stream.reference(), join).await.unwrap();
     let known = async || scene.store.participant(stream.id, "ann").await.unwrap();
     scene.world.advance(Duration::from_secs(59));

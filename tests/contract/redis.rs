@@ -107,7 +107,7 @@ async fn metadata_is_compared_as_it_is_kept() {
     let mut current = Metadata::default();
     for n in 1..300 {
         let float = f64::from(n) * 134_364_244_112.401_2 / 7.0;
-        let metadata = Metadata::from_value(serde_json::json!({ "float": float })).unwrap();
+        let metadata = Metadata::parse(&serde_json::json!({ "float": float }).to_string()).unwrap();
         backend.change(&stream, Change::SetMetadata { expected: current, metadata: metadata.clone() }).await;
         current = backend.store.get(stream.id).await.unwrap().unwrap().metadata;
         assert_eq!(current, metadata);
@@ -167,7 +167,7 @@ async fn a_page_of_large_events_ends_early() {
     let mut current = Metadata::default();
     for n in 0..100 {
         let text = format!(r#"{{"n":{n},"filling":"{}"}}"#, "x".repeat(METADATA_BYTES));
-        let metadata = Metadata::from_text(&text).unwrap();
+        let metadata = Metadata::parse(&text).unwrap();
         backend.change(&stream, Change::SetMetadata { expected: current, metadata: metadata.clone() }).await;
         current = metadata;
     }

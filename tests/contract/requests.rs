@@ -65,7 +65,7 @@ async fn whoever_comes_after_a_death_has_what_the_first_had() {
         assert_ne!(second.holder, first.holder);
         answers.answer("k", &first, "too late").await.unwrap();
 
-        let metadata = || Metadata::from_text(r#"{"n":1}"#).unwrap();
+        let metadata = || Metadata::parse(r#"{"n":1}"#).unwrap();
         let change = || Change::SetMetadata { expected: Metadata::default(), metadata: metadata() };
         let guard = || Guard { once: Some(Once::Request("k".to_owned())), ..Guard::default() };
         let made = backend.store.apply(&stream, change(), guard()).await.unwrap();

@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
-    domain::{Identity, Metadata, Role, RoomName},
+    domain::{Attributes, Identity, Metadata, Role, RoomName},
     rooms::{
-        RoomSpec, Rooms, RoomsError, TokenRequest, livekit::LiveKitRooms, simulated::SimulatedRooms,
+        Room, RoomSpec, Rooms, RoomsError, TokenRequest, livekit::LiveKitRooms, simulated::SimulatedRooms,
         tokens::ApiKey,
     },
     telemetry::Metrics,
@@ -29,7 +29,7 @@ fn livekit(url: &str, secret: &str) -> Arc<dyn Rooms> {
 fn spec(name: &RoomName) -> RoomSpec {
     RoomSpec {
         name: name.clone(),
-        metadata: Metadata::from_text(r#"{"title":"é"}"#).unwrap(),
+        metadata: Metadata::parse(r#"{"title":"é"}"#).unwrap(),
         max_participants: Some(5),
         empty_timeout: Duration::from_secs(300),
     }
@@ -67,8 +67,8 @@ fn room() -> RoomName {
 
 async fn a_room_is_made_once_and_listed(rooms: Arc<dyn Rooms>) {
     let name = room();
-    let sid = rooms.create(&spec(&name)).await.unwrap();
-    assert_eq!(rooms.create(&spec(&name)).await.unwrap(), sid, "the same room");
+    let Room { sid, .. } = rooms.create(&spec(&name)).await.unwrap();
+    assert_eq!(rooms.create(&spec(&name)).await.unwrap().sid, sid, "the same room");
     let listed = rooms.list(&[name.clone(), room()]).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].name.as_str(), &listed[0].sid), (name.as_str(), &sid));
@@ -78,7 +78,7 @@ async fn a_room_is_made_once_and_listed(rooms: Arc<dyn Rooms>) {
     rooms.ping().await.unwrap();
     rooms.delete(&name).await.unwrap();
     assert!(rooms.list(std::slice::from_ref(&name)).await.unwrap().is_empty());
-    assert_ne!(rooms.create(&spec(&name)).await.unwrap(), sid, "another room of the same name");
+    assert_ne!(rooms.create(&spec(&name)).await.unwrap().sid, sid, "another room of the same name");
     rooms.delete(&name).await.unwrap();
 }
 
@@ -95,7 +95,7 @@ async fn what_is_not_there_is_as_good_as_deleted(rooms: Arc<dyn Rooms>) {
 async fn metadata_is_set(rooms: Arc<dyn Rooms>) {
     let name = room();
     rooms.create(&spec(&name)).await.unwrap();
-    let changed = Metadata::from_text(r#"{"title":"two"}"#).unwrap();
+    let changed = Metadata::parse(r#"{"title":"two"}"#).unwrap();
     rooms.set_metadata(&name, &changed).await.unwrap();
     // LiveKit answers before its lists, and whoever serves the room, have it.
     eventually("the metadata in a list", async || {
@@ -127,11 +127,13 @@ async fn a_token_is_signed_for_the_room(rooms: Arc<dyn Rooms>) {
         name: None,
         role: Role::Viewer,
         metadata: None,
+        attributes: Some(Attributes::reported([("seat".to_owned(), "1".to_owned())])),
         ttl: Duration::from_secs(60),
     };
     let token = rooms.token(&request).unwrap();
     let claims =
         livekit_api::access_token::TokenVerifier::with_api_key(KEY, SECRET).verify(&token.jwt).unwrap();
+    assert_eq!(claims.attributes["seat"], "1");
     assert_eq!((claims.sub.as_str(), claims.video.room.as_str()), ("ann", request.room.as_str()));
 }
 

@@ -13,7 +13,10 @@ use std::{
 
 use async_trait::async_trait;
 use livestream_orchestrator::{
-    domain::{Identity, Metadata, RoomName, Session, Timestamp, Track, TrackSource, Tracks},
+    domain::{
+        Attributes, Identity, Metadata, ParticipantKind, RoomName, Session, Timestamp, Track, TrackSource,
+        Tracks,
+    },
     orchestrator::{Orchestrator, Policy},
     rooms::{
         JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
@@ -58,9 +61,25 @@ struct State {
 pub struct TrueRoom {
     sid: String,
     metadata: String,
+    /// The most participants, and seconds that it stays empty.
+    settings: (u32, u32),
     sessions: BTreeMap<String, Session>,
     /// What the lists said, from when on.
     lists: Vec<(i64, Vec<Session>)>,
+}
+
+impl TrueRoom {
+    fn listed(&self, name: &str) -> Room {
+        Room {
+            name: name.to_owned(),
+            sid: self.sid.clone(),
+            metadata: self.metadata.clone(),
+            participants: u32::try_from(self.sessions.len()).unwrap(),
+            max_participants: self.settings.0,
+            empty_timeout: self.settings.1,
+            departure_timeout: self.settings.1,
+        }
+    }
 }
 
 /// The truth about one room.
@@ -144,7 +163,7 @@ impl World {
     pub fn connect(&self, room: &str, who: &str) {
         let ahead = self.ahead.load(Ordering::Relaxed);
         self.happen(|state, now| {
-            state.open(room, "", now);
+            state.open(room, "", (0, 300), now);
             state.leave(room, who, now);
             state.made += 1;
             let sid = format!("PA_{}", state.made);
@@ -156,6 +175,9 @@ impl World {
                 name: None,
                 role: None,
                 metadata: None,
+                attributes: Attributes::default(),
+                kind: ParticipantKind::Standard,
+                hidden: false,
                 joined_at: Some(Timestamp::from_millis(now + ahead)),
                 tracks: Tracks::default(),
             };
@@ -232,21 +254,23 @@ impl World {
 }
 
 impl State {
-    fn open(&mut self, room: &str, metadata: &str, now: i64) -> String {
+    fn open(&mut self, room: &str, metadata: &str, settings: (u32, u32), now: i64) -> Room {
         if let Some(there) = self.rooms.get(room) {
-            return there.sid.clone();
+            return there.listed(room);
         }
         self.made += 1;
         let sid = format!("RM_{}", self.made);
         let made = TrueRoom {
-            sid: sid.clone(),
+            sid,
             metadata: metadata.to_owned(),
+            settings,
             sessions: BTreeMap::new(),
             lists: vec![(now, Vec::new())],
         };
+        let listed = made.listed(room);
         self.rooms.insert(room.to_owned(), made);
         self.tell(room, RoomEventKind::Started, now);
-        sid
+        listed
     }
 
     fn leave(&mut self, room: &str, who: &str, now: i64) {
@@ -283,8 +307,10 @@ impl State {
 
 #[async_trait]
 impl Rooms for World {
-    async fn create(&self, spec: &RoomSpec) -> Result<String, RoomsError> {
-        self.ask(|state, now| state.open(spec.name.as_str(), spec.metadata.as_text(), now))
+    async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
+        let seconds = u32::try_from(spec.empty_timeout.as_secs()).unwrap();
+        let settings = (spec.max_participants.unwrap_or_default(), seconds);
+        self.ask(|state, now| state.open(spec.name.as_str(), spec.metadata.as_text(), settings, now))
     }
 
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -306,30 +332,21 @@ impl Rooms for World {
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         self.ask(|state, _| {
             let listed = names.iter().filter_map(|name| state.rooms.get_key_value(name.as_str()));
-            let room = |(name, room): (&String, &TrueRoom)| Room {
-                name: name.clone(),
-                sid: room.sid.clone(),
-                metadata: room.metadata.clone(),
-                participants: u32::try_from(room.sessions.len()).unwrap(),
-            };
-            listed.map(room).collect()
+            listed.map(|(name, room)| room.listed(name)).collect()
         })
     }
 
-    async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
+    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
         let late = self.lateness.load(Ordering::Relaxed);
         if self.broken.lock().unwrap().as_deref() == Some(room.as_str()) {
             return Err(RoomsError::Unavailable("its node is away".to_owned()));
         }
         self.ask(|state, now| {
-            let room = state.rooms.get(room.as_str())?;
+            let room = state.rooms.get(room.as_str()).filter(|room| room.sid == room_sid);
             let as_of = |list: &&(i64, Vec<Session>)| list.0 <= now - late;
-            let sessions = room.lists.iter().rev().find(as_of).map(|(_, sessions)| sessions.clone());
-            Some(Occupants {
-                room_sid: room.sid.clone(),
-                sessions: sessions.unwrap_or_default(),
-                unsettled: Vec::new(),
-            })
+            let listed = room.and_then(|room| room.lists.iter().rev().find(as_of));
+            let sessions = listed.map(|(_, sessions)| sessions.clone()).unwrap_or_default();
+            Occupants { room_sid: room_sid.to_owned(), sessions, unsettled: Vec::new() }
         })
     }
 

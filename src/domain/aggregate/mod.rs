@@ -12,7 +12,7 @@ use super::{
     Change, Identity, Participant, ParticipantState, Rejection, StopReason, Stream, StreamStatus, Timestamp,
     change::{CLOSE_BATCH, Effect},
     event::{Draft, EventKind},
-    stream::{CLAIM, NewStream},
+    stream::{NewStream, OPERATION_LOCK},
 };
 
 /// A stream with everybody in it.
@@ -22,6 +22,8 @@ pub struct Aggregate {
     pub stream: Stream,
     /// Everybody who ever was expected here and did not expire.
     pub participants: BTreeMap<Identity, Participant>,
+    /// Connected participants that are in no list and have no events: recorders and hidden ones.
+    pub unlisted: BTreeMap<Identity, Participant>,
     /// LiveKit participant sids that have ended. A late `participant_joined` of one of them brings nobody back.
     /// So do tracks. The value is when.
     gone: BTreeMap<String, Timestamp>,
@@ -71,7 +73,10 @@ impl Aggregate {
             previous_status: None,
             reason: None,
         };
-        (Self { stream, participants: BTreeMap::new(), gone: BTreeMap::new() }, draft)
+        (
+            Self { stream, participants: BTreeMap::new(), unlisted: BTreeMap::new(), gone: BTreeMap::new() },
+            draft,
+        )
     }
 
     /// Makes one change at the time `now`, or says why not.
@@ -84,6 +89,7 @@ impl Aggregate {
             Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_deref(), now),
             Change::Claim => Ok((self.claim(now), Vec::new())),
             Change::Release => Ok((self.release(), Vec::new())),
+            Change::RenewLock { until } => Ok((self.renew_lock(until, now), Vec::new())),
             Change::Close => self.close(StreamStatus::Stopped, None, now),
             Change::Fail { reason } => self.close(StreamStatus::Error, Some(reason), now),
             change @ Change::IssueToken { .. } => self.issue_token(change, now),
@@ -119,9 +125,9 @@ impl Aggregate {
         }
     }
 
-    /// Participants in list order.
-    pub fn listed(&self) -> Vec<&Participant> {
-        let mut all: Vec<_> = self.participants.values().collect();
+    /// Participants in list order, the unlisted ones last.
+    pub fn ordered(&self) -> Vec<&Participant> {
+        let mut all: Vec<_> = self.participants.values().chain(self.unlisted.values()).collect();
         all.sort_by_cached_key(|participant| participant.list_key());
         all
     }
@@ -167,7 +173,7 @@ impl Aggregate {
             return self.refused(StreamStatus::Stopping);
         }
         stream.reason = Some(reason.as_str().to_owned());
-        stream.claimed_until = Some(now.plus(CLAIM));
+        stream.claimed_until = Some(now.plus(OPERATION_LOCK));
         self.recorded(now, |recorder| recorder.move_to(StreamStatus::Stopping, EventKind::StreamUpdated))
     }
 
@@ -176,7 +182,7 @@ impl Aggregate {
         if !stream.is_under_way() || stream.claimed_until.is_some_and(|until| until > now) {
             return Effect::Unchanged;
         }
-        stream.claimed_until = Some(now.plus(CLAIM));
+        stream.claimed_until = Some(now.plus(OPERATION_LOCK));
         Effect::Changed
     }
 
@@ -186,6 +192,15 @@ impl Aggregate {
         } else {
             Effect::Unchanged
         }
+    }
+
+    fn renew_lock(&mut self, until: Timestamp, now: Timestamp) -> Effect {
+        let stream = &mut self.stream;
+        if !stream.is_under_way() || stream.claimed_until != Some(until) {
+            return Effect::Unchanged;
+        }
+        stream.claimed_until = Some(now.plus(OPERATION_LOCK));
+        Effect::Changed
     }
 
     fn close(&mut self, status: StreamStatus, reason: Option<String>, now: Timestamp) -> Applied {
@@ -208,6 +223,8 @@ impl Aggregate {
         if more {
             return Ok((Effect::Partial, recorder.drafts));
         }
+        self.unlisted.clear();
+        recorder.stream.uncounted = 0;
         recorder.stream.stopped_at = Some(now);
         recorder.stream.empty_since = None;
         recorder.stream.claimed_until = None;

@@ -12,7 +12,7 @@ use crate::domain::{
 
 impl Aggregate {
     pub(super) fn issue_token(&mut self, change: Change, now: Timestamp) -> Applied {
-        let Change::IssueToken { identity, name, role, metadata, joining_ttl } = change else {
+        let Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } = change else {
             return UNCHANGED;
         };
         if self.stream.status != StreamStatus::Active {
@@ -29,11 +29,13 @@ impl Aggregate {
         if let Some(known) = known {
             entry.name.clone_from(&known.name);
             entry.metadata = known.metadata.clone();
+            entry.attributes = known.attributes.clone();
             entry.session_at = known.session_at;
             entry.last_visit = known.left_at.map(|left| (known.joined_at, left)).or(known.last_visit);
         }
         entry.name = name.or(entry.name);
-        entry.metadata = metadata.unwrap_or(entry.metadata);
+        entry.metadata = metadata.map_or(entry.metadata, Into::into);
+        entry.attributes = attributes.unwrap_or(entry.attributes);
         entry.expires_at = Some(now.plus(joining_ttl));
         self.participants.insert(identity, entry.clone());
         self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
@@ -44,8 +46,14 @@ impl Aggregate {
         let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
         let corrects = |recorded: &Timestamp| listed.is_some_and(|before| *recorded < before);
         let ended = self.gone.get(&session.sid).is_some_and(|at| !corrects(at));
+        if self.stream.status == StreamStatus::Creating {
+            return Err(Rejection::NotActive { status: self.stream.status });
+        }
         if self.stream.status != StreamStatus::Active || !its_room || ended {
             return UNCHANGED;
+        }
+        if !session.is_listed() {
+            return self.connect_unlisted(session, listed, now);
         }
         let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
@@ -70,6 +78,10 @@ impl Aggregate {
             end_visit(&mut recorder, entry, &mut self.gone, now);
         }
         self.gone.remove(&session.sid);
+        if self.unlisted.remove(&session.identity).is_some() {
+            recorder.stream.uncounted -= 1;
+        }
+        entry.kind = session.kind;
         entry.state = ParticipantState::Active;
         entry.joined_at = session_at.min(now);
         entry.left_at = None;
@@ -79,12 +91,64 @@ impl Aggregate {
         entry.expires_at = None;
         entry.last_visit = None;
         describe(entry, session);
-        recorder.stream.participant_count += 1;
-        recorder.stream.peak_participant_count =
-            recorder.stream.peak_participant_count.max(recorder.stream.participant_count);
-        recorder.stream.empty_since = None;
+        if entry.counts() {
+            recorder.stream.participant_count += 1;
+            recorder.stream.peak_participant_count =
+                recorder.stream.peak_participant_count.max(recorder.stream.participant_count);
+            recorder.stream.empty_since = None;
+        } else {
+            recorder.stream.uncounted += 1;
+        }
         recorder.record(EventKind::ParticipantJoined, Some(entry), None);
         Ok((Effect::Changed, recorder.drafts))
+    }
+
+    /// A session of a recorder or a hidden participant: recorded without an event. Should the same session have been
+    /// listed before, its visit ends.
+    fn connect_unlisted(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
+        let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
+        let corrects = |recorded: &Participant| listed.is_some_and(|before| recorded.changed_at < before);
+        let mut entry = Participant::expected(session.identity.clone(), Role::Host, now);
+        if let Some(known) = self.unlisted.get(&session.identity) {
+            let same = known.sid.as_deref() == Some(&session.sid);
+            let older = !same && known.session_at.is_some_and(|newest| session_at < newest);
+            let mut described = known.clone();
+            let told = same && corrects(known) && describe(&mut described, session.clone());
+            if (same && !told) || (older && !corrects(known)) {
+                return UNCHANGED;
+            }
+            if same {
+                entry = known.clone();
+            }
+        }
+        let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
+        let shown = self.participants.get_mut(&session.identity);
+        if let Some(shown) =
+            shown.filter(|shown| shown.is_active() && shown.sid.as_deref() == Some(&session.sid))
+        {
+            end_visit(&mut recorder, shown, &mut self.gone, now);
+        }
+        self.gone.remove(&session.sid);
+        (entry.kind, entry.hidden) = (session.kind, session.hidden);
+        (entry.state, entry.sid) = (ParticipantState::Active, Some(session.sid.clone()));
+        (entry.joined_at, entry.session_at) = (session_at.min(now), Some(session_at));
+        entry.changed_at = now;
+        describe(&mut entry, session);
+        if self.unlisted.insert(entry.identity.clone(), entry).is_none() {
+            recorder.stream.uncounted += 1;
+        }
+        Ok((Effect::Changed, recorder.drafts))
+    }
+
+    /// Forgets an unlisted session; says whether there was one.
+    fn forget_unlisted(&mut self, identity: &Identity, sid: Option<&str>) -> bool {
+        let known = self.unlisted.get(identity);
+        let found = known.is_some_and(|known| sid.is_some() && known.sid.as_deref() == sid);
+        if found {
+            self.unlisted.remove(identity);
+            self.stream.uncounted -= 1;
+        }
+        found
     }
 
     pub(super) fn lose(
@@ -94,7 +158,8 @@ impl Aggregate {
         before: Timestamp,
         now: Timestamp,
     ) -> Applied {
-        let known = self.participants.get(identity).filter(|entry| entry.is_active());
+        let entries = [&self.participants, &self.unlisted].into_iter().filter_map(|all| all.get(identity));
+        let known = entries.into_iter().find(|entry| entry.is_active() && entry.sid.as_deref() == Some(sid));
         if known.is_none_or(|entry| entry.sid.as_deref() != Some(sid) || entry.changed_at >= before) {
             return UNCHANGED;
         }
@@ -133,6 +198,9 @@ impl Aggregate {
         }
         if let Some(sid) = sid {
             self.gone.insert(sid.to_owned(), now);
+        }
+        if self.forget_unlisted(identity, sid) {
+            return Ok((Effect::Changed, Vec::new()));
         }
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
@@ -177,12 +245,15 @@ impl Aggregate {
 
 /// Takes over what LiveKit says about somebody; says whether that is anything new.
 fn describe(entry: &mut Participant, session: Session) -> bool {
-    let told =
-        |entry: &Participant| (entry.name.clone(), entry.role, entry.metadata.clone(), entry.tracks.clone());
+    let told = |entry: &Participant| {
+        let Participant { name, role, metadata, attributes, tracks, .. } = entry.clone();
+        (name, role, metadata, attributes, tracks)
+    };
     let before = told(entry);
     entry.name = session.name.or(entry.name.take());
     entry.role = session.role.unwrap_or(entry.role);
     entry.metadata = session.metadata.unwrap_or_else(|| entry.metadata.clone());
+    entry.attributes = session.attributes;
     entry.tracks = session.tracks;
     told(entry) != before
 }
@@ -207,9 +278,13 @@ pub(super) fn end_visit(
         return;
     }
     gone.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
-    recorder.stream.participant_count -= 1;
-    if recorder.stream.participant_count == 0 {
-        recorder.stream.empty_since = Some(recorder.now);
+    if entry.counts() {
+        recorder.stream.participant_count -= 1;
+        if recorder.stream.participant_count == 0 {
+            recorder.stream.empty_since = Some(recorder.now);
+        }
+    } else {
+        recorder.stream.uncounted -= 1;
     }
     recorder.record(EventKind::ParticipantLeft, Some(entry), None);
 }

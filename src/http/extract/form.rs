@@ -1,13 +1,13 @@
 //! Bodies that are JSON objects, field by field.
 
-use std::{future::Future, pin::Pin};
+use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::{header_text, read_body};
 use crate::{
-    domain::{ErrorCode, Metadata},
+    domain::{Attributes, ErrorCode, Metadata, MetadataPatch, json::RawMembers},
     http::problem::{FieldError, Problem},
 };
 
@@ -20,7 +20,7 @@ fn is_json(content_type: &str) -> bool {
 /// A request body that is a JSON object, or no body at all. Fields are taken out one by one; what was wrong with them is
 /// collected, so that a caller hears of every bad field at once. Fields that nobody asks for are ignored.
 pub struct JsonForm {
-    fields: Map<String, Value>,
+    fields: BTreeMap<String, Box<RawValue>>,
     errors: Vec<FieldError>,
 }
 
@@ -35,29 +35,44 @@ impl JsonForm {
             return Err(unsupported("content-type must be application/json"));
         }
         let malformed = |detail: String| Problem::with_detail(ErrorCode::MalformedBody, detail);
-        let value = if body.is_empty() {
-            Value::Object(Map::new())
-        } else {
-            serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?
-        };
-        let Value::Object(fields) = value else {
+        let text = if body.is_empty() { b"{}" } else { body };
+        let text: &RawValue = serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
+        if !text.get().starts_with('{') {
             return Err(malformed("the body must be a JSON object".to_owned()));
-        };
-        Ok(Self { fields, errors: Vec::new() })
+        }
+        let members = serde_json::from_str(text.get()).map_err(|error| malformed(error.to_string()))?;
+        Ok(Self::of(members))
+    }
+
+    fn of(RawMembers(members): RawMembers<'_>) -> Self {
+        let mut form = Self { fields: BTreeMap::new(), errors: Vec::new() };
+        for (name, value) in members {
+            if form.fields.contains_key(&name) {
+                form.refuse(&name, "is given twice");
+            } else {
+                form.fields.insert(name, value.to_owned());
+            }
+        }
+        form
     }
 
     fn refuse(&mut self, field: &str, rule: impl std::fmt::Display) {
         self.errors.push(FieldError::new(field, rule));
     }
 
-    /// The value of a field; null is as good as absent.
-    pub fn value(&mut self, field: &str) -> Option<Value> {
-        self.fields.remove(field).filter(|value| !value.is_null())
+    /// The JSON text of a field; null is as good as absent.
+    fn value(&mut self, field: &str) -> Option<Box<RawValue>> {
+        self.fields.remove(field).filter(|value| value.get() != "null")
     }
 
-    /// Whether a field was given, also as null.
-    pub fn has(&self, field: &str) -> bool {
-        self.fields.contains_key(field)
+    /// A field whose JSON text `parse` turns into something else.
+    fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        field: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.value(field)?;
+        parse(value.get()).map_err(|rule| self.refuse(field, rule)).ok()
     }
 
     /// A text that `parse` turns into something else.
@@ -66,11 +81,10 @@ impl JsonForm {
         field: &str,
         parse: impl FnOnce(String) -> Result<T, E>,
     ) -> Option<T> {
-        let parsed = match self.value(field)? {
-            Value::String(text) => parse(text).map_err(|error| error.to_string()),
-            _ => Err("must be a string".to_owned()),
-        };
-        parsed.map_err(|rule| self.refuse(field, rule)).ok()
+        self.parsed(field, |value| match serde_json::from_str::<String>(value) {
+            Ok(text) => parse(text).map_err(|error| error.to_string()),
+            Err(_) => Err("must be a string".to_owned()),
+        })
     }
 
     /// One field that goes by several names. All that are given must say the same.
@@ -108,29 +122,40 @@ impl JsonForm {
 
     /// A whole number within bounds.
     pub fn integer(&mut self, field: &str, least: u64, most: u64) -> Option<u64> {
-        let number = self.value(field)?.as_u64().filter(|number| (least..=most).contains(number));
-        if number.is_none() {
-            self.refuse(field, format!("must be a whole number from {least} to {most}"));
-        }
-        number
+        self.parsed(field, |value| {
+            let number = serde_json::from_str(value).ok().filter(|number| (least..=most).contains(number));
+            number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+        })
     }
 
     /// A metadata object.
     pub fn metadata(&mut self, field: &str) -> Option<Metadata> {
-        let value = self.value(field)?;
-        Metadata::from_value(value).map_err(|rule| self.refuse(field, rule)).ok()
+        self.parsed(field, Metadata::parse)
     }
 
-    /// A JSON object.
-    pub fn object(&mut self, field: &str) -> Option<Map<String, Value>> {
-        if !self.has(field) {
-            return None;
-        }
-        if let Some(Value::Object(object)) = self.fields.remove(field) {
-            return Some(object);
-        }
-        self.refuse(field, "must be a JSON object");
-        None
+    /// A merge patch of a metadata object. A null is refused: it would remove the metadata itself.
+    pub fn metadata_patch(&mut self, field: &str) -> Option<MetadataPatch> {
+        let value = self.fields.remove(field)?;
+        MetadataPatch::parse(value.get()).map_err(|rule| self.refuse(field, rule)).ok()
+    }
+
+    /// LiveKit's attributes: an object of strings.
+    pub fn attributes(&mut self, field: &str) -> Option<Attributes> {
+        self.parsed(field, |value| {
+            let Ok(RawMembers(members)) = serde_json::from_str(value) else {
+                return Err("must be an object of strings".to_owned());
+            };
+            let mut attributes = BTreeMap::new();
+            for (key, value) in members {
+                let Ok(value) = serde_json::from_str::<String>(value.get()) else {
+                    return Err(format!("must be an object of strings; {key:?} is none"));
+                };
+                if attributes.insert(key.clone(), value).is_some() {
+                    return Err(format!("has the key {key:?} twice"));
+                }
+            }
+            Attributes::parse(attributes).map_err(|rule| rule.to_string())
+        })
     }
 
     /// Ends the reading.
@@ -176,6 +201,15 @@ mod tests {
         let problem = form.finish().unwrap_err();
         let fields: Vec<_> = problem.errors().iter().map(|error| error.field.clone()).collect();
         assert_eq!(fields, ["n", "t", "m", "a"]);
+    }
+
+    #[test]
+    fn repeated_fields_and_keys_are_refused() {
+        let mut form = form(r#"{"a":1,"a":2,"m":{"x":{"y":1,"y":2}},"t":{"k":"v","k":"w"}}"#);
+        let _ = (form.metadata("m"), form.attributes("t"));
+        let problem = form.finish().unwrap_err();
+        let fields: Vec<_> = problem.errors().iter().map(|error| error.field.clone()).collect();
+        assert_eq!(fields, ["a", "m", "t"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Leases, suspicions and names of rooms that are over, in this process's memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    domain::{RoomName, Timestamp},
+    domain::{RoomName, StreamId, Timestamp},
     store::{Coordination, Kept, Lease, StoreError},
 };
 
@@ -18,6 +18,9 @@ pub(super) struct Jobs {
     lease: Option<(Lease, Timestamp)>,
     taken: u64,
     done: Option<Timestamp>,
+    /// When the job is due again at the latest.
+    again: Option<Timestamp>,
+    missing: HashMap<StreamId, Timestamp>,
     suspected: Option<Timestamp>,
     /// When the last join token for each has lapsed.
     closed: BTreeMap<RoomName, Timestamp>,
@@ -33,7 +36,8 @@ impl Jobs {
     }
 
     pub(super) fn take(&mut self, now: Timestamp, ttl: Duration, every: Duration) -> Option<Lease> {
-        let too_soon = self.done.is_some_and(|done| done.plus(every) > now);
+        let again = self.again.is_some_and(|again| again <= now);
+        let too_soon = !again && self.done.is_some_and(|done| done.plus(every) > now);
         if too_soon || self.lease.as_ref().is_some_and(|(_, until)| *until > now) {
             return None;
         }
@@ -51,9 +55,10 @@ impl Jobs {
         held
     }
 
-    pub(super) fn end(&mut self, lease: &Lease, now: Timestamp) {
+    pub(super) fn end(&mut self, lease: &Lease, now: Timestamp, again: Option<Duration>) {
         if self.is_held_by(lease, now) {
             (self.lease, self.done) = (None, Some(now));
+            self.again = again.map(|again| now.plus(again));
         }
     }
 
@@ -119,9 +124,27 @@ impl Coordination for MemoryStore {
         Ok(inner.jobs.renew(lease, now, ttl))
     }
 
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+    async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
         let (mut inner, now) = self.current();
-        inner.jobs.end(lease, now);
+        inner.jobs.end(lease, now, again);
+        Ok(())
+    }
+
+    async fn missing(&self) -> Result<HashMap<StreamId, Timestamp>, StoreError> {
+        Ok(self.current().0.jobs.missing.clone())
+    }
+
+    async fn set_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
+        let (mut inner, now) = self.current();
+        for id in streams {
+            inner.jobs.missing.entry(*id).or_insert(now);
+        }
+        Ok(())
+    }
+
+    async fn clear_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
+        let (mut inner, _) = self.current();
+        inner.jobs.missing.retain(|id, _| !streams.contains(id));
         Ok(())
     }
 

@@ -13,12 +13,12 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Once, Page, Retention, STREAM_LOG_LENGTH, StoreError,
-    StreamFilter, StreamStore, Totals,
+    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Once, Page, ParticipantFilter, Retention,
+    STREAM_LOG_LENGTH, StoreError, StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
-    Aggregate, Change, Cursor, Event, Identity, Participant, ParticipantState, Rejection, Rendered, RoomName,
-    Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
+    Aggregate, Change, Cursor, Event, Identity, Participant, Rejection, Rendered, RoomName, Shared, Stream,
+    StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
     change::Effect,
     event::Draft,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
@@ -219,14 +219,14 @@ impl StreamStore for MemoryStore {
     async fn participants(
         &self,
         id: StreamId,
-        state: Option<ParticipantState>,
+        filter: ParticipantFilter,
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<Participant>, StoreError> {
         let (inner, _) = self.current();
         let kept = inner.streams.get(&id).ok_or(StoreError::NotFound)?;
-        let mut shown = kept.aggregate.listed();
-        shown.retain(|participant| state.is_none_or(|state| participant.state == state));
+        let mut shown = kept.aggregate.ordered();
+        shown.retain(|participant| filter.shows(participant));
         let later = |entry: &Participant| after.is_none_or(|after| entry.list_key().as_str() > after);
         Ok(page(shown, limit, later, Participant::list_key))
     }
@@ -279,7 +279,8 @@ impl StreamStore for MemoryStore {
 }
 
 fn view(kept: &Entry) -> StreamView {
-    let participants = kept.aggregate.listed().into_iter().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
+    let listed = kept.aggregate.ordered().into_iter().filter(|participant| participant.is_listed());
+    let participants = listed.take(MAX_LISTED_PARTICIPANTS).cloned().collect();
     StreamView { stream: kept.aggregate.stream.clone(), participants, cursor: kept.newest }
 }
 

@@ -3,12 +3,12 @@
 //! Nothing here is ever believed by itself. Every read asks the master for the stream's mark, and takes what is kept only
 //! where the mark is the same; so a read is never older than the last change that was acknowledged, on any instance. Every
 //! change of what a reader sees gives the stream a new cursor, which no other change ever gets (see `next_cursor` in
-//! `lua/prelude.lua`); claims change nothing else.
+//! `lua/prelude.lua`); claims and unlisted participants change nothing else.
 
 use quick_cache::{Weighter, sync::Cache};
 
 use super::codec::Fields;
-use crate::domain::{Metadata, Rendered, RoomName, Shared, Stream, StreamId, StreamView};
+use crate::domain::{Rendered, RoomName, Shared, Stream, StreamId, StreamView};
 
 /// How many bytes each kind may take, about.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -18,21 +18,21 @@ const MOST_ROOMS: usize = 20_000;
 const ENTRIES: usize = 128;
 /// What a stream or a participant takes besides its metadata, about, as a value and as JSON.
 const OWN_BYTES: usize = 1_024;
-/// How often the text of metadata is there, about: itself, as a map (twice as large), and in two JSON documents.
-const METADATA_TIMES: usize = 5;
+/// How often the text of metadata is there: itself, and in two JSON documents.
+const METADATA_TIMES: usize = 3;
 
 /// Tells one state of a stream from every other: the fields of its hash that are named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark([String; 2]);
+pub struct Mark([String; 3]);
 
 impl Mark {
     /// The fields that make a mark.
-    pub const FIELDS: [&str; 2] = ["cursor", "claimedUntil"];
+    pub const FIELDS: [&str; 3] = ["cursor", "claimedUntil", "others"];
 
     /// From the values of those fields; none where there is no such stream.
-    pub fn of(values: [Option<String>; 2]) -> Option<Self> {
-        let [Some(cursor), Some(claimed)] = values else { return None };
-        Some(Self([cursor, claimed]))
+    pub fn of(values: [Option<String>; 3]) -> Option<Self> {
+        let [Some(cursor), Some(claimed), Some(others)] = values else { return None };
+        Some(Self([cursor, claimed, others]))
     }
 
     /// From a whole hash.
@@ -91,19 +91,22 @@ pub(super) trait Sizeable {
     fn bytes(&self) -> usize;
 }
 
-fn bytes_with(metadata: &Metadata) -> usize {
-    OWN_BYTES + METADATA_TIMES * metadata.as_text().len()
+fn bytes_with(text: &str) -> usize {
+    OWN_BYTES + METADATA_TIMES * text.len()
 }
 
 impl Sizeable for Stream {
     fn bytes(&self) -> usize {
-        bytes_with(&self.metadata)
+        bytes_with(self.metadata.as_text())
     }
 }
 
 impl Sizeable for StreamView {
     fn bytes(&self) -> usize {
-        let people = self.participants.iter().map(|entry| bytes_with(&entry.metadata));
+        let people = self
+            .participants
+            .iter()
+            .map(|entry| bytes_with(entry.metadata.as_text()) + entry.attributes.bytes());
         self.stream.bytes() + people.sum::<usize>()
     }
 }

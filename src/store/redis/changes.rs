@@ -4,7 +4,10 @@ use redis::Script;
 
 use super::{RedisStore, codec, corrupt};
 use crate::{
-    domain::{Change, Rejection, Session, StreamId, StreamStatus, Timestamp, change::Effect},
+    domain::{
+        Attributes, Change, ParticipantKind, Rejection, Session, StreamId, StreamStatus, Timestamp,
+        change::Effect, track::encode_sid,
+    },
     store::{Applied, Guard, StoreError},
 };
 
@@ -34,16 +37,20 @@ impl RedisStore {
             }
             Change::Claim => ("claim", &scripts.claim, Vec::new()),
             Change::Release => ("release", &scripts.release, Vec::new()),
+            Change::RenewLock { until } => {
+                ("renew_lock", &scripts.renew_lock, vec![until.as_millis().to_string()])
+            }
             Change::Close => {
                 ("close", &scripts.close, vec![StreamStatus::Stopped.to_string(), String::new()])
             }
             Change::Fail { reason } => {
                 ("close", &scripts.close, vec![StreamStatus::Error.to_string(), reason])
             }
-            Change::IssueToken { identity, name, role, metadata, joining_ttl } => {
+            Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } => {
                 let metadata = text(metadata.as_ref().map(|metadata| metadata.as_text()));
-                let ttl = joining_ttl.as_millis().to_string();
-                let own = vec![identity.to_string(), text(name), role.as_str().to_owned(), metadata, ttl];
+                let attributes = attributes.map(|attributes| attributes.as_text()).unwrap_or_default();
+                let (role, ttl) = (role.as_str().to_owned(), joining_ttl.as_millis().to_string());
+                let own = vec![identity.to_string(), text(name), role, metadata, ttl, attributes];
                 ("issue_token", &scripts.issue_token, own)
             }
             Change::Connect(session) => ("connect", &scripts.connect, session_args(session, None)),
@@ -59,11 +66,13 @@ impl RedisStore {
                 ("disconnect", &scripts.disconnect, own)
             }
             Change::Publish { identity, sid, track } => {
-                let own = vec![identity.to_string(), sid, track.sid.clone(), track.to_string()];
+                let own =
+                    vec![identity.to_string(), sid, encode_sid(&track.sid).to_string(), track.to_string()];
                 ("tracks", &scripts.tracks, own)
             }
             Change::Unpublish { identity, sid, track } => {
-                ("tracks", &scripts.tracks, vec![identity.to_string(), sid, track, String::new()])
+                let own = vec![identity.to_string(), sid, encode_sid(&track).to_string(), String::new()];
+                ("tracks", &scripts.tracks, own)
             }
             Change::ExpireJoining => ("expire_joining", &scripts.expire_joining, Vec::new()),
             Change::SetMetadata { expected, metadata } => {
@@ -85,6 +94,11 @@ fn session_args(session: Session, before: Option<Timestamp>) -> Vec<String> {
         text(session.joined_at.map(Timestamp::as_millis)),
         session.tracks.to_string(),
         text(before.map(Timestamp::as_millis)),
+        text(Some(&session.attributes).filter(|attributes| !attributes.is_empty()).map(Attributes::as_text)),
+        text(
+            Some(session.kind).filter(|kind| *kind != ParticipantKind::Standard).map(ParticipantKind::as_str),
+        ),
+        text(session.hidden.then_some(1)),
     ]
 }
 

@@ -9,8 +9,8 @@ use serde::{
 
 use crate::{
     domain::{
-        Cursor, DisplayName, Event, EventKind, Identity, Metadata, Participant, RoomName, Stream, Timestamp,
-        event::Draft,
+        Cursor, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
+        ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
     },
     store::StoreError,
 };
@@ -63,6 +63,8 @@ struct StoredStream<'a> {
     #[serde(borrow)]
     peak: Cow<'a, str>,
     #[serde(borrow)]
+    others: Cow<'a, str>,
+    #[serde(borrow)]
     created_at: Cow<'a, str>,
     #[serde(borrow)]
     started_at: Cow<'a, str>,
@@ -88,11 +90,12 @@ impl StoredStream<'_> {
             room_name: room_name.map_err(|_| corrupt("roomName"))?,
             room_sid: optional("roomSid", &self.room_sid)?,
             status: parsed("status", &self.status)?,
-            metadata: Metadata::from_text(&self.metadata).map_err(|_| corrupt("metadata"))?,
+            metadata: Metadata::stored(self.metadata.into_owned()).map_err(|_| corrupt("metadata"))?,
             max_participants: optional("maxParticipants", &self.max_participants)?,
             idle_after: optional("idleAfter", &self.idle_after)?.map(Duration::from_millis),
             participant_count: parsed("count", &self.count)?,
             peak_participant_count: parsed("peak", &self.peak)?,
+            uncounted: parsed("others", &self.others)?,
             created_at: required_time("createdAt", &self.created_at)?,
             started_at: time("startedAt", &self.started_at)?,
             updated_at: required_time("updatedAt", &self.updated_at)?,
@@ -141,6 +144,10 @@ struct StoredParticipant {
     joined_at: f64,
     left_at: Option<f64>,
     metadata: String,
+    attributes: Option<String>,
+    kind: Option<String>,
+    #[serde(default)]
+    hidden: bool,
     sid: Option<String>,
     session_at: Option<f64>,
     #[serde(default)]
@@ -154,21 +161,24 @@ struct StoredParticipant {
 
 /// Lua has only doubles; milliseconds since 1970 are exact in them.
 #[expect(clippy::cast_possible_truncation, reason = "the scripts only write whole milliseconds")]
-fn instant(ms: f64) -> Timestamp {
+pub(super) fn instant(ms: f64) -> Timestamp {
     Timestamp::from_millis(ms as i64)
 }
 
 impl StoredParticipant {
     fn into_domain(self) -> Result<Participant, StoreError> {
-        let name = self.name.map(DisplayName::parse).transpose();
+        let attributes = self.attributes.map(|text| serde_json::from_str(&text)).transpose();
         Ok(Participant {
-            identity: Identity::parse(self.identity).map_err(|_| corrupt("identity"))?,
-            name: name.map_err(|_| corrupt("name"))?,
+            identity: Identity::reported(self.identity).ok_or_else(|| corrupt("identity"))?,
+            name: self.name.and_then(DisplayName::reported),
             role: self.role.parse().map_err(|()| corrupt("role"))?,
             state: self.state.parse().map_err(|()| corrupt("state"))?,
             joined_at: instant(self.joined_at),
             left_at: self.left_at.map(instant),
-            metadata: Metadata::from_text(&self.metadata).map_err(|_| corrupt("metadata"))?,
+            metadata: ParticipantMetadata::reported(&self.metadata),
+            attributes: attributes.map_err(|_| corrupt("attributes"))?.unwrap_or_default(),
+            kind: self.kind.as_deref().map(ParticipantKind::of).unwrap_or_default(),
+            hidden: self.hidden,
             sid: self.sid,
             session_at: self.session_at.map(instant),
             tracks: self.tracks.parse().map_err(|()| corrupt("tracks"))?,

@@ -1,17 +1,19 @@
 //! Who may do the jobs that one instance at a time does, and what else instances agree on.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{RedisStore, corrupt};
+use super::{RedisStore, codec, corrupt};
 use crate::{
-    domain::{RoomName, StreamStatus, Timestamp},
+    domain::{RoomName, StreamId, StreamStatus, Timestamp},
     store::{Coordination, Kept, Lease, StoreError, Topic},
 };
 
 /// How long it is remembered when a job was last done: longer than anybody would set the interval to.
 const DONE_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How many streams one command names.
+const MISSING_PAGE: usize = 500;
 /// How many times the waiting time a suspicion is remembered.
 const SUSPICION_LIVES: u32 = 10;
 
@@ -43,10 +45,39 @@ impl Coordination for RedisStore {
         self.run("renew_lease", &self.scripts.lease_renew, &[self.keys.lease()], &args).await
     }
 
-    async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+    async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
         let keys = [self.keys.lease(), self.keys.lease_done()];
-        let args = [lease.token.clone(), millis(DONE_TTL)];
+        let args = [lease.token.clone(), millis(DONE_TTL), again.map(millis).unwrap_or_default()];
         self.run("end_lease", &self.scripts.lease_end, &keys, &args).await
+    }
+
+    async fn missing(&self) -> Result<HashMap<StreamId, Timestamp>, StoreError> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(self.keys.missing()).arg(0).arg(-1).arg("WITHSCORES");
+        let found: Vec<(String, f64)> = self.query("missing", &command).await?;
+        let entry = |(id, since): (String, f64)| {
+            Ok((id.parse().map_err(|_| corrupt("missing"))?, codec::instant(since)))
+        };
+        found.into_iter().map(entry).collect()
+    }
+
+    async fn set_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
+        for page in streams.chunks(MISSING_PAGE) {
+            let mut args = vec![millis(self.retention.live)];
+            args.extend(page.iter().map(StreamId::to_string));
+            let _: i64 =
+                self.run("set_missing", &self.scripts.set_missing, &[self.keys.missing()], &args).await?;
+        }
+        Ok(())
+    }
+
+    async fn clear_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
+        for page in streams.chunks(MISSING_PAGE) {
+            let mut command = redis::cmd("ZREM");
+            command.arg(self.keys.missing()).arg(page.iter().map(StreamId::to_string).collect::<Vec<_>>());
+            let _: i64 = self.query("clear_missing", &command).await?;
+        }
+        Ok(())
     }
 
     async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {

@@ -47,6 +47,11 @@ impl Keys {
         self.part(id, ":order")
     }
 
+    /// The hash of a stream's unlisted participants.
+    pub fn unlisted(&self, id: StreamId) -> String {
+        self.part(id, ":unlisted")
+    }
+
     /// Who holds a room name.
     pub fn room(&self, room: &RoomName) -> String {
         format!("{}{room}", self.room_prefix())
@@ -115,6 +120,11 @@ impl Keys {
         self.shared("lease:reconcile:done")
     }
 
+    /// Ids of streams whose rooms LiveKit does not list, by when it first did not.
+    pub fn missing(&self) -> String {
+        self.shared("streams:missing")
+    }
+
     /// Since when LiveKit has been listing nothing at all.
     pub fn suspicion(&self) -> String {
         self.shared("suspicion")
@@ -173,13 +183,14 @@ impl Keys {
         let StreamRef { id, room_name } = stream;
         let own = self.stream(*id);
         let parts = ["", ":participants", ":active", ":joining", ":order", ":gone", ":log"];
-        let mut keys = Vec::with_capacity(parts.len() + 17);
+        let mut keys = Vec::with_capacity(parts.len() + 19);
         keys.extend(parts.iter().map(|part| [&own, *part].concat()));
         keys.extend([self.room(room_name), self.log(Topic::All), self.tail(), self.all(), self.live()]);
         keys.extend(StreamStatus::ALL.map(|status| self.status(status)));
         keys.extend([self.over(), self.total(), self.due()]);
+        let of_agents = [&own, ":agents"].concat();
         keys.push(once.map_or(own, |once| self.once(once)));
-        keys.extend([self.lease(), self.closed(), self.hold(room_name)]);
+        keys.extend([self.lease(), self.closed(), self.hold(room_name), self.unlisted(*id), of_agents]);
         keys
     }
 }
@@ -203,7 +214,7 @@ mod tests {
         let keys = Keys::new("lso");
         let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
         let all = keys.of_change(&stream, Some(&Once::Webhook("EV_1".to_owned())));
-        assert_eq!(all.len(), 24);
+        assert_eq!(all.len(), 26);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

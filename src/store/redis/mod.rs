@@ -31,11 +31,11 @@ use self::{
     scripts::Scripts,
 };
 use super::{
-    Applied, Created, Due, Guard, Page, Retention, StoreError, StreamFilter, StreamStore, Topic, Totals,
+    Applied, Created, Due, Guard, KindFilter, Page, ParticipantFilter, Retention, StoreError, StreamFilter,
+    StreamStore, Topic, Totals,
 };
 use crate::domain::{
-    Change, Participant, ParticipantState, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus,
-    StreamView,
+    Change, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
 use crate::telemetry::Metrics;
@@ -245,13 +245,16 @@ impl StreamStore for RedisStore {
     async fn participants(
         &self,
         id: StreamId,
-        state: Option<ParticipantState>,
+        filter: ParticipantFilter,
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<Participant>, StoreError> {
-        let keys = [self.keys.stream(id), self.keys.participants(id), self.keys.order(id)];
+        let keys =
+            [self.keys.stream(id), self.keys.participants(id), self.keys.order(id), self.keys.unlisted(id)];
         let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-        let args = [from, limit.to_string(), text(state)];
+        let ParticipantFilter { state, kind, shows_hidden } = filter;
+        let kind = text(kind.map(KindFilter::as_str));
+        let args = [from, limit.to_string(), text(state), kind, u8::from(shows_hidden).to_string()];
         let (exists, found, next): (bool, Vec<Option<String>>, String) =
             self.read("participants", &self.scripts.participants, &keys, &args).await?;
         if !exists {

@@ -51,7 +51,7 @@ impl RedisStore {
         });
         if let Some(found) = found.await? {
             let mut values = found.into_iter();
-            let entry = |_| Some((values.next()?, Mark::of([values.next(), values.next()])));
+            let entry = |_| Some((values.next()?, Mark::of([values.next(), values.next(), values.next()])));
             return Ok((0..count).map_while(entry).collect());
         }
         // While the slot is being moved a script would have to wait; a single key is read wherever it is.

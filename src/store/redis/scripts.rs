@@ -31,6 +31,8 @@ pub struct Scripts {
     pub claim: Script,
     /// See [`crate::domain::Change::Release`].
     pub release: Script,
+    /// See [`crate::domain::Change::RenewLock`].
+    pub renew_lock: Script,
     /// See [`crate::domain::Change::Close`] and [`crate::domain::Change::Fail`].
     pub close: Script,
     /// See [`crate::domain::Change::IssueToken`].
@@ -65,6 +67,8 @@ pub struct Scripts {
     pub lease_renew: Script,
     /// See [`crate::store::Coordination::end_lease`].
     pub lease_end: Script,
+    /// See [`crate::store::Coordination::set_missing`].
+    pub set_missing: Script,
     /// See [`crate::store::Coordination::suspect`].
     pub suspect: Script,
     /// See [`crate::store::Coordination::hold_room`].
@@ -90,6 +94,7 @@ impl Scripts {
             begin_stop: change!("begin_stop"),
             claim: change!("claim"),
             release: change!("release"),
+            renew_lock: change!("renew_lock"),
             close: change!("close"),
             issue_token: change!("issue_token"),
             connect: change!("connect"),
@@ -107,6 +112,7 @@ impl Scripts {
             lease: alone!("lease"),
             lease_renew: alone!("lease_renew"),
             lease_end: alone!("lease_end"),
+            set_missing: alone!("set_missing"),
             suspect: alone!("suspect"),
             hold_room: alone!("hold_room"),
             closed_rooms: alone!("closed_rooms"),

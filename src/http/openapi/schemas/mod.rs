@@ -11,7 +11,7 @@ mod streams;
 pub use self::{
     events::Event,
     operation::{Health, Heard, Live, Problem, Ready},
-    participants::{Joined, Left, Participant, ParticipantState, Role},
+    participants::{Joined, KindFilter, Left, Participant, ParticipantState, Role},
     requests::{Joining, Leaving, NewStream, StreamPatch},
     streams::{Stream, StreamState, StreamStatus, StreamSummary},
 };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -45,6 +46,38 @@ pub struct Track {
     pub muted: bool,
 }
 
+/// LiveKit's kind of a participant.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum ParticipantKind {
+    Ingress,
+    Egress,
+    Sip,
+    Agent,
+    Unknown,
+}
+
+/// Which participants a list shows.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum KindFilter {
+    Standard,
+    Ingress,
+    Egress,
+    Sip,
+    Agent,
+    Unknown,
+    Hidden,
+}
+
+/// What is attached to a participant in LiveKit: the object where the text is a JSON object, otherwise the text.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ParticipantMetadata {
+    Object(HashMap<String, Value>),
+    Text(String),
+}
+
 /// One identity in one stream.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -63,11 +96,18 @@ pub struct Participant {
     pub joined_at: String,
     #[schema(required = true, format = DateTime)]
     pub left_at: Option<String>,
-    pub metadata: HashMap<String, Value>,
+    pub metadata: ParticipantMetadata,
+    /// LiveKit's attributes.
+    pub attributes: HashMap<String, String>,
     /// LiveKit's id of the session.
     #[schema(required = true, example = "PA_wHpRcVdVEm8j")]
     pub sid: Option<String>,
     pub tracks: Vec<Track>,
+    /// Absent for a standard participant.
+    pub kind: Option<ParticipantKind>,
+    /// Whether LiveKit hides it from other participants; absent where not. Lists show hidden participants only where
+    /// `kind` asks for them.
+    pub hidden: Option<bool>,
 }
 
 /// A place in a stream.

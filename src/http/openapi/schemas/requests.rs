@@ -57,6 +57,8 @@ pub struct Joining {
     pub role: Option<Role>,
     /// At most 60,000 bytes. It goes into the token as JSON text.
     pub metadata: Option<HashMap<String, Value>>,
+    /// LiveKit's attributes, at most 60,000 bytes in keys and values together. They go into the token.
+    pub attributes: Option<HashMap<String, String>>,
 }
 
 /// Who leaves. `identity`, `userId` and `participantName` are one field, which is required.

@@ -8,7 +8,7 @@ if redis.call('EXISTS', K.hold) == 1 then return { 'held' } end
 
 s = {
   id = ARGV[1], roomName = arg(1), roomSid = '', status = 'creating', metadata = arg(2), maxParticipants = arg(3),
-  idleAfter = arg(4), count = '0', peak = '0', createdAt = integer(now), startedAt = '', updatedAt = integer(now),
+  idleAfter = arg(4), count = '0', peak = '0', others = '0', createdAt = integer(now), startedAt = '', updatedAt = integer(now),
   stoppedAt = '', emptySince = '', claimedUntil = integer(now + CLAIM_MS), reason = '', version = '0', cursor = '0-0',
   listKey = string.format('%016.0f', now) .. ':' .. ARGV[1],
 }

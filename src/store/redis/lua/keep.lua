@@ -20,7 +20,7 @@ for _, key in ipairs(keys) do
   elseif left < ARGV[3] / 2 and redis.call('ZSCORE', KEYS[2], key) then
     local status, room = unpack(redis.call('HMGET', stream, 'status', 'roomName'))
     if status ~= 'error' then
-      for _, part in ipairs({ '', ':participants', ':active', ':joining', ':order', ':gone', ':log' }) do
+      for _, part in ipairs({ '', ':participants', ':active', ':joining', ':order', ':gone', ':log', ':unlisted', ':agents' }) do
         redis.call('PEXPIRE', stream .. part, ARGV[3])
       end
       redis.call('PEXPIRE', ARGV[5] .. room, ARGV[3])

@@ -1,21 +1,48 @@
 -- A page of a stream's participants in list order.
--- KEYS  1 stream, 2 participants, 3 order
--- ARGV  1 '-' or '(' and the list key of the last entry before the page, 2 how many, 3 a state or ''
+-- KEYS  1 stream, 2 participants, 3 order, 4 unlisted
+-- ARGV  1 '-' or '(' and the list key of the last entry before the page, 2 how many, 3 a state or '',
+--       4 a kind, 'hidden', or '' for the listed participants of all kinds, 5 '1' to include hidden participants
 -- Answer {1 if the stream exists, participants' JSON, the list key to go on from or ''}
--- With a state, a page may be short although more follow: one call looks at no more than 5,000 entries.
-local from, limit, state, found, looked = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}, 0
+-- With a filter, a page may be short although more follow: one call looks at no more than 5,000 entries.
+local from, limit, state, kind, found, looked = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], {}, 0
 local exists = redis.call('EXISTS', KEYS[1])
-while true do
-  local keys = redis.call('ZRANGE', KEYS[3], from, '+', 'BYLEX', 'LIMIT', 0, 500)
-  if #keys == 0 then return { exists, found, '' } end
-  local identities = {}
-  for i, key in ipairs(keys) do identities[i] = key:sub(20) end
-  for i, text in ipairs(redis.call('HMGET', KEYS[2], unpack(identities))) do
-    if text and (state == '' or cjson.decode(text).state == state) then
-      if #found == limit then return { exists, found, from:sub(2) } end
-      found[#found + 1] = text
+local stop = kind == '' and '(2' or '+'
+
+local function wanted(text)
+  if state == '' and kind == '' then return true end
+  local p = cjson.decode(text)
+  if state ~= '' and p.state ~= state then return false end
+  if kind == '' then return true end
+  if p.hidden and ARGV[5] ~= '1' then return false end
+  return kind == (p.kind or 'standard') or (kind == 'hidden' and p.hidden)
+end
+
+-- Unlisted entries come last in the order, and are in a hash of their own.
+local function read(keys)
+  local listed, unlisted, texts = {}, {}, {}
+  for _, key in ipairs(keys) do
+    local identities = key:sub(1, 1) == '2' and unlisted or listed
+    identities[#identities + 1] = key:sub(20)
+  end
+  for hash, identities in pairs({ [KEYS[2]] = listed, [KEYS[4]] = unlisted }) do
+    local first = identities == listed and 0 or #listed
+    if #identities > 0 then
+      for i, text in ipairs(redis.call('HMGET', hash, unpack(identities))) do texts[first + i] = text end
     end
-    from, looked = '(' .. keys[i], looked + 1
+  end
+  return texts
+end
+
+while true do
+  local keys = redis.call('ZRANGE', KEYS[3], from, stop, 'BYLEX', 'LIMIT', 0, 500)
+  if #keys == 0 then return { exists, found, '' } end
+  local texts = read(keys)
+  for i, key in ipairs(keys) do
+    if texts[i] and wanted(texts[i]) then
+      if #found == limit then return { exists, found, from:sub(2) } end
+      found[#found + 1] = texts[i]
+    end
+    from, looked = '(' .. key, looked + 1
   end
   if looked >= 5000 then return { exists, found, from:sub(2) } end
 end

@@ -4,7 +4,8 @@
 --       2 participants   hash    identity -> JSON
 --       3 active         set     identities connected now
 --       4 joining        zset    identities with an unused token, by the time it stops counting
---       5 order          zset    list keys of all participants, all with score 0: a list in lexical order
+--       5 order          zset    list keys of all participants, the unlisted ones last, all with score 0: a list in
+--                                lexical order
 --       6 gone           zset    LiveKit participant sids that have ended, by when
 --       7 log            stream  the stream's events; its name is also the channel
 --       8 room           string  'live:<id>' or 'over:<id>' of the stream that holds or last held the room name
@@ -21,6 +22,8 @@
 --      22 lease          string  the token of who reconciles
 --      23 closed         zset    names of rooms that are over, by when the last join token for them has lapsed
 --      24 hold           string  exists while a room of this name that nobody wants is being deleted
+--      25 unlisted       hash    identity -> JSON of connected participants that have no events: recorders, hidden ones
+--      26 agents         set     identities of connected agents: they are listed and do not count
 --
 -- ARGV  1 the stream's id
 --       2 the version that the stream must be at, or ''
@@ -41,18 +44,19 @@ local K = {
   status = { creating = KEYS[13], active = KEYS[14], stopping = KEYS[15], stopped = KEYS[16], error = KEYS[17] },
   over = KEYS[18], total = KEYS[19], due = KEYS[20], once = KEYS[21],
   lease = KEYS[22], closed = KEYS[23], hold = KEYS[24],
+  unlisted = KEYS[25], agents = KEYS[26],
 }
 -- Redis that is full (maxmemory) refuses a script at its first write, if that takes room, and lets it finish otherwise. So
 -- what adds something begins with a write that takes room, and is refused as a whole; what ends something begins with one
 -- that does not.
 local STREAM_LOG, ALL_LOG, BATCH, GONE_MS = 1000, 10000, 100, 3600000
-local CLAIM_MS, RETRY_MS, SKEW_MS = 30000, 5000, 60000
+local CLAIM_MS, RETRY_MS, SKEW_MS = 10000, 5000, 60000
 
 -- Redis undoes nothing of a script that comes to a command which its user may not run. So a change that could not be made
 -- as a whole is not begun.
 for _, command in ipairs({
   'TIME', 'GET', 'SET', 'EXISTS', 'INCR', 'DECR', 'PEXPIRE', 'HGET', 'HGETALL', 'HSET', 'HDEL', 'SADD', 'SREM', 'SCARD',
-  'SRANDMEMBER', 'ZADD', 'ZREM', 'ZSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREMRANGEBYSCORE', 'XADD', 'XREVRANGE',
+  'SRANDMEMBER', 'ZADD', 'ZREM', 'ZSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYLEX', 'HLEN', 'UNLINK', 'XADD', 'XREVRANGE',
 }) do
   if not redis.acl_check_cmd(command, K.stream) then
     return redis.error_reply("NOPERM this user has no permissions to run the '" .. command .. "' command")
@@ -110,14 +114,20 @@ local function emit(kind, participant, previous, reason)
   redis.call('PUBLISH', K.events, record)
 end
 
-local function participant(identity)
-  local text = redis.call('HGET', K.participants, identity)
+local function read_entry(key, identity)
+  local text = redis.call('HGET', key, identity)
   if text then return cjson.decode(text) end
 end
+local function participant(identity) return read_entry(K.participants, identity) end
+local function unlisted(identity) return read_entry(K.unlisted, identity) end
 
--- As Participant::list_key: those who may publish first, then the newest, then by identity.
+-- As Participant::is_listed and Participant::counts.
+local function is_listed(p) return p.kind ~= 'egress' and not p.hidden end
+local function counts(p) return is_listed(p) and p.kind ~= 'agent' end
+
+-- As Participant::list_key: hosts, other listed participants, unlisted ones; the newest first, then by identity.
 local function list_key(p)
-  local rank = p.role == 'host' and '0' or '1'
+  local rank = not is_listed(p) and '2' or p.role == 'host' and '0' or '1'
   return rank .. ':' .. string.format('%016.0f', 9e15 - math.max(p.joinedAt, 0)) .. ':' .. p.identity
 end
 
@@ -127,7 +137,15 @@ local function put(p, old)
   redis.call('ZADD', K.order, 0, key)
   if old and old ~= key then redis.call('ZREM', K.order, old) end
   p.changedAt = now
-  redis.call('HSET', K.participants, p.identity, cjson.encode(p))
+  redis.call('HSET', is_listed(p) and K.participants or K.unlisted, p.identity, cjson.encode(p))
+end
+
+local function count_others() s.others = integer(redis.call('SCARD', K.agents) + redis.call('HLEN', K.unlisted)) end
+
+local function forget_unlisted(p)
+  redis.call('HDEL', K.unlisted, p.identity)
+  redis.call('ZREM', K.order, list_key(p))
+  count_others()
 end
 
 -- A participant's sid or a track's.
@@ -145,10 +163,15 @@ local function end_visit(p, at)
   put(p, list_key(p))
   if not was_active then return emit('participant_updated', p) end
   remember_gone(p.sid)
-  redis.call('SREM', K.active, p.identity)
-  redis.call('DECR', K.total)
-  s.count = integer(redis.call('SCARD', K.active))
-  if s.count == '0' then s.emptySince = integer(now) end
+  if counts(p) then
+    redis.call('SREM', K.active, p.identity)
+    redis.call('DECR', K.total)
+    s.count = integer(redis.call('SCARD', K.active))
+    if s.count == '0' then s.emptySince = integer(now) end
+  else
+    redis.call('SREM', K.agents, p.identity)
+    count_others()
+  end
   emit('participant_left', p)
 end
 
@@ -188,6 +211,8 @@ local function renew()
   if not is_final() or redis.call('GET', K.room) == 'over:' .. s.id then redis.call('PEXPIRE', K.room, own) end
   for i = 9, 20 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
   redis.call('PEXPIRE', K.closed, math.max(ARGV[4], ARGV[7]))
+  redis.call('PEXPIRE', K.unlisted, own)
+  redis.call('PEXPIRE', K.agents, own)
 end
 
 local function answer(effect, p)

@@ -1,0 +1,189 @@
+//! One stream against its room.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::AtomicU64,
+};
+
+use super::{Repairs, count};
+use crate::{
+    domain::{
+        Change, Participant, ParticipantKind, ParticipantState, Session, Stream, Timestamp, change::Effect,
+    },
+    orchestrator::{Error, Orchestrator},
+    rooms::{Occupants, Room},
+    store::{Guard, KindFilter, Lease, ParticipantFilter, StoreError},
+};
+
+/// How many participants of a stream are read at a time.
+const PARTICIPANTS_PAGE: usize = 1_000;
+
+impl Orchestrator {
+    /// One room for which LiveKit does not answer, as when its node has died, or one entry that cannot be read, keeps nobody
+    /// else from the truth.
+    pub(super) async fn compare_or_skip(
+        &self,
+        stream: Stream,
+        room: Room,
+        before: Timestamp,
+        lease: &Lease,
+        repairs: &Repairs,
+        failed: &AtomicU64,
+    ) -> Result<(), Error> {
+        let id = stream.id;
+        match self.compare(stream, room, before, lease, repairs).await {
+            Err(error @ (Error::Rooms(_) | Error::Store(StoreError::Corrupt(_)))) => {
+                tracing::warn!(stream = %id, %error, "a stream could not be compared with its room");
+                count(failed);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Compares one stream with its room.
+    async fn compare(
+        &self,
+        stream: Stream,
+        room: Room,
+        before: Timestamp,
+        lease: &Lease,
+        repairs: &Repairs,
+    ) -> Result<(), Error> {
+        if room.metadata != stream.metadata.as_text() {
+            self.repair_metadata(&stream, &room, repairs).await?;
+        }
+        let differences = differences(&stream, &room);
+        if !differences.is_empty() {
+            tracing::warn!(stream = %stream.id, ?differences, "the room has other settings than its stream");
+            count(&repairs.other_settings);
+        }
+        if room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0 {
+            return Ok(());
+        }
+        // Gone or replaced since the rooms were listed: the next reconciliation sees it among the missing.
+        let occupants = self.rooms.occupants(&stream.room_name).await?;
+        let same_room = |occupants: &Occupants| stream.room_sid.as_ref() == Some(&occupants.room_sid);
+        let Some(occupants) = occupants.filter(same_room) else { return Ok(()) };
+        let mut known = self.present(&stream).await?;
+        let mut seen = HashSet::new();
+        for session in occupants.sessions {
+            seen.insert((session.identity.clone(), session.is_listed()));
+            let recorded = known.remove(&session.sid);
+            if recorded.as_ref().is_some_and(|recorded| says_the_same(recorded, &session)) {
+                continue;
+            }
+            let counter = if recorded.is_some() { &repairs.updated } else { &repairs.joined };
+            let observe = Change::Observe { session, before };
+            self.repair(&stream, observe, lease, counter, &repairs.undecided).await?;
+        }
+        for (sid, gone) in known {
+            let replaced = seen.contains(&(gone.identity.clone(), gone.is_listed()));
+            if replaced || occupants.unsettled.iter().any(|there| there.sid == sid) {
+                continue;
+            }
+            let lose = Change::Lose { identity: gone.identity, sid, before };
+            self.repair(&stream, lose, lease, &repairs.left, &repairs.undecided).await?;
+        }
+        Ok(())
+    }
+
+    /// A change of metadata that LiveKit never heard of. What is recorded is looked up again: it may have been changed
+    /// since the streams were listed.
+    async fn repair_metadata(&self, stream: &Stream, room: &Room, repairs: &Repairs) -> Result<(), Error> {
+        let current = self.store.get(stream.id).await?;
+        // One that was changed since is on its way to LiveKit.
+        let overdue = |current: &Stream| {
+            current.metadata == stream.metadata && room.metadata != current.metadata.as_text()
+        };
+        match current.filter(overdue) {
+            Some(current) => {
+                count(&repairs.metadata);
+                self.mirror_metadata(&current).await;
+            }
+            None => count(&repairs.undecided),
+        }
+        Ok(())
+    }
+
+    /// All participants that are recorded as connected, by LiveKit's id of their sessions.
+    async fn present(&self, stream: &Stream) -> Result<HashMap<String, Participant>, Error> {
+        let mut all = HashMap::new();
+        let listed = ParticipantFilter::state(ParticipantState::Active);
+        self.add_present(stream, listed, &mut all).await?;
+        if stream.uncounted > 0 {
+            for kind in [KindFilter::Hidden, KindFilter::Kind(ParticipantKind::Egress)] {
+                let unlisted = ParticipantFilter { kind: Some(kind), shows_hidden: true, ..listed };
+                self.add_present(stream, unlisted, &mut all).await?;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn add_present(
+        &self,
+        stream: &Stream,
+        filter: ParticipantFilter,
+        all: &mut HashMap<String, Participant>,
+    ) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page = self.store.participants(stream.id, filter, PARTICIPANTS_PAGE, after.as_deref()).await;
+            let page = match page {
+                // It has ended in the meantime.
+                Err(StoreError::NotFound) => return Ok(()),
+                other => other?,
+            };
+            let by_session = |entry: Participant| Some((entry.sid.clone()?, entry));
+            all.extend(page.items.into_iter().filter_map(by_session));
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes one change, and counts it as a repair, or as undecided where what is recorded may be newer than the list.
+    async fn repair(
+        &self,
+        stream: &Stream,
+        change: Change,
+        lease: &Lease,
+        repaired: &AtomicU64,
+        undecided: &AtomicU64,
+    ) -> Result<(), Error> {
+        let guard = Guard { lease: Some(lease.clone()), ..Guard::default() };
+        match self.store.apply(&stream.reference(), change, guard).await {
+            Ok(applied) if applied.effect == Effect::Changed => count(repaired),
+            Ok(_) => count(undecided),
+            // It has ended in the meantime.
+            Err(StoreError::NotFound | StoreError::Rejected(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is nothing to repair about somebody.
+fn says_the_same(recorded: &Participant, session: &Session) -> bool {
+    recorded.sid.as_ref() == Some(&session.sid)
+        && recorded.tracks == session.tracks
+        && session.name.as_ref().is_none_or(|name| recorded.name.as_ref() == Some(name))
+        && session.role.is_none_or(|role| recorded.role == role)
+        && session.metadata.as_ref().is_none_or(|metadata| recorded.metadata == *metadata)
+        && recorded.attributes == session.attributes
+        && recorded.is_listed() == session.is_listed()
+}
+
+/// The settings of a room that do not hold what its stream promises.
+fn differences(stream: &Stream, room: &Room) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(wanted) = stream.max_participants.filter(|wanted| *wanted != room.max_participants) {
+        found.push(format!("maxParticipants is {} instead of {wanted}", room.max_participants));
+    }
+    let shortest = u64::from(room.empty_timeout.min(room.departure_timeout));
+    if let Some(wanted) = stream.idle_after.map(|after| after.as_secs()).filter(|wanted| shortest < *wanted) {
+        found.push(format!("emptyTimeout is {shortest} instead of {wanted}"));
+    }
+    found
+}
