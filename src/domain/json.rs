@@ -45,8 +45,8 @@ pub enum Json {
     Scalar(String),
 }
 
-/// Members of an object in their order, whose values have not been read yet.
-pub struct RawMembers<'a>(pub Vec<(String, &'a RawValue)>);
+/// Members of an object whose values have not been read yet.
+struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for RawMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -119,6 +119,12 @@ impl Json {
     pub fn as_string(&self) -> Option<String> {
         let Self::Scalar(text) = self else { return None };
         serde_json::from_str(text).ok()
+    }
+
+    /// The whole number that it is.
+    pub fn as_u64(&self) -> Option<u64> {
+        let Self::Scalar(text) = self else { return None };
+        text.parse().ok()
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -38,8 +38,7 @@ pub enum MetadataError {
     TooLong,
 }
 
-fn members(text: &str) -> Result<Members, MetadataError> {
-    let json = Json::parse(text)?;
+fn members(json: Json) -> Result<Members, MetadataError> {
     if let Some(key) = json.repeated_key() {
         return Err(MetadataError::RepeatedKey(key.to_owned()));
     }
@@ -48,12 +47,20 @@ fn members(text: &str) -> Result<Members, MetadataError> {
 }
 
 impl Metadata {
-    /// Reads JSON text from a caller.
+    /// Reads JSON text.
     ///
     /// # Errors
-    /// [`MetadataError`] for text that is not a JSON object, has a key twice or is too long.
+    /// As [`Self::from_json`], and [`MetadataError::Json`] for text that is not JSON.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
-        Self::of(members(text)?)
+        Self::from_json(Json::parse(text)?)
+    }
+
+    /// Takes a value from a caller.
+    ///
+    /// # Errors
+    /// [`MetadataError`] for a value that is not an object, has a key twice or is too long.
+    pub fn from_json(json: Json) -> Result<Self, MetadataError> {
+        Self::of(members(json)?)
     }
 
     /// The text that [`Self::as_text`] gave to the store.
@@ -79,17 +86,25 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError::TooLong`] where the result would be too long.
     pub fn merged(&self, patch: &MetadataPatch) -> Result<Self, MetadataError> {
-        Self::of(merge(members(&self.text)?, &patch.members))
+        Self::of(merge(members(Json::parse(&self.text)?)?, &patch.members))
     }
 }
 
 impl MetadataPatch {
-    /// Reads JSON text from a caller.
+    /// Reads JSON text.
     ///
     /// # Errors
-    /// [`MetadataError`] for text that is not a JSON object or has a key twice.
+    /// As [`Self::from_json`], and [`MetadataError::Json`] for text that is not JSON.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
-        members(text).map(|members| Self { members })
+        Self::from_json(Json::parse(text)?)
+    }
+
+    /// Takes a value from a caller.
+    ///
+    /// # Errors
+    /// [`MetadataError`] for a value that is not an object or has a key twice.
+    pub fn from_json(json: Json) -> Result<Self, MetadataError> {
+        members(json).map(|members| Self { members })
     }
 }
 

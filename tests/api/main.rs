@@ -19,6 +19,7 @@ mod imports;
 mod lease;
 mod lifetimes;
 mod limits;
+mod metadata;
 mod openapi;
 mod operations;
 mod outages;

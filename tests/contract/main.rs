@@ -5,6 +5,7 @@ mod support;
 
 mod crashes;
 mod histories;
+mod locks;
 mod model;
 mod mortal;
 mod reconciling;

@@ -14,11 +14,14 @@ mod manners;
 mod meeting;
 mod participants;
 mod person;
+mod reported;
 mod scene;
 mod schema;
 mod states;
 mod truth;
 mod webdriver;
+
+use std::time::Duration;
 
 use support::{
     app::{Setup, TestApp},
@@ -36,7 +39,8 @@ impl Stage {
     async fn set() -> Self {
         let port = free_port();
         let livekit = LiveKit::start(Some(&format!("http://127.0.0.1:{port}/webhooks/livekit")));
-        let setup = Setup::new(shared_redis(), &livekit.url());
+        let mut setup = Setup::new(shared_redis(), &livekit.url());
+        setup.listing_grace = Duration::from_secs(10);
         let first = setup.clone().with(|arguments| arguments.port = Some(port.to_string()));
         Self { one: first.start().await, two: setup.start().await, livekit }
     }

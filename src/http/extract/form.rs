@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
-use serde_json::value::RawValue;
 
 use super::{header_text, read_body};
 use crate::{
-    domain::{Attributes, ErrorCode, Metadata, MetadataPatch, json::RawMembers},
+    domain::{
+        Attributes, ErrorCode, Metadata, MetadataPatch,
+        json::{Json, Members},
+    },
     http::problem::{FieldError, Problem},
 };
 
@@ -20,7 +22,7 @@ fn is_json(content_type: &str) -> bool {
 /// A request body that is a JSON object, or no body at all. Fields are taken out one by one; what was wrong with them is
 /// collected, so that a caller hears of every bad field at once. Fields that nobody asks for are ignored.
 pub struct JsonForm {
-    fields: BTreeMap<String, Box<RawValue>>,
+    fields: BTreeMap<String, Json>,
     errors: Vec<FieldError>,
 }
 
@@ -36,21 +38,20 @@ impl JsonForm {
         }
         let malformed = |detail: String| Problem::with_detail(ErrorCode::MalformedBody, detail);
         let text = if body.is_empty() { b"{}" } else { body };
-        let text: &RawValue = serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
-        if !text.get().starts_with('{') {
-            return Err(malformed("the body must be a JSON object".to_owned()));
+        let text = std::str::from_utf8(text).map_err(|error| malformed(error.to_string()))?;
+        match Json::parse(text).map_err(|error| malformed(error.to_string()))? {
+            Json::Object(members) => Ok(Self::of(members)),
+            _ => Err(malformed("the body must be a JSON object".to_owned())),
         }
-        let members = serde_json::from_str(text.get()).map_err(|error| malformed(error.to_string()))?;
-        Ok(Self::of(members))
     }
 
-    fn of(RawMembers(members): RawMembers<'_>) -> Self {
+    fn of(members: Members) -> Self {
         let mut form = Self { fields: BTreeMap::new(), errors: Vec::new() };
         for (name, value) in members {
             if form.fields.contains_key(&name) {
                 form.refuse(&name, "is given twice");
             } else {
-                form.fields.insert(name, value.to_owned());
+                form.fields.insert(name, value);
             }
         }
         form
@@ -60,19 +61,19 @@ impl JsonForm {
         self.errors.push(FieldError::new(field, rule));
     }
 
-    /// The JSON text of a field; null is as good as absent.
-    fn value(&mut self, field: &str) -> Option<Box<RawValue>> {
-        self.fields.remove(field).filter(|value| value.get() != "null")
+    /// The value of a field; null is as good as absent.
+    fn value(&mut self, field: &str) -> Option<Json> {
+        self.fields.remove(field).filter(|value| !value.is_null())
     }
 
-    /// A field whose JSON text `parse` turns into something else.
+    /// A field whose value `parse` turns into something else.
     fn parsed<T, E: std::fmt::Display>(
         &mut self,
         field: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
+        parse: impl FnOnce(Json) -> Result<T, E>,
     ) -> Option<T> {
         let value = self.value(field)?;
-        parse(value.get()).map_err(|rule| self.refuse(field, rule)).ok()
+        parse(value).map_err(|rule| self.refuse(field, rule)).ok()
     }
 
     /// A text that `parse` turns into something else.
@@ -81,9 +82,9 @@ impl JsonForm {
         field: &str,
         parse: impl FnOnce(String) -> Result<T, E>,
     ) -> Option<T> {
-        self.parsed(field, |value| match serde_json::from_str::<String>(value) {
-            Ok(text) => parse(text).map_err(|error| error.to_string()),
-            Err(_) => Err("must be a string".to_owned()),
+        self.parsed(field, |value| match value.as_string() {
+            Some(text) => parse(text).map_err(|error| error.to_string()),
+            None => Err("must be a string".to_owned()),
         })
     }
 
@@ -123,31 +124,29 @@ impl JsonForm {
     /// A whole number within bounds.
     pub fn integer(&mut self, field: &str, least: u64, most: u64) -> Option<u64> {
         self.parsed(field, |value| {
-            let number = serde_json::from_str(value).ok().filter(|number| (least..=most).contains(number));
+            let number = value.as_u64().filter(|number| (least..=most).contains(number));
             number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
         })
     }
 
     /// A metadata object.
     pub fn metadata(&mut self, field: &str) -> Option<Metadata> {
-        self.parsed(field, Metadata::parse)
+        self.parsed(field, Metadata::from_json)
     }
 
     /// A merge patch of a metadata object. A null is refused: it would remove the metadata itself.
     pub fn metadata_patch(&mut self, field: &str) -> Option<MetadataPatch> {
         let value = self.fields.remove(field)?;
-        MetadataPatch::parse(value.get()).map_err(|rule| self.refuse(field, rule)).ok()
+        MetadataPatch::from_json(value).map_err(|rule| self.refuse(field, rule)).ok()
     }
 
     /// LiveKit's attributes: an object of strings.
     pub fn attributes(&mut self, field: &str) -> Option<Attributes> {
         self.parsed(field, |value| {
-            let Ok(RawMembers(members)) = serde_json::from_str(value) else {
-                return Err("must be an object of strings".to_owned());
-            };
+            let Json::Object(members) = value else { return Err("must be an object of strings".to_owned()) };
             let mut attributes = BTreeMap::new();
             for (key, value) in members {
-                let Ok(value) = serde_json::from_str::<String>(value.get()) else {
+                let Some(value) = value.as_string() else {
                     return Err(format!("must be an object of strings; {key:?} is none"));
                 };
                 if attributes.insert(key.clone(), value).is_some() {

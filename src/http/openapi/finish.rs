@@ -35,7 +35,8 @@ const CHANGES: [ErrorCode; 6] = [
 fn own_codes(operation: &str) -> &'static [ErrorCode] {
     use ErrorCode as E;
     match operation {
-        "createStream" | "leaveStream" => &[E::LivekitError, E::LivekitUnavailable],
+        "createStream" => &[E::LivekitError, E::LivekitUnavailable, E::RoomExists],
+        "leaveStream" => &[E::LivekitError, E::LivekitUnavailable],
         "patchStream" | "stopStream" => {
             &[E::LivekitError, E::LivekitUnavailable, E::VersionMismatch, E::InvalidTransition]
         }
@@ -48,6 +49,7 @@ fn own_codes(operation: &str) -> &'static [ErrorCode] {
             E::PayloadTooLarge,
             E::RequestTimeout,
             E::MalformedBody,
+            E::StreamCreating,
         ],
         "getReady" => &[E::ShuttingDown],
         "getAsset" | "getVendorFile" | "getDocsFile" | "getMetrics" => &[E::RouteNotFound],
