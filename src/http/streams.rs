@@ -257,10 +257,10 @@ pub async fn patch(
 
 /// `DELETE /streams/{id}`
 ///
-/// Stops a stream. Again: the same answer.
+/// Stops a stream. A stream that is `stopped` or in `error` is returned unchanged, without an event.
 #[utoipa::path(
     delete, path = "/streams/{id}", operation_id = "stopStream", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as its `ETag`")),
-    responses((status = 200, description = "The stopped stream", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
+    responses((status = 200, description = "The stopped stream, or the stream in `error`", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
 )]
 pub async fn stop(
     api: Data<Api>,
