@@ -12,12 +12,12 @@ use crate::domain::{Identity, RoomName, Timestamp};
 pub struct Token {
     /// The key that signed it (`iss`).
     pub issuer: String,
-    /// Whose it is (`sub`); empty for nobody's in particular.
+    /// Whose it is (`sub`, or `jti` without one); empty for nobody's in particular.
     pub identity: String,
     /// What it opens.
     pub grants: Grants,
-    /// Until when it is good, leeway included.
-    pub expires_at: Timestamp,
+    /// Until when it is good, leeway included; none for a token without `exp`.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Who is asking: the owner of a token, or anybody where the API is open.
@@ -53,9 +53,9 @@ impl Caller {
         if oneself { Action::Leave } else { Action::Remove }
     }
 
-    /// For how long the caller's token is good yet; none for one who has none and needs none.
+    /// For how long the caller's token is good yet; none where it never expires, and where no token is needed.
     pub fn remaining(&self, now: Timestamp) -> Option<Duration> {
-        let millis = self.token.as_ref()?.expires_at.as_millis().saturating_sub(now.as_millis());
+        let millis = self.token.as_ref()?.expires_at?.as_millis().saturating_sub(now.as_millis());
         Some(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
     }
 
@@ -84,7 +84,7 @@ mod tests {
             issuer: "key".to_owned(),
             identity: identity.to_owned(),
             grants: Grants { room_join: true, room: room.to_owned(), ..Grants::default() },
-            expires_at: Timestamp::from_millis(expires),
+            expires_at: Some(Timestamp::from_millis(expires)),
         }
     }
 

@@ -21,7 +21,7 @@ pub use self::{
 use crate::{
     access::{Action, Caller},
     domain::Timestamp,
-    rooms::verifier::{Refused, Verifier},
+    rooms::verifier::{TokenError, Verifier},
     store::Standing,
     telemetry::Metrics,
 };
@@ -52,7 +52,7 @@ pub struct Asking {
 /// A call at the door.
 #[derive(Clone)]
 pub struct Call {
-    found: Result<Caller, Refused>,
+    found: Result<Caller, TokenError>,
     subject: String,
 }
 
@@ -61,7 +61,7 @@ pub enum Refusal {
     /// The caller asks too often.
     TooOften(Standing),
     /// There is no good token.
-    Unauthenticated(Refused),
+    Unauthenticated(TokenError),
     /// The token grants none of these.
     Forbidden(&'static [Action]),
 }
@@ -79,9 +79,10 @@ impl Admission {
             client_address(&self.trusted_proxies, peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), forwarded);
         let found = match &self.verifier {
             None => Ok(Caller::anybody()),
-            Some(verifier) => {
-                token.ok_or(Refused::Missing).and_then(|token| verifier.verify(token, now())).map(Caller::of)
-            }
+            Some(verifier) => token
+                .ok_or(TokenError::Missing)
+                .and_then(|token| verifier.verify(token, now()))
+                .map(Caller::of),
         };
         let owner = found.as_ref().ok().and_then(Caller::fingerprint);
         let subject = owner.map_or_else(|| address_subject(address), |owner| format!("token:{owner}"));

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    admission::Refusal, domain::ErrorCode, orchestrator, rooms::verifier::Refused, store::StoreError,
+    admission::Refusal, domain::ErrorCode, orchestrator, rooms::verifier::TokenError, store::StoreError,
 };
 
 /// The header that every response names its request by.
@@ -108,7 +108,7 @@ impl From<Refusal> for Problem {
             Refusal::Unauthenticated(why) => {
                 // RFC 6750, section 3.
                 let challenge = match why {
-                    Refused::Missing => "Bearer",
+                    TokenError::Missing => "Bearer",
                     _ => "Bearer error=\"invalid_token\"",
                 };
                 Self::with_detail(ErrorCode::Unauthenticated, why.to_string())

@@ -19,7 +19,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    access::Action,
+    access::{Action, Caller},
     admission::Asking,
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
     orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
@@ -44,8 +44,14 @@ fn head(status: StatusCode, view: &StreamView) -> HttpResponseBuilder {
     response
 }
 
-fn view_answer(status: StatusCode, view: &StreamView) -> HttpResponse {
-    head(status, view).json(view)
+/// Whether the answer to a change shows `participants`: `roomCreate` creates and stops any stream but reads none.
+fn may_read(caller: &Caller, view: &StreamView) -> bool {
+    caller.may_to(Action::Read, &view.stream.room_name)
+}
+
+fn view_answer(status: StatusCode, view: &StreamView, with_participants: bool) -> HttpResponse {
+    let mut response = head(status, view);
+    if with_participants { response.json(view) } else { response.json(&view.stream) }
 }
 
 /// Answers with a body made of the view, or with 304 where the caller has it already.
@@ -79,12 +85,17 @@ async fn through<
 #[utoipa::path(
     post, path = "/streams", operation_id = "createStream", tag = "streams", request_body = schemas::NewStream,
     responses(
-        (status = 201, description = "It was created", body = schemas::Stream,
+        (status = 201, description = "It was created", body = schemas::ReadableStream,
             headers(("location" = String, description = "Where it is"), ("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
-        (status = 200, description = "A live stream holds that room name: it is the answer", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
+        (status = 200, description = "A live stream holds that room name: it is the answer", body = schemas::ReadableStream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))),
     )
 )]
-pub async fn create(api: Data<Api>, retry: Retry, mut form: JsonForm) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    api: Data<Api>,
+    asking: Asking,
+    retry: Retry,
+    mut form: JsonForm,
+) -> Result<HttpResponse, Problem> {
     let room_name = form.text_of(&["roomName", "name"], RoomName::parse);
     let metadata = form.metadata("metadata");
     let max_participants = form.integer("maxParticipants", 0, MAX_PARTICIPANTS);
@@ -102,7 +113,9 @@ pub async fn create(api: Data<Api>, retry: Retry, mut form: JsonForm) -> Result<
         through(&api, async move |orchestrator| orchestrator.create(request).await).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let view = api.orchestrator.store().view(stream.id).await?.ok_or(StoreError::NotFound)?;
-    let mut response = view_answer(status, &view);
+    // The empty list of a new stream names no participant, so every creator gets it.
+    let shown = may_read(&asking.caller, &view) || is_new && view.participants.is_empty();
+    let mut response = view_answer(status, &view, shown);
     if is_new {
         let location = format!("/streams/{}", stream.id).parse();
         response
@@ -219,7 +232,7 @@ pub async fn state(
 #[utoipa::path(
     patch, path = "/streams/{id}", operation_id = "patchStream", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as its `ETag`")),
     request_body = schemas::StreamPatch,
-    responses((status = 200, description = "The stream after it", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
+    responses((status = 200, description = "The stream after it", body = schemas::ReadableStream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
 )]
 pub async fn patch(
     api: Data<Api>,
@@ -252,15 +265,15 @@ pub async fn patch(
     let patch = Patch { metadata, status, version, once: retry.once() };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
-    Ok(view_answer(StatusCode::OK, &view))
+    Ok(view_answer(StatusCode::OK, &view, may_read(&asking.caller, &view)))
 }
 
 /// `DELETE /streams/{id}`
 ///
-/// Stops a stream. Again: the same answer.
+/// Stops a stream. A stream that is `stopped` or in `error` is returned unchanged, without an event.
 #[utoipa::path(
     delete, path = "/streams/{id}", operation_id = "stopStream", tag = "streams", params(("id" = String, Path, description = "The stream's id, or the name of its room"), ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as its `ETag`")),
-    responses((status = 200, description = "The stopped stream", body = schemas::Stream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
+    responses((status = 200, description = "The stopped stream, or the stream in `error`", body = schemas::ReadableStream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
 )]
 pub async fn stop(
     api: Data<Api>,
@@ -277,5 +290,5 @@ pub async fn stop(
     })
     .await?;
     let view = api.orchestrator.store().view(stopped.id).await?.ok_or(StoreError::NotFound)?;
-    Ok(view_answer(StatusCode::OK, &view))
+    Ok(view_answer(StatusCode::OK, &view, may_read(&asking.caller, &view)))
 }

@@ -32,9 +32,10 @@ pub async fn receive(
     let body = read_body(&request, payload.into_inner()).await?;
     let authorization = header_text(request.headers(), header::AUTHORIZATION).unwrap_or_default();
     let count = |event: &str, outcome: &str| api.metrics.webhooks.with_label_values(&[event, outcome]).inc();
-    let webhook = api.webhooks.receive(authorization, &body).map_err(|_| {
-        count("unknown", "forged");
-        Problem::new(ErrorCode::InvalidSignature)
+    let webhook = api.webhooks.receive(authorization, &body).map_err(|error| {
+        count("unknown", "refused");
+        api.metrics.webhooks_refused.with_label_values(&[error.as_str()]).inc();
+        Problem::with_detail(ErrorCode::InvalidSignature, error.to_string())
     })?;
     let outcome = match webhook.event {
         Some(event) => api.orchestrator.hear(event).await.inspect_err(|_| count(webhook.name, "failed"))?,

@@ -3,6 +3,7 @@
 //! Two backends implement the same trait and pass the same suite (`tests/contract/rooms.rs`): [`livekit`] and, for dev
 //! mode where no LiveKit server answers, [`simulated`].
 
+mod claims;
 mod diagnose;
 pub mod livekit;
 mod permission;

@@ -1,101 +1,211 @@
-//! Checking the access tokens that callers show: those that `lk token create` and LiveKit's server SDKs make.
+//! Verifies tokens: access tokens of callers, as `lk token create` and LiveKit's server SDKs make them, and the tokens of
+//! LiveKit's webhooks.
+//!
+//! A token that LiveKit's server accepts is accepted (livekit/protocol, `auth/verifier.go`): HS256 only, `iss` is the API
+//! key, `exp` and `nbf` are optional and have a minute of leeway, `aud` and `iat` are not checked, header members except
+//! `alg` are ignored. livekit-api's own verifier is not used, because it decodes all claims strictly.
 
-use std::time::Duration;
-
-use livekit_api::access_token::{Claims, TokenVerifier, VideoGrants};
-use secrecy::ExposeSecret;
-
-use super::tokens::ApiKey;
-use crate::{
-    access::{Grants, Token},
-    domain::Timestamp,
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
+use hmac::{Hmac, Mac};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 
-/// By how much the clocks of who makes tokens and of this machine may differ. (LiveKit's own verifier has a minute, which
-/// is long for a token that was made to lapse.)
-const LEEWAY: Duration = Duration::from_secs(5);
+use super::{
+    claims::{Claims, algorithm},
+    tokens::ApiKey,
+};
+use crate::{access::Token, domain::Timestamp};
 
-/// Why a token is not taken.
+/// By how much the clock of a token's maker and this machine's may differ: as in LiveKit.
+pub const LEEWAY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Base64 as Go's `RawURLEncoding` decodes it: no padding, any bits after the last byte.
+const SEGMENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Why a token is refused. No message has a part of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// There is none.
+pub enum TokenError {
+    /// The request has no token.
     #[error("an access token is required")]
     Missing,
-    /// It was not made with a key that is known here, or is not a token at all.
-    #[error("the access token is not signed with a key that is known here")]
-    Forged,
-    /// Its time is over.
-    #[error("the access token has expired")]
+    /// Not three parts of base64url with JSON objects in the first two.
+    #[error("the token is not a JSON Web Token")]
+    Malformed,
+    /// A claim that this service reads has the wrong type.
+    #[error("the token's claim `{0}` has the wrong type")]
+    Claim(&'static str),
+    /// `alg` is absent, or not HS256.
+    #[error("the token is not signed with HS256, the only algorithm that LiveKit accepts")]
+    Algorithm,
+    /// `iss` is absent or empty.
+    #[error("the token has no issuer: `iss` must be the API key")]
+    NoIssuer,
+    /// `iss` is not a configured API key.
+    #[error("the token's issuer is not an API key of this service")]
+    UnknownIssuer,
+    /// The signature does not match the key's secret.
+    #[error("the token's signature is wrong: it has another secret, or the token was changed")]
+    Signature,
+    /// `exp` is over, leeway included.
+    #[error("the token has expired")]
     Expired,
-    /// Its time has not come yet.
-    #[error("the access token is not good yet")]
-    Early,
+    /// `nbf` is ahead, leeway included.
+    #[error("the token is not valid yet: its `nbf` is in the future")]
+    NotYetValid,
 }
 
-impl Refused {
-    /// The word used in metrics.
+impl TokenError {
+    /// The label value in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Forged => "forged",
+            Self::Malformed | Self::Claim(_) => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::NoIssuer => "issuer_missing",
+            Self::UnknownIssuer => "issuer_unknown",
+            Self::Signature => "signature",
             Self::Expired => "expired",
-            Self::Early => "early",
+            Self::NotYetValid => "not_yet_valid",
         }
     }
 }
 
-/// Checks access tokens.
+/// Why a webhook's signature is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookError {
+    /// `Authorization` is absent or empty.
+    #[error("the webhook has no token in its Authorization header")]
+    Missing,
+    /// The token is refused.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token has no `sha256`.
+    #[error("the webhook's token has no `sha256`, the hash of the body")]
+    BodyHashMissing,
+    /// The token's `sha256` is the hash of another body.
+    #[error("the webhook's body does not match the `sha256` of its token")]
+    BodyHashMismatch,
+}
+
+impl WebhookError {
+    /// The label value in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => TokenError::Missing.as_str(),
+            Self::Token(error) => error.as_str(),
+            Self::BodyHashMissing => "body_hash_missing",
+            Self::BodyHashMismatch => "body_hash_mismatch",
+        }
+    }
+}
+
+/// Verifies tokens of any of its API keys.
 #[derive(Clone)]
 pub struct Verifier {
-    keys: Vec<TokenVerifier>,
+    keys: Vec<(String, Hmac<Sha256>)>,
 }
 
 impl Verifier {
-    /// Takes what is signed with any of `keys`.
+    /// Accepts tokens signed with any of `keys`.
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a ApiKey>) -> Self {
-        let verifier = |key: &ApiKey| TokenVerifier::with_api_key(&key.key, key.secret.expose_secret());
-        Self { keys: keys.into_iter().map(verifier).collect() }
+        // HMAC takes secrets of any length, so no key is dropped here.
+        let signer = |key: &ApiKey| Hmac::new_from_slice(key.secret.expose_secret().as_bytes()).ok();
+        let keyed = |key: &'a ApiKey| Some((key.key.clone(), signer(key)?));
+        Self { keys: keys.into_iter().filter_map(keyed).collect() }
     }
 
-    /// Checks signature (HS256 and nothing else), issuer and times, as of `now`.
+    /// Verifies an access token, as of `now`.
     ///
     /// # Errors
-    /// [`Refused`] says which of them is wrong.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Token, Refused> {
-        let claims = self.keys.iter().find_map(|key| key.verify(token).ok());
-        let claims = claims.ok_or_else(|| why(token, now))?;
-        let expires_at = millis(claims.exp).plus(LEEWAY);
-        if expires_at <= now {
-            return Err(Refused::Expired);
+    /// [`TokenError`]; of several, the first in its order of variants.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Token, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Missing);
         }
-        if millis(claims.nbf).minus(LEEWAY) > now {
-            return Err(Refused::Early);
+        let claims = self.claims(token, now)?;
+        let expires_at = claims.expires_at.map(|at| at.plus(LEEWAY));
+        Ok(Token { issuer: claims.issuer, identity: claims.identity, grants: claims.grants, expires_at })
+    }
+
+    /// Verifies the `Authorization` of a webhook, with or without `Bearer `, for its raw body, as of `now`.
+    ///
+    /// # Errors
+    /// [`WebhookError`]; of several, the first in its order of variants.
+    pub fn verify_webhook(
+        &self,
+        authorization: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), WebhookError> {
+        let token = authorization.strip_prefix("Bearer ").unwrap_or(authorization).trim();
+        if token.is_empty() {
+            return Err(WebhookError::Missing);
         }
-        Ok(Token { issuer: claims.iss, identity: claims.sub, grants: grants(claims.video), expires_at })
+        let claims = self.claims(token, now)?;
+        if claims.sha256.is_empty() {
+            return Err(WebhookError::BodyHashMissing);
+        }
+        // Both hashes are known to the sender, so there is no secret for the comparison's timing to reveal.
+        let matches = claims.sha256 == STANDARD.encode(Sha256::digest(body));
+        matches.then_some(()).ok_or(WebhookError::BodyHashMismatch)
+    }
+
+    fn claims(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let [header, claims, signature] = [decode(header)?, decode(claims)?, decode(signature)?];
+        if algorithm(&header)?.as_deref() != Some("HS256") {
+            return Err(TokenError::Algorithm);
+        }
+        let claims = Claims::read(&claims)?;
+        self.check_signature(&claims.issuer, signed, &signature)?;
+        check_times(&claims, now)?;
+        Ok(claims)
+    }
+
+    /// The library compares in constant time.
+    fn check_signature(&self, issuer: &str, signed: &str, signature: &[u8]) -> Result<(), TokenError> {
+        if issuer.is_empty() {
+            return Err(TokenError::NoIssuer);
+        }
+        let mut keys = self.keys.iter().filter(|(key, _)| key == issuer).peekable();
+        keys.peek().ok_or(TokenError::UnknownIssuer)?;
+        let good = |(_, mac): &(String, Hmac<Sha256>)| {
+            mac.clone().chain_update(signed).verify_slice(signature).is_ok()
+        };
+        keys.any(good).then_some(()).ok_or(TokenError::Signature)
     }
 }
 
-/// What is wrong with a token that no key takes. The signature of one that says it has expired is not known to be good; it
-/// is refused either way, and its owner is told what to do.
-fn why(token: &str, now: Timestamp) -> Refused {
-    let late = |claims: &Claims| millis(claims.exp) < now;
-    match Claims::from_unverified(token) {
-        Ok(claims) if late(&claims) => Refused::Expired,
-        _ => Refused::Forged,
+fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+    if claims.expires_at.is_some_and(|at| at.plus(LEEWAY) <= now) {
+        return Err(TokenError::Expired);
     }
+    if claims.not_before.is_some_and(|at| at.minus(LEEWAY) > now) {
+        return Err(TokenError::NotYetValid);
+    }
+    Ok(())
 }
 
-/// A time as tokens have it, in seconds.
-fn millis(seconds: usize) -> Timestamp {
-    Timestamp::from_millis(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
+/// Decodes one part of a token. Go skips line breaks in base64.
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    let decoded = if part.contains(['\r', '\n']) {
+        SEGMENT.decode(part.replace(['\r', '\n'], ""))
+    } else {
+        SEGMENT.decode(part)
+    };
+    decoded.map_err(|_| TokenError::Malformed)
 }
 
-fn grants(video: VideoGrants) -> Grants {
-    Grants {
-        room_create: video.room_create,
-        room_list: video.room_list,
-        room_admin: video.room_admin,
-        room_join: video.room_join,
-        room: video.room,
-    }
-}
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;

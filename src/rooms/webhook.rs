@@ -3,22 +3,18 @@
 //! A body whose signature is good is never refused for a name, a field or an enum value that this version does not
 //! know, which is why livekit-api's own receiver (it decodes strictly) is not used.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use livekit_api::access_token::TokenVerifier;
-use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use super::{RoomEvent, RoomEventKind, permission::Permission, tokens::ApiKey};
+use super::{
+    RoomEvent, RoomEventKind,
+    permission::Permission,
+    tokens::ApiKey,
+    verifier::{Verifier, WebhookError},
+};
 use crate::domain::{
     Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, RoomName, Session, Timestamp,
     Track, TrackSource, Tracks,
 };
-
-/// The webhook is not signed by a key that is known here, or is signed for another body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the webhook is not signed by LiveKit")]
-pub struct Forged;
 
 /// The names of the events that LiveKit 1.13 sends, for metrics: any other name counts as `other`.
 const KNOWN_EVENTS: [&str; 12] = [
@@ -48,30 +44,22 @@ pub struct Webhook {
 /// Checks and reads webhooks.
 #[derive(Clone)]
 pub struct Receiver {
-    verifiers: Vec<TokenVerifier>,
+    verifier: Verifier,
 }
 
 impl Receiver {
-    /// Accepts what is signed with any of `keys`.
+    /// Accepts webhooks signed with any of `keys`.
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a ApiKey>) -> Self {
-        let verifier = |key: &ApiKey| TokenVerifier::with_api_key(&key.key, key.secret.expose_secret());
-        Self { verifiers: keys.into_iter().map(verifier).collect() }
+        Self { verifier: Verifier::new(keys) }
     }
 
-    /// Checks the signature over the raw body, then reads it.
+    /// Verifies the signature over the raw body, then reads it.
     ///
     /// # Errors
-    /// [`Forged`] for an `Authorization` (with or without `Bearer `) that is no token of a known key, has expired, or
-    /// was made for another body.
-    pub fn receive(&self, authorization: &str, body: &[u8]) -> Result<Webhook, Forged> {
-        let token = authorization.strip_prefix("Bearer ").unwrap_or(authorization).trim();
-        let claims = self.verifiers.iter().find_map(|verifier| verifier.verify(token).ok()).ok_or(Forged)?;
-        // Equality of hashes in public view: there is no secret whose timing could leak.
-        if claims.sha256.is_empty()
-            || STANDARD.decode(&claims.sha256).ok().as_deref() != Some(&Sha256::digest(body)[..])
-        {
-            return Err(Forged);
-        }
+    /// As [`Verifier::verify_webhook`].
+    pub fn receive(&self, authorization: &str, body: &[u8]) -> Result<Webhook, WebhookError> {
+        let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+        self.verifier.verify_webhook(authorization, body, now)?;
         Ok(read(body))
     }
 }
@@ -175,11 +163,13 @@ fn integer(value: &Value) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use livekit_api::access_token::AccessToken;
     use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::domain::Role;
+    use crate::{domain::Role, rooms::verifier::TokenError};
 
     const BODY: &[u8] = br#"{"event":"participant_joined","id":"EV_1","createdAt":"1768384800","future":[1],
         "room":{"sid":"RM_1","name":"room","turnPassword":"x"},
@@ -211,21 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn forgeries_are_refused() {
+    fn webhook_with_bad_signature_is_refused_with_its_reason() {
         let good = signed("devkey", "secret", BODY);
         let mut changed = BODY.to_vec();
         changed[10] ^= 1;
         let unhashed = AccessToken::with_api_key("devkey", "secret").to_jwt().unwrap();
-        for (authorization, body) in [
-            ("", BODY),
-            ("Bearer ", BODY),
-            ("nonsense", BODY),
-            (good.as_str(), &changed[..]),
-            (signed("devkey", "wrong", BODY).as_str(), BODY),
-            (signed("other", "secret", BODY).as_str(), BODY),
-            (unhashed.as_str(), BODY),
+        for (authorization, body, expected) in [
+            ("", BODY, WebhookError::Missing),
+            ("Bearer ", BODY, WebhookError::Missing),
+            ("nonsense", BODY, TokenError::Malformed.into()),
+            (good.as_str(), &changed[..], WebhookError::BodyHashMismatch),
+            (signed("devkey", "wrong", BODY).as_str(), BODY, TokenError::Signature.into()),
+            (signed("other", "secret", BODY).as_str(), BODY, TokenError::UnknownIssuer.into()),
+            (unhashed.as_str(), BODY, WebhookError::BodyHashMissing),
         ] {
-            assert_eq!(receiver().receive(authorization, body).err(), Some(Forged));
+            assert_eq!(receiver().receive(authorization, body).err(), Some(expected));
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
 
 /// LiveKit's own development key and secret (`livekit-server --dev`).
 const DEV_KEY: &str = "devkey";
-const DEV_SECRET: &str = "secret";
+pub(super) const DEV_SECRET: &str = "secret";
 /// LiveKit's lists lag by up to 5 s (its `num_participants`), and webhooks need a moment.
 const LISTING_GRACE: Duration = Duration::from_secs(10);
 /// For how much longer than it says LiveKit may take a token for good: clocks differ.
@@ -137,8 +137,7 @@ impl Arguments {
         let max_age = reader.duration_or_never("CONNECTION_MAX_AGE", max_age, Duration::from_secs(3600));
         let relay = relay::Options { repair: true, max_age };
         let admission = self.admission.check(self.dev, &mut reader);
-        let keys = livekit.as_ref().map(|livekit| livekit.keys.as_slice()).unwrap_or_default();
-        self.check_exposure(admission.authenticates, keys, &mut reader);
+        self.check_exposure(admission.authenticates, &mut reader);
         let policy = self.policy(&mut reader);
         let retention = Retention {
             tokens: policy.token_ttl + TOKEN_LEEWAY,
@@ -178,32 +177,11 @@ impl Arguments {
         }
     }
 
-    fn host(&self, reader: &mut Reader) -> Option<IpAddr> {
+    pub(super) fn host(&self, reader: &mut Reader) -> Option<IpAddr> {
         let default = if self.dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         match &self.host {
             None => Some(IpAddr::V4(default)),
             Some(text) => text.parse().ok().or_else(|| reader.problem("HOST", "must be an IP address")),
-        }
-    }
-
-    /// What is open to everybody is to be reached by nobody else than this machine, unless somebody has said that they
-    /// know.
-    fn check_exposure(&self, authenticates: bool, keys: &[ApiKey], reader: &mut Reader) {
-        let allowed = self.admission.allows_insecure(reader);
-        // An address that is no address is named elsewhere.
-        let loopback = self.host(&mut Reader { problems: Vec::new() }).is_none_or(|host| host.is_loopback());
-        if loopback || allowed || self.dev {
-            return;
-        }
-        if !authenticates {
-            let rule =
-                "leaves the API open to whoever reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
-            reader.problem::<()>("AUTH=off", rule);
-        }
-        if keys.iter().any(|key| key.secret.expose_secret() == DEV_SECRET) {
-            let rule =
-                "must not be LiveKit's development secret, which everybody knows; or set ALLOW_INSECURE=true";
-            reader.problem::<()>("LIVEKIT_API_SECRET", rule);
         }
     }
 

@@ -4,6 +4,7 @@
 mod admission;
 mod arguments;
 mod command;
+mod exposure;
 mod reader;
 
 use std::{fmt, net::SocketAddr, time::Duration};
@@ -122,11 +123,14 @@ impl std::error::Error for SettingsError {}
 mod tests {
     use super::*;
 
+    /// As long as a secret on a public address must be.
+    const STRONG: &str = "very-secret-value-of-32-bytes-ok";
+
     fn production() -> Arguments {
         Arguments {
             livekit_url: Some("https://livekit.example.com/".to_owned()),
             livekit_api_key: Some("key".to_owned()),
-            livekit_api_secret: Some("very-secret-value".into()),
+            livekit_api_secret: Some(STRONG.into()),
             redis_url: Some("redis://user:hunter2@redis:6379/1".into()),
             ..Arguments::default()
         }
@@ -151,9 +155,33 @@ mod tests {
         assert!(with("127.0.0.1", None, "secret").is_ok());
         assert!(with("::1", Some("false"), "secret").is_ok());
         assert!(with("0.0.0.0", Some("true"), "secret").is_ok());
-        assert_eq!(with("0.0.0.0", Some("false"), "very-secret").err(), Some(1), "AUTH");
+        assert_eq!(with("0.0.0.0", Some("false"), STRONG).err(), Some(1), "AUTH");
         assert_eq!(with("0.0.0.0", None, "secret").err(), Some(2), "AUTH, and the secret");
-        assert_eq!(with("0.0.0.0", Some("perhaps"), "very-secret").err(), Some(2), "and what is no answer");
+        assert_eq!(with("0.0.0.0", Some("perhaps"), STRONG).err(), Some(2), "and what is no answer");
+    }
+
+    #[test]
+    fn secret_shorter_than_32_bytes_needs_loopback_or_allow_insecure() {
+        let short = &STRONG[..31];
+        let with = |host: Option<&str>, allow: Option<&str>, secret: &str, lines: Option<String>| {
+            let mut arguments = production();
+            arguments.host = host.map(str::to_owned);
+            arguments.livekit_api_secret = Some(secret.into());
+            arguments.admission.allow_insecure = allow.map(str::to_owned);
+            arguments.admission.livekit_api_keys = lines.map(Into::into);
+            arguments.check().map(|_| ()).map_err(|error| error.0)
+        };
+        assert_eq!(STRONG.len(), 32);
+        assert_eq!(with(None, None, STRONG, Some(format!("next: {STRONG}"))), Ok(()));
+        assert_eq!(with(Some("127.0.0.1"), None, short, None), Ok(()));
+        assert_eq!(with(None, Some("true"), short, Some("next: short".to_owned())), Ok(()));
+        let refused = with(None, None, short, None).unwrap_err();
+        assert!(
+            refused.len() == 1 && refused[0].starts_with("LIVEKIT_API_SECRET must have at least 32 bytes")
+        );
+        let refused = with(Some("0.0.0.0"), None, STRONG, Some(format!("next: {short}"))).unwrap_err();
+        assert!(refused.len() == 1 && refused[0].starts_with("LIVEKIT_API_KEYS must have at least 32 bytes"));
+        assert!(!refused.concat().contains(short));
     }
 
     /// Settings with these about admission.
@@ -196,8 +224,9 @@ mod tests {
 
     #[test]
     fn keys_can_be_several_and_proxies_are_networks() {
-        let lines = "\n one: first-secret \n\ntwo:second:secret\n";
-        let settings = admission(|arguments| arguments.livekit_api_keys = Some(lines.into())).unwrap();
+        let lines = format!("\n one: {STRONG} \n\ntwo:second:{STRONG}\n");
+        let settings =
+            admission(|arguments| arguments.livekit_api_keys = Some(lines.as_str().into())).unwrap();
         let keys: Vec<_> = settings.livekit.keys.iter().map(|key| key.key.as_str()).collect();
         assert_eq!(keys, ["key", "one", "two"]);
         let mut alone = production();

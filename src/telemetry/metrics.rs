@@ -43,6 +43,8 @@ pub struct Metrics {
     pub livekit_errors: IntCounterVec,
     /// Webhooks by event and outcome.
     pub webhooks: IntCounterVec,
+    /// Webhooks refused for their signature, by `WebhookError::as_str`.
+    pub webhooks_refused: IntCounterVec,
     /// Whether what is published reaches this instance.
     pub feed_up: IntGauge,
     /// Times that the connection for what is published was made.
@@ -147,7 +149,12 @@ impl Metrics {
                 "Webhooks from LiveKit by event and outcome.",
                 &["event", "outcome"],
             )?,
-            feed_up: make.gauge("lso_feed_up", "1 while published events reach this instance, else 0.")?,
+
+            webhooks_refused: make.counters(
+                "lso_webhooks_refused_total",
+                "Webhooks refused for their signature, by reason.",
+                &["reason"],
+            )?,            feed_up: make.gauge("lso_feed_up", "1 while published events reach this instance, else 0.")?,
             feed_connects: make.counter(
                 "lso_feed_connects_total",
                 "Times that the connection for published events was made.",
@@ -193,7 +200,7 @@ impl Metrics {
             )?,
             refused: make.counters(
                 "lso_requests_refused_total",
-                "Calls refused at the door, by reason: missing, forged, expired, early, forbidden, too_many_feeds.",
+                "Calls refused before they are handled, by reason: what is wrong with the token, forbidden, too_many_feeds.",
                 &["reason"],
             )?,
             rate_limited: make.counters(

@@ -16,7 +16,7 @@ use tonic::Code;
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, TestApp},
+    app::{Answer, TestApp, participant_event},
     grpc::Client,
     servers::{KEY, SECRET},
     sse::Events,
@@ -224,6 +224,49 @@ async fn a_stream_that_may_not_be_seen_is_like_one_that_is_not_there() {
     }
     let stop = send(&app, &stranger, Method::DELETE, &format!("/streams/{room}"), None).await;
     stop.expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn change_without_read_grant_shows_no_participants() {
+    let Pair(app, _other) = guarded().await;
+    let creating = |room: Option<&str>, list: bool| {
+        let (room, joins) = (room.unwrap_or_default().to_owned(), room.is_some());
+        token(VideoGrants {
+            room_create: true,
+            room_list: list,
+            room_join: joins,
+            room,
+            ..VideoGrants::default()
+        })
+    };
+    for method in [Method::POST, Method::PATCH, Method::DELETE] {
+        let room = crate::support::unique("room");
+        let body = json!({"roomName": room});
+        let new = send(&app, &creating(None, false), Method::POST, "/streams", Some(&body)).await;
+        let stream = new.expect(StatusCode::CREATED);
+        assert_eq!(stream["participants"], json!([]), "a new stream has nobody to hide");
+        app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+            .await
+            .expect(StatusCode::OK);
+        let (path, body) = match method {
+            Method::POST => ("/streams".to_owned(), Some(body)),
+            Method::PATCH => (format!("/streams/{room}"), Some(json!({"status": "stopped"}))),
+            _ => (format!("/streams/{room}"), None),
+        };
+        for (bearer, shown) in [
+            (creating(None, false), false),
+            (creating(Some("another room"), false), false),
+            (creating(Some(&room), false), true),
+            (creating(None, true), true),
+        ] {
+            let answer = send(&app, &bearer, method.clone(), &path, body.as_ref()).await;
+            let document = answer.expect(StatusCode::OK);
+            assert_eq!((&document["id"], &document["peakParticipantCount"]), (&stream["id"], &json!(1)));
+            let found = document["participants"][0]["identity"].as_str();
+            assert_eq!(found, shown.then_some("ann"), "{method}: {document}");
+            assert_eq!(document.get("participants").is_some(), shown, "{method}: {document}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ mod slow;
 mod snapshots;
 mod stage;
 mod streams;
+mod token_reasons;
+mod token_rules;
 mod tokens;
 mod webhooks;
 mod websocket;

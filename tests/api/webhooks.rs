@@ -16,25 +16,17 @@ use super::Pair;
 use crate::support::{
     app::{Answer, participant_event},
     servers::{KEY, SECRET},
+    tokens::jwt,
 };
+
+/// The `sha256` claim for a body.
+pub fn body_hash(body: &str) -> String {
+    STANDARD.encode(Sha256::digest(body))
+}
 
 /// What LiveKit says in `Authorization`, or what somebody else does.
 fn authorization(key: &str, secret: &str, lives: Duration, body: &str) -> String {
-    let hash = STANDARD.encode(Sha256::digest(body));
-    AccessToken::with_api_key(key, secret).with_ttl(lives).with_sha256(&hash).to_jwt().unwrap()
-}
-
-/// A JSON Web Token with any claims, signed with HMAC-SHA256 (RFC 2104) whatever it says of itself.
-pub fn jwt(claims: &Value, algorithm: &str, secret: &str) -> String {
-    let head = json!({"alg": algorithm, "typ": "JWT"}).to_string();
-    let text = [head, claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
-    let mut pads = [[0x36; 64], [0x5c; 64]];
-    for pad in &mut pads {
-        pad.iter_mut().zip(secret.bytes()).for_each(|(pad, byte)| *pad ^= byte);
-    }
-    let inner = Sha256::digest([&pads[0][..], text.as_bytes()].concat());
-    let signature = Sha256::digest([&pads[1][..], &inner[..]].concat());
-    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+    AccessToken::with_api_key(key, secret).with_ttl(lives).with_sha256(&body_hash(body)).to_jwt().unwrap()
 }
 
 #[tokio::test]

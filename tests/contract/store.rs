@@ -184,6 +184,7 @@ macro_rules! suite {
 suite!(
     a_life_is_told_event_by_event,
     a_room_name_is_held_until_the_end,
+    stop_of_failed_stream_changes_nothing,
     of_concurrent_creations_one_wins,
     concurrent_joins_are_all_there_and_counted_once,
     a_guarded_write_is_never_lost_silently,
@@ -262,6 +263,19 @@ async fn a_room_name_is_held_until_the_end(backend: Backend) {
     backend.change(&second.reference(), Change::Fail { reason: "x".to_owned() }).await;
     let third = backend.create("held").await;
     assert_ne!(third.id, second.id, "an error frees the name");
+}
+
+async fn stop_of_failed_stream_changes_nothing(backend: Backend) {
+    let stream = backend.create("failed").await.reference();
+    let failed = backend.change(&stream, Change::Fail { reason: "x".to_owned() }).await.stream;
+    for room_sid in [None, Some("RM_1".to_owned())] {
+        for reason in [StopReason::Requested, StopReason::RoomFinished, StopReason::Idle] {
+            let begin = Change::BeginStop { reason, room_sid: room_sid.clone() };
+            let stop = backend.change(&stream, begin).await;
+            assert_eq!((stop.effect, &stop.stream), (Effect::Unchanged, &failed), "{reason:?}");
+        }
+    }
+    assert_eq!(backend.log(stream.id).await.len(), 2, "no event after the failure");
 }
 
 async fn of_concurrent_creations_one_wins(backend: Backend) {

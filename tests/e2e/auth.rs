@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{
     scene::Scene,
-    support::servers::{KEY, SECRET},
+    support::{
+        servers::{KEY, SECRET},
+        tokens::accepted_for,
+    },
     webdriver::Browser,
 };
 
@@ -224,9 +227,7 @@ async fn a_token_that_expires_is_asked_for_anew_and_nothing_is_missed() {
     let page = scene.driver.browser().await;
     page.open(&scene.page("/")).await;
     page.shown("#token textarea").await;
-    let short =
-        AccessToken::with_api_key(KEY, SECRET).with_identity("brief").with_ttl(Duration::from_secs(10));
-    give(&page, &short.with_grants(operating()).to_jwt().unwrap()).await;
+    give(&page, &accepted_for(Duration::from_secs(15), "brief", &operating())).await;
     page.text_is("[data-stream-id] h3", |text| text == "Friday demo").await;
     // The service closes the feed, and does not open it again for this token.
     page.text_is("#token .error", |text| text.contains("did not accept your token")).await;

@@ -27,6 +27,7 @@ use crate::support::{
     follower::Address,
     instance::Instance,
     servers::{KEY, SECRET, shared_livekit, shared_redis},
+    tokens::accepted_for,
     unique, within,
 };
 use document::Folder;
@@ -47,10 +48,18 @@ fn signed(secret: &str, identity: &str, life: Duration, grants: VideoGrants) -> 
 
 const LONG: Duration = Duration::from_secs(600);
 
+fn joining(room: &str) -> VideoGrants {
+    VideoGrants { room_join: true, room: room.to_owned(), ..VideoGrants::default() }
+}
+
 /// A token as a participant gets it.
 fn participant(room: &str, life: Duration) -> String {
-    let grants = VideoGrants { room_join: true, room: room.to_owned(), ..VideoGrants::default() };
-    signed(SECRET, "ann", life, grants)
+    signed(SECRET, "ann", life, joining(room))
+}
+
+/// One that the service accepts for `life`, leeway included.
+fn expiring_participant(room: &str, life: Duration) -> String {
+    accepted_for(life, "ann", &joining(room))
 }
 
 /// Two instances that ask for tokens: one for the clients, which comes and goes, and one where changes are made.
@@ -289,7 +298,7 @@ async fn knows_every_end(program: &str) {
     service.change(&id, 2).await;
     follower.until(version + 2).await;
 
-    let short = participant(&service.room, Duration::from_secs(2));
+    let short = expiring_participant(&service.room, Duration::from_secs(7));
     let mut expiring = service.follower(program, &base, &short, &[&service.room]);
     let (content, errors) = expiring.ended().await;
     assert!(!content && (errors.contains("401") || errors.contains("Unauthenticated")), "{errors}");
@@ -463,7 +472,8 @@ async fn a_browsers_event_source_goes_on_where_it_was() {
 async fn a_page_goes_on_with_a_new_token_when_its_own_has_expired() {
     let page = Page::open().await;
     let (id, _, version) = page.service.create().await;
-    let [short, long] = [Duration::from_secs(12), LONG].map(|life| participant(&page.service.room, life));
+    let short = expiring_participant(&page.service.room, Duration::from_secs(17));
+    let long = participant(&page.service.room, LONG);
     // The page's backend has one token at hand; for another it takes its time.
     page.browser.script(&format!("window.tokens = [{}]; window.give = null", json!(short))).await;
     page.watch(PAGES[1], &id, "async () => tokens.shift() ?? new Promise((resolve) => (give = resolve))")

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod sentinel;
 pub mod servers;
 pub mod sse;
+pub mod tokens;
 
 use std::{future::Future, time::Duration};
 

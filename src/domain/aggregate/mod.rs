@@ -166,7 +166,7 @@ impl Aggregate {
         let stream = &mut self.stream;
         let other_room = room_sid.is_some() && stream.room_sid.as_deref() != room_sid;
         let not_idle = reason == StopReason::Idle && !stream.is_idle(now);
-        if matches!(stream.status, StreamStatus::Stopping | StreamStatus::Stopped) || other_room || not_idle {
+        if stream.status == StreamStatus::Stopping || stream.status.is_final() || other_room || not_idle {
             return UNCHANGED;
         }
         if !stream.status.may_become(StreamStatus::Stopping) {

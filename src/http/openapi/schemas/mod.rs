@@ -13,5 +13,5 @@ pub use self::{
     operation::{Health, Heard, Live, Problem, Ready},
     participants::{Joined, KindFilter, Left, Participant, ParticipantState, Role},
     requests::{Joining, Leaving, NewStream, StreamPatch},
-    streams::{Stream, StreamState, StreamStatus, StreamSummary},
+    streams::{ReadableStream, Stream, StreamState, StreamStatus, StreamSummary},
 };

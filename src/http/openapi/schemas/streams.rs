@@ -71,6 +71,14 @@ stream! {
     Stream { pub participants: Vec<Participant>, }
 }
 
+/// A stream with its participants, or without them where the token may not read the stream (`roomCreate` alone).
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum ReadableStream {
+    Full(Stream),
+    Summary(StreamSummary),
+}
+
 /// The state of a stream, as `/sse/{id}/updates` has it too.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

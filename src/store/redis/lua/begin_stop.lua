@@ -1,6 +1,6 @@
 -- The stream's room is about to be deleted, or already is.
 -- ARGV  1 reason ('idle' only if it really is), 2 room sid that the stream must have, or ''
-if s.status == 'stopping' or s.status == 'stopped' then return unchanged() end
+if s.status == 'stopping' or is_final() then return unchanged() end
 if arg(2) ~= '' and s.roomSid ~= arg(2) then return unchanged() end
 if arg(1) == 'idle' then
   local idle = s.status == 'active' and s.emptySince ~= '' and s.idleAfter ~= ''

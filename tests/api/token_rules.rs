@@ -1,0 +1,289 @@
+//! Which tokens are accepted, compared with a real LiveKit server, and the words of refusals.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Pair, access, access::guarded};
+use crate::support::{
+    app::{Answer, TestApp},
+    servers::{KEY, SECRET, shared_livekit},
+    tokens::{jwt, sign},
+    unique,
+};
+
+const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+/// How many random tokens are compared.
+const CASES: usize = 300;
+
+/// What a server makes of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verdict {
+    /// Whether the token itself is accepted.
+    accepted: bool,
+    /// Whether it grants the call, too.
+    granted: bool,
+}
+
+/// The servers that are compared: LiveKit, and this service in front of it.
+struct Servers {
+    livekit: String,
+    client: Client,
+    app: TestApp,
+    room: String,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let Pair(app, _other) = guarded().await;
+        let room = unique("room");
+        access::create(&app, &room).await;
+        let livekit = shared_livekit().replacen("ws", "http", 1);
+        Self { livekit, client: Client::new(), app, room }
+    }
+
+    /// Claims that grant listing and joining, with these instead or besides.
+    fn claims(&self, more: &Value) -> Value {
+        let now = now();
+        let mut claims = json!({"iss": KEY, "sub": "ann", "nbf": now, "exp": now + 60,
+            "video": {"roomList": true, "roomJoin": true, "room": self.room}});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims
+    }
+
+    async fn livekit_verdicts(&self, token: &str) -> [Verdict; 2] {
+        let list = self.client.post(format!("{}/twirp/livekit.RoomService/ListRooms", self.livekit));
+        let list = list.bearer_auth(token).json(&json!({}));
+        let join =
+            self.client.get(format!("{}/rtc/validate", self.livekit)).query(&[("access_token", token)]);
+        let mut verdicts = Vec::new();
+        for request in [list, join] {
+            let answer = request.send().await.unwrap();
+            let granted = answer.status().is_success();
+            let words = answer.text().await.unwrap();
+            // Both kinds of refusal are 401; only this one comes after the token was verified.
+            verdicts.push(Verdict { accepted: granted || words.contains("permissions denied"), granted });
+        }
+        verdicts.try_into().unwrap()
+    }
+
+    async fn answers(&self, token: &str) -> [Answer; 2] {
+        let state = format!("/streams/{}/state", self.room);
+        let list = access::send(&self.app, token, Method::GET, "/streams", None).await;
+        [list, access::send(&self.app, token, Method::GET, &state, None).await]
+    }
+
+    /// Compares the servers, and gives the detail of this service's refusal.
+    async fn compare(&self, what: &str, token: &str) -> Option<String> {
+        let (theirs, answers) = (self.livekit_verdicts(token).await, self.answers(token).await);
+        let ours = answers.each_ref().map(verdict);
+        assert_eq!(ours, theirs, "{what}: this service, and LiveKit");
+        let [list, _] = answers;
+        (list.status == StatusCode::UNAUTHORIZED).then(|| list.body["detail"].as_str().unwrap().to_owned())
+    }
+}
+
+fn verdict(answer: &Answer) -> Verdict {
+    Verdict { accepted: answer.status != StatusCode::UNAUTHORIZED, granted: answer.status.is_success() }
+}
+
+pub fn now() -> i64 {
+    chrono::Utc::now().timestamp()
+}
+
+#[tokio::test]
+async fn claims_that_livekit_accepts_are_accepted() {
+    let servers = Servers::start().await;
+    let now = now();
+    let optional = [
+        "name",
+        "kind",
+        "kindDetails",
+        "metadata",
+        "attributes",
+        "roomConfig",
+        "roomPreset",
+        "sha256",
+        "sip",
+    ];
+    let nulls: Value = optional.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+    let room = servers.room.as_str();
+    let video = json!({"roomList": true, "roomJoin": true, "room": room, "canPublish": null, "hidden": null,
+        "canPublishSources": null, "roomAdmin": null, "future": {"a": []}});
+    for (what, more) in [
+        ("ordinary", json!({})),
+        ("aud text", json!({"aud": "app"})),
+        ("aud array", json!({"aud": ["app", "other"]})),
+        ("null claims", nulls),
+        ("null registered claims", json!({"aud": null, "exp": null, "nbf": null, "iat": null, "jti": null})),
+        ("null and unknown grants", json!({"video": video})),
+        ("grants in another case", json!({"video": {"ROOMLIST": true, "roomjoin": true, "Room": room}})),
+        ("fractional times", json!({"exp": now as f64 + 9.75, "nbf": now as f64 - 0.25, "iat": 1.5})),
+        ("times in strings", json!({"exp": (now + 60).to_string(), "nbf": "1e3"})),
+        ("exp 30 s ago", json!({"exp": now - 30})),
+        ("nbf in 30 s", json!({"nbf": now + 30})),
+        ("iat in an hour", json!({"iat": now + 3600})),
+        (
+            "unknown enums in roomConfig",
+            json!({"roomConfig": {"name": "x", "future": 1, "egress": {"participant":
+            {"preset": "FROM_THE_FUTURE", "fileOutputs": [{"fileType": "FUTURE", "filepath": "x"}]}}}}),
+        ),
+        ("unknown kind", json!({"kind": "future", "kindDetails": ["future"]})),
+        ("unknown claims", json!({"future": {"deep": [1, null]}, "sid": 5, "scope": ["a"]})),
+        ("identity in jti", json!({"sub": null, "jti": "ann"})),
+        ("attributes", json!({"attributes": {"a": "b"}, "metadata": "{}", "name": "Ann"})),
+    ] {
+        let refused = servers.compare(what, &jwt(&servers.claims(&more), "HS256", SECRET)).await;
+        assert_eq!(refused, None, "{what}");
+    }
+    let lasting =
+        json!({"iss": KEY, "sub": "ann", "video": {"roomList": true, "roomJoin": true, "room": room}});
+    assert_eq!(servers.compare("no exp", &jwt(&lasting, "HS256", SECRET)).await, None);
+    for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":5,"typ":null,"crit":["x"],"jku":[]}"#] {
+        let token = sign(header, &servers.claims(&json!({})).to_string(), SECRET);
+        assert_eq!(servers.compare(header, &token).await, None);
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_livekits_and_say_why() {
+    let servers = Servers::start().await;
+    let now = now();
+    let odd = |more: Value| jwt(&servers.claims(&more), "HS256", SECRET);
+    let good = servers.claims(&json!({}));
+    let late = servers.claims(&json!({"exp": now - 90}));
+    let (head, _) = good_head(&good);
+    for (what, token, words) in [
+        ("no JWT", "nonsense".to_owned(), "not a JSON Web Token"),
+        ("claims that are no object", sign(HEADER, "[]", SECRET), "not a JSON Web Token"),
+        ("iss missing", jwt(&without_issuer(&good), "HS256", SECRET), "no issuer"),
+        ("iss null", odd(json!({"iss": null})), "no issuer"),
+        ("iss empty", odd(json!({"iss": ""})), "no issuer"),
+        ("unknown iss", odd(json!({"iss": "other"})), "issuer is not an API key"),
+        ("another secret", jwt(&good, "HS256", "another"), "signature is wrong"),
+        ("no signature", format!("{head}."), "signature is wrong"),
+        ("expired with another secret", jwt(&late, "HS256", "another"), "signature is wrong"),
+        ("exp 90 s ago", jwt(&late, "HS256", SECRET), "has expired"),
+        ("exp zero", odd(json!({"exp": 0})), "has expired"),
+        ("nbf in 90 s", odd(json!({"nbf": now + 90, "exp": now + 600})), "not valid yet"),
+        ("exp of another type", odd(json!({"exp": true})), "`exp` has the wrong type"),
+        ("exp that is no number", odd(json!({"exp": "soon"})), "`exp` has the wrong type"),
+        ("iss of another type", odd(json!({"iss": [KEY]})), "`iss` has the wrong type"),
+        ("video of another type", odd(json!({"video": "roomList"})), "`video` has the wrong type"),
+        (
+            "grant of another type",
+            odd(json!({"video": {"roomList": "true"}})),
+            "`roomList` has the wrong type",
+        ),
+        ("HS384", jwt(&good, "HS384", SECRET), "not signed with HS256"),
+        ("HS512", jwt(&good, "HS512", SECRET), "not signed with HS256"),
+        ("RS256", jwt(&good, "RS256", SECRET), "not signed with HS256"),
+        ("none", jwt(&good, "none", SECRET), "not signed with HS256"),
+        ("no algorithm", sign("{}", &good.to_string(), SECRET), "not signed with HS256"),
+    ] {
+        let refused = servers.compare(what, &token).await.unwrap_or_else(|| panic!("{what} is accepted"));
+        assert!(refused.contains(words) && !refused.contains(&token), "{what}: {refused}");
+    }
+    // Accepted tokens without the grant.
+    let no_grant = odd(json!({"video": {"roomList": null, "roomJoin": false, "room": null}}));
+    assert_eq!(servers.compare("null grants", &no_grant).await, None);
+    // Without `video`, /rtc/validate does not say that the token was verified.
+    let no_video = odd(json!({"video": null}));
+    let ([theirs, _], [ours, _]) =
+        (servers.livekit_verdicts(&no_video).await, servers.answers(&no_video).await);
+    assert_eq!((theirs.accepted, verdict(&ours)), (true, theirs));
+}
+
+fn good_head(claims: &Value) -> (String, String) {
+    let token = jwt(claims, "HS256", SECRET);
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    (head.to_owned(), signature.to_owned())
+}
+
+fn without_issuer(claims: &Value) -> Value {
+    let mut claims = claims.clone();
+    claims.as_object_mut().unwrap().remove("iss");
+    claims
+}
+
+#[tokio::test]
+async fn claims_that_are_not_read_may_have_any_type() {
+    let servers = Servers::start().await;
+    // LiveKit reads these, and so refuses them; here they mean nothing.
+    for more in [json!({"aud": 5}), json!({"iat": "x"}), json!({"name": 5}), json!({"roomConfig": "x"})] {
+        let token = jwt(&servers.claims(&more), "HS256", SECRET);
+        assert!(servers.livekit_verdicts(&token).await.iter().all(|verdict| !verdict.accepted), "{more}");
+        assert!(servers.answers(&token).await.iter().all(|answer| verdict(answer).granted), "{more}");
+    }
+}
+
+/// Members of a claims object as text, so that names can come twice and in any case.
+fn members() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let names = vec![
+        "iss",
+        "ISS",
+        "sub",
+        "jti",
+        "exp",
+        "Exp",
+        "nbf",
+        "iat",
+        "aud",
+        "video",
+        "Video",
+        "name",
+        "sha256",
+        "roomConfig",
+        "future",
+    ];
+    let texts = vec![
+        "null",
+        "true",
+        "0",
+        "-1.5",
+        "1.5e9",
+        "2e9",
+        "\"2e9\"",
+        "\" 2e9\"",
+        "\"\"",
+        "\"x\"",
+        "\"devkey\"",
+        "\"\\ud800\"",
+        "[]",
+        "[null]",
+        "[\"x\"]",
+        "{}",
+        "{\"roomList\":true}",
+        "{\"ROOMLIST\":null}",
+        "{\"roomList\":1}",
+        "{\"roomList\":false,\"room\":null,\"future\":[]}",
+        "1e999",
+    ];
+    let value = prop_oneof![
+        3 => select(texts).prop_map(str::to_owned),
+        1 => select(vec![-90, -30, 30, 90]).prop_map(|seconds| (now() + seconds).to_string()),
+    ];
+    vec((select(names), value), 0..6)
+}
+
+#[tokio::test]
+async fn random_claims_are_accepted_where_livekit_accepts_them() {
+    let servers = Servers::start().await;
+    let (mut runner, mut accepted) = (TestRunner::default(), 0);
+    for _ in 0..CASES {
+        let members = members().new_tree(&mut runner).unwrap().current();
+        let more: String = members.iter().map(|(name, value)| format!(",{}:{value}", json!(name))).collect();
+        let claims = format!(r#"{{"iss":"{KEY}","sub":"ann","video":{{"roomList":true}}{more}}}"#);
+        let token = sign(HEADER, &claims, SECRET);
+        let [theirs, _] = servers.livekit_verdicts(&token).await;
+        let [list, _] = servers.answers(&token).await;
+        let ours = verdict(&list);
+        let unread = ["jti", "iat", "aud", "name", "roomConfig"];
+        if theirs.accepted || !members.iter().any(|(name, _)| unread.contains(name)) {
+            assert_eq!(ours, theirs, "this service, and LiveKit: {claims}: {}", list.text);
+        }
+        accepted += usize::from(theirs.accepted);
+    }
+    assert!((CASES / 20..CASES).contains(&accepted), "both kinds came up: {accepted}");
+}
