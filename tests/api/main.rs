@@ -16,6 +16,7 @@ mod grpc;
 mod hostile;
 mod idempotency;
 mod imports;
+mod instance_crash;
 mod lease;
 mod lifetimes;
 mod limits;
