@@ -88,6 +88,7 @@ impl Service {
                 name: None,
                 role: Role::Host,
                 metadata: None,
+                attributes: None,
                 joining_ttl: DAY,
             };
             self.change(stream, issue).await;

@@ -92,7 +92,7 @@ impl Orchestrator {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(stream = %stream.id, %error, "the operation lock could not be renewed")
+                tracing::warn!(stream = %stream.id, %error, "the operation lock could not be renewed");
             }
         }
     }

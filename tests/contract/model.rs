@@ -93,7 +93,8 @@ fn listing() -> impl Strategy<Value = Change> {
     prop_oneof![3 => lose, 4 => publish, 2 => unpublish]
 }
 
-fn change() -> impl Strategy<Value = Change> {
+/// Sessions as webhooks and lists tell of them.
+fn connect() -> impl Strategy<Value = Change> {
     let session = (
         select(vec!["RM_1", "RM_1", "RM_1", "RM_2"]),
         sid(),
@@ -103,41 +104,43 @@ fn change() -> impl Strategy<Value = Change> {
         past(),
     );
     let listed = prop::option::weighted(0.5, any::<bool>());
-    let connect = (session, prop::option::of(reported_metadata()), tracks(), attributes(), kind(), listed)
-        .prop_map(
-            |(
-                (room_sid, sid, who, name, role, joined_at),
+    (session, prop::option::of(reported_metadata()), tracks(), attributes(), kind(), listed).prop_map(
+        |(
+            (room_sid, sid, who, name, role, joined_at),
+            metadata,
+            tracks,
+            attributes,
+            (kind, hidden),
+            listed,
+        )| {
+            let room_sid = room_sid.to_owned();
+            let identity = Identity::reported(who).unwrap();
+            let session = Session {
+                room_sid,
+                sid,
+                identity,
+                name,
+                role,
                 metadata,
-                tracks,
                 attributes,
-                (kind, hidden),
-                listed,
-            )| {
-                let room_sid = room_sid.to_owned();
-                let identity = Identity::reported(who).unwrap();
-                let session = Session {
-                    room_sid,
-                    sid,
-                    identity,
-                    name,
-                    role,
-                    metadata,
-                    attributes,
-                    kind,
-                    hidden,
-                    joined_at,
-                    tracks,
-                };
-                // Everything was recorded before the one and nothing before the other.
-                match listed {
-                    None => Change::Connect(session),
-                    Some(true) => {
-                        Change::Observe { session, before: Timestamp::from_millis(i64::MAX / 2_000_000) }
-                    }
-                    Some(false) => Change::Observe { session, before: Timestamp::from_millis(0) },
+                kind,
+                hidden,
+                joined_at,
+                tracks,
+            };
+            // Everything was recorded before the one and nothing before the other.
+            match listed {
+                None => Change::Connect(session),
+                Some(true) => {
+                    Change::Observe { session, before: Timestamp::from_millis(i64::MAX / 2_000_000) }
                 }
-            },
-        );
+                Some(false) => Change::Observe { session, before: Timestamp::from_millis(0) },
+            }
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
     let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
     let attributes = prop::option::of(attributes());
     let issue = (who(), name(), role(), prop::option::of(metadata()), attributes, ttl).prop_map(
@@ -161,7 +164,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         9 => listing(),
         2 => Just(Change::Activate { room_sid: "RM_1".to_owned() }),
-        8 => connect,
+        8 => connect(),
         5 => issue,
         5 => disconnect,
         2 => Just(Change::ExpireJoining),

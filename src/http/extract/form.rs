@@ -1,6 +1,10 @@
 //! Bodies that are JSON objects, field by field.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    future::Future,
+    pin::Pin,
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
 
@@ -48,10 +52,11 @@ impl JsonForm {
     fn of(members: Members) -> Self {
         let mut form = Self { fields: BTreeMap::new(), errors: Vec::new() };
         for (name, value) in members {
-            if form.fields.contains_key(&name) {
-                form.refuse(&name, "is given twice");
-            } else {
-                form.fields.insert(name, value);
+            match form.fields.entry(name) {
+                Entry::Vacant(field) => {
+                    field.insert(value);
+                }
+                Entry::Occupied(field) => form.errors.push(FieldError::new(field.key(), "is given twice")),
             }
         }
         form
