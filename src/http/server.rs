@@ -42,8 +42,8 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .keep_alive(KEEP_ALIVE)
-            // A client that has closed its side is gone.
-            .h1_allow_half_closed(false)
+            // A client that has sent FIN may still read its answer (RFC 9112, section 9.6).
+            .h1_allow_half_closed(true)
             .on_connect_ext(|connection: &Connection, data| {
                 data.insert(connection.claim());
             })
@@ -58,7 +58,7 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
             let requests = Box::pin(service.call((connection, Protocol::Http1, peer)));
             async move {
                 let done = requests.await;
-                if let Some(feed) = claim.into_feed() {
+                if let Some(feed) = claim.take_feed() {
                     feed.await;
                 }
                 done

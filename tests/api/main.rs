@@ -13,6 +13,7 @@ mod events;
 mod faults;
 mod fuzz;
 mod grpc;
+mod half_closed;
 mod hostile;
 mod idempotency;
 mod imports;

@@ -19,6 +19,7 @@ mod schema;
 mod states;
 mod truth;
 mod webdriver;
+mod wire;
 
 use support::{
     app::{Setup, TestApp},
