@@ -21,6 +21,8 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::refusal::{self, Refusal};
+
 /// What becomes of a connection that is taken.
 pub type Feed = LocalBoxFuture<'static, ()>;
 /// Takes a connection.
@@ -35,6 +37,8 @@ struct Shared {
     /// What it has become, until the HTTP layer is done with it.
     feed: Option<Feed>,
     input: Input,
+    /// The answer to a request that the HTTP layer refused by itself.
+    refusal: Option<Refusal>,
 }
 
 /// The state of the receiving half, and what decides when the HTTP layer sees its end.
@@ -110,8 +114,18 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
+    /// Replaces a refusal of the HTTP layer's own, which is the last thing that it writes, by a problem document.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        self.with(buf.len(), |stream| stream.poll_write(cx, buf))
+        match refusal::find(buf) {
+            Some((0, code)) => {
+                let Shared { stream, refusal, .. } = &mut *self.0.borrow_mut();
+                let Some(stream) = stream else { return Poll::Ready(Ok(buf.len())) };
+                let refusal = refusal.get_or_insert_with(|| Refusal::new(code));
+                refusal.poll_write(cx, stream).map_ok(|()| buf.len())
+            }
+            Some((start, _)) => self.with(start, |stream| stream.poll_write(cx, &buf[..start])),
+            None => self.with(buf.len(), |stream| stream.poll_write(cx, buf)),
+        }
     }
 
     fn poll_write_vectored(
@@ -151,6 +165,12 @@ impl Claim {
     /// What has become of the connection, if it was taken.
     pub fn take_feed(&self) -> Option<Feed> {
         self.0.borrow_mut().feed.take()
+    }
+
+    /// The refusal that was sent on the connection, and the connection, once the HTTP layer is done with both.
+    pub fn take_refused(&self) -> Option<(Refusal, TcpStream)> {
+        let mut shared = self.0.borrow_mut();
+        Some((shared.refusal.take()?, shared.stream.take()?))
     }
 
     /// Marks a request as being handled until the result is dropped.

@@ -23,6 +23,7 @@ mod limits;
 mod openapi;
 mod operations;
 mod outages;
+mod refusals;
 mod replies;
 mod resume;
 mod secrets;

@@ -1,20 +1,21 @@
-//! Bytes as they are, through the shipped nginx: half-closed connections.
+//! Bytes as they are, through the shipped nginx: half-closed connections, and requests that nginx refuses by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};
 
 use crate::support::{
     app::{participant_event, sign_webhook},
+    eventually,
     instance::Instance,
     nginx::Nginx,
-    raw::{half_closed, post},
+    raw::{answers_to, half_closed, post},
     servers::{shared_livekit, shared_redis},
     unique,
 };
 
 /// An instance behind nginx.
 struct Front {
-    _nginx: Nginx,
+    nginx: Nginx,
     base: String,
     _instance: Instance,
 }
@@ -25,7 +26,7 @@ impl Front {
         instance.start().await;
         let mut nginx = Nginx::prepare();
         nginx.start(std::slice::from_ref(&instance));
-        Self { base: nginx.address().http, _nginx: nginx, _instance: instance }
+        Self { base: nginx.address().http, nginx, _instance: instance }
     }
 
     /// What one half-closed connection with one request is answered.
@@ -50,4 +51,31 @@ async fn half_closed_connection_to_nginx_is_answered() {
     let (status, found) =
         front.answer(&format!("GET /streams/{room} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
     assert_eq!((status, &found["participants"][0]["identity"]), (200, &json!("ann")));
+}
+
+#[tokio::test]
+async fn refusal_by_nginx_is_a_problem_document() {
+    let front = Front::set().await;
+    let long = "a".repeat(200_000);
+    for (request, status, code) in [
+        ("NONSENSE\r\n\r\n".to_owned(), 400, "bad_request"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "bad_request"),
+        (post("/streams", "content-length: 1\r\n", "{}"), 400, "bad_request"),
+        ("GET / HTTP/9.9\r\nhost: localhost\r\n\r\n".to_owned(), 505, "http_version_not_supported"),
+        (
+            "POST /streams HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n".to_owned(),
+            501,
+            "not_implemented",
+        ),
+        (format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-large: {long}\r\n\r\n"), 431, "headers_too_large"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 414, "uri_too_long"),
+        (post("/streams", "", &"x".repeat(3_000_000)), 413, "payload_too_large"),
+        ("TRACE / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "method_not_allowed"),
+    ] {
+        let answers = answers_to(&front.base, request.as_bytes()).await;
+        assert_eq!(answers.len(), 1, "{request:.60}: {answers:?}");
+        answers[0].expect_problem(status, code);
+        let id = answers[0].header("x-request-id").unwrap();
+        eventually("the log", || async { front.nginx.logged().contains(&id).then_some(()) }).await;
+    }
 }
