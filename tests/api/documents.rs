@@ -158,3 +158,30 @@ fn problems_of_nginx_are_those_of_the_error_table() {
     }
     assert!(shared >= 5, "{shared}");
 }
+
+#[test]
+fn every_image_is_in_the_command_that_prints_digests() {
+    let (compose, dockerfile) = (read("docker-compose.yml"), read("Dockerfile"));
+    let arguments: Vec<_> =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("ARG ")?.split_once('=')).collect();
+    let named = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    let bases = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    let images: BTreeSet<_> = named
+        .chain(bases)
+        .filter(|image| !image.starts_with("livestream-orchestrator:"))
+        .map(|image| {
+            let fill =
+                |text: String, (name, value): &(&str, &str)| text.replace(&format!("${{{name}}}"), value);
+            arguments.iter().fold(image.split('@').next().unwrap().to_owned(), fill)
+        })
+        .collect();
+    let runbook = read("docs/OPERATIONS.md");
+    let command = runbook.split("for image in ").nth(1).unwrap().split("; do").next().unwrap();
+    let listed = command.split_whitespace().filter(|word| *word != "\\").map(str::to_owned).collect();
+    assert_eq!(images, listed);
+}
+
+#[test]
+fn grafana_of_compose_takes_no_passwords_over_its_api() {
+    assert!(read("docker-compose.yml").contains("\n      GF_AUTH_BASIC_ENABLED: \"false\"\n"));
+}
