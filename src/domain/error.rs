@@ -8,6 +8,10 @@
 pub enum ErrorCode {
     /// A field of the body or the query breaks a rule; `errors` names each.
     ValidationFailed,
+    /// The request head is not valid HTTP/1.1.
+    BadRequest,
+    /// The request head is larger than the HTTP layer reads.
+    HeadersTooLarge,
     /// The body is not JSON.
     MalformedBody,
     /// The cursor was never given out.
@@ -93,6 +97,8 @@ impl ErrorCode {
     /// All of them.
     pub const ALL: [Self; 31] = [
         Self::ValidationFailed,
+        Self::BadRequest,
+        Self::HeadersTooLarge,
         Self::MalformedBody,
         Self::InvalidCursor,
         Self::InvalidSignature,
@@ -130,6 +136,8 @@ impl ErrorCode {
     pub const fn row(self) -> Row {
         match self {
             Self::ValidationFailed => row("validation_failed", "The request is not valid", 400, 3, 1008),
+            Self::BadRequest => row("bad_request", "Malformed HTTP request", 400, 3, 1008),
+            Self::HeadersTooLarge => row("headers_too_large", "Request headers too large", 431, 8, 1009),
             Self::MalformedBody => row("malformed_body", "The body is not JSON", 400, 3, 1007),
             Self::InvalidCursor => row("invalid_cursor", "The cursor is not one of ours", 400, 3, 1008),
             Self::InvalidSignature => row("invalid_signature", "The webhook is not signed by LiveKit", 401, 16, 1008),

@@ -8,6 +8,7 @@ mod openapi;
 mod pages;
 mod participants;
 pub mod problem;
+mod refusal;
 mod routes;
 mod server;
 mod sse;

@@ -16,14 +16,18 @@ use crate::domain::ErrorCode;
 #[folder = "static/"]
 struct Files;
 
+/// This server's copy of the LiveKit browser library. `scripts/vendor` puts it there before the build.
+const LIBRARY: &str = "vendor/livekit-client.umd.js";
 /// Where the LiveKit browser library is fetched from when this server has no copy. The page has its hash.
-const FALLBACK_CDN: &str = "https://cdn.jsdelivr.net";
+const FALLBACK_CDN: &str = " https://cdn.jsdelivr.net";
 
-/// Only what the pages need: their own files, this API, LiveKit, and the pinned fallback.
-fn content_security_policy(livekit: &str) -> String {
+/// Only what the pages need: their own files, this API, LiveKit, and the pinned CDN where this server has no copy of
+/// the LiveKit browser library.
+fn content_security_policy(livekit: &str, has_library: bool) -> String {
     let http = livekit.replacen("ws", "http", 1);
+    let cdn = if has_library { "" } else { FALLBACK_CDN };
     format!(
-        "default-src 'none'; script-src 'self' {FALLBACK_CDN}; style-src 'self'; img-src 'self' data:; \
+        "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
          media-src 'self' blob:; connect-src 'self' {livekit} {http}; font-src 'self'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     )
@@ -39,13 +43,14 @@ fn serve(api: &Api, request: &HttpRequest, name: &str) -> Result<HttpResponse, P
     );
     let known =
         request.headers().get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let policy = content_security_policy(&api.livekit_public_url, Files::get(LIBRARY).is_some());
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, tag))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, content_security_policy(&api.livekit_public_url)));
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy));
     if known {
         return Ok(response.finish());
     }
@@ -160,4 +165,22 @@ pub async fn docs() -> Result<HttpResponse, Problem> {
 )]
 pub async fn docs_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     docs_page(&file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scripts(policy: &str) -> &str {
+        policy.split("; ").find(|directive| directive.starts_with("script-src")).unwrap()
+    }
+
+    #[test]
+    fn policy_allows_the_cdn_only_without_an_own_copy_of_the_library() {
+        let with_copy = content_security_policy("wss://livekit.test", true);
+        assert_eq!(scripts(&with_copy), "script-src 'self'");
+        assert!(!with_copy.contains("jsdelivr"), "{with_copy}");
+        let without = content_security_policy("wss://livekit.test", false);
+        assert_eq!(scripts(&without), "script-src 'self' https://cdn.jsdelivr.net");
+    }
 }

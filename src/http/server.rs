@@ -8,7 +8,11 @@ use actix_service::{IntoServiceFactory, Service, apply_fn_factory, map_config};
 use actix_web::{App, dev::AppConfig, middleware::Condition, middleware::from_fn, rt::net::TcpStream, web};
 use socket2::SockRef;
 
-use super::{Api, ServerOptions, cors, middleware, routes, takeover::Connection};
+use super::{
+    Api, ServerOptions, cors, middleware, refusal, routes,
+    takeover::{Claim, Connection},
+};
+use crate::telemetry::Metrics;
 
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +38,7 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
             .wrap(from_fn(middleware::observe))
             .configure(|config| routes::configure(config, api.serves_metrics));
         let going = going.clone();
+        let metrics = api.metrics.clone();
         let service = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let going = going.clone();
@@ -42,13 +47,14 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .keep_alive(KEEP_ALIVE)
-            // A client that has closed its side is gone.
-            .h1_allow_half_closed(false)
+            // A client that has sent FIN may still read its answer (RFC 9112, section 9.6).
+            .h1_allow_half_closed(true)
             .on_connect_ext(|connection: &Connection, data| {
                 data.insert(connection.claim());
             })
             .finish(map_config(app.into_factory(), |()| AppConfig::default()));
-        apply_fn_factory(service, |stream: TcpStream, service| {
+        apply_fn_factory(service, move |stream: TcpStream, service| {
+            let metrics = metrics.clone();
             prepare(&stream);
             let peer = stream.peer_addr().ok();
             let connection = Connection::new(stream);
@@ -58,14 +64,24 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
             let requests = Box::pin(service.call((connection, Protocol::Http1, peer)));
             async move {
                 let done = requests.await;
-                if let Some(feed) = claim.into_feed() {
-                    feed.await;
-                }
+                end(&claim, &metrics).await;
                 done
             }
         })
     })?;
     Ok(builder.run())
+}
+
+/// Completes a connection that the HTTP layer is done with: runs the feed that took it, or closes it after a refusal.
+async fn end(claim: &Claim, metrics: &Metrics) {
+    let (feed, refused) = (claim.take_feed(), claim.take_refused());
+    if let Some(feed) = feed {
+        feed.await;
+    }
+    if let Some((refusal, stream)) = refused {
+        refusal.record(metrics);
+        refusal::close(stream, CLOSE_TIMEOUT).await;
+    }
 }
 
 /// Sends at once what there is to send, and lets the kernel end connections whose other side takes nothing any more, also

@@ -23,6 +23,8 @@ use crate::{
 
 /// How often a stream that has nothing to say says so, lest a proxy takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A comment, which clients ignore.
+const BEAT: &[u8] = b":\n\n";
 /// Clients that lost their connection come back after this long, spread over [`RETRY_SPREAD_MS`].
 const RETRY_MS: u64 = 1_000;
 const RETRY_SPREAD_MS: u64 = 2_000;
@@ -106,7 +108,7 @@ impl<S: Source> Feed<S> {
                         return self.wire.end(last_words(self.lifetime.reason())).await;
                     }
                     if now - self.wire.spoke() >= HEARTBEAT {
-                        self.wire.write(&Bytes::from_static(b":\n\n")).await?;
+                        self.wire.write(&Bytes::from_static(BEAT)).await?;
                     }
                     alarm.as_mut().reset(end.min(self.wire.spoke() + HEARTBEAT));
                 }
@@ -119,7 +121,11 @@ impl<S: Source> Feed<S> {
                         return self.wire.end(last_words(reason)).await;
                     }
                 }
-                gone = self.wire.closed() => return gone,
+                // FIN: the client may still read. Where its socket is closed, this write is answered with a reset.
+                closed = self.wire.closed() => {
+                    closed?;
+                    self.wire.write(&Bytes::from_static(BEAT)).await?;
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io::{self, ErrorKind, IoSlice},
+    pin::pin,
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +14,7 @@ use actix_web::{
 };
 use futures_util::FutureExt;
 use socket2::SockRef;
-use tokio::time::Instant;
+use tokio::{io::Interest, time::Instant};
 
 use crate::relay::{Given, Outlet};
 
@@ -28,6 +29,8 @@ pub struct Wire {
     is_chunked: bool,
     /// Whether the feed is writing: nobody else may.
     is_writing: Cell<bool>,
+    /// Whether the client has sent FIN.
+    is_half_closed: Cell<bool>,
     /// What was given and has not gone out yet.
     rest: RefCell<Bytes>,
     /// When something was said last.
@@ -37,8 +40,9 @@ pub struct Wire {
 impl Wire {
     /// What follows the head of an answer.
     pub fn new(stream: TcpStream, is_chunked: bool) -> Self {
-        let (is_writing, rest, spoke) = (Cell::default(), RefCell::default(), Cell::new(Instant::now()));
-        Self { stream, is_chunked, is_writing, rest, spoke }
+        let (is_writing, is_half_closed) = (Cell::default(), Cell::default());
+        let (rest, spoke) = (RefCell::default(), Cell::new(Instant::now()));
+        Self { stream, is_chunked, is_writing, is_half_closed, rest, spoke }
     }
 
     /// When something was said last.
@@ -46,7 +50,7 @@ impl Wire {
         self.spoke.get()
     }
 
-    /// Writes one piece, however long the other side takes, unless it goes away.
+    /// Writes one piece, however long the client takes, unless the connection fails.
     ///
     /// # Errors
     /// Those of the connection.
@@ -79,7 +83,7 @@ impl Wire {
             match self.stream.try_write_vectored(slices) {
                 Ok(written) => IoSlice::advance_slices(&mut slices, written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    poll_fn(|cx| self.poll_writable(cx)).await?;
+                    poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -89,41 +93,54 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits until the other side takes more, unless it goes away.
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.stream.poll_write_ready(cx) {
-            Poll::Pending => self.poll_gone(cx).map(|gone| gone.and(Err(ErrorKind::BrokenPipe.into()))),
-            ready => ready,
-        }
-    }
-
     /// Writes what was given and has not gone out.
     fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut rest = self.rest.borrow_mut();
         while !rest.is_empty() {
             match self.stream.try_write(&rest) {
                 Ok(written) => rest.advance(written),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.poll_writable(cx))?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_write_ready(cx))?;
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until the other side has closed the connection, or its half of it: then it is gone. What was given goes out
-    /// meanwhile.
+    /// Waits for the client's FIN, once; afterwards for the failure of the connection. What was given goes out meanwhile.
+    ///
+    /// A client that has sent FIN may still read, so FIN alone ends no feed. Where the client's socket is closed, the
+    /// next write is answered with a reset.
     ///
     /// # Errors
     /// Those of the connection.
     pub async fn closed(&self) -> io::Result<()> {
+        if self.is_half_closed.get() {
+            return self.failed().await;
+        }
         poll_fn(|cx| match self.poll_rest(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => self.poll_gone(cx),
+            _ => self.poll_input(cx),
+        })
+        .await?;
+        self.is_half_closed.set(true);
+        Ok(())
+    }
+
+    /// Waits for the failure of the connection: a reset, or data that the client's host has not acknowledged in time.
+    /// Reading shows neither, once the client has sent FIN.
+    async fn failed(&self) -> io::Result<()> {
+        let mut failure = pin!(self.stream.ready(Interest::ERROR));
+        poll_fn(|cx| match self.poll_rest(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => failure.as_mut().poll(cx).map(|ready| ready.and(Err(ErrorKind::ConnectionReset.into()))),
         })
         .await
     }
 
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Discards input up to the client's FIN.
+    fn poll_input(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             match self.stream.try_read(&mut [0; 256]) {
@@ -149,7 +166,7 @@ impl Wire {
         self.is_writing.set(true);
         SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)?;
         // A socket that is closed with something unread sends a reset, which may overtake the last words.
-        self.closed().now_or_never().unwrap_or(Ok(()))
+        poll_fn(|cx| self.poll_input(cx)).now_or_never().unwrap_or(Ok(()))
     }
 }
 

@@ -135,3 +135,53 @@ fn every_setting_is_in_the_readme_the_example_and_the_compose_file() {
         }
     }
 }
+
+/// nginx writes the service's problem documents where it refuses a request by itself.
+#[test]
+fn problems_of_nginx_are_those_of_the_error_table() {
+    use livestream_orchestrator::domain::ErrorCode;
+    let (config, readme) = (read("nginx/problems.conf"), read("README.md"));
+    let documents = config.lines().filter_map(|line| line.trim().strip_prefix("return ")?.split_once(' '));
+    let mut shared = 0;
+    for (status, document) in documents.filter(|(_, document)| document.starts_with('\'')) {
+        let document = document.trim_end_matches(';').trim_matches('\'');
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        let code = document["code"].as_str().unwrap();
+        assert_eq!(document["status"].to_string(), status, "{code}");
+        assert_eq!(document["type"], format!("urn:livestream-orchestrator:problem:{code}"));
+        assert!(document["title"].is_string() && document["detail"].is_string(), "{code}");
+        assert!(readme.contains(&format!("`{code}`")), "{code} is in the README");
+        if let Some(row) = ErrorCode::ALL.iter().map(|code| code.row()).find(|row| row.code == code) {
+            assert_eq!((&document["title"], &document["status"]), (&row.title.into(), &row.http.into()));
+            shared += 1;
+        }
+    }
+    assert!(shared >= 5, "{shared}");
+}
+
+#[test]
+fn every_image_is_in_the_command_that_prints_digests() {
+    let (compose, dockerfile) = (read("docker-compose.yml"), read("Dockerfile"));
+    let arguments: Vec<_> =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("ARG ")?.split_once('=')).collect();
+    let named = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    let bases = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    let images: BTreeSet<_> = named
+        .chain(bases)
+        .filter(|image| !image.starts_with("livestream-orchestrator:"))
+        .map(|image| {
+            let fill =
+                |text: String, (name, value): &(&str, &str)| text.replace(&format!("${{{name}}}"), value);
+            arguments.iter().fold(image.split('@').next().unwrap().to_owned(), fill)
+        })
+        .collect();
+    let runbook = read("docs/OPERATIONS.md");
+    let command = runbook.split("for image in ").nth(1).unwrap().split("; do").next().unwrap();
+    let listed = command.split_whitespace().filter(|word| *word != "\\").map(str::to_owned).collect();
+    assert_eq!(images, listed);
+}
+
+#[test]
+fn grafana_of_compose_takes_no_passwords_over_its_api() {
+    assert!(read("docker-compose.yml").contains("\n      GF_AUTH_BASIC_ENABLED: \"false\"\n"));
+}

@@ -138,36 +138,53 @@ async fn a_deadline_ends_a_feed_and_gives_the_seat_back() {
     .await;
 }
 
-#[tokio::test]
-async fn reflection_tells_the_services_and_the_field_numbers() {
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+/// What a reflection service says, in either version: the messages are the same, their types are not.
+macro_rules! reflection {
+    ($test:ident, $version:ident) => {
+        #[tokio::test]
+        async fn $test() {
+            use tonic_reflection::pb::$version::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+            };
+            let Pair(one, _two) = Pair::start().await;
+            let channel = Channel::from_shared(one.grpc.clone()).unwrap().connect().await.unwrap();
+            let mut reflection = ServerReflectionClient::new(channel);
+            let mut ask = async |request: MessageRequest| {
+                let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+                let answers =
+                    reflection.server_reflection_info(futures_util::stream::iter([request])).await.unwrap();
+                let answer = within("reflection", answers.into_inner().message()).await.unwrap();
+                answer.unwrap().message_response
+            };
+            let listed = ask(MessageRequest::ListServices(String::new())).await;
+            let Some(MessageResponse::ListServicesResponse(services)) = listed else { panic!("no services") };
+            let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
+            services_are_listed(&names);
+            let symbol = "livestream.orchestrator.v1.StreamEvent".to_owned();
+            let described = ask(MessageRequest::FileContainingSymbol(symbol)).await;
+            let Some(MessageResponse::FileDescriptorResponse(files)) = described else { panic!("no file") };
+            event_has_its_field_numbers(&files.file_descriptor_proto[0]);
+        }
     };
-    let Pair(one, _two) = Pair::start().await;
-    let channel = Channel::from_shared(one.grpc.clone()).unwrap().connect().await.unwrap();
-    let mut reflection = ServerReflectionClient::new(channel);
-    let mut ask = async |request: MessageRequest| {
-        let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
-        let answers = reflection.server_reflection_info(futures_util::stream::iter([request])).await;
-        within("reflection", answers.unwrap().into_inner().message()).await.unwrap().unwrap().message_response
-    };
-    let Some(MessageResponse::ListServicesResponse(services)) =
-        ask(MessageRequest::ListServices(String::new())).await
-    else {
-        panic!("no services")
-    };
-    let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
-    for name in ["livestream.orchestrator.v1.StreamService", "grpc.health.v1.Health"] {
-        assert!(names.contains(&name), "{names:?}");
+}
+
+reflection!(reflection_v1_describes_services_and_field_numbers, v1);
+reflection!(reflection_v1alpha_describes_services_and_field_numbers, v1alpha);
+
+fn services_are_listed(names: &[&str]) {
+    for name in [
+        "livestream.orchestrator.v1.StreamService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ] {
+        assert_eq!(names.iter().filter(|listed| **listed == name).count(), 1, "{name} in {names:?}");
     }
-    let symbol = "livestream.orchestrator.v1.StreamEvent".to_owned();
-    let Some(MessageResponse::FileDescriptorResponse(files)) =
-        ask(MessageRequest::FileContainingSymbol(symbol)).await
-    else {
-        panic!("no file")
-    };
-    let file = prost_types::FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]).unwrap();
+}
+
+fn event_has_its_field_numbers(file: &[u8]) {
+    let file = prost_types::FileDescriptorProto::decode(file).unwrap();
     let event = file.message_type.iter().find(|message| message.name() == "StreamEvent").unwrap();
     let numbers: Vec<_> = event.field.iter().map(|field| (field.name(), field.number())).collect();
     for field in

@@ -96,6 +96,18 @@ async fn pages_are_served_with_a_strict_policy() {
     }
 }
 
+/// Both cases are a unit test's; this one is about the copy that this server really has, or has not.
+#[tokio::test]
+async fn policy_of_pages_allows_the_cdn_only_where_the_library_is_not_served() {
+    let Pair(app, _other) = Pair::start().await;
+    let is_served = app.get("/vendor/livekit-client.umd.js").await.status == StatusCode::OK;
+    for path in ["/", "/index.html", "/room.html?streamId=x"] {
+        let page = app.get(path).await;
+        let policy = page.header("content-security-policy").unwrap();
+        assert_eq!(policy.contains("cdn.jsdelivr.net"), !is_served, "{policy}");
+    }
+}
+
 #[tokio::test]
 async fn browsers_of_configured_origins_may_call() {
     let Pair(app, _other) =

@@ -1,7 +1,11 @@
 //! What a developer would look at in a browser: its console, its network, its emulation of other screens, and axe.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{collections::BTreeSet, path::PathBuf, sync::OnceLock};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use fantoccini::wd::WebDriverCompatibleCommand;
 use serde_json::{Value, json};
@@ -128,7 +132,7 @@ impl Browser {
     }
 
     /// Looks at the page in every way that it is looked at: axe finds nothing, and nothing sticks out to the side.
-    /// Pictures are kept in the folder that `SCREENSHOTS` names, if it does.
+    /// Screenshots are kept in the folder that `SCREENSHOTS` names, which is made where it is missing.
     pub async fn inspect(&self, state: &str) {
         for look in LOOKS {
             self.look_as(look).await;
@@ -142,8 +146,8 @@ impl Browser {
             );
             let wide = self.script(&wide).await;
             if let Some(folder) = std::env::var_os("SCREENSHOTS") {
-                let file = PathBuf::from(folder).join(format!("{state}-{}.png", look.name));
-                std::fs::write(file, self.client.screenshot().await.unwrap()).unwrap();
+                let name = format!("{state}-{}.png", look.name);
+                keep(&PathBuf::from(folder), &name, &self.client.screenshot().await.unwrap());
             }
             assert!(wide.as_i64().unwrap() <= 0, "{state} as {}: {wide} pixels too wide", look.name);
             let findings = self.findings().await;
@@ -151,6 +155,22 @@ impl Browser {
         }
         self.look_as(DESKTOP).await;
     }
+}
+
+/// Writes a file into a folder, which is made with its parents where it is missing.
+fn keep(folder: &Path, name: &str, bytes: &[u8]) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+#[test]
+fn screenshot_in_missing_folder_is_kept() {
+    let root = std::env::temp_dir().join(crate::support::unique("screenshots"));
+    for name in ["one.png", "two.png"] {
+        keep(&root.join("new"), name, name.as_bytes());
+        assert_eq!(std::fs::read(root.join("new").join(name)).unwrap(), name.as_bytes());
+    }
+    std::fs::remove_dir_all(root).unwrap();
 }
 
 /// axe-core's source, which the set-up has fetched.

@@ -20,6 +20,7 @@ mod schema;
 mod states;
 mod truth;
 mod webdriver;
+mod wire;
 
 use std::time::Duration;
 

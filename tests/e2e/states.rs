@@ -169,7 +169,10 @@ async fn every_state_of_a_browser_that_lacks_something() {
     old.close().await;
 
     let without = scene.driver.browser().await;
-    without.block(&["*livekit-client*"]).await;
+    let watch = "window.blocked = []; \
+        addEventListener('securitypolicyviolation', (violation) => blocked.push(violation.blockedURI))";
+    without.before_pages(watch).await;
+    without.block(&["*/vendor/livekit-client*"]).await;
     without.open(&scene.room(&stream)).await;
     without.says("The video library could not be loaded").await;
     without.inspect("room-no-library").await;
@@ -177,6 +180,9 @@ async fn every_state_of_a_browser_that_lacks_something() {
     let host = url::Url::parse(&scene.page("/")).unwrap();
     let ours = format!("localhost:{}", host.port().unwrap());
     assert_eq!(without.origins().await.into_iter().collect::<Vec<_>>(), ["cdn.jsdelivr.net:443", &ours]);
+    // And the policy blocks the second, because the library is served from here.
+    let blocked = without.script("return window.blocked").await;
+    assert!(blocked[0].as_str().unwrap().starts_with("https://cdn.jsdelivr.net/"), "{blocked}");
     without.close().await;
 }
 

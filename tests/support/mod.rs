@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod instance;
 pub mod nginx;
 pub mod proxy;
+pub mod raw;
 pub mod sentinel;
 pub mod servers;
 pub mod sse;

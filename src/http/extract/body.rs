@@ -1,16 +1,20 @@
 //! Bodies of bounded size that arrive in bounded time.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use actix_web::{
     HttpRequest,
     dev::Payload,
+    error::PayloadError,
     http::header::{self, HeaderMap},
     web::{Bytes, BytesMut},
 };
 use futures_util::StreamExt;
 
-use crate::{domain::ErrorCode, http::problem::Problem};
+use crate::{
+    domain::ErrorCode,
+    http::{problem::Problem, takeover::Claim},
+};
 
 /// The most bytes that a body may have.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -32,8 +36,8 @@ pub async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<By
     }
     let read = async {
         let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Problem::new(ErrorCode::MalformedBody))?;
+        while let Some(chunk) = next_chunk(request, &mut payload).await {
+            let chunk = chunk.map_err(|error| incomplete(&error))?;
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(too_large());
             }
@@ -42,6 +46,28 @@ pub async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<By
         Ok(body.freeze())
     };
     tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| Problem::new(ErrorCode::RequestTimeout))?
+}
+
+/// The error of a body that the HTTP layer could not read to its end.
+fn incomplete(error: &PayloadError) -> Problem {
+    let detail = match error {
+        PayloadError::Incomplete(_) => "the body ended early",
+        _ => "the body's transfer coding is malformed",
+    };
+    Problem::with_detail(ErrorCode::MalformedBody, detail)
+}
+
+/// The next piece of the body. The connection is told while none is there: a client that has sent FIN sends no more.
+async fn next_chunk(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    let claim = request.conn_data::<Claim>();
+    poll_fn(|cx| {
+        let chunk = payload.poll_next_unpin(cx);
+        if let Some(claim) = claim {
+            claim.await_body(chunk.is_pending());
+        }
+        chunk
+    })
+    .await
 }
 
 /// A header's value where it is plain text.

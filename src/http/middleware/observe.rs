@@ -21,6 +21,7 @@ use crate::{
     http::{
         Api,
         problem::{Problem, REQUEST_ID},
+        takeover::Claim,
     },
 };
 
@@ -47,6 +48,7 @@ pub async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
+    let _handling = request.conn_data::<Claim>().map(Claim::handle);
     let id = request_id(&request);
     let span = info_span!("request", id = id.to_str().unwrap_or_default());
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;

@@ -12,7 +12,8 @@ const ALIASES: [(&str, &str, &str); 2] =
     [("/webhook", "/webhooks/livekit", "receiveWebhookShort"), ("/", "/index.html", "getRoot")];
 
 /// What any operation may be answered with.
-const ALWAYS: [ErrorCode; 2] = [ErrorCode::Internal, ErrorCode::MethodNotAllowed];
+const ALWAYS: [ErrorCode; 4] =
+    [ErrorCode::Internal, ErrorCode::MethodNotAllowed, ErrorCode::BadRequest, ErrorCode::HeadersTooLarge];
 /// With what a call that has to be let in may be refused.
 const GUARDED: [ErrorCode; 5] = [
     ErrorCode::Unauthenticated,

@@ -1,0 +1,81 @@
+//! Bytes as they are, through the shipped nginx: half-closed connections, and requests that nginx refuses by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    app::{participant_event, sign_webhook},
+    eventually,
+    instance::Instance,
+    nginx::Nginx,
+    raw::{answers_to, half_closed, post},
+    servers::{shared_livekit, shared_redis},
+    unique,
+};
+
+/// An instance behind nginx.
+struct Front {
+    nginx: Nginx,
+    base: String,
+    _instance: Instance,
+}
+
+impl Front {
+    async fn set() -> Self {
+        let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("wire"));
+        instance.start().await;
+        let mut nginx = Nginx::prepare();
+        nginx.start(std::slice::from_ref(&instance));
+        Self { base: nginx.address().http, nginx, _instance: instance }
+    }
+
+    /// What one half-closed connection with one request is answered.
+    async fn answer(&self, request: &str) -> (u16, Value) {
+        let answers = half_closed(&self.base, &[request.as_bytes()]).await;
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        (answers[0].status, answers[0].json())
+    }
+}
+
+#[tokio::test]
+async fn half_closed_connection_to_nginx_is_answered() {
+    let front = Front::set().await;
+    let room = unique("room");
+    let body = json!({"roomName": room}).to_string();
+    let (status, stream) = front.answer(&post("/streams", "", &body)).await;
+    assert_eq!((status, &stream["roomName"]), (201, &json!(room)));
+    let event = participant_event("participant_joined", &stream, "ann", &unique("PA")).to_string();
+    let signature = format!("authorization: {}\r\n", sign_webhook(&event));
+    let (status, _) = front.answer(&post("/webhooks/livekit", &signature, &event)).await;
+    assert_eq!(status, 200);
+    let (status, found) =
+        front.answer(&format!("GET /streams/{room} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+    assert_eq!((status, &found["participants"][0]["identity"]), (200, &json!("ann")));
+}
+
+#[tokio::test]
+async fn refusal_by_nginx_is_a_problem_document() {
+    let front = Front::set().await;
+    let long = "a".repeat(200_000);
+    for (request, status, code) in [
+        ("NONSENSE\r\n\r\n".to_owned(), 400, "bad_request"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "bad_request"),
+        (post("/streams", "content-length: 1\r\n", "{}"), 400, "bad_request"),
+        ("GET / HTTP/9.9\r\nhost: localhost\r\n\r\n".to_owned(), 505, "http_version_not_supported"),
+        (
+            "POST /streams HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n".to_owned(),
+            501,
+            "not_implemented",
+        ),
+        (format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-large: {long}\r\n\r\n"), 431, "headers_too_large"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 414, "uri_too_long"),
+        (post("/streams", "", &"x".repeat(3_000_000)), 413, "payload_too_large"),
+        ("TRACE / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "method_not_allowed"),
+    ] {
+        let answers = answers_to(&front.base, request.as_bytes()).await;
+        assert_eq!(answers.len(), 1, "{request:.60}: {answers:?}");
+        answers[0].expect_problem(status, code);
+        let id = answers[0].header("x-request-id").unwrap();
+        eventually("the log", || async { front.nginx.logged().contains(&id).then_some(()) }).await;
+    }
+}
