@@ -95,7 +95,7 @@ const fn row(code: &'static str, title: &'static str, http: u16, grpc: u8, close
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
