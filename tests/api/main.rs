@@ -23,6 +23,7 @@ mod openapi;
 mod operations;
 mod outages;
 mod replies;
+mod request_log;
 mod resume;
 mod secrets;
 mod secured;
