@@ -40,6 +40,8 @@ impl Deployment {
     pub const BARE: Self = Self { redis: &[], log: "error" };
     /// As deployed, without a log: what the log costs is the difference.
     pub const SILENT: Self = Self { redis: DURABLE, log: "off" };
+    /// As deployed, with a line for each read too.
+    pub const VERBOSE: Self = Self { redis: DURABLE, log: "warn,livestream_orchestrator=debug" };
 
     /// The log as lines of JSON in a pipe, which is read to its end.
     fn log_reader() -> PipeWriter {

@@ -56,7 +56,7 @@ pub async fn observe(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = request_id(&request);
-    let span = info_span!("request", id = id.to_str().unwrap_or_default());
+    let span = info_span!(parent: None, "request", id = id.to_str().unwrap_or_default());
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = match answer {
         Ok(Ok(response)) => response.map_into_boxed_body(),
@@ -93,15 +93,16 @@ fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing:
         metrics.http_requests.with_label_values(&[&route, method, &status.to_string()]).inc();
         metrics.http_duration.with_label_values(&[&route, method]).observe(elapsed.as_secs_f64());
     }
-    span.in_scope(|| log(request.method(), request.path(), response.status(), elapsed));
+    log(span, request.method(), request.path(), response.status(), elapsed);
 }
 
 /// One line a request. The default filter shows changes, errors and slow requests.
-fn log(method: &Method, path: &str, status: StatusCode, elapsed: Duration) {
+fn log(span: &tracing::Span, method: &Method, path: &str, status: StatusCode, elapsed: Duration) {
     /// The level of a line is part of its callsite, so each level has one.
     macro_rules! answered {
         ($level:expr) => {
             tracing::event!(
+                parent: span,
                 $level,
                 method = method.as_str(),
                 path,

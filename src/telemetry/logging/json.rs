@@ -3,8 +3,12 @@
 //! The lines look like those of tracing-subscriber's own formatter (flattened, with the current span). That one keeps a
 //! span's fields as a map, parses them again for each line, and allocates several times for a line.
 
-use std::fmt::{self, Debug, Write};
+use std::{
+    cell::RefCell,
+    fmt::{self, Debug, Write},
+};
 
+use chrono::Utc;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -12,11 +16,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     field::RecordFields,
-    fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::LookupSpan,
 };
 
@@ -35,7 +35,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
+        write_time(&mut writer)?;
         writer.write_str("\",\"level\":\"")?;
         writer.write_str(event.metadata().level().as_str())?;
         writer.write_char('"')?;
@@ -44,18 +44,43 @@ where
         let target = members.finish()?;
         writer.write_str(",\"target\":")?;
         write_text(&mut writer, target.as_deref().unwrap_or_else(|| event.metadata().target()))?;
-        write_span(context, &mut writer)?;
+        write_span(context, event, &mut writer)?;
         writer.write_str("}\n")
     }
 }
 
-/// The current span with its fields, which are formatted already.
-fn write_span<S, N>(context: &FmtContext<'_, S, N>, writer: &mut Writer<'_>) -> fmt::Result
+/// The time in UTC, to the microsecond. Formatting a date takes as long as the rest of a line's head, so each thread keeps
+/// the text of the present second.
+fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let now = Utc::now();
+    let micros = now.timestamp_subsec_micros().min(999_999);
+    let is_written = SECOND.try_with(|second| {
+        let (second, text) = &mut *second.try_borrow_mut().ok()?;
+        if *second != now.timestamp() {
+            (*second, *text) = (now.timestamp(), now.format("%Y-%m-%dT%H:%M:%S").to_string());
+        }
+        Some(write!(writer, "{text}.{micros:06}Z"))
+    });
+    match is_written {
+        Ok(Some(result)) => result,
+        // The thread is ending, or this is called within itself.
+        _ => write!(writer, "{}", now.format("%Y-%m-%dT%H:%M:%S%.6fZ")),
+    }
+}
+
+/// The event's span with its fields, which are formatted already.
+fn write_span<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>, writer: &mut Writer<'_>) -> fmt::Result
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    let Some(span) = context.lookup_current() else { return Ok(()) };
+    let Some(span) = event.parent().and_then(|id| context.span(id)).or_else(|| context.lookup_current())
+    else {
+        return Ok(());
+    };
     writer.write_str(",\"span\":{")?;
     if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
         && !fields.is_empty()
@@ -260,8 +285,9 @@ mod tests {
         let span = tracing::info_span!("request", id = "one", late = tracing::field::Empty);
         span.record("late", "two");
         span.in_scope(|| tracing::info!("in a span"));
+        tracing::info!(parent: &span, "outside of its span");
         tracing::info_span!("bare").in_scope(|| tracing::info!("in a span without fields"));
-        assert_eq!(own.lines().len(), 5);
+        assert_eq!(own.lines().len(), 6);
         assert_eq!(own.lines(), stock.lines());
     }
 
