@@ -1,6 +1,6 @@
 //! The log: one line an event on standard error, as text on a terminal and as JSON elsewhere.
 //!
-//! Lines go through a bounded queue ([`queue`]), so that a reader of the log that stalls does not stall requests.
+//! Lines go through a bounded queue (`queue.rs`), so that a reader of the log that stalls does not stall requests.
 
 mod json;
 mod queue;
@@ -32,7 +32,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Writes the queued lines when it is dropped; waits for at most [`FLUSH_AT_EXIT`].
+/// Writes the queued lines when it is dropped; waits for at most two seconds.
 #[must_use = "lines that are still queued are lost when the process ends without this"]
 pub struct LogGuard(Arc<LogQueue>);
 
@@ -42,8 +42,9 @@ impl Drop for LogGuard {
     }
 }
 
-/// Starts logging for the whole process, and routes panic messages into the log. `RUST_LOG` filters, see
-/// [`DEFAULT_FILTER`]. A second call changes nothing but the panic hook.
+/// Starts logging for the whole process, and routes panic messages into the log. `RUST_LOG` filters; without it, this
+/// service's lines from `info` up and those of libraries from `warn` up are shown. A second call changes nothing but the
+/// panic hook.
 ///
 /// # Errors
 /// The writer's thread cannot be started.
