@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let CommandLine { arguments, command } = CommandLine::parse();
     let done = match command {
-        None => arguments.check().map(|settings| run(serve(settings))),
+        None => arguments.check().map(serve),
         Some(Command::Healthcheck) => arguments.address().map(|address| run(healthcheck(address))),
         Some(Command::Check { webhooks }) => {
             arguments.check().map(|settings| run(try_out(settings, webhooks)))
@@ -44,8 +44,18 @@ fn run(task: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings) -> ExitCode {
-    logging::start(settings.log_format);
+/// Logging lasts longer than the runtime, whose end may still log.
+fn serve(settings: Settings) -> ExitCode {
+    match logging::start(settings.log_format) {
+        Ok(_guard) => run(serve_until_signalled(settings)),
+        Err(error) => {
+            eprintln!("logging cannot be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve_until_signalled(settings: Settings) -> ExitCode {
     let dev = settings.dev;
     let served = async {
         let app = App::build(settings).await?;

@@ -7,7 +7,7 @@ use tokio::{runtime::Runtime, task::JoinHandle};
 use super::{
     cases::{Scale, with_stream},
     report::Line,
-    service::Service,
+    service::{Deployment, Service},
 };
 
 /// As many instances as follow all streams, each with a subscription of its own.
@@ -17,15 +17,15 @@ const CHANGES: usize = 3_000;
 const FULL_LOG: usize = 1_500;
 
 /// Both; and prints which commands the script of a join spends its time on.
-pub fn of_redis(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let lines = vec![memory(scale.streams.min(20_000), runtime), publishing(runtime)];
-    profile(runtime);
+pub fn of_redis(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let lines = vec![memory(deployment, scale.streams.min(20_000), runtime), publishing(deployment, runtime)];
+    profile(deployment, runtime);
     lines
 }
 
 /// By Redis's own count, `INFO commandstats`, which has what scripts call as well.
-fn profile(runtime: &Runtime) {
-    let (service, stream) = with_stream(runtime);
+fn profile(deployment: Deployment, runtime: &Runtime) {
+    let (service, stream) = with_stream(deployment, runtime);
     let stats = runtime.block_on(async {
         service.participants(&stream, 0..FULL_LOG).await;
         service.forget_command_stats().await;
@@ -38,8 +38,8 @@ fn profile(runtime: &Runtime) {
     }
 }
 
-fn memory(count: usize, runtime: &Runtime) -> Line {
-    let (service, stream) = with_stream(runtime);
+fn memory(deployment: Deployment, count: usize, runtime: &Runtime) -> Line {
+    let (service, stream) = with_stream(deployment, runtime);
     runtime.block_on(async {
         // The log of all streams is full, too, before anything is counted.
         service.streams(0..6_000).await;
@@ -55,10 +55,10 @@ fn memory(count: usize, runtime: &Runtime) -> Line {
     })
 }
 
-fn publishing(runtime: &Runtime) -> Line {
+fn publishing(deployment: Deployment, runtime: &Runtime) -> Line {
     let mut costs = Vec::new();
     for instances in INSTANCES {
-        let (service, stream) = with_stream(runtime);
+        let (service, stream) = with_stream(deployment, runtime);
         costs.push(runtime.block_on(cost_of_a_change(&service, &stream, instances)));
     }
     let each = (costs[2] - costs[0]) / (INSTANCES[2] - INSTANCES[0]) as f64;

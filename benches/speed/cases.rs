@@ -13,7 +13,7 @@ use super::{
     process::Family,
     report::Line,
     requests,
-    service::Service,
+    service::{Deployment, Service},
 };
 
 /// How much of everything.
@@ -78,11 +78,12 @@ pub enum Part {
     Rest,
     Growth,
     Redis,
+    Log,
 }
 
 impl Part {
     pub const ALL: &'static [Self] =
-        &[Self::Fanout, Self::Idle, Self::Webhook, Self::Rest, Self::Growth, Self::Redis];
+        &[Self::Fanout, Self::Idle, Self::Webhook, Self::Rest, Self::Growth, Self::Redis, Self::Log];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,37 +93,52 @@ impl Part {
             Self::Rest => "rest",
             Self::Growth => "growth",
             Self::Redis => "redis",
+            Self::Log => "log",
         }
     }
 
+    /// Measures as deployed and bare, one after the other.
     pub fn measure(self, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+        if matches!(self, Self::Log) {
+            return requests::of_the_log(scale, runtime);
+        }
+        println!("{}, as deployed:", self.name());
+        let deployed = self.measure_in(Deployment::DEPLOYED, scale, runtime);
+        println!("{}, bare:", self.name());
+        let bare = self.measure_in(Deployment::BARE, scale, runtime);
+        deployed.into_iter().zip(bare).map(|(deployed, bare)| deployed.beside(bare)).collect()
+    }
+
+    fn measure_in(self, deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
         match self {
             Self::Fanout => {
                 let calm = Load { rate: scale.calm, ..scale.load };
-                [scale.load, calm].into_iter().flat_map(|load| fan_out(load, scale.rounds, runtime)).collect()
+                let loads = [scale.load, calm].into_iter();
+                loads.flat_map(|load| fan_out(deployment, load, scale.rounds, runtime)).collect()
             }
-            Self::Idle => idle(scale, runtime),
-            Self::Webhook => webhook(scale, runtime),
-            Self::Rest => requests::of_each_kind(scale, runtime),
-            Self::Growth => requests::beside_many(scale, runtime),
-            Self::Redis => carries::of_redis(scale, runtime),
+            Self::Idle => idle(deployment, scale, runtime),
+            Self::Webhook => webhook(deployment, scale, runtime),
+            Self::Rest => requests::of_each_kind(deployment, scale, runtime),
+            Self::Growth => requests::beside_many(deployment, scale, runtime),
+            Self::Redis => carries::of_redis(deployment, scale, runtime),
+            Self::Log => Vec::new(),
         }
     }
 }
 
 /// A service with one active stream.
-pub fn with_stream(runtime: &Runtime) -> (Service, StreamRef) {
+pub fn with_stream(deployment: Deployment, runtime: &Runtime) -> (Service, StreamRef) {
     runtime.block_on(async {
-        let service = Service::start().await;
+        let service = Service::start(deployment).await;
         let stream = service.stream("bench").await;
         (service, stream)
     })
 }
 
-fn fan_out(load: Load, count: usize, runtime: &Runtime) -> Vec<Line> {
+fn fan_out(deployment: Deployment, load: Load, count: usize, runtime: &Runtime) -> Vec<Line> {
     let mut rounds = Vec::new();
     for round in 1..=count {
-        let (service, stream) = with_stream(runtime);
+        let (service, stream) = with_stream(deployment, runtime);
         let own = fanout::service(load, &service, &stream);
         let bytes = own.bytes;
         let mut outcomes = vec![own, fanout::floor(load, bytes)];
@@ -165,9 +181,9 @@ fn fan_out(load: Load, count: usize, runtime: &Runtime) -> Vec<Line> {
     ]
 }
 
-fn idle(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+fn idle(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let clients = scale.idle.min(most_clients());
-    let (service, stream) = with_stream(runtime);
+    let (service, stream) = with_stream(deployment, runtime);
     let path = format!("/events?streamId={}", stream.id);
     let own = fanout::idle(&service.process(), service.address, &path, clients);
     drop(service);
@@ -192,8 +208,8 @@ fn most_clients() -> usize {
     soft.parse::<usize>().unwrap_or(usize::MAX).saturating_sub(500)
 }
 
-fn webhook(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let (service, stream) = with_stream(runtime);
+fn webhook(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, stream) = with_stream(deployment, runtime);
     let load = Load { clients: 1, rate: 20, seconds: scale.load.seconds };
     let mut outcome = fanout::service(load, &service, &stream);
     vec![Line::new("webhook in → event out to SSE, p99, unloaded".to_owned()).target("≤ 5 ms").own(format!(

@@ -1,7 +1,7 @@
 //! How fast the service is, beside a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
 //! Run by `scripts/bench`. Arguments name the parts to measure (`fanout`, `idle`, `webhook`, `rest`, `growth`,
-//! `redis`), or how much
+//! `redis`, `log`), or how much
 //! of something (`--clients=500`, `--rate`, `--calm`, `--seconds`, `--rounds`, `--idle`, `--streams`,
 //! `--requests=2` seconds of each); `--quick` is a little of
 //! everything. With any of them nothing is written.

@@ -12,13 +12,15 @@ pub struct Line {
     mercure: String,
     express: String,
     target: String,
+    /// This service as deployed, and bare.
     own: String,
+    bare: String,
 }
 
 impl Line {
     pub fn new(case: String) -> Self {
-        let [floor, nchan, mercure, express, target, own] = std::array::from_fn(|_| "–".to_owned());
-        Self { case, floor, nchan, mercure, express, target, own }
+        let [floor, nchan, mercure, express, target, own, bare] = std::array::from_fn(|_| "–".to_owned());
+        Self { case, floor, nchan, mercure, express, target, own, bare }
     }
 
     pub fn peers(self, floor: String, nchan: String, mercure: &str, express: &str) -> Self {
@@ -38,14 +40,19 @@ impl Line {
         Self { own, ..self }
     }
 
+    /// With what the same measurement gave bare.
+    pub fn beside(self, bare: Self) -> Self {
+        Self { bare: bare.own, ..self }
+    }
+
     pub fn text(&self) -> String {
-        let Self { case, floor, nchan, mercure, express, target, own } = self;
-        format!("| {case} | {floor} | {nchan} | {mercure} | {express} | {target} | **{own}** |")
+        let Self { case, floor, nchan, mercure, express, target, own, bare } = self;
+        format!("| {case} | {floor} | {nchan} | {mercure} | {express} | {target} | **{own}** | {bare} |")
     }
 }
 
-const HEAD: &str = "| case | bare write loop | nchan | Mercure | Express | to reach | this service |\n\
-                    | --- | --- | --- | --- | --- | --- | --- |";
+const HEAD: &str = "| case | bare write loop | nchan | Mercure | Express | to reach | this service, as deployed | this service, bare |\n\
+                    | --- | --- | --- | --- | --- | --- | --- | --- |";
 
 /// How busy the machine has been: over 1, 5 and 15 minutes.
 pub fn load_average() -> String {
@@ -65,6 +72,7 @@ pub fn write(scale: &Scale, lines: &[Line], load_before: &str) {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let mut text = include_str!("intro.md").to_owned();
     text = text.replace("{rounds}", &scale.rounds.to_string());
+    text = text.replace("{log_rounds}", &super::requests::LOG_ROUNDS.to_string());
     writeln!(text, "{HEAD}").unwrap();
     for line in lines {
         writeln!(text, "{}", line.text()).unwrap();

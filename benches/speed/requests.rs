@@ -10,7 +10,7 @@ use super::{
     figures::median,
     report::Line,
     rest::{self, Caller, Pace},
-    service::Service,
+    service::{Deployment, Service},
     wire::{get, post},
 };
 
@@ -59,8 +59,8 @@ fn kinds(stream: &StreamRef) -> [Kind; 3] {
 const CONNECTIONS: usize = 32;
 const OPEN_SHARE: f64 = 0.5;
 
-pub fn of_each_kind(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let (service, stream) = with_stream(runtime);
+pub fn of_each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, stream) = with_stream(deployment, runtime);
     runtime.block_on(service.participants(&stream, 0..10));
     let (process, redis) = (service.process(), service.redis());
     let mut lines = Vec::new();
@@ -84,9 +84,10 @@ pub fn of_each_kind(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
                 .express(format!("{express} /s"))
                 .target(format!("≥ {} × Express per CPU second; {}", kind.factor, kind.goal))
                 .own(format!(
-                    "{:.0} /s; {:.0} per CPU second of the service, {factor:.1} × Express; Redis {:.0} µs of CPU each; \
-                     at {:.0} /s p50 {:.1} ms, p99 {:.1} ms",
+                    "{:.0} /s; {:.0} µs of CPU each: {:.0} per CPU second of the service, {factor:.1} × Express; Redis \
+                     {:.0} µs of CPU each; at {:.0} /s p50 {:.1} ms, p99 {:.1} ms",
                     closed.rate(),
+                    closed.cpu * 1e6 / closed.answered as f64,
                     closed.rate_a_cpu_second(),
                     closed.redis_cpu * 1e6 / closed.answered as f64,
                     open.rate(),
@@ -98,23 +99,67 @@ pub fn of_each_kind(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     lines
 }
 
-/// CPU time of service and Redis for one request, in microseconds.
-fn cost(service: &Service, request: &dyn Fn(u64) -> String, duration: Duration) -> f64 {
+/// Microseconds of CPU time for one request.
+struct Cost {
+    service: f64,
+    redis: f64,
+}
+
+impl Cost {
+    fn sum(&self) -> f64 {
+        self.service + self.redis
+    }
+}
+
+fn cost(service: &Service, connections: usize, request: &dyn Fn(u64) -> String, duration: Duration) -> Cost {
     let (process, redis) = (service.process(), service.redis());
     let caller = Caller {
         address: service.address,
-        connections: 4,
+        connections,
         pace: Pace::Closed,
         request,
         service: &process,
         redis: &redis,
     };
     let rest::Outcome { answered, cpu, redis_cpu, .. } = caller.run(duration);
-    (cpu + redis_cpu) * 1e6 / answered as f64
+    let each = |seconds: f64| seconds * 1e6 / answered as f64;
+    Cost { service: each(cpu), redis: each(redis_cpu) }
 }
 
-pub fn beside_many(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let (service, small) = with_stream(runtime);
+/// Rounds of a read, each with and without the log.
+pub const LOG_ROUNDS: usize = 9;
+
+/// CPU time of the service beyond that of one which logs nothing: for a read as deployed, and for a read with a line. A
+/// line costs a change as much, but a change waits for Redis and differs by more than that from round to round.
+pub fn of_the_log(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let [silent, deployed, verbose] =
+        [Deployment::SILENT, Deployment::DEPLOYED, Deployment::VERBOSE].map(|deployment| {
+            let (service, stream) = with_stream(deployment, runtime);
+            runtime.block_on(service.participants(&stream, 0..10));
+            let request = format!("/streams/{}/state", stream.id);
+            (service, request)
+        });
+    let of = |(service, path): &(Service, String)| {
+        cost(service, CONNECTIONS, &|_| get(path), scale.requests / 2).service
+    };
+    let (mut without_line, mut with_line) = (Vec::new(), Vec::new());
+    for _ in 0..LOG_ROUNDS {
+        let [silent, deployed, verbose] = [&silent, &deployed, &verbose].map(of);
+        println!(
+            "GET state: {silent:.1} µs without a log, {deployed:.1} as deployed, {verbose:.1} with a line each"
+        );
+        without_line.push(deployed - silent);
+        with_line.push(verbose - silent);
+    }
+    let line = |what: &str, spent| {
+        let line = Line::new(format!("CPU of the request log for a request {what}")).target("≤ 2 µs");
+        line.own(format!("{:.1} µs", median(spent)))
+    };
+    vec![line("without a line (a read)", without_line), line("with a line (a change, an error)", with_line)]
+}
+
+pub fn beside_many(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, small) = with_stream(deployment, runtime);
     let large = runtime.block_on(async {
         service.participants(&small, 0..10).await;
         let large = service.stream("large").await;
@@ -125,12 +170,12 @@ pub fn beside_many(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let half = scale.requests / 2;
     let of = |stream: &StreamRef| kinds(stream).into_iter().nth(1).expect("joining").request;
     let (beside_few, beside_many) = (of(&small), of(&large));
-    let joins =
-        median((0..3).map(|_| cost(&service, &*beside_many, half) / cost(&service, &*beside_few, half)));
+    let each = |request: &dyn Fn(u64) -> String| cost(&service, 4, request, half).sum();
+    let joins = median((0..3).map(|_| each(&*beside_many) / each(&*beside_few)));
     let page = |_| get("/streams?limit=100");
-    let few = cost(&service, &page, half);
+    let few = each(&page);
     runtime.block_on(service.streams(98..scale.streams));
-    let pages = cost(&service, &page, half) / few;
+    let pages = each(&page) / few;
     vec![
         Line::new("CPU of a join beside 5,000 participants ÷ beside 10".to_owned())
             .target("≤ 1.2")

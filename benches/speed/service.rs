@@ -1,6 +1,6 @@
 //! The service, on a Redis of its own.
 
-use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
+use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     domain::{Change, Identity, Metadata, Role, RoomName, StreamId, StreamRef, stream::NewStream},
@@ -22,6 +22,35 @@ use super::{
 const DAY: Duration = Duration::from_secs(86_400);
 const ROOM_SID: &str = "RM_bench";
 
+/// The settings that a measurement depends on.
+#[derive(Clone, Copy)]
+pub struct Deployment {
+    /// What Redis keeps, as arguments of its own.
+    redis: &'static [&'static str],
+    /// `RUST_LOG`; empty for the default filter.
+    log: &'static str,
+}
+
+const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
+
+impl Deployment {
+    /// As docker-compose.yml has it: Redis keeps changes, and the service logs at its default level.
+    pub const DEPLOYED: Self = Self { redis: DURABLE, log: "" };
+    /// What the service and Redis spend on requests alone.
+    pub const BARE: Self = Self { redis: &[], log: "error" };
+    /// As deployed, without a log: what the log costs is the difference.
+    pub const SILENT: Self = Self { redis: DURABLE, log: "off" };
+    /// As deployed, with a line for each read too.
+    pub const VERBOSE: Self = Self { redis: DURABLE, log: "warn,livestream_orchestrator=debug" };
+
+    /// The log as lines of JSON in a pipe, which is read to its end.
+    fn log_reader() -> PipeWriter {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        writer
+    }
+}
+
 /// One instance with its Redis. There is no LiveKit: nothing that is measured calls it.
 pub struct Service {
     instance: Instance,
@@ -33,16 +62,17 @@ pub struct Service {
 
 impl Service {
     /// Starts one that limits nobody, and never looks for rooms.
-    pub async fn start() -> Self {
-        let (redis, prefix) = (Redis::start(), unique("speed"));
-        let mut instance = Instance::new(&redis.url(), "ws://127.0.0.1:9", &prefix);
+    pub async fn start(deployment: Deployment) -> Self {
+        let (redis, prefix) = (Redis::with(deployment.redis), unique("speed"));
+        let instance = Instance::new(&redis.url(), "ws://127.0.0.1:9", &prefix);
+        let mut instance = instance.logging_to(Deployment::log_reader());
         for (name, value) in [
             ("MAX_FEEDS", "1000000"),
             ("MAX_FEEDS_PER_CALLER", "1000000"),
             ("RECONCILE_INTERVAL", "1h"),
             ("IDLE_TIMEOUT", "0"),
             ("JOINING_TTL", "1h"),
-            ("RUST_LOG", "error"),
+            ("RUST_LOG", deployment.log),
         ] {
             instance = instance.with(name, value);
         }

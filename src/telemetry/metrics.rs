@@ -3,7 +3,7 @@
 //!
 //! No label takes a value that a caller controls: routes are templates, calls and outcomes are words of this crate.
 
-use std::{future::Future, time::Instant};
+use std::{future::Future, sync::LazyLock, time::Instant};
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -15,6 +15,15 @@ use crate::store::Totals;
 /// Fractions of a millisecond to ten seconds.
 const CALL_BUCKETS: &[f64] =
     &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Log lines that this process has lost. The log belongs to the process, so its instances share this counter.
+pub fn log_lines_lost() -> Option<&'static IntCounter> {
+    static LOST: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+        let help = "Log lines lost because standard error was not read fast enough or could not be written.";
+        IntCounter::new("lso_log_lines_lost_total", help).ok()
+    });
+    LOST.as_ref()
+}
 
 /// The metrics of one instance.
 pub struct Metrics {
@@ -88,6 +97,9 @@ impl Metrics {
     #[expect(clippy::too_many_lines, reason = "a list of metrics, nothing else")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let make = Maker { registry: Registry::new() };
+        if let Some(counter) = log_lines_lost() {
+            make.register(counter.clone())?;
+        }
         Ok(Self {
             http_requests: make.counters(
                 "lso_http_requests_total",

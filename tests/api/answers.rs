@@ -140,7 +140,14 @@ async fn every_answer_has_a_line_in_the_log_and_a_metric() {
         assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE, "{kind}");
         let metrics = reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap();
         assert!(metrics.contains(&format!("kind=\"{kind}\"")), "{kind}: {metrics}");
-        let lines = instance.log();
+        // Lines stay in order, so all that came before this one are there with it.
+        let url = format!("{base}/absent");
+        client.get(url).header("x-request-id", format!("after-{kind}")).send().await.unwrap();
+        let lines = eventually("the log", || {
+            let lines = instance.log();
+            async { lines.contains(&format!("\"after-{kind}\"")).then_some(lines) }
+        })
+        .await;
         let of_kind =
             |line: &&str| line.contains(&format!("\"kind\":\"{kind}\"")) && line.contains("Redis: ");
         let lines: Vec<_> = lines.lines().filter(of_kind).collect();

@@ -27,6 +27,7 @@ mod operations;
 mod outages;
 mod refusals;
 mod replies;
+mod request_log;
 mod resume;
 mod secrets;
 mod secured;

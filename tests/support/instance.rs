@@ -15,6 +15,8 @@ pub struct Instance {
     settings: Vec<(String, String)>,
     /// Where what it prints goes, if anybody wants to read it.
     log: Option<PathBuf>,
+    /// Where it goes instead, for a test that reads it itself.
+    output: Option<File>,
     running: Option<Running>,
 }
 
@@ -48,7 +50,7 @@ impl Instance {
             ("RATE_LIMIT_JOIN", "off"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { http, grpc, settings: settings.into(), log: None, running: None }
+        Self { http, grpc, settings: settings.into(), log: None, output: None, running: None }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -62,6 +64,12 @@ impl Instance {
         self.with("LOG_FORMAT", "json")
     }
 
+    /// Has it log to this file or pipe, as lines of JSON.
+    pub fn logging_to(mut self, output: impl Into<std::os::fd::OwnedFd>) -> Self {
+        self.output = Some(File::from(output.into()));
+        self.with("LOG_FORMAT", "json")
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log.as_ref().expect("it is logged")).unwrap()
@@ -70,9 +78,10 @@ impl Instance {
     /// Starts it and waits until it listens.
     pub async fn start_unready(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
-        self.running = Some(match &self.log {
-            Some(log) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
-            None => match super::kept_logs("instance") {
+        self.running = Some(match (&self.output, &self.log) {
+            (Some(output), _) => start_logged(binary, &self.settings, output),
+            (None, Some(log)) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
+            (None, None) => match super::kept_logs("instance") {
                 Some(log) => start_logged(binary, &self.settings, &log),
                 None => start_with(binary, &[], &self.settings),
             },

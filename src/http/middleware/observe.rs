@@ -1,19 +1,25 @@
-//! Request ids, the access log, metrics, and panics turned into answers.
+//! Request ids, the request log, metrics, and panics turned into answers.
 //!
 //! The log names the path of a request and never its query, because a query may hold an access token.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderValue},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
     middleware::Next,
     web::Data,
 };
 use futures_util::FutureExt;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Level, info_span};
 use uuid::Uuid;
 
 use crate::{
@@ -27,6 +33,8 @@ use crate::{
 
 /// The longest request id that is taken over from a caller.
 const MAX_REQUEST_ID: usize = 128;
+/// A read that takes longer until its answer begins is logged at `info`, as a change is.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The caller's own id where it sent a sensible one.
 fn request_id(request: &ServiceRequest) -> HeaderValue {
@@ -50,7 +58,7 @@ pub async fn observe(
     let started = Instant::now();
     let _handling = request.conn_data::<Claim>().map(Claim::handle);
     let id = request_id(&request);
-    let span = info_span!("request", id = id.to_str().unwrap_or_default());
+    let span = info_span!(parent: None, "request", id = id.to_str().unwrap_or_default());
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = match answer {
         Ok(Ok(response)) => response.map_into_boxed_body(),
@@ -87,16 +95,42 @@ fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing:
         metrics.http_requests.with_label_values(&[&route, method, &status.to_string()]).inc();
         metrics.http_duration.with_label_values(&[&route, method]).observe(elapsed.as_secs_f64());
     }
-    let quiet = route.starts_with("/health") || route == "/metrics";
-    span.in_scope(|| {
-        let path = request.path();
-        let millis = elapsed.as_secs_f64() * 1000.0;
-        if quiet {
-            tracing::debug!(method, path, status, millis, "answered");
-        } else {
-            tracing::info!(method, path, status, millis, "answered");
-        }
-    });
+    log(span, request.method(), request.path(), response.status(), elapsed);
+}
+
+/// One line a request. The default filter shows changes, errors and slow requests.
+fn log(span: &tracing::Span, method: &Method, path: &str, status: StatusCode, elapsed: Duration) {
+    /// The level of a line is part of its callsite, so each level has one.
+    macro_rules! answered {
+        ($level:expr) => {
+            tracing::event!(
+                parent: span,
+                $level,
+                method = method.as_str(),
+                path,
+                status = status.as_u16(),
+                millis = elapsed.as_micros() as f64 / 1_000.0,
+                "answered"
+            )
+        };
+    }
+    match log_level(method, status, elapsed) {
+        Level::WARN => answered!(Level::WARN),
+        Level::INFO => answered!(Level::INFO),
+        _ => answered!(Level::DEBUG),
+    }
+}
+
+/// `debug` for what changes nothing, succeeds and is quick: reads, the openings of feeds, health probes, scrapes.
+fn log_level(method: &Method, status: StatusCode, elapsed: Duration) -> Level {
+    let is_read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if status.is_server_error() {
+        Level::WARN
+    } else if status.is_client_error() || !is_read || elapsed >= SLOW {
+        Level::INFO
+    } else {
+        Level::DEBUG
+    }
 }
 
 /// A method as a label: a caller may send any word.

@@ -1,0 +1,315 @@
+//! Log events as JSON, one object a line.
+//!
+//! The lines look like those of tracing-subscriber's own formatter (flattened, with the current span). That one keeps a
+//! span's fields as a map, parses them again for each line, and allocates several times for a line.
+
+use std::{
+    cell::RefCell,
+    fmt::{self, Debug, Write},
+};
+
+use chrono::Utc;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    span::Record,
+};
+use tracing_subscriber::{
+    field::RecordFields,
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
+    registry::LookupSpan,
+};
+
+/// The format of events.
+pub struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        writer.write_str("{\"timestamp\":\"")?;
+        write_time(&mut writer)?;
+        writer.write_str("\",\"level\":\"")?;
+        writer.write_str(event.metadata().level().as_str())?;
+        writer.write_char('"')?;
+        let mut members = Members::after_others(&mut writer);
+        event.record(&mut members);
+        let target = members.finish()?;
+        writer.write_str(",\"target\":")?;
+        write_text(&mut writer, target.as_deref().unwrap_or_else(|| event.metadata().target()))?;
+        write_span(context, event, &mut writer)?;
+        writer.write_str("}\n")
+    }
+}
+
+/// The time in UTC, to the microsecond. Formatting a date takes as long as the rest of a line's head, so each thread keeps
+/// the text of the present second.
+fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let now = Utc::now();
+    let micros = now.timestamp_subsec_micros().min(999_999);
+    let is_written = SECOND.try_with(|second| {
+        let (second, text) = &mut *second.try_borrow_mut().ok()?;
+        if *second != now.timestamp() {
+            (*second, *text) = (now.timestamp(), now.format("%Y-%m-%dT%H:%M:%S").to_string());
+        }
+        Some(write!(writer, "{text}.{micros:06}Z"))
+    });
+    match is_written {
+        Ok(Some(result)) => result,
+        // The thread is ending, or this is called within itself.
+        _ => write!(writer, "{}", now.format("%Y-%m-%dT%H:%M:%S%.6fZ")),
+    }
+}
+
+/// The event's span with its fields, which are formatted already.
+fn write_span<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>, writer: &mut Writer<'_>) -> fmt::Result
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let Some(span) = event.parent().and_then(|id| context.span(id)).or_else(|| context.lookup_current())
+    else {
+        return Ok(());
+    };
+    writer.write_str(",\"span\":{")?;
+    if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+        && !fields.is_empty()
+    {
+        writer.write_str(fields)?;
+        writer.write_char(',')?;
+    }
+    writer.write_str("\"name\":")?;
+    write_text(writer, span.name())?;
+    writer.write_char('}')
+}
+
+/// The format of a span's fields: the members of a JSON object, without its braces.
+pub struct JsonMembers;
+
+impl<'a> FormatFields<'a> for JsonMembers {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
+        let mut members = Members { writer: &mut writer, is_first: true, target: None, result: Ok(()) };
+        fields.record(&mut members);
+        members.finish().map(drop)
+    }
+
+    fn add_fields(&self, current: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
+        let is_first = current.is_empty();
+        let mut writer = current.as_writer();
+        let mut members = Members { writer: &mut writer, is_first, target: None, result: Ok(()) };
+        fields.record(&mut members);
+        members.finish().map(drop)
+    }
+}
+
+/// Writes fields as members of an object.
+struct Members<'a> {
+    writer: &'a mut dyn Write,
+    is_first: bool,
+    /// The target of a record of the `log` crate, which is a field of its event.
+    target: Option<String>,
+    result: fmt::Result,
+}
+
+impl<'a> Members<'a> {
+    fn after_others(writer: &'a mut dyn Write) -> Self {
+        Self { writer, is_first: false, target: None, result: Ok(()) }
+    }
+
+    fn finish(self) -> Result<Option<String>, fmt::Error> {
+        self.result.map(|()| self.target)
+    }
+
+    fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+        // What the `log` crate's bridge adds: file, line and module.
+        if self.result.is_err() || field.name().starts_with("log.") {
+            return;
+        }
+        self.result = self.write_name(field.name()).and_then(|()| write(self.writer));
+        self.is_first = false;
+    }
+
+    fn write_name(&mut self, name: &str) -> fmt::Result {
+        self.writer.write_str(if self.is_first { "\"" } else { ",\"" })?;
+        self.writer.write_str(name.strip_prefix("r#").unwrap_or(name))?;
+        self.writer.write_str("\":")
+    }
+}
+
+impl Visit for Members<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.member(field, |writer| match value.is_finite() {
+            true => write!(writer, "{value:?}"),
+            false => writer.write_str("null"),
+        });
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field, |writer| write!(writer, "{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field, |writer| write!(writer, "{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field, |writer| writer.write_str(if value { "true" } else { "false" }));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "log.target" {
+            self.target = Some(value.to_owned());
+        }
+        self.member(field, |writer| write_text(writer, value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.member(field, |writer| {
+            writer.write_char('"')?;
+            write!(Escaped(writer), "{value:?}")?;
+            writer.write_char('"')
+        });
+    }
+}
+
+fn write_text(writer: &mut dyn Write, text: &str) -> fmt::Result {
+    writer.write_char('"')?;
+    Escaped(writer).write_str(text)?;
+    writer.write_char('"')
+}
+
+/// Writes text as the inside of a JSON string.
+struct Escaped<'a>(&'a mut dyn Write);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+            let (plain, special) = rest.split_at(at);
+            self.0.write_str(plain)?;
+            let (special, after) = special.split_at(1);
+            match special {
+                "\"" | "\\" => write!(self.0, "\\{special}")?,
+                "\n" => self.0.write_str("\\n")?,
+                _ => write!(self.0, "\\u{:04x}", special.as_bytes().first().copied().unwrap_or_default())?,
+            }
+            rest = after;
+        }
+        self.0.write_str(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use proptest::{prop_assert_eq, proptest};
+    use serde_json::{Value, json};
+    use tracing::subscriber::DefaultGuard;
+    use tracing_subscriber::{
+        fmt::{self as format, MakeWriter},
+        layer::SubscriberExt,
+        util::SubscriberInitExt,
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Output {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    impl Output {
+        /// The lines, without their times.
+        fn lines(&self) -> Vec<Value> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            let mut lines: Vec<Value> =
+                text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            for line in &mut lines {
+                let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
+                assert!(chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap()).is_ok(), "{time}");
+            }
+            lines
+        }
+    }
+
+    /// Formats everything that this thread logs by this module, and by tracing-subscriber.
+    fn both() -> (Output, Output, DefaultGuard) {
+        let (own, stock) = (Output::default(), Output::default());
+        let stock_layer = format::layer().json().flatten_event(true).with_span_list(false);
+        let guard = tracing_subscriber::registry()
+            .with(format::layer().event_format(JsonLine).fmt_fields(JsonMembers).with_writer(own.clone()))
+            .with(stock_layer.with_writer(stock.clone()))
+            .set_default();
+        (own, stock, guard)
+    }
+
+    #[test]
+    fn event_of_every_kind_of_field_looks_as_from_tracing_subscriber() {
+        let (own, stock, _guard) = both();
+        let error: &(dyn std::error::Error + 'static) = &io::Error::other("\"broken\"");
+        tracing::info!(yes = true, less = -1, more = u64::MAX, part = 0.1, "a {} message", "formatted");
+        tracing::warn!(infinite = f64::INFINITY, none = None::<u8>, r#type = "raw", error, debug = ?Some("\"\n"));
+        tracing::error!(big = 1e300, small = 1e-7, whole = 3.0, error = %error);
+        let span = tracing::info_span!("request", id = "one", late = tracing::field::Empty);
+        span.record("late", "two");
+        span.in_scope(|| tracing::info!("in a span"));
+        tracing::info!(parent: &span, "outside of its span");
+        tracing::info_span!("bare").in_scope(|| tracing::info!("in a span without fields"));
+        assert_eq!(own.lines().len(), 6);
+        assert_eq!(own.lines(), stock.lines());
+    }
+
+    #[test]
+    fn record_of_the_log_crate_has_its_own_target_and_no_bridge_fields() {
+        let (own, _, _guard) = both();
+        log::warn!(target: "a_library", "a message of a library");
+        let line = json!({"level": "WARN", "message": "a message of a library", "target": "a_library"});
+        assert_eq!(own.lines(), [line]);
+    }
+
+    proptest! {
+        #[test]
+        fn text_of_any_characters_stays_as_it_is(text: String, control in 0..0x20_u8) {
+            let text = format!("{text}{}", char::from(control));
+            let (own, _, _guard) = both();
+            let span = tracing::info_span!("request", id = text);
+            span.in_scope(|| tracing::info!(field = text, "{text}"));
+            let line = &own.lines()[0];
+            prop_assert_eq!(&line["message"], &text);
+            prop_assert_eq!(&line["field"], &text);
+            prop_assert_eq!(&line["span"]["id"], &text);
+        }
+    }
+}

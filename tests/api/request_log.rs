@@ -1,0 +1,191 @@
+//! The request log of a process: which requests have a line at the default filter, what a line holds, and what becomes of
+//! lines when the process ends or its log is not read.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{PipeReader, Read};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{
+    eventually,
+    instance::Instance,
+    servers::{Redis, shared_livekit, shared_redis},
+    unique, within,
+};
+
+/// An instance with the default filter.
+fn instance(redis: &str) -> Instance {
+    Instance::new(redis, shared_livekit(), &unique("log")).with("RUST_LOG", "")
+}
+
+/// Requests to one instance, each with a request id.
+struct Caller {
+    client: Client,
+    base: String,
+}
+
+impl Caller {
+    fn of(instance: &Instance) -> Self {
+        Self { client: Client::new(), base: instance.address().http }
+    }
+
+    async fn call(&self, method: Method, path: &str, request_id: &str) -> StatusCode {
+        let request = self.client.request(method.clone(), format!("{}{path}", self.base));
+        let request = request.header("x-request-id", request_id);
+        let request =
+            if method == Method::POST { request.json(&json!({"roomName": "room"})) } else { request };
+        within("an answer", request.send()).await.unwrap().status()
+    }
+
+    async fn lost_lines(&self) -> u64 {
+        let metrics = self.client.get(format!("{}/metrics", self.base)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let value = metrics.lines().find_map(|line| line.strip_prefix("lso_log_lines_lost_total "));
+        value.unwrap().parse().unwrap()
+    }
+}
+
+fn parse(log: &str) -> Vec<Value> {
+    log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+}
+
+/// The line of the request with this id, if there is one.
+fn line_of<'a>(lines: &'a [Value], request_id: &str) -> Option<&'a Value> {
+    let mut of_request =
+        lines.iter().filter(|line| line["message"] == "answered" && line["span"]["id"] == request_id);
+    let line = of_request.next();
+    assert!(of_request.next().is_none(), "{request_id} has one line");
+    line
+}
+
+#[tokio::test]
+async fn changes_and_errors_at_the_default_filter_have_a_line_and_reads_have_none() {
+    let mut redis = Redis::start();
+    let mut instance = instance(&redis.url()).logged();
+    instance.start().await;
+    let caller = Caller::of(&instance);
+    assert_eq!(caller.call(Method::POST, "/streams", "change").await, StatusCode::CREATED);
+    let read = "/streams/room/state?access_token=hunter2";
+    assert_eq!(caller.call(Method::GET, read, "read").await, StatusCode::OK);
+    assert_eq!(caller.call(Method::HEAD, "/streams/room", "head").await, StatusCode::OK);
+    assert_eq!(caller.call(Method::GET, "/events", "feed").await, StatusCode::OK);
+    assert_eq!(caller.call(Method::GET, "/health/ready", "probe").await, StatusCode::OK);
+    assert_eq!(caller.call(Method::GET, "/metrics", "scrape").await, StatusCode::OK);
+    let absent = "/streams/absent/state?access_token=hunter2";
+    assert_eq!(caller.call(Method::GET, absent, "absent").await, StatusCode::NOT_FOUND);
+    assert_eq!(caller.call(Method::GET, absent, "\"quoted\\").await, StatusCode::NOT_FOUND);
+    redis.kill();
+    assert_eq!(caller.call(Method::DELETE, "/streams/room", "failed").await, StatusCode::SERVICE_UNAVAILABLE);
+    instance.terminate().await;
+    let (log, lines) = (instance.log(), parse(&instance.log()));
+
+    for silent in ["read", "head", "feed", "probe", "scrape"] {
+        assert_eq!(line_of(&lines, silent), None);
+    }
+    let change = line_of(&lines, "change").unwrap();
+    assert_eq!(
+        (&change["level"], &change["method"], &change["path"]),
+        (&json!("INFO"), &json!("POST"), &json!("/streams"))
+    );
+    assert_eq!(
+        (&change["status"], &change["target"]),
+        (&json!(201), &json!("livestream_orchestrator::http::middleware::observe"))
+    );
+    assert!(change["millis"].as_f64().unwrap() > 0.0 && change["timestamp"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(line_of(&lines, "\"quoted\\").unwrap()["path"], "/streams/absent/state");
+    let failed = line_of(&lines, "failed").unwrap();
+    assert_eq!((&failed["level"], &failed["status"]), (&json!("WARN"), &json!(503)));
+    assert!(!log.contains("hunter2"), "queries may hold tokens");
+}
+
+#[tokio::test]
+async fn reads_at_debug_level_have_a_line() {
+    let mut instance = instance(shared_redis()).with("RUST_LOG", "livestream_orchestrator=debug").logged();
+    instance.start().await;
+    let caller = Caller::of(&instance);
+    assert_eq!(caller.call(Method::GET, "/streams", "read").await, StatusCode::OK);
+    instance.terminate().await;
+    assert_eq!(line_of(&parse(&instance.log()), "read").unwrap()["level"], "DEBUG");
+}
+
+#[tokio::test]
+async fn lines_written_before_sigterm_are_all_in_the_log() {
+    let mut instance = instance(shared_redis()).logged();
+    instance.start().await;
+    let caller = Caller::of(&instance);
+    for n in 0..300 {
+        caller.call(Method::GET, "/absent", &format!("request-{n}")).await;
+    }
+    instance.terminate().await;
+    let lines = parse(&instance.log());
+    for n in 0..300 {
+        assert!(line_of(&lines, &format!("request-{n}")).is_some(), "{n}");
+    }
+    assert_eq!(lines.last().unwrap()["message"], "gone");
+}
+
+/// A path that makes a line of 8 KB.
+fn long_path() -> String {
+    format!("/absent/{}", "x".repeat(8_000))
+}
+
+/// Reads a pipe to its end.
+async fn read_to_end(mut log: PipeReader) -> String {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).map(|_| text)
+    });
+    within("the end of the log", read).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn log_that_is_not_read_stalls_no_request_and_keeps_errors() {
+    let mut redis = Redis::start();
+    let (unread, output) = std::io::pipe().unwrap();
+    let mut instance = instance(&redis.url()).logging_to(output);
+    instance.start().await;
+    let caller = Caller::of(&instance);
+    let path = long_path();
+    // 8 MB, where a pipe holds 64 KB and the queue 4 MiB.
+    for _ in 0..1_000 {
+        assert_eq!(caller.call(Method::GET, &path, "long").await, StatusCode::NOT_FOUND);
+    }
+    let before = caller.lost_lines().await;
+    assert!((1..1_000).contains(&before), "{before} lines were lost");
+    // Until a line that is shorter than any other does not fit.
+    eventually("a full queue", || async {
+        caller.call(Method::GET, "/f", "f").await;
+        (caller.lost_lines().await > before).then_some(())
+    })
+    .await;
+    redis.kill();
+    assert_eq!(caller.call(Method::POST, "/streams", "failed").await, StatusCode::SERVICE_UNAVAILABLE);
+    let log = tokio::spawn(read_to_end(unread));
+    let lost = eventually("room in the queue", || async {
+        let before = caller.lost_lines().await;
+        caller.call(Method::GET, "/f", "f").await;
+        Some(caller.lost_lines().await).filter(|lost| *lost == before)
+    })
+    .await;
+    instance.terminate().await;
+    drop(instance);
+    let lines = parse(&within("the log", log).await.unwrap());
+    assert_eq!(line_of(&lines, "failed").unwrap()["level"], "WARN");
+    let reports =
+        lines.iter().filter(|line| line["message"].as_str().unwrap().starts_with("log lines were lost"));
+    assert_eq!(reports.map(|line| line["lines"].as_u64().unwrap()).sum::<u64>(), lost);
+}
+
+#[tokio::test]
+async fn process_whose_log_is_not_read_ends_at_sigterm() {
+    let (unread, output) = std::io::pipe().unwrap();
+    let mut instance = instance(shared_redis()).logging_to(output);
+    instance.start().await;
+    let (caller, path) = (Caller::of(&instance), long_path());
+    for _ in 0..20 {
+        caller.call(Method::GET, &path, "long").await;
+    }
+    instance.terminate().await;
+    drop(unread);
+}
