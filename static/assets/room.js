@@ -252,7 +252,7 @@ async function begin() {
   await prepareCall();
   controls ??= new Controls(call, stage, (device) => lobby.options(device));
   if (isEnd()) return;
-  const hasHost = [...stream.people.values()].some((person) => person.role === "host" && person.state === "active");
+  const hasHost = [...stream.people.values()].some((person) => person.role === "host" && person.state === "active" && person.kind !== "agent");
   const role = ["host", "viewer"].includes(query.get("role")) ? query.get("role") : hasHost ? "viewer" : "host";
   lobby.introduce({ role, fixed: joinClaims(stream.document.roomName) });
   openLobby();

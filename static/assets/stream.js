@@ -28,7 +28,7 @@ export class Stream {
 
   // For the stage, where rooms are simulated: nobody has a picture.
   tiles(self) {
-    const hosts = [...this.people.values()].filter((person) => person.state === "active" && person.role === "host");
+    const hosts = [...this.people.values()].filter((person) => person.state === "active" && person.role === "host" && person.kind !== "agent");
     return hosts.map(({ identity, name }) => ({ identity, source: "camera", name: name || identity, local: identity === self }));
   }
 
