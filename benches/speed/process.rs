@@ -17,6 +17,11 @@ impl Family {
         Self([pid].into_iter().chain(children).collect())
     }
 
+    /// The process without children: Redis has one only while it rewrites its append-only file.
+    pub fn without_children(pid: u32) -> Self {
+        Self(vec![pid])
+    }
+
     /// CPU time used so far, the kernel's on its behalf included.
     pub fn cpu(&self) -> Duration {
         self.0.iter().map(|pid| cpu(*pid)).sum()

@@ -168,7 +168,7 @@ impl Service {
 
     /// The process of Redis.
     pub fn redis(&self) -> Family {
-        Family::of(self.redis.pid())
+        Family::without_children(self.redis.pid())
     }
 }
 
