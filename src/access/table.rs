@@ -82,9 +82,9 @@ pub const TABLE: [Rule; 10] = [
     rule(Action::Read, "read and follow a stream", &[Grant::RoomList, Grant::RoomAdmin, Grant::RoomJoin]),
     rule(Action::Update, "change a stream's metadata", &[Grant::RoomAdmin]),
     rule(Action::Stop, "stop a stream", &[Grant::RoomCreate, Grant::RoomAdmin]),
-    rule(Action::Join, "have a join token made", &[Grant::RoomAdmin]),
-    rule(Action::Leave, "leave as oneself", &[Grant::RoomAdmin, Grant::RoomJoin]),
-    rule(Action::Remove, "put somebody else out", &[Grant::RoomAdmin]),
+    rule(Action::Join, "create join tokens", &[Grant::RoomAdmin]),
+    rule(Action::Leave, "leave under the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin]),
+    rule(Action::Remove, "remove another participant", &[Grant::RoomAdmin]),
     rule(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
 ];
 

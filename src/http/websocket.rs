@@ -45,7 +45,7 @@ const ALL: &str = "*";
 
 /// The upgrade.
 ///
-/// Opens a WebSocket: JSON messages, any number of feeds on one connection (see the README). `GET /` does so too, with
+/// Opens a WebSocket: JSON messages, any number of feeds on one connection (see docs/REFERENCE.md). `GET /` does so too, with
 /// `Upgrade: websocket`.
 #[utoipa::path(
     get, path = "/ws", operation_id = "openWebSocket", tag = "events",

@@ -35,9 +35,9 @@ fn metrics_named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_is_in_the_readme_and_no_other() {
-    let readme = read("README.md");
-    let table: BTreeSet<_> = readme
+fn metrics_of_the_reference_are_those_of_the_code() {
+    let reference = read("docs/REFERENCE.md");
+    let table: BTreeSet<_> = reference
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
         .filter(|name| name.starts_with("lso_") || name == "active_streams" || name == "total_participants")
@@ -117,8 +117,8 @@ fn settings() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_setting_is_in_the_readme_the_example_and_the_compose_file() {
-    let (readme, example, compose) = (read("README.md"), read(".env.example"), read("docker-compose.yml"));
+fn every_setting_is_in_the_reference_the_example_and_the_compose_file() {
+    let (reference, example, compose) = (read("docs/REFERENCE.md"), read(".env.example"), read("docker-compose.yml"));
     let names = settings();
     let service = compose.split("  api:\n").nth(1).unwrap().split("\n    networks:").next().unwrap();
     let environment = service.split("environment:").nth(1).unwrap();
@@ -127,7 +127,7 @@ fn every_setting_is_in_the_readme_the_example_and_the_compose_file() {
         assert!(name == "RUST_LOG" || names.contains(name), "{name} of docker-compose.yml is a setting");
     }
     for name in names {
-        assert!(readme.contains(&format!("`{name}`")), "{name} is in the README");
+        assert!(reference.contains(&format!("`{name}`")), "{name} is in docs/REFERENCE.md");
         let line = |line: &str| line.trim_start_matches('#').starts_with(&format!("{name}="));
         assert!(example.lines().any(line), "{name} is in .env.example");
         if name != "LIVEKIT_HOST" {
@@ -140,7 +140,7 @@ fn every_setting_is_in_the_readme_the_example_and_the_compose_file() {
 #[test]
 fn problems_of_nginx_are_those_of_the_error_table() {
     use livestream_orchestrator::domain::ErrorCode;
-    let (config, readme) = (read("nginx/problems.conf"), read("README.md"));
+    let (config, reference) = (read("nginx/problems.conf"), read("docs/REFERENCE.md"));
     let documents = config.lines().filter_map(|line| line.trim().strip_prefix("return ")?.split_once(' '));
     let mut shared = 0;
     for (status, document) in documents.filter(|(_, document)| document.starts_with('\'')) {
@@ -150,7 +150,7 @@ fn problems_of_nginx_are_those_of_the_error_table() {
         assert_eq!(document["status"].to_string(), status, "{code}");
         assert_eq!(document["type"], format!("urn:livestream-orchestrator:problem:{code}"));
         assert!(document["title"].is_string() && document["detail"].is_string(), "{code}");
-        assert!(readme.contains(&format!("`{code}`")), "{code} is in the README");
+        assert!(reference.contains(&format!("`{code}`")), "{code} is in docs/REFERENCE.md");
         if let Some(row) = ErrorCode::ALL.iter().map(|code| code.row()).find(|row| row.code == code) {
             assert_eq!((&document["title"], &document["status"]), (&row.title.into(), &row.http.into()));
             shared += 1;

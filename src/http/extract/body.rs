@@ -27,7 +27,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// 413 and 408; 400 where the connection breaks off.
 pub async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("a body may have {MAX_BODY_BYTES} bytes");
+        let detail = format!("a body may have at most {MAX_BODY_BYTES} bytes");
         Problem::with_detail(ErrorCode::PayloadTooLarge, detail)
     };
     let declared = header_text(request.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok());

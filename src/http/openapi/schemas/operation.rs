@@ -15,11 +15,11 @@ pub struct FieldError {
 pub struct Problem {
     #[schema(example = "urn:livestream-orchestrator:problem:stream_not_found")]
     pub r#type: String,
-    #[schema(example = "There is no such stream")]
+    #[schema(example = "Stream not found")]
     pub title: String,
     #[schema(example = 404)]
     pub status: u16,
-    #[schema(example = "There is no such stream")]
+    #[schema(example = "Stream not found")]
     pub detail: String,
     /// What a client may branch on.
     #[schema(example = "stream_not_found")]
