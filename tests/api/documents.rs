@@ -118,7 +118,8 @@ fn settings() -> BTreeSet<String> {
 
 #[test]
 fn every_setting_is_in_the_reference_the_example_and_the_compose_file() {
-    let (reference, example, compose) = (read("docs/REFERENCE.md"), read(".env.example"), read("docker-compose.yml"));
+    let (reference, example, compose) =
+        (read("docs/REFERENCE.md"), read(".env.example"), read("docker-compose.yml"));
     let names = settings();
     let service = compose.split("  api:\n").nth(1).unwrap().split("\n    networks:").next().unwrap();
     let environment = service.split("environment:").nth(1).unwrap();
