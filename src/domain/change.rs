@@ -33,8 +33,11 @@ pub enum Change {
     /// Whoever was creating or stopping it is to be relieved: only one at a time calls LiveKit for a stream, and the
     /// room name is held meanwhile, so that nobody deletes the room of a later stream of that name.
     Claim,
-    /// Who has claimed it could not finish. Another may try.
-    Release,
+    /// Releases the operation lock: its holder could not finish, and another instance may try.
+    Release {
+        /// As in [`Self::RenewLock`].
+        until: Timestamp,
+    },
     /// Prolongs the operation lock of the instance that creates or stops the stream.
     RenewLock {
         /// The end of the lock as its holder knows it. Another end is another holder's.

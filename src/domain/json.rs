@@ -1,15 +1,11 @@
 //! JSON that is kept digit for digit: numbers and strings stay the text that they were read from.
 //!
 //! `serde_json::Value` rounds numbers to 64-bit floats and keeps the last of two equal keys, so metadata that passes
-//! through it may come back changed. Here `serde_json` splits a text with [`RawValue`], and nothing is converted.
+//! through it may come back changed. Here `serde_json` checks the text, which is then split without any conversion.
 
-use std::{collections::HashMap, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 /// The deepest nesting that is read; as deep as `serde_json` itself reads.
 const MAX_DEPTH: usize = 127;
@@ -45,60 +41,89 @@ pub enum Json {
     Scalar(String),
 }
 
-/// Members of an object whose values have not been read yet.
-struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
+/// Splits a text that is known to be JSON, in one pass.
+struct Splitter<'a> {
+    rest: &'a str,
+}
 
-impl<'de> Deserialize<'de> for RawMembers<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = RawMembers<'de>;
+impl<'a> Splitter<'a> {
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    /// Takes a punctuation mark if it comes next.
+    fn takes(&mut self, mark: char) -> bool {
+        self.skip_space();
+        let rest = self.rest.strip_prefix(mark);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(RawMembers(members))
-            }
+    fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
+        let inner = || depth.checked_sub(1).ok_or(JsonError::TooDeep);
+        if self.takes('{') {
+            return self.members(inner()?).map(Json::Object);
         }
-        deserializer.deserialize_map(Collect)
+        if self.takes('[') {
+            return self.items(inner()?).map(Json::Array);
+        }
+        let text = self.scalar();
+        // A raw string may hold half of a surrogate pair, which is no text.
+        if text.starts_with('"') {
+            serde_json::from_str::<Cow<'_, str>>(text)?;
+        }
+        Ok(Json::Scalar(text.to_owned()))
+    }
+
+    fn members(&mut self, depth: usize) -> Result<Members, JsonError> {
+        let mut members = Vec::new();
+        while !self.takes('}') {
+            self.takes(',');
+            self.skip_space();
+            let key = serde_json::from_str(self.scalar())?;
+            self.takes(':');
+            members.push((key, self.value(depth)?));
+        }
+        Ok(members)
+    }
+
+    fn items(&mut self, depth: usize) -> Result<Vec<Json>, JsonError> {
+        let mut items = Vec::new();
+        while !self.takes(']') {
+            self.takes(',');
+            items.push(self.value(depth)?);
+        }
+        Ok(items)
+    }
+
+    fn scalar(&mut self) -> &'a str {
+        let bytes = self.rest.as_bytes();
+        let end = if bytes.first() == Some(&b'"') {
+            let mut escaped = false;
+            let is_end = |byte: &u8| {
+                let ends = *byte == b'"' && !escaped;
+                escaped = *byte == b'\\' && !escaped;
+                ends
+            };
+            bytes.iter().skip(1).position(is_end).map_or(bytes.len(), |quote| quote + 2)
+        } else {
+            let is_end = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+            bytes.iter().position(is_end).unwrap_or(bytes.len())
+        };
+        let (text, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        text
     }
 }
 
 impl Json {
-    /// Reads a text.
+    /// Reads a text, in time that grows with its length alone.
     ///
     /// # Errors
     /// [`JsonError`] for a text that is not JSON, holds half of a surrogate pair, or is nested too deeply.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
-        Self::read(serde_json::from_str(text)?, MAX_DEPTH)
-    }
-
-    fn read(raw: &RawValue, depth: usize) -> Result<Self, JsonError> {
-        let text = raw.get();
-        let inner = || depth.checked_sub(1).ok_or(JsonError::TooDeep);
-        match text.as_bytes().first() {
-            Some(b'{') => {
-                let (depth, RawMembers(members)) = (inner()?, serde_json::from_str(text)?);
-                let member = |(key, value)| Ok((key, Self::read(value, depth)?));
-                members.into_iter().map(member).collect::<Result<_, JsonError>>().map(Self::Object)
-            }
-            Some(b'[') => {
-                let (depth, items) = (inner()?, serde_json::from_str::<Vec<&RawValue>>(text)?);
-                let items = items.into_iter().map(|item| Self::read(item, depth));
-                items.collect::<Result<_, JsonError>>().map(Self::Array)
-            }
-            // A raw string may hold half of a surrogate pair, which is no text.
-            Some(b'"') => serde_json::from_str::<String>(text)
-                .map(|_| Self::Scalar(text.to_owned()))
-                .map_err(JsonError::from),
-            _ => Ok(Self::Scalar(text.to_owned())),
-        }
+        serde_json::from_str::<IgnoredAny>(text)?;
+        Splitter { rest: text }.value(MAX_DEPTH)
     }
 
     /// The first key that an object has twice, at any depth.

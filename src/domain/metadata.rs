@@ -121,7 +121,7 @@ impl Serialize for Metadata {
 }
 
 /// Writes JSON text as the value that it is.
-fn serialize_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(text).map_err(S::Error::custom)?.serialize(serializer)
 }
 
@@ -136,13 +136,28 @@ pub struct ParticipantMetadata {
 impl ParticipantMetadata {
     /// Takes text of any length and form. An object is compacted, so that its text is one line.
     pub fn reported(text: &str) -> Self {
-        if text == "{}" {
-            return Self::default();
-        }
         match Json::parse(text) {
             Ok(json @ Json::Object(_)) => Self { text: json.to_string(), is_object: true },
             _ => Self { text: text.to_owned(), is_object: false },
         }
+    }
+
+    /// The JSON text that stores keep: the compact object, or other text as a JSON string.
+    pub fn as_stored(&self) -> String {
+        // A string always serializes.
+        if self.is_object { self.text.clone() } else { serde_json::to_string(&self.text).unwrap_or_default() }
+    }
+
+    /// Reads what [`Self::as_stored`] gave, without parsing the object again.
+    ///
+    /// # Errors
+    /// [`MetadataError::NotAnObject`] for text that cannot have come from there.
+    pub fn stored(text: String) -> Result<Self, MetadataError> {
+        if text.starts_with('{') {
+            return Ok(Self { text, is_object: true });
+        }
+        let text = serde_json::from_str(&text).map_err(|_| MetadataError::NotAnObject)?;
+        Ok(Self { text, is_object: false })
     }
 
     /// The text as LiveKit holds it, compacted where it is an object.
@@ -235,6 +250,7 @@ mod tests {
             let metadata = ParticipantMetadata::reported(text);
             assert_eq!(serde_json::to_string(&metadata).unwrap(), shown);
             assert_eq!(ParticipantMetadata::reported(metadata.as_text()), metadata);
+            assert_eq!(ParticipantMetadata::stored(metadata.as_stored()), Ok(metadata));
         }
     }
 

@@ -54,7 +54,7 @@ fn participant(one: &Participant) -> proto::Participant {
         state: one.state.as_str().to_owned(),
         sid: one.sid.clone().unwrap_or_default(),
         tracks: one.tracks.as_slice().iter().map(track).collect(),
-        attributes: one.attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        attributes: one.attributes.entries().into_iter().collect(),
         kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         metadata_text: text.unwrap_or_default(),
     }

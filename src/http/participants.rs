@@ -119,7 +119,10 @@ async fn require_parsable_unless_known(
     identity: &Identity,
 ) -> Result<(), Problem> {
     let Err(rule) = Identity::parse(identity.as_str()) else { return Ok(()) };
-    if api.orchestrator.store().participant(stream, identity.as_str()).await?.is_some() {
+    let store = api.orchestrator.store();
+    if store.participant(stream, identity.as_str()).await?.is_some()
+        || store.unlisted(stream, identity.as_str()).await?.is_some()
+    {
         return Ok(());
     }
     Err(Problem::invalid(vec![FieldError::new("identity", rule)]))

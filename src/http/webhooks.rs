@@ -8,11 +8,16 @@ use actix_web::{
 
 use super::{
     Api,
-    extract::{header_text, read_body},
+    extract::{MAX_BODY_BYTES, header_text, read_body},
     openapi::schemas,
     problem::Problem,
 };
 use crate::{domain::ErrorCode, orchestrator::Outcome};
+
+/// The most bytes of a webhook with a valid token. LiveKit's limits are 64 KiB each for the metadata of a room and of a
+/// participant, and for attributes; JSON escapes take up to six bytes a byte, and tracks come on top. LiveKit counts
+/// a 413 as delivered, so the webhook would be lost.
+const MAX_WEBHOOK_BYTES: usize = 2 * 1024 * 1024;
 
 /// `POST /webhooks/livekit`
 ///
@@ -29,8 +34,9 @@ pub async fn receive(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let body = read_body(&request, payload.into_inner()).await?;
     let authorization = header_text(request.headers(), header::AUTHORIZATION).unwrap_or_default();
+    let limit = if api.webhooks.knows(authorization) { MAX_WEBHOOK_BYTES } else { MAX_BODY_BYTES };
+    let body = read_body(&request, payload.into_inner(), limit).await?;
     let count = |event: &str, outcome: &str| api.metrics.webhooks.with_label_values(&[event, outcome]).inc();
     let webhook = api.webhooks.receive(authorization, &body).map_err(|error| {
         count("unknown", "refused");

@@ -52,6 +52,11 @@ impl OperationLock {
         self.get().since.elapsed() + MARGIN < OPERATION_LOCK
     }
 
+    /// The end of the lease, by which the store knows its holder.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.get().until
+    }
+
     fn get(&self) -> State {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +95,7 @@ impl Orchestrator {
             Ok(renewed) if renewed.effect == Effect::Changed => {
                 lock.set(State { since, until: renewed.stream.claimed_until });
             }
-            Ok(_) => {}
+            Ok(_) => tracing::debug!(stream = %stream.id, "the operation is over, or its lock is lost"),
             Err(error) => {
                 tracing::warn!(stream = %stream.id, %error, "the operation lock could not be renewed");
             }

@@ -13,7 +13,10 @@ mod streams;
 mod sweeper;
 mod webhooks;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 pub use self::{
     participation::{JoinRequest, Joined, LeaveRequest, Left},
@@ -137,6 +140,8 @@ pub struct Orchestrator {
     rooms: Arc<dyn Rooms>,
     policy: Policy,
     metrics: Arc<Metrics>,
+    /// The most participants of a room that sets no limit, as LiveKit's own configuration has it; 0 for none.
+    default_limit: AtomicU32,
 }
 
 impl Orchestrator {
@@ -147,7 +152,7 @@ impl Orchestrator {
         policy: Policy,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { store, rooms, policy, metrics }
+        Self { store, rooms, policy, metrics, default_limit: AtomicU32::new(0) }
     }
 
     /// What these use cases keep to.

@@ -1,11 +1,21 @@
 //! The LiveKit room of a stream that is being created.
 
+use std::sync::atomic::Ordering;
+
 use super::{Error, Orchestrator, lock::OperationLock};
 use crate::{
-    domain::{Change, Stream, StreamRef, StreamStatus},
+    domain::{Change, Stream, StreamRef, StreamStatus, Timestamp},
     rooms::{Occupants, Room, RoomSpec, RoomsError},
     store::Guard,
 };
+
+/// A room as CreateRoom answered, and its participants.
+struct Made {
+    room: Room,
+    occupants: Occupants,
+    /// What was recorded before this is older than the list of participants.
+    before: Timestamp,
+}
 
 impl Orchestrator {
     /// Makes the room and makes the stream active. An empty room of that name with other settings is replaced; an
@@ -20,16 +30,16 @@ impl Orchestrator {
         spec: &RoomSpec,
         lock: &OperationLock,
     ) -> Result<Stream, Error> {
-        let (room, occupants) = match self.make_room(spec, lock).await {
+        let made = match self.make_room(spec, lock).await {
             Ok(made) => made,
             Err(error) => {
                 self.abandon(stream, &error, lock).await;
                 return Err(error);
             }
         };
-        let activate = Change::Activate { room_sid: room.sid.clone() };
+        let activate = Change::Activate { room_sid: made.room.sid.clone() };
         match self.store.apply(stream, activate, Guard::default()).await {
-            Ok(applied) => Ok(self.take_over(applied.stream, &room, occupants).await),
+            Ok(applied) => Ok(self.take_over(applied.stream, made).await),
             Err(error) => {
                 // The stream stays as it is recorded; a room without a stream would stay for ever.
                 self.delete_abandoned(stream, lock).await;
@@ -39,34 +49,51 @@ impl Orchestrator {
     }
 
     /// CreateRoom answers with the room that it finds, which keeps its settings: they decide whether the room will do.
-    async fn make_room(&self, spec: &RoomSpec, lock: &OperationLock) -> Result<(Room, Occupants), Error> {
+    async fn make_room(&self, spec: &RoomSpec, lock: &OperationLock) -> Result<Made, Error> {
         let mut replaced = false;
         loop {
-            let room = self.rooms.create(spec).await?;
-            let occupants = self.rooms.occupants_of(&spec.name, &room.sid).await?;
-            let differences = spec.differences(&room);
+            let made = self.create_room(spec).await?;
+            let differences = spec.differences(&made.room, self.default_limit.load(Ordering::Relaxed));
             if differences.is_empty() {
-                return Ok((room, occupants));
+                return Ok(made);
             }
-            if !occupants.is_empty() {
+            if !made.occupants.is_empty() {
                 return Err(Error::RoomExists(differences));
             }
             if replaced {
-                tracing::warn!(room = %spec.name, ?differences, "LiveKit's own configuration limits the room");
-                return Ok((room, occupants));
+                self.learn_defaults(spec, &made.room, &differences);
+                return Ok(made);
             }
             self.delete_room(&spec.name, lock).await?;
             replaced = true;
         }
     }
 
+    async fn create_room(&self, spec: &RoomSpec) -> Result<Made, Error> {
+        let room = self.rooms.create(spec).await?;
+        // What is recorded from now on is newer than the list.
+        let before = self.store.now().await?;
+        let occupants = self.rooms.occupants_of(&spec.name, &room.sid).await?;
+        Ok(Made { room, occupants, before })
+    }
+
+    /// A room that was made a moment ago and differs has LiveKit's own defaults. The default of `maxParticipants` is
+    /// remembered, so that the next room that sets none is not made twice.
+    fn learn_defaults(&self, spec: &RoomSpec, room: &Room, differences: &[String]) {
+        if spec.max_participants.is_none() {
+            self.default_limit.store(room.max_participants, Ordering::Relaxed);
+        }
+        tracing::warn!(room = %spec.name, ?differences, "LiveKit's own configuration limits rooms");
+    }
+
     /// Records the participants that were in the room already, and gives the room the stream's metadata. What fails
     /// here is repaired by the reconciler.
-    async fn take_over(&self, stream: Stream, room: &Room, occupants: Occupants) -> Stream {
+    async fn take_over(&self, stream: Stream, made: Made) -> Stream {
+        let Made { room, occupants, before } = made;
         if stream.metadata.as_text() != room.metadata {
             self.mirror_metadata(&stream).await;
         }
-        let (reference, before, mut current) = (stream.reference(), stream.updated_at, stream);
+        let (reference, mut current) = (stream.reference(), stream);
         for session in occupants.sessions {
             let observe = Change::Observe { session, before };
             match self.store.apply(&reference, observe, Guard::default()).await {
@@ -90,15 +117,18 @@ impl Orchestrator {
         match stream.status {
             StreamStatus::Error => Ok(None),
             StreamStatus::Creating => {
-                let room = self.rooms.create(spec).await?;
-                let occupants = self.rooms.occupants_of(&spec.name, &room.sid).await?;
-                let differences = spec.differences(&room);
-                if !differences.is_empty() && !occupants.is_empty() {
+                let made = self.create_room(spec).await?;
+                let differences = spec.differences(&made.room, self.default_limit.load(Ordering::Relaxed));
+                if !differences.is_empty() && !made.occupants.is_empty() {
                     return Err(Error::RoomExists(differences));
                 }
-                let activate = Change::Activate { room_sid: room.sid.clone() };
+                if !differences.is_empty() {
+                    let words = "the first attempt is being undone".to_owned();
+                    return Err(RoomsError::Unavailable(words).into());
+                }
+                let activate = Change::Activate { room_sid: made.room.sid.clone() };
                 let applied = self.store.apply(&stream.reference(), activate, Guard::default()).await?;
-                Ok(Some(self.take_over(applied.stream, &room, occupants).await))
+                Ok(Some(self.take_over(applied.stream, made).await))
             }
             _ => Ok(Some(stream)),
         }

@@ -1,6 +1,5 @@
-//! Rooms that come back. A join token outlives its stream, and whoever uses it then makes LiveKit open a room of that
-//! name again, with nobody's knowledge. Stopping is final, so such a room is deleted, as long as such a token may be good
-//! and no new stream has the name.
+//! Orphaned rooms. A join token outlives its stream, and LiveKit opens a room of that name again for a client that uses
+//! the token. Stopping is final, so such a room is deleted while such a token may be valid and no new stream has the name.
 
 use super::{Error, Orchestrator, lock::OperationLock, webhooks::Outcome};
 use crate::{

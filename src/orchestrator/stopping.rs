@@ -67,7 +67,7 @@ impl Orchestrator {
     ) -> Result<Stream, Error> {
         let steps = async {
             let deleted = self.delete_room(&stream.room_name, lock).await;
-            self.or_release(stream, deleted).await?;
+            self.or_release(stream, lock, deleted).await?;
             self.close(stream, Change::Close).await
         };
         self.while_locked(stream, lock, steps).await
@@ -77,10 +77,13 @@ impl Orchestrator {
     pub(super) async fn or_release(
         &self,
         stream: &StreamRef,
+        lock: &OperationLock,
         deleted: Result<(), RoomsError>,
     ) -> Result<(), Error> {
-        if deleted.is_err() {
-            self.store.apply(stream, Change::Release, Guard::default()).await?;
+        if deleted.is_err()
+            && let Some(until) = lock.until()
+        {
+            self.store.apply(stream, Change::Release { until }, Guard::default()).await?;
         }
         Ok(deleted?)
     }

@@ -79,7 +79,7 @@ impl Orchestrator {
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
         let occupants = self.rooms.occupants(&stream.room_name).await?.unwrap_or_default();
         if occupants.keeps_open() {
-            tracing::debug!(stream = %stream.id, "not idle: LiveKit lists people of whom no webhook told");
+            tracing::debug!(stream = %stream.id, "not idle: LiveKit lists participants that no webhook reported");
             return Ok(());
         }
         let after = self.stop(stream, StopReason::Idle, Guard::default()).await?;
@@ -100,7 +100,7 @@ impl Orchestrator {
         } else {
             let undo = async {
                 let deleted = self.delete_unused_room(&reference, &lock).await;
-                self.or_release(&reference, deleted).await?;
+                self.or_release(&reference, &lock, deleted).await?;
                 self.close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() }).await
             };
             self.while_locked(&reference, &lock, undo).await?

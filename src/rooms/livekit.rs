@@ -222,8 +222,11 @@ fn described(room: livekit_protocol::Room) -> Room {
 
 /// None for an entry without an identity, which LiveKit does not make.
 fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
-    let millis =
-        if participant.joined_at_ms > 0 { participant.joined_at_ms } else { participant.joined_at * 1000 };
+    let millis = if participant.joined_at_ms > 0 {
+        participant.joined_at_ms
+    } else {
+        participant.joined_at.saturating_mul(1000)
+    };
     let kind = Kind::try_from(participant.kind).map(|kind| ParticipantKind::of(kind.as_str_name()));
     let permission = participant.permission.map(|permission| Permission {
         can_publish: permission.can_publish,

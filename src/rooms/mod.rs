@@ -33,10 +33,10 @@ pub struct RoomSpec {
 
 impl RoomSpec {
     /// The settings in which a room differs from this, as sentences for the caller. LiveKit changes none of them once
-    /// a room exists; metadata is no such setting.
-    pub fn differences(&self, room: &Room) -> Vec<String> {
+    /// a room exists; metadata is no such setting. `default_limit` is the limit of rooms that set none.
+    pub fn differences(&self, room: &Room, default_limit: u32) -> Vec<String> {
         let wanted = [
-            ("maxParticipants", room.max_participants, self.max_participants.unwrap_or_default()),
+            ("maxParticipants", room.max_participants, self.max_participants.unwrap_or(default_limit)),
             ("emptyTimeout", room.empty_timeout, seconds(self.empty_timeout)),
             (
                 "emptyTimeout after the last participant left",

@@ -1,4 +1,4 @@
-//! LiveKit's permission of a participant, as far as it decides something here.
+//! The fields of LiveKit's participant permission that decide a participant's role, kind and visibility.
 
 use crate::domain::{ParticipantKind, Role};
 

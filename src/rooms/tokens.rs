@@ -45,7 +45,7 @@ pub fn sign(key: &ApiKey, request: &TokenRequest) -> Result<JoinToken, RoomsErro
         token = token.with_metadata(metadata.as_text());
     }
     if let Some(attributes) = &request.attributes {
-        token = token.with_attributes(attributes.iter());
+        token = token.with_attributes(attributes.entries());
     }
     let jwt = token.to_jwt().map_err(refused)?;
     let expiry = Claims::from_unverified(&jwt).map_err(refused)?.exp;

@@ -159,6 +159,12 @@ impl Verifier {
         matches.then_some(()).ok_or(WebhookError::BodyHashMismatch)
     }
 
+    /// Whether the `Authorization` of a webhook has a token of a known key, before its body is read.
+    pub fn knows_webhook(&self, authorization: &str, now: Timestamp) -> bool {
+        let token = authorization.strip_prefix("Bearer ").unwrap_or(authorization).trim();
+        self.claims(token, now).is_ok()
+    }
+
     fn claims(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;

@@ -53,6 +53,12 @@ impl Receiver {
         Self { verifier: Verifier::new(keys) }
     }
 
+    /// Whether the sender of this `Authorization` is LiveKit, before a large body of its is read.
+    pub fn knows(&self, authorization: &str) -> bool {
+        self.verifier
+            .knows_webhook(authorization, Timestamp::from_millis(chrono::Utc::now().timestamp_millis()))
+    }
+
     /// Verifies the signature over the raw body, then reads it.
     ///
     /// # Errors

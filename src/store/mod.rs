@@ -268,7 +268,10 @@ pub trait StreamStore: Coordination {
         after: Option<&str>,
     ) -> Result<Page<Participant>, StoreError>;
 
-    /// One participant.
+    /// One unlisted participant: a recorder or a hidden one.
+    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError>;
+
+    /// One listed participant.
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError>;
 
     /// What is due by now, the longest overdue first.

@@ -46,8 +46,9 @@ impl Rooms for Slow {
         self.0.list(names).await
     }
     async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+        let listed = self.0.occupants_of(room, room_sid).await;
         sleep(SLOW).await;
-        self.0.occupants_of(room, room_sid).await
+        listed
     }
     async fn ping(&self) -> Result<(), RoomsError> {
         Ok(())
@@ -152,4 +153,26 @@ async fn stop_is_finished_within_12_seconds_of_a_death() {
     working.abort();
     timeout(Duration::from_secs(12), scene.until(StreamStatus::Stopped)).await.unwrap();
     assert!(scene.world.rooms().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn participant_that_leaves_during_a_takeover_is_not_shown() {
+    let scene = Scene::set();
+    scene.world.connect("room", "ann");
+    scene.world.webhooks();
+    let slow = scene.slow.clone();
+    let request = CreateRequest {
+        room_name: Some(RoomName::parse("room").unwrap()),
+        empty_timeout: Some(Duration::from_secs(300)),
+        ..CreateRequest::default()
+    };
+    let creating = tokio::spawn(async move { slow.create(request).await });
+    // CreateRoom has answered, the list has ann, and its answer is on the way.
+    sleep(SLOW + SLOW / 2).await;
+    scene.world.disconnect("room", "ann");
+    for webhook in scene.world.webhooks() {
+        scene.slow.hear(webhook).await.unwrap();
+    }
+    let stream = creating.await.unwrap().unwrap().stream;
+    assert_eq!((stream.status, stream.participant_count), (StreamStatus::Active, 0));
 }

@@ -172,7 +172,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => begin,
         1 => Just(Change::Close),
         1 => Just(Change::Claim),
-        1 => Just(Change::Release),
+        1 => Just(Change::Release { until: Timestamp::from_millis(1) }),
         1 => Just(Change::RenewLock { until: Timestamp::from_millis(1) }),
         1 => Just(Change::Fail { reason: "broken".to_owned() }),
     ]

@@ -183,6 +183,9 @@ impl StreamStore for Mortal<dyn StreamStore> {
     ) -> Result<Page<Participant>, StoreError> {
         self.life.call(self.inner.participants(id, filter, limit, after)).await
     }
+    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        self.life.call(self.inner.unlisted(id, identity)).await
+    }
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         self.life.call(self.inner.participant(id, identity)).await
     }

@@ -11,8 +11,9 @@ use livestream_orchestrator::{
         StreamStatus, Timestamp, Track, TrackSource, Tracks, change::Effect, stream::NewStream,
     },
     store::{
-        Answers, Applied, Created, Due, EventFeed, FeedMessage, Guard, Lease, LogRead, Lost, Once,
-        ParticipantFilter, Quota, Retention, SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
+        Answers, Applied, Created, Due, EventFeed, FeedMessage, Guard, KindFilter, Lease, LogRead, Lost,
+        Once, ParticipantFilter, Quota, Retention, SnapshotContent, StoreError, StreamFilter, StreamStore,
+        Topic,
         memory::MemoryStore,
         redis::{Address, RedisStore},
     },
@@ -144,6 +145,11 @@ pub fn token(who: &str, joining_ttl: Duration) -> Change {
     Change::IssueToken { identity, name: None, role: Role::Host, metadata: None, attributes, joining_ttl }
 }
 
+/// The end of a stream's operation lock.
+async fn held_until(backend: &Backend, stream: &StreamRef) -> Timestamp {
+    backend.store.get(stream.id).await.unwrap().unwrap().claimed_until.unwrap()
+}
+
 pub fn left(who: &str, sid: Option<&str>) -> Change {
     Change::Disconnect { identity: identity(who), sid: sid.map(str::to_owned), at: None }
 }
@@ -200,6 +206,8 @@ suite!(
     an_empty_stream_is_due,
     one_at_a_time_creates_or_stops,
     nobody_is_there_before_the_room_is,
+    operation_lock_is_renewed_and_released_by_its_holder_alone,
+    page_cursor_of_a_viewer_has_no_hidden_identity,
     lists_page_through_everything_once,
     participants_page_through_everybody_once,
     the_log_continues_from_every_position,
@@ -492,6 +500,50 @@ async fn an_empty_stream_is_due(backend: Backend) {
     assert_eq!(backend.store.due(10).await.unwrap(), []);
 }
 
+async fn operation_lock_is_renewed_and_released_by_its_holder_alone(backend: Backend) {
+    let stream = backend.create("locked").await.reference();
+    let first = held_until(&backend, &stream).await;
+    let renewed = backend.change(&stream, Change::RenewLock { until: first }).await;
+    assert_eq!(renewed.effect, Effect::Changed);
+    // The answer was lost: the holder knows the end from before.
+    assert_eq!(backend.change(&stream, Change::RenewLock { until: first }).await.effect, Effect::Changed);
+    assert_eq!(backend.change(&stream, Change::Release { until: first }).await.effect, Effect::Changed);
+    backend.change(&stream, Change::Claim).await;
+    let second = held_until(&backend, &stream).await;
+    // A holder whose lock ran out long ago has no part in the lock of the next one.
+    let stale = second.minus(livestream_orchestrator::domain::stream::OPERATION_LOCK);
+    for change in [Change::RenewLock { until: stale }, Change::Release { until: stale }] {
+        assert_eq!(backend.change(&stream, change).await.effect, Effect::Unchanged);
+    }
+    assert_eq!(held_until(&backend, &stream).await, second);
+}
+
+async fn page_cursor_of_a_viewer_has_no_hidden_identity(backend: Backend) {
+    let stream = backend.active("hidden").await;
+    for (n, (who, hidden)) in
+        [("rec-1", false), ("secret-1", true), ("rec-2", false), ("secret-2", true)].into_iter().enumerate()
+    {
+        let kind = ParticipantKind::Egress;
+        let session = Session { kind, hidden, ..session(who, &format!("PA_{n}"), 10 - n as i64) };
+        backend.change(&stream, Change::Connect(session)).await;
+    }
+    let kind = Some(KindFilter::Kind(ParticipantKind::Egress));
+    for (shows_hidden, count) in [(false, 2), (true, 4)] {
+        let filter = ParticipantFilter { kind, shows_hidden, state: None };
+        let (mut listed, mut after) = (0, None::<String>);
+        loop {
+            let page = backend.store.participants(stream.id, filter, 1, after.as_deref()).await.unwrap();
+            listed += page.items.len();
+            after = page.next;
+            let Some(next) = &after else { break };
+            assert!(shows_hidden || !next.contains("secret"), "{next}");
+        }
+        assert_eq!(listed, count);
+    }
+    let hidden = ParticipantFilter { kind: Some(KindFilter::Hidden), ..ParticipantFilter::default() };
+    assert!(backend.store.participants(stream.id, hidden, 10, None).await.unwrap().items.is_empty());
+}
+
 async fn one_at_a_time_creates_or_stops(backend: Backend) {
     let creating = backend.create("claimed").await.reference();
     assert_eq!(
@@ -499,7 +551,13 @@ async fn one_at_a_time_creates_or_stops(backend: Backend) {
         Effect::Unchanged,
         "its creator is at it"
     );
-    assert_eq!(backend.change(&creating, Change::Release).await.effect, Effect::Changed);
+    assert_eq!(
+        backend
+            .change(&creating, Change::Release { until: held_until(&backend, &creating).await })
+            .await
+            .effect,
+        Effect::Changed
+    );
     let claims = join_all((0..10).map(|_| backend.change(&creating, Change::Claim))).await;
     assert_eq!(claims.iter().filter(|claim| claim.effect == Effect::Changed).count(), 1);
     let active = backend.active("active").await;

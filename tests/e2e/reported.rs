@@ -194,6 +194,67 @@ async fn recorder_and_agent_take_no_place_of_a_stream() {
     assert!(scene.listed(&stream, "?kind=egress").await.is_empty(), "nobody is present in a stopped stream");
 }
 
+#[tokio::test]
+async fn agent_alone_is_recorded_without_a_webhook() {
+    let scene = Scene::set(|_| {}).await;
+    scene.gate.lose(true);
+    let stream = scene.app.create(json!({})).await;
+    let room = stream["roomName"].as_str().unwrap();
+    // LiveKit counts neither in its list of rooms.
+    let mut agent = scene.enter(room, signed("agent").with_kind("agent"), publisher()).await;
+    let recorder = VideoGrants { recorder: true, hidden: true, ..VideoGrants::default() };
+    let _recorder = scene.enter(room, signed("EG_1").with_kind("egress"), recorder).await;
+    eventually("both", || async {
+        let listed = (scene.listed(&stream, "").await, scene.listed(&stream, "?kind=egress").await);
+        (listed == (vec!["agent".to_owned()], vec!["EG_1".to_owned()])).then_some(())
+    })
+    .await;
+    agent.tell("leave").await;
+    scene
+        .until("the agent's end", &stream, |state| state["participants"][0]["state"] == "disconnected")
+        .await;
+}
+
+#[tokio::test]
+async fn name_and_metadata_of_an_earlier_visit_are_not_shown() {
+    let scene = Scene::set(|_| {}).await;
+    let stream = scene.app.create(json!({})).await;
+    let (id, room) = (stream["id"].as_str().unwrap(), stream["roomName"].as_str().unwrap());
+    let wanted = json!({"identity": "ann", "name": "Ann A", "metadata": {"a": 1}, "attributes": {"b": "2"}});
+    let joined = scene.app.post(&format!("/streams/{id}/join"), wanted).await.expect(StatusCode::OK);
+    let mut ann = Person::with(&Ticket::from_answer(&joined)).await;
+    let state = scene.until("ann", &stream, |state| state["participantCount"] == 1).await;
+    let shown = &state["participants"][0];
+    assert_eq!(
+        (&shown["name"], &shown["metadata"], &shown["attributes"]),
+        (&json!("Ann A"), &json!({"a": 1}), &json!({"b": "2"}))
+    );
+    ann.tell("leave").await;
+    scene.until("her end", &stream, |state| state["participantCount"] == 0).await;
+    let _again = scene.enter(room, signed("ann"), publisher()).await;
+    let state = scene.until("ann again", &stream, |state| state["participantCount"] == 1).await;
+    let shown = &state["participants"][0];
+    assert_eq!(
+        (&shown["name"], &shown["metadata"], &shown["attributes"]),
+        (&Value::Null, &json!({}), &json!({}))
+    );
+}
+
+#[tokio::test]
+async fn largest_participant_of_livekit_is_reported_by_its_webhook() {
+    let scene = Scene::set(|arguments| arguments.reconcile_interval = Some("10m".to_owned())).await;
+    let metadata = json!({"m": "\"\\".repeat(14_990)});
+    let stream = scene.app.create(json!({"metadata": metadata})).await;
+    let room = stream["roomName"].as_str().unwrap();
+    let token = signed("large")
+        .with_metadata(&"\u{1}".repeat(60_000))
+        .with_attributes([("a", "\u{1}".repeat(60_000))]);
+    let mut events = scene.app.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
+    let _large = scene.enter(room, token, publisher()).await;
+    let joined = events.wait_for("participant_joined").await;
+    assert_eq!(joined["data"]["participant"]["metadata"].as_str().unwrap().len(), 60_000);
+}
+
 async fn as_token(app: &TestApp, grants: VideoGrants, path: &str) -> Answer {
     let token = signed("caller").with_grants(grants).to_jwt().unwrap();
     let request = app.request(reqwest::Method::GET, path).bearer_auth(token);
@@ -314,12 +375,22 @@ async fn occupied_room_with_other_settings_is_a_conflict() {
         detail.contains("maxParticipants is 0 instead of 3") && detail.contains("emptyTimeout"),
         "{detail}"
     );
-    // The room and its participant are left alone, and the name is not taken.
-    let listed = scene.rooms().list_participants(&name).await.unwrap();
-    assert_eq!(listed.len(), 1);
-    scene.app.get("/streams?status=active").await.expect(StatusCode::OK);
-    ann.tell("leave").await;
-    ann.wait_for("left").await;
+    // The room is left alone, also when webhooks and several reconciliations tell of it, and the name is not taken.
+    let mut bob = scene.enter(&name, signed("bob"), publisher()).await;
+    let reconciliations = async || {
+        let metrics = scene.app.get("/metrics").await.text;
+        let line =
+            metrics.lines().find(|line| line.starts_with("lso_reconciliations_total{outcome=\"done\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = reconciliations().await;
+    eventually("three reconciliations", || async { (reconciliations().await >= before + 3).then_some(()) })
+        .await;
+    assert_eq!(scene.rooms().list_participants(&name).await.unwrap().len(), 2);
+    for person in [&mut ann, &mut bob] {
+        person.tell("leave").await;
+        person.wait_for("left").await;
+    }
     eventually("an empty room", || async {
         scene.rooms().list_participants(&name).await.unwrap().is_empty().then_some(())
     })

@@ -88,7 +88,7 @@ impl Aggregate {
             Change::Activate { room_sid } => self.activate(room_sid, now),
             Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_deref(), now),
             Change::Claim => Ok((self.claim(now), Vec::new())),
-            Change::Release => Ok((self.release(), Vec::new())),
+            Change::Release { until } => Ok((self.release(until), Vec::new())),
             Change::RenewLock { until } => Ok((self.renew_lock(until, now), Vec::new())),
             Change::Close => self.close(StreamStatus::Stopped, None, now),
             Change::Fail { reason } => self.close(StreamStatus::Error, Some(reason), now),
@@ -186,20 +186,26 @@ impl Aggregate {
         Effect::Changed
     }
 
-    fn release(&mut self) -> Effect {
-        if self.stream.is_under_way() && self.stream.claimed_until.take().is_some() {
-            Effect::Changed
-        } else {
-            Effect::Unchanged
+    fn release(&mut self, until: Timestamp) -> Effect {
+        let held = self.holds_lock(until);
+        if held {
+            self.stream.claimed_until = None;
         }
+        if held { Effect::Changed } else { Effect::Unchanged }
+    }
+
+    /// Whether the operation lock still is the one that ended at `known` when its holder last heard of it. A renewal
+    /// whose answer was lost moved the end while the lock was held; another holder's lock ends later than that.
+    fn holds_lock(&self, known: Timestamp) -> bool {
+        let Some(until) = self.stream.claimed_until else { return false };
+        self.stream.is_under_way() && until >= known && until < known.plus(OPERATION_LOCK)
     }
 
     fn renew_lock(&mut self, until: Timestamp, now: Timestamp) -> Effect {
-        let stream = &mut self.stream;
-        if !stream.is_under_way() || stream.claimed_until != Some(until) {
+        if !self.holds_lock(until) {
             return Effect::Unchanged;
         }
-        stream.claimed_until = Some(now.plus(OPERATION_LOCK));
+        self.stream.claimed_until = Some(now.plus(OPERATION_LOCK));
         Effect::Changed
     }
 

@@ -57,6 +57,7 @@ impl Aggregate {
         }
         let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
+        let is_new = !self.participants.contains_key(&session.identity);
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::expected(session.identity.clone(), Role::Host, now));
         let same = entry.sid.as_deref() == Some(&session.sid);
@@ -71,7 +72,15 @@ impl Aggregate {
         // What LiveKit lists is so, whatever its clocks say about which session is the newer one.
         let older =
             entry.session_at.is_some_and(|newest| session_at < newest) && !corrects(&entry.changed_at);
-        if older || (same && listed.is_none()) {
+        let newer_hidden = self.unlisted.get(&session.identity).is_some_and(|hidden| {
+            hidden.sid.as_deref() != Some(&session.sid)
+                && hidden.session_at.is_some_and(|newest| session_at < newest)
+                && !corrects(&hidden.changed_at)
+        });
+        if older || newer_hidden || (same && listed.is_none()) {
+            if is_new {
+                self.participants.remove(&session.identity);
+            }
             return UNCHANGED;
         }
         if entry.is_active() {
@@ -250,9 +259,10 @@ fn describe(entry: &mut Participant, session: Session) -> bool {
         (name, role, metadata, attributes, tracks)
     };
     let before = told(entry);
-    entry.name = session.name.or(entry.name.take());
+    // An absent text is an empty one: LiveKit writes both alike.
+    entry.name = session.name;
     entry.role = session.role.unwrap_or(entry.role);
-    entry.metadata = session.metadata.unwrap_or_else(|| entry.metadata.clone());
+    entry.metadata = session.metadata.unwrap_or_default();
     entry.attributes = session.attributes;
     entry.tracks = session.tracks;
     told(entry) != before

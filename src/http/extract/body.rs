@@ -16,29 +16,29 @@ use crate::{
     http::{problem::Problem, takeover::Claim},
 };
 
-/// The most bytes that a body may have.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The most bytes that a body may have, except a webhook's.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Reads a body of bounded size in bounded time.
+/// Reads a body of at most `limit` bytes in bounded time.
 ///
 /// # Errors
 /// 413 and 408; 400 where the connection breaks off.
-pub async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+pub async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("a body may have at most {MAX_BODY_BYTES} bytes");
+        let detail = format!("a body may have at most {limit} bytes");
         Problem::with_detail(ErrorCode::PayloadTooLarge, detail)
     };
     let declared = header_text(request.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-    if declared.is_some_and(|length: usize| length > MAX_BODY_BYTES) {
+    if declared.is_some_and(|length: usize| length > limit) {
         return Err(too_large());
     }
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = next_chunk(request, &mut payload).await {
             let chunk = chunk.map_err(|error| incomplete(&error))?;
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
+            if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }
             body.extend_from_slice(&chunk);

@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
 
-use super::{header_text, read_body};
+use super::{MAX_BODY_BYTES, header_text, read_body};
 use crate::{
     domain::{
         Attributes, ErrorCode, Metadata, MetadataPatch,
@@ -178,7 +178,7 @@ impl FromRequest for JsonForm {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let body = read_body(&request, payload).await?;
+            let body = read_body(&request, payload, MAX_BODY_BYTES).await?;
             let headers = request.headers();
             Self::parse(
                 &body,

@@ -7,7 +7,7 @@ mod form;
 mod query;
 
 pub use self::{
-    body::{header_text, read_body},
+    body::{MAX_BODY_BYTES, header_text, read_body},
     caller::Retry,
     conditions::{etag, if_match, none_match},
     form::JsonForm,

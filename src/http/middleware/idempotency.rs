@@ -26,7 +26,7 @@ use crate::{
     domain::ErrorCode,
     http::{
         Api,
-        extract::{header_text, read_body},
+        extract::{MAX_BODY_BYTES, header_text, read_body},
         problem::{FieldError, Problem},
     },
     store::{Attempt, Known, Once},
@@ -120,7 +120,7 @@ pub async fn once(
         Err(problem) => return Ok(request.error_response(problem)),
     };
     let payload = request.take_payload();
-    let body = match read_body(request.request(), payload).await {
+    let body = match read_body(request.request(), payload, MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(problem) => return Ok(request.error_response(problem)),
     };

@@ -19,8 +19,8 @@ use crate::{
 const PARTICIPANTS_PAGE: usize = 1_000;
 
 impl Orchestrator {
-    /// One room for which LiveKit does not answer, as when its node has died, or one entry that cannot be read, keeps nobody
-    /// else from the truth.
+    /// A room for which LiveKit does not answer, as when its node has died, or an entry that cannot be read, does not stop
+    /// the comparison of other streams.
     pub(super) async fn compare_or_skip(
         &self,
         stream: Stream,
@@ -58,11 +58,14 @@ impl Orchestrator {
             tracing::warn!(stream = %stream.id, ?differences, "the room has other settings than its stream");
             count(&repairs.other_settings);
         }
-        if room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0 {
-            return Ok(());
-        }
-        // Gone or replaced since the rooms were listed: the next reconciliation sees it among the missing.
-        let occupants = self.rooms.occupants(&stream.room_name).await?;
+        // LiveKit's count leaves agents and recorders out, so participants are listed even where it is 0. A room that is
+        // gone or replaced since the rooms were listed is seen among the missing by the next reconciliation.
+        let is_empty = room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0;
+        let occupants = if is_empty {
+            Some(self.rooms.occupants_of(&stream.room_name, &room.sid).await?)
+        } else {
+            self.rooms.occupants(&stream.room_name).await?
+        };
         let same_room = |occupants: &Occupants| stream.room_sid.as_ref() == Some(&occupants.room_sid);
         let Some(occupants) = occupants.filter(same_room) else { return Ok(()) };
         let mut known = self.present(&stream).await?;
@@ -168,9 +171,9 @@ impl Orchestrator {
 fn says_the_same(recorded: &Participant, session: &Session) -> bool {
     recorded.sid.as_ref() == Some(&session.sid)
         && recorded.tracks == session.tracks
-        && session.name.as_ref().is_none_or(|name| recorded.name.as_ref() == Some(name))
+        && recorded.name == session.name
         && session.role.is_none_or(|role| recorded.role == role)
-        && session.metadata.as_ref().is_none_or(|metadata| recorded.metadata == *metadata)
+        && recorded.metadata == session.metadata.clone().unwrap_or_default()
         && recorded.attributes == session.attributes
         && recorded.is_listed() == session.is_listed()
 }

@@ -8,8 +8,9 @@ use std::{
 
 use super::{MANY, Missing, PAGE, Repairs, count, is_room_of};
 use crate::{
-    domain::{Change, RoomName, StopReason, StreamId, StreamStatus, Timestamp},
+    domain::{Change, RoomName, StopReason, Stream, StreamId, StreamStatus, Timestamp},
     orchestrator::{Error, Orchestrator},
+    rooms::Room,
     store::{Guard, Lease, StoreError},
 };
 
@@ -17,28 +18,46 @@ use crate::{
 const EMPTY_LIST_LASTS: Duration = Duration::from_secs(15);
 
 impl Missing {
-    /// Whether the list decides. A stream that was started since may be newer than the list. A room with active
+    /// Whether the list decides. A stream that was started since may be newer than the list. A room with connected
     /// participants must be missing in two lists, one of them from before the grace: nodes of a LiveKit cluster may
     /// stop listing a room for a moment (livekit issue 4316).
     fn is_decided(&self) -> bool {
         let confirmed = || self.since.is_some_and(|since| since <= self.before);
         let started = self.stream.started_at.is_some_and(|at| at < self.before);
-        started && (self.replaced || self.stream.participant_count == 0 || confirmed())
+        let occupied = self.stream.participant_count + self.stream.uncounted > 0;
+        started && (self.replaced || !occupied || confirmed())
     }
 }
 
 impl Orchestrator {
-    /// Keeps the record of missing rooms as the newest lists have it.
+    /// Keeps the record of missing rooms as one page of LiveKit's list has it. A room that is listed again counts as
+    /// never missed.
     pub(super) async fn remember_missing(
+        &self,
+        known: &HashMap<StreamId, Timestamp>,
+        found: &[(Stream, Room)],
+        missing: &[Missing],
+    ) -> Result<(), Error> {
+        let back: Vec<_> =
+            found.iter().map(|(stream, _)| stream.id).filter(|id| known.contains_key(id)).collect();
+        let new: Vec<_> = missing
+            .iter()
+            .filter(|missing| missing.since.is_none())
+            .map(|missing| missing.stream.id)
+            .collect();
+        self.store.set_missing(&new).await?;
+        Ok(self.store.clear_missing(&back).await?)
+    }
+
+    /// Drops streams that have ended from the record of missing rooms.
+    pub(super) async fn forget_ended(
         &self,
         known: &HashMap<StreamId, Timestamp>,
         missing: &[Missing],
     ) -> Result<(), Error> {
-        let now_missing: HashSet<_> = missing.iter().map(|missing| missing.stream.id).collect();
-        let new: Vec<_> = now_missing.iter().copied().filter(|id| !known.contains_key(id)).collect();
-        let back: Vec<_> = known.keys().copied().filter(|id| !now_missing.contains(id)).collect();
-        self.store.set_missing(&new).await?;
-        Ok(self.store.clear_missing(&back).await?)
+        let still: HashSet<_> = missing.iter().map(|missing| missing.stream.id).collect();
+        let ended: Vec<_> = known.keys().copied().filter(|id| !still.contains(id)).collect();
+        Ok(self.store.clear_missing(&ended).await?)
     }
 
     /// Whether what LiveKit listed can be acted on: not if it lists nothing while many streams are live, unless it did so

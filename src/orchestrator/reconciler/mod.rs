@@ -49,7 +49,7 @@ pub struct Report {
 impl Report {
     /// Whether something has to be looked at again before the next reconciliation is due by itself.
     pub fn is_unfinished(&self) -> bool {
-        self.held_back || self.failed > 0 || self.repairs.undecided.load(Ordering::Relaxed) > 0
+        self.held_back || self.repairs.undecided.load(Ordering::Relaxed) > 0
     }
 
     /// How many repairs there were.
@@ -163,7 +163,7 @@ impl Orchestrator {
         kept?;
         let repairs = report.repairs();
         if repairs > 0 {
-            tracing::warn!(repairs = ?report.repairs.counts(), "LiveKit knew better: webhooks were lost, or an instance was");
+            tracing::warn!(repairs = ?report.repairs.counts(), "repaired differences from LiveKit: webhooks or an instance were lost");
         }
         Ok(report)
     }
@@ -190,6 +190,7 @@ impl Orchestrator {
                     }
                 }
             }
+            self.remember_missing(&known_missing, &found, &missing).await?;
             let failed = AtomicU64::new(0);
             stream::iter(found.into_iter().map(Ok))
                 .try_for_each_concurrent(CONCURRENCY, |(stream, room)| {
@@ -202,7 +203,7 @@ impl Orchestrator {
                 break;
             }
         }
-        self.remember_missing(&known_missing, &missing).await?;
+        self.forget_ended(&known_missing, &missing).await?;
         if self.is_believable(listed, missing.len()).await? {
             self.stop_missing(missing, lease, &report.repairs).await?;
             let (deleted, failed) = self.delete_remnants(lease).await?;

@@ -172,8 +172,9 @@ impl StreamStore for MemoryStore {
             stream: kept.aggregate.stream.clone(),
             participant: identity.and_then(|identity| kept.aggregate.participants.get(&identity).cloned()),
         };
-        let ended =
-            drafts.iter().any(|draft| draft.previous_status.is_some() && draft.stream.status.is_final());
+        // No join token was given out for a stream that never was active: a room of its name is another tool's.
+        let ended = drafts.iter().map(|draft| &draft.stream).any(|stream| stream.status.is_final())
+            && applied.stream.room_sid.is_some();
         if ended {
             inner.jobs.close(stream.room_name.clone(), now.plus(self.retention.tokens));
         }
@@ -229,6 +230,13 @@ impl StreamStore for MemoryStore {
         shown.retain(|participant| filter.shows(participant));
         let later = |entry: &Participant| after.is_none_or(|after| entry.list_key().as_str() > after);
         Ok(page(shown, limit, later, Participant::list_key))
+    }
+
+    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let (inner, _) = self.current();
+        let mut unlisted =
+            inner.streams.get(&id).into_iter().flat_map(|kept| kept.aggregate.unlisted.values());
+        Ok(unlisted.find(|entry| entry.identity.as_str() == identity).cloned())
     }
 
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {

@@ -31,8 +31,8 @@ impl Mark {
 
     /// From the values of those fields; none where there is no such stream.
     pub fn of(values: [Option<String>; 3]) -> Option<Self> {
-        let [Some(cursor), Some(claimed), Some(others)] = values else { return None };
-        Some(Self([cursor, claimed, others]))
+        let [Some(cursor), Some(claimed), others] = values else { return None };
+        Some(Self([cursor, claimed, others.unwrap_or_default()]))
     }
 
     /// From a whole hash.
@@ -103,10 +103,9 @@ impl Sizeable for Stream {
 
 impl Sizeable for StreamView {
     fn bytes(&self) -> usize {
-        let people = self
-            .participants
-            .iter()
-            .map(|entry| bytes_with(entry.metadata.as_text()) + entry.attributes.bytes());
+        let people = self.participants.iter().map(|entry| {
+            bytes_with(entry.metadata.as_text()) + METADATA_TIMES * entry.attributes.as_text().len()
+        });
         self.stream.bytes() + people.sum::<usize>()
     }
 }

@@ -36,7 +36,7 @@ impl RedisStore {
                 ("begin_stop", &scripts.begin_stop, vec![reason.to_string(), text(room_sid)])
             }
             Change::Claim => ("claim", &scripts.claim, Vec::new()),
-            Change::Release => ("release", &scripts.release, Vec::new()),
+            Change::Release { until } => ("release", &scripts.release, vec![until.as_millis().to_string()]),
             Change::RenewLock { until } => {
                 ("renew_lock", &scripts.renew_lock, vec![until.as_millis().to_string()])
             }
@@ -48,7 +48,8 @@ impl RedisStore {
             }
             Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } => {
                 let metadata = text(metadata.as_ref().map(|metadata| metadata.as_text()));
-                let attributes = attributes.map(|attributes| attributes.as_text()).unwrap_or_default();
+                let attributes =
+                    attributes.map(|attributes| attributes.as_text().to_owned()).unwrap_or_default();
                 let (role, ttl) = (role.as_str().to_owned(), joining_ttl.as_millis().to_string());
                 let own = vec![identity.to_string(), text(name), role, metadata, ttl, attributes];
                 ("issue_token", &scripts.issue_token, own)
@@ -90,7 +91,7 @@ fn session_args(session: Session, before: Option<Timestamp>) -> Vec<String> {
         session.identity.to_string(),
         text(session.name),
         text(session.role.map(|role| role.as_str())),
-        text(session.metadata.as_ref().map(|metadata| metadata.as_text())),
+        session.metadata.unwrap_or_default().as_stored(),
         text(session.joined_at.map(Timestamp::as_millis)),
         session.tracks.to_string(),
         text(before.map(Timestamp::as_millis)),

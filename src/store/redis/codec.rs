@@ -9,7 +9,7 @@ use serde::{
 
 use crate::{
     domain::{
-        Cursor, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
+        Attributes, Cursor, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
         ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
     },
     store::StoreError,
@@ -62,7 +62,8 @@ struct StoredStream<'a> {
     count: Cow<'a, str>,
     #[serde(borrow)]
     peak: Cow<'a, str>,
-    #[serde(borrow)]
+    /// Absent in streams that an earlier version recorded.
+    #[serde(borrow, default)]
     others: Cow<'a, str>,
     #[serde(borrow)]
     created_at: Cow<'a, str>,
@@ -95,7 +96,7 @@ impl StoredStream<'_> {
             idle_after: optional("idleAfter", &self.idle_after)?.map(Duration::from_millis),
             participant_count: parsed("count", &self.count)?,
             peak_participant_count: parsed("peak", &self.peak)?,
-            uncounted: parsed("others", &self.others)?,
+            uncounted: optional("others", &self.others)?.unwrap_or_default(),
             created_at: required_time("createdAt", &self.created_at)?,
             started_at: time("startedAt", &self.started_at)?,
             updated_at: required_time("updatedAt", &self.updated_at)?,
@@ -167,7 +168,6 @@ pub(super) fn instant(ms: f64) -> Timestamp {
 
 impl StoredParticipant {
     fn into_domain(self) -> Result<Participant, StoreError> {
-        let attributes = self.attributes.map(|text| serde_json::from_str(&text)).transpose();
         Ok(Participant {
             identity: Identity::reported(self.identity).ok_or_else(|| corrupt("identity"))?,
             name: self.name.and_then(DisplayName::reported),
@@ -175,8 +175,8 @@ impl StoredParticipant {
             state: self.state.parse().map_err(|()| corrupt("state"))?,
             joined_at: instant(self.joined_at),
             left_at: self.left_at.map(instant),
-            metadata: ParticipantMetadata::reported(&self.metadata),
-            attributes: attributes.map_err(|_| corrupt("attributes"))?.unwrap_or_default(),
+            metadata: ParticipantMetadata::stored(self.metadata).map_err(|_| corrupt("metadata"))?,
+            attributes: self.attributes.map(Attributes::stored).unwrap_or_default(),
             kind: self.kind.as_deref().map(ParticipantKind::of).unwrap_or_default(),
             hidden: self.hidden,
             sid: self.sid,
@@ -249,4 +249,27 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
             reason: stored.reason,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_and_event_of_an_earlier_version_are_read() {
+        let stream = r#"{"id":"01a222ef-9af5-7493-b17a-b590941a926a","roomName":"room","roomSid":"RM_1","status":"active",
+            "metadata":"{}","maxParticipants":"","idleAfter":"300000","count":"1","peak":"1","createdAt":"1","startedAt":"1",
+            "updatedAt":"1","stoppedAt":"","emptySince":"","claimedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;
+        assert_eq!(stream_from_json(stream).unwrap().uncounted, 0);
+        let participant = r#"{"identity":"ann","role":"host","state":"active","joinedAt":1,"metadata":"{\"a\":1}","sid":"PA_1"}"#;
+        let json = format!(
+            r#"{{"kind":"participant_joined","cursor":"1-1","previous":"0-0","previousOfAll":"0-0","timestamp":1,
+            "stream":{stream},"participant":{participant}}}"#
+        );
+        let read = event(json.as_bytes()).unwrap().draft.participant.unwrap();
+        assert_eq!(
+            (read.metadata.as_text(), read.attributes.as_text(), read.hidden),
+            (r#"{"a":1}"#, "{}", false)
+        );
+    }
 }

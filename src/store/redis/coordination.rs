@@ -34,7 +34,7 @@ impl Coordination for RedisStore {
 
     async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
         let lease = Lease { token: uuid::Uuid::now_v7().to_string() };
-        let keys = [self.keys.lease(), self.keys.lease_done()];
+        let keys = [self.keys.lease(), self.keys.lease_done(), self.keys.lease_again()];
         let args = [lease.token.clone(), millis(ttl), millis(every)];
         let taken: bool = self.run("take_lease", &self.scripts.lease, &keys, &args).await?;
         Ok(taken.then_some(lease))
@@ -46,7 +46,7 @@ impl Coordination for RedisStore {
     }
 
     async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
-        let keys = [self.keys.lease(), self.keys.lease_done()];
+        let keys = [self.keys.lease(), self.keys.lease_done(), self.keys.lease_again()];
         let args = [lease.token.clone(), millis(DONE_TTL), again.map(millis).unwrap_or_default()];
         self.run("end_lease", &self.scripts.lease_end, &keys, &args).await
     }

@@ -120,6 +120,11 @@ impl Keys {
         self.shared("lease:reconcile:done")
     }
 
+    /// When reconciling is due again at the latest.
+    pub fn lease_again(&self) -> String {
+        self.shared("lease:reconcile:again")
+    }
+
     /// Ids of streams whose rooms LiveKit does not list, by when it first did not.
     pub fn missing(&self) -> String {
         self.shared("streams:missing")

@@ -263,6 +263,13 @@ impl StreamStore for RedisStore {
         Ok(Page { items: codec::participants(found)?, next: Some(next).filter(|next| !next.is_empty()) })
     }
 
+    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.unlisted(id)).arg(identity);
+        let found: Option<String> = self.query("participant", &command).await?;
+        codec::participant(&found.unwrap_or_default())
+    }
+
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         let mut command = redis::cmd("HGET");
         command.arg(self.keys.participants(id)).arg(identity);

@@ -1,28 +1,29 @@
 -- LiveKit says that somebody is connected. The newest session of an identity, by LiveKit's time, is the one that counts.
--- ARGV  1 room sid, 2 participant sid, 3 identity, 4 name or '', 5 role or '', 6 metadata or '',
+-- ARGV  1 room sid, 2 participant sid, 3 identity, 4 name or '', 5 role or '', 6 metadata,
 --       7 LiveKit's time of it in milliseconds, or '', 8 tracks as text,
 --       9 '' for a webhook; for a session of LiveKit's list, the time before which what is recorded may be corrected,
 --       10 attributes as JSON or '', 11 LiveKit's kind, '' for a standard participant, 12 '1' where LiveKit hides them
 local sid, identity, before = arg(2), arg(3), tonumber(arg(9))
 local p = participant(identity)
--- The room's sid is not known yet: LiveKit is to say it again.
+-- The room's sid is not known yet. The rejection makes LiveKit send the webhook again.
 if s.status == 'creating' then return rejected('not_active', s.status) end
 if s.status ~= 'active' or s.roomSid ~= arg(1) then return unchanged(p) end
 local ended = redis.call('ZSCORE', K.gone, sid)
 if ended and not (before and tonumber(ended) < before) then return unchanged(p) end
 
--- Takes over what LiveKit says about an entry; says whether that is anything new.
+-- Takes over what LiveKit says about an entry; says whether that is anything new. An empty text is what LiveKit writes
+-- for an absent value.
 local function describe(p)
-  local function told()
-    return table.concat({ p.name or '', p.role, p.metadata, p.attributes or '', p.tracks or '' }, '\n')
+  local said = {
+    name = arg(4) ~= '' and arg(4) or nil, role = arg(5) ~= '' and arg(5) or p.role, metadata = arg(6),
+    attributes = arg(10) ~= '' and arg(10) or nil, tracks = arg(8) ~= '' and arg(8) or nil,
+  }
+  local new = false
+  for _, field in ipairs({ 'name', 'role', 'metadata', 'attributes', 'tracks' }) do
+    new = new or p[field] ~= said[field]
+    p[field] = said[field]
   end
-  local known = told()
-  if arg(4) ~= '' then p.name = arg(4) end
-  if arg(5) ~= '' then p.role = arg(5) end
-  if arg(6) ~= '' then p.metadata = arg(6) end
-  p.attributes = arg(10) ~= '' and arg(10) or nil
-  p.tracks = arg(8) ~= '' and arg(8) or nil
-  return told() ~= known
+  return new
 end
 
 local function corrects(entry) return before and entry and (entry.changedAt or 0) < before end
@@ -61,7 +62,9 @@ if p and p.sid == sid and p.state == 'active' then
   return changed(p)
 end
 local older = p and p.sessionAt and session_at < p.sessionAt
+local older_than_hidden = hidden and hidden.sid ~= sid and session_at < hidden.sessionAt
 if (p and p.sid == sid and not before) or (older and not corrects(p)) then return unchanged(p) end
+if older_than_hidden and not corrects(hidden) then return unchanged(p) end
 
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end

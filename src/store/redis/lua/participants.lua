@@ -4,20 +4,23 @@
 --       4 a kind, 'hidden', or '' for the listed participants of all kinds, 5 '1' to include hidden participants
 -- Answer {1 if the stream exists, participants' JSON, the list key to go on from or ''}
 -- With a filter, a page may be short although more follow: one call looks at no more than 5,000 entries.
-local from, limit, state, kind, found, looked = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], {}, 0
-local exists = redis.call('EXISTS', KEYS[1])
-local stop = kind == '' and '(2' or '+'
+local from, limit, state, kind, privileged = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5] == '1'
+local exists, found, looked, last = redis.call('EXISTS', KEYS[1]), {}, 0, from:sub(2)
+if kind == 'hidden' and not privileged then return { exists, found, '' } end
+
+-- Unlisted entries come last in the order, with rank 2. Only hidden ones have another kind than egress.
+local stop = (kind == '' or (kind ~= 'egress' and not privileged)) and '(2' or '+'
+if from == '-' and (kind == 'hidden' or kind == 'egress') then from = '[2' end
 
 local function wanted(text)
   if state == '' and kind == '' then return true end
   local p = cjson.decode(text)
   if state ~= '' and p.state ~= state then return false end
   if kind == '' then return true end
-  if p.hidden and ARGV[5] ~= '1' then return false end
+  if p.hidden and not privileged then return false end
   return kind == (p.kind or 'standard') or (kind == 'hidden' and p.hidden)
 end
 
--- Unlisted entries come last in the order, and are in a hash of their own.
 local function read(keys)
   local listed, unlisted, texts = {}, {}, {}
   for _, key in ipairs(keys) do
@@ -39,10 +42,13 @@ while true do
   local texts = read(keys)
   for i, key in ipairs(keys) do
     if texts[i] and wanted(texts[i]) then
-      if #found == limit then return { exists, found, from:sub(2) } end
-      found[#found + 1] = texts[i]
+      if #found == limit then return { exists, found, last } end
+      found[#found + 1], last = texts[i], key
     end
     from, looked = '(' .. key, looked + 1
   end
-  if looked >= 5000 then return { exists, found, from:sub(2) } end
+  if looked >= 5000 then
+    -- The position without the identity, which may be a hidden participant's.
+    return { exists, found, from:sub(2, 20) }
+  end
 end

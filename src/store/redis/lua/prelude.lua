@@ -81,6 +81,12 @@ local function load()
 end
 
 local function is_under_way() return s.status == 'creating' or s.status == 'stopping' end
+-- Whether the operation lock still is the one that ended at `known` when its holder last heard of it. A renewal whose answer was
+-- lost moved the end while the lock was held; another holder cannot have it before `known`, so its lock ends later.
+local function holds_lock(known)
+  local now_until = tonumber(s.claimedUntil)
+  return is_under_way() and now_until and now_until >= tonumber(known) and now_until < known + CLAIM_MS
+end
 local function is_final() return s.status == 'stopped' or s.status == 'error' end
 
 -- A cursor for an event of now that is greater than `cursor`. The number behind the time is random: an old master and a
@@ -182,7 +188,8 @@ local function move_to(status, kind)
   if status == 'stopped' then redis.call('ZREM', K.live, s.listKey) end
   s.status = status
   if is_final() then
-    redis.call('ZADD', K.closed, now + ARGV[7], s.roomName)
+    -- No join token was given out for a stream that never was active: a room of its name is another tool's.
+    if s.roomSid ~= '' then redis.call('ZADD', K.closed, now + ARGV[7], s.roomName) end
     redis.call('ZADD', K.over, now, s.listKey)
     if redis.call('GET', K.room) == 'live:' .. s.id then redis.call('SET', K.room, 'over:' .. s.id) end
   end

@@ -1,4 +1,5 @@
--- Who has claimed the stream could not finish. Another may try; by itself it is tried again after a while.
-if not is_under_way() or s.claimedUntil == '' then return unchanged() end
+-- Releases the operation lock: its holder could not finish. It is tried again after a while.
+-- ARGV  1 the end of the lock as its holder knows it
+if not holds_lock(arg(1)) then return unchanged() end
 s.claimedUntil = ''
 return changed()

@@ -1,5 +1,5 @@
 -- Prolongs the operation lock of the instance that creates or stops the stream.
 -- ARGV  1 the end of the lock as its holder knows it
-if not is_under_way() or s.claimedUntil ~= arg(1) then return unchanged() end
+if not holds_lock(arg(1)) then return unchanged() end
 s.claimedUntil = integer(now + CLAIM_MS)
 return changed()
