@@ -97,8 +97,8 @@ fn events(texts: &[Vec<u8>]) -> Result<Vec<Arc<Event>>, StoreError> {
     texts.iter().map(|text| codec::event(text).map(Arc::new)).collect()
 }
 
-/// Reports an entry that cannot be decoded. Reading it again would fail again, and skipping it would be a silent gap, so
-/// the log counts as lost.
+/// Reports an entry that cannot be decoded. Reading it again would fail again, and skipping it would be a silent gap,
+/// so the log counts as lost.
 #[expect(clippy::needless_pass_by_value, reason = "map_or_else passes the error by value")]
 fn unreadable(error: StoreError) -> LogRead {
     tracing::error!(%error, "invalid event in a log");

@@ -1,9 +1,9 @@
 //! Decoded states of streams, cached in this process and validated against Redis on every read.
 //!
-//! A read asks the master for the stream's [`StateVersion`] and uses the cached state only where the version is equal. So a
-//! read on any instance includes every acknowledged change. Every visible change gives the stream a cursor that no other
-//! change gets (`next_cursor` in `lua/prelude.lua`). The two other fields of the version cover the operation lock and the
-//! unlisted participants, which change without an event.
+//! A read asks the master for the stream's [`StateVersion`] and uses the cached state only where the version is equal.
+//! So a read on any instance includes every acknowledged change. Every visible change gives the stream a cursor that no
+//! other change gets (`next_cursor` in `lua/prelude.lua`). The two other fields of the version cover the operation lock
+//! and the unlisted participants, which change without an event.
 
 use quick_cache::{Weighter, sync::Cache};
 
@@ -14,8 +14,8 @@ use crate::domain::{Rendered, RoomName, Shared, Stream, StreamId, StreamView};
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The limit of the cache of room names, in entries.
 const MAX_ROOM_NAMES: usize = 20_000;
-/// The expected number of entries. It is low because it determines the number of shards, and a large state must fit into
-/// one shard.
+/// The expected number of entries. It is low because it determines the number of shards, and a large state must fit
+/// into one shard.
 const EXPECTED_ENTRIES: usize = 128;
 /// The approximate size of a stream or participant without its metadata, decoded and as JSON.
 const BASE_BYTES: usize = 1_024;

@@ -10,7 +10,8 @@ use super::failure::Failure;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Scales a duration by a random factor between 0.5 and 1.5, because clients that fail together must not retry together.
+/// Scales a duration by a random factor between 0.5 and 1.5, because clients that fail together must not retry
+/// together.
 pub(super) fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.5 + fastrand::f64())
 }

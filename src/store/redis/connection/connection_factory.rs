@@ -114,8 +114,8 @@ impl ConnectionFactory {
         Ok(connection)
     }
 
-    /// The master, cached or looked up. The lookup runs on the shared runtime, because it keeps connections to Sentinels
-    /// open. Cancellation safe: dropping one waiter does not cancel the lookup for the others.
+    /// The master, cached or looked up. The lookup runs on the shared runtime, because it keeps connections to
+    /// Sentinels open. Cancellation safe: dropping one waiter does not cancel the lookup for the others.
     async fn master(&self) -> Result<MasterAddress, Failure> {
         if let Some(master) = self.0.locator.cached() {
             return Ok(master);
@@ -145,7 +145,8 @@ impl ConnectionFactory {
         if self.0.ping_only.load(Ordering::Relaxed) { Probe::Ping } else { Probe::Role }
     }
 
-    /// Invalidates what a failure on a connection casts doubt on: connections of the same age, and the master's address.
+    /// Invalidates what a failure on a connection casts doubt on: connections of the same age, and the master's
+    /// address.
     pub(super) fn handle_failure(&self, connection: &MasterConnection, failure: &Failure) {
         if failure.kind.is_breakage() {
             // All calls on one broken connection count once, so they cannot discard its replacement.

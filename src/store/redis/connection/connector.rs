@@ -1,7 +1,7 @@
 //! The entry point: calls and subscriptions, on whichever server is the master.
 //!
-//! A call is repeated only where the answer says that it was not executed (`MOVED`, `ASK`, `TRYAGAIN`). A call whose answer
-//! is lost may have been executed; the caller resolves that.
+//! A call is repeated only where the answer says that it was not executed (`MOVED`, `ASK`, `TRYAGAIN`). A call whose
+//! answer is lost may have been executed; the caller resolves that.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,8 +39,8 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Prepares access to the keys in the slot of `key`; opens no connection. Work that all runtimes share is driven by the
-    /// calling runtime, which must outlive the others.
+    /// Prepares access to the keys in the slot of `key`; opens no connection. Work that all runtimes share is driven by
+    /// the calling runtime, which must outlive the others.
     ///
     /// # Errors
     /// An invalid address or invalid certificates.

@@ -40,7 +40,7 @@ kinds! {
     /// `BUSY`: a script runs for longer than `busy-reply-threshold`.
     Busy "busy" "a long-running script blocks Redis until it ends (SCRIPT KILL ends it)"
     /// `OOM`: `maxmemory` is reached.
-    OutOfMemory "oom" "Redis has reached maxmemory and refuses writes that need memory; reads and feeds continue (raise maxmemory)"
+    OutOfMemory "oom" "maxmemory is reached: writes are refused, reads and feeds continue (raise maxmemory)"
     /// `MISCONF`: Redis cannot persist to disk.
     Misconf "misconf" "Redis cannot write to its disk and refuses writes until it can"
     /// `NOREPLICAS`: fewer replicas than `min-replicas-to-write`.

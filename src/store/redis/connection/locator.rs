@@ -1,4 +1,5 @@
-//! The current master: looked up once for all waiters, cached, and looked up again after a failure that casts doubt on it.
+//! The current master: looked up once for all waiters, cached, and looked up again after a failure that casts doubt on
+//! it.
 
 use std::{
     sync::{Arc, Weak},
@@ -16,12 +17,12 @@ use super::{
     sentinel::Sentinels,
 };
 
-/// The interval of Sentinel lookups without a failure. A master that only the Sentinels cannot reach keeps answering this
-/// instance, so no failure reveals its replacement.
+/// The interval of Sentinel lookups without a failure. A master that only the Sentinels cannot reach keeps answering
+/// this instance, so no failure reveals its replacement.
 const SENTINEL_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The address of a master and its epoch. The epoch grows with every change of the address, so a connection to an earlier
-/// master is recognised even where the address returns.
+/// The address of a master and its epoch. The epoch grows with every change of the address, so a connection to an
+/// earlier master is recognised even where the address returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MasterAddress {
     pub(super) node: Node,
@@ -51,8 +52,8 @@ struct State {
 }
 
 impl MasterLocator {
-    /// Prepares lookups for the slot of `key`, which matters in a cluster. With Sentinels it also starts polling them, on
-    /// this runtime, until the locator is dropped.
+    /// Prepares lookups for the slot of `key`, which matters in a cluster. With Sentinels it also starts polling them,
+    /// on this runtime, until the locator is dropped.
     ///
     /// # Errors
     /// Invalid certificates.
@@ -116,7 +117,8 @@ impl MasterLocator {
         master
     }
 
-    /// Makes the next use look the master up, after a failure at `master`. Ignored where `master` is not the current one.
+    /// Makes the next use look the master up, after a failure at `master`. Ignored where `master` is not the current
+    /// one.
     pub(super) fn suspect(&self, master: &MasterAddress) {
         self.state.send_if_modified(|state| {
             let current = state.master.as_ref() == Some(master);
@@ -125,10 +127,12 @@ impl MasterLocator {
         });
     }
 
-    /// Applies a `MOVED` that `from` answered. Ignored where `from` is not the current master, because it may be outdated.
+    /// Applies a `MOVED` that `from` answered. Ignored where `from` is not the current master, because it may be
+    /// outdated.
     ///
     /// # Errors
-    /// [`FailureKind::Moved`] where `REDIS_URL` does not configure a cluster, [`FailureKind::Other`] for an invalid address.
+    /// [`FailureKind::Moved`] where `REDIS_URL` does not configure a cluster, [`FailureKind::Other`] for an invalid
+    /// address.
     pub(super) fn handle_moved(&self, from: &MasterAddress, to: &str) -> Result<(), Failure> {
         if !matches!(self.source, Source::Cluster(_)) {
             let message = "the server is a node of a cluster: REDIS_URL must be redis+cluster://";

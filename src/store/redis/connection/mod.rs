@@ -1,11 +1,11 @@
 //! Access to Redis in every deployment: one server, a master behind Sentinel, or a cluster.
 //!
-//! All keys share one hash slot, so one server at a time, the master, has all of them. The rest of the store sees calls and
-//! subscriptions, never a server.
+//! All keys share one hash slot, so one server at a time, the master, has all of them. The rest of the store sees calls
+//! and subscriptions, never a server.
 //!
 //! # Invariants
-//! - An answer counts only from the current master. Each command carries a `ROLE` probe; the answer of a replica, or of a
-//!   master that was replaced meanwhile, is discarded.
+//! - An answer counts only from the current master. Each command carries a `ROLE` probe; the answer of a replica, or of
+//!   a master that was replaced meanwhile, is discarded.
 //! - A request is repeated only where the answer says that it was not executed: `MOVED`, `ASK`, `TRYAGAIN`, `NOSCRIPT`.
 //! - Every wait is bounded: 2 s for an answer, 4 s for opening a connection, 4 s behind another caller that opens one.
 //! - A connection idle for 100 ms is probed before it carries a request.
@@ -46,15 +46,18 @@
 //! Each mechanism can be removed on its own, at this price:
 //! - Without the locator (a plain connection to one address), a failover is an outage until a restart.
 //! - Without the probe behind each command, a demoted master answers reads with stale data until it refuses a write.
-//! - Without the watch on subscriptions, a replaced master that still answers keeps its subscribers. They receive no event
-//!   of the new master until the relay's next comparison with the log.
+//! - Without the watch on subscriptions, a replaced master that still answers keeps its subscribers. They receive no
+//!   event of the new master until the relay's next comparison with the log.
 //! - Without the backoff, every request during an outage opens a connection.
-//! - With a pool in place of one connection for each runtime, `GET state` costs 2.2 times the CPU time (docs/DECISIONS.md).
+//! - With a pool in place of one connection for each runtime, `GET state` costs 2.2 times the CPU time
+//!   (docs/DECISIONS.md).
 //!
 //! # Import direction
 //! Each file imports only files to its left; `mod.rs` only re-exports:
-//! `failure ← node, backoff, log_throttle ← address ← sentinel, cluster ← locator ← master_connection ← connection_factory
-//! ← runtime_connection, request ← connector`.
+//! ```text
+//! failure ← node, backoff, log_throttle ← address ← sentinel, cluster ← locator ← master_connection
+//!         ← connection_factory ← runtime_connection, request ← connector
+//! ```
 
 mod address;
 mod backoff;

@@ -1,4 +1,5 @@
-//! One Redis server: its address, connections to it with bounded waits, and the probe that verifies that it is a master.
+//! One Redis server: its address, connections to it with bounded waits, and the probe that verifies that it is a
+//! master.
 
 use std::{fmt, time::Duration};
 
@@ -94,7 +95,8 @@ pub(super) enum Probe {
 
 const PING_PAYLOAD: &str = "still there?";
 
-/// Probes a connection. Returns the probe that succeeded: [`Probe::Ping`] where `ROLE` was requested and is not permitted.
+/// Probes a connection. Returns the probe that succeeded: [`Probe::Ping`] where `ROLE` was requested and is not
+/// permitted.
 ///
 /// # Errors
 /// [`FailureKind::Replica`] for a replica, [`FailureKind::Other`] for an unexpected answer, and connection failures.
@@ -110,7 +112,8 @@ pub(super) async fn probe(connection: &mut MultiplexedConnection, probe: Probe) 
 /// does not have it.
 ///
 /// # Errors
-/// [`FailureKind::Replica`] for a replica, [`FailureKind::Other`] for an unexpected answer, and other failures as they are.
+/// [`FailureKind::Replica`] for a replica, [`FailureKind::Other`] for an unexpected answer, and other failures as they
+/// are.
 pub(super) fn is_master_role(answer: Result<Value, RedisError>) -> Result<bool, Failure> {
     let parts = match answer.map_err(Failure::from) {
         Ok(Value::Array(parts)) => parts,

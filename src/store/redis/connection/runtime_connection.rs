@@ -1,7 +1,7 @@
 //! Connections for commands: one for each Tokio runtime, shared by all calls on it.
 //!
-//! Each HTTP worker has a runtime, whose thread drives the worker's connection. Concurrent commands of a worker share one
-//! write and one read and wake no other thread.
+//! Each HTTP worker has a runtime, whose thread drives the worker's connection. Concurrent commands of a worker share
+//! one write and one read and wake no other thread.
 
 use std::{
     collections::HashMap,

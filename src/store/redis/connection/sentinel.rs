@@ -61,8 +61,8 @@ impl Sentinels {
         Ok(Self { sentinels, master_name, config_epoch: AtomicU64::new(0) })
     }
 
-    /// Looks up the master: asks all Sentinels at once and takes the report with the greatest configuration epoch. Waits
-    /// for more than half of them, because a Sentinel in a minority partition may have missed a failover.
+    /// Looks up the master: asks all Sentinels at once and takes the report with the greatest configuration epoch.
+    /// Waits for more than half of them, because a Sentinel in a minority partition may have missed a failover.
     ///
     /// # Errors
     /// [`FailureKind::NoMaster`] where no Sentinel answers, or where all that answer have missed a failover.
