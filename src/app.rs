@@ -277,7 +277,7 @@ async fn reconcile(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken)
         }
         // Instances ask at different moments whether it is due, often enough for a second look at young differences.
         every = interval;
-        let spread = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+        let spread = fastrand::f64();
         let pause = (interval / 4).min(RECONCILE_POLL).mul_f64(0.75 + spread / 2.0);
         if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
             return;

@@ -160,5 +160,5 @@ fn last_words(reason: Ended) -> Option<Bytes> {
 /// Milliseconds after which to come back: a hint of its own for every connection, so that those which are lost together
 /// do not come back together.
 pub fn retry_hint() -> u64 {
-    RETRY_MS + u64::from(uuid::Uuid::new_v4().as_fields().0) % RETRY_SPREAD_MS
+    RETRY_MS + fastrand::u64(..RETRY_SPREAD_MS)
 }

@@ -170,7 +170,7 @@ impl Orchestrator {
             match self.store.apply(&reference, change, guard.clone()).await {
                 Err(StoreError::Rejected(Rejection::MetadataChanged)) => {
                     // Each for a while of its own, so that those who collided do not do so again.
-                    let share = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+                    let share = fastrand::f64();
                     sleep(PATCH_PAUSE.mul_f64(share)).await;
                     current = self.store.get(reference.id).await?.ok_or(StoreError::NotFound)?;
                 }

@@ -172,5 +172,5 @@ impl Relay {
 
 /// Between 0 and 1, so that what was lost or begun together does not come back or end together.
 fn jitter() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+    fastrand::f64()
 }

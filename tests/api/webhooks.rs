@@ -144,3 +144,22 @@ async fn each_event_counts_once_and_strangers_do_not() {
     assert_eq!((&document["status"], &document["participantCount"]), (&json!("stopped"), &json!(0)));
     assert_eq!(document["participants"][0]["state"], "disconnected");
 }
+
+/// LiveKit allows 64 KiB each for the metadata of a room and of a participant, and for attributes, and JSON escapes take
+/// up to six bytes a byte. LiveKit counts a 413 as delivered.
+#[tokio::test]
+async fn webhook_of_livekits_largest_participant_is_applied() {
+    let Pair(app, _) = Pair::start().await;
+    let stream = app.create(json!({})).await;
+    let mut event = participant_event("participant_joined", &stream, "ann", "PA_1");
+    event["room"]["metadata"] = json!("\u{1}".repeat(64_000));
+    event["participant"]["metadata"] = json!("\u{1}".repeat(64_000));
+    event["participant"]["attributes"] = json!({"a": "\u{1}".repeat(64_000)});
+    assert!(event.to_string().len() > 1_000_000);
+    let unsigned = app.request(Method::POST, "/webhooks/livekit").body(event.to_string());
+    Answer::of(unsigned.send().await.unwrap()).await.expect_problem(413, "payload_too_large");
+    assert_eq!(app.webhook(&event).await.expect(StatusCode::OK)["outcome"], "applied");
+    let state =
+        app.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);
+    assert_eq!(state["participants"][0]["metadata"].as_str().unwrap().len(), 64_000);
+}

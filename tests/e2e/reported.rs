@@ -240,21 +240,6 @@ async fn name_and_metadata_of_an_earlier_visit_are_not_shown() {
     );
 }
 
-#[tokio::test]
-async fn largest_participant_of_livekit_is_reported_by_its_webhook() {
-    let scene = Scene::set(|arguments| arguments.reconcile_interval = Some("10m".to_owned())).await;
-    let metadata = json!({"m": "\"\\".repeat(14_990)});
-    let stream = scene.app.create(json!({"metadata": metadata})).await;
-    let room = stream["roomName"].as_str().unwrap();
-    let token = signed("large")
-        .with_metadata(&"\u{1}".repeat(60_000))
-        .with_attributes([("a", "\u{1}".repeat(60_000))]);
-    let mut events = scene.app.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
-    let _large = scene.enter(room, token, publisher()).await;
-    let joined = events.wait_for("participant_joined").await;
-    assert_eq!(joined["data"]["participant"]["metadata"].as_str().unwrap().len(), 60_000);
-}
-
 async fn as_token(app: &TestApp, grants: VideoGrants, path: &str) -> Answer {
     let token = signed("caller").with_grants(grants).to_jwt().unwrap();
     let request = app.request(reqwest::Method::GET, path).bearer_auth(token);

@@ -21,7 +21,7 @@ impl RedisStore {
             self.retention.stopped.as_millis().to_string(),
             text(guard.lease.as_ref().map(|lease| &lease.token)),
             self.retention.tokens.as_millis().to_string(),
-            uuid::Uuid::new_v4().as_fields().0.to_string(),
+            fastrand::u32(..).to_string(),
         ];
         args.extend(own);
         args

@@ -1,4 +1,4 @@
-//! What is published, and the logs behind it.
+//! The event feed in Redis: Pub/Sub connections and the event logs, which are Redis streams.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use redis::aio::{PubSubSink, PubSubStream};
 use super::{
     RedisStore,
     codec::{self, Fields},
-    connection::{Stay, bounded},
+    connection::{MasterWatch, with_response_timeout},
     corrupt,
     keys::Keys,
 };
@@ -22,29 +22,30 @@ use crate::{
     },
 };
 
-struct Connection {
+/// A Pub/Sub connection to the master. It ends when the master is replaced.
+struct RedisFeedConnection {
     sink: PubSubSink,
     stream: PubSubStream,
-    /// How long the server is the master.
-    stay: Stay,
+    master_watch: MasterWatch,
     keys: Keys,
     probe_channel: String,
 }
 
-impl Connection {
+impl RedisFeedConnection {
+    /// The channels of topics: each log's key is also the name of its channel.
     fn channels(&self, topics: &[Topic]) -> Vec<String> {
         topics.iter().map(|topic| self.keys.log(*topic)).collect()
     }
 }
 
 #[async_trait]
-impl FeedConnection for Connection {
+impl FeedConnection for RedisFeedConnection {
     async fn subscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError> {
         if topics.is_empty() {
             return Ok(());
         }
         let channels = self.channels(topics);
-        Ok(bounded(self.sink.subscribe(channels)).await?)
+        Ok(with_response_timeout(self.sink.subscribe(channels)).await?)
     }
 
     async fn unsubscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError> {
@@ -52,15 +53,15 @@ impl FeedConnection for Connection {
             return Ok(());
         }
         let channels = self.channels(topics);
-        Ok(bounded(self.sink.unsubscribe(channels)).await?)
+        Ok(with_response_timeout(self.sink.unsubscribe(channels)).await?)
     }
 
     async fn next(&mut self) -> Option<FeedMessage> {
         loop {
             let message = tokio::select! {
                 message = self.stream.next() => message?,
-                // What the old one still says may be undone by now.
-                () = self.stay.over() => return None,
+                // A replaced master may still publish, but its events may be missing in the new master's log.
+                () = self.master_watch.changed() => return None,
             };
             let channel = message.get_channel_name();
             if channel == self.probe_channel {
@@ -69,8 +70,8 @@ impl FeedConnection for Connection {
             let Some(topic) = self.keys.topic(channel) else { continue };
             match codec::event(message.get_payload_bytes()) {
                 Ok(event) => return Some(FeedMessage::Event(topic, Arc::new(event))),
-                // Left out here, it is a gap that the relay repairs from the log, or reports.
-                Err(error) => tracing::error!(%error, channel, "a published event cannot be read"),
+                // The relay detects the missing event, and repairs it from the log or reports it.
+                Err(error) => tracing::error!(%error, channel, "invalid event on a channel: skipped"),
             }
         }
     }
@@ -80,14 +81,15 @@ impl FeedConnection for Connection {
     }
 }
 
-type FirstAnswer = Vec<String>;
+/// A log's oldest entry as scripts answer it: its cursor and the cursor before it; empty for an empty log.
+type FirstEntryAnswer = Vec<String>;
 
-fn first_entry(answer: &FirstAnswer) -> Result<Option<FirstEntry>, StoreError> {
+fn first_entry(answer: &FirstEntryAnswer) -> Result<Option<FirstEntry>, StoreError> {
     let parse = |text: &String| text.parse().map_err(|_| corrupt("cursor"));
     match &answer[..] {
         [] => Ok(None),
         [cursor, previous] => Ok(Some(FirstEntry { cursor: parse(cursor)?, previous: parse(previous)? })),
-        _ => Err(corrupt("a log's first entry")),
+        _ => Err(corrupt("the first entry of a log")),
     }
 }
 
@@ -95,10 +97,11 @@ fn events(texts: &[Vec<u8>]) -> Result<Vec<Arc<Event>>, StoreError> {
     texts.iter().map(|text| codec::event(text).map(Arc::new)).collect()
 }
 
-/// An entry that cannot be read stays so: it is not tried again, and nobody may take it for nothing.
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_or_else takes")]
+/// Reports an entry that cannot be decoded. Reading it again would fail again, and skipping it would be a silent gap,
+/// so the log counts as lost.
+#[expect(clippy::needless_pass_by_value, reason = "map_or_else passes the error by value")]
 fn unreadable(error: StoreError) -> LogRead {
-    tracing::error!(%error, "a log holds an event that cannot be read");
+    tracing::error!(%error, "invalid event in a log");
     LogRead::Lost(Lost::Unreadable)
 }
 
@@ -107,12 +110,13 @@ impl EventFeed for RedisStore {
     async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
         let probe_channel = self.keys.probe(&uuid::Uuid::now_v7().to_string());
         let opened = async {
-            let (mut pubsub, stay) = self.connector.subscriptions().await?;
-            bounded(pubsub.subscribe(&probe_channel)).await?;
-            Ok((pubsub.split(), stay))
+            let (mut pubsub, master_watch) = self.connector.subscriptions().await?;
+            with_response_timeout(pubsub.subscribe(&probe_channel)).await?;
+            Ok((pubsub.split(), master_watch))
         };
-        let ((sink, stream), stay) = self.timed("subscribe", opened).await?;
-        Ok(Box::new(Connection { sink, stream, stay, keys: self.keys.clone(), probe_channel }))
+        let ((sink, stream), master_watch) = self.timed("subscribe", opened).await?;
+        let keys = self.keys.clone();
+        Ok(Box::new(RedisFeedConnection { sink, stream, master_watch, keys, probe_channel }))
     }
 
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
@@ -134,8 +138,8 @@ impl EventFeed for RedisStore {
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
         let keys = [self.keys.log(topic), self.keys.log(Topic::All), self.keys.tail()];
         let args = [after.to_string(), limit.to_string(), LOG_PAGE_BYTES.to_string()];
-        type Answer = (bool, FirstAnswer, bool, FirstAnswer, String, Vec<Vec<u8>>, bool);
-        let (held, first, held_by_all, first_of_all, newest, found, complete): Answer =
+        type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Vec<Vec<u8>>, bool);
+        let (held, first, held_by_all, first_of_all, newest, texts, complete): Answer =
             self.read("read_log", &self.scripts.read_log, &keys, &args).await?;
         let facts = LogFacts {
             held,
@@ -146,7 +150,7 @@ impl EventFeed for RedisStore {
         };
         match why_lost(topic, after, &facts) {
             Some(lost) => Ok(LogRead::Lost(lost)),
-            None => Ok(events(&found).map_or_else(unreadable, |events| LogRead::Events { events, complete })),
+            None => Ok(events(&texts).map_or_else(unreadable, |events| LogRead::Events { events, complete })),
         }
     }
 
@@ -160,9 +164,9 @@ impl EventFeed for RedisStore {
 
     async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {
         let args = [count.to_string()];
-        let found: Option<String> =
+        let cursor: Option<String> =
             self.read("before_newest", &self.scripts.before_newest, &[self.keys.log(topic)], &args).await?;
-        found.map(|text| text.parse().map_err(|_| corrupt("cursor"))).transpose()
+        cursor.map(|text| text.parse().map_err(|_| corrupt("cursor"))).transpose()
     }
 
     async fn probe(&self, address: &str) -> Result<(), StoreError> {
@@ -176,15 +180,20 @@ impl EventFeed for RedisStore {
                 let cursor = view.as_ref().map_or(Cursor::ORIGIN, |view| view.cursor);
                 Ok(Snapshot { cursor, content: SnapshotContent::Stream(view) })
             }
-            Topic::All => {
-                let keys = [self.keys.live(), self.keys.tail()];
-                let args = [self.keys.stream_prefix()];
-                let (cursor, found): (String, Vec<Fields>) =
-                    self.run("snapshot_all", &self.scripts.snapshot_all, &keys, &args).await?;
-                let streams = found.iter().map(codec::stream).collect::<Result<_, _>>()?;
-                let cursor = cursor.parse().map_err(|_| corrupt("tail"))?;
-                Ok(Snapshot { cursor, content: SnapshotContent::All(streams) })
-            }
+            Topic::All => self.snapshot_of_all().await,
         }
+    }
+}
+
+impl RedisStore {
+    /// All live streams and the cursor that they are exactly as of, read by one script.
+    async fn snapshot_of_all(&self) -> Result<Snapshot, StoreError> {
+        let keys = [self.keys.live(), self.keys.tail()];
+        let args = [self.keys.stream_prefix()];
+        let (cursor, hashes): (String, Vec<Fields>) =
+            self.run("snapshot_all", &self.scripts.snapshot_all, &keys, &args).await?;
+        let streams = hashes.iter().map(codec::stream).collect::<Result<_, _>>()?;
+        let cursor = cursor.parse().map_err(|_| corrupt("tail"))?;
+        Ok(Snapshot { cursor, content: SnapshotContent::All(streams) })
     }
 }

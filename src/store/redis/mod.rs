@@ -4,7 +4,7 @@
 //! concurrent instances need no locks. Times come from Redis.
 
 mod answers;
-mod cache;
+mod cached_reads;
 mod changes;
 mod codec;
 mod connection;
@@ -13,8 +13,8 @@ mod diagnose;
 mod feed;
 mod keys;
 mod quota;
-mod reading;
 mod scripts;
+mod state_cache;
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use redis::{FromRedisValue, Script};
 
 pub use self::connection::Address;
 use self::{
-    cache::{Cached, Mark},
     changes::{applied, text},
     codec::Fields,
     connection::{Connector, Failure, Request},
     keys::Keys,
     scripts::Scripts,
+    state_cache::{StateCaches, StateVersion},
 };
 use super::{
     Applied, Created, Due, Guard, KindFilter, Page, ParticipantFilter, Retention, StoreError, StreamFilter,
@@ -48,7 +48,7 @@ pub struct RedisStore {
     scripts: Arc<Scripts>,
     retention: Retention,
     metrics: Arc<Metrics>,
-    cached: Arc<Cached>,
+    caches: Arc<StateCaches>,
 }
 
 impl RedisStore {
@@ -64,8 +64,8 @@ impl RedisStore {
     ) -> Result<Self, StoreError> {
         let keys = Keys::new(prefix);
         let connector = Connector::new(address, keys.tail())?;
-        let (scripts, cached) = (Arc::new(Scripts::new()), Arc::new(Cached::new()));
-        Ok(Self { connector, keys, scripts, retention, metrics, cached })
+        let (scripts, caches) = (Arc::new(Scripts::new()), Arc::new(StateCaches::new()));
+        Ok(Self { connector, keys, scripts, retention, metrics, caches })
     }
 
     /// Runs a script that may change something, or that makes names of keys itself. It is told of one more key, which
@@ -79,7 +79,7 @@ impl RedisStore {
         args: &[String],
     ) -> Result<T, StoreError> {
         let never = self.keys.never();
-        self.call(name, Request::Script { script, keys, never: Some(&never), args }).await
+        self.call(name, Request::Script { script, keys, absent_key: Some(&never), args }).await
     }
 
     /// Runs a script that only reads, and only keys that it is told of.
@@ -90,7 +90,7 @@ impl RedisStore {
         keys: &[String],
         args: &[String],
     ) -> Result<T, StoreError> {
-        self.call(name, Request::Script { script, keys, never: None, args }).await
+        self.call(name, Request::Script { script, keys, absent_key: None, args }).await
     }
 
     async fn query<T: FromRedisValue>(
@@ -126,7 +126,7 @@ impl RedisStore {
     ) -> Result<T, StoreError> {
         let answer = self.metrics.timed_redis(name, answer, |failure| failure.kind.as_str()).await;
         answer.map_err(|failure| {
-            self.connector.complain(name, &failure);
+            self.connector.log_failure(name, &failure);
             failure.into()
         })
     }
@@ -177,7 +177,7 @@ impl StreamStore for RedisStore {
     }
 
     async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
-        if let Some(room_name) = self.cached.rooms.get(&id) {
+        if let Some(room_name) = self.caches.room_names.get(&id) {
             return Ok(Some(StreamRef { id, room_name }));
         }
         let mut command = redis::cmd("HGET");
@@ -185,7 +185,7 @@ impl StreamStore for RedisStore {
         let found: Option<String> = self.query("reference", &command).await?;
         let Some(found) = found else { return Ok(None) };
         let room_name = RoomName::parse(found).map_err(|_| corrupt("roomName"))?;
-        self.cached.rooms.insert(id, room_name.clone());
+        self.caches.room_names.insert(id, room_name.clone());
         Ok(Some(StreamRef { id, room_name }))
     }
 
@@ -198,7 +198,7 @@ impl StreamStore for RedisStore {
     }
 
     async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
-        if let Some(view) = self.unless_changed(&self.cached.views, id).await? {
+        if let Some(view) = self.cached_if_current(&self.caches.views, id).await? {
             return Ok(Some(view));
         }
         let keys = [self.keys.stream(id), self.keys.participants(id), self.keys.order(id)];
@@ -208,9 +208,9 @@ impl StreamStore for RedisStore {
             return Ok(None);
         }
         let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(people)?);
-        let mark = Mark::in_fields(&fields);
+        let version = StateVersion::from_fields(&fields);
         let view = StreamView { stream: codec::stream(&fields)?, participants, cursor };
-        Ok(Some(self.cached.views.keep(id, mark, view)))
+        Ok(Some(self.caches.views.insert(id, version, view)))
     }
 
     async fn list(
@@ -225,12 +225,12 @@ impl StreamStore for RedisStore {
             StreamFilter::Status(status) => self.keys.status(status),
         };
         let from = after.map_or_else(|| "+".to_owned(), |after| format!("({after}"));
-        let found = self.marks_of_page(index, from, limit + 1).await?;
+        let found = self.list_page(index, from, limit + 1).await?;
         let mut listed = Vec::with_capacity(limit);
-        for (key, mark) in found.iter().take(limit) {
+        for (key, version) in found.iter().take(limit) {
             let id =
                 key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))?;
-            listed.push((id, mark.as_ref().and_then(|mark| self.cached.streams.get(id, mark))));
+            listed.push((id, version.as_ref().and_then(|version| self.caches.streams.get(id, version))));
         }
         let missing: Vec<_> = listed.iter().filter(|(_, kept)| kept.is_none()).map(|(id, _)| *id).collect();
         let mut read = self.read_streams(&missing).await?.into_iter().peekable();

@@ -1,4 +1,4 @@
-//! Counting how often somebody does something.
+//! Rate limits in Redis: the generic cell rate algorithm in one script, so concurrent instances share one exact count.
 
 use async_trait::async_trait;
 

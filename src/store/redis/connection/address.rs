@@ -1,4 +1,4 @@
-//! Where Redis is, as `REDIS_URL` says it: one server, a master that Sentinel names, or a cluster.
+//! Parses `REDIS_URL`: one server, a master behind Sentinel, or a cluster.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use redis::{Client, ClientTlsConfig, RedisError, TlsCertificates};
@@ -7,115 +7,117 @@ use url::form_urlencoded;
 
 use super::node::Node;
 
-/// What `REDIS_URL` has to look like.
-const RULE: &str = "must be redis:// or rediss://, user:password@host:port/database; \
+/// The forms of `REDIS_URL`, as an error message.
+const FORMS: &str = "must be redis:// or rediss://, user:password@host:port/database; \
                     redis+sentinel:// or rediss+sentinel://, user:password@host:port,host:port/master-name/database; \
                     or redis+cluster:// or rediss+cluster://, user:password@host:port,host:port";
-/// Where Redis listens unless told otherwise, and where Sentinel does.
+/// The default port of Redis.
 const REDIS_PORT: u16 = 6379;
+/// The default port of Sentinel.
 const SENTINEL_PORT: u16 = 26379;
-/// Sentinel's own user and password, in the query of the address.
+/// The query parameter with the user for the Sentinels.
 const SENTINEL_USER: &str = "sentinel-user";
+/// The query parameter with the password for the Sentinels.
 const SENTINEL_PASSWORD: &str = "sentinel-password";
 
-/// How to reach Redis.
+/// The configured address of Redis, with credentials and certificates.
 #[derive(Clone, Debug)]
 pub struct Address {
     /// `redis://`, `redis+sentinel://`, `redis+cluster://`, or those with `rediss`, with credentials.
     pub url: SecretString,
-    /// For `rediss`: who is trusted to vouch for Redis, as PEM; none for the roots of this machine.
+    /// For `rediss`: the trusted CA certificates as PEM. `None` trusts the machine's root certificates.
     pub ca: Option<Vec<u8>>,
-    /// For `rediss`: this service's own certificate and its key, as PEM.
+    /// For `rediss`: the client certificate and its key, as PEM.
     pub identity: Option<(Vec<u8>, SecretString)>,
 }
 
 impl Address {
-    /// Whether the address can be understood. Nothing is looked up.
+    /// Validates the form of an address, without DNS or connections.
     ///
     /// # Errors
-    /// The rule that it breaks. It never repeats the address, which holds a password.
+    /// The rule that the address breaks. The message never repeats the address, because it holds a password.
     pub fn check(url: &str) -> Result<(), &'static str> {
-        let (deployment, access) = parse(url)?;
+        let (deployment, options) = parse(url)?;
         let nodes = match deployment {
-            Deployment::One(node) => vec![node],
+            Deployment::Standalone(node) => vec![node],
             Deployment::Sentinel { sentinels, .. } => sentinels,
             Deployment::Cluster(nodes) => nodes,
         };
-        let understood =
-            |node: &Node| redis::IntoConnectionInfo::into_connection_info(access.url(node)).is_ok();
-        if nodes.iter().all(understood) { Ok(()) } else { Err(RULE) }
+        let is_valid =
+            |node: &Node| redis::IntoConnectionInfo::into_connection_info(options.url(node)).is_ok();
+        if nodes.iter().all(is_valid) { Ok(()) } else { Err(FORMS) }
     }
 
-    /// Whether certificates have a meaning.
+    /// Whether the address uses TLS, so that certificates apply.
     pub fn is_tls(url: &str) -> bool {
         url.starts_with("rediss:") || url.starts_with("rediss+")
     }
 
-    /// What there is, and the way in.
+    /// Parses the address into the deployment and the options for connections to its Redis servers.
     ///
     /// # Errors
-    /// The rule that the address breaks.
-    pub(super) fn read(&self) -> Result<(Deployment, Access), &'static str> {
-        let (deployment, mut access) = parse(self.url.expose_secret())?;
-        access.ca.clone_from(&self.ca);
-        access.identity.clone_from(&self.identity);
-        Ok((deployment, access))
+    /// The rule that the address breaks, without the address.
+    pub(super) fn parse(&self) -> Result<(Deployment, ConnectOptions), &'static str> {
+        let (deployment, mut options) = parse(self.url.expose_secret())?;
+        options.ca.clone_from(&self.ca);
+        options.identity.clone_from(&self.identity);
+        Ok((deployment, options))
     }
 }
 
 /// How Redis is deployed.
 #[derive(Clone, Debug)]
 pub(super) enum Deployment {
-    /// One address, whoever answers there.
-    One(Node),
-    /// The master that Sentinel names.
+    /// One server.
+    Standalone(Node),
+    /// A master and its replicas, monitored by Sentinels.
     Sentinel {
-        /// Where the Sentinels are.
+        /// The addresses of the Sentinels.
         sentinels: Vec<Node>,
-        /// What they call the master.
-        master: String,
-        /// The way in to a Sentinel, if that is another than the way in to Redis.
-        access: Access,
+        /// The name under which the Sentinels monitor the master.
+        master_name: String,
+        /// The options for connections to Sentinels, whose credentials are their own.
+        options: ConnectOptions,
     },
-    /// The node of a cluster that has the slot of our keys.
+    /// A cluster, by some of its nodes.
     Cluster(Vec<Node>),
 }
 
-/// What a node wants to know of us, whichever node it is.
+/// The options for a connection to any node: TLS, credentials and database.
 #[derive(Clone, Debug)]
-pub(super) struct Access {
+pub(super) struct ConnectOptions {
     tls: bool,
-    /// `user:password@`, percent-encoded, or nothing.
+    /// `user:password@`, percent-encoded, or empty.
     credentials: SecretString,
-    /// What follows host and port: the database, and options of the client library.
-    rest: String,
+    /// The part of the URL behind host and port: the database, and options of redis-rs.
+    path: String,
     ca: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, SecretString)>,
 }
 
-impl Access {
-    fn new(tls: bool, credentials: &str, rest: &str) -> Self {
+impl ConnectOptions {
+    fn new(tls: bool, credentials: &str, path: &str) -> Self {
         let credentials = SecretString::from(credentials.to_owned());
-        Self { tls, credentials, rest: rest.to_owned(), ca: None, identity: None }
+        Self { tls, credentials, path: path.to_owned(), ca: None, identity: None }
     }
 
     fn url(&self, node: &Node) -> String {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        format!("{scheme}://{}{node}{}", self.credentials.expose_secret(), self.rest)
+        format!("{scheme}://{}{node}{}", self.credentials.expose_secret(), self.path)
     }
 
-    /// With the certificates of another.
+    /// Replaces the certificates by those of `other`.
     pub(super) fn with_certificates_of(self, other: &Self) -> Self {
         Self { ca: other.ca.clone(), identity: other.identity.clone(), ..self }
     }
 
-    /// A client for one node. Nothing is opened.
+    /// A client for one node; opens no connection.
     ///
     /// # Errors
-    /// For certificates that cannot be understood.
+    /// Invalid certificates.
     pub(super) fn client(&self, node: &Node) -> Result<Client, RedisError> {
-        // redis-rs takes the process's provider, and there is none unless somebody chooses. It may have been chosen
-        // already, by another instance in this process or by livekit-api: all choose the same.
+        // redis-rs uses the process's default provider, which must be installed. Another instance in this process or
+        // livekit-api may have installed it already; all install the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let identity = self.identity.clone().map(|(certificate, key)| ClientTlsConfig {
             client_cert: certificate,
@@ -129,70 +131,78 @@ impl Access {
     }
 }
 
-fn parse(url: &str) -> Result<(Deployment, Access), &'static str> {
-    let (scheme, rest) = url.split_once("://").ok_or(RULE)?;
-    let (tls, kind) = match scheme.split_once('+') {
-        Some((base, kind)) => (base, kind),
-        None => (scheme, ""),
-    };
-    let tls = match tls {
-        "redis" => false,
-        "rediss" => true,
-        _ => return Err(RULE),
-    };
+fn parse(url: &str) -> Result<(Deployment, ConnectOptions), &'static str> {
+    let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
+    let (tls, kind) = parse_scheme(scheme)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let at = authority.rfind('@').map_or(0, |at| at + 1);
     let (credentials, hosts) = authority.split_at(at);
     match kind {
         "" => {
-            let node = Node::parse(hosts, REDIS_PORT).ok_or(RULE)?;
-            Ok((Deployment::One(node), Access::new(tls, credentials, path)))
+            let node = Node::parse(hosts, REDIS_PORT).ok_or(FORMS)?;
+            Ok((Deployment::Standalone(node), ConnectOptions::new(tls, credentials, path)))
         }
-        "sentinel" => sentinel(tls, credentials, &nodes(hosts, SENTINEL_PORT)?, path),
+        "sentinel" => parse_sentinel(tls, credentials, parse_nodes(hosts, SENTINEL_PORT)?, path),
         "cluster" if ["", "/", "/0"].contains(&path) => {
-            Ok((Deployment::Cluster(nodes(hosts, REDIS_PORT)?), Access::new(tls, credentials, "")))
+            let nodes = parse_nodes(hosts, REDIS_PORT)?;
+            Ok((Deployment::Cluster(nodes), ConnectOptions::new(tls, credentials, "")))
         }
         "cluster" => Err("must not name a database of a cluster: there is only 0"),
-        _ => Err(RULE),
+        _ => Err(FORMS),
     }
 }
 
-fn nodes(hosts: &str, port: u16) -> Result<Vec<Node>, &'static str> {
-    hosts.split(',').map(|host| Node::parse(host.trim(), port).ok_or(RULE)).collect()
+/// Splits a scheme into the use of TLS and the kind of deployment, which is empty for one server.
+fn parse_scheme(scheme: &str) -> Result<(bool, &str), &'static str> {
+    let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+    match base {
+        "redis" => Ok((false, kind)),
+        "rediss" => Ok((true, kind)),
+        _ => Err(FORMS),
+    }
 }
 
-fn sentinel(
+fn parse_nodes(hosts: &str, port: u16) -> Result<Vec<Node>, &'static str> {
+    hosts.split(',').map(|host| Node::parse(host.trim(), port).ok_or(FORMS)).collect()
+}
+
+/// Parses what follows the hosts of a Sentinel address: `/master-name/database?sentinel-user=…&sentinel-password=…`.
+fn parse_sentinel(
     tls: bool,
     credentials: &str,
-    sentinels: &[Node],
+    sentinels: Vec<Node>,
     path: &str,
-) -> Result<(Deployment, Access), &'static str> {
+) -> Result<(Deployment, ConnectOptions), &'static str> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let path = path.strip_prefix('/').unwrap_or_default();
-    let (master, database) = path.split_once('/').unwrap_or((path, ""));
-    if master.is_empty() || !database.chars().all(|c| c.is_ascii_digit()) {
-        return Err(RULE);
+    let (master_name, database) = path.split_once('/').unwrap_or((path, ""));
+    if master_name.is_empty() || !database.chars().all(|c| c.is_ascii_digit()) {
+        return Err(FORMS);
     }
+    let deployment = Deployment::Sentinel {
+        sentinels,
+        master_name: percent_encoding::percent_decode_str(master_name).decode_utf8_lossy().into_owned(),
+        options: ConnectOptions::new(tls, &parse_sentinel_credentials(query)?, ""),
+    };
+    let database = if database.is_empty() { "0" } else { database };
+    Ok((deployment, ConnectOptions::new(tls, credentials, &format!("/{database}"))))
+}
+
+/// The Sentinels' credentials as `user:password@`; empty without a password.
+fn parse_sentinel_credentials(query: &str) -> Result<String, &'static str> {
     let (mut user, mut password) = (String::new(), String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
-            SENTINEL_USER => user = encoded(&value),
-            SENTINEL_PASSWORD => password = encoded(&value),
+            SENTINEL_USER => user = percent_encoded(&value),
+            SENTINEL_PASSWORD => password = percent_encoded(&value),
             _ => return Err("must have no other options than sentinel-user and sentinel-password"),
         }
     }
-    let own = if password.is_empty() { String::new() } else { format!("{user}:{password}@") };
-    let deployment = Deployment::Sentinel {
-        sentinels: sentinels.to_vec(),
-        master: percent_encoding::percent_decode_str(master).decode_utf8_lossy().into_owned(),
-        access: Access::new(tls, &own, ""),
-    };
-    let database = if database.is_empty() { "0" } else { database };
-    Ok((deployment, Access::new(tls, credentials, &format!("/{database}"))))
+    Ok(if password.is_empty() { String::new() } else { format!("{user}:{password}@") })
 }
 
-fn encoded(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
@@ -200,19 +210,20 @@ fn encoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The URLs of the configured nodes, and of a node found by a lookup.
     fn urls(text: &str) -> (Vec<String>, String) {
-        let (deployment, access) = parse(text).unwrap();
+        let (deployment, options) = parse(text).unwrap();
         let node = Node { host: "10.0.0.9".to_owned(), port: 7000 };
-        let (nodes, access_to_them) = match deployment {
-            Deployment::One(node) => (vec![node], access.clone()),
-            Deployment::Sentinel { sentinels, access, .. } => (sentinels, access),
-            Deployment::Cluster(nodes) => (nodes, access.clone()),
+        let (nodes, own_options) = match deployment {
+            Deployment::Standalone(node) => (vec![node], options.clone()),
+            Deployment::Sentinel { sentinels, options, .. } => (sentinels, options),
+            Deployment::Cluster(nodes) => (nodes, options.clone()),
         };
-        (nodes.iter().map(|node| access_to_them.url(node)).collect(), access.url(&node))
+        (nodes.iter().map(|node| own_options.url(node)).collect(), options.url(&node))
     }
 
     #[test]
-    fn every_kind_of_address_is_read() {
+    fn address_of_each_deployment_yields_urls_of_its_nodes() {
         let (nodes, _) = urls("redis://ann:p%40ss@redis.example/3?protocol=resp2");
         assert_eq!(nodes, ["redis://ann:p%40ss@redis.example:6379/3?protocol=resp2"]);
         let (nodes, master) = urls("redis+sentinel://ann:p%40ss@one,two:1,[::1]:2/the-master/3");
@@ -228,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn address_with_invalid_form_is_refused() {
         for wrong in [
             "hunter2",
             "http://one",

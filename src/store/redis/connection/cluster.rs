@@ -1,4 +1,4 @@
-//! The nodes of a cluster, which know who owns the one slot that all our keys are of.
+//! Master lookup in a Redis Cluster: the owner of the one hash slot that all keys of the service share.
 
 use std::{
     sync::{
@@ -12,90 +12,103 @@ use redis::{FromRedisValue, Value};
 use tokio::time::timeout;
 
 use super::{
-    address::Access,
-    failure::{Failure, Kind},
+    address::ConnectOptions,
+    failure::{Failure, FailureKind},
     node::{self, Node},
 };
 
-/// How long a node may take for its answer, opening a connection included. There are others.
+/// The limit for one node, opening a connection included. It is short because the other nodes can answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(750);
 
-/// The nodes that are known.
+/// The known nodes of a cluster.
 pub(super) struct Cluster {
-    access: Access,
-    /// A key of ours: the node that has its slot has all of them.
+    options: ConnectOptions,
+    /// Any key of the service: its slot is the slot of all keys.
     key: String,
+    /// The nodes in `REDIS_URL`.
     seeds: Vec<Node>,
-    /// The whole cluster as it was last described; the seeds may all have been replaced since the start.
+    /// The nodes of the last `CLUSTER SLOTS`, because all seeds may have been replaced since the start.
     nodes: Mutex<Vec<Node>>,
     next: AtomicUsize,
 }
 
 impl Cluster {
-    pub(super) fn new(seeds: Vec<Node>, access: Access, key: String) -> Self {
-        // Not every instance begins with the same node.
-        let next = AtomicUsize::new(uuid::Uuid::new_v4().as_fields().0 as usize);
-        Self { access, key, seeds, nodes: Mutex::default(), next }
+    /// Prepares lookups for the slot of `key`; opens no connection.
+    pub(super) fn new(seeds: Vec<Node>, options: ConnectOptions, key: String) -> Self {
+        // A random start spreads the lookups of all instances over the nodes.
+        let next = AtomicUsize::new(fastrand::usize(..));
+        Self { options, key, seeds, nodes: Mutex::default(), next }
     }
 
-    /// The owner of our slot, in the opinion of the first node that answers. Should it be wrong, the node that it names
-    /// says so by `MOVED`.
+    /// Looks up the owner of the slot. Takes the first node's answer, because an outdated one is corrected by `MOVED`.
     ///
     /// # Errors
-    /// What the last node said, where none knows.
-    pub(super) async fn owner(&self) -> Result<Node, Failure> {
+    /// The last node's failure, where no node answers with an owner.
+    pub(super) async fn slot_owner(&self) -> Result<Node, Failure> {
+        let mut failure = Failure::new(FailureKind::NoMaster, "no node of the cluster is configured");
+        for node in &self.candidates() {
+            let late =
+                |_| Failure::new(FailureKind::Timeout, "a node of the cluster does not answer in time");
+            match timeout(ANSWER_TIMEOUT, self.query(node)).await.map_err(late).flatten() {
+                Ok(owner) => return Ok(owner),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// All known nodes, beginning with another one each time.
+    fn candidates(&self) -> Vec<Node> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         nodes.extend(self.seeds.iter().filter(|seed| !nodes.contains(seed)).cloned().collect::<Vec<_>>());
         let first = self.next.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
         nodes.rotate_left(first);
-        let mut refusal = Failure::new(Kind::NoMaster, "there is no node of the cluster");
-        for node in &nodes {
-            let late = |_| Failure::new(Kind::Timeout, "a node of the cluster does not answer in time");
-            match timeout(ANSWER_TIMEOUT, self.ask(node)).await.map_err(late).flatten() {
-                Ok(owner) => return Ok(owner),
-                Err(failure) => refusal = failure,
-            }
-        }
-        Err(refusal)
+        nodes
     }
 
-    async fn ask(&self, node: &Node) -> Result<Node, Failure> {
-        let client = self.access.client(node)?;
-        let mut connection = node::open_within(&client, ANSWER_TIMEOUT, ANSWER_TIMEOUT).await?;
-        let mut questions = redis::pipe();
-        questions.cmd("CLUSTER").arg("KEYSLOT").arg(&self.key);
-        questions.cmd("CLUSTER").arg("SLOTS");
-        let (slot, ranges): (u16, Vec<Vec<Value>>) = questions.query_async(&mut connection).await?;
-        let ranges: Vec<_> = ranges.into_iter().filter_map(|range| Range::read(range, node)).collect();
+    /// Asks one node for the owner of the slot, and remembers the nodes that it names.
+    async fn query(&self, node: &Node) -> Result<Node, Failure> {
+        let client = self.options.client(node)?;
+        let mut connection = node::open_with_timeouts(&client, ANSWER_TIMEOUT, ANSWER_TIMEOUT).await?;
+        let mut commands = redis::pipe();
+        commands.cmd("CLUSTER").arg("KEYSLOT").arg(&self.key);
+        commands.cmd("CLUSTER").arg("SLOTS");
+        let (slot, ranges): (u16, Vec<Vec<Value>>) = commands.query_async(&mut connection).await?;
+        let ranges: Vec<_> = ranges.into_iter().filter_map(|range| SlotRange::parse(range, node)).collect();
         let owner = ranges.iter().find(|range| (range.first..=range.last).contains(&slot));
-        let nobody = || Failure::new(Kind::ClusterDown, "no node of the cluster has the slot of our keys");
-        let owner = owner.and_then(|range| range.nodes.first()).cloned().ok_or_else(nobody)?;
-        let mut all: Vec<_> = ranges.into_iter().flat_map(|range| range.nodes).collect();
-        all.sort_by_key(ToString::to_string);
-        all.dedup();
-        *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        let unowned =
+            || Failure::new(FailureKind::ClusterDown, "no node of the cluster owns the slot of the keys");
+        let owner = owner.and_then(|range| range.nodes.first()).cloned().ok_or_else(unowned)?;
+        self.remember(ranges.into_iter().flat_map(|range| range.nodes).collect());
         Ok(owner)
+    }
+
+    fn remember(&self, mut nodes: Vec<Node>) {
+        nodes.sort_by_key(ToString::to_string);
+        nodes.dedup();
+        *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
 }
 
-/// An entry of `CLUSTER SLOTS`: first and last slot, the master, its replicas.
-struct Range {
+/// An entry of `CLUSTER SLOTS`: first and last slot, then the master and its replicas.
+struct SlotRange {
     first: u16,
     last: u16,
     nodes: Vec<Node>,
 }
 
-impl Range {
-    fn read(entry: Vec<Value>, asked: &Node) -> Option<Self> {
+impl SlotRange {
+    /// Parses an entry of the answer of `source`; `None` where its form is unknown.
+    fn parse(entry: Vec<Value>, source: &Node) -> Option<Self> {
         let mut parts = entry.into_iter();
         let mut slot = || u16::from_redis_value(parts.next()?).ok();
         let (first, last) = (slot()?, slot()?);
         let node = |value: Value| {
             let mut parts = Vec::<Value>::from_redis_value(value).ok()?.into_iter();
-            // None where the node does not know under which name it was reached.
+            // A null host means the host under which the answering node was reached.
             let host = Option::<String>::from_redis_value(parts.next()?).ok()?.unwrap_or_default();
             let port = u16::from_redis_value(parts.next()?).ok()?;
-            asked.named_by(&format!("{host}:{port}"))
+            source.parse_announced(&format!("{host}:{port}"))
         };
         Some(Self { first, last, nodes: parts.filter_map(node).collect() })
     }

@@ -1,178 +1,200 @@
-//! Who the master is: looked up when it is doubted, once for all who want to know, and remembered.
+//! The current master: looked up once for all waiters, cached, and looked up again after a failure that casts doubt on
+//! it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, sync::watch, time::sleep};
 
 use super::{
-    address::{Access, Deployment},
-    brake::jittered,
+    address::{ConnectOptions, Deployment},
+    backoff::jittered,
     cluster::Cluster,
-    failure::{Failure, Kind},
+    failure::{Failure, FailureKind},
     node::Node,
     sentinel::Sentinels,
 };
 
-/// How often the Sentinels are asked although nothing seems wrong: a master that is cut off from them, and not from us,
-/// goes on answering.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval of Sentinel lookups without a failure. A master that only the Sentinels cannot reach keeps answering
+/// this instance, so no failure reveals its replacement.
+const SENTINEL_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A master, and how many there have been: connections of an earlier one are not used any more.
+/// The address of a master and its epoch. The epoch grows with every change of the address, so a connection to an
+/// earlier master is recognised even where the address returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct MasterAddress {
     pub(super) node: Node,
-    pub(super) number: u64,
+    pub(super) epoch: u64,
 }
 
-/// See the module's words.
-pub(super) struct Locator {
+/// Finds the master and publishes its address to all connections.
+pub(super) struct MasterLocator {
     source: Source,
-    known: watch::Sender<Known>,
-    /// One looks it up, the others wait for what is found; nobody puts what was true before in place of what is.
-    looking: tokio::sync::Mutex<()>,
+    state: watch::Sender<State>,
+    /// Serialises lookups: stale lookups must not overwrite newer ones, and all waiters share one lookup.
+    lookup: tokio::sync::Mutex<()>,
 }
 
 enum Source {
-    /// Whoever answers there is the master.
-    One(Node),
+    /// The configured server is the master.
+    Standalone(Node),
     Sentinels(Sentinels),
     Cluster(Cluster),
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
-    place: Option<Place>,
-    doubted: bool,
+struct State {
+    master: Option<MasterAddress>,
+    /// The next use looks the master up.
+    suspect: bool,
 }
 
-impl Locator {
-    /// For keys of the slot of `key`, where there are slots. With Sentinels it begins to watch them, on this runtime,
-    /// until it is dropped.
+impl MasterLocator {
+    /// Prepares lookups for the slot of `key`, which matters in a cluster. With Sentinels it also starts polling them,
+    /// on this runtime, until the locator is dropped.
     ///
     /// # Errors
-    /// For certificates that cannot be understood.
-    pub(super) fn new(deployment: Deployment, access: &Access, key: String) -> Result<Arc<Self>, Failure> {
-        let source = match deployment {
-            Deployment::One(node) => Source::One(node),
-            Deployment::Sentinel { sentinels, master, access: own } => {
-                let own = own.with_certificates_of(access);
-                Source::Sentinels(Sentinels::new(&sentinels, master, &own)?)
-            }
-            Deployment::Cluster(seeds) => Source::Cluster(Cluster::new(seeds, access.clone(), key)),
-        };
-        let known = watch::Sender::new(Known::default());
-        let locator = Arc::new(Self { source, known, looking: tokio::sync::Mutex::default() });
+    /// Invalid certificates.
+    pub(super) fn new(
+        deployment: Deployment,
+        options: &ConnectOptions,
+        key: String,
+    ) -> Result<Arc<Self>, Failure> {
+        let source = Source::new(deployment, options, key)?;
+        let state = watch::Sender::new(State::default());
+        let locator = Arc::new(Self { source, state, lookup: tokio::sync::Mutex::default() });
         if matches!(locator.source, Source::Sentinels(_)) {
-            let watched = Arc::downgrade(&locator);
-            Handle::current().spawn(async move {
-                loop {
-                    sleep(jittered(WATCH_INTERVAL)).await;
-                    let Some(locator) = watched.upgrade() else { return };
-                    let _one = locator.looking.lock().await;
-                    if let Err(failure) = locator.look().await {
-                        tracing::debug!(error = failure.words, "the Sentinels could not be asked");
-                    }
-                }
-            });
+            Handle::current().spawn(poll(Arc::downgrade(&locator)));
         }
         Ok(locator)
     }
 
-    /// The master, where there is no reason to look it up.
-    pub(super) fn trusted(&self) -> Option<Place> {
-        let known = self.known.borrow();
-        known.place.clone().filter(|_| !known.doubted)
+    /// The cached master; `None` where it must be looked up.
+    pub(super) fn cached(&self) -> Option<MasterAddress> {
+        let state = self.state.borrow();
+        state.master.clone().filter(|_| !state.suspect)
     }
 
-    /// The master, as far as is known.
+    /// The master, from the cache or by a lookup. Concurrent callers share one lookup.
     ///
     /// # Errors
-    /// Where it has to be looked up and nobody says.
-    pub(super) async fn place(&self) -> Result<Place, Failure> {
-        if let Some(place) = self.trusted() {
-            return Ok(place);
+    /// The lookup's failure.
+    pub(super) async fn master(&self) -> Result<MasterAddress, Failure> {
+        if let Some(master) = self.cached() {
+            return Ok(master);
         }
-        let _one = self.looking.lock().await;
-        match self.trusted() {
+        let _lookup = self.lookup.lock().await;
+        match self.cached() {
             Some(found_meanwhile) => Ok(found_meanwhile),
-            None => self.look().await,
+            None => self.look_up().await,
         }
     }
 
-    async fn look(&self) -> Result<Place, Failure> {
+    /// Looks up the master. The caller holds the lock `lookup`.
+    async fn look_up(&self) -> Result<MasterAddress, Failure> {
         let node = match &self.source {
-            Source::One(node) => node.clone(),
+            Source::Standalone(node) => node.clone(),
             Source::Sentinels(sentinels) => sentinels.master().await?,
-            Source::Cluster(cluster) => cluster.owner().await?,
+            Source::Cluster(cluster) => cluster.slot_owner().await?,
         };
-        Ok(self.set(node))
+        Ok(self.set_master(node))
     }
 
-    fn set(&self, node: Node) -> Place {
-        let mut place = Place { node, number: 0 };
-        self.known.send_modify(|known| {
-            if let Some(old) = &known.place {
-                let same = old.node == place.node;
-                place.number = old.number + u64::from(!same);
+    fn set_master(&self, node: Node) -> MasterAddress {
+        let mut master = MasterAddress { node, epoch: 0 };
+        self.state.send_modify(|state| {
+            if let Some(before) = &state.master {
+                let same = before.node == master.node;
+                master.epoch = before.epoch + u64::from(!same);
                 if !same {
-                    tracing::warn!(master = %place.node, before = %old.node, "Redis has another master");
+                    tracing::warn!(master = %master.node, before = %before.node, "Redis master changed");
                 }
             }
-            *known = Known { place: Some(place.clone()), doubted: false };
+            *state = State { master: Some(master.clone()), suspect: false };
         });
-        place
+        master
     }
 
-    /// Somebody has reason to think that there is another master: who wants to know next looks it up.
-    pub(super) fn doubt(&self, place: &Place) {
-        self.known.send_if_modified(|known| {
-            let present = known.place.as_ref() == Some(place);
-            known.doubted |= present;
-            present
+    /// Makes the next use look the master up, after a failure at `master`. Ignored where `master` is not the current
+    /// one.
+    pub(super) fn suspect(&self, master: &MasterAddress) {
+        self.state.send_if_modified(|state| {
+            let current = state.master.as_ref() == Some(master);
+            state.suspect |= current;
+            current
         });
     }
 
-    /// A node of a cluster has said who owns our slot. One that is not asked any more is not believed.
+    /// Applies a `MOVED` that `from` answered. Ignored where `from` is not the current master, because it may be
+    /// outdated.
     ///
     /// # Errors
-    /// [`Kind::Moved`] where nobody said that there is a cluster, [`Kind::Other`] for what is no address.
-    pub(super) fn moved(&self, by: &Place, to: &str) -> Result<(), Failure> {
+    /// [`FailureKind::Moved`] where `REDIS_URL` does not configure a cluster, [`FailureKind::Other`] for an invalid
+    /// address.
+    pub(super) fn handle_moved(&self, from: &MasterAddress, to: &str) -> Result<(), Failure> {
         if !matches!(self.source, Source::Cluster(_)) {
-            let words = "the server is a node of a cluster: REDIS_URL must be redis+cluster://";
-            return Err(Failure::new(Kind::Moved, words));
+            let message = "the server is a node of a cluster: REDIS_URL must be redis+cluster://";
+            return Err(Failure::new(FailureKind::Moved, message));
         }
-        let node = by.node.named_by(to);
-        let node = node.ok_or_else(|| Failure::new(Kind::Other, "MOVED to what is no address"))?;
-        if self.is_present(by) {
-            self.set(node);
+        let node = from.node.parse_announced(to);
+        let node = node.ok_or_else(|| Failure::new(FailureKind::Other, "MOVED names an invalid address"))?;
+        if self.is_current(from) {
+            self.set_master(node);
         }
         Ok(())
     }
 
-    /// Whether this place is still the master's, as far as is known.
-    pub(super) fn is_present(&self, place: &Place) -> bool {
-        self.known.borrow().place.as_ref() == Some(place)
+    /// Whether `master` is the newest one found.
+    pub(super) fn is_current(&self, master: &MasterAddress) -> bool {
+        self.state.borrow().master.as_ref() == Some(master)
     }
 
-    /// To be told when there is another master.
-    pub(super) fn watch(self: &Arc<Self>, place: Place) -> Stay {
-        Stay { known: self.known.subscribe(), place }
+    /// Watches for the replacement of `master`.
+    pub(super) fn watch(&self, master: MasterAddress) -> MasterWatch {
+        MasterWatch { state: self.state.subscribe(), master }
     }
 }
 
-/// How long a place is the master's.
-pub struct Stay {
-    known: watch::Receiver<Known>,
-    place: Place,
+impl Source {
+    fn new(deployment: Deployment, options: &ConnectOptions, key: String) -> Result<Self, Failure> {
+        Ok(match deployment {
+            Deployment::Standalone(node) => Self::Standalone(node),
+            Deployment::Sentinel { sentinels, master_name, options: own } => {
+                let own = own.with_certificates_of(options);
+                Self::Sentinels(Sentinels::new(&sentinels, master_name, &own)?)
+            }
+            Deployment::Cluster(seeds) => Self::Cluster(Cluster::new(seeds, options.clone(), key)),
+        })
+    }
 }
 
-impl Stay {
-    /// Returns when there is another master. Cancelling the future loses nothing.
-    pub async fn over(&mut self) {
-        let place = &self.place;
-        let other = |known: &Known| known.place.as_ref() != Some(place);
-        if self.known.wait_for(other).await.is_err() {
-            // The store is gone; so is whoever waits, any moment.
+/// Looks up the master once an interval, until the locator is dropped.
+async fn poll(locator: Weak<MasterLocator>) {
+    loop {
+        sleep(jittered(SENTINEL_POLL_INTERVAL)).await;
+        let Some(locator) = locator.upgrade() else { return };
+        let _lookup = locator.lookup.lock().await;
+        if let Err(failure) = locator.look_up().await {
+            tracing::debug!(error = failure.message, "Sentinel poll failed");
+        }
+    }
+}
+
+/// Reports when a master is replaced.
+pub struct MasterWatch {
+    state: watch::Receiver<State>,
+    master: MasterAddress,
+}
+
+impl MasterWatch {
+    /// Returns when another master has been found. Cancellation safe.
+    pub async fn changed(&mut self) {
+        let master = &self.master;
+        let replaced = |state: &State| state.master.as_ref() != Some(master);
+        if self.state.wait_for(replaced).await.is_err() {
+            // The locator is dropped: the store is shutting down, and no further master will be found.
             std::future::pending::<()>().await;
         }
     }

@@ -1,101 +1,83 @@
-//! How Redis is reached, however it is deployed: commands with bounded waits, and connections of their own for
-//! what is published. The rest of the store sees commands and subscriptions, never a node.
+//! Access to Redis in every deployment: one server, a master behind Sentinel, or a cluster.
 //!
-//! All keys are of one slot, so also with Sentinel and in a cluster there is one server at a time that has them. This
-//! module finds it (`locator`), keeps connections to it and to no other (`way`, `lane`), and turns what goes wrong into one
-//! word (`failure`).
+//! All keys share one hash slot, so one server at a time, the master, has all of them. The rest of the store sees calls
+//! and subscriptions, never a server.
+//!
+//! # Invariants
+//! - An answer counts only from the current master. Each command carries a `ROLE` probe; the answer of a replica, or of
+//!   a master that was replaced meanwhile, is discarded.
+//! - A request is repeated only where the answer says that it was not executed: `MOVED`, `ASK`, `TRYAGAIN`, `NOSCRIPT`.
+//! - Every wait is bounded: 2 s for an answer, 4 s for opening a connection, 4 s behind another caller that opens one.
+//! - A connection idle for 100 ms is probed before it carries a request.
+//! - After a connection breaks or times out, no connection opened before it is used again.
+//! - Lookups of the master are serialised: stale lookups must not overwrite newer ones. The epoch grows with every new
+//!   address and never shrinks.
+//! - The answer of a Sentinel that has missed a failover never replaces a newer one, unless all Sentinels agree on it.
+//! - A subscription ends when its connection ends or when the master is replaced.
+//! - Credentials never appear in failures or logs.
+//!
+//! # States
+//! The connection of one runtime (`runtime_connection`):
+//! ```mermaid
+//! stateDiagram-v2
+//!     [*] --> Closed
+//!     Closed --> Opening: call
+//!     Opening --> Fresh: opened, probe passes
+//!     Opening --> Closed: failure, the backoff starts, the master is suspect
+//!     Fresh --> Fresh: answer
+//!     Fresh --> Idle: 100 ms without an answer
+//!     Fresh --> Closed: timeout, broken, READONLY, MOVED
+//!     Fresh --> Opening: call, after the master was replaced or another connection broke
+//!     Idle --> Fresh: call, probe passes
+//!     Idle --> Opening: call, probe fails
+//! ```
+//! The address of the master (`locator`):
+//! ```mermaid
+//! stateDiagram-v2
+//!     [*] --> Unknown
+//!     Unknown --> Known: lookup, epoch 0
+//!     Known --> Known: MOVED or Sentinel poll, epoch + 1 for another address
+//!     Known --> Suspect: timeout, broken, READONLY, replica
+//!     Suspect --> Known: lookup on next use, epoch + 1 for another address
+//! ```
+//! A failed lookup leaves the state as it is.
+//!
+//! # Without it
+//! Each mechanism can be removed on its own, at this price:
+//! - Without the locator (a plain connection to one address), a failover is an outage until a restart.
+//! - Without the probe behind each command, a demoted master answers reads with stale data until it refuses a write.
+//! - Without the watch on subscriptions, a replaced master that still answers keeps its subscribers. They receive no
+//!   event of the new master until the relay's next comparison with the log.
+//! - Without the backoff, every request during an outage opens a connection.
+//! - With a pool in place of one connection for each runtime, `GET state` costs 2.2 times the CPU time
+//!   (docs/DECISIONS.md).
+//!
+//! # Import direction
+//! Each file imports only files to its left; `mod.rs` only re-exports:
+//! ```text
+//! failure ← node, backoff, log_throttle ← address ← sentinel, cluster ← locator ← master_connection
+//!         ← connection_factory ← runtime_connection, request ← connector
+//! ```
 
 mod address;
-mod brake;
-mod call;
+mod backoff;
 mod cluster;
-mod complaints;
+mod connection_factory;
+mod connector;
 mod failure;
-mod lane;
 mod locator;
+mod log_throttle;
+mod master_connection;
 mod node;
+mod request;
+mod runtime_connection;
 mod sentinel;
-mod way;
-
-use std::{sync::Arc, time::Duration};
-
-use redis::{
-    RedisError,
-    aio::{MultiplexedConnection, PubSub},
-};
 
 pub use self::{
     address::Address,
-    call::Request,
-    failure::{Failure, Kind},
-    locator::Stay,
+    connector::Connector,
+    failure::{Failure, FailureKind},
+    locator::MasterWatch,
+    node::{RESPONSE_TIMEOUT, with_response_timeout},
+    request::Request,
 };
-use self::{complaints::Complaints, lane::Lanes, locator::Locator, way::Way};
-
-/// How long a connection may take to open.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long it may take besides to find out where to.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a command may take to be answered.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The way to one Redis.
-#[derive(Clone)]
-pub struct Connector {
-    way: Way,
-    lanes: Arc<Lanes>,
-    complaints: Arc<Complaints>,
-}
-
-impl Connector {
-    /// Prepares the way to the keys of the slot of `key`; nothing is opened yet. What all runtimes share is driven by the
-    /// one that this is called on.
-    ///
-    /// # Errors
-    /// For an address or certificates that cannot be understood.
-    pub fn new(address: &Address, key: String) -> Result<Self, Failure> {
-        let (deployment, access) =
-            address.read().map_err(|rule| Failure::new(Kind::Other, format!("the address {rule}")))?;
-        let locator = Locator::new(deployment, &access, key)?;
-        let way = Way::new(access, locator);
-        Ok(Self { way, lanes: Arc::default(), complaints: Arc::default() })
-    }
-
-    /// A connection to the master of one's own.
-    ///
-    /// # Errors
-    /// Redis's, and those of the network.
-    pub async fn first_connection(&self) -> Result<MultiplexedConnection, Failure> {
-        Ok(self.way.open().await?.connection)
-    }
-
-    /// A connection to the master for what is published, and for how long it is one.
-    ///
-    /// # Errors
-    /// After a bounded wait.
-    pub async fn subscriptions(&self) -> Result<(PubSub, Stay), Failure> {
-        // A connection for commands shows that this is the master.
-        let placed = self.lanes.here().connection(&self.way).await?;
-        let place = placed.place.clone();
-        let pubsub = bounded(self.way.client(&place.node)?.get_async_pubsub()).await;
-        if pubsub.is_err() {
-            self.way.locator().doubt(&place);
-        }
-        Ok((pubsub?, self.way.locator().watch(place)))
-    }
-
-    /// Says in the log what went wrong, without repeating itself.
-    pub fn complain(&self, call: &'static str, failure: &Failure) {
-        self.complaints.hear(call, failure);
-    }
-}
-
-/// Waits for an answer on a subscription connection, which has no timeout of its own.
-///
-/// # Errors
-/// For no answer in time, and Redis's own errors.
-pub async fn bounded<T>(answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, Failure> {
-    match tokio::time::timeout(RESPONSE_TIMEOUT, answer).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(Failure::new(Kind::Timeout, "no answer in time")),
-    }
-}

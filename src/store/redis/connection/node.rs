@@ -1,19 +1,23 @@
-//! One server, and connections to it.
+//! One Redis server: its address, connections to it with bounded waits, and the probe that verifies that it is a
+//! master.
 
 use std::{fmt, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, RedisError, Value, aio::MultiplexedConnection};
+use tokio::time::timeout;
 
-use super::{
-    CONNECT_TIMEOUT, RESPONSE_TIMEOUT,
-    failure::{Failure, Kind},
-};
+use super::failure::{Failure, FailureKind};
 
-/// Where a server listens.
+/// The limit for opening a connection: TCP, TLS and authentication.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The limit for the answer to a command.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Host and port of a Redis server or a Sentinel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
-    pub host: String,
-    pub port: u16,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 impl fmt::Display for Node {
@@ -24,7 +28,7 @@ impl fmt::Display for Node {
 }
 
 impl Node {
-    /// `host:port`, `[address]:port` or only the host.
+    /// Parses `host:port`, `[IPv6 address]:port` or a host without a port. `None` for anything else.
     pub(super) fn parse(text: &str, default_port: u16) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()?),
@@ -35,27 +39,28 @@ impl Node {
         is_host.then(|| Self { host: host.to_owned(), port })
     }
 
-    /// As a node of a cluster names another: without a host where it is its own.
-    pub(super) fn named_by(&self, text: &str) -> Option<Self> {
+    /// Parses the `host:port` that this cluster node announces for a node. An empty host or `?` means the host under
+    /// which this node was reached.
+    pub(super) fn parse_announced(&self, text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let host = if ["", "?"].contains(&host) { &self.host } else { host };
         Some(Self { host: host.to_owned(), port: port.parse().ok()? })
     }
 }
 
-/// Opens a connection for commands, with bounded waits.
+/// Opens a connection for commands. Opening and each answer are limited to 2 s.
 ///
 /// # Errors
-/// Redis's, and those of the network.
+/// Redis refuses the connection or the credentials, the network fails, or the wait is over.
 pub(super) async fn open(client: &Client) -> Result<MultiplexedConnection, Failure> {
-    open_within(client, CONNECT_TIMEOUT, RESPONSE_TIMEOUT).await
+    open_with_timeouts(client, CONNECT_TIMEOUT, RESPONSE_TIMEOUT).await
 }
 
-/// As [`open`], for somebody who has less time.
+/// As [`open`], with limits for opening and for each answer.
 ///
 /// # Errors
-/// Redis's, and those of the network.
-pub(super) async fn open_within(
+/// As [`open`].
+pub(super) async fn open_with_timeouts(
     client: &Client,
     connect: Duration,
     response: Duration,
@@ -66,53 +71,65 @@ pub(super) async fn open_within(
     Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
-/// What a connection is asked, before it is used, to show that it is good.
+/// Limits an answer on a Pub/Sub connection to [`RESPONSE_TIMEOUT`], because redis-rs sets no timeout there.
+///
+/// # Errors
+/// [`FailureKind::Timeout`] after the limit, and Redis's own errors.
+pub async fn with_response_timeout<T>(
+    answer: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, Failure> {
+    match timeout(RESPONSE_TIMEOUT, answer).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Failure::new(FailureKind::Timeout, "no answer in time")),
+    }
+}
+
+/// The command that verifies a connection and its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
-    /// Whether this is the master. A replica answers reads with what was.
+pub(super) enum Probe {
+    /// `ROLE`: the server answers and is a master. A replica would answer reads with stale data.
     Role,
-    /// Where `ROLE` is not allowed: whether it answers at all.
+    /// `PING`, where `ROLE` is not permitted: the server answers.
     Ping,
 }
 
-/// The answer that a ping asks for.
-const PING: &str = "still there?";
+const PING_PAYLOAD: &str = "still there?";
 
-/// Asks a connection whether it is one to a master that answers.
+/// Probes a connection. Returns the probe that succeeded: [`Probe::Ping`] where `ROLE` was requested and is not
+/// permitted.
 ///
 /// # Errors
-/// [`Kind::Replica`] for a replica, and whatever the connection says.
-pub(super) async fn examine(
-    connection: &mut MultiplexedConnection,
-    question: Question,
-) -> Result<Question, Failure> {
-    if question == Question::Role {
-        let role = redis::cmd("ROLE").query_async(connection).await;
-        if shows_master(role)? {
-            return Ok(Question::Role);
-        }
+/// [`FailureKind::Replica`] for a replica, [`FailureKind::Other`] for an unexpected answer, and connection failures.
+pub(super) async fn probe(connection: &mut MultiplexedConnection, probe: Probe) -> Result<Probe, Failure> {
+    if probe == Probe::Role && is_master_role(redis::cmd("ROLE").query_async(connection).await)? {
+        return Ok(Probe::Role);
     }
-    let answer: String = redis::cmd("PING").arg(PING).query_async(connection).await?;
-    if answer == PING { Ok(Question::Ping) } else { Err(Failure::new(Kind::Other, "somebody else's answer")) }
+    let answer: String = redis::cmd("PING").arg(PING_PAYLOAD).query_async(connection).await?;
+    if answer == PING_PAYLOAD { Ok(Probe::Ping) } else { Err(unexpected("PING")) }
 }
 
-/// Whether the answer to `ROLE` is a master's; not if it cannot be asked for: this user may not, or a managed Redis has no
-/// such command.
+/// Whether an answer to `ROLE` is that of a master. `false` where the user may not run `ROLE`, or where a managed Redis
+/// does not have it.
 ///
 /// # Errors
-/// [`Kind::Replica`] for a replica's, and whatever it says instead.
-pub(super) fn shows_master(answer: Result<Value, RedisError>) -> Result<bool, Failure> {
+/// [`FailureKind::Replica`] for a replica, [`FailureKind::Other`] for an unexpected answer, and other failures as they
+/// are.
+pub(super) fn is_master_role(answer: Result<Value, RedisError>) -> Result<bool, Failure> {
     let parts = match answer.map_err(Failure::from) {
         Ok(Value::Array(parts)) => parts,
-        Ok(_) => return Err(Failure::new(Kind::Other, "somebody else's answer")),
-        Err(failure) if matches!(failure.kind, Kind::NoPerm | Kind::Other) => return Ok(false),
+        Ok(_) => return Err(unexpected("ROLE")),
+        Err(failure) if matches!(failure.kind, FailureKind::NoPerm | FailureKind::Other) => return Ok(false),
         Err(failure) => return Err(failure),
     };
     match parts.first() {
         Some(Value::BulkString(role)) if role == b"master" => Ok(true),
         Some(Value::BulkString(role)) if role == b"slave" => {
-            Err(Failure::new(Kind::Replica, "the server is a replica"))
+            Err(Failure::new(FailureKind::Replica, "the server is a replica"))
         }
-        _ => Err(Failure::new(Kind::Other, "somebody else's answer")),
+        _ => Err(unexpected("ROLE")),
     }
+}
+
+fn unexpected(command: &str) -> Failure {
+    Failure::new(FailureKind::Other, format!("unexpected answer to {command}"))
 }

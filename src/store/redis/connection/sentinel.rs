@@ -1,4 +1,4 @@
-//! Sentinels, which know who the master is.
+//! Master lookup by Sentinel: the answer with the greatest configuration epoch, out of a majority of the Sentinels.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,113 +10,144 @@ use redis::{Client, FromRedisValue, Value, aio::MultiplexedConnection};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
-    address::Access,
-    failure::{Failure, Kind},
+    address::ConnectOptions,
+    failure::{Failure, FailureKind},
     node::{self, Node},
 };
 
-/// How long a Sentinel may take for its answer, opening a connection included. There are others.
+/// The limit for one Sentinel, opening a connection included. It is short because the other Sentinels can answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// All Sentinels of one master.
 pub(super) struct Sentinels {
     sentinels: Vec<Sentinel>,
-    master: String,
-    /// The newest configuration epoch that was heard of.
-    epoch: AtomicU64,
+    master_name: String,
+    /// The greatest configuration epoch received so far.
+    config_epoch: AtomicU64,
 }
 
 struct Sentinel {
     client: Client,
-    /// Kept open, so that asking once a second costs no handshakes.
+    /// Kept open, because a lookup a second would otherwise cost a handshake each.
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
-/// What a Sentinel says. Every failover has a greater epoch.
-struct Opinion {
-    epoch: u64,
+/// A Sentinel's answer. Every failover increments the configuration epoch.
+struct MasterReport {
+    config_epoch: u64,
     master: Node,
 }
 
-impl Sentinels {
-    /// # Errors
-    /// For certificates that cannot be understood.
-    pub(super) fn new(nodes: &[Node], master: String, access: &Access) -> Result<Self, Failure> {
-        let sentinel = |node| Ok(Sentinel { client: access.client(node)?, connection: Mutex::default() });
-        let sentinels = nodes.iter().map(sentinel).collect::<Result<_, Failure>>()?;
-        Ok(Self { sentinels, master, epoch: AtomicU64::new(0) })
-    }
+/// What the Sentinels of one lookup answered.
+#[derive(Default)]
+struct Reports {
+    newest: Option<MasterReport>,
+    count: usize,
+    last_failure: Option<Failure>,
+}
 
-    /// The master, in the opinion of the Sentinel that knows of the newest failover. More than half of them are waited
-    /// for: who is cut off from the others may not have heard of it.
+impl Sentinels {
+    /// Prepares a client for each Sentinel; opens no connection.
     ///
     /// # Errors
-    /// [`Kind::NoMaster`] where nobody answers, or only such as are behind.
+    /// Invalid certificates.
+    pub(super) fn new(
+        nodes: &[Node],
+        master_name: String,
+        options: &ConnectOptions,
+    ) -> Result<Self, Failure> {
+        let sentinel = |node| Ok(Sentinel { client: options.client(node)?, connection: Mutex::default() });
+        let sentinels = nodes.iter().map(sentinel).collect::<Result<_, Failure>>()?;
+        Ok(Self { sentinels, master_name, config_epoch: AtomicU64::new(0) })
+    }
+
+    /// Looks up the master: asks all Sentinels at once and takes the report with the greatest configuration epoch.
+    /// Waits for more than half of them, because a Sentinel in a minority partition may have missed a failover.
+    ///
+    /// # Errors
+    /// [`FailureKind::NoMaster`] where no Sentinel answers, or where all that answer have missed a failover.
     pub(super) async fn master(&self) -> Result<Node, Failure> {
-        let asked = self.sentinels.iter().map(|sentinel| sentinel.opinion(&self.master));
-        let mut answers: FuturesUnordered<_> = asked.collect();
-        let (mut newest, mut count, mut refusal) = (None::<Opinion>, 0, None);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(opinion) => {
-                    count += 1;
-                    if newest.as_ref().is_none_or(|newest| opinion.epoch > newest.epoch) {
-                        newest = Some(opinion);
-                    }
-                    if count * 2 > self.sentinels.len() {
-                        break;
-                    }
-                }
-                Err(failure) => refusal = Some(failure),
-            }
-        }
-        let known = self.epoch.load(Ordering::Relaxed);
+        let Reports { newest, count, last_failure } = self.collect_reports().await;
+        let known = self.config_epoch.load(Ordering::Relaxed);
         match newest {
-            // One that is behind is believed only where all are: somebody has set the Sentinels up anew.
-            Some(newest) if newest.epoch >= known || count == self.sentinels.len() => {
-                self.epoch.store(newest.epoch, Ordering::Relaxed);
+            // A smaller epoch is accepted only from all Sentinels: it means that they were configured anew.
+            Some(newest) if newest.config_epoch >= known || count == self.sentinels.len() => {
+                self.config_epoch.store(newest.config_epoch, Ordering::Relaxed);
                 Ok(newest.master)
             }
             Some(_) => {
-                Err(Failure::new(Kind::NoMaster, "the only Sentinels that answer have missed a failover"))
+                Err(Failure::new(FailureKind::NoMaster, "the Sentinels that answer have missed a failover"))
             }
-            None => Err(refusal.map_or_else(
-                || Failure::new(Kind::NoMaster, "there is no Sentinel"),
-                |refusal| Failure::new(Kind::NoMaster, format!("no Sentinel says: {}", refusal.words)),
-            )),
+            None => Err(no_report(last_failure)),
+        }
+    }
+
+    /// Collects reports until a majority has answered, or all have answered or failed.
+    async fn collect_reports(&self) -> Reports {
+        let requests = self.sentinels.iter().map(|sentinel| sentinel.report(&self.master_name));
+        let mut answers: FuturesUnordered<_> = requests.collect();
+        let mut reports = Reports::default();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(report) => reports.add(report),
+                Err(failure) => reports.last_failure = Some(failure),
+            }
+            if reports.count * 2 > self.sentinels.len() {
+                break;
+            }
+        }
+        reports
+    }
+}
+
+impl Reports {
+    fn add(&mut self, report: MasterReport) {
+        self.count += 1;
+        if self.newest.as_ref().is_none_or(|newest| report.config_epoch > newest.config_epoch) {
+            self.newest = Some(report);
         }
     }
 }
 
+fn no_report(last_failure: Option<Failure>) -> Failure {
+    let message = last_failure.map_or_else(
+        || "no Sentinel is configured".to_owned(),
+        |failure| format!("no Sentinel names a master: {}", failure.message),
+    );
+    Failure::new(FailureKind::NoMaster, message)
+}
+
 impl Sentinel {
-    async fn opinion(&self, master: &str) -> Result<Opinion, Failure> {
-        let late = |_| Failure::new(Kind::Timeout, "a Sentinel does not answer in time");
-        timeout(ANSWER_TIMEOUT, self.ask(master)).await.map_err(late)?
+    async fn report(&self, master_name: &str) -> Result<MasterReport, Failure> {
+        let late = |_| Failure::new(FailureKind::Timeout, "a Sentinel does not answer in time");
+        timeout(ANSWER_TIMEOUT, self.query(master_name)).await.map_err(late)?
     }
 
-    async fn ask(&self, master: &str) -> Result<Opinion, Failure> {
+    /// Asks for the master's address and configuration epoch. The connection is kept only when the answer is complete,
+    /// so a cancelled query cannot leave its answer to the next one.
+    async fn query(&self, master_name: &str) -> Result<MasterReport, Failure> {
         let mut kept = self.connection.lock().await;
         let mut connection = match kept.take() {
             Some(connection) => connection,
-            None => node::open_within(&self.client, ANSWER_TIMEOUT, ANSWER_TIMEOUT).await?,
+            None => node::open_with_timeouts(&self.client, ANSWER_TIMEOUT, ANSWER_TIMEOUT).await?,
         };
-        // Two questions, because either alone is late: the address follows a promotion at once, the epoch says whose
-        // address is the newer one.
-        let mut questions = redis::pipe();
-        questions.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        questions.cmd("SENTINEL").arg("MASTER").arg(master);
-        let (address, facts): (Option<(String, u16)>, Value) = questions.query_async(&mut connection).await?;
-        // One that was cut off while it answered is not kept.
+        // Both commands are needed: the address follows a promotion at once, and only the epoch orders two addresses.
+        let mut commands = redis::pipe();
+        commands.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master_name);
+        commands.cmd("SENTINEL").arg("MASTER").arg(master_name);
+        let (address, fields): (Option<(String, u16)>, Value) = commands.query_async(&mut connection).await?;
         *kept = Some(connection);
-        let unknown = || Failure::new(Kind::NoMaster, "a Sentinel knows no master of this name");
+        let unknown =
+            || Failure::new(FailureKind::NoMaster, "a Sentinel does not know a master of this name");
         let (host, port) = address.ok_or_else(unknown)?;
-        Ok(Opinion { epoch: epoch(facts).ok_or_else(unknown)?, master: Node { host, port } })
+        let config_epoch = config_epoch(fields).ok_or_else(unknown)?;
+        Ok(MasterReport { config_epoch, master: Node { host, port } })
     }
 }
 
-/// `config-epoch` of the names and values that `SENTINEL MASTER` gives.
-fn epoch(facts: Value) -> Option<u64> {
-    let facts = Vec::<String>::from_redis_value(facts).ok()?;
-    let at = facts.iter().position(|name| name == "config-epoch")?;
-    facts.get(at + 1)?.parse().ok()
+/// Finds `config-epoch` in the flat list of names and values that `SENTINEL MASTER` returns.
+fn config_epoch(fields: Value) -> Option<u64> {
+    let fields = Vec::<String>::from_redis_value(fields).ok()?;
+    let at = fields.iter().position(|name| name == "config-epoch")?;
+    fields.get(at + 1)?.parse().ok()
 }

@@ -1,0 +1,96 @@
+//! Reads that transfer only states that `state_cache` does not have in their current version.
+
+use super::{
+    RedisStore,
+    codec::{self, Fields},
+    connection::Request,
+    state_cache::{EstimatedSize, StateCache, StateVersion},
+};
+use crate::{
+    domain::{Shared, Stream, StreamId},
+    store::StoreError,
+};
+
+/// A list key, and the version of its stream where the page was read with versions.
+type ListEntry = (String, Option<StateVersion>);
+
+impl RedisStore {
+    /// The cached state of a stream, if Redis confirms its version; `None` where the state must be read.
+    pub(super) async fn cached_if_current<T: EstimatedSize>(
+        &self,
+        cache: &StateCache<T>,
+        id: StreamId,
+    ) -> Result<Option<Shared<T>>, StoreError> {
+        if !cache.contains(id) {
+            return Ok(None);
+        }
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.stream(id)).arg(&StateVersion::FIELDS);
+        // "mark" is the value of the metric's label `call`.
+        let version = StateVersion::from_values(self.query("mark", &command).await?);
+        Ok(version.and_then(|version| cache.get(id, &version)))
+    }
+
+    fn decode_and_cache(&self, id: StreamId, fields: &Fields) -> Result<Shared<Stream>, StoreError> {
+        let version = StateVersion::from_fields(fields);
+        Ok(self.caches.streams.insert(id, version, codec::stream(fields)?))
+    }
+
+    /// A page of an index, newest first: list keys with versions. During a slot migration the versions are missing, and
+    /// every stream of the page must be read.
+    pub(super) async fn list_page(
+        &self,
+        index: String,
+        from: String,
+        count: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        if let Some(values) = self.list_with_versions(&index, &from, count).await? {
+            let mut values = values.into_iter();
+            let entry = |_| {
+                let key = values.next()?;
+                let version = [values.next(), values.next(), values.next()];
+                Some((key, StateVersion::from_values(version)))
+            };
+            return Ok((0..count).map_while(entry).collect());
+        }
+        // A command on a single key finds its node during a migration; the script would have to wait.
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(index).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(count);
+        let keys: Vec<String> = self.query("list", &command).await?;
+        Ok(keys.into_iter().map(|key| (key, None)).collect())
+    }
+
+    /// Runs the script for a page, which answers four values for each stream; `None` during a slot migration.
+    async fn list_with_versions(
+        &self,
+        index: &str,
+        from: &str,
+        count: usize,
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        let (keys, never) = ([index.to_owned()], self.keys.never());
+        let args = [from.to_owned(), count.to_string(), self.keys.stream_prefix()];
+        let script = &self.scripts.list;
+        let request = Request::Script { script, keys: &keys, absent_key: Some(&never), args: &args };
+        self.timed("list", async {
+            match self.connector.call_once(request).await {
+                Err(failure) if failure.is_unsettled_slot() => Ok(None),
+                answer => Ok(Some(redis::from_redis_value(answer?)?)),
+            }
+        })
+        .await
+    }
+
+    /// Reads and caches streams, in the order of `ids`; omits streams that do not exist.
+    pub(super) async fn read_streams(&self, ids: &[StreamId]) -> Result<Vec<Shared<Stream>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut commands = redis::pipe();
+        for id in ids {
+            commands.hgetall(self.keys.stream(*id));
+        }
+        let hashes: Vec<Fields> = self.pipeline("list_streams", &commands).await?;
+        let existing = ids.iter().zip(hashes).filter(|(_, fields)| !fields.is_empty());
+        existing.map(|(id, fields)| self.decode_and_cache(*id, &fields)).collect()
+    }
+}

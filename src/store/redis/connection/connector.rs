@@ -1,0 +1,171 @@
+//! The entry point: calls and subscriptions, on whichever server is the master.
+//!
+//! A call is repeated only where the answer says that it was not executed (`MOVED`, `ASK`, `TRYAGAIN`). A call whose
+//! answer is lost may have been executed; the caller resolves that.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use redis::{
+    Value,
+    aio::{MultiplexedConnection, PubSub},
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    address::Address,
+    backoff::jittered,
+    connection_factory::ConnectionFactory,
+    failure::{Failure, FailureKind, Redirect},
+    locator::{MasterLocator, MasterWatch},
+    log_throttle::LogThrottle,
+    master_connection::MasterConnection,
+    node::{Node, with_response_timeout},
+    request::Request,
+    runtime_connection::RuntimeConnections,
+};
+
+/// How long a call is repeated during a slot migration.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The mean pause between two attempts meanwhile.
+const MIGRATION_PAUSE: Duration = Duration::from_millis(30);
+
+/// Access to one Redis deployment. Clones share their connections.
+#[derive(Clone)]
+pub struct Connector {
+    factory: ConnectionFactory,
+    connections: Arc<RuntimeConnections>,
+    log: Arc<LogThrottle>,
+}
+
+impl Connector {
+    /// Prepares access to the keys in the slot of `key`; opens no connection. Work that all runtimes share is driven by
+    /// the calling runtime, which must outlive the others.
+    ///
+    /// # Errors
+    /// An invalid address or invalid certificates.
+    pub fn new(address: &Address, key: String) -> Result<Self, Failure> {
+        let invalid = |rule| Failure::new(FailureKind::Other, format!("the address {rule}"));
+        let (deployment, options) = address.parse().map_err(invalid)?;
+        let locator = MasterLocator::new(deployment, &options, key)?;
+        let factory = ConnectionFactory::new(options, locator);
+        Ok(Self { factory, connections: Arc::default(), log: Arc::default() })
+    }
+
+    /// Opens a dedicated connection to the master.
+    ///
+    /// # Errors
+    /// The failure of the lookup or of the connection, after at most 4 s.
+    pub async fn open(&self) -> Result<MultiplexedConnection, Failure> {
+        Ok(self.factory.open().await?.connection)
+    }
+
+    /// Opens a Pub/Sub connection to the master, with a watch that reports the master's replacement.
+    ///
+    /// # Errors
+    /// The failure of the lookup or of a connection, after a bounded wait.
+    pub async fn subscriptions(&self) -> Result<(PubSub, MasterWatch), Failure> {
+        // The connection for commands is probed, so its server is a master.
+        let connection = self.connections.of_current_runtime().get(&self.factory).await?;
+        let master = connection.master.clone();
+        let pubsub = with_response_timeout(self.factory.client(&master.node)?.get_async_pubsub()).await;
+        if pubsub.is_err() {
+            self.factory.locator().suspect(&master);
+        }
+        Ok((pubsub?, self.factory.locator().watch(master)))
+    }
+
+    /// Logs a failed call, at most once in 10 s for each kind of failure.
+    pub fn log_failure(&self, call: &'static str, failure: &Failure) {
+        self.log.warn(call, failure);
+    }
+
+    /// Sends a request and waits for its answer. During a slot migration the request is repeated for 2 s.
+    ///
+    /// # Errors
+    /// The last failure. Unless its kind says that Redis refused the request, a change may have been made.
+    pub fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(self.call_until(request, Instant::now() + MIGRATION_TIMEOUT))
+    }
+
+    /// As [`Self::call`], without repeating: for callers with an alternative during a slot migration.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; during a slot migration a failure with [`Failure::is_unsettled_slot`].
+    pub fn call_once<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(self.attempt(request))
+    }
+
+    async fn call_until(&self, request: Request<'_>, deadline: Instant) -> Result<Value, Failure> {
+        loop {
+            let failure = match self.attempt(request).await {
+                Err(failure) if failure.is_unsettled_slot() => failure,
+                answer => return answer,
+            };
+            if Instant::now() >= deadline {
+                return Err(failure);
+            }
+            sleep(jittered(MIGRATION_PAUSE)).await;
+        }
+    }
+
+    async fn attempt(&self, request: Request<'_>) -> Result<Value, Failure> {
+        let runtime_connection = self.connections.of_current_runtime();
+        let connection = runtime_connection.get(&self.factory).await?;
+        let answer = request.send(&mut connection.connection.clone(), self.factory.probe()).await;
+        let failure = match answer {
+            // A replaced master may answer from a history that the new master does not have.
+            Ok(_) if !self.factory.locator().is_current(&connection.master) => {
+                return Err(Failure::new(FailureKind::Superseded, "the master was replaced during the call"));
+            }
+            Ok(value) => {
+                connection.record_answer();
+                return Ok(value);
+            }
+            Err(failure) => failure,
+        };
+        self.factory.handle_failure(&connection, &failure);
+        if failure.kind.discards_connection() {
+            runtime_connection.discard(&connection);
+        }
+        self.redirect(&connection, failure, request).await
+    }
+
+    /// Follows `ASK`, and remembers the owner that `MOVED` names for the next attempt.
+    async fn redirect(
+        &self,
+        connection: &MasterConnection,
+        failure: Failure,
+        request: Request<'_>,
+    ) -> Result<Value, Failure> {
+        let master = &connection.master;
+        match &failure.redirect {
+            Some(Redirect::Moved(to)) => self.factory.locator().handle_moved(master, to)?,
+            Some(Redirect::Ask(to)) => {
+                let invalid = || Failure::new(FailureKind::Other, "ASK names an invalid address");
+                let node = master.node.parse_announced(to).ok_or_else(invalid)?;
+                return self.ask(node, request).await;
+            }
+            None => {}
+        }
+        Err(failure)
+    }
+
+    /// Sends a request to the node that imports the slot.
+    async fn ask(&self, node: Node, request: Request<'_>) -> Result<Value, Failure> {
+        if let Request::Reads(commands) = request {
+            // Some keys have been migrated and some have not, so each command finds its own node.
+            let mut values = Vec::new();
+            for command in commands.cmd_iter() {
+                values.push(self.call(Request::Command(command)).await?);
+            }
+            return Ok(Value::Array(values));
+        }
+        let mut connection = self.factory.importing(node).await?;
+        let answer = request.send_asking(&mut connection).await;
+        if answer.as_ref().is_err_and(|failure| failure.kind.discards_connection()) {
+            self.factory.discard_importing().await;
+        }
+        answer
+    }
+}
