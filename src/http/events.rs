@@ -24,7 +24,7 @@ use crate::{
     admission::Asking,
     domain::{Cursor, ErrorCode, Event},
     orchestrator::permit_some,
-    relay::{Delivery, Ended, Listener, ResetFrame, Start, StateUpdates, Subscription, Transport},
+    relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, Lost, Topic},
 };
 
@@ -39,7 +39,7 @@ fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, 
     Some(std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| text.parse().map_err(|_| ())))
 }
 
-impl sse::Source for Subscription<Listener> {
+impl sse::Source for Subscription<LocalSubscription> {
     fn attach(&mut self, wire: Rc<Wire>) {
         Self::attach(self, wire);
     }
@@ -90,11 +90,11 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
     let (permit, lifetime) = api.open_feed(&asking)?;
     let Some(wanted) = wanted else {
         permit_some(&asking.caller, Action::FollowAll)?;
-        let subscription = api.relay.subscribe_here(Topic::All, start, Transport::Sse).await?;
+        let subscription = api.relay.subscribe_local(Topic::All, start, Transport::Sse).await?;
         return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
     };
     let id = api.orchestrator.find(&asking.caller, Action::Read, &wanted).await?.id;
-    let subscription = api.relay.subscribe_here(Topic::Stream(id), start, Transport::Sse).await?;
+    let subscription = api.relay.subscribe_local(Topic::Stream(id), start, Transport::Sse).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
@@ -197,10 +197,11 @@ pub async fn follow_state(
     let cursor = resume_cursor(&request, &query);
     let (permit, lifetime) = api.open_feed(&asking)?;
     let id = api.orchestrator.find(&asking.caller, Action::Read, &id).await?.id;
-    let updates = api.relay.follow_state(id).await?.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
+    let updates = api.relay.follow_state(id).await?;
+    let updates = updates.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
     let reset = match cursor {
         None => None,
-        Some(Ok(cursor)) if updates.starts_over() && cursor == updates.from() => {
+        Some(Ok(cursor)) if updates.starts_ended() && cursor == updates.from() => {
             return Ok(HttpResponse::NoContent().finish());
         }
         Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,

@@ -1,4 +1,4 @@
-//! Events as bytes: made once for an instance, shared by all its clients.
+//! Frames: messages with their encoded bytes, which all clients of an instance share.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use crate::{
     store::{Snapshot, SnapshotContent},
 };
 
-/// One event, with its bytes for each wire form once somebody has asked for them.
+/// An event with its encoded bytes, each made at most once an instance.
 #[derive(Debug)]
 pub struct EventFrame {
     event: Arc<Event>,
@@ -20,44 +20,39 @@ pub struct EventFrame {
 }
 
 impl EventFrame {
-    /// A frame whose bytes have not been asked for yet.
+    /// Creates a frame without encoding anything.
     pub fn new(event: Arc<Event>) -> Self {
         Self { event, json: OnceLock::new(), sse: OnceLock::new(), chunk: OnceLock::new() }
     }
 
-    /// The event.
+    /// Returns the event.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The event's JSON text.
+    /// Returns the event's JSON text.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| to_json(&*self.event))
     }
 
-    /// The event as a server-sent event.
+    /// Returns the event as a server-sent event.
     pub fn sse(&self) -> &Bytes {
         self.sse
             .get_or_init(|| server_sent(Some(self.event.draft.kind.as_str()), self.event.cursor, self.json()))
     }
 
-    /// The event as a server-sent event, as a chunk of an HTTP/1.1 body.
+    /// Returns the server-sent event as one chunk of an HTTP/1.1 body.
     pub fn chunk(&self) -> &Bytes {
         self.chunk.get_or_init(|| chunk(self.sse()))
     }
 }
 
-/// A chunk of a body without an end, as HTTP/1.1 sends it.
-fn chunk(data: &[u8]) -> Bytes {
-    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat().into()
-}
-
-/// A message that tells a client to start again from a snapshot.
+/// A snapshot that replaces everything a client received before.
 #[derive(Debug)]
 pub struct ResetFrame {
-    /// What the snapshot contains everything up to.
+    /// The snapshot contains every event up to this cursor.
     pub cursor: Cursor,
-    /// Why.
+    /// Machine-readable reason; also a metric label.
     pub reason: &'static str,
     json: Bytes,
     sse: Bytes,
@@ -65,7 +60,7 @@ pub struct ResetFrame {
 }
 
 impl ResetFrame {
-    /// A reset to this snapshot.
+    /// Creates a reset to this snapshot and encodes its JSON text.
     pub fn new(reason: &'static str, snapshot: Snapshot) -> Self {
         #[derive(Serialize)]
         struct Data<'a, S: Serialize> {
@@ -84,17 +79,17 @@ impl ResetFrame {
         Self { cursor, reason, json, sse, snapshot }
     }
 
-    /// `{reason, cursor, snapshot}` as JSON text.
+    /// Returns `{reason, cursor, snapshot}` as JSON text.
     pub fn json(&self) -> &Bytes {
         &self.json
     }
 
-    /// The reset as a server-sent event.
+    /// Returns the reset as a server-sent event.
     pub fn sse(&self) -> &Bytes {
         &self.sse
     }
 
-    /// Whether nothing can follow: the stream is over or gone.
+    /// Reports whether the feed ends with this reset, because the stream has ended or does not exist.
     pub fn ends(&self) -> bool {
         match &self.snapshot.content {
             SnapshotContent::Stream(view) => view.as_ref().is_none_or(|view| view.stream.status.is_final()),
@@ -102,22 +97,24 @@ impl ResetFrame {
         }
     }
 
-    /// The state to start again from.
+    /// Returns the snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 }
 
-/// JSON text. The types that come here have string keys only, so serialising cannot fail; should it all the same, the
-/// message is empty and the error is in the log.
+/// Serialises a value as JSON text.
+///
+/// The types passed here have string keys only, so serialisation cannot fail. If it fails nevertheless, the error is
+/// logged and the text is `{}`.
 pub(super) fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map(Bytes::from).unwrap_or_else(|error| {
-        tracing::error!(%error, "a message could not be serialised");
+        tracing::error!(%error, "message serialisation failed");
         Bytes::from_static(b"{}")
     })
 }
 
-/// A message of the event stream format (WHATWG HTML, "Server-sent events"). JSON text has no line breaks.
+/// Encodes one server-sent event. `data` must have no line breaks, which holds for compact JSON text.
 pub(super) fn server_sent(name: Option<&str>, id: Cursor, data: &[u8]) -> Bytes {
     let head = match name {
         Some(name) => format!("event: {name}\nid: {id}\ndata: "),
@@ -126,14 +123,24 @@ pub(super) fn server_sent(name: Option<&str>, id: Cursor, data: &[u8]) -> Bytes 
     [head.as_bytes(), data, b"\n\n"].concat().into()
 }
 
+/// Encodes one chunk of an HTTP/1.1 body.
+fn chunk(data: &[u8]) -> Bytes {
+    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_message_has_name_id_and_data() {
+    fn server_sent_event_with_name_has_event_id_and_data_lines() {
         let named = server_sent(Some("reset"), Cursor::new(1, 2), b"{}");
         assert_eq!(&named[..], b"event: reset\nid: 1-2\ndata: {}\n\n");
         assert_eq!(&server_sent(None, Cursor::new(1, 2), b"{}")[..], b"id: 1-2\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn chunk_of_data_has_hexadecimal_length_and_line_ends() {
+        assert_eq!(&chunk(b"0123456789abcdefg")[..], b"11\r\n0123456789abcdefg\r\n");
     }
 }
