@@ -1,4 +1,6 @@
 //! Frames: messages with their encoded bytes, which all clients of an instance share.
+//!
+//! A frame makes its JSON itself. Framing for a transport is encoded by that transport and cached in the frame.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,19 +12,28 @@ use crate::{
     store::{Snapshot, SnapshotContent},
 };
 
+/// Cache slot of an [`EventFrame`] for bytes that a transport encodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireForm {
+    /// The event as one message of the transport.
+    Message,
+    /// The message in the framing of the connection below it.
+    Chunk,
+}
+
 /// An event with its encoded bytes, each made at most once an instance.
 #[derive(Debug)]
 pub struct EventFrame {
     event: Arc<Event>,
     json: OnceLock<Bytes>,
-    sse: OnceLock<Bytes>,
+    message: OnceLock<Bytes>,
     chunk: OnceLock<Bytes>,
 }
 
 impl EventFrame {
     /// Creates a frame without encoding anything.
     pub fn new(event: Arc<Event>) -> Self {
-        Self { event, json: OnceLock::new(), sse: OnceLock::new(), chunk: OnceLock::new() }
+        Self { event, json: OnceLock::new(), message: OnceLock::new(), chunk: OnceLock::new() }
     }
 
     /// Returns the event.
@@ -35,15 +46,13 @@ impl EventFrame {
         self.json.get_or_init(|| to_json(&*self.event))
     }
 
-    /// Returns the event as a server-sent event.
-    pub fn sse(&self) -> &Bytes {
-        self.sse
-            .get_or_init(|| server_sent(Some(self.event.draft.kind.as_str()), self.event.cursor, self.json()))
-    }
-
-    /// Returns the server-sent event as one chunk of an HTTP/1.1 body.
-    pub fn chunk(&self) -> &Bytes {
-        self.chunk.get_or_init(|| chunk(self.sse()))
+    /// Returns the cached bytes of a wire form; the first call makes them with `encode`.
+    pub fn encoded(&self, form: WireForm, encode: impl FnOnce() -> Bytes) -> &Bytes {
+        let slot = match form {
+            WireForm::Message => &self.message,
+            WireForm::Chunk => &self.chunk,
+        };
+        slot.get_or_init(encode)
     }
 }
 
@@ -55,7 +64,7 @@ pub struct ResetFrame {
     /// Machine-readable reason; also a metric label.
     pub reason: &'static str,
     json: Bytes,
-    sse: Bytes,
+    message: OnceLock<Bytes>,
     snapshot: Snapshot,
 }
 
@@ -75,8 +84,7 @@ impl ResetFrame {
             }
             SnapshotContent::All(streams) => to_json(&Data { reason, cursor, snapshot: streams }),
         };
-        let sse = server_sent(Some("reset"), cursor, &json);
-        Self { cursor, reason, json, sse, snapshot }
+        Self { cursor, reason, json, message: OnceLock::new(), snapshot }
     }
 
     /// Returns `{reason, cursor, snapshot}` as JSON text.
@@ -84,9 +92,9 @@ impl ResetFrame {
         &self.json
     }
 
-    /// Returns the reset as a server-sent event.
-    pub fn sse(&self) -> &Bytes {
-        &self.sse
+    /// Returns the cached message bytes; the first call makes them with `encode`.
+    pub fn encoded(&self, encode: impl FnOnce() -> Bytes) -> &Bytes {
+        self.message.get_or_init(encode)
     }
 
     /// Reports whether the feed ends with this reset, because the stream has ended or does not exist.
@@ -112,35 +120,4 @@ pub(super) fn to_json(value: &impl Serialize) -> Bytes {
         tracing::error!(%error, "message serialisation failed");
         Bytes::from_static(b"{}")
     })
-}
-
-/// Encodes one server-sent event. `data` must have no line breaks, which holds for compact JSON text.
-pub(super) fn server_sent(name: Option<&str>, id: Cursor, data: &[u8]) -> Bytes {
-    let head = match name {
-        Some(name) => format!("event: {name}\nid: {id}\ndata: "),
-        None => format!("id: {id}\ndata: "),
-    };
-    [head.as_bytes(), data, b"\n\n"].concat().into()
-}
-
-/// Encodes one chunk of an HTTP/1.1 body.
-fn chunk(data: &[u8]) -> Bytes {
-    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn server_sent_event_with_name_has_event_id_and_data_lines() {
-        let named = server_sent(Some("reset"), Cursor::new(1, 2), b"{}");
-        assert_eq!(&named[..], b"event: reset\nid: 1-2\ndata: {}\n\n");
-        assert_eq!(&server_sent(None, Cursor::new(1, 2), b"{}")[..], b"id: 1-2\ndata: {}\n\n");
-    }
-
-    #[test]
-    fn chunk_of_data_has_hexadecimal_length_and_line_ends() {
-        assert_eq!(&chunk(b"0123456789abcdefg")[..], b"11\r\n0123456789abcdefg\r\n");
-    }
 }

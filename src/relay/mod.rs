@@ -40,10 +40,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    frame::{EventFrame, ResetFrame},
+    frame::{EventFrame, ResetFrame, WireForm},
     lifetime::Lifetime,
-    local_fanout::{DirectSink, DirectWrite, LocalSubscription},
-    state_updates::{StateFrame, StateUpdates},
+    local_fanout::{DirectSink, DirectWrite, EventEncoder, LocalSubscription},
+    state_updates::{EncodeState, StateFrame, StateUpdates},
     subscriber::{Client, Delivery, Ended, Transport},
     subscription::Subscription,
 };
@@ -162,7 +162,7 @@ impl Relay {
     /// Subscribes to a topic through the local fan-out of this thread, which must run a `LocalSet`.
     ///
     /// All local subscriptions of one topic on one thread share one buffer, and a [`DirectSink`] can receive events
-    /// without a task wake-up.
+    /// without a task wake-up. `encoder` makes the bytes for direct writes; every caller must pass the same one.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
@@ -171,16 +171,23 @@ impl Relay {
         topic: Topic,
         start: Start,
         transport: Transport,
+        encoder: EventEncoder,
     ) -> Result<Subscription<LocalSubscription>, StoreError> {
-        Subscription::open_local(self, topic, start, transport).await
+        Subscription::open_local(self, topic, start, transport, encoder).await
     }
 
     /// Subscribes to the states of one stream; returns `None` if the stream does not exist.
     ///
+    /// `encode` makes a state's bytes once for all clients of this instance; every caller must pass the same function.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the feed or the store cannot be reached.
-    pub async fn follow_state(&self, id: StreamId) -> Result<Option<StateUpdates>, StoreError> {
-        StateUpdates::open(self, id).await
+    pub async fn follow_state(
+        &self,
+        id: StreamId,
+        encode: EncodeState,
+    ) -> Result<Option<StateUpdates>, StoreError> {
+        StateUpdates::open(self, id, encode).await
     }
 
     /// Returns the event feed, which also reads the logs for history requests.

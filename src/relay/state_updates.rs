@@ -15,10 +15,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use super::{
-    Client, Delivery, Ended, Relay, Start, Subscription, Transport,
-    frame::{server_sent, to_json},
-};
+use super::{Client, Delivery, Ended, Relay, Start, Subscription, Transport, frame::to_json};
 use crate::{
     domain::{Cursor, StreamId},
     store::{Snapshot, SnapshotContent, StoreError, Topic},
@@ -29,6 +26,9 @@ const BURST: Duration = Duration::from_millis(100);
 /// Mean time before a failed state read is retried; the jitter is ±50 %.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// Encodes the JSON text of a state at a cursor as one message of the transport.
+pub type EncodeState = fn(Cursor, &[u8]) -> Bytes;
+
 /// An encoded state.
 #[derive(Debug)]
 pub struct StateFrame {
@@ -36,16 +36,16 @@ pub struct StateFrame {
     pub cursor: Cursor,
     /// True if the stream has ended, so that no newer state follows.
     pub is_last: bool,
-    /// The state document as an unnamed server-sent event.
-    pub sse: Bytes,
+    /// The state document as one message of the transport.
+    pub message: Bytes,
 }
 
 impl StateFrame {
     /// Encodes a snapshot; returns `None` if the stream does not exist.
-    fn new(snapshot: &Snapshot) -> Option<Self> {
+    fn new(snapshot: &Snapshot, encode: EncodeState) -> Option<Self> {
         let SnapshotContent::Stream(Some(view)) = &snapshot.content else { return None };
-        let sse = server_sent(None, snapshot.cursor, &to_json(&view.state()));
-        Some(Self { cursor: snapshot.cursor, is_last: view.stream.status.is_final(), sse })
+        let message = encode(snapshot.cursor, &to_json(&view.state()));
+        Some(Self { cursor: snapshot.cursor, is_last: view.stream.status.is_final(), message })
     }
 }
 
@@ -111,16 +111,20 @@ pub struct StateUpdates {
 
 impl StateUpdates {
     /// Subscribes and starts the stream's reader if necessary; returns `None` if the stream does not exist.
-    pub(super) async fn open(relay: &Relay, id: StreamId) -> Result<Option<Self>, StoreError> {
+    pub(super) async fn open(
+        relay: &Relay,
+        id: StreamId,
+        encode: EncodeState,
+    ) -> Result<Option<Self>, StoreError> {
         let (published, to_start) = relay.state_readers.subscribe(id);
         if let Some(sender) = to_start {
-            relay.runtime.spawn(run_reader(relay.clone(), id, sender));
+            relay.runtime.spawn(run_reader(relay.clone(), id, encode, sender));
         }
         // Taken before the first state is read: a reset during the read leads to a repeated state, not to a missed one.
         let resets = published.borrow().resets;
         // Read for this client alone, because it must contain the client's own preceding changes.
         let snapshot = relay.feed.snapshot(Topic::Stream(id)).await?;
-        let Some(first) = StateFrame::new(&snapshot) else { return Ok(None) };
+        let Some(first) = StateFrame::new(&snapshot, encode) else { return Ok(None) };
         relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
         let (last, first) = (first.cursor, Some(Arc::new(first)));
         Ok(Some(Self { relay: relay.clone(), first, published, last, resets, ended: None }))
@@ -170,7 +174,7 @@ impl StateUpdates {
         self.ended = state.is_last.then_some(Ended::Complete);
         let (metrics, label) = (&self.relay.metrics, [Transport::State.as_str()]);
         metrics.delivered.with_label_values(&label).inc();
-        metrics.delivered_bytes.with_label_values(&label).inc_by(state.sse.len() as u64);
+        metrics.delivered_bytes.with_label_values(&label).inc_by(state.message.len() as u64);
         state
     }
 }
@@ -182,11 +186,11 @@ impl Drop for StateUpdates {
 }
 
 /// Publishes the stream's states until the stream ends, the subscription fails, or no client is left.
-async fn run_reader(relay: Relay, id: StreamId, published: watch::Sender<Published>) {
+async fn run_reader(relay: Relay, id: StreamId, encode: EncodeState, published: watch::Sender<Published>) {
     loop {
         let client = Client::new(Transport::StateReader);
         let ended = match relay.subscribe(Topic::Stream(id), Start::Now, &client).await {
-            Ok(events) => publish_states(&relay, id, events, &published).await,
+            Ok(events) => publish_states(&relay, id, encode, events, &published).await,
             Err(_) => Some(Ended::Unavailable),
         };
         if let Some(reason) = ended {
@@ -204,13 +208,14 @@ async fn run_reader(relay: Relay, id: StreamId, published: watch::Sender<Publish
 async fn publish_states(
     relay: &Relay,
     id: StreamId,
+    encode: EncodeState,
     mut events: Subscription,
     published: &watch::Sender<Published>,
 ) -> Option<Ended> {
     let mut resets = 0;
     loop {
         // Read after the subscription started, so the state contains every event before it.
-        let state = read_state(relay, id).await;
+        let state = read_state(relay, id, encode).await;
         let (read_at, is_over) = (Instant::now(), state.as_ref().is_none_or(|state| state.is_last));
         let Some(state) = state else { return Some(Ended::Complete) };
         published.send_modify(|published| {
@@ -252,10 +257,10 @@ fn unless_complete(reason: Ended) -> Option<Ended> {
 }
 
 /// Reads the current state and retries until the store answers; returns `None` if the stream does not exist.
-async fn read_state(relay: &Relay, id: StreamId) -> Option<StateFrame> {
+async fn read_state(relay: &Relay, id: StreamId, encode: EncodeState) -> Option<StateFrame> {
     loop {
         match relay.feed.snapshot(Topic::Stream(id)).await {
-            Ok(snapshot) => return StateFrame::new(&snapshot),
+            Ok(snapshot) => return StateFrame::new(&snapshot, encode),
             Err(error) => tracing::warn!(%error, "state read failed; retrying"),
         }
         sleep(RETRY.mul_f64(0.5 + super::jitter())).await;

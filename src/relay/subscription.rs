@@ -4,7 +4,7 @@ use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use super::{
     EventFrame, Relay, ResetFrame, Start,
-    local_fanout::{DirectSink, LocalSubscription},
+    local_fanout::{DirectSink, EventEncoder, LocalSubscription},
     queue::{ClientQueue, Queue},
     subscriber::{Client, Delivery, Ended, Transport},
     subscriber_metrics::SubscriberMetrics,
@@ -58,9 +58,10 @@ impl Subscription<LocalSubscription> {
         topic: Topic,
         start: Start,
         transport: Transport,
+        encoder: EventEncoder,
     ) -> Result<Self, StoreError> {
         let metrics = SubscriberMetrics::new(relay.metrics.clone(), transport);
-        let local = LocalSubscription::open(relay, topic, transport).await?;
+        let local = LocalSubscription::open(relay, topic, transport, encoder).await?;
         let position = local.position();
         Self::with_queue(relay, topic, start, local, position, metrics).await
     }

@@ -8,6 +8,17 @@ use crate::{
     store::Topic,
 };
 
+/// Encodes events for direct writes. The transport provides it, because it owns the wire format.
+///
+/// Both functions cache their result in the frame, so an instance encodes an event once.
+#[derive(Clone, Copy, Debug)]
+pub struct EventEncoder {
+    /// Returns the event as one message of the transport; its length is the number of delivered bytes in the metrics.
+    pub message: fn(&EventFrame) -> &Bytes,
+    /// Returns the message in connection framing, as a [`DirectSink`](super::DirectSink) writes it.
+    pub chunk: fn(&EventFrame) -> &Bytes,
+}
+
 /// Consecutive messages with their encoded bytes.
 pub(super) struct Batch {
     /// Buffer index of the first message.
@@ -23,7 +34,12 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(first_index: u64, topic: Topic, deliveries: &[Delivery]) -> Self {
+    pub(super) fn new(
+        first_index: u64,
+        topic: Topic,
+        deliveries: &[Delivery],
+        encoder: EventEncoder,
+    ) -> Self {
         let frames: Option<Vec<&EventFrame>> =
             deliveries.iter().map(|delivery| direct_event(topic, delivery)).collect();
         let frames = frames.unwrap_or_default();
@@ -31,21 +47,21 @@ impl Batch {
         Self {
             first_index,
             count: deliveries.len() as u64,
-            message_bytes: frames.iter().map(|frame| frame.sse().len() as u64).sum(),
+            message_bytes: frames.iter().map(|frame| (encoder.message)(frame).len() as u64).sum(),
             first: cursor(frames.first()),
             last: cursor(frames.last()),
-            chunks: concat_chunks(&frames),
+            chunks: concat_chunks(&frames, encoder),
         }
     }
 }
 
 /// Joins the chunks of all frames. A single chunk is shared without a copy.
-fn concat_chunks(frames: &[&EventFrame]) -> Option<Bytes> {
+fn concat_chunks(frames: &[&EventFrame], encoder: EventEncoder) -> Option<Bytes> {
     match frames {
         [] => None,
-        [frame] => Some(frame.chunk().clone()),
+        [frame] => Some((encoder.chunk)(frame).clone()),
         many => {
-            let chunks: Vec<&[u8]> = many.iter().map(|frame| &frame.chunk()[..]).collect();
+            let chunks: Vec<&[u8]> = many.iter().map(|frame| &(encoder.chunk)(frame)[..]).collect();
             Some(chunks.concat().into())
         }
     }

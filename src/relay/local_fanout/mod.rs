@@ -66,6 +66,7 @@ use tokio::{
 
 use self::{batch::Batch, ring_buffer::RingBuffer, subscriber::LocalSubscriber};
 pub use self::{
+    batch::EventEncoder,
     subscriber::{DirectSink, DirectWrite},
     subscription::LocalSubscription,
 };
@@ -90,6 +91,7 @@ struct LocalFanout {
     relay: Relay,
     topic: Topic,
     transport: Transport,
+    encoder: EventEncoder,
     /// Registration at the hub; `None` before the first subscriber.
     subscriber_id: Cell<Option<SubscriberId>>,
     opened: OnceCell<()>,
@@ -99,7 +101,7 @@ struct LocalFanout {
 
 impl LocalFanout {
     /// Returns this thread's open fan-out of the topic, or creates one.
-    fn of_this_thread(relay: &Relay, topic: Topic, transport: Transport) -> Rc<Self> {
+    fn of_this_thread(relay: &Relay, topic: Topic, transport: Transport, encoder: EventEncoder) -> Rc<Self> {
         FANOUTS.with_borrow_mut(|fanouts| {
             let key = (relay.id, topic);
             let open = fanouts.get(&key).and_then(Weak::upgrade);
@@ -107,17 +109,18 @@ impl LocalFanout {
                 return fanout;
             }
             fanouts.retain(|_, fanout| fanout.strong_count() > 0);
-            let fanout = Rc::new(Self::new(relay.clone(), topic, transport));
+            let fanout = Rc::new(Self::new(relay.clone(), topic, transport, encoder));
             fanouts.insert(key, Rc::downgrade(&fanout));
             fanout
         })
     }
 
-    fn new(relay: Relay, topic: Topic, transport: Transport) -> Self {
+    fn new(relay: Relay, topic: Topic, transport: Transport, encoder: EventEncoder) -> Self {
         Self {
             relay,
             topic,
             transport,
+            encoder,
             subscriber_id: Cell::default(),
             opened: OnceCell::new(),
             buffer: RefCell::default(),
@@ -148,7 +151,7 @@ impl LocalFanout {
     /// Buffers the messages, writes them directly where possible, and wakes the remaining subscribers.
     async fn deliver(&self, deliveries: &mut Vec<Delivery>) {
         let first_index = self.buffer.borrow().next_index();
-        let batch = Batch::new(first_index, self.topic, deliveries);
+        let batch = Batch::new(first_index, self.topic, deliveries, self.encoder);
         self.buffer.borrow_mut().extend(deliveries.drain(..));
         let written = self.write_directly(&batch).await;
         self.count(&batch, written);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    LocalFanout,
+    EventEncoder, LocalFanout,
     ring_buffer::Entry,
     subscriber::{DirectSink, LocalSubscriber},
 };
@@ -39,8 +39,9 @@ impl LocalSubscription {
         relay: &Relay,
         topic: Topic,
         transport: Transport,
+        encoder: EventEncoder,
     ) -> Result<Self, StoreError> {
-        let fanout = LocalFanout::of_this_thread(relay, topic, transport);
+        let fanout = LocalFanout::of_this_thread(relay, topic, transport, encoder);
         fanout.opened.get_or_try_init(|| LocalFanout::open(&fanout)).await?;
         let (next_index, position) = fanout.buffer.borrow().end_position();
         let slot = fanout.subscribers.borrow().len();
