@@ -170,23 +170,31 @@ impl<Q: Queue> Subscription<Q> {
             if let Some(reset) = self.reset.take() {
                 return self.deliver_reset(reset);
             }
-            if let Some(event) = self.backlog.pop_front() {
-                if event.cursor > self.last {
-                    return self.deliver(Arc::new(EventFrame::new(event)));
-                }
-                continue;
+            if let Some(event) = self.next_in_backlog() {
+                return self.deliver(Arc::new(EventFrame::new(event)));
             }
-            if self.is_behind {
-                if let Err(error) = self.read_page().await {
-                    tracing::warn!(%error, "log read failed for a resuming client; its subscription ends");
-                    return Delivery::Ended(Ended::Unavailable);
-                }
-                continue;
-            }
-            if let Some(delivery) = self.next_published().await {
+            let delivery = if self.is_behind { self.read_on().await } else { self.next_published().await };
+            if let Some(delivery) = delivery {
                 return delivery;
             }
         }
+    }
+
+    /// Takes the next event of the backlog and skips events that the client has.
+    fn next_in_backlog(&mut self) -> Option<Arc<Event>> {
+        while let Some(event) = self.backlog.pop_front() {
+            if event.cursor > self.last {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Refills the backlog; returns the end of the subscription if the log cannot be read.
+    async fn read_on(&mut self) -> Option<Delivery> {
+        let error = self.read_page().await.err()?;
+        tracing::warn!(%error, "log read failed for a resuming client; its subscription ends");
+        Some(Delivery::Ended(Ended::Unavailable))
     }
 
     /// Moves the position past events that the fan-out has written directly.

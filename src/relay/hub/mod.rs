@@ -29,6 +29,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// Interval of the hub's periodic work.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Answer to a subscribe command: the channel's position when the subscriber was added.
