@@ -95,3 +95,63 @@ impl LocalSubscriber {
         self.direct_position.set(Some(batch.last));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: Cursor = Cursor::new(2, 0);
+
+    struct FixedSink(DirectWrite);
+
+    impl DirectSink for FixedSink {
+        fn try_write(&self, _: &Bytes) -> DirectWrite {
+            self.0
+        }
+    }
+
+    fn waiting(next_index: u64, last: Cursor, result: DirectWrite) -> LocalSubscriber {
+        let subscriber = LocalSubscriber::new(0, next_index, last);
+        subscriber.is_waiting.set(true);
+        subscriber.sink.replace(Some(Rc::new(FixedSink(result))));
+        subscriber
+    }
+
+    fn batch() -> Batch {
+        let chunks = Some(Bytes::from_static(b"1\r\nx\r\n"));
+        Batch { first_index: 7, count: 1, message_bytes: 1, first: EVENT, last: EVENT, chunks }
+    }
+
+    #[test]
+    fn direct_write_to_waiting_subscriber_advances_its_position() {
+        let subscriber = waiting(7, Cursor::new(1, 0), DirectWrite::Complete);
+        assert!(subscriber.try_write(&batch()));
+        assert_eq!((subscriber.next_index.get(), subscriber.last.get()), (8, EVENT));
+        assert_eq!(subscriber.direct_position.get(), Some(EVENT));
+        assert!(subscriber.is_waiting.get());
+    }
+
+    #[test]
+    fn direct_write_that_is_partial_ends_the_wait() {
+        let subscriber = waiting(7, Cursor::new(1, 0), DirectWrite::Partial);
+        assert!(subscriber.try_write(&batch()) && !subscriber.is_waiting.get());
+    }
+
+    #[test]
+    fn direct_write_out_of_sequence_is_not_attempted() {
+        let behind = waiting(6, Cursor::new(1, 0), DirectWrite::Complete);
+        let ahead = waiting(7, EVENT, DirectWrite::Complete);
+        let reading = waiting(7, Cursor::new(1, 0), DirectWrite::Complete);
+        reading.is_waiting.set(false);
+        for subscriber in [behind, ahead, reading] {
+            assert!(!subscriber.try_write(&batch()) && subscriber.direct_position.get().is_none());
+        }
+    }
+
+    #[test]
+    fn direct_write_that_is_refused_changes_nothing() {
+        let subscriber = waiting(7, Cursor::new(1, 0), DirectWrite::Refused);
+        assert!(!subscriber.try_write(&batch()));
+        assert_eq!((subscriber.next_index.get(), subscriber.direct_position.get()), (7, None));
+    }
+}
