@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use super::{
     Api,
     extract::Query,
+    framing,
     openapi::{self, schemas},
     problem::Problem,
     sse,
@@ -24,8 +25,8 @@ use crate::{
     admission::Asking,
     domain::{Cursor, ErrorCode, Event},
     orchestrator::permit_some,
-    relay::{Delivery, Ended, Listener, ResetFrame, Start, StateUpdates, Subscription, Transport},
-    store::{LogRead, Lost, Topic},
+    relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
+    store::{LogRead, Lost, StoreError, Topic},
 };
 
 /// Where a client wants to resume: the header that a browser sends when it reconnects, before the parameter that its
@@ -39,15 +40,15 @@ fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, 
     Some(std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| text.parse().map_err(|_| ())))
 }
 
-impl sse::Source for Subscription<Listener> {
+impl sse::Source for Subscription<LocalSubscription> {
     fn attach(&mut self, wire: Rc<Wire>) {
         Self::attach(self, wire);
     }
 
     async fn next(&mut self) -> Result<Bytes, Ended> {
         let bytes = match Self::next(self).await {
-            Delivery::Event(frame) => frame.sse().clone(),
-            Delivery::Reset(reset) => reset.sse().clone(),
+            Delivery::Event(frame) => framing::event(&frame).clone(),
+            Delivery::Reset(reset) => framing::reset(&reset).clone(),
             Delivery::Ended(reason) => return Err(reason),
         };
         self.sent(bytes.len());
@@ -90,16 +91,25 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
     let (permit, lifetime) = api.open_feed(&asking)?;
     let Some(wanted) = wanted else {
         permit_some(&asking.caller, Action::FollowAll)?;
-        let subscription = api.relay.subscribe_here(Topic::All, start, Transport::Sse).await?;
+        let subscription = subscribe(&api, Topic::All, start).await?;
         return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
     };
     let id = api.orchestrator.find(&asking.caller, Action::Read, &wanted).await?.id;
-    let subscription = api.relay.subscribe_here(Topic::Stream(id), start, Transport::Sse).await?;
+    let subscription = subscribe(&api, Topic::Stream(id), start).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
     sse::respond(&request, subscription.from(), lifetime, permit, subscription)
+}
+
+/// Subscribes through the local fan-out of this worker thread.
+async fn subscribe(
+    api: &Api,
+    topic: Topic,
+    start: Start,
+) -> Result<Subscription<LocalSubscription>, StoreError> {
+    api.relay.subscribe_local(topic, start, Transport::Sse, framing::EVENT_ENCODER).await
 }
 
 /// `GET /events/{id}`
@@ -170,9 +180,9 @@ struct States {
 impl sse::Source for States {
     async fn next(&mut self) -> Result<Bytes, Ended> {
         if let Some(reset) = self.reset.take() {
-            return Ok(reset.sse().clone());
+            return Ok(framing::reset(&reset).clone());
         }
-        self.updates.next().await.map(|state| state.sse.clone())
+        self.updates.next().await.map(|state| state.message.clone())
     }
 }
 
@@ -197,10 +207,11 @@ pub async fn follow_state(
     let cursor = resume_cursor(&request, &query);
     let (permit, lifetime) = api.open_feed(&asking)?;
     let id = api.orchestrator.find(&asking.caller, Action::Read, &id).await?.id;
-    let updates = api.relay.follow_state(id).await?.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
+    let updates = api.relay.follow_state(id, framing::state).await?;
+    let updates = updates.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
     let reset = match cursor {
         None => None,
-        Some(Ok(cursor)) if updates.starts_over() && cursor == updates.from() => {
+        Some(Ok(cursor)) if updates.starts_ended() && cursor == updates.from() => {
             return Ok(HttpResponse::NoContent().finish());
         }
         Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,

@@ -2,6 +2,7 @@
 
 pub mod events;
 mod extract;
+mod framing;
 mod health;
 mod middleware;
 mod openapi;

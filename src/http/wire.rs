@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use socket2::SockRef;
 use tokio::{io::Interest, time::Instant};
 
-use crate::relay::{Given, Outlet};
+use crate::relay::{DirectSink, DirectWrite};
 
 /// The end of a chunked body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -170,18 +170,18 @@ impl Wire {
     }
 }
 
-impl Outlet for Wire {
-    fn give(&self, chunks: &Bytes) -> Given {
+impl DirectSink for Wire {
+    fn try_write(&self, chunks: &Bytes) -> DirectWrite {
         if self.is_writing.get() || !self.rest.borrow().is_empty() {
-            return Given::Nothing;
+            return DirectWrite::Refused;
         }
         // Whatever is wrong with the connection, its feed finds out.
-        let Ok(written) = self.stream.try_write(chunks) else { return Given::Nothing };
+        let Ok(written) = self.stream.try_write(chunks) else { return DirectWrite::Refused };
         self.spoke.set(Instant::now());
         if written == chunks.len() {
-            return Given::All;
+            return DirectWrite::Complete;
         }
         self.rest.replace(chunks.slice(written..));
-        Given::Part
+        DirectWrite::Partial
     }
 }

@@ -1,4 +1,11 @@
-//! One topic on this instance: how far it has come, who listens, and what to do with what arrives. No I/O.
+//! Channel: position, subscribers and pending events of one topic. Performs no I/O.
+//!
+//! ```text
+//! Disconnected ──connected──▶ Reading ──log read──▶ Live
+//!      ▲                       │   ▲                │ │
+//!      │                       │   └─gap, new tail──┘ │
+//!      └────connection lost────┴──────────────────────┘
+//! ```
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,107 +13,107 @@ use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     frame::{EventFrame, ResetFrame},
-    seat::{Delivery, Seat},
+    subscriber::{Delivery, Subscriber, SubscriberId},
 };
 use crate::{
     domain::{Cursor, Event},
     store::Topic,
 };
 
-/// What a channel is doing.
+/// Phase of a channel.
 pub(super) enum Phase {
-    /// Reading the log to where the feed goes on; what the feed brings meanwhile waits.
+    /// A background task reads the log. Events from the feed are pending until it is done.
     Reading {
-        /// The reading, to be given up when the connection changes.
+        /// Aborts the read when the connection changes.
         task: AbortHandle,
-        /// Why.
-        cause: Cause,
+        /// Why the log is read.
+        cause: ReadCause,
     },
-    /// Passing on what the feed brings.
+    /// Events from the feed are delivered as they arrive.
     Live,
     /// The feed is not connected.
-    Cut,
+    Disconnected,
 }
 
-/// Why a channel's log is read.
+/// Reason for a log read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// To find out where the channel begins.
-    Begin,
-    /// An event did not follow the one before it.
+pub(super) enum ReadCause {
+    /// The channel is new and needs its start position.
+    Start,
+    /// An event's predecessor is not the last delivered event.
     Sequence,
-    /// The log goes on after what was passed on last.
+    /// The log's tail is not the last delivered event.
     Tail,
-    /// The connection was made anew.
+    /// The feed connection is new.
     Reconnect,
-    /// There was more than one page.
+    /// The previous read returned one page of several.
     NextPage,
 }
 
-impl Cause {
-    /// The word used in metrics, for a cause that means a loss if the log has anything.
-    pub(super) const fn found_by(self) -> Option<&'static str> {
+impl ReadCause {
+    /// Returns the `found_by` label of the gap metric; `None` where events in the log do not mean a loss.
+    pub(super) const fn gap_label(self) -> Option<&'static str> {
         match self {
             Self::Sequence => Some("sequence"),
             Self::Tail => Some("tail"),
             Self::Reconnect => Some("reconnect"),
-            Self::Begin | Self::NextPage => None,
+            Self::Start | Self::NextPage => None,
         }
     }
 }
 
-/// What an event is to a channel that has come as far as `last`.
+/// Relation of an event to the last delivered event of its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The next one.
+pub(super) enum SequenceCheck {
+    /// The event directly follows.
     Next,
-    /// One that was passed on before.
-    Known,
-    /// One after a gap, or of a log that has forked.
+    /// The event was delivered before.
+    Duplicate,
+    /// Events between the two are missing, or the log has forked after a data loss in Redis.
     Gap,
 }
 
-/// Judges by the order of cursors and by the event's own word about the one before it.
-pub(super) fn judge(topic: Topic, last: Cursor, event: &Event) -> Verdict {
+/// Classifies an event by its cursor and by the cursor of its predecessor.
+pub(super) fn classify(topic: Topic, last: Cursor, event: &Event) -> SequenceCheck {
     if event.cursor <= last {
-        Verdict::Known
+        SequenceCheck::Duplicate
     } else if topic.previous(event) == last {
-        Verdict::Next
+        SequenceCheck::Next
     } else {
-        Verdict::Gap
+        SequenceCheck::Gap
     }
 }
 
-/// One topic with its listeners.
+/// One topic with its subscribers.
 pub(super) struct Channel {
     pub(super) topic: Topic,
-    /// The newest event that was passed on; none until the log has said where the channel begins.
+    /// Newest delivered event; `None` until the log has returned the start position.
     pub(super) last: Option<Cursor>,
     pub(super) phase: Phase,
-    /// Whether gaps are repaired; see [`super::Options::repair`].
+    /// See [`super::Options::repair`].
     repair: bool,
-    /// Told apart from readings of before the connection changed.
+    /// Number of the current log read. Results of earlier reads are discarded.
     pub(super) generation: u64,
-    /// What arrived while the log is being read.
-    waiting: Vec<Arc<Event>>,
-    seats: HashMap<u64, Seat>,
-    /// Since when nobody listens.
+    /// Events that arrived during a log read, at most [`MAX_PENDING_EVENTS`].
+    pending_events: Vec<Arc<Event>>,
+    subscribers: HashMap<SubscriberId, Subscriber>,
+    /// Time since which the channel has no subscriber.
     pub(super) empty_since: Option<Instant>,
 }
 
-/// How many events may wait for a reading of the log. Beyond that they are dropped: the log has them too.
-const MAX_WAITING: usize = 1_000;
+/// Maximum events that are pending during a log read. Later ones are dropped, because the log holds them too.
+const MAX_PENDING_EVENTS: usize = 1_000;
 
 impl Channel {
     pub(super) fn new(topic: Topic, repair: bool) -> Self {
         Self {
             topic,
             last: None,
-            phase: Phase::Cut,
+            phase: Phase::Disconnected,
             repair,
             generation: 0,
-            waiting: Vec::new(),
-            seats: HashMap::new(),
+            pending_events: Vec::new(),
+            subscribers: HashMap::new(),
             empty_since: None,
         }
     }
@@ -115,97 +122,100 @@ impl Channel {
         matches!(self.phase, Phase::Live)
     }
 
-    pub(super) fn seat(&mut self, seat: Seat) {
+    pub(super) fn subscribe(&mut self, subscriber: Subscriber) {
         self.empty_since = None;
-        self.seats.insert(seat.id, seat);
+        self.subscribers.insert(subscriber.id, subscriber);
     }
 
-    pub(super) fn vacate(&mut self, seat: u64) {
-        self.seats.remove(&seat);
-        if self.seats.is_empty() {
+    pub(super) fn unsubscribe(&mut self, subscriber: SubscriberId) {
+        self.subscribers.remove(&subscriber);
+        self.note_if_empty();
+    }
+
+    fn note_if_empty(&mut self) {
+        if self.subscribers.is_empty() {
             self.empty_since.get_or_insert_with(Instant::now);
         }
     }
 
-    /// Takes what the feed brought; says whether the log has to be read because something is missing.
-    pub(super) fn offer(&mut self, event: Arc<Event>) -> bool {
+    /// Handles an event from the feed; returns true if the log must be read because of a gap.
+    pub(super) fn on_event(&mut self, event: Arc<Event>) -> bool {
         let Some(last) = self.last.filter(|_| self.is_live()) else {
-            if self.waiting.len() < MAX_WAITING {
-                self.waiting.push(event);
+            if self.pending_events.len() < MAX_PENDING_EVENTS {
+                self.pending_events.push(event);
             }
             return false;
         };
-        match judge(self.topic, last, &event) {
-            Verdict::Known => {}
-            Verdict::Gap if self.repair => {
-                self.waiting.push(event);
+        match classify(self.topic, last, &event) {
+            SequenceCheck::Duplicate => {}
+            SequenceCheck::Gap if self.repair => {
+                self.pending_events.push(event);
                 return true;
             }
-            Verdict::Next | Verdict::Gap => self.pass_on(event),
+            SequenceCheck::Next | SequenceCheck::Gap => self.deliver_event(event),
         }
         false
     }
 
-    /// Passes on what was read from the log after `last`.
+    /// Delivers a page of events from the log and skips those delivered before.
     pub(super) fn catch_up(&mut self, events: Vec<Arc<Event>>) {
         for event in events {
             if self.last.is_some_and(|last| event.cursor > last) {
-                self.pass_on(event);
+                self.deliver_event(event);
             }
         }
     }
 
-    /// Why the log is being read, if it is.
-    pub(super) fn cause(&self) -> Option<Cause> {
+    /// Returns the cause of the current log read, if one is running.
+    pub(super) fn read_cause(&self) -> Option<ReadCause> {
         match self.phase {
             Phase::Reading { cause, .. } => Some(cause),
-            Phase::Live | Phase::Cut => None,
+            Phase::Live | Phase::Disconnected => None,
         }
     }
 
-    /// Goes live with what has waited; says whether there still is a gap.
+    /// Switches to live and delivers the pending events; returns true if a gap remains.
     pub(super) fn go_live(&mut self) -> bool {
         self.phase = Phase::Live;
-        let waiting = std::mem::take(&mut self.waiting);
-        // All of them are offered: what follows a gap waits for the next reading.
-        waiting.into_iter().fold(false, |gap, event| self.offer_after(gap, event))
+        let pending = std::mem::take(&mut self.pending_events);
+        // Events after a gap stay pending for the next log read.
+        pending.into_iter().fold(false, |gap, event| self.on_pending_event(gap, event))
     }
 
-    fn offer_after(&mut self, gap: bool, event: Arc<Event>) -> bool {
+    fn on_pending_event(&mut self, gap: bool, event: Arc<Event>) -> bool {
         if gap {
-            self.waiting.push(event);
+            self.pending_events.push(event);
             return true;
         }
-        self.offer(event)
+        self.on_event(event)
     }
 
-    fn pass_on(&mut self, event: Arc<Event>) {
+    fn deliver_event(&mut self, event: Arc<Event>) {
         self.last = Some(event.cursor);
         let frame = Arc::new(EventFrame::new(event));
         self.deliver(&Delivery::Event(frame));
     }
 
-    /// Tells everybody to start again from the reset's snapshot.
+    /// Sends a reset to every subscriber and moves the position to the reset's snapshot.
     pub(super) fn reset(&mut self, reset: ResetFrame) {
         self.last = Some(reset.cursor);
         self.deliver(&Delivery::Reset(Arc::new(reset)));
     }
 
-    /// Hands a message to every seat; who cannot take it loses the seat.
+    /// Sends a message to every subscriber and removes subscribers whose queue is full or closed.
     fn deliver(&mut self, delivery: &Delivery) {
-        self.seats.retain(|_, seat| seat.offer(delivery));
-        if self.seats.is_empty() {
-            self.empty_since.get_or_insert_with(Instant::now);
-        }
+        self.subscribers.retain(|_, subscriber| subscriber.try_send(delivery));
+        self.note_if_empty();
     }
 
-    /// The connection is gone: whatever is being read is given up, whatever waited is in the log.
-    pub(super) fn cut(&mut self) {
+    /// Handles a lost connection: aborts the log read and drops pending events, because the log holds them.
+    pub(super) fn disconnect(&mut self) {
         self.stop_reading();
-        self.phase = Phase::Cut;
-        self.waiting.clear();
+        self.phase = Phase::Disconnected;
+        self.pending_events.clear();
     }
 
+    /// Aborts the current log read, if any, and invalidates its result.
     pub(super) fn stop_reading(&mut self) {
         self.generation += 1;
         if let Phase::Reading { task, .. } = &self.phase {
@@ -213,10 +223,11 @@ impl Channel {
         }
     }
 
+    /// Removes every subscriber with this end reason.
     pub(super) fn end(&mut self, reason: super::Ended) {
-        for seat in self.seats.values() {
-            seat.end(reason);
+        for subscriber in self.subscribers.values() {
+            subscriber.end(reason);
         }
-        self.seats.clear();
+        self.subscribers.clear();
     }
 }

@@ -1,4 +1,6 @@
-//! Events as bytes: made once for an instance, shared by all its clients.
+//! Frames: messages with their encoded bytes, which all clients of an instance share.
+//!
+//! A frame makes its JSON itself. Framing for a transport is encoded by that transport and cached in the frame.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,62 +12,64 @@ use crate::{
     store::{Snapshot, SnapshotContent},
 };
 
-/// One event, with its bytes for each wire form once somebody has asked for them.
+/// Cache slot of an [`EventFrame`] for bytes that a transport encodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireForm {
+    /// The event as one message of the transport.
+    Message,
+    /// The message in the framing of the connection below it.
+    Chunk,
+}
+
+/// An event with its encoded bytes, each made at most once an instance.
 #[derive(Debug)]
 pub struct EventFrame {
     event: Arc<Event>,
     json: OnceLock<Bytes>,
-    sse: OnceLock<Bytes>,
+    message: OnceLock<Bytes>,
     chunk: OnceLock<Bytes>,
 }
 
 impl EventFrame {
-    /// A frame whose bytes have not been asked for yet.
+    /// Creates a frame without encoding anything.
     pub fn new(event: Arc<Event>) -> Self {
-        Self { event, json: OnceLock::new(), sse: OnceLock::new(), chunk: OnceLock::new() }
+        Self { event, json: OnceLock::new(), message: OnceLock::new(), chunk: OnceLock::new() }
     }
 
-    /// The event.
+    /// Returns the event.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The event's JSON text.
+    /// Returns the event's JSON text.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| to_json(&*self.event))
     }
 
-    /// The event as a server-sent event.
-    pub fn sse(&self) -> &Bytes {
-        self.sse
-            .get_or_init(|| server_sent(Some(self.event.draft.kind.as_str()), self.event.cursor, self.json()))
-    }
-
-    /// The event as a server-sent event, as a chunk of an HTTP/1.1 body.
-    pub fn chunk(&self) -> &Bytes {
-        self.chunk.get_or_init(|| chunk(self.sse()))
+    /// Returns the cached bytes of a wire form; the first call makes them with `encode`.
+    pub fn encoded(&self, form: WireForm, encode: impl FnOnce() -> Bytes) -> &Bytes {
+        let slot = match form {
+            WireForm::Message => &self.message,
+            WireForm::Chunk => &self.chunk,
+        };
+        slot.get_or_init(encode)
     }
 }
 
-/// A chunk of a body without an end, as HTTP/1.1 sends it.
-fn chunk(data: &[u8]) -> Bytes {
-    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat().into()
-}
-
-/// A message that tells a client to start again from a snapshot.
+/// A snapshot that replaces everything a client received before.
 #[derive(Debug)]
 pub struct ResetFrame {
-    /// What the snapshot contains everything up to.
+    /// The snapshot contains every event up to this cursor.
     pub cursor: Cursor,
-    /// Why.
+    /// Machine-readable reason; also a metric label.
     pub reason: &'static str,
     json: Bytes,
-    sse: Bytes,
+    message: OnceLock<Bytes>,
     snapshot: Snapshot,
 }
 
 impl ResetFrame {
-    /// A reset to this snapshot.
+    /// Creates a reset to this snapshot and encodes its JSON text.
     pub fn new(reason: &'static str, snapshot: Snapshot) -> Self {
         #[derive(Serialize)]
         struct Data<'a, S: Serialize> {
@@ -80,21 +84,20 @@ impl ResetFrame {
             }
             SnapshotContent::All(streams) => to_json(&Data { reason, cursor, snapshot: streams }),
         };
-        let sse = server_sent(Some("reset"), cursor, &json);
-        Self { cursor, reason, json, sse, snapshot }
+        Self { cursor, reason, json, message: OnceLock::new(), snapshot }
     }
 
-    /// `{reason, cursor, snapshot}` as JSON text.
+    /// Returns `{reason, cursor, snapshot}` as JSON text.
     pub fn json(&self) -> &Bytes {
         &self.json
     }
 
-    /// The reset as a server-sent event.
-    pub fn sse(&self) -> &Bytes {
-        &self.sse
+    /// Returns the cached message bytes; the first call makes them with `encode`.
+    pub fn encoded(&self, encode: impl FnOnce() -> Bytes) -> &Bytes {
+        self.message.get_or_init(encode)
     }
 
-    /// Whether nothing can follow: the stream is over or gone.
+    /// Reports whether the feed ends with this reset, because the stream has ended or does not exist.
     pub fn ends(&self) -> bool {
         match &self.snapshot.content {
             SnapshotContent::Stream(view) => view.as_ref().is_none_or(|view| view.stream.status.is_final()),
@@ -102,38 +105,19 @@ impl ResetFrame {
         }
     }
 
-    /// The state to start again from.
+    /// Returns the snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 }
 
-/// JSON text. The types that come here have string keys only, so serialising cannot fail; should it all the same, the
-/// message is empty and the error is in the log.
+/// Serialises a value as JSON text.
+///
+/// The types passed here have string keys only, so serialisation cannot fail. If it fails nevertheless, the error is
+/// logged and the text is `{}`.
 pub(super) fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map(Bytes::from).unwrap_or_else(|error| {
-        tracing::error!(%error, "a message could not be serialised");
+        tracing::error!(%error, "message serialisation failed");
         Bytes::from_static(b"{}")
     })
-}
-
-/// A message of the event stream format (WHATWG HTML, "Server-sent events"). JSON text has no line breaks.
-pub(super) fn server_sent(name: Option<&str>, id: Cursor, data: &[u8]) -> Bytes {
-    let head = match name {
-        Some(name) => format!("event: {name}\nid: {id}\ndata: "),
-        None => format!("id: {id}\ndata: "),
-    };
-    [head.as_bytes(), data, b"\n\n"].concat().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_has_name_id_and_data() {
-        let named = server_sent(Some("reset"), Cursor::new(1, 2), b"{}");
-        assert_eq!(&named[..], b"event: reset\nid: 1-2\ndata: {}\n\n");
-        assert_eq!(&server_sent(None, Cursor::new(1, 2), b"{}")[..], b"id: 1-2\ndata: {}\n\n");
-    }
 }

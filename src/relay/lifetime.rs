@@ -1,7 +1,7 @@
-//! How long a client's connection may last.
+//! Maximum lifetime of client connections.
 //!
-//! Connections that never end stay where they are: an instance that was started to share the load would get none of
-//! them. So each ends after a while and resumes by its cursor, wherever it is sent then.
+//! Long-lived connections stay on the instance that accepted them, so a newly started instance would get no load. Each
+//! connection therefore ends after a while, and the client resumes by its cursor on whichever instance nginx selects.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Ended;
 
-/// As good as never, and still an instant that every clock can hold.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Lifetime of a connection without a limit: 100 years, which every platform's `Instant` can represent.
+const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The end of one connection, and why it comes then.
+/// End time of one connection and the reason for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime {
     end: Instant,
@@ -20,29 +20,31 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    /// Between half of `max_age` and all of it, so that connections which began together do not end together.
+    /// Starts a lifetime between half of `max_age` and all of it, at random.
+    ///
+    /// The spread keeps connections that began together from ending together.
     pub(super) fn begin(max_age: Option<Duration>) -> Self {
-        Self { end: Instant::now() + max_age.map_or(NEVER, spread), reason: Ended::Expired }
+        Self { end: Instant::now() + max_age.map_or(UNLIMITED, spread), reason: Ended::Expired }
     }
 
-    /// The same, but not longer than a token is good: `remaining`, where there is one.
+    /// Shortens the lifetime to the token's remaining validity, if that ends earlier.
     #[must_use]
     pub fn within(self, remaining: Option<Duration>) -> Self {
         let end = remaining.and_then(|remaining| Instant::now().checked_add(remaining));
         end.filter(|end| *end < self.end).map_or(self, |end| Self { end, reason: Ended::TokenExpired })
     }
 
-    /// Why it ends.
+    /// Returns the reason to report at the end.
     pub const fn reason(&self) -> Ended {
         self.reason
     }
 
-    /// When it is over.
+    /// Returns the end time.
     pub const fn end(&self) -> Instant {
         self.end
     }
 
-    /// Waits until it is over.
+    /// Waits until the end time. Cancellation safe.
     pub async fn over(&self) {
         sleep_until(self.end).await;
     }
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_spread_over_the_second_half() {
+    fn lifetimes_of_many_connections_fill_the_second_half_evenly() {
         let age = Duration::from_secs(3600);
         let ages: Vec<_> = (0..1_000).map(|_| spread(age)).collect();
         assert!(ages.iter().all(|one| (age / 2..=age).contains(one)));

@@ -1,28 +1,36 @@
-//! This instance's clients: one feed in, many bounded queues out.
+//! Relay: delivers published events to the clients of this instance.
 //!
-//! The feed is at most once. The relay makes it exactly once and in order for every client:
+//! The feed (Pub/Sub) delivers at most once. The relay turns it into exactly-once, in-order delivery for each client:
 //!
-//! - A client joins a channel at a known position and reads the log from its own cursor up to there; what the log and
-//!   the feed both have is dropped by cursor.
-//! - Every event names the one before it. One that does not follow is a gap, and the channel's log is read, once for all
-//!   its clients. Where the log cannot say that nothing is missing, the clients are told to start again (`reset`).
-//! - A connection that breaks is made again and caught up from the logs. One that has gone silent is found by comparing
-//!   the tails of the logs and by a probe.
-//! - A client is a bounded queue. One that does not keep up is cut off; nobody waits for anybody.
+//! - **Handover from log to feed.** A client subscribes to a channel at a known position. It reads the log from its own
+//!   cursor up to that position and skips, by cursor, events that both the log and the feed contain.
+//! - **Gap detection.** Every event carries the cursor of its predecessor. An event whose predecessor is not the last
+//!   delivered event is a gap. The relay then reads the channel's log once for all clients of the channel.
+//! - **Reset.** Where the log cannot prove that it is complete, every client of the channel gets a snapshot (`reset`).
+//! - **Connection loss.** The hub replaces a broken connection and reads every log from the last delivered event. A
+//!   probe message and a comparison of the logs' tails detect a silently dead connection.
+//! - **Backpressure.** Each client has a bounded queue. A client whose queue overflows is disconnected, and delivery to
+//!   other clients never waits for it.
 
 mod channel;
-mod counted;
 mod frame;
-mod hall;
 mod hub;
 mod lifetime;
+mod local_fanout;
+mod log_reader;
 mod queue;
-mod repair;
-mod seat;
-mod state;
+mod state_updates;
+mod subscriber;
+mod subscriber_metrics;
 mod subscription;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     runtime::Handle,
@@ -32,67 +40,77 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    frame::{EventFrame, ResetFrame},
-    hall::{Given, Listener, Outlet},
+    frame::{EventFrame, ResetFrame, WireForm},
     lifetime::Lifetime,
-    seat::{Client, Delivery, Ended, Transport},
-    state::{StateFrame, StateUpdates},
+    local_fanout::{DirectSink, DirectWrite, EventEncoder, LocalSubscription},
+    state_updates::{EncodeState, StateFrame, StateUpdates},
+    subscriber::{Client, Delivery, Ended, Transport},
     subscription::Subscription,
 };
-use self::{hub::Hub, seat::Seat, state::States};
+use self::{
+    hub::{Command, Hub},
+    state_updates::StateReaders,
+    subscriber::{Subscriber, SubscriberId},
+};
 use crate::{
     domain::{Cursor, StreamId},
     store::{EventFeed, StoreError, Topic},
     telemetry::Metrics,
 };
 
-/// How a relay behaves.
+/// Options of a relay.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Whether what the feed lost is read from the log. Tests switch it off to show that they would see a loss.
+    /// Enables gap repair from the log. Fault tests disable it to prove that they detect lost events.
     pub repair: bool,
-    /// How long a client's connection may last; none for ever.
-    pub max_age: Option<std::time::Duration>,
+    /// Maximum age of a client connection; `None` means no limit.
+    pub max_age: Option<Duration>,
 }
 
-/// Where a subscription begins.
+/// Position at which a subscription starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With the next event.
+    /// The next published event.
     Now,
-    /// With the event after this one.
+    /// The event after this cursor.
     After(Cursor),
-    /// With so many of the newest events.
+    /// The newest events of the log, at most this many, followed by new ones.
     Newest(usize),
-    /// From something that is no cursor: with a reset.
+    /// The client sent a cursor that does not parse: the subscription starts with a reset.
     Unknown,
 }
 
-/// What the hub is asked to do.
-enum Command {
-    /// Give a client a seat; the answer is the position that the channel has reached.
-    Join { topic: Topic, seat: Seat, reply: oneshot::Sender<Result<Cursor, StoreError>> },
-    /// Somebody left.
-    Leave { topic: Topic, seat: u64 },
-    /// Something that was started in the background is done.
-    Done(hub::Done),
-}
-
-/// The way to this instance's hub. Clones lead to the same one.
+/// Handle to the hub of this instance. Clones share the same hub.
 #[derive(Clone)]
 pub struct Relay {
+    id: RelayId,
     commands: mpsc::UnboundedSender<Command>,
     feed: Arc<dyn EventFeed>,
     metrics: Arc<Metrics>,
     ready: watch::Receiver<bool>,
-    states: Arc<States>,
-    /// Where what outlives a request runs: HTTP workers have runtimes of their own.
+    state_readers: Arc<StateReaders>,
+    /// Runtime for tasks that outlive a request, because each HTTP worker has a runtime of its own.
     runtime: Handle,
-    max_age: Option<std::time::Duration>,
+    max_age: Option<Duration>,
+}
+
+/// Process-wide unique id of a relay.
+///
+/// It is part of the key of a thread-local fan-out, because one process can run several relays, as tests do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct RelayId(u64);
+
+impl RelayId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Relay {
-    /// Starts the hub on this runtime; it runs until `shutdown`, and ends every subscription then.
+    /// Starts the hub on the current runtime and returns its handle and task.
+    ///
+    /// The task runs until `shutdown` is cancelled and then ends every subscription with [`Ended::ShuttingDown`].
     pub fn start(
         feed: Arc<dyn EventFeed>,
         metrics: Arc<Metrics>,
@@ -103,24 +121,35 @@ impl Relay {
         let (ready_sender, ready) = watch::channel(false);
         let hub = Hub::new(feed.clone(), metrics.clone(), options, commands.downgrade(), ready_sender);
         let task = tokio::spawn(hub.run(inbox, shutdown));
-        let (states, runtime) = (Arc::default(), Handle::current());
-        (Self { commands, feed, metrics, ready, states, runtime, max_age: options.max_age }, task)
+        let relay = Self {
+            id: RelayId::next(),
+            commands,
+            feed,
+            metrics,
+            ready,
+            state_readers: Arc::default(),
+            runtime: Handle::current(),
+            max_age: options.max_age,
+        };
+        (relay, task)
     }
 
-    /// Whether what is published reaches this instance, and everything that it missed has been caught up with.
+    /// Reports whether the feed is connected and every channel has caught up with its log.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
     }
 
-    /// How long a client's connection that begins now may last.
+    /// Returns the lifetime of a client connection that starts now.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime::begin(self.max_age)
     }
 
-    /// Follows a topic.
+    /// Subscribes to a topic through a bounded queue of the subscription's own.
+    ///
+    /// Cancellation safe: dropping the future removes the subscriber from the hub.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] while the feed or the log cannot be reached.
+    /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
     pub async fn subscribe(
         &self,
         topic: Topic,
@@ -130,47 +159,57 @@ impl Relay {
         Subscription::open(self, topic, start, client).await
     }
 
-    /// As [`Self::subscribe`], together with all others who follow the topic so on this thread, which must run a `LocalSet`:
-    /// what they wait for is kept once for all of them, and they can be given events directly.
+    /// Subscribes to a topic through the local fan-out of this thread, which must run a `LocalSet`.
+    ///
+    /// All local subscriptions of one topic on one thread share one buffer, and a [`DirectSink`] can receive events
+    /// without a task wake-up. `encoder` makes the bytes for direct writes; every caller must pass the same one.
     ///
     /// # Errors
-    /// As there.
-    pub async fn subscribe_here(
+    /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
+    pub async fn subscribe_local(
         &self,
         topic: Topic,
         start: Start,
         transport: Transport,
-    ) -> Result<Subscription<Listener>, StoreError> {
-        Subscription::enter(self, topic, start, transport).await
+        encoder: EventEncoder,
+    ) -> Result<Subscription<LocalSubscription>, StoreError> {
+        Subscription::open_local(self, topic, start, transport, encoder).await
     }
 
-    /// Follows the states of one stream, the newest at a time. None where there is no such stream.
+    /// Subscribes to the states of one stream; returns `None` if the stream does not exist.
+    ///
+    /// `encode` makes a state's bytes once for all clients of this instance; every caller must pass the same function.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] while the feed or the store cannot be reached.
-    pub async fn follow_state(&self, id: StreamId) -> Result<Option<StateUpdates>, StoreError> {
-        StateUpdates::open(self, id).await
+    /// [`StoreError::Unavailable`] if the feed or the store cannot be reached.
+    pub async fn follow_state(
+        &self,
+        id: StreamId,
+        encode: EncodeState,
+    ) -> Result<Option<StateUpdates>, StoreError> {
+        StateUpdates::open(self, id, encode).await
     }
 
-    /// The logs, for history.
+    /// Returns the event feed, which also reads the logs for history requests.
     pub fn feed(&self) -> &dyn EventFeed {
         &*self.feed
     }
 
-    async fn join(&self, topic: Topic, seat: Seat) -> Result<Cursor, StoreError> {
-        let gone = || StoreError::Unavailable("the relay has ended".to_owned());
+    /// Registers a subscriber at the hub and returns the channel's position at that moment.
+    async fn add_subscriber(&self, topic: Topic, subscriber: Subscriber) -> Result<Cursor, StoreError> {
+        let stopped = || StoreError::Unavailable("the relay has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Join { topic, seat, reply }).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.commands.send(Command::Subscribe { topic, subscriber, reply }).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
     }
 
-    fn leave(&self, topic: Topic, seat: u64) {
-        // After the hub has ended there is no seat to give up.
-        let _ = self.commands.send(Command::Leave { topic, seat });
+    fn unsubscribe(&self, topic: Topic, subscriber: SubscriberId) {
+        // A stopped hub has no subscribers left, so the send error has no consequence.
+        let _ = self.commands.send(Command::Unsubscribe { topic, subscriber });
     }
 }
 
-/// Between 0 and 1, so that what was lost or begun together does not come back or end together.
+/// Returns a random factor between 0 and 1, which spreads reconnects and connection ends over time.
 fn jitter() -> f64 {
     fastrand::f64()
 }

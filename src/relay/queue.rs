@@ -1,82 +1,76 @@
-//! Where what is published comes to a client: a queue of its own, or the hall of a thread.
-
-use std::sync::{Arc, OnceLock, atomic::Ordering};
-
-use tokio::sync::mpsc;
+//! Delivery queue: the interface between a subscription and the hub, and its per-client implementation.
 
 use super::{
     Relay,
-    seat::{Client, Delivery, Ended, QUEUE_MESSAGES, Seat, next_seat, size},
+    subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue},
 };
 use crate::{
     domain::Cursor,
     store::{StoreError, Topic},
 };
 
-/// Where what is published comes to a client.
+/// Source of published messages for one subscription.
 pub(super) trait Queue {
-    /// The next message; none when there will be no more. `last` is the newest event that the client has. Cancelling it loses
-    /// nothing.
+    /// Receives the next message; `None` at the end. `last` is the newest event that the client has.
+    ///
+    /// Cancellation safe: a dropped future has consumed no message.
     fn recv(&mut self, last: Cursor) -> impl Future<Output = Option<Delivery>>;
 
-    /// The newest event that has gone to the client past its subscription since this was asked last, if any has.
-    fn passed(&self) -> Option<Cursor>;
+    /// Takes the newest event that was written directly to the client since the previous call.
+    fn take_direct_position(&self) -> Option<Cursor>;
 
-    /// Why there will be no more.
+    /// Returns the end reason; valid after [`Self::recv`] returned `None`.
     fn ended(&self) -> Ended;
 }
 
-/// A queue of one's own, with a seat of one's own at the hub.
-pub struct OwnQueue {
+/// Bounded queue of one subscription, registered at the hub.
+pub struct ClientQueue {
     relay: Relay,
     topic: Topic,
-    seat: u64,
+    id: SubscriberId,
     client: Client,
-    queue: mpsc::Receiver<Delivery>,
-    ended: Arc<OnceLock<Ended>>,
+    queue: SubscriberQueue,
 }
 
-impl OwnQueue {
-    /// Takes a seat; gives the position that it listens from.
+impl ClientQueue {
+    /// Registers at the hub; returns the queue and the channel's position.
+    ///
+    /// Cancellation safe: the queue exists before the wait, so dropping the future unregisters it.
     pub(super) async fn open(
         relay: &Relay,
         topic: Topic,
         client: &Client,
     ) -> Result<(Self, Cursor), StoreError> {
-        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
-        let ended = Arc::<OnceLock<Ended>>::default();
-        let (id, metrics) = (next_seat(), relay.metrics.clone());
-        let seat = Seat { id, queue: sender, client: client.clone(), ended: ended.clone(), metrics };
-        // Made before the wait: should the caller give up meanwhile, dropping it gives the seat back.
-        let own = Self { relay: relay.clone(), topic, seat: id, client: client.clone(), queue, ended };
-        let position = relay.join(topic, seat).await?;
+        let (subscriber, queue) = Subscriber::new(client.clone(), relay.metrics.clone());
+        let own = Self { relay: relay.clone(), topic, id: subscriber.id, client: client.clone(), queue };
+        let position = relay.add_subscriber(topic, subscriber).await?;
         Ok((own, position))
     }
 }
 
-impl Queue for OwnQueue {
+impl Queue for ClientQueue {
     async fn recv(&mut self, _: Cursor) -> Option<Delivery> {
-        let delivery = self.queue.recv().await?;
-        self.client.waiting.fetch_sub(size(&delivery), Ordering::Relaxed);
+        let delivery = self.queue.deliveries.recv().await?;
+        self.client.release(delivery.size());
         Some(delivery)
     }
 
-    fn passed(&self) -> Option<Cursor> {
+    fn take_direct_position(&self) -> Option<Cursor> {
         None
     }
 
     fn ended(&self) -> Ended {
-        self.ended.get().copied().unwrap_or(Ended::ShuttingDown)
+        self.queue.ended()
     }
 }
 
-impl Drop for OwnQueue {
+impl Drop for ClientQueue {
     fn drop(&mut self) {
-        self.relay.leave(self.topic, self.seat);
-        // The connection's other subscriptions get back what waited for this one.
-        self.queue.close();
-        while let Ok(delivery) = self.queue.try_recv() {
-            self.client.waiting.fetch_sub(size(&delivery), Ordering::Relaxed);
+        self.relay.unsubscribe(self.topic, self.id);
+        // Unread messages return their bytes to the budget that the connection's other subscriptions use.
+        self.queue.deliveries.close();
+        while let Ok(delivery) = self.queue.deliveries.try_recv() {
+            self.client.release(delivery.size());
         }
     }
 }

@@ -1,83 +1,86 @@
-//! One client of the relay: its bounded queue, and the log that it reads before.
+//! Subscription: one client's exactly-once, in-order view of a topic, read from the log first and then from the feed.
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use super::{
     EventFrame, Relay, ResetFrame, Start,
-    counted::Counted,
-    hall::{Hall, Listener, Outlet},
-    queue::{OwnQueue, Queue},
-    seat::{Client, Delivery, Ended, Transport},
+    local_fanout::{DirectSink, EventEncoder, LocalSubscription},
+    queue::{ClientQueue, Queue},
+    subscriber::{Client, Delivery, Ended, Transport},
+    subscriber_metrics::SubscriberMetrics,
 };
 use crate::{
     domain::{Cursor, Event},
     store::{LogRead, Lost, StoreError, Topic},
 };
 
-/// How many events of the log are read at a time.
+/// Maximum events in one page of the log.
 const LOG_PAGE: usize = 250;
 
-/// A client's end: every event after the position it began at, once, in order, or a reset.
-pub struct Subscription<Q = OwnQueue> {
+/// Client side of a subscription.
+///
+/// Delivers every event after its start position, once and in cursor order, or a reset where that is impossible.
+pub struct Subscription<Q = ClientQueue> {
     relay: Relay,
     topic: Topic,
     from: Cursor,
-    /// The newest that was delivered; whatever is not after it is dropped.
+    /// Newest delivered event. Events up to it are skipped.
     last: Cursor,
     backlog: VecDeque<Arc<Event>>,
-    /// Whether the log has more than the backlog holds.
-    behind: bool,
+    /// True if the log has events after the backlog.
+    is_behind: bool,
     reset: Option<Arc<ResetFrame>>,
     queue: Q,
-    complete: bool,
-    /// The position of the topic's last event, where that is known.
+    is_complete: bool,
+    /// Cursor of the stream's last event; `None` while the stream has not ended.
     end: Option<Cursor>,
-    counted: Counted,
+    metrics: SubscriberMetrics,
 }
 
 impl Subscription {
-    /// Follows with a queue of its own.
+    /// Subscribes with a queue of its own at the hub.
     pub(super) async fn open(
         relay: &Relay,
         topic: Topic,
         start: Start,
         client: &Client,
     ) -> Result<Self, StoreError> {
-        let counted = Counted::new(relay.metrics.clone(), client.transport);
-        let (queue, position) = OwnQueue::open(relay, topic, client).await?;
-        Self::on(relay, topic, start, queue, position, counted).await
+        let metrics = SubscriberMetrics::new(relay.metrics.clone(), client.transport);
+        let (queue, position) = ClientQueue::open(relay, topic, client).await?;
+        Self::with_queue(relay, topic, start, queue, position, metrics).await
     }
 }
 
-impl Subscription<Listener> {
-    /// Follows in the hall of this thread.
-    pub(super) async fn enter(
+impl Subscription<LocalSubscription> {
+    /// Subscribes through the local fan-out of this thread.
+    pub(super) async fn open_local(
         relay: &Relay,
         topic: Topic,
         start: Start,
         transport: Transport,
+        encoder: EventEncoder,
     ) -> Result<Self, StoreError> {
-        let counted = Counted::new(relay.metrics.clone(), transport);
-        let listener = Hall::enter(relay, topic, transport).await?;
-        let position = listener.position();
-        Self::on(relay, topic, start, listener, position, counted).await
+        let metrics = SubscriberMetrics::new(relay.metrics.clone(), transport);
+        let local = LocalSubscription::open(relay, topic, transport, encoder).await?;
+        let position = local.position();
+        Self::with_queue(relay, topic, start, local, position, metrics).await
     }
 
-    /// From now on the client can be given events past this.
-    pub fn attach(&self, outlet: Rc<dyn Outlet>) {
-        self.queue.attach(outlet);
+    /// Enables direct writes: the fan-out may write events to `sink` instead of returning them from [`Self::next`].
+    pub fn attach(&self, sink: Rc<dyn DirectSink>) {
+        self.queue.attach(sink);
     }
 }
 
-#[expect(private_bounds, reason = "there are two kinds of queue, and no others")]
+#[expect(private_bounds, reason = "the relay implements all queues")]
 impl<Q: Queue> Subscription<Q> {
-    async fn on(
+    async fn with_queue(
         relay: &Relay,
         topic: Topic,
         start: Start,
         queue: Q,
         position: Cursor,
-        counted: Counted,
+        metrics: SubscriberMetrics,
     ) -> Result<Self, StoreError> {
         let mut subscription = Self {
             relay: relay.clone(),
@@ -85,12 +88,12 @@ impl<Q: Queue> Subscription<Q> {
             from: Cursor::ORIGIN,
             last: Cursor::ORIGIN,
             backlog: VecDeque::new(),
-            behind: false,
+            is_behind: false,
             reset: None,
             queue,
-            complete: false,
+            is_complete: false,
             end: None,
-            counted,
+            metrics,
         };
         subscription.begin(start, position).await?;
         subscription.find_end().await?;
@@ -102,17 +105,17 @@ impl<Q: Queue> Subscription<Q> {
             Start::Now => self.start_at(position),
             Start::After(cursor) => {
                 self.start_at(cursor);
-                self.read_on().await?;
+                self.read_page().await?;
                 self.count_resume();
             }
             Start::Unknown => {
-                self.give_reset(Lost::Unknown).await?;
+                self.prepare_reset(Lost::Unknown).await?;
                 self.count_resume();
             }
             Start::Newest(count) => {
                 let before = self.relay.feed.before_newest(self.topic, count).await?;
                 self.start_at(before.unwrap_or(position));
-                self.behind = before.is_some();
+                self.is_behind = before.is_some();
             }
         }
         Ok(())
@@ -120,22 +123,22 @@ impl<Q: Queue> Subscription<Q> {
 
     fn count_resume(&self) {
         let outcome = self.reset.as_ref().map_or("replayed", |reset| reset.reason);
-        self.relay.metrics.resumes.with_label_values(&[self.counted.transport.as_str(), outcome]).inc();
+        self.relay.metrics.resumes.with_label_values(&[self.metrics.transport.as_str(), outcome]).inc();
     }
 
-    /// Finds out whether the stream is over already. Asked after the seat is taken: one that ends from now on says so.
+    /// Reads whether the stream has ended. Runs after registration at the hub, which delivers any later end.
     async fn find_end(&mut self) -> Result<(), StoreError> {
         if self.topic == Topic::All {
             return Ok(());
         }
         let newest = match self.relay.feed.newest(self.topic, 1).await {
-            // Whoever reads the log is told so by a reset.
+            // The read of the log that follows returns a reset for the unreadable entry.
             Err(StoreError::Corrupt(_)) => return Ok(()),
             other => other?.pop(),
         };
         self.end = match newest {
             Some(newest) => newest.is_last().then_some(newest.cursor),
-            // Its log is gone, and so is the stream.
+            // Only an expired stream has no log.
             None => Some(self.last),
         };
         Ok(())
@@ -145,68 +148,90 @@ impl<Q: Queue> Subscription<Q> {
         (self.from, self.last) = (cursor, cursor);
     }
 
-    /// The position that this subscription begins after: a client that sees nothing else can resume from it.
+    /// Returns the cursor after which the subscription starts. A client without any event resumes from it.
     pub fn from(&self) -> Cursor {
         self.from
     }
 
-    /// Whether there is nothing to deliver, now or later.
+    /// Reports whether the stream has ended and the client has its last event.
     pub fn is_exhausted(&self) -> bool {
         self.reset.is_none() && self.end.is_some_and(|end| self.last >= end)
     }
 
-    /// The next message. After [`Delivery::Ended`] there is none. Cancelling the future loses nothing.
+    /// Returns the next message. [`Delivery::Ended`] is the last one.
+    ///
+    /// Cancellation safe: a dropped future has consumed no message.
     pub async fn next(&mut self) -> Delivery {
         loop {
-            self.last = self.queue.passed().unwrap_or(self.last);
-            if self.complete || self.is_exhausted() {
+            self.apply_direct_position();
+            if self.is_complete || self.is_exhausted() {
                 return Delivery::Ended(Ended::Complete);
             }
             if let Some(reset) = self.reset.take() {
                 return self.deliver_reset(reset);
             }
-            if let Some(event) = self.backlog.pop_front() {
-                if event.cursor > self.last {
-                    return self.deliver(Arc::new(EventFrame::new(event)));
-                }
-                continue;
+            if let Some(event) = self.next_in_backlog() {
+                return self.deliver(Arc::new(EventFrame::new(event)));
             }
-            if self.behind {
-                if let Err(error) = self.read_on().await {
-                    tracing::warn!(%error, "the log could not be read for a client that resumes");
-                    return Delivery::Ended(Ended::Unavailable);
-                }
-                continue;
-            }
-            let Some(delivery) = self.queue.recv(self.last).await else {
-                return Delivery::Ended(self.queue.ended());
-            };
-            self.last = self.queue.passed().unwrap_or(self.last);
-            match delivery {
-                Delivery::Event(frame) if frame.event().cursor > self.last => return self.deliver(frame),
-                Delivery::Event(_) => {}
-                Delivery::Reset(reset) => return self.deliver_reset(reset),
-                Delivery::Ended(_) => return delivery,
+            let delivery = if self.is_behind { self.read_on().await } else { self.next_published().await };
+            if let Some(delivery) = delivery {
+                return delivery;
             }
         }
     }
 
-    /// Reads a page of the log into the backlog.
-    async fn read_on(&mut self) -> Result<(), StoreError> {
+    /// Takes the next event of the backlog and skips events that the client has.
+    fn next_in_backlog(&mut self) -> Option<Arc<Event>> {
+        while let Some(event) = self.backlog.pop_front() {
+            if event.cursor > self.last {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Refills the backlog; returns the end of the subscription if the log cannot be read.
+    async fn read_on(&mut self) -> Option<Delivery> {
+        let error = self.read_page().await.err()?;
+        tracing::warn!(%error, "log read failed for a resuming client; its subscription ends");
+        Some(Delivery::Ended(Ended::Unavailable))
+    }
+
+    /// Moves the position past events that the fan-out has written directly.
+    fn apply_direct_position(&mut self) {
+        self.last = self.queue.take_direct_position().unwrap_or(self.last);
+    }
+
+    /// Receives one message from the queue; `None` if the client has the event already.
+    async fn next_published(&mut self) -> Option<Delivery> {
+        let Some(delivery) = self.queue.recv(self.last).await else {
+            return Some(Delivery::Ended(self.queue.ended()));
+        };
+        self.apply_direct_position();
+        match delivery {
+            Delivery::Event(frame) if frame.event().cursor > self.last => Some(self.deliver(frame)),
+            Delivery::Event(_) => None,
+            Delivery::Reset(reset) => Some(self.deliver_reset(reset)),
+            Delivery::Ended(_) => Some(delivery),
+        }
+    }
+
+    /// Reads the next page of the log into the backlog, or prepares a reset where the log is incomplete.
+    async fn read_page(&mut self) -> Result<(), StoreError> {
         match self.relay.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
             LogRead::Events { events, complete } => {
-                self.behind = !complete;
+                self.is_behind = !complete;
                 self.backlog = events.into();
             }
-            LogRead::Lost(lost) => self.give_reset(lost).await?,
+            LogRead::Lost(lost) => self.prepare_reset(lost).await?,
         }
         Ok(())
     }
 
-    async fn give_reset(&mut self, lost: Lost) -> Result<(), StoreError> {
+    async fn prepare_reset(&mut self, lost: Lost) -> Result<(), StoreError> {
         let snapshot = self.relay.feed.snapshot(self.topic).await?;
         self.relay.metrics.resets.with_label_values(&[lost.as_str()]).inc();
-        self.behind = false;
+        self.is_behind = false;
         self.from = snapshot.cursor;
         self.reset = Some(Arc::new(ResetFrame::new(lost.as_str(), snapshot)));
         Ok(())
@@ -214,27 +239,27 @@ impl<Q: Queue> Subscription<Q> {
 
     fn deliver(&mut self, frame: Arc<EventFrame>) -> Delivery {
         self.last = frame.event().cursor;
-        self.complete = self.topic != Topic::All && frame.event().is_last();
-        self.counted.delivered.inc();
+        self.is_complete = self.topic != Topic::All && frame.event().is_last();
+        self.metrics.delivered.inc();
         Delivery::Event(frame)
     }
 
     fn deliver_reset(&mut self, reset: Arc<ResetFrame>) -> Delivery {
         self.last = reset.cursor;
-        self.complete = reset.ends();
+        self.is_complete = reset.ends();
         self.backlog.clear();
-        self.behind = false;
-        self.counted.delivered.inc();
+        self.is_behind = false;
+        self.metrics.delivered.inc();
         Delivery::Reset(reset)
     }
 
-    /// Whether [`Self::next`] would read the log.
+    /// Reports whether the next call of [`Self::next`] reads the log.
     pub fn is_about_to_read(&self) -> bool {
-        self.behind && self.backlog.is_empty() && self.reset.is_none()
+        self.is_behind && self.backlog.is_empty() && self.reset.is_none()
     }
 
-    /// Counts the bytes that a message had on the wire.
+    /// Adds the encoded size of a message to the delivered bytes.
     pub fn sent(&self, bytes: usize) {
-        self.counted.delivered_bytes.inc_by(bytes as u64);
+        self.metrics.delivered_bytes.inc_by(bytes as u64);
     }
 }

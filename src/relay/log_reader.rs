@@ -1,0 +1,77 @@
+//! Background reads of a channel's log: the start position of a new channel, and events that the feed lost.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, time::sleep};
+
+use super::frame::ResetFrame;
+use crate::{
+    domain::{Cursor, Event},
+    store::{EventFeed, LogRead, StoreError, Topic},
+};
+
+/// Maximum events a read. Clients receive one page while the next is read.
+const PAGE: usize = 250;
+/// Maximum concurrent log reads of one instance, which bounds the load on Redis after a reconnect.
+pub(super) const CONCURRENT_READS: usize = 16;
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// Result of a log read.
+pub(super) enum LogOutcome {
+    /// The start position of a new channel: the tail of its log.
+    Position(Cursor),
+    /// A page of the events after the channel's last one.
+    Events {
+        /// In cursor order.
+        events: Vec<Arc<Event>>,
+        /// False if the log has further events.
+        complete: bool,
+    },
+    /// The log cannot prove that it holds every event after the channel's last one.
+    Reset(ResetFrame),
+}
+
+/// Reads the log after `last`, or its tail if `last` is `None`. Retries with backoff until the store answers.
+///
+/// Cancellation safe: the read changes nothing.
+pub(super) async fn read_log(
+    feed: Arc<dyn EventFeed>,
+    slots: Arc<Semaphore>,
+    topic: Topic,
+    last: Option<Cursor>,
+) -> LogOutcome {
+    let mut backoff = MIN_BACKOFF;
+    loop {
+        let attempt = async {
+            // `acquire` fails only on a closed semaphore, and this one is never closed.
+            let _slot = slots.acquire().await;
+            read_once(&*feed, topic, last).await
+        };
+        match attempt.await {
+            Ok(outcome) => return outcome,
+            Err(error) => {
+                tracing::warn!(%error, ?topic, "log read failed; retrying");
+                sleep(backoff.mul_f64(0.5 + super::jitter())).await;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+            }
+        }
+    }
+}
+
+async fn read_once(
+    feed: &dyn EventFeed,
+    topic: Topic,
+    last: Option<Cursor>,
+) -> Result<LogOutcome, StoreError> {
+    let Some(last) = last else {
+        let tails = feed.tails(&[topic]).await?;
+        return Ok(LogOutcome::Position(tails.first().copied().unwrap_or(Cursor::ORIGIN)));
+    };
+    match feed.read_after(topic, last, PAGE).await? {
+        LogRead::Events { events, complete } => Ok(LogOutcome::Events { events, complete }),
+        LogRead::Lost(lost) => {
+            Ok(LogOutcome::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?)))
+        }
+    }
+}
