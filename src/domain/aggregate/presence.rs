@@ -41,65 +41,50 @@ impl Aggregate {
         self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
     }
 
-    /// `listed` is set for a session of LiveKit's list: what was recorded before that may be corrected.
+    /// Records a session of LiveKit's. `listed` is set for a session of its list: what was recorded before that may be
+    /// corrected, whatever LiveKit's clocks say about which of two sessions is the newer one.
+    ///
+    /// # Errors
+    /// [`Rejection::NotActive`] while the stream is being created, because its room's sid is not known yet.
     pub(super) fn connect(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
-        let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
-        let corrects = |recorded: &Timestamp| listed.is_some_and(|before| *recorded < before);
-        let ended = self.gone.get(&session.sid).is_some_and(|at| !corrects(at));
         if self.stream.status == StreamStatus::Creating {
             return Err(Rejection::NotActive { status: self.stream.status });
         }
+        let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
+        let ended = self.gone.get(&session.sid).is_some_and(|at| listed.is_none_or(|before| *at >= before));
         if self.stream.status != StreamStatus::Active || !its_room || ended {
             return UNCHANGED;
         }
-        if !session.is_listed() {
-            return self.connect_unlisted(session, listed, now);
+        if session.is_listed() {
+            self.connect_listed(session, listed, now)
+        } else {
+            self.connect_unlisted(session, listed, now)
         }
-        let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
-        let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
-        let is_new = !self.participants.contains_key(&session.identity);
-        let entry = self.participants.entry(session.identity.clone());
-        let entry = entry.or_insert_with(|| Participant::expected(session.identity.clone(), Role::Host, now));
-        let same = entry.sid.as_deref() == Some(&session.sid);
-        if same && entry.is_active() {
-            if !corrects(&entry.changed_at) || !describe(entry, session) {
-                return UNCHANGED;
-            }
-            entry.changed_at = now;
-            recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
-            return Ok((Effect::Changed, recorder.drafts));
+    }
+
+    fn connect_listed(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
+        let session_at = session_time(&session, now);
+        let known = self.participants.get(&session.identity);
+        let same = known.is_some_and(|known| known.sid.as_deref() == Some(&session.sid));
+        if same && known.is_some_and(Participant::is_active) {
+            return self.update_session(session, listed, now);
         }
-        // What LiveKit lists is so, whatever its clocks say about which session is the newer one.
+        let hidden = self.unlisted.get(&session.identity);
         let older =
-            entry.session_at.is_some_and(|newest| session_at < newest) && !corrects(&entry.changed_at);
-        let newer_hidden = self.unlisted.get(&session.identity).is_some_and(|hidden| {
-            hidden.sid.as_deref() != Some(&session.sid)
-                && hidden.session_at.is_some_and(|newest| session_at < newest)
-                && !corrects(&hidden.changed_at)
-        });
-        if older || newer_hidden || (same && listed.is_none()) {
-            if is_new {
-                self.participants.remove(&session.identity);
-            }
+            [known, hidden].into_iter().flatten().any(|other| is_older(&session, session_at, other, listed));
+        if older || (same && listed.is_none()) {
             return UNCHANGED;
         }
+        let was_hidden = self.unlisted.remove(&session.identity).is_some();
+        let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
+        let entry = self.participants.entry(session.identity.clone());
+        let entry = entry.or_insert_with(|| Participant::expected(session.identity.clone(), Role::Host, now));
         if entry.is_active() {
             end_visit(&mut recorder, entry, &mut self.gone, now);
         }
         self.gone.remove(&session.sid);
-        if self.unlisted.remove(&session.identity).is_some() {
-            recorder.stream.uncounted -= 1;
-        }
-        entry.kind = session.kind;
-        entry.state = ParticipantState::Active;
-        entry.joined_at = session_at.min(now);
-        entry.left_at = None;
-        entry.sid = Some(session.sid.clone());
-        entry.session_at = Some(session_at);
-        entry.changed_at = now;
-        entry.expires_at = None;
-        entry.last_visit = None;
-        describe(entry, session);
+        recorder.stream.uncounted -= u32::from(was_hidden);
+        begin_session(entry, session, session_at, now);
         if entry.counts() {
             recorder.stream.participant_count += 1;
             recorder.stream.peak_participant_count =
@@ -112,18 +97,28 @@ impl Aggregate {
         Ok((Effect::Changed, recorder.drafts))
     }
 
-    /// A session of a recorder or a hidden participant: recorded without an event. Should the same session have been
+    /// A session that is recorded as active already: a list may correct what is known of it.
+    fn update_session(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
+        let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
+        let Some(entry) = self.participants.get_mut(&session.identity) else { return UNCHANGED };
+        if !corrects(listed, entry) || !describe(entry, session) {
+            return UNCHANGED;
+        }
+        entry.changed_at = now;
+        recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
+        Ok((Effect::Changed, recorder.drafts))
+    }
+
+    /// Records a session of a recorder or a hidden participant, without an event. Should the same session have been
     /// listed before, its visit ends.
     fn connect_unlisted(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
-        let session_at = session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW));
-        let corrects = |recorded: &Participant| listed.is_some_and(|before| recorded.changed_at < before);
+        let session_at = session_time(&session, now);
         let mut entry = Participant::expected(session.identity.clone(), Role::Host, now);
         if let Some(known) = self.unlisted.get(&session.identity) {
             let same = known.sid.as_deref() == Some(&session.sid);
-            let older = !same && known.session_at.is_some_and(|newest| session_at < newest);
             let mut described = known.clone();
-            let told = same && corrects(known) && describe(&mut described, session.clone());
-            if (same && !told) || (older && !corrects(known)) {
+            let told = same && corrects(listed, known) && describe(&mut described, session.clone());
+            if (same && !told) || is_older(&session, session_at, known, listed) {
                 return UNCHANGED;
             }
             if same {
@@ -138,11 +133,8 @@ impl Aggregate {
             end_visit(&mut recorder, shown, &mut self.gone, now);
         }
         self.gone.remove(&session.sid);
-        (entry.kind, entry.hidden) = (session.kind, session.hidden);
-        (entry.state, entry.sid) = (ParticipantState::Active, Some(session.sid.clone()));
-        (entry.joined_at, entry.session_at) = (session_at.min(now), Some(session_at));
-        entry.changed_at = now;
-        describe(&mut entry, session);
+        entry.hidden = session.hidden;
+        begin_session(&mut entry, session, session_at, now);
         if self.unlisted.insert(entry.identity.clone(), entry).is_none() {
             recorder.stream.uncounted += 1;
         }
@@ -252,7 +244,34 @@ impl Aggregate {
     }
 }
 
-/// Takes over what LiveKit says about somebody; says whether that is anything new.
+/// LiveKit's time of a session, which may be ahead of the store's by [`CLOCK_SKEW`] at most.
+fn session_time(session: &Session, now: Timestamp) -> Timestamp {
+    session.joined_at.unwrap_or(now).min(now.plus(CLOCK_SKEW))
+}
+
+/// Whether a list that decides about everything before `listed` corrects an entry.
+fn corrects(listed: Option<Timestamp>, entry: &Participant) -> bool {
+    listed.is_some_and(|before| entry.changed_at < before)
+}
+
+/// Whether a session is older than another one of the same identity, and no list says otherwise.
+fn is_older(session: &Session, at: Timestamp, other: &Participant, listed: Option<Timestamp>) -> bool {
+    let newer = other.session_at.is_some_and(|newest| at < newest);
+    let another = other.is_listed() || other.sid.as_deref() != Some(&session.sid);
+    another && newer && !corrects(listed, other)
+}
+
+fn begin_session(entry: &mut Participant, session: Session, at: Timestamp, now: Timestamp) {
+    entry.kind = session.kind;
+    entry.state = ParticipantState::Active;
+    entry.sid = Some(session.sid.clone());
+    (entry.joined_at, entry.session_at) = (at.min(now), Some(at));
+    (entry.left_at, entry.expires_at, entry.last_visit) = (None, None, None);
+    entry.changed_at = now;
+    describe(entry, session);
+}
+
+/// Takes over what LiveKit says about a participant; says whether that is anything new.
 fn describe(entry: &mut Participant, session: Session) -> bool {
     let told = |entry: &Participant| {
         let Participant { name, role, metadata, attributes, tracks, .. } = entry.clone();
