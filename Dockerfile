@@ -1,11 +1,11 @@
-# The service as an image: one binary with the pages in it, on a Debian that has nothing but what the binary needs.
+# Image of the service: one binary, which includes the pages, on a slim Debian.
 
 ARG RUST_VERSION=1.95
 ARG DEBIAN_RELEASE=bookworm
 
 
-# The LiveKit browser library, at the version and hash that static/assets/media.js pins. A build that cannot fetch it
-# fails: the pages would load it from a CDN instead, and nobody would know.
+# The LiveKit browser library, at the version and hash that static/assets/media.js pins. The build fails without it, because the
+# pages would silently load the library from a CDN.
 FROM node:22-${DEBIAN_RELEASE}-slim AS vendor
 WORKDIR /src
 COPY scripts/vendor scripts/vendor
@@ -15,8 +15,8 @@ RUN scripts/vendor
 
 FROM rust:${RUST_VERSION}-${DEBIAN_RELEASE} AS build
 WORKDIR /src
-# Dependencies in a layer of their own, which changes with these two files only: built for an empty crate of the same
-# name. A plan made by cargo-chef would do the same, but is one more tool to build and to trust.
+# Builds the dependencies for an empty crate of the same name, in a layer that changes with these two files only. cargo-chef
+# would do the same, but is one more tool to build and trust.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/faults benches/speed \
     && echo 'fn main() {}' | tee src/main.rs build.rs benches/faults/main.rs benches/speed/main.rs >/dev/null \
@@ -28,12 +28,12 @@ COPY proto proto
 COPY static static
 COPY --from=vendor /src/static/vendor static/vendor
 COPY src src
-# Cargo goes by time stamps, and those of the sources may be older than the empty crate's.
+# Cargo compares time stamps, and those of the sources may be older than the empty crate's.
 RUN find src build.rs -type f -exec touch {} + && cargo build --release --locked
 
 
-# Not scratch: the binary is linked with glibc. The roots for TLS to LiveKit are in the binary; for TLS to Redis they are the
-# machine's, which this image does not have of its own.
+# Not scratch, because the binary links glibc. The binary includes the root certificates for TLS to LiveKit. TLS to Redis uses
+# those of the system, which debian-slim lacks and a COPY below adds.
 FROM debian:${DEBIAN_RELEASE}-slim
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -44,11 +44,11 @@ LABEL org.opencontainers.image.title="livestream-orchestrator" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/livestream-orchestrator /usr/local/bin/livestream-orchestrator
-# By number, so that Kubernetes' runAsNonRoot can see it. Nothing is written: the root file system may be read-only.
+# A numeric id, which Kubernetes' runAsNonRoot can check. The service writes no files: the root file system may be read-only.
 USER 10001:10001
-# PORT and GRPC_PORT at their defaults.
+# The defaults of PORT and GRPC_PORT.
 EXPOSE 3000 3001
 STOPSIGNAL SIGTERM
-# Whether this instance can serve, asked by the binary itself: there is no curl here.
+# The binary itself requests /health/ready, because the image has no curl.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 CMD ["livestream-orchestrator", "healthcheck"]
 ENTRYPOINT ["livestream-orchestrator"]
