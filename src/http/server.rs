@@ -80,7 +80,8 @@ async fn end(claim: &Claim, metrics: &Metrics) {
     }
     if let Some((refusal, stream)) = refused {
         refusal.record(metrics);
-        refusal::close(stream, CLOSE_TIMEOUT).await;
+        // Boxed, because the buffer would otherwise be part of every connection's future, feeds included.
+        Box::pin(refusal::close(stream, CLOSE_TIMEOUT)).await;
     }
 }
 
