@@ -12,7 +12,7 @@ use crate::domain::{Identity, RoomName, Timestamp};
 pub struct Token {
     /// The key that signed it (`iss`).
     pub issuer: String,
-    /// Whose it is (`sub`, or `jti` without one); empty for nobody's in particular.
+    /// The identity of the token's owner (`sub`, or `jti` without one); empty where the token names none.
     pub identity: String,
     /// What it opens.
     pub grants: Grants,

@@ -100,7 +100,7 @@ impl Occupants {
         self.sessions.is_empty() && self.unsettled.is_empty()
     }
 
-    /// Whether somebody is there who keeps the stream from being idle.
+    /// Whether a participant is listed that keeps the stream from being idle.
     pub fn keeps_open(&self) -> bool {
         self.sessions.iter().any(Session::counts) || self.unsettled.iter().any(|one| one.counts)
     }

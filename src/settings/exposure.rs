@@ -27,8 +27,7 @@ impl Arguments {
             return;
         }
         if !authenticates {
-            let rule =
-                "leaves the API open to whoever reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
+            let rule = "opens the API to every client that reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
             reader.problem::<()>("AUTH=off", rule);
         }
         self.check_secrets(reader);

@@ -24,7 +24,7 @@ pub fn body_hash(body: &str) -> String {
     STANDARD.encode(Sha256::digest(body))
 }
 
-/// What LiveKit says in `Authorization`, or what somebody else does.
+/// The `Authorization` of a webhook, LiveKit's or a forged one.
 fn authorization(key: &str, secret: &str, lives: Duration, body: &str) -> String {
     AccessToken::with_api_key(key, secret).with_ttl(lives).with_sha256(&body_hash(body)).to_jwt().unwrap()
 }

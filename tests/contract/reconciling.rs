@@ -123,6 +123,16 @@ async fn a_list_that_was_empty_once_ends_nothing() {
 }
 
 #[tokio::test]
+async fn default_limit_of_livekit_is_learned_once() {
+    let scene = Scene::set();
+    scene.world.limit_rooms(50);
+    for (room, opened) in [("one", 2), ("two", 3), ("three", 4)] {
+        assert_eq!(scene.create(room).await.status, StreamStatus::Active);
+        assert_eq!(scene.world.opened(), opened, "{room}: only the first room is made twice");
+    }
+}
+
+#[tokio::test]
 async fn occupied_room_missing_once_keeps_its_stream_active() {
     let scene = Scene::set();
     let (stream, other) = (scene.create("room").await, scene.create("other").await);

@@ -54,6 +54,10 @@ pub struct World {
 struct State {
     rooms: BTreeMap<String, TrueRoom>,
     made: u32,
+    /// How often a room was made.
+    opened: u32,
+    /// The limit of rooms that set none, as LiveKit's `room.max_participants`.
+    default_limit: u32,
     webhooks: Vec<RoomEvent>,
 }
 
@@ -211,6 +215,16 @@ impl World {
         });
     }
 
+    /// From now on LiveKit limits rooms that set no limit.
+    pub fn limit_rooms(&self, limit: u32) {
+        self.state.lock().unwrap().default_limit = limit;
+    }
+
+    /// How often a room was made.
+    pub fn opened(&self) -> u32 {
+        self.state.lock().unwrap().opened
+    }
+
     /// LiveKit closes the room in good order.
     pub fn finish(&self, room: &str) {
         self.happen(|state, now| state.finish(room, now));
@@ -258,6 +272,7 @@ impl State {
         if let Some(there) = self.rooms.get(room) {
             return there.listed(room);
         }
+        self.opened += 1;
         self.made += 1;
         let sid = format!("RM_{}", self.made);
         let made = TrueRoom {
@@ -309,8 +324,10 @@ impl State {
 impl Rooms for World {
     async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
         let seconds = u32::try_from(spec.empty_timeout.as_secs()).unwrap();
-        let settings = (spec.max_participants.unwrap_or_default(), seconds);
-        self.ask(|state, now| state.open(spec.name.as_str(), spec.metadata.as_text(), settings, now))
+        self.ask(|state, now| {
+            let settings = (spec.max_participants.unwrap_or(state.default_limit), seconds);
+            state.open(spec.name.as_str(), spec.metadata.as_text(), settings, now)
+        })
     }
 
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {

@@ -54,6 +54,23 @@ async fn half_closed_connection_to_nginx_is_answered() {
 }
 
 #[tokio::test]
+async fn largest_webhook_of_livekit_passes_nginx() {
+    let front = Front::set().await;
+    let (_, stream) = front.answer(&post("/streams", "", "{}")).await;
+    let mut event = participant_event("participant_joined", &stream, "ann", &unique("PA"));
+    for field in ["metadata", "name"] {
+        event["participant"][field] = json!("\u{1}".repeat(64_000));
+    }
+    event["room"]["metadata"] = json!("\u{1}".repeat(64_000));
+    let event = event.to_string();
+    assert!(event.len() > 1_000_000);
+    let signature = format!("authorization: {}\r\n", sign_webhook(&event));
+    assert_eq!(front.answer(&post("/webhooks/livekit", &signature, &event)).await.0, 200);
+    let (status, problem) = front.answer(&post("/webhooks/livekit", "", &event)).await;
+    assert_eq!((status, &problem["code"]), (413, &json!("payload_too_large")));
+}
+
+#[tokio::test]
 async fn refusal_by_nginx_is_a_problem_document() {
     let front = Front::set().await;
     let long = "a".repeat(200_000);

@@ -167,7 +167,7 @@ impl Orchestrator {
     }
 }
 
-/// Whether there is nothing to repair about somebody.
+/// Whether a recorded participant is as LiveKit lists it.
 fn says_the_same(recorded: &Participant, session: &Session) -> bool {
     recorded.sid.as_ref() == Some(&session.sid)
         && recorded.tracks == session.tracks

@@ -102,7 +102,7 @@ impl Orchestrator {
                         tracing::warn!(stream = %stream.id, "stopped: LiveKit no longer has its room");
                         count(&repairs.stopped);
                     }
-                    // Somebody else is at it, or it can be finished when LiveKit answers again.
+                    // Another instance stops it, or it is finished when LiveKit answers again.
                     Ok(_) | Err(Error::Store(StoreError::NotFound | StoreError::Rejected(_))) => {}
                     Err(Error::Rooms(error)) => {
                         tracing::warn!(stream = %stream.id, %error, "a stream without a room could not be stopped yet");
