@@ -86,7 +86,8 @@ fn answer<T>(from: Cursor, messages: T) -> Response<T> {
     response
 }
 
-/// A subscription as messages, until it ends or its time is over; dropping them gives the seat and the place back.
+/// A subscription as messages, until it ends or its deadline is over. Dropping the stream releases the subscription and
+/// its admission permit.
 fn messages<T: Message + 'static>(
     subscription: Subscription,
     (permit, deadline): (Permit, Deadline),

@@ -19,14 +19,18 @@ mod webhooks;
 mod websocket;
 mod wire;
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_cors::Cors;
-use actix_web::{App, HttpServer, dev::Server, web};
 use tokio_util::sync::CancellationToken;
 
 use self::problem::Problem;
-pub use self::{health::About, openapi::openapi, routes::table, server::serve};
+pub use self::{
+    health::About,
+    openapi::openapi,
+    routes::table,
+    server::{serve, serve_metrics},
+};
 use crate::{
     admission::{Admission, Asking, Permit},
     domain::ErrorCode,
@@ -80,20 +84,6 @@ pub struct ServerOptions {
     pub cors_origins: Vec<String>,
     /// How long requests under way have to finish after the shutdown began.
     pub drain_timeout: Duration,
-}
-
-/// `/metrics` alone, on an address of its own.
-///
-/// # Errors
-/// Those of the listener.
-pub fn serve_metrics(api: Api, listener: TcpListener) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::new(api.clone()))
-            .wrap(actix_web::middleware::from_fn(middleware::observe))
-            .configure(routes::configure_metrics)
-    });
-    Ok(server.disable_signals().workers(1).shutdown_timeout(1).listen(listener)?.run())
 }
 
 fn cors(origins: &[String]) -> Cors {

@@ -5,7 +5,10 @@ use std::{io, net::TcpListener, time::Duration};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, Service, apply_fn_factory, map_config};
-use actix_web::{App, dev::AppConfig, middleware::Condition, middleware::from_fn, rt::net::TcpStream, web};
+use actix_web::{
+    App, dev::AppConfig, middleware::Condition, middleware::from_fn, rt::net::TcpStream, web,
+    web::ServiceConfig,
+};
 use socket2::SockRef;
 
 use super::{
@@ -23,20 +26,41 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// The server on a listener that is already bound. It runs when awaited.
+/// The server of the API on a listener that is already bound. It runs when awaited.
 ///
 /// # Errors
 /// Those of the listener.
 pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
-    let origins = options.cors_origins.clone();
-    let builder = ServerBuilder::new().disable_signals().shutdown_timeout(options.drain_timeout.as_secs());
+    let builder = ServerBuilder::new().shutdown_timeout(options.drain_timeout.as_secs());
+    let serves_metrics = api.serves_metrics;
+    let configure = move |config: &mut ServiceConfig| routes::configure(config, serves_metrics);
+    run(api, listener, options.cors_origins.clone(), builder, configure)
+}
+
+/// The server of `/metrics` alone, on a listener of its own.
+///
+/// # Errors
+/// Those of the listener.
+pub fn serve_metrics(api: Api, listener: TcpListener) -> io::Result<Server> {
+    let builder = ServerBuilder::new().workers(1).shutdown_timeout(1);
+    run(api, listener, Vec::new(), builder, routes::configure_metrics)
+}
+
+fn run(
+    api: Api,
+    listener: TcpListener,
+    origins: Vec<String>,
+    builder: ServerBuilder,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let builder = builder.disable_signals();
     let going = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
         let app = App::new()
             .app_data(web::Data::new(api.clone()))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(middleware::observe))
-            .configure(|config| routes::configure(config, api.serves_metrics));
+            .configure(configure.clone());
         let going = going.clone();
         let metrics = api.metrics.clone();
         let service = HttpService::build()

@@ -40,6 +40,14 @@ async fn refusal_below_the_router_is_a_problem_document() {
 }
 
 #[tokio::test]
+async fn refusal_on_the_address_of_metrics_is_a_problem_document() {
+    let Pair(app, _other) =
+        Pair::with(|arguments| arguments.metrics_addr = Some("127.0.0.1:0".to_owned())).await;
+    let answers = answers_to(app.metrics.as_deref().unwrap(), b"NONSENSE\r\n\r\n").await;
+    answers[0].expect_problem(400, "bad_request");
+}
+
+#[tokio::test]
 async fn late_request_head_is_refused_with_a_problem_document() {
     let Pair(app, _other) = Pair::start().await;
     let answers = answers_to(&app.base, b"GET /health/live HTTP/1.1\r\nhost: ").await;
