@@ -45,9 +45,8 @@ impl Subscription {
         start: Start,
         client: &Client,
     ) -> Result<Self, StoreError> {
-        let metrics = SubscriberMetrics::new(relay.metrics.clone(), client.transport);
         let (queue, position) = ClientQueue::open(relay, topic, client).await?;
-        Self::with_queue(relay, topic, start, queue, position, metrics).await
+        Self::with_queue(relay, topic, start, queue, position, client.transport).await
     }
 }
 
@@ -60,10 +59,9 @@ impl Subscription<LocalSubscription> {
         transport: Transport,
         encoder: EventEncoder,
     ) -> Result<Self, StoreError> {
-        let metrics = SubscriberMetrics::new(relay.metrics.clone(), transport);
         let local = LocalSubscription::open(relay, topic, transport, encoder).await?;
         let position = local.position();
-        Self::with_queue(relay, topic, start, local, position, metrics).await
+        Self::with_queue(relay, topic, start, local, position, transport).await
     }
 
     /// Enables direct writes: the fan-out may write events to `sink` instead of returning them from [`Self::next`].
@@ -80,8 +78,10 @@ impl<Q: Queue> Subscription<Q> {
         start: Start,
         queue: Q,
         position: Cursor,
-        metrics: SubscriberMetrics,
+        transport: Transport,
     ) -> Result<Self, StoreError> {
+        // Counted only now: a counted subscriber has a position and misses no later event.
+        let metrics = SubscriberMetrics::new(relay.metrics.clone(), transport);
         let mut subscription = Self {
             relay: relay.clone(),
             topic,
