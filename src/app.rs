@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     admission::{Admission, Feeds, Limiter},
     grpc,
-    http::{self, About, Api, ServerOptions},
+    http::{self, AppState, InstanceInfo, ServerOptions},
     orchestrator::{Orchestrator, SWEEP_INTERVAL},
     relay::Relay,
     rooms::{
@@ -39,7 +39,7 @@ const RECONCILE_POLL: Duration = Duration::from_secs(1);
 
 /// One instance, listening but not yet answering.
 pub struct App {
-    api: Api,
+    api: AppState,
     listener: TcpListener,
     grpc_listener: TcpListener,
     metrics_listener: Option<TcpListener>,
@@ -77,7 +77,7 @@ impl App {
             tasks.spawn(hear(orchestrator.clone(), happenings, shutdown.clone()));
         }
 
-        let api = Api {
+        let api = AppState {
             orchestrator,
             relay,
             admission: Arc::new(admission(&settings, quota, &metrics)),
@@ -85,7 +85,7 @@ impl App {
             webhooks: Receiver::new(&settings.livekit.keys),
             livekit_public_url: settings.livekit.public_url.clone(),
             metrics,
-            about: About { instance: Uuid::now_v7().to_string(), store: kind, started: Instant::now() },
+            instance: InstanceInfo { id: Uuid::now_v7().to_string(), store: kind, started: Instant::now() },
             serves_metrics: http.metrics_address.is_none(),
             shutdown: shutdown.clone(),
         };
@@ -123,7 +123,7 @@ impl App {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { api, listener, grpc_listener, metrics_listener, options, mut tasks, hub, shutdown: token } =
             self;
-        tracing::info!(http = %listener.local_addr()?, instance = api.about.instance, "listening");
+        tracing::info!(http = %listener.local_addr()?, instance = api.instance.id, "listening");
         let mut servers = Servers::default();
         if let Some(listener) = metrics_listener {
             tracing::info!(metrics = %listener.local_addr()?, "listening");

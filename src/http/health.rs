@@ -1,6 +1,6 @@
 //! How this instance is, and its metrics.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,22 +9,11 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::{Api, openapi::schemas, problem::Problem};
+use super::{app_state::AppState, problem::Problem, schemas};
 use crate::domain::ErrorCode;
 
 /// How long a part may take to say how it is.
 const PART_TIMEOUT: Duration = Duration::from_millis(1_500);
-
-/// What an instance says about itself.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// An id of its own for every start.
-    pub instance: String,
-    /// Where state is kept: `redis` or `memory`.
-    pub store: &'static str,
-    /// When it started.
-    pub started: Instant,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,7 +56,7 @@ struct Links {
     get, path = "/health", operation_id = "getHealth", tag = "operation",
     responses((status = 200, description = "How each part is", body = schemas::Health))
 )]
-pub async fn summary(api: Data<Api>, request: HttpRequest) -> HttpResponse {
+pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Summary<'a> {
@@ -83,7 +72,7 @@ pub async fn summary(api: Data<Api>, request: HttpRequest) -> HttpResponse {
     let orchestrator = &api.orchestrator;
     let rooms_kind = if orchestrator.rooms().simulated() { "simulated" } else { "livekit" };
     let (store, livekit) = tokio::join!(
-        part(api.about.store, async { orchestrator.store().ping().await.is_ok() }),
+        part(api.instance.store, async { orchestrator.store().ping().await.is_ok() }),
         part(rooms_kind, async { orchestrator.rooms().ping().await.is_ok() }),
     );
     let feed = part("pubsub", async { api.relay.is_ready() }).await;
@@ -93,8 +82,8 @@ pub async fn summary(api: Data<Api>, request: HttpRequest) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Summary {
         status: if all_up { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
-        instance: &api.about.instance,
-        uptime_seconds: api.about.started.elapsed().as_secs(),
+        instance: &api.instance.id,
+        uptime_seconds: api.instance.started.elapsed().as_secs(),
         store,
         livekit: LiveKit { part: livekit, url: &api.livekit_public_url },
         feed,
@@ -125,11 +114,11 @@ pub async fn live() -> HttpResponse {
         )),
     )
 )]
-pub async fn ready(api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     if api.shutdown.is_cancelled() {
         return Err(Problem::new(ErrorCode::ShuttingDown));
     }
-    let store = part(api.about.store, async { api.orchestrator.store().ping().await.is_ok() }).await;
+    let store = part(api.instance.store, async { api.orchestrator.store().ping().await.is_ok() }).await;
     let feed = api.relay.is_ready();
     let ready = store.status == Health::Up && feed;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -145,7 +134,7 @@ pub async fn ready(api: Data<Api>) -> Result<HttpResponse, Problem> {
     get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
     responses((status = 200, description = "Metrics of this instance and of the whole service", body = String, content_type = "text/plain"))
 )]
-pub async fn metrics(api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn metrics(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.store().totals()).await;
     let totals = totals.ok().and_then(Result::ok);
     let text = api.metrics.render(totals.as_ref()).map_err(|error| {

@@ -1,7 +1,5 @@
 //! The bundled client: files from `static/`, embedded in the binary.
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -9,7 +7,7 @@ use actix_web::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{Api, problem::Problem};
+use super::{app_state::AppState, problem::Problem};
 use crate::domain::ErrorCode;
 
 #[derive(RustEmbed)]
@@ -33,7 +31,7 @@ fn content_security_policy(livekit: &str, has_library: bool) -> String {
     )
 }
 
-fn serve(api: &Api, request: &HttpRequest, name: &str) -> Result<HttpResponse, Problem> {
+fn serve(api: &AppState, request: &HttpRequest, name: &str) -> Result<HttpResponse, Problem> {
     let Some(EmbeddedFile { data, metadata, .. }) = Files::get(name) else {
         return Err(Problem::new(ErrorCode::RouteNotFound));
     };
@@ -67,7 +65,7 @@ fn serve(api: &Api, request: &HttpRequest, name: &str) -> Result<HttpResponse, P
         (status = 304, description = "The caller has it"),
     )
 )]
-pub async fn index(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn index(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     serve(&api, &request, "index.html")
 }
 
@@ -81,7 +79,7 @@ pub async fn index(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse,
         (status = 304, description = "The caller has it"),
     )
 )]
-pub async fn room(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn room(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     serve(&api, &request, "room.html")
 }
 
@@ -94,7 +92,7 @@ pub async fn room(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, 
     responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"), (status = 304, description = "The caller has it"))
 )]
 pub async fn asset(
-    api: Data<Api>,
+    api: Data<AppState>,
     request: HttpRequest,
     file: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -110,61 +108,11 @@ pub async fn asset(
     responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"), (status = 304, description = "The caller has it"))
 )]
 pub async fn vendor(
-    api: Data<Api>,
+    api: Data<AppState>,
     request: HttpRequest,
     file: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     serve(&api, &request, &format!("vendor/{file}"))
-}
-
-/// What the page of the API needs: Swagger UI sets styles by script, and shows pictures from within its own style sheet.
-const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                           font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-                           frame-ancestors 'none'";
-
-fn docs_page(name: &str) -> Result<HttpResponse, Problem> {
-    let config = Arc::new(utoipa_swagger_ui::Config::from("../openapi.json").validator_url("none"));
-    let file = utoipa_swagger_ui::serve(name, config).map_err(|error| {
-        tracing::error!(%error, "the page of the API could not be made");
-        Problem::new(ErrorCode::Internal)
-    })?;
-    let file = file.ok_or_else(|| Problem::new(ErrorCode::RouteNotFound))?;
-    let mut bytes = file.bytes.into_owned();
-    if name == "index.html" {
-        // It names its files as beside itself, and is served one level above them too.
-        let page = String::from_utf8_lossy(&bytes);
-        bytes = page.replace("\"./", "\"/docs/").replace("\"index.css", "\"/docs/index.css").into_bytes();
-    }
-    Ok(HttpResponse::Ok()
-        .content_type(file.content_type)
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, DOCS_POLICY))
-        .body(bytes))
-}
-
-/// `GET /docs`
-///
-/// A page that shows this document; it needs no network beyond this server.
-#[utoipa::path(
-    get, path = "/docs", operation_id = "getDocs", tag = "operation",
-    responses((status = 200, description = "The page", body = String, content_type = "text/html"))
-)]
-pub async fn docs() -> Result<HttpResponse, Problem> {
-    docs_page("index.html")
-}
-
-/// `GET /docs/{file}`
-///
-/// The page and its files.
-#[utoipa::path(
-    get, path = "/docs/{file}", operation_id = "getDocsFile", tag = "operation",
-    params(("file" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
-)]
-pub async fn docs_file(file: Path<String>) -> Result<HttpResponse, Problem> {
-    docs_page(&file)
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use actix_web::{
 };
 
 use super::{
-    events, health,
+    docs, events, health,
     middleware::{Demand, guard},
-    openapi, pages, participants,
+    pages, participants,
     problem::Problem,
     streams, webhooks, websocket,
 };
@@ -105,7 +105,7 @@ pub fn table(with_metrics: bool) -> Vec<Path> {
         Path::at("/health").read(None, health::summary),
         Path::at("/health/live").read(None, health::live),
         Path::at("/health/ready").read(None, health::ready),
-        Path::at("/openapi.json").read(None, openapi::document),
+        Path::at("/openapi.json").read(None, docs::openapi),
     ]);
     if with_metrics {
         paths.push(Path::at("/metrics").read(None, health::metrics));
@@ -158,8 +158,8 @@ fn files() -> Vec<Path> {
         Path::at("/room.html").read(None, pages::room),
         Path::at("/assets/{file}").read(None, pages::asset),
         Path::at("/vendor/{file}").read(None, pages::vendor),
-        Path::at("/docs").read(None, pages::docs),
-        Path::at("/docs/{file}").read(None, pages::docs_file),
+        Path::at("/docs").read(None, docs::page),
+        Path::at("/docs/{file}").read(None, docs::file),
     ]
 }
 

@@ -12,7 +12,12 @@ use actix_web::{
 use socket2::SockRef;
 
 use super::{
-    Api, ServerOptions, cors, middleware, refusal, routes,
+    app_state::AppState,
+    cors::cors,
+    docs::OpenApiDocument,
+    middleware,
+    openapi::openapi,
+    refusal, routes,
     takeover::{Claim, Connection},
 };
 use crate::telemetry::Metrics;
@@ -26,11 +31,19 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
+/// Options of the API server.
+pub struct ServerOptions {
+    /// Origins that browsers may call from. Empty disables CORS; `*` allows every origin.
+    pub cors_origins: Vec<String>,
+    /// Maximum time that running requests have to finish after the shutdown has begun.
+    pub drain_timeout: Duration,
+}
+
 /// The server of the API on a listener that is already bound. It runs when awaited.
 ///
 /// # Errors
 /// Those of the listener.
-pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
+pub fn serve(api: AppState, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
     let builder = ServerBuilder::new().shutdown_timeout(options.drain_timeout.as_secs());
     let serves_metrics = api.serves_metrics;
     let configure = move |config: &mut ServiceConfig| routes::configure(config, serves_metrics);
@@ -41,13 +54,13 @@ pub fn serve(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Re
 ///
 /// # Errors
 /// Those of the listener.
-pub fn serve_metrics(api: Api, listener: TcpListener) -> io::Result<Server> {
+pub fn serve_metrics(api: AppState, listener: TcpListener) -> io::Result<Server> {
     let builder = ServerBuilder::new().workers(1).shutdown_timeout(1);
     run(api, listener, Vec::new(), builder, routes::configure_metrics)
 }
 
 fn run(
-    api: Api,
+    api: AppState,
     listener: TcpListener,
     origins: Vec<String>,
     builder: ServerBuilder,
@@ -58,6 +71,7 @@ fn run(
     let builder = builder.listen("http", listener, move || {
         let app = App::new()
             .app_data(web::Data::new(api.clone()))
+            .app_data(web::Data::new(OpenApiDocument(openapi())))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(middleware::observe))
             .configure(configure.clone());

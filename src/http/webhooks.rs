@@ -7,10 +7,10 @@ use actix_web::{
 };
 
 use super::{
-    Api,
+    app_state::AppState,
     extract::{MAX_BODY_BYTES, header_text, read_body},
-    openapi::schemas,
     problem::Problem,
+    schemas,
 };
 use crate::{domain::ErrorCode, orchestrator::Outcome};
 
@@ -30,7 +30,7 @@ const MAX_WEBHOOK_BYTES: usize = 2 * 1024 * 1024;
     responses((status = 200, description = "What it came to is stored", body = schemas::Heard))
 )]
 pub async fn receive(
-    api: Data<Api>,
+    api: Data<AppState>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Api,
+    app_state::AppState,
     problem::{FieldError, Problem},
     sse::retry_hint,
 };
@@ -53,7 +53,7 @@ const ALL: &str = "*";
     responses((status = 101, description = "It is open"))
 )]
 pub async fn upgrade(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     request: HttpRequest,
     payload: Payload,
@@ -95,7 +95,7 @@ enum Request {
 }
 
 struct Connection {
-    api: Data<Api>,
+    api: Data<AppState>,
     session: Session,
     client: Client,
     /// The feeds by the name that the client used, with what ends each.
@@ -130,7 +130,7 @@ impl Connection {
         ping.reset();
         let mut silent = 0;
         let lifetime = self.lifetime;
-        let hello = json!({"type": "connected", "instance": self.api.about.instance});
+        let hello = json!({"type": "connected", "instance": self.api.instance.id});
         if say(&mut self.session, hello.to_string()).await.is_err() {
             return;
         }

@@ -16,7 +16,7 @@ use crate::{
     admission::{Admission, Budget, Call, Verdict, bearer},
     domain::ErrorCode,
     http::{
-        Api,
+        app_state::AppState,
         extract::Query,
         problem::{Problem, whole_seconds},
     },
@@ -44,7 +44,7 @@ pub async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(api) = request.app_data::<Data<Api>>().cloned() else {
+    let Some(api) = request.app_data::<Data<AppState>>().cloned() else {
         return Ok(request.error_response(Problem::new(ErrorCode::Internal)));
     };
     let call = call(&api.admission, &request, demand);

@@ -25,8 +25,8 @@ use crate::{
     admission::Asking,
     domain::ErrorCode,
     http::{
-        Api,
-        extract::{MAX_BODY_BYTES, header_text, read_body},
+        app_state::AppState,
+        extract::{MAX_BODY_BYTES, Repeatable, header_text, read_body},
         problem::{FieldError, Problem},
     },
     store::{Attempt, Known, Once},
@@ -44,15 +44,6 @@ const LEASE: Duration = Duration::from_secs(10);
 const HOLD_EVERY: Duration = Duration::from_secs(3);
 /// The headers that belong to an answer and are kept with it. The others are of the request at hand.
 const KEPT_HEADERS: [&str; 5] = ["content-type", "etag", "location", "last-event-id", "cache-control"];
-
-/// What makes the change of a request happen once; handlers find it with the request.
-#[derive(Clone)]
-pub struct Repeatable {
-    /// What its change is made under.
-    pub once: Once,
-    /// The attempt.
-    pub attempt: Attempt,
-}
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -110,7 +101,7 @@ fn digest(parts: &[&[u8]]) -> String {
 /// # Errors
 /// Those of the handler.
 pub async fn once(
-    api: &Data<Api>,
+    api: &Data<AppState>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -160,7 +151,7 @@ pub async fn once(
 }
 
 async fn carry_out(
-    api: Data<Api>,
+    api: Data<AppState>,
     key: String,
     attempt: Attempt,
     request: ServiceRequest,

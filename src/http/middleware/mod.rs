@@ -6,6 +6,5 @@ mod observe;
 
 pub use self::{
     guard::{Demand, guard},
-    idempotency::Repeatable,
     observe::observe,
 };

@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::{
     domain::ErrorCode,
     http::{
-        Api,
+        app_state::AppState,
         problem::{Problem, REQUEST_ID},
         takeover::Claim,
     },
@@ -90,7 +90,7 @@ fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing:
     let method = known_method(request.method().as_str());
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
-    if let Some(api) = request.app_data::<Data<Api>>() {
+    if let Some(api) = request.app_data::<Data<AppState>>() {
         let metrics = &api.metrics;
         metrics.http_requests.with_label_values(&[&route, method, &status.to_string()]).inc();
         metrics.http_duration.with_label_values(&[&route, method]).observe(elapsed.as_secs_f64());

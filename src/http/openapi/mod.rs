@@ -1,16 +1,14 @@
 //! The OpenAPI document: what utoipa reads off the handlers, and what the route table knows besides, so that neither has to
 //! repeat the other.
 
-mod finish;
-pub mod schemas;
+mod complete;
 
 use std::sync::LazyLock;
 
-use actix_web::{HttpResponse, http::header};
 use serde_json::Value;
 use utoipa::{IntoParams, OpenApi};
 
-use super::{events, health, pages, participants, streams, webhooks, websocket};
+use super::{docs, events, health, pages, participants, schemas, streams, webhooks, websocket};
 
 /// Where the caller has been, for a feed.
 #[derive(IntoParams)]
@@ -66,9 +64,9 @@ pub struct Page {
         pages::room,
         pages::asset,
         pages::vendor,
-        pages::docs,
-        pages::docs_file,
-        document,
+        docs::page,
+        docs::file,
+        docs::openapi,
     ),
     components(schemas(
         schemas::Stream,
@@ -91,20 +89,9 @@ struct Document;
 
 /// The document, complete.
 static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| finish::finish(serde_json::to_value(Document::openapi()).unwrap_or_default()));
+    LazyLock::new(|| complete::complete(serde_json::to_value(Document::openapi()).unwrap_or_default()));
 
 /// The document, for tests and tools.
 pub fn openapi() -> &'static Value {
     &DOCUMENT
-}
-
-/// `GET /openapi.json`
-///
-/// This document.
-#[utoipa::path(
-    get, path = "/openapi.json", operation_id = "getOpenApi", tag = "operation",
-    responses((status = 200, description = "OpenAPI 3.1", body = Object))
-)]
-pub async fn document() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(&*DOCUMENT)
 }

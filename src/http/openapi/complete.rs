@@ -220,7 +220,7 @@ fn close_answers(document: &mut Value) {
 }
 
 /// Completes what utoipa has read off the handlers.
-pub fn finish(mut document: Value) -> Value {
+pub fn complete(mut document: Value) -> Value {
     document["openapi"] = "3.1.0".into();
     close_answers(&mut document);
     add_components(&mut document);

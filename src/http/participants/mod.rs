@@ -7,11 +7,12 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::{
-    Api,
+use crate::http::{
+    app_state::AppState,
     extract::{JsonForm, Query, Retry},
-    openapi::{self, schemas},
+    openapi,
     problem::{FieldError, Problem},
+    schemas,
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
 use crate::{
@@ -42,7 +43,7 @@ const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
     )
 )]
 pub async fn list(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     request: HttpRequest,
     id: Path<String>,
@@ -70,7 +71,7 @@ pub async fn list(
     responses((status = 200, description = "A token, and where to use it", body = schemas::Joined))
 )]
 pub async fn join(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     retry: Retry,
     id: Path<String>,
@@ -114,7 +115,7 @@ pub async fn join(
 
 /// The rules for identities are for callers. A participant that LiveKit reports can leave under any identity.
 async fn require_parsable_unless_known(
-    api: &Api,
+    api: &AppState,
     stream: StreamId,
     identity: &Identity,
 ) -> Result<(), Problem> {
@@ -137,7 +138,7 @@ async fn require_parsable_unless_known(
     responses((status = 200, description = "They are not there any more", body = schemas::Left))
 )]
 pub async fn leave(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     retry: Retry,
     id: Path<String>,

@@ -10,13 +10,12 @@ use actix_web::{
 
 use futures_util::FutureExt;
 
-use super::{
-    Api,
+use crate::http::{
+    app_state::AppState,
     extract::Query,
-    framing,
-    openapi::{self, schemas},
+    framing, openapi,
     problem::Problem,
-    sse,
+    schemas, sse,
     streams::{DEFAULT_PAGE, MAX_PAGE},
     wire::Wire,
 };
@@ -76,7 +75,11 @@ impl sse::Source for Subscription<LocalSubscription> {
         (status = 204, description = "The stream is over, and the caller has seen its last event"),
     )
 )]
-pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn follow(
+    api: Data<AppState>,
+    asking: Asking,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let limit = query.integer("limit", 0, MAX_PAGE);
     let wanted =
@@ -105,7 +108,7 @@ pub async fn follow(api: Data<Api>, asking: Asking, request: HttpRequest) -> Res
 
 /// Subscribes through the local fan-out of this worker thread.
 async fn subscribe(
-    api: &Api,
+    api: &AppState,
     topic: Topic,
     start: Start,
 ) -> Result<Subscription<LocalSubscription>, StoreError> {
@@ -124,7 +127,7 @@ async fn subscribe(
     responses((status = 200, description = "Events", body = Vec<schemas::Event>))
 )]
 pub async fn history(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     request: HttpRequest,
     id: Path<String>,
@@ -151,7 +154,7 @@ pub async fn history(
 
 /// As many events after a cursor as there are, `limit` at the most, however large they are.
 async fn read_after(
-    api: &Api,
+    api: &AppState,
     topic: Topic,
     after: Cursor,
     limit: usize,
@@ -198,7 +201,7 @@ impl sse::Source for States {
     )
 )]
 pub async fn follow_state(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     request: HttpRequest,
     id: Path<String>,
@@ -221,7 +224,7 @@ pub async fn follow_state(
 
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.
 async fn reset_for(
-    api: &Api,
+    api: &AppState,
     topic: Topic,
     cursor: Result<Cursor, ()>,
 ) -> Result<Option<ResetFrame>, Problem> {

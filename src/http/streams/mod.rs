@@ -12,11 +12,12 @@ use serde::Serialize;
 use tracing::Instrument;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{
-    Api,
+use crate::http::{
+    app_state::AppState,
     extract::{JsonForm, Query, Retry, etag, header_text, if_match, none_match, page_cursor},
-    openapi::{self, schemas},
+    openapi,
     problem::{FieldError, Problem},
+    schemas,
 };
 use crate::{
     access::{Action, Caller},
@@ -71,7 +72,7 @@ async fn through<
     T: 'static,
     F: AsyncFnOnce(Arc<Orchestrator>) -> Result<T, orchestrator::Error> + 'static,
 >(
-    api: &Api,
+    api: &AppState,
     steps: F,
 ) -> Result<T, Problem> {
     let orchestrator = api.orchestrator.clone();
@@ -91,7 +92,7 @@ async fn through<
     )
 )]
 pub async fn create(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     retry: Retry,
     mut form: JsonForm,
@@ -173,7 +174,7 @@ fn page_tag(body: &[u8]) -> String {
         (status = 304, description = "The caller has this page"),
     )
 )]
-pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let words = "must be creating, active, stopping, stopped, error or all";
     let filter = query.parsed("status", words, status_filter);
@@ -197,7 +198,7 @@ pub async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, 
     )
 )]
 pub async fn get(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     request: HttpRequest,
     id: Path<String>,
@@ -217,7 +218,7 @@ pub async fn get(
     )
 )]
 pub async fn state(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     request: HttpRequest,
     id: Path<String>,
@@ -235,7 +236,7 @@ pub async fn state(
     responses((status = 200, description = "The stream after it", body = schemas::ReadableStream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
 )]
 pub async fn patch(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     retry: Retry,
     request: HttpRequest,
@@ -276,7 +277,7 @@ pub async fn patch(
     responses((status = 200, description = "The stopped stream, or the stream in `error`", body = schemas::ReadableStream, headers(("etag" = String, description = "The version, as `If-Match` and `If-None-Match` take it"), ("last-event-id" = String, description = "The cursor from which a feed goes on"))))
 )]
 pub async fn stop(
-    api: Data<Api>,
+    api: Data<AppState>,
     asking: Asking,
     retry: Retry,
     request: HttpRequest,

@@ -10,9 +10,18 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use crate::{
     admission::Asking,
     domain::{ErrorCode, StreamId},
-    http::{middleware::Repeatable, problem::Problem},
-    store::{Earlier, Once},
+    http::problem::Problem,
+    store::{Attempt, Earlier, Once},
 };
+
+/// What makes the change of a request happen once; handlers find it with the request.
+#[derive(Clone)]
+pub struct Repeatable {
+    /// What its change is made under.
+    pub once: Once,
+    /// The attempt.
+    pub attempt: Attempt,
+}
 
 /// Found by `http::middleware::guard`: a handler on a route without it gets an error, not a caller who may do
 /// everything.

@@ -1,0 +1,64 @@
+//! Application state: the parts that HTTP handlers and middleware use.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::problem::Problem;
+use crate::{
+    admission::{Admission, Asking, Permit},
+    domain::ErrorCode,
+    orchestrator::Orchestrator,
+    relay::{Lifetime, Relay},
+    rooms::webhook::Receiver,
+    store::Answers,
+    telemetry::Metrics,
+};
+
+/// State that every worker thread holds a clone of. Handlers receive it as `Data<AppState>`.
+#[derive(Clone)]
+pub struct AppState {
+    /// Use cases.
+    pub orchestrator: Arc<Orchestrator>,
+    /// Authentication, rate limits and limits on open feeds.
+    pub admission: Arc<Admission>,
+    /// Stored responses of requests with an idempotency key.
+    pub answers: Arc<dyn Answers>,
+    /// Delivery of events to the clients of this instance.
+    pub relay: Relay,
+    /// Verifies the signatures of webhooks and parses them.
+    pub webhooks: Receiver,
+    /// LiveKit address that participants connect to.
+    pub livekit_public_url: String,
+    /// Metrics of this instance.
+    pub metrics: Arc<Metrics>,
+    /// Identity of this instance, as `/health` shows it.
+    pub instance: InstanceInfo,
+    /// True if the API listener also serves `/metrics`.
+    pub serves_metrics: bool,
+    /// Cancelled when the instance starts to shut down.
+    pub shutdown: CancellationToken,
+}
+
+/// Identity of a running instance.
+#[derive(Clone, Debug)]
+pub struct InstanceInfo {
+    /// Random id, new at every start.
+    pub id: String,
+    /// Kind of the store: `redis` or `memory`.
+    pub store: &'static str,
+    /// Start time.
+    pub started: Instant,
+}
+
+impl AppState {
+    /// Reserves an open feed for the caller and returns its lifetime, which ends no later than the caller's token.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooManyFeeds`] if the caller or the instance has reached its limit of open feeds.
+    pub(super) fn open_feed(&self, asking: &Asking) -> Result<(Permit, Lifetime), Problem> {
+        let permit = self.admission.open_feed(asking);
+        let permit = permit.ok_or_else(|| Problem::new(ErrorCode::TooManyFeeds))?;
+        Ok((permit, self.relay.lifetime().within(asking.remaining())))
+    }
+}
