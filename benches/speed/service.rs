@@ -95,7 +95,7 @@ impl Service {
             idle_after: None,
         };
         let Ok(Created::New(stream)) = self.store.create(new).await else { panic!("{room} was not created") };
-        let (stream, room_sid) = (stream.reference(), ROOM_SID.to_owned());
+        let (stream, room_sid) = (stream.reference(), ROOM_SID.into());
         self.change(&stream, Change::Activate { room_sid }).await;
         stream
     }

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, Role, StreamStatus,
-    Timestamp, Track, Tracks,
+    Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, ParticipantSid, Role,
+    RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
 };
 
 /// How many participants one change lets go of at the most when a stream closes, so that closing a stream of thousands
@@ -21,14 +21,14 @@ pub enum Change {
     /// Its room exists now.
     Activate {
         /// LiveKit's id of the room.
-        room_sid: String,
+        room_sid: RoomSid,
     },
     /// Its room is about to be deleted, or already is.
     BeginStop {
         /// Why.
         reason: StopReason,
         /// Only if this is its room; a late word about an older room of the same name changes nothing.
-        room_sid: Option<String>,
+        room_sid: Option<RoomSid>,
     },
     /// Whoever was creating or stopping it is to be relieved: only one at a time calls LiveKit for a stream, and the
     /// room name is held meanwhile, so that nobody deletes the room of a later stream of that name.
@@ -79,7 +79,7 @@ pub enum Change {
         /// Whose.
         identity: Identity,
         /// By its LiveKit participant sid.
-        sid: String,
+        sid: ParticipantSid,
         /// Only if it was recorded before this.
         before: Timestamp,
     },
@@ -88,7 +88,7 @@ pub enum Change {
         /// Who.
         identity: Identity,
         /// In this session.
-        sid: String,
+        sid: ParticipantSid,
         /// What.
         track: Track,
     },
@@ -97,16 +97,16 @@ pub enum Change {
         /// Who.
         identity: Identity,
         /// In this session.
-        sid: String,
+        sid: ParticipantSid,
         /// The track's sid.
-        track: String,
+        track: TrackSid,
     },
     /// LiveKit says that a session is over, or the app wants somebody out.
     Disconnect {
         /// Who.
         identity: Identity,
         /// Only this session, by its LiveKit participant sid; none for whichever there is.
-        sid: Option<String>,
+        sid: Option<ParticipantSid>,
         /// LiveKit's time of it, where known.
         at: Option<Timestamp>,
     },
@@ -125,9 +125,9 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     /// LiveKit's id of the room.
-    pub room_sid: String,
+    pub room_sid: RoomSid,
     /// LiveKit's id of the connection.
-    pub sid: String,
+    pub sid: ParticipantSid,
     /// Who it is.
     pub identity: Identity,
     /// What they are called, where LiveKit knows.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-use super::{Attributes, DisplayName, Identity, ParticipantMetadata, Timestamp, Tracks};
+use super::{Attributes, DisplayName, Identity, ParticipantMetadata, ParticipantSid, Timestamp, Tracks};
 
 /// What a participant may do: a host publishes, a viewer only watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -157,7 +157,7 @@ pub struct Participant {
     /// Whether LiveKit hides it from the other participants.
     pub hidden: bool,
     /// The LiveKit participant sid of its newest session; none before the first.
-    pub sid: Option<String>,
+    pub sid: Option<ParticipantSid>,
     /// LiveKit's own time of the newest session. An older session's late webhook is recognised by it.
     pub session_at: Option<Timestamp>,
     /// What it publishes now.
@@ -236,7 +236,7 @@ impl Serialize for Participant {
             left_at: Option<Timestamp>,
             metadata: &'a ParticipantMetadata,
             attributes: &'a Attributes,
-            sid: Option<&'a str>,
+            sid: Option<&'a ParticipantSid>,
             tracks: &'a Tracks,
             #[serde(skip_serializing_if = "Option::is_none")]
             kind: Option<ParticipantKind>,
@@ -253,7 +253,7 @@ impl Serialize for Participant {
             left_at: self.left_at,
             metadata: &self.metadata,
             attributes: &self.attributes,
-            sid: self.sid.as_deref(),
+            sid: self.sid.as_ref(),
             tracks: &self.tracks,
             kind: Some(self.kind).filter(|kind| *kind != ParticipantKind::Standard),
             hidden: self.hidden,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Cursor, Metadata, Participant, RoomName, StreamId, StreamStatus, Timestamp};
+use super::{Cursor, Metadata, Participant, RoomName, RoomSid, StreamId, StreamStatus, Timestamp};
 
 /// The most participants that a stream document carries. All of them are paged through on a route of their own.
 pub const MAX_LISTED_PARTICIPANTS: usize = 1_000;
@@ -30,7 +30,7 @@ pub struct Stream {
     /// The name of its LiveKit room.
     pub room_name: RoomName,
     /// LiveKit's id of the room; none until the room exists.
-    pub room_sid: Option<String>,
+    pub room_sid: Option<RoomSid>,
     /// Where it is in its life.
     pub status: StreamStatus,
     /// What the app attached to it.
@@ -176,7 +176,7 @@ struct Document<'a> {
     id: StreamId,
     stream_id: StreamId,
     room_name: &'a RoomName,
-    room_sid: Option<&'a str>,
+    room_sid: Option<&'a RoomSid>,
     status: StreamStatus,
     metadata: &'a Metadata,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,7 +197,7 @@ impl<'a> Document<'a> {
             id: stream.id,
             stream_id: stream.id,
             room_name: &stream.room_name,
-            room_sid: stream.room_sid.as_deref(),
+            room_sid: stream.room_sid.as_ref(),
             status: stream.status,
             metadata: &stream.metadata,
             participants,

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
+use super::TrackSid;
+
 /// Where a track comes from; LiveKit's words, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,7 +50,7 @@ impl TrackSource {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Track {
     /// LiveKit's id of it.
-    pub sid: String,
+    pub sid: TrackSid,
     /// Where it comes from.
     pub source: TrackSource,
     /// Whether it was muted when LiveKit last spoke of it. LiveKit tells of no change of that by itself: it is known
@@ -86,8 +88,8 @@ impl Tracks {
 
     /// Without the track of this sid.
     #[must_use]
-    pub fn without(&self, sid: &str) -> Self {
-        Self(self.0.iter().filter(|track| track.sid != sid).cloned().collect())
+    pub fn without(&self, sid: &TrackSid) -> Self {
+        Self(self.0.iter().filter(|track| track.sid != *sid).cloned().collect())
     }
 }
 
@@ -95,8 +97,8 @@ impl Tracks {
 const SEPARATORS: &AsciiSet = &CONTROLS.add(b' ').add(b';').add(b'%');
 
 /// A track's sid as the text of [`Tracks`] has it: LiveKit's own sids unchanged, any other text without separators.
-pub fn encode_sid(sid: &str) -> impl fmt::Display + '_ {
-    utf8_percent_encode(sid, SEPARATORS)
+pub fn encode_sid(sid: &TrackSid) -> impl fmt::Display + '_ {
+    utf8_percent_encode(sid.as_str(), SEPARATORS)
 }
 
 impl fmt::Display for Track {
@@ -124,7 +126,7 @@ impl FromStr for Tracks {
         let track = |text: &str| {
             let mut words = text.split(' ');
             let (sid, source, muted) = (words.next()?, words.next()?, words.next()?);
-            let sid = percent_decode_str(sid).decode_utf8().ok()?.into_owned();
+            let sid = percent_decode_str(sid).decode_utf8().ok()?.as_ref().into();
             Some(Track { sid, source: TrackSource::of(source), muted: muted == "1" })
         };
         let tracks = text.split(';').filter(|text| !text.is_empty()).map(track);
@@ -141,7 +143,7 @@ mod tests {
     fn track() -> impl Strategy<Value = Track> {
         let sid = prop_oneof!["TR_[1-5]", "[ ;%a\n\u{e9}]{1,3}"];
         (sid, prop::sample::select(&TrackSource::ALL[..]), any::<bool>())
-            .prop_map(|(sid, source, muted)| Track { sid, source, muted })
+            .prop_map(|(sid, source, muted)| Track { sid: sid.into(), source, muted })
     }
 
     proptest! {

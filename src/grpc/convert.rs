@@ -52,7 +52,7 @@ fn participant(one: &Participant) -> proto::Participant {
         name: one.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         role: one.role.as_str().to_owned(),
         state: one.state.as_str().to_owned(),
-        sid: one.sid.clone().unwrap_or_default(),
+        sid: one.sid.as_ref().map(ToString::to_string).unwrap_or_default(),
         tracks: one.tracks.as_slice().iter().map(track).collect(),
         attributes: one.attributes.entries().into_iter().collect(),
         kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
@@ -61,7 +61,7 @@ fn participant(one: &Participant) -> proto::Participant {
 }
 
 fn track(track: &Track) -> proto::Track {
-    proto::Track { sid: track.sid.clone(), source: track.source.as_str().to_owned(), muted: track.muted }
+    proto::Track { sid: track.sid.to_string(), source: track.source.as_str().to_owned(), muted: track.muted }
 }
 
 fn stream_state(stream: &Stream, participants: &[Participant]) -> proto::StreamState {

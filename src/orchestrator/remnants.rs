@@ -3,7 +3,7 @@
 
 use super::{Error, Orchestrator, lock::OperationLock, webhooks::Outcome};
 use crate::{
-    domain::{RoomName, stream::OPERATION_LOCK},
+    domain::{RoomName, RoomSid, stream::OPERATION_LOCK},
     rooms::RoomsError,
     store::Lease,
 };
@@ -21,7 +21,7 @@ impl Orchestrator {
     pub(super) async fn hear_of_room(
         &self,
         room: &RoomName,
-        room_sid: Option<&str>,
+        room_sid: Option<&RoomSid>,
     ) -> Result<Outcome, Error> {
         if room.as_str().starts_with(CHECK_ROOM) {
             self.store.note(room).await?;
@@ -29,7 +29,7 @@ impl Orchestrator {
         }
         if let Some(id) = self.store.id_of_room(room).await?
             && let Some(stream) = self.store.get(id).await?
-            && (!stream.status.is_final() || stream.room_sid.as_deref() == room_sid)
+            && (!stream.status.is_final() || stream.room_sid.as_ref() == room_sid)
         {
             // A live stream's room, or a late word about the room that is over.
             return Ok(Outcome::Ignored);

@@ -77,8 +77,8 @@ impl Orchestrator {
     /// LiveKit is asked first: while webhooks do not arrive, somebody may be there of whom nobody has told. The reconciler
     /// records them then.
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
-        let occupants = self.rooms.occupants(&stream.room_name).await?.unwrap_or_default();
-        if occupants.keeps_open() {
+        let occupants = self.rooms.occupants(&stream.room_name).await?;
+        if occupants.is_some_and(|occupants| occupants.keeps_open()) {
             tracing::debug!(stream = %stream.id, "not idle: LiveKit lists participants that no webhook reported");
             return Ok(());
         }

@@ -53,12 +53,12 @@ impl Orchestrator {
             }
             RoomEventKind::Published { identity, sid, track } => Change::Publish { identity, sid, track },
             RoomEventKind::Unpublished { identity, sid, track } => Change::Unpublish { identity, sid, track },
-            RoomEventKind::Started => return self.hear_of_room(&room, room_sid.as_deref()).await,
+            RoomEventKind::Started => return self.hear_of_room(&room, room_sid.as_ref()).await,
             RoomEventKind::Other => return Ok(Outcome::Ignored),
         };
         let Some(stream_id) = self.store.id_of_room(&room).await? else {
             if tells_of_room {
-                return self.hear_of_room(&room, room_sid.as_deref()).await;
+                return self.hear_of_room(&room, room_sid.as_ref()).await;
             }
             return Ok(Outcome::Ignored);
         };
@@ -77,7 +77,7 @@ impl Orchestrator {
         // Two steps, each of which may be made again: the room is gone, so what remains is to say so.
         let is_its_room = room_sid.is_none() || applied.stream.room_sid == room_sid;
         if tells_of_room && !is_its_room && applied.stream.status.is_final() {
-            return self.hear_of_room(&stream.room_name, room_sid.as_deref()).await;
+            return self.hear_of_room(&stream.room_name, room_sid.as_ref()).await;
         }
         if closes && is_its_room && applied.stream.status == StreamStatus::Stopping {
             self.close(&stream, Change::Close).await?;

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, RoomName, Session,
-        Timestamp, Track, TrackSource, Tracks,
+        Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, RoomName, RoomSid,
+        Session, Timestamp, Track, TrackSource, Tracks,
     },
     telemetry::Metrics,
 };
@@ -173,10 +173,10 @@ impl Rooms for LiveKitRooms {
         Ok(rooms.into_iter().map(described).collect())
     }
 
-    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
         let room = room.to_string();
         let ask = |client: Arc<RoomClient>| async move { client.list_participants(&room).await };
-        let mut occupants = Occupants { room_sid: room_sid.to_owned(), ..Occupants::default() };
+        let mut occupants = Occupants::none(room_sid);
         for participant in self.call("list_participants", ask).await? {
             // A state that this version does not know is not one of being gone.
             let state = State::try_from(participant.state).unwrap_or(State::Joining);
@@ -211,7 +211,7 @@ impl Rooms for LiveKitRooms {
 fn described(room: livekit_protocol::Room) -> Room {
     Room {
         name: room.name,
-        sid: room.sid,
+        sid: room.sid.into(),
         metadata: room.metadata,
         participants: room.num_participants,
         max_participants: room.max_participants,
@@ -221,7 +221,7 @@ fn described(room: livekit_protocol::Room) -> Room {
 }
 
 /// None for an entry without an identity, which LiveKit does not make.
-fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
+fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Option<Session> {
     let millis = if participant.joined_at_ms > 0 {
         participant.joined_at_ms
     } else {
@@ -237,8 +237,8 @@ fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
         agent: permission.agent,
     });
     Some(Session {
-        room_sid: room_sid.to_owned(),
-        sid: participant.sid,
+        room_sid: room_sid.clone(),
+        sid: participant.sid.into(),
         identity: Identity::reported(participant.identity)?,
         name: DisplayName::reported(participant.name),
         role: permission.map(Permission::role),
@@ -251,7 +251,7 @@ fn session(room_sid: &str, participant: ParticipantInfo) -> Option<Session> {
         joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),
         tracks: Tracks::new(participant.tracks.into_iter().map(|track| Track {
             source: TrackSource::of(track.source().as_str_name()),
-            sid: track.sid,
+            sid: track.sid.into(),
             muted: track.muted,
         })),
     })

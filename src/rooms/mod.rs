@@ -16,7 +16,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Attributes, DisplayName, Identity, Metadata, Role, RoomName, Session, Timestamp, Track};
+use crate::domain::{
+    Attributes, DisplayName, Identity, Metadata, ParticipantSid, Role, RoomName, RoomSid, Session, Timestamp,
+    Track, TrackSid,
+};
 
 /// What a room is made from.
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ pub struct Room {
     /// Its name.
     pub name: String,
     /// LiveKit's id of it.
-    pub sid: String,
+    pub sid: RoomSid,
     /// Its metadata.
     pub metadata: String,
     /// How many are in it; LiveKit's own count, which is up to 5 s late.
@@ -75,10 +78,10 @@ pub struct Room {
 }
 
 /// The participants of a room now, all that LiveKit lists.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Occupants {
     /// LiveKit's id of the room.
-    pub room_sid: String,
+    pub room_sid: RoomSid,
     /// The sessions that are connected.
     pub sessions: Vec<Session>,
     /// Sessions that are listed and not connected just now: on their way in, or from one node to another.
@@ -89,12 +92,17 @@ pub struct Occupants {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsettled {
     /// LiveKit's id of it.
-    pub sid: String,
+    pub sid: ParticipantSid,
     /// As [`Session::counts`].
     pub counts: bool,
 }
 
 impl Occupants {
+    /// Returns the occupants of an empty room.
+    pub fn none(room_sid: &RoomSid) -> Self {
+        Self { room_sid: room_sid.clone(), sessions: Vec::new(), unsettled: Vec::new() }
+    }
+
     /// Whether LiveKit lists no participant of any kind.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.unsettled.is_empty()
@@ -168,7 +176,7 @@ pub trait Rooms: Send + Sync {
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError>;
 
     /// The participants of a room whose sid is known. A room that is not there has none.
-    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError>;
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError>;
 
     /// The participants of a room now; none for a room that is not there.
     async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
@@ -196,7 +204,7 @@ pub struct RoomEvent {
     /// The room it happened in.
     pub room: RoomName,
     /// LiveKit's id of that room, where it said.
-    pub room_sid: Option<String>,
+    pub room_sid: Option<RoomSid>,
     /// When, in LiveKit's time, to the second.
     pub at: Option<Timestamp>,
     /// What.
@@ -213,14 +221,14 @@ pub enum RoomEventKind {
         /// Whose.
         identity: Identity,
         /// LiveKit's id of the session.
-        sid: String,
+        sid: ParticipantSid,
     },
     /// Somebody publishes a track.
     Published {
         /// Who.
         identity: Identity,
         /// LiveKit's id of the session.
-        sid: String,
+        sid: ParticipantSid,
         /// What.
         track: Track,
     },
@@ -229,9 +237,9 @@ pub enum RoomEventKind {
         /// Who.
         identity: Identity,
         /// LiveKit's id of the session.
-        sid: String,
+        sid: ParticipantSid,
         /// LiveKit's id of the track.
-        track: String,
+        track: TrackSid,
     },
     /// The room exists.
     Started,

@@ -14,7 +14,7 @@ use super::{
     JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest, seconds,
     tokens::{self, ApiKey},
 };
-use crate::domain::{Identity, Metadata, ParticipantKind, RoomName, Session, Tracks};
+use crate::domain::{Identity, Metadata, ParticipantKind, RoomName, RoomSid, Session, Tracks};
 
 /// The rooms.
 pub struct SimulatedRooms {
@@ -24,7 +24,7 @@ pub struct SimulatedRooms {
 }
 
 struct Simulated {
-    sid: String,
+    sid: RoomSid,
     metadata: Metadata,
     spec: RoomSpec,
     sessions: BTreeMap<Identity, Session>,
@@ -56,11 +56,11 @@ impl SimulatedRooms {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, room: &RoomName, room_sid: &str, kind: RoomEventKind) {
+    fn tell(&self, room: &RoomName, room_sid: &RoomSid, kind: RoomEventKind) {
         let event = RoomEvent {
-            id: Some(sid("EV")),
+            id: Some(unique("EV")),
             room: room.clone(),
-            room_sid: Some(room_sid.to_owned()),
+            room_sid: Some(room_sid.clone()),
             at: None,
             kind,
         };
@@ -74,7 +74,7 @@ impl SimulatedRooms {
     }
 }
 
-fn sid(prefix: &str) -> String {
+fn unique(prefix: &str) -> String {
     format!("{prefix}_{}", Uuid::now_v7().simple())
 }
 
@@ -83,7 +83,7 @@ impl Rooms for SimulatedRooms {
     async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
         let mut rooms = self.rooms();
         let room = rooms.entry(spec.name.clone()).or_insert_with(|| Simulated {
-            sid: sid("RM"),
+            sid: unique("RM").into(),
             metadata: spec.metadata.clone(),
             spec: spec.clone(),
             sessions: BTreeMap::new(),
@@ -121,11 +121,11 @@ impl Rooms for SimulatedRooms {
         Ok(names.iter().filter_map(|name| rooms.get(name)).map(Simulated::described).collect())
     }
 
-    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
         let rooms = self.rooms();
-        let room = rooms.get(room).filter(|room| room.sid == room_sid);
+        let room = rooms.get(room).filter(|room| room.sid == *room_sid);
         let sessions = room.map(|room| room.sessions.values().cloned().collect()).unwrap_or_default();
-        Ok(Occupants { room_sid: room_sid.to_owned(), sessions, unsettled: Vec::new() })
+        Ok(Occupants { sessions, ..Occupants::none(room_sid) })
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {
@@ -142,7 +142,7 @@ impl Rooms for SimulatedRooms {
         }
         let session = Session {
             room_sid: room.sid.clone(),
-            sid: sid("PA"),
+            sid: unique("PA").into(),
             identity: request.identity.clone(),
             name: request.name.clone(),
             role: Some(request.role),

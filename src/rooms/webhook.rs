@@ -12,8 +12,8 @@ use super::{
     verifier::{Verifier, WebhookError},
 };
 use crate::domain::{
-    Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, RoomName, Session, Timestamp,
-    Track, TrackSource, Tracks,
+    Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, RoomName, RoomSid, Session,
+    Timestamp, Track, TrackSource, Tracks,
 };
 
 /// The names of the events that LiveKit 1.13 sends, for metrics: any other name counts as `other`.
@@ -79,21 +79,21 @@ fn read(body: &[u8]) -> Webhook {
 
 fn event(json: &Value, name: &str) -> Option<RoomEvent> {
     let room = &json["room"];
-    let room_sid = text(&room["sid"]);
+    let room_sid: Option<RoomSid> = text(&room["sid"]).map(Into::into);
     let kind = match name {
         "participant_joined" => RoomEventKind::Joined(session(&json["participant"], room_sid.clone()?)?),
         "participant_left" | "participant_connection_aborted" => {
-            RoomEventKind::Left { identity: identity(json)?, sid: text(&json["participant"]["sid"])? }
+            RoomEventKind::Left { identity: identity(json)?, sid: text(&json["participant"]["sid"])?.into() }
         }
         "track_published" => RoomEventKind::Published {
             identity: identity(json)?,
-            sid: text(&json["participant"]["sid"])?,
+            sid: text(&json["participant"]["sid"])?.into(),
             track: track(&json["track"])?,
         },
         "track_unpublished" => RoomEventKind::Unpublished {
             identity: identity(json)?,
-            sid: text(&json["participant"]["sid"])?,
-            track: text(&json["track"]["sid"])?,
+            sid: text(&json["participant"]["sid"])?.into(),
+            track: text(&json["track"]["sid"])?.into(),
         },
         "room_started" => RoomEventKind::Started,
         "room_finished" => RoomEventKind::Finished,
@@ -115,13 +115,13 @@ fn identity(json: &Value) -> Option<Identity> {
 /// Protojson leaves out what is false and the first word of an enum, `UNKNOWN`.
 fn track(json: &Value) -> Option<Track> {
     Some(Track {
-        sid: text(&json["sid"])?,
+        sid: text(&json["sid"])?.into(),
         source: TrackSource::of(json["source"].as_str().unwrap_or_default()),
         muted: json["muted"].as_bool().unwrap_or_default(),
     })
 }
 
-fn session(participant: &Value, room_sid: String) -> Option<Session> {
+fn session(participant: &Value, room_sid: RoomSid) -> Option<Session> {
     let seconds = || integer(&participant["joinedAt"]).map(|seconds| seconds.saturating_mul(1000));
     let joined_at = integer(&participant["joinedAtMs"]).or_else(seconds);
     let permission = participant["permission"].as_object().map(permission);
@@ -131,7 +131,7 @@ fn session(participant: &Value, room_sid: String) -> Option<Session> {
         .map_or(ParticipantKind::Standard, |kind| ParticipantKind::of(kind.as_str().unwrap_or_default()));
     Some(Session {
         room_sid,
-        sid: text(&participant["sid"])?,
+        sid: text(&participant["sid"])?.into(),
         identity: Identity::reported(participant["identity"].as_str()?)?,
         name: participant["name"].as_str().and_then(DisplayName::reported),
         role: permission.map(Permission::role),

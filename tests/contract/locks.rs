@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Identity, Metadata, RoomName, StopReason, Stream, StreamStatus, Timestamp, stream::OPERATION_LOCK,
+        Identity, Metadata, RoomName, RoomSid, StopReason, Stream, StreamStatus, Timestamp,
+        stream::OPERATION_LOCK,
     },
     orchestrator::{CreateRequest, Orchestrator},
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
@@ -45,7 +46,7 @@ impl Rooms for Slow {
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         self.0.list(names).await
     }
-    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
         let listed = self.0.occupants_of(room, room_sid).await;
         sleep(SLOW).await;
         listed

@@ -6,8 +6,8 @@ use std::time::Duration;
 use livestream_orchestrator::{
     domain::{
         Attributes, Change, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
-        ParticipantMetadata, ParticipantState, Role, Session, StopReason, Stream, StreamStatus, Timestamp,
-        Track, TrackSource, Tracks, stream::NewStream,
+        ParticipantMetadata, ParticipantSid, ParticipantState, Role, Session, StopReason, Stream,
+        StreamStatus, Timestamp, Track, TrackSource, Tracks, stream::NewStream,
     },
     store::{Created, Guard, KindFilter, Once, ParticipantFilter, StoreError, StreamFilter, Topic},
 };
@@ -20,8 +20,8 @@ fn who() -> impl Strategy<Value = String> {
     select(vec!["ann", "bob", "cé \"/", "new\nline:\u{0}"]).prop_map(str::to_owned)
 }
 
-fn sid() -> impl Strategy<Value = String> {
-    (1..6u8).prop_map(|n| format!("PA_{n}"))
+fn sid() -> impl Strategy<Value = ParticipantSid> {
+    (1..6u8).prop_map(|n| format!("PA_{n}").into())
 }
 
 fn metadata() -> impl Strategy<Value = Metadata> {
@@ -41,7 +41,7 @@ fn name() -> impl Strategy<Value = Option<DisplayName>> {
 fn track() -> impl Strategy<Value = Track> {
     let source = select(&TrackSource::ALL[..]);
     (1..5u8, source, any::<bool>()).prop_map(|(n, source, muted)| Track {
-        sid: if n == 1 { "T;\n %".to_owned() } else { format!("TR_{n}") },
+        sid: if n == 1 { "T;\n %".into() } else { format!("TR_{n}").into() },
         source,
         muted,
     })
@@ -113,10 +113,9 @@ fn connect() -> impl Strategy<Value = Change> {
             (kind, hidden),
             listed,
         )| {
-            let room_sid = room_sid.to_owned();
             let identity = Identity::reported(who).unwrap();
             let session = Session {
-                room_sid,
+                room_sid: room_sid.into(),
                 sid,
                 identity,
                 name,
@@ -160,10 +159,10 @@ fn change() -> impl Strategy<Value = Change> {
     });
     let reasons = vec![StopReason::Requested, StopReason::RoomFinished, StopReason::Idle];
     let begin = (select(reasons), select(vec![None, Some("RM_1"), Some("RM_2")]))
-        .prop_map(|(reason, room)| Change::BeginStop { reason, room_sid: room.map(str::to_owned) });
+        .prop_map(|(reason, room)| Change::BeginStop { reason, room_sid: room.map(Into::into) });
     prop_oneof![
         9 => listing(),
-        2 => Just(Change::Activate { room_sid: "RM_1".to_owned() }),
+        2 => Just(Change::Activate { room_sid: "RM_1".into() }),
         8 => connect(),
         5 => issue,
         5 => disconnect,
@@ -226,7 +225,7 @@ struct History {
 
 fn history() -> impl Strategy<Value = History> {
     let idle = select(vec![None, Some(Duration::ZERO), Some(Duration::from_secs(3_600))]);
-    let start = Just((Change::Activate { room_sid: "RM_1".to_owned() }, None, None));
+    let start = Just((Change::Activate { room_sid: "RM_1".into() }, None, None));
     (prop::option::of(1..3u32), idle, start, prop::collection::vec(step(), 1..40)).prop_map(
         |(max_participants, idle_after, start, mut steps)| {
             // Most histories begin with a room; a few do not.

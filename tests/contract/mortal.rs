@@ -13,8 +13,8 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamView,
-        Timestamp, stream::NewStream,
+        Change, Identity, Metadata, Participant, RoomName, RoomSid, Shared, Stream, StreamId, StreamRef,
+        StreamView, Timestamp, stream::NewStream,
     },
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
@@ -88,7 +88,7 @@ impl Rooms for Mortal<dyn Rooms> {
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         self.life.call(self.inner.list(names)).await
     }
-    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
         self.life.call(self.inner.occupants_of(room, room_sid)).await
     }
     async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {

@@ -35,7 +35,7 @@ async fn every_key_has_a_time_to_live() {
     backend.stop(&over).await;
     // Words that come late keep nothing longer.
     backend.change(&over, super::store::left("cid", Some("PA_3"))).await;
-    let (identity, sid, track) = (super::store::identity("cid"), "PA_3".to_owned(), "TR_1".to_owned());
+    let (identity, sid, track) = (super::store::identity("cid"), "PA_3".into(), "TR_1".into());
     backend.change(&over, Change::Unpublish { identity, sid, track }).await;
     let found = keys(&prefix).await;
     assert!(found.len() > 15, "{found:?}");

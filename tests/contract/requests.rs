@@ -82,7 +82,7 @@ async fn a_stream_is_created_once_under_its_id() {
     for backend in backends() {
         let new = new_stream("room");
         let Created::New(stream) = backend.store.create(new.clone()).await.unwrap() else { panic!("taken") };
-        backend.change(&stream.reference(), Change::Activate { room_sid: "RM_1".to_owned() }).await;
+        backend.change(&stream.reference(), Change::Activate { room_sid: "RM_1".into() }).await;
         backend.stop(&stream.reference()).await;
         let Created::Existing(again) = backend.store.create(new).await.unwrap() else {
             panic!("created twice")

@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use livestream_orchestrator::{
     domain::{
         Attributes, Change, Cursor, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
-        ParticipantState, Rejection, Role, RoomName, Session, StopReason, Stream, StreamId, StreamRef,
-        StreamStatus, Timestamp, Track, TrackSource, Tracks, change::Effect, stream::NewStream,
+        ParticipantSid, ParticipantState, Rejection, Role, RoomName, RoomSid, Session, StopReason, Stream,
+        StreamId, StreamRef, StreamStatus, Timestamp, Track, TrackSource, Tracks, change::Effect,
+        stream::NewStream,
     },
     store::{
         Answers, Applied, Created, Due, EventFeed, FeedMessage, Guard, KindFilter, Lease, LogRead, Lost,
@@ -64,7 +65,7 @@ impl Backend {
     /// A stream in status active with the room sid `RM_1`.
     pub async fn active(&self, room: &str) -> StreamRef {
         let stream = self.create(room).await.reference();
-        self.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+        self.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
         stream
     }
 
@@ -126,8 +127,8 @@ pub fn identity(text: &str) -> Identity {
 
 pub fn session(who: &str, sid: &str, joined_at: i64) -> Session {
     Session {
-        room_sid: "RM_1".to_owned(),
-        sid: sid.to_owned(),
+        room_sid: "RM_1".into(),
+        sid: sid.into(),
         identity: identity(who),
         name: None,
         role: None,
@@ -151,7 +152,7 @@ async fn held_until(backend: &Backend, stream: &StreamRef) -> Timestamp {
 }
 
 pub fn left(who: &str, sid: Option<&str>) -> Change {
-    Change::Disconnect { identity: identity(who), sid: sid.map(str::to_owned), at: None }
+    Change::Disconnect { identity: identity(who), sid: sid.map(Into::into), at: None }
 }
 
 fn kinds(log: &[Arc<Event>]) -> Vec<EventKind> {
@@ -248,8 +249,7 @@ async fn a_life_is_told_event_by_event(backend: Backend) {
     assert_eq!((last.draft.reason.as_deref(), &last.draft.stream), (Some("requested"), &stopped));
     assert_eq!(stopped.stopped_at, Some(stopped.updated_at));
     assert_eq!((stopped.participant_count, stopped.peak_participant_count), (0, 1));
-    for change in [Change::Activate { room_sid: "RM_1".to_owned() }, Change::Fail { reason: "x".to_owned() }]
-    {
+    for change in [Change::Activate { room_sid: "RM_1".into() }, Change::Fail { reason: "x".to_owned() }] {
         let refused = backend.apply(&stream, change).await;
         assert!(matches!(refused, Err(StoreError::Rejected(Rejection::InvalidTransition { .. }))));
     }
@@ -276,7 +276,7 @@ async fn a_room_name_is_held_until_the_end(backend: Backend) {
 async fn stop_of_failed_stream_changes_nothing(backend: Backend) {
     let stream = backend.create("failed").await.reference();
     let failed = backend.change(&stream, Change::Fail { reason: "x".to_owned() }).await.stream;
-    for room_sid in [None, Some("RM_1".to_owned())] {
+    for room_sid in [None, Some(RoomSid::from("RM_1"))] {
         for reason in [StopReason::Requested, StopReason::RoomFinished, StopReason::Idle] {
             let begin = Change::BeginStop { reason, room_sid: room_sid.clone() };
             let stop = backend.change(&stream, begin).await;
@@ -363,7 +363,10 @@ async fn a_late_word_of_an_older_session_changes_nothing(backend: Backend) {
         assert_eq!(backend.change(&stream, late).await.effect, Effect::Unchanged);
     }
     let ann = backend.store.participant(stream.id, "ann").await.unwrap().unwrap();
-    assert_eq!((ann.state, ann.sid.as_deref()), (ParticipantState::Active, Some("PA_2")));
+    assert_eq!(
+        (ann.state, ann.sid.as_ref().map(ParticipantSid::as_str)),
+        (ParticipantState::Active, Some("PA_2"))
+    );
     assert_eq!(ann.joined_at, Timestamp::from_millis(200), "LiveKit's own time");
 }
 
@@ -381,7 +384,7 @@ async fn a_new_session_of_the_same_identity_replaces_the_old(backend: Backend) {
     backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
     let second = backend.change(&stream, Change::Connect(session("ann", "PA_2", 2))).await;
     assert_eq!((second.stream.participant_count, second.stream.peak_participant_count), (1, 1));
-    assert_eq!(second.participant.unwrap().sid.as_deref(), Some("PA_2"));
+    assert_eq!(second.participant.unwrap().sid.as_ref().map(ParticipantSid::as_str), Some("PA_2"));
     assert_eq!(backend.change(&stream, left("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
     let told = kinds(&backend.log(stream.id).await)[2..].to_vec();
     assert_eq!(
@@ -393,9 +396,9 @@ async fn a_new_session_of_the_same_identity_replaces_the_old(backend: Backend) {
 async fn another_room_of_the_same_name_is_not_ours(backend: Backend) {
     let stream = backend.active("other").await;
     let mut stranger = session("ann", "PA_1", 1);
-    stranger.room_sid = "RM_2".to_owned();
+    stranger.room_sid = "RM_2".into();
     assert_eq!(backend.change(&stream, Change::Connect(stranger)).await.effect, Effect::Unchanged);
-    let finished = Change::BeginStop { reason: StopReason::RoomFinished, room_sid: Some("RM_2".to_owned()) };
+    let finished = Change::BeginStop { reason: StopReason::RoomFinished, room_sid: Some("RM_2".into()) };
     let applied = backend.change(&stream, finished).await;
     assert_eq!((applied.effect, applied.stream.status), (Effect::Unchanged, StreamStatus::Active));
 }
@@ -419,7 +422,7 @@ async fn a_full_stream_takes_nobody_else(backend: Backend) {
         early,
         Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating }))
     ));
-    backend.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
     backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
     let refused = backend.apply(&stream, token("bob", Duration::from_secs(60))).await;
     assert!(matches!(refused, Err(StoreError::Rejected(Rejection::Full { max: 1 }))));
@@ -485,7 +488,7 @@ async fn an_empty_stream_is_due(backend: Backend) {
     let new = NewStream { idle_after: Some(Duration::ZERO), ..new_stream("idle") };
     let Created::New(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
     let stream = stream.reference();
-    backend.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
     assert_eq!(backend.store.due(10).await.unwrap(), [Due::Idle(stream.id)]);
     backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
     assert_eq!(backend.store.due(10).await.unwrap(), []);
@@ -496,7 +499,7 @@ async fn an_empty_stream_is_due(backend: Backend) {
     assert_eq!(backend.change(&stream, idle()).await.stream.status, StreamStatus::Stopping);
     let forever = NewStream { idle_after: None, ..new_stream("forever") };
     let Created::New(forever) = backend.store.create(forever).await.unwrap() else { panic!("taken") };
-    backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".into() }).await;
     assert_eq!(backend.store.due(10).await.unwrap(), []);
 }
 
@@ -580,16 +583,16 @@ async fn one_at_a_time_creates_or_stops(backend: Backend) {
 async fn nobody_is_there_before_the_room_is(backend: Backend) {
     let stream = backend.create("early").await.reference();
     let mut stale = session("ghost", "PA_1", 1);
-    stale.room_sid = "RM_old".to_owned();
+    stale.room_sid = "RM_old".into();
     // Not taken for handled: LiveKit is to say it again when the room's sid is known.
     let early = backend.store.apply(&stream, Change::Connect(stale.clone()), Guard::default()).await;
     assert!(matches!(early, Err(StoreError::Rejected(Rejection::NotActive { .. }))), "{early:?}");
     let mut ahead = session("ann", "PA_2", i64::MAX);
-    backend.change(&stream, Change::Activate { room_sid: "RM_1".to_owned() }).await;
+    backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
     assert_eq!(backend.change(&stream, Change::Connect(stale)).await.effect, Effect::Unchanged);
     backend.change(&stream, Change::Connect(ahead.clone())).await;
     backend.change(&stream, left("ann", Some("PA_2"))).await;
-    ahead.sid = "PA_3".to_owned();
+    ahead.sid = "PA_3".into();
     let again = backend.change(&stream, Change::Connect(ahead)).await;
     assert_eq!(
         (again.effect, again.stream.participant_count),
@@ -799,7 +802,7 @@ async fn before(backend: &Backend, corrects: bool) -> Timestamp {
 
 async fn livekits_list_corrects_what_is_older_than_it(backend: Backend) {
     let stream = backend.active("listed").await;
-    let track = |sid: &str| Track { sid: sid.to_owned(), source: TrackSource::Camera, muted: false };
+    let track = |sid: &str| Track { sid: sid.into(), source: TrackSource::Camera, muted: false };
     let listed = |sid: &str, at, tracks: &[&str]| Session {
         tracks: Tracks::new(tracks.iter().map(|sid| track(sid))),
         ..session("ann", sid, at)
@@ -819,7 +822,7 @@ async fn livekits_list_corrects_what_is_older_than_it(backend: Backend) {
     // Who is not listed any more has left, under the same condition, and only in that session.
     let lose = async |sid: &str, corrects| {
         let before = before(&backend, corrects).await;
-        let change = Change::Lose { identity: identity("ann"), sid: sid.to_owned(), before };
+        let change = Change::Lose { identity: identity("ann"), sid: sid.into(), before };
         backend.change(&stream, change).await.effect
     };
     assert_eq!(lose("PA_1", false).await, Effect::Unchanged);
@@ -851,13 +854,13 @@ async fn livekits_list_corrects_what_is_older_than_it(backend: Backend) {
 
 async fn tracks_are_kept_while_they_are_published(backend: Backend) {
     let stream = backend.active("tracks").await;
-    let track = |sid: &str, muted| Track { sid: sid.to_owned(), source: TrackSource::Microphone, muted };
+    let track = |sid: &str, muted| Track { sid: sid.into(), source: TrackSource::Microphone, muted };
     let publish = async |sid: &str, track: Track| {
-        let change = Change::Publish { identity: identity("ann"), sid: sid.to_owned(), track };
+        let change = Change::Publish { identity: identity("ann"), sid: sid.into(), track };
         backend.change(&stream, change).await
     };
     let unpublish = async |sid: &str, track: &str| {
-        let (sid, track) = (sid.to_owned(), track.to_owned());
+        let (sid, track) = (sid.into(), track.into());
         backend.change(&stream, Change::Unpublish { identity: identity("ann"), sid, track }).await
     };
     assert_eq!(publish("PA_1", track("TR_1", false)).await.effect, Effect::Unchanged, "nobody is there");

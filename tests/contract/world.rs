@@ -14,8 +14,8 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Attributes, Identity, Metadata, ParticipantKind, RoomName, Session, Timestamp, Track, TrackSource,
-        Tracks,
+        Attributes, Identity, Metadata, ParticipantKind, ParticipantSid, RoomName, RoomSid, Session,
+        Timestamp, Track, TrackSource, Tracks,
     },
     orchestrator::{Orchestrator, Policy},
     rooms::{
@@ -63,7 +63,7 @@ struct State {
 
 #[derive(Clone)]
 pub struct TrueRoom {
-    sid: String,
+    sid: RoomSid,
     metadata: String,
     /// The most participants, and seconds that it stays empty.
     settings: (u32, u32),
@@ -89,10 +89,10 @@ impl TrueRoom {
 /// The truth about one room.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Truth {
-    pub sid: String,
+    pub sid: RoomSid,
     pub metadata: String,
     /// Who is connected, in which session, with which tracks.
-    pub present: Vec<(String, String, Tracks)>,
+    pub present: Vec<(String, ParticipantSid, Tracks)>,
 }
 
 impl World {
@@ -170,7 +170,7 @@ impl World {
             state.open(room, "", (0, 300), now);
             state.leave(room, who, now);
             state.made += 1;
-            let sid = format!("PA_{}", state.made);
+            let sid = format!("PA_{}", state.made).into();
             let there = state.rooms.get_mut(room).unwrap();
             let session = Session {
                 room_sid: there.sid.clone(),
@@ -198,7 +198,7 @@ impl World {
     pub fn publish(&self, room: &str, who: &str, source: TrackSource) {
         self.happen(|state, now| {
             state.made += 1;
-            let sid = format!("TR_{}", state.made);
+            let sid = format!("TR_{}", state.made).into();
             let there = state.rooms.get_mut(room).and_then(|room| room.sessions.get_mut(who));
             let Some(session) = there else { return };
             let known = session.tracks.as_slice().iter().find(|track| track.source == source).cloned();
@@ -274,7 +274,7 @@ impl State {
         }
         self.opened += 1;
         self.made += 1;
-        let sid = format!("RM_{}", self.made);
+        let sid = format!("RM_{}", self.made).into();
         let made = TrueRoom {
             sid,
             metadata: metadata.to_owned(),
@@ -353,17 +353,17 @@ impl Rooms for World {
         })
     }
 
-    async fn occupants_of(&self, room: &RoomName, room_sid: &str) -> Result<Occupants, RoomsError> {
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
         let late = self.lateness.load(Ordering::Relaxed);
         if self.broken.lock().unwrap().as_deref() == Some(room.as_str()) {
             return Err(RoomsError::Unavailable("its node is away".to_owned()));
         }
         self.ask(|state, now| {
-            let room = state.rooms.get(room.as_str()).filter(|room| room.sid == room_sid);
+            let room = state.rooms.get(room.as_str()).filter(|room| room.sid == *room_sid);
             let as_of = |list: &&(i64, Vec<Session>)| list.0 <= now - late;
             let listed = room.and_then(|room| room.lists.iter().rev().find(as_of));
             let sessions = listed.map(|(_, sessions)| sessions.clone()).unwrap_or_default();
-            Occupants { room_sid: room_sid.to_owned(), sessions, unsettled: Vec::new() }
+            Occupants { room_sid: room_sid.clone(), sessions, unsettled: Vec::new() }
         })
     }
 

@@ -5,11 +5,12 @@
 
 mod presence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::presence::end_visit;
 use super::{
-    Change, Identity, Participant, ParticipantState, Rejection, StopReason, Stream, StreamStatus, Timestamp,
+    Change, Identity, Participant, ParticipantSid, ParticipantState, Rejection, RoomSid, StopReason, Stream,
+    StreamStatus, Timestamp, TrackSid,
     change::{CLOSE_BATCH, Effect},
     event::{Draft, EventKind},
     stream::{NewStream, OPERATION_LOCK},
@@ -24,9 +25,10 @@ pub struct Aggregate {
     pub participants: BTreeMap<Identity, Participant>,
     /// Connected participants that are in no list and have no events: recorders and hidden ones.
     pub unlisted: BTreeMap<Identity, Participant>,
-    /// LiveKit participant sids that have ended. A late `participant_joined` of one of them brings nobody back.
-    /// So do tracks. The value is when.
-    gone: BTreeMap<String, Timestamp>,
+    /// Ended sessions with the time of their end. A late `participant_joined` of one of them changes nothing.
+    ended_sessions: BTreeMap<ParticipantSid, Timestamp>,
+    /// Tracks that are no longer published. A late `track_published` of one of them changes nothing.
+    ended_tracks: BTreeSet<TrackSid>,
 }
 
 /// The drafts of one change in the making.
@@ -74,7 +76,13 @@ impl Aggregate {
             reason: None,
         };
         (
-            Self { stream, participants: BTreeMap::new(), unlisted: BTreeMap::new(), gone: BTreeMap::new() },
+            Self {
+                stream,
+                participants: BTreeMap::new(),
+                unlisted: BTreeMap::new(),
+                ended_sessions: BTreeMap::new(),
+                ended_tracks: BTreeSet::new(),
+            },
             draft,
         )
     }
@@ -86,7 +94,7 @@ impl Aggregate {
     pub fn apply(&mut self, change: Change, now: Timestamp) -> Applied {
         match change {
             Change::Activate { room_sid } => self.activate(room_sid, now),
-            Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_deref(), now),
+            Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_ref(), now),
             Change::Claim => Ok((self.claim(now), Vec::new())),
             Change::Release { until } => Ok((self.release(until), Vec::new())),
             Change::RenewLock { until } => Ok((self.renew_lock(until, now), Vec::new())),
@@ -98,16 +106,16 @@ impl Aggregate {
             Change::Lose { identity, sid, before } => self.lose(&identity, &sid, before, now),
             Change::Publish { .. } | Change::Unpublish { .. } if self.stream.status.is_final() => UNCHANGED,
             Change::Publish { identity, sid, track } => {
-                if self.gone.contains_key(&track.sid) {
+                if self.ended_tracks.contains(&track.sid) {
                     return UNCHANGED;
                 }
                 self.set_tracks(&identity, &sid, now, |tracks| tracks.with(track))
             }
             Change::Unpublish { identity, sid, track } => {
-                self.gone.insert(track.clone(), now);
+                self.ended_tracks.insert(track.clone());
                 self.set_tracks(&identity, &sid, now, |tracks| tracks.without(&track))
             }
-            Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid.as_deref(), at, now),
+            Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid.as_ref(), at, now),
             Change::ExpireJoining => self.expire_joining(now),
             Change::SetMetadata { expected, metadata } => {
                 if !matches!(self.stream.status, StreamStatus::Creating | StreamStatus::Active) {
@@ -146,8 +154,8 @@ impl Aggregate {
         Err(Rejection::InvalidTransition { from: self.stream.status, to })
     }
 
-    fn activate(&mut self, room_sid: String, now: Timestamp) -> Applied {
-        if self.stream.status == StreamStatus::Active && self.stream.room_sid.as_deref() == Some(&room_sid) {
+    fn activate(&mut self, room_sid: RoomSid, now: Timestamp) -> Applied {
+        if self.stream.status == StreamStatus::Active && self.stream.room_sid.as_ref() == Some(&room_sid) {
             return UNCHANGED;
         }
         if !self.stream.status.may_become(StreamStatus::Active) {
@@ -162,9 +170,9 @@ impl Aggregate {
         self.recorded(now, |recorder| recorder.move_to(StreamStatus::Active, EventKind::StreamUpdated))
     }
 
-    fn begin_stop(&mut self, reason: StopReason, room_sid: Option<&str>, now: Timestamp) -> Applied {
+    fn begin_stop(&mut self, reason: StopReason, room_sid: Option<&RoomSid>, now: Timestamp) -> Applied {
         let stream = &mut self.stream;
-        let other_room = room_sid.is_some() && stream.room_sid.as_deref() != room_sid;
+        let other_room = room_sid.is_some() && stream.room_sid.as_ref() != room_sid;
         let not_idle = reason == StopReason::Idle && !stream.is_idle(now);
         if stream.status == StreamStatus::Stopping || stream.status.is_final() || other_room || not_idle {
             return UNCHANGED;
@@ -224,7 +232,7 @@ impl Aggregate {
         present.sort_by(|a, b| (a.expires_at, &a.identity).cmp(&(b.expires_at, &b.identity)));
         let more = present.len() > CLOSE_BATCH;
         for participant in present.into_iter().take(CLOSE_BATCH) {
-            end_visit(&mut recorder, participant, &mut self.gone, now);
+            end_visit(&mut recorder, participant, &mut self.ended_sessions, now);
         }
         if more {
             return Ok((Effect::Partial, recorder.drafts));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Aggregate, Applied, Recorder, UNCHANGED};
 use crate::domain::{
-    Change, Identity, Participant, ParticipantState, Rejection, Role, Session, StreamStatus, Timestamp,
-    Tracks,
+    Change, Identity, Participant, ParticipantSid, ParticipantState, Rejection, Role, Session, StreamStatus,
+    Timestamp, Tracks,
     change::{CLOCK_SKEW, CLOSE_BATCH, Effect},
     event::EventKind,
 };
@@ -51,7 +51,8 @@ impl Aggregate {
             return Err(Rejection::NotActive { status: self.stream.status });
         }
         let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
-        let ended = self.gone.get(&session.sid).is_some_and(|at| listed.is_none_or(|before| *at >= before));
+        let ended =
+            self.ended_sessions.get(&session.sid).is_some_and(|at| listed.is_none_or(|before| *at >= before));
         if self.stream.status != StreamStatus::Active || !its_room || ended {
             return UNCHANGED;
         }
@@ -65,7 +66,7 @@ impl Aggregate {
     fn connect_listed(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
         let session_at = session_time(&session, now);
         let known = self.participants.get(&session.identity);
-        let same = known.is_some_and(|known| known.sid.as_deref() == Some(&session.sid));
+        let same = known.is_some_and(|known| known.sid.as_ref() == Some(&session.sid));
         if same && known.is_some_and(Participant::is_active) {
             return self.update_session(session, listed, now);
         }
@@ -80,9 +81,9 @@ impl Aggregate {
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::expected(session.identity.clone(), Role::Host, now));
         if entry.is_active() {
-            end_visit(&mut recorder, entry, &mut self.gone, now);
+            end_visit(&mut recorder, entry, &mut self.ended_sessions, now);
         }
-        self.gone.remove(&session.sid);
+        self.ended_sessions.remove(&session.sid);
         recorder.stream.uncounted -= u32::from(was_hidden);
         begin_session(entry, session, session_at, now);
         if entry.counts() {
@@ -115,7 +116,7 @@ impl Aggregate {
         let session_at = session_time(&session, now);
         let mut entry = Participant::expected(session.identity.clone(), Role::Host, now);
         if let Some(known) = self.unlisted.get(&session.identity) {
-            let same = known.sid.as_deref() == Some(&session.sid);
+            let same = known.sid.as_ref() == Some(&session.sid);
             let mut described = known.clone();
             let told = same && corrects(listed, known) && describe(&mut described, session.clone());
             if (same && !told) || is_older(&session, session_at, known, listed) {
@@ -128,11 +129,11 @@ impl Aggregate {
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let shown = self.participants.get_mut(&session.identity);
         if let Some(shown) =
-            shown.filter(|shown| shown.is_active() && shown.sid.as_deref() == Some(&session.sid))
+            shown.filter(|shown| shown.is_active() && shown.sid.as_ref() == Some(&session.sid))
         {
-            end_visit(&mut recorder, shown, &mut self.gone, now);
+            end_visit(&mut recorder, shown, &mut self.ended_sessions, now);
         }
-        self.gone.remove(&session.sid);
+        self.ended_sessions.remove(&session.sid);
         entry.hidden = session.hidden;
         begin_session(&mut entry, session, session_at, now);
         if self.unlisted.insert(entry.identity.clone(), entry).is_none() {
@@ -142,9 +143,9 @@ impl Aggregate {
     }
 
     /// Forgets an unlisted session; says whether there was one.
-    fn forget_unlisted(&mut self, identity: &Identity, sid: Option<&str>) -> bool {
+    fn forget_unlisted(&mut self, identity: &Identity, sid: Option<&ParticipantSid>) -> bool {
         let known = self.unlisted.get(identity);
-        let found = known.is_some_and(|known| sid.is_some() && known.sid.as_deref() == sid);
+        let found = known.is_some_and(|known| sid.is_some() && known.sid.as_ref() == sid);
         if found {
             self.unlisted.remove(identity);
             self.stream.uncounted -= 1;
@@ -155,13 +156,13 @@ impl Aggregate {
     pub(super) fn lose(
         &mut self,
         identity: &Identity,
-        sid: &str,
+        sid: &ParticipantSid,
         before: Timestamp,
         now: Timestamp,
     ) -> Applied {
         let entries = [&self.participants, &self.unlisted].into_iter().filter_map(|all| all.get(identity));
-        let known = entries.into_iter().find(|entry| entry.is_active() && entry.sid.as_deref() == Some(sid));
-        if known.is_none_or(|entry| entry.sid.as_deref() != Some(sid) || entry.changed_at >= before) {
+        let known = entries.into_iter().find(|entry| entry.is_active() && entry.sid.as_ref() == Some(sid));
+        if known.is_none_or(|entry| entry.sid.as_ref() != Some(sid) || entry.changed_at >= before) {
             return UNCHANGED;
         }
         self.disconnect(identity, Some(sid), None, now)
@@ -170,12 +171,12 @@ impl Aggregate {
     pub(super) fn set_tracks(
         &mut self,
         identity: &Identity,
-        sid: &str,
+        sid: &ParticipantSid,
         now: Timestamp,
         change: impl FnOnce(&Tracks) -> Tracks,
     ) -> Applied {
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
-        if !entry.is_active() || entry.sid.as_deref() != Some(sid) {
+        if !entry.is_active() || entry.sid.as_ref() != Some(sid) {
             return UNCHANGED;
         }
         let tracks = change(&entry.tracks);
@@ -190,7 +191,7 @@ impl Aggregate {
     pub(super) fn disconnect(
         &mut self,
         identity: &Identity,
-        sid: Option<&str>,
+        sid: Option<&ParticipantSid>,
         at: Option<Timestamp>,
         now: Timestamp,
     ) -> Applied {
@@ -198,18 +199,18 @@ impl Aggregate {
             return UNCHANGED;
         }
         if let Some(sid) = sid {
-            self.gone.insert(sid.to_owned(), now);
+            self.ended_sessions.insert(sid.clone(), now);
         }
         if self.forget_unlisted(identity, sid) {
             return Ok((Effect::Changed, Vec::new()));
         }
         let mut recorder = Recorder { stream: &mut self.stream, drafts: Vec::new(), now };
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
-        let other_session = sid.is_some() && entry.sid.as_deref() != sid;
+        let other_session = sid.is_some() && entry.sid.as_ref() != sid;
         if other_session || entry.state == ParticipantState::Disconnected {
             return UNCHANGED;
         }
-        end_visit(&mut recorder, entry, &mut self.gone, at.unwrap_or(now).min(now));
+        end_visit(&mut recorder, entry, &mut self.ended_sessions, at.unwrap_or(now).min(now));
         Ok((Effect::Changed, recorder.drafts))
     }
 
@@ -257,7 +258,7 @@ fn corrects(listed: Option<Timestamp>, entry: &Participant) -> bool {
 /// Whether a session is older than another one of the same identity, and no list says otherwise.
 fn is_older(session: &Session, at: Timestamp, other: &Participant, listed: Option<Timestamp>) -> bool {
     let newer = other.session_at.is_some_and(|newest| at < newest);
-    let another = other.is_listed() || other.sid.as_deref() != Some(&session.sid);
+    let another = other.is_listed() || other.sid.as_ref() != Some(&session.sid);
     another && newer && !corrects(listed, other)
 }
 
@@ -292,7 +293,7 @@ fn describe(entry: &mut Participant, session: Session) -> bool {
 pub(super) fn end_visit(
     recorder: &mut Recorder<'_>,
     entry: &mut Participant,
-    gone: &mut BTreeMap<String, Timestamp>,
+    ended_sessions: &mut BTreeMap<ParticipantSid, Timestamp>,
     at: Timestamp,
 ) {
     let was_active = entry.is_active();
@@ -306,7 +307,7 @@ pub(super) fn end_visit(
         recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
         return;
     }
-    gone.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
+    ended_sessions.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
     if entry.counts() {
         recorder.stream.participant_count -= 1;
         if recorder.stream.participant_count == 0 {

@@ -8,7 +8,8 @@ use std::{
 use super::{Repairs, count};
 use crate::{
     domain::{
-        Change, Participant, ParticipantKind, ParticipantState, Session, Stream, Timestamp, change::Effect,
+        Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Session, Stream, Timestamp,
+        change::Effect,
     },
     orchestrator::{Error, Orchestrator},
     rooms::{Occupants, Room},
@@ -110,7 +111,7 @@ impl Orchestrator {
     }
 
     /// All participants that are recorded as connected, by LiveKit's id of their sessions.
-    async fn present(&self, stream: &Stream) -> Result<HashMap<String, Participant>, Error> {
+    async fn present(&self, stream: &Stream) -> Result<HashMap<ParticipantSid, Participant>, Error> {
         let mut all = HashMap::new();
         let listed = ParticipantFilter::state(ParticipantState::Active);
         self.add_present(stream, listed, &mut all).await?;
@@ -127,7 +128,7 @@ impl Orchestrator {
         &self,
         stream: &Stream,
         filter: ParticipantFilter,
-        all: &mut HashMap<String, Participant>,
+        all: &mut HashMap<ParticipantSid, Participant>,
     ) -> Result<(), Error> {
         let mut after = None;
         loop {

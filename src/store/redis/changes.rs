@@ -5,8 +5,8 @@ use redis::Script;
 use super::{RedisStore, codec, corrupt};
 use crate::{
     domain::{
-        Attributes, Change, ParticipantKind, Rejection, Session, StreamId, StreamStatus, Timestamp,
-        change::Effect, track::encode_sid,
+        Attributes, Change, Identity, ParticipantKind, ParticipantSid, Rejection, Session, StreamId,
+        StreamStatus, Timestamp, TrackSid, change::Effect, track::encode_sid,
     },
     store::{Applied, Guard, StoreError},
 };
@@ -31,7 +31,7 @@ impl RedisStore {
     pub(super) fn script_of(&self, change: Change) -> (&'static str, &Script, Vec<String>) {
         let scripts = &self.scripts;
         match change {
-            Change::Activate { room_sid } => ("activate", &scripts.activate, vec![room_sid]),
+            Change::Activate { room_sid } => ("activate", &scripts.activate, vec![room_sid.to_string()]),
             Change::BeginStop { reason, room_sid } => {
                 ("begin_stop", &scripts.begin_stop, vec![reason.to_string(), text(room_sid)])
             }
@@ -63,17 +63,20 @@ impl RedisStore {
                 ("disconnect", &scripts.disconnect, vec![identity.to_string(), text(sid), at, String::new()])
             }
             Change::Lose { identity, sid, before } => {
-                let own = vec![identity.to_string(), sid, String::new(), before.as_millis().to_string()];
+                let own = vec![
+                    identity.to_string(),
+                    sid.to_string(),
+                    String::new(),
+                    before.as_millis().to_string(),
+                ];
                 ("disconnect", &scripts.disconnect, own)
             }
             Change::Publish { identity, sid, track } => {
-                let own =
-                    vec![identity.to_string(), sid, encode_sid(&track.sid).to_string(), track.to_string()];
+                let own = track_args(&identity, &sid, &track.sid, track.to_string());
                 ("tracks", &scripts.tracks, own)
             }
             Change::Unpublish { identity, sid, track } => {
-                let own = vec![identity.to_string(), sid, encode_sid(&track).to_string(), String::new()];
-                ("tracks", &scripts.tracks, own)
+                ("tracks", &scripts.tracks, track_args(&identity, &sid, &track, String::new()))
             }
             Change::ExpireJoining => ("expire_joining", &scripts.expire_joining, Vec::new()),
             Change::SetMetadata { expected, metadata } => {
@@ -84,10 +87,14 @@ impl RedisStore {
     }
 }
 
+fn track_args(identity: &Identity, sid: &ParticipantSid, track: &TrackSid, text: String) -> Vec<String> {
+    vec![identity.to_string(), sid.to_string(), encode_sid(track).to_string(), text]
+}
+
 fn session_args(session: Session, before: Option<Timestamp>) -> Vec<String> {
     vec![
-        session.room_sid,
-        session.sid,
+        session.room_sid.to_string(),
+        session.sid.to_string(),
         session.identity.to_string(),
         text(session.name),
         text(session.role.map(|role| role.as_str())),

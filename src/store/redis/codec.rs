@@ -89,7 +89,7 @@ impl StoredStream<'_> {
         Ok(Stream {
             id: parsed("id", &self.id)?,
             room_name: room_name.map_err(|_| corrupt("roomName"))?,
-            room_sid: optional("roomSid", &self.room_sid)?,
+            room_sid: (!self.room_sid.is_empty()).then(|| self.room_sid.as_ref().into()),
             status: parsed("status", &self.status)?,
             metadata: Metadata::stored(self.metadata.into_owned()).map_err(|_| corrupt("metadata"))?,
             max_participants: optional("maxParticipants", &self.max_participants)?,
@@ -179,7 +179,7 @@ impl StoredParticipant {
             attributes: self.attributes.map(Attributes::stored).unwrap_or_default(),
             kind: self.kind.as_deref().map(ParticipantKind::of).unwrap_or_default(),
             hidden: self.hidden,
-            sid: self.sid,
+            sid: self.sid.map(Into::into),
             session_at: self.session_at.map(instant),
             tracks: self.tracks.parse().map_err(|()| corrupt("tracks"))?,
             changed_at: instant(self.changed_at),
