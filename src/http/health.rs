@@ -10,7 +10,11 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{app_state::AppState, problem::Problem, schemas};
-use crate::domain::ErrorCode;
+use crate::{
+    domain::{ErrorCode, StreamStatus},
+    store::Totals,
+    telemetry::metrics::ServiceTotals,
+};
 
 /// How long a part may take to say how it is.
 const PART_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -136,10 +140,20 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
 )]
 pub async fn metrics(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.store().totals()).await;
-    let totals = totals.ok().and_then(Result::ok);
-    let text = api.metrics.render(totals.as_ref()).map_err(|error| {
-        tracing::error!(%error, "metrics could not be written");
+    let totals = totals.ok().and_then(Result::ok).as_ref().map(service_totals);
+    let text = api.metrics.encode(totals.as_ref()).map_err(|error| {
+        tracing::error!(%error, "metrics cannot be encoded");
         Problem::new(ErrorCode::Internal)
     })?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}
+
+/// Converts the store's totals into the plain numbers of the metrics.
+fn service_totals(totals: &Totals) -> ServiceTotals {
+    let active = totals.streams.iter().find(|(status, _)| *status == StreamStatus::Active);
+    ServiceTotals {
+        active_streams: active.map_or(0, |(_, count)| *count),
+        streams_by_status: totals.streams.iter().map(|(status, count)| (status.as_str(), *count)).collect(),
+        participants: totals.participants,
+    }
 }

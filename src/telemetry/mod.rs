@@ -1,4 +1,4 @@
-//! What the service says about itself: log lines and metrics.
+//! Telemetry: log lines and metrics.
 
 pub mod logging;
 pub mod metrics;

@@ -9,7 +9,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("access", &["domain"]),
     ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
     ("diagnosis", &[]),
-    ("telemetry", &["domain", "store"]),
+    ("telemetry", &[]),
     ("store", &["domain", "telemetry", "diagnosis"]),
     ("rooms", &["access", "domain", "telemetry", "diagnosis"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
