@@ -136,17 +136,17 @@ impl Fault {
             Self::RedisRestarted | Self::RedisEmptied => {
                 scene.one().0.kill();
                 sleep(seconds(1)).await;
-                scene.one().0.start_again();
+                scene.one().0.restart();
             }
             Self::FeedSilent => {
-                scene.one().1.silence_feed(true);
+                scene.one().1.silence_subscriptions(true);
                 sleep(seconds(25)).await;
-                scene.one().1.silence_feed(false);
+                scene.one().1.silence_subscriptions(false);
             }
             Self::MessagesLost => {
-                scene.one().1.lose(30);
+                scene.one().1.drop_messages(30);
                 sleep(seconds(10)).await;
-                scene.one().1.lose(0);
+                scene.one().1.drop_messages(0);
             }
             Self::Delay => {
                 scene.one().1.delay(Duration::from_millis(500));
@@ -154,9 +154,9 @@ impl Fault {
                 scene.one().1.delay(Duration::ZERO);
             }
             Self::RedisFull => {
-                scene.one().0.tell(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
+                scene.one().0.execute(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
                 sleep(seconds(5)).await;
-                scene.one().0.tell(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+                scene.one().0.execute(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
             }
             Self::SentinelMasterKilled | Self::SentinelChangesLost | Self::SentinelFailover => {
                 self.fail_over(scene).await;
@@ -184,14 +184,14 @@ impl Fault {
             Self::SentinelFailover => group.force_failover().await,
             _ => {
                 if self == Self::SentinelChangesLost {
-                    group.nodes[0].tell(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await.unwrap();
-                    group.nodes[0].tell(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
+                    group.nodes[0].execute(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await.unwrap();
+                    group.nodes[0].execute(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
                     sleep(Duration::from_secs(2)).await;
                 }
                 group.nodes[0].kill();
             }
         }
-        let master = group.until_other_than(0).await;
+        let master = group.wait_for_new_master(0).await;
         if self == Self::SentinelFailover {
             // Until every instance has been told.
             sleep(Duration::from_secs(2)).await;
@@ -207,17 +207,17 @@ impl Fault {
         if self == Self::ClusterMasterKilled {
             cluster.kill(&[at]).await;
             let asked = (at + 1) % cluster.nodes.len();
-            let other = cluster.until_other_owner(slot, asked, at).await;
+            let other = cluster.wait_for_new_owner(slot, asked, at).await;
             let url = cluster.nodes[other].url();
             return scene.logs_are_at(url);
         }
         let masters = cluster.masters().await;
         for to in masters.into_iter().filter(|node| *node != at).chain([at]).collect::<Vec<_>>() {
-            cluster.begin_to_move(slot, at, to).await;
+            cluster.begin_migration(slot, at, to).await;
             while cluster.move_keys(slot, at, to, 10).await > 0 {}
-            cluster.end_move(slot, to).await;
+            cluster.finish_migration(slot, to).await;
             at = to;
-            *scene.whereabouts.lock().unwrap() = cluster.nodes[at].url();
+            *scene.log_url.lock().unwrap() = cluster.nodes[at].url();
             sleep(Duration::from_secs(1)).await;
         }
     }

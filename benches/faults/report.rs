@@ -5,7 +5,7 @@ use std::{fmt::Write, process::Command};
 use super::{
     faults::Fault,
     scene::{AUDIENCE, CHANGES_A_SECOND},
-    support::{audience::Verdict, servers::redis_server},
+    support::{recording::DeliveryReport, servers::redis_server},
 };
 
 /// What became of one fault.
@@ -15,7 +15,7 @@ pub struct Row {
     pub changes: usize,
     /// The longest time without a change that was acknowledged, in milliseconds.
     pub pause: i64,
-    pub verdict: Verdict,
+    pub verdict: DeliveryReport,
     /// Connections that the audience lost.
     pub cuts: usize,
     /// Milliseconds from an event to its receipt, sorted.
@@ -25,9 +25,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// Nothing lost, doubled or disordered, and resets only where Redis lost data.
+    /// Nothing lost, doubled or out of order, and resets only where Redis lost data.
     pub fn is_as_promised(&self) -> bool {
-        self.verdict.is_honest() && (self.fault.may_lose_data() || self.verdict.resets.is_empty())
+        self.verdict.has_no_silent_loss() && (self.fault.may_lose_data() || self.verdict.resets.is_empty())
     }
 
     fn percentile(&self, share: usize) -> i64 {
@@ -35,11 +35,11 @@ impl Row {
     }
 
     pub fn line(&self) -> String {
-        let Verdict { received, lost, doubled, disordered, untold, resets } = &self.verdict;
+        let DeliveryReport { received, lost, duplicates, out_of_order, unannounced, resets } = &self.verdict;
         let resets: Vec<_> = resets.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
         let resets = if resets.is_empty() { "0".to_owned() } else { resets.join(", ") };
         format!(
-            "| {} | {} | {:.1} s | {received} | {} | {lost} | {doubled} | {disordered} | {untold} | {resets} | {} | {} | {} | {:.1} s |",
+            "| {} | {} | {:.1} s | {received} | {} | {lost} | {duplicates} | {out_of_order} | {unannounced} | {resets} | {} | {} | {} | {:.1} s |",
             self.fault.name(),
             self.changes,
             self.pause as f64 / 1_000.0,

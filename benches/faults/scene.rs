@@ -19,12 +19,15 @@ use super::{
     faults::{Deployment, Fault},
     report::Row,
     support::{
-        audience::{Auditor, Follower, Patience, Verdict, Whereabouts, judge, now_millis},
         cluster::Cluster,
         eventually,
-        follower::Transport,
+        fault_proxy::FaultProxy,
+        feed_client::Transport,
         instance::Instance,
-        proxy::Proxy,
+        recording::{
+            DeliveryReport, LogAuditor, ReconnectDelay, RecordingClient, SharedUrl, compare_with_log,
+            now_millis,
+        },
         sentinel::SentinelGroup,
         servers::Redis,
         unique,
@@ -45,7 +48,7 @@ const CALM: Duration = Duration::from_secs(4);
 /// What the instances stand on.
 pub enum Backend {
     /// One Redis, reached through a proxy.
-    One(Redis, Proxy),
+    One(Redis, FaultProxy),
     Sentinel(SentinelGroup),
     Cluster(Cluster),
 }
@@ -54,8 +57,8 @@ impl Backend {
     async fn start(fault: Fault) -> Self {
         match fault.deployment() {
             Deployment::One => {
-                let redis = if fault.loses_data() { Redis::start() } else { Redis::durable() };
-                let proxy = Proxy::to(redis.port).await;
+                let redis = if fault.loses_data() { Redis::start() } else { Redis::start_durable() };
+                let proxy = FaultProxy::start(redis.port).await;
                 Self::One(redis, proxy)
             }
             Deployment::Sentinel => Self::Sentinel(SentinelGroup::start().await),
@@ -89,17 +92,17 @@ pub struct Scene {
     pub backend: Backend,
     pub prefix: String,
     /// Where the logs are now.
-    pub whereabouts: Whereabouts,
+    pub log_url: SharedUrl,
     pub instances: Vec<Instance>,
     streams: Arc<Mutex<Vec<String>>>,
-    auditors: Vec<(Option<String>, Auditor)>,
-    followers: Vec<Follower>,
+    auditors: Vec<(Option<String>, LogAuditor)>,
+    followers: Vec<RecordingClient>,
 }
 
 impl Scene {
     pub async fn set(fault: Fault, livekit: &str) -> Self {
         let (backend, prefix) = (Backend::start(fault).await, unique("faults"));
-        let whereabouts = Whereabouts::new(backend.master(&prefix).await.url().into());
+        let log_url = SharedUrl::new(backend.master(&prefix).await.url().into());
         let mut instances = Vec::new();
         for _ in 0..INSTANCES {
             let mut instance = Instance::new(&backend.url(), livekit, &prefix);
@@ -113,7 +116,7 @@ impl Scene {
         }
         let topics = streams.iter().cloned().map(Some).chain([None]);
         let auditors = topics.map(|topic| {
-            let auditor = Auditor::following(&whereabouts, &prefix, topic.as_deref());
+            let auditor = LogAuditor::start_at(&log_url, &prefix, topic.as_deref());
             (topic, auditor)
         });
         let auditors = auditors.collect();
@@ -121,7 +124,7 @@ impl Scene {
             fault,
             backend,
             prefix,
-            whereabouts,
+            log_url,
             instances,
             auditors,
             followers: Vec::new(),
@@ -140,14 +143,19 @@ impl Scene {
                 let topic = (n % 2 == 1).then(|| streams[n / 2 % STREAMS].clone());
                 let mut addresses: Vec<_> = self.instances.iter().map(Instance::address).collect();
                 addresses.rotate_left(n % INSTANCES);
-                arriving.spawn(Follower::start(addresses, transport, topic, Patience::AsTold));
+                arriving.spawn(RecordingClient::start(
+                    addresses,
+                    transport,
+                    topic,
+                    ReconnectDelay::ServerHint,
+                ));
             }
         }
         self.followers = arriving.join_all().await;
     }
 
     /// The one Redis and the proxy in front of it.
-    pub fn one(&mut self) -> (&mut Redis, &Proxy) {
+    pub fn one(&mut self) -> (&mut Redis, &FaultProxy) {
         match &mut self.backend {
             Backend::One(redis, proxy) => (redis, proxy),
             Backend::Sentinel(_) | Backend::Cluster(_) => unreachable!("the fault is of one Redis"),
@@ -155,12 +163,12 @@ impl Scene {
     }
 
     pub async fn kill_connections(&mut self, kind: &str) {
-        self.one().0.tell(&["CLIENT", "KILL", "TYPE", kind]).await.unwrap();
+        self.one().0.execute(&["CLIENT", "KILL", "TYPE", kind]).await.unwrap();
     }
 
     /// The logs are at this server now.
     pub fn logs_are_at(&self, url: String) {
-        *self.whereabouts.lock().unwrap() = url;
+        *self.log_url.lock().unwrap() = url;
     }
 
     pub async fn play(mut self) -> Row {
@@ -187,25 +195,28 @@ impl Scene {
                 async move { rests.then_some(()) }
             })
             .await;
-            follower.wait_for("everything", |diary| diary.complete || diary.reached() >= newest).await;
+            follower
+                .wait_for("everything", |recording| recording.complete || recording.last_position() >= newest)
+                .await;
         }
     }
 
     fn judge(&self, lifted: i64, changes: usize, pause: i64) -> Row {
-        let (mut verdict, mut delays, mut caught_up) = (Verdict::default(), Vec::new(), 0);
+        let (mut verdict, mut delays, mut caught_up) = (DeliveryReport::default(), Vec::new(), 0);
         for follower in &self.followers {
             let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
-            let (diary, log) = (follower.diary(), auditor.log());
-            verdict.add(&judge(&diary, &log));
-            delays.extend(diary.delays());
-            let before = log.entries.iter().rev().find(|logged| {
-                logged.epoch == log.epoch && i64::try_from(logged.position.0).unwrap() <= lifted
-            });
-            if let Some(at) = before.and_then(|logged| diary.when_at(logged.position)) {
+            let (recording, log) = (follower.recording(), auditor.log());
+            verdict.add(&compare_with_log(&recording, &log));
+            delays.extend(recording.delays());
+            let before =
+                log.entries.iter().rev().find(|entry| {
+                    entry.epoch == log.epoch && i64::try_from(entry.position.0).unwrap() <= lifted
+                });
+            if let Some(at) = before.and_then(|entry| recording.received_at(entry.position)) {
                 caught_up = caught_up.max(at - lifted);
             }
         }
-        let cuts = self.followers.iter().map(|follower| follower.diary().cuts).sum();
+        let cuts = self.followers.iter().map(|follower| follower.recording().disconnects).sum();
         delays.sort_unstable();
         Row { fault: self.fault, changes, pause, verdict, cuts, delays, caught_up }
     }

@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use super::support::{
-    servers::{Running, free_port, start, wait_for_port},
+    servers::{ChildProcess, free_port, start, wait_for_port},
     unique,
 };
 
@@ -12,7 +12,7 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 /// An nginx with nchan.
 pub struct Nchan {
     folder: PathBuf,
-    running: Running,
+    running: ChildProcess,
     /// Where it listens.
     pub address: SocketAddr,
 }

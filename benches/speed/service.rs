@@ -63,9 +63,9 @@ pub struct Service {
 impl Service {
     /// Starts one that limits nobody, and never looks for rooms.
     pub async fn start(deployment: Deployment) -> Self {
-        let (redis, prefix) = (Redis::with(deployment.redis), unique("speed"));
+        let (redis, prefix) = (Redis::start_with(deployment.redis), unique("speed"));
         let instance = Instance::new(&redis.url(), "ws://127.0.0.1:9", &prefix);
-        let mut instance = instance.logging_to(Deployment::log_reader());
+        let mut instance = instance.with_log_output(Deployment::log_reader());
         for (name, value) in [
             ("MAX_FEEDS", "1000000"),
             ("MAX_FEEDS_PER_CALLER", "1000000"),
@@ -141,12 +141,12 @@ impl Service {
 
     /// Lets Redis count from now on.
     pub async fn forget_command_stats(&self) {
-        self.redis.tell(&["CONFIG", "RESETSTAT"]).await.expect("an answer");
+        self.redis.execute(&["CONFIG", "RESETSTAT"]).await.expect("an answer");
     }
 
     /// Which commands were called, how often, and for how many microseconds in all.
     pub async fn command_stats(&self) -> Vec<(String, f64, f64)> {
-        let info = self.redis.tell(&["INFO", "commandstats"]).await.expect("an answer");
+        let info = self.redis.execute(&["INFO", "commandstats"]).await.expect("an answer");
         let info: String = redis::from_redis_value(info).expect("a text");
         let stat = |line: &str| {
             let (command, numbers) = line.strip_prefix("cmdstat_")?.split_once(':')?;

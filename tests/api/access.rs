@@ -16,10 +16,10 @@ use tonic::Code;
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, TestApp, participant_event},
+    app::{TestApp, TestResponse, participant_webhook},
     grpc::Client,
     servers::{KEY, SECRET},
-    sse::Events,
+    sse::EventStream,
     within,
 };
 
@@ -57,10 +57,16 @@ pub async fn guarded() -> Pair {
     Pair::with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).await
 }
 
-pub async fn send(app: &TestApp, bearer: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+pub async fn send(
+    app: &TestApp,
+    bearer: &str,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> TestResponse {
     let request = app.request(method, path).header("authorization", format!("Bearer {bearer}"));
     let request = if let Some(body) = body { request.json(body) } else { request };
-    Answer::of(request.send().await.unwrap()).await
+    TestResponse::read(request.send().await.unwrap()).await
 }
 
 pub async fn create(app: &TestApp, room: &str) -> Value {
@@ -122,7 +128,7 @@ pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
 
 /// How a request to follow fares; what is opened is closed again.
 async fn follow(app: &TestApp, bearer: &str, path: &str) -> Fate {
-    Fate::of(Events::open_with(&app.base, path, None, Some(bearer)).await.status.as_u16())
+    Fate::of(EventStream::open_with(&app.base, path, None, Some(bearer)).await.status.as_u16())
 }
 
 async fn socket(app: &TestApp, bearer: &str, path: &str, topic: &str) -> Fate {
@@ -245,7 +251,7 @@ async fn change_without_read_grant_shows_no_participants() {
         let new = send(&app, &creating(None, false), Method::POST, "/streams", Some(&body)).await;
         let stream = new.expect(StatusCode::CREATED);
         assert_eq!(stream["participants"], json!([]), "a new stream has nobody to hide");
-        app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+        app.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
             .await
             .expect(StatusCode::OK);
         let (path, body) = match method {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     stage::Stage,
     support::{
-        app::{Setup, participant_event},
-        audience::Whereabouts,
+        app::{Setup, participant_webhook},
         eventually,
+        fault_proxy::{CommandFault, FaultProxy},
         instance::Instance,
-        proxy::{Fate, Proxy},
+        recording::SharedUrl,
         servers::{Redis, shared_livekit},
         unique,
     },
@@ -21,8 +21,8 @@ use crate::{
 #[tokio::test]
 async fn a_full_redis_refuses_changes_and_nothing_else() {
     let redis = Redis::start();
-    let whereabouts = Whereabouts::new(redis.url().into());
-    let mut stage = Stage::set(&redis.url(), &unique("test"), &whereabouts).await;
+    let log_url = SharedUrl::new(redis.url().into());
+    let mut stage = Stage::set(&redis.url(), &unique("test"), &log_url).await;
     let app = &stage.apps[0];
     let spare = app.create(json!({})).await["id"].as_str().unwrap().to_owned();
     let path = format!("/streams/{spare}");
@@ -30,7 +30,7 @@ async fn a_full_redis_refuses_changes_and_nothing_else() {
     app.patch(&path, json!({"metadata": {"a": 1}})).await.expect(StatusCode::OK);
     let load = stage.load();
     load.goes_on(40).await;
-    redis.tell(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
+    redis.execute(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
     load.is_refused().await;
     app.post("/streams", json!({})).await.expect_problem(503, "store_unavailable");
     for (way, body) in [("", json!({"metadata": {"a": 2}})), ("/join", json!({"identity": "late"}))] {
@@ -53,11 +53,11 @@ async fn a_full_redis_refuses_changes_and_nothing_else() {
     resumed.wait_for("participant_updated").await;
     app.delete(&path).await.expect(StatusCode::OK);
     resumed.wait_for("stream_stopped").await;
-    redis.tell(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    redis.execute(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
     load.goes_on(40).await;
     let made = load.end().await;
-    let verdict = stage.verdict().await;
-    assert!(verdict.is_perfect(), "{verdict:?}");
+    let report = stage.delivery_report().await;
+    assert!(report.is_exactly_once(), "{report:?}");
     assert!(stage.times_in_log(&made).await.iter().all(|times| *times == 1));
 }
 
@@ -65,24 +65,24 @@ async fn a_full_redis_refuses_changes_and_nothing_else() {
 #[tokio::test]
 async fn a_change_whose_answer_is_lost_is_made_once() {
     let redis = Redis::start();
-    let proxy = Proxy::to(redis.port).await;
+    let proxy = FaultProxy::start(redis.port).await;
     let app = Setup::new(&proxy.url(), shared_livekit()).start().await;
     let stream = app.create(json!({})).await;
     let id = stream["id"].as_str().unwrap().to_owned();
     let path = format!("/streams/{id}");
     // How the scripts of changes of this stream begin their arguments, after a key that never exists.
     let change = format!(":never\r\n$36\r\n{id}\r\n");
-    let joined = participant_event("participant_joined", &stream, "ann", "PA_1");
+    let joined = participant_webhook("participant_joined", &stream, "ann", "PA_1");
     let ask = async |kind: &str| match kind {
         "stream_updated" => app.patch(&path, json!({"metadata": {"a": 1}})).await,
         "participant_joined" => app.webhook(&joined).await,
         _ => app.delete(&path).await,
     };
     for (n, kind) in ["stream_updated", "participant_joined", "stream_stopped"].into_iter().enumerate() {
-        proxy.treat(Some((&change, Fate::Unanswered)));
+        proxy.fault_commands(Some((&change, CommandFault::LostReply)));
         ask(kind).await.expect_problem(503, "store_unavailable");
-        proxy.treat(None);
-        assert_eq!(proxy.treated(), n + 1, "sent once, and not again by itself");
+        proxy.fault_commands(None);
+        assert_eq!(proxy.faulted_count(), n + 1, "sent once, and not again by itself");
         ask(kind).await.expect(StatusCode::OK);
         let history = app.get(&format!("/events/{id}")).await.expect(StatusCode::OK);
         let of_kind =
@@ -94,9 +94,9 @@ async fn a_change_whose_answer_is_lost_is_made_once() {
     }
     // Two streams of one name there are not either.
     let room = unique("room");
-    proxy.treat(Some((&room, Fate::Unanswered)));
+    proxy.fault_commands(Some((&room, CommandFault::LostReply)));
     app.post("/streams", json!({"name": room})).await.expect_problem(503, "store_unavailable");
-    proxy.treat(None);
+    proxy.fault_commands(None);
     let again = app.post("/streams", json!({"name": room})).await.expect(StatusCode::OK);
     let all = app.get("/streams?status=all").await.expect(StatusCode::OK);
     let ids: Vec<_> = all.as_array().unwrap().iter().filter(|one| one["roomName"] == room).collect();
@@ -108,8 +108,8 @@ async fn a_change_whose_answer_is_lost_is_made_once() {
 #[tokio::test]
 async fn every_answer_has_a_line_in_the_log_and_a_metric() {
     let redis = Redis::start();
-    let proxy = Proxy::to(redis.port).await;
-    let mut instance = Instance::new(&proxy.url(), shared_livekit(), &unique("test")).logged();
+    let proxy = FaultProxy::start(redis.port).await;
+    let mut instance = Instance::new(&proxy.url(), shared_livekit(), &unique("test")).with_log();
     instance.start().await;
     let (client, base) = (reqwest::Client::new(), instance.address().http);
     let create = || async { client.post(format!("{base}/streams")).json(&json!({})).send().await.unwrap() };
@@ -129,7 +129,7 @@ async fn every_answer_has_a_line_in_the_log_and_a_metric() {
         ("other", "ERR something that nobody has thought of"),
     ];
     for (kind, reply) in replies {
-        proxy.treat(Some(("EVALSHA", Fate::Refused(reply.to_owned()))));
+        proxy.fault_commands(Some(("EVALSHA", CommandFault::ErrorReply(reply.to_owned()))));
         let refused = create().await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{kind}");
         assert!(refused.headers().contains_key("retry-after"));
@@ -153,7 +153,7 @@ async fn every_answer_has_a_line_in_the_log_and_a_metric() {
         let lines: Vec<_> = lines.lines().filter(of_kind).collect();
         assert_eq!(lines.len(), 1, "one line, however many calls fail: {lines:?}");
         assert!(lines[0].contains("\"level\":\"WARN\""), "{lines:?}");
-        proxy.treat(None);
+        proxy.fault_commands(None);
         eventually("readiness", || async { (ready().await == StatusCode::OK).then_some(()) }).await;
         assert_eq!(create().await.status(), StatusCode::CREATED, "after {kind}");
     }

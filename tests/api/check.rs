@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::support::{
-    gate::Gate,
     instance::Instance,
     servers::{LiveKit, Redis, free_port, shared_livekit, shared_redis},
     unique,
+    webhook_proxy::WebhookProxy,
 };
 
 async fn configure(redis: &Redis, name: &str, value: &str) {
@@ -22,29 +22,29 @@ fn instance(redis: &str, livekit: &str) -> Instance {
 #[tokio::test]
 async fn healthcheck_asks_the_instance_that_runs() {
     let mut instance = instance(shared_redis(), shared_livekit());
-    assert_eq!(instance.command(&["healthcheck"]).await.0, Some(1), "nobody is there");
+    assert_eq!(instance.run_command(&["healthcheck"]).await.0, Some(1), "nobody is there");
     instance.start().await;
-    assert_eq!(instance.command(&["healthcheck"]).await, (Some(0), String::new()));
+    assert_eq!(instance.run_command(&["healthcheck"]).await, (Some(0), String::new()));
     instance.terminate().await;
     let mut lonely = self::instance("redis://127.0.0.1:1/0", shared_livekit());
-    lonely.start_unready().await;
-    let (code, words) = lonely.command(&["healthcheck"]).await;
+    lonely.start_listening().await;
+    let (code, words) = lonely.run_command(&["healthcheck"]).await;
     assert_eq!(code, Some(1));
     assert!(words.contains("503"), "{words}");
 }
 
 #[tokio::test]
 async fn check_says_in_words_what_is_wrong() {
-    let redis = Redis::durable();
+    let redis = Redis::start_durable();
     configure(&redis, "maxmemory", "100mb").await;
-    let (code, words) = instance(&redis.url(), shared_livekit()).command(&["check"]).await;
+    let (code, words) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
     assert_eq!(code, Some(0), "{words}");
     assert!(!words.contains("FAIL") && !words.contains("warn"), "{words}");
     for part in ["Redis: version 7", "never evicts", "append-only", "LiveKit: answers", "clock agrees"] {
         assert!(words.contains(part), "{part} in {words}");
     }
     configure(&redis, "maxmemory-policy", "allkeys-lru").await;
-    let (code, words) = instance(&redis.url(), shared_livekit()).command(&["check"]).await;
+    let (code, words) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
     assert_eq!(code, Some(1));
     assert!(words.contains("FAIL Redis: evicts (allkeys-lru)"), "{words}");
     configure(&redis, "requirepass", "hunter2").await;
@@ -54,14 +54,14 @@ async fn check_says_in_words_what_is_wrong() {
         (with(":wrong-word@"), "FAIL Redis: refuses the user or the password"),
         (format!("redis://127.0.0.1:{}/0", free_port()), "FAIL Redis: nothing listens"),
     ] {
-        let (code, words) = instance(&url, shared_livekit()).command(&["check"]).await;
+        let (code, words) = instance(&url, shared_livekit()).run_command(&["check"]).await;
         assert_eq!(code, Some(1));
         assert!(words.contains(expected), "{expected} in {words}");
         assert!(!words.contains("wrong-word"), "no secret is repeated: {words}");
         assert!(words.contains("ok   LiveKit: answers"), "the rest is looked at all the same: {words}");
     }
     let forgetful = Redis::start();
-    let (code, words) = instance(&forgetful.url(), shared_livekit()).command(&["check"]).await;
+    let (code, words) = instance(&forgetful.url(), shared_livekit()).run_command(&["check"]).await;
     assert_eq!(code, Some(0));
     assert!(words.contains("warn Redis: keeps no append-only file"), "{words}");
 }
@@ -69,36 +69,36 @@ async fn check_says_in_words_what_is_wrong() {
 #[tokio::test]
 async fn check_says_what_is_wrong_with_livekit() {
     let nowhere = format!("ws://127.0.0.1:{}", free_port());
-    let (code, words) = instance(shared_redis(), &nowhere).command(&["check"]).await;
+    let (code, words) = instance(shared_redis(), &nowhere).run_command(&["check"]).await;
     assert_eq!(code, Some(1));
     assert!(words.contains("FAIL LiveKit: does not answer: is LIVEKIT_URL right?"), "{words}");
     let stranger =
         instance(shared_redis(), shared_livekit()).with("LIVEKIT_API_SECRET", "somebody-elses-secret");
-    let (code, words) = stranger.command(&["check"]).await;
+    let (code, words) = stranger.run_command(&["check"]).await;
     assert_eq!(code, Some(1));
     assert!(words.contains("FAIL LiveKit: refuses") && words.contains("secret right?"), "{words}");
     assert!(!words.contains("somebody-elses"), "{words}");
     let nothing = stranger.with("PORT", "many");
-    assert_eq!(nothing.command(&["check"]).await.0, Some(2), "what cannot be read is not tried");
+    assert_eq!(nothing.run_command(&["check"]).await.0, Some(2), "what cannot be read is not tried");
 }
 
 #[tokio::test]
 async fn check_waits_for_a_webhook() {
-    let gate = Gate::open().await;
-    let livekit = LiveKit::start(Some(&gate.url));
+    let webhooks = WebhookProxy::start().await;
+    let livekit = LiveKit::start(Some(&webhooks.url));
     let mut instance = instance(shared_redis(), &livekit.url());
-    gate.lead_to(&instance.address().http);
+    webhooks.forward_to(&instance.address().http);
     // Whether an instance runs already or not.
     let arrived = "ok   Webhooks: LiveKit's arrive";
-    let (code, words) = instance.command(&["check", "--webhooks"]).await;
+    let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
     assert_eq!(code, Some(0), "{words}");
     assert!(words.contains(arrived), "{words}");
     instance.start().await;
-    let (code, words) = instance.command(&["check", "--webhooks"]).await;
+    let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
     assert_eq!(code, Some(0), "{words}");
     assert!(words.contains(arrived), "{words}");
-    gate.lose(true);
-    let (code, words) = instance.command(&["check", "--webhooks"]).await;
+    webhooks.drop_webhooks(true);
+    let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("FAIL Webhooks: none came"), "{words}");
 }

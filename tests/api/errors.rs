@@ -5,18 +5,24 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::Pair;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
 fn fields(problem: &serde_json::Value) -> Vec<&str> {
     problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()
 }
 
-async fn raw(app: &TestApp, method: Method, path: &str, content_type: Option<&str>, body: &str) -> Answer {
+async fn raw(
+    app: &TestApp,
+    method: Method,
+    path: &str,
+    content_type: Option<&str>,
+    body: &str,
+) -> TestResponse {
     let mut request = app.request(method, path).body(body.to_owned());
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
     }
-    Answer::of(request.send().await.unwrap()).await
+    TestResponse::read(request.send().await.unwrap()).await
 }
 
 #[tokio::test]
@@ -75,7 +81,7 @@ async fn bodies_must_be_json_of_bounded_size() {
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(256 * 1024));
     raw(&app, Method::POST, "/streams", json, &large).await.expect_problem(413, "payload_too_large");
     let zipped = app.request(Method::POST, "/streams").header("content-encoding", "gzip").json(&json!({}));
-    Answer::of(zipped.send().await.unwrap()).await.expect_problem(415, "unsupported_media_type");
+    TestResponse::read(zipped.send().await.unwrap()).await.expect_problem(415, "unsupported_media_type");
     raw(&app, Method::POST, "/streams", None, "").await.expect(reqwest::StatusCode::CREATED);
 }
 

@@ -10,8 +10,8 @@ use tokio::{
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, participant_event},
-    sse::Events,
+    app::{TestApp, participant_webhook},
+    sse::EventStream,
     within,
 };
 
@@ -20,7 +20,7 @@ fn id_of(stream: &Value) -> &str {
 }
 
 /// Reads messages until the stream ends.
-async fn rest(mut events: Events) -> Vec<Value> {
+async fn rest(mut events: EventStream) -> Vec<Value> {
     let mut all = Vec::new();
     while let Some(message) = events.message().await {
         let data = message.data.unwrap();
@@ -57,7 +57,7 @@ async fn a_change_through_one_instance_is_on_the_others_feeds() {
     let first = states.wait_until("the present state", |_| true).await;
     assert_eq!((&first["status"], &first["participants"]), (&json!("active"), &json!([])));
 
-    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    one.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     let joined = own.wait_for("participant_joined").await;
@@ -128,7 +128,7 @@ async fn a_feed_resumes_from_every_position_on_any_instance() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     for n in 0..4 {
-        let event = participant_event("participant_joined", &stream, &format!("p{n}"), &format!("PA_{n}"));
+        let event = participant_webhook("participant_joined", &stream, &format!("p{n}"), &format!("PA_{n}"));
         one.webhook(&event).await.expect(StatusCode::OK);
     }
     one.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);

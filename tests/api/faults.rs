@@ -21,10 +21,13 @@ use tokio::{
 
 use crate::support::{
     app::{Setup, TestApp},
-    audience::{Auditor, Entry, Follower, Patience, Verdict, judge, position},
     eventually,
-    follower::Transport,
-    proxy::Proxy,
+    fault_proxy::FaultProxy,
+    feed_client::Transport,
+    recording::{
+        DeliveryReport, LogAuditor, ReconnectDelay, RecordedMessage, RecordingClient, compare_with_log,
+        position,
+    },
     servers::{Redis, shared_livekit},
 };
 
@@ -35,19 +38,19 @@ const PACE: Duration = Duration::from_millis(10);
 /// Two instances, one of which reaches Redis through a proxy, and an audience on both.
 struct Scene {
     redis: Redis,
-    proxy: Proxy,
+    proxy: FaultProxy,
     /// Makes the changes; reaches Redis directly.
     near: Arc<TestApp>,
     /// Reaches Redis through the proxy.
     far: TestApp,
     streams: Vec<String>,
-    auditors: Vec<(Option<String>, Auditor)>,
-    followers: Vec<Follower>,
+    auditors: Vec<(Option<String>, LogAuditor)>,
+    followers: Vec<RecordingClient>,
 }
 
 impl Scene {
     async fn set(redis: Redis, repair: bool) -> Self {
-        let proxy = Proxy::to(redis.port).await;
+        let proxy = FaultProxy::start(redis.port).await;
         let mut setup = Setup::new(&redis.url(), shared_livekit());
         setup.repair = repair;
         let near = Arc::new(setup.start().await);
@@ -60,7 +63,7 @@ impl Scene {
         let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
         let topics = streams.iter().cloned().map(Some).chain([None]);
         let auditor = |topic: Option<String>| {
-            let auditor = Auditor::of(&redis.url(), prefix, topic.as_deref());
+            let auditor = LogAuditor::start(&redis.url(), prefix, topic.as_deref());
             (topic, auditor)
         };
         let auditors = topics.map(auditor).collect();
@@ -68,8 +71,10 @@ impl Scene {
         for transport in Transport::ALL {
             for app in [&*near, &far] {
                 for topic in [None, Some(streams[0].clone()), Some(streams[1].clone())] {
-                    followers
-                        .push(Follower::start(vec![app.into()], transport, topic, Patience::Little).await);
+                    followers.push(
+                        RecordingClient::start(vec![app.into()], transport, topic, ReconnectDelay::Minimal)
+                            .await,
+                    );
                 }
             }
         }
@@ -96,14 +101,14 @@ impl Scene {
     }
 
     /// Waits until everybody has heard a last change of each stream, then compares what they heard with the logs.
-    async fn verdict(&mut self) -> Verdict {
-        self.near.until_ready(true).await;
-        self.far.until_ready(true).await;
+    async fn delivery_report(&mut self) -> DeliveryReport {
+        self.near.wait_until_ready(true).await;
+        self.far.wait_until_ready(true).await;
         for id in &self.streams {
             let last = json!({"metadata": {"last": true}});
             self.near.patch(&format!("/streams/{id}"), last).await.expect(StatusCode::OK);
         }
-        let mut total = Verdict::default();
+        let mut total = DeliveryReport::default();
         for follower in &mut self.followers {
             let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
             let newest = match &follower.stream {
@@ -112,8 +117,8 @@ impl Scene {
             };
             let newest = position(&newest);
             eventually("the auditor", || async { (auditor.newest()? >= newest).then_some(()) }).await;
-            follower.wait_for("the last change", |diary| diary.reached() >= Some(newest)).await;
-            total.add(&judge(&follower.diary(), &auditor.log()));
+            follower.wait_for("the last change", |recording| recording.last_position() >= Some(newest)).await;
+            total.add(&compare_with_log(&follower.recording(), &auditor.log()));
         }
         total
     }
@@ -156,12 +161,12 @@ async fn play(redis: impl Fn() -> Redis, fault: impl AsyncFn(&mut Scene, &Load))
         fault(&mut scene, &load).await;
         load.goes_on(20).await;
         load.end().await;
-        let verdict = scene.verdict().await;
-        assert!(verdict.received > 0);
+        let report = scene.delivery_report().await;
+        assert!(report.received > 0);
         if repair {
-            assert!(verdict.is_perfect(), "{verdict:?}");
+            assert!(report.is_exactly_once(), "{report:?}");
         } else {
-            assert!(verdict.lost > 0, "without repair the audience must see a loss: {verdict:?}");
+            assert!(report.lost > 0, "without repair the audience must see a loss: {report:?}");
         }
     }
 }
@@ -198,16 +203,16 @@ async fn every_connection_killed_loses_nothing() {
 
 #[tokio::test]
 async fn redis_killed_and_restarted_with_its_data_loses_nothing() {
-    play(Redis::durable, async |scene, load| {
+    play(Redis::start_durable, async |scene, load| {
         for _ in 0..3 {
             scene.redis.kill();
-            scene.far.until_ready(false).await;
+            scene.far.wait_until_ready(false).await;
             // The far instance does not get its feed back while changes are made already.
-            scene.proxy.silence_feed(true);
-            scene.redis.start_again();
+            scene.proxy.silence_subscriptions(true);
+            scene.redis.restart();
             load.goes_on(30).await;
-            scene.proxy.silence_feed(false);
-            scene.far.until_ready(true).await;
+            scene.proxy.silence_subscriptions(false);
+            scene.far.wait_until_ready(true).await;
         }
     })
     .await;
@@ -216,11 +221,11 @@ async fn redis_killed_and_restarted_with_its_data_loses_nothing() {
 #[tokio::test]
 async fn a_feed_that_goes_silent_loses_nothing() {
     play(Redis::start, async |scene, load| {
-        scene.proxy.silence_feed(true);
+        scene.proxy.silence_subscriptions(true);
         load.goes_on(100).await;
-        scene.far.until_ready(false).await;
-        scene.proxy.silence_feed(false);
-        scene.far.until_ready(true).await;
+        scene.far.wait_until_ready(false).await;
+        scene.proxy.silence_subscriptions(false);
+        scene.far.wait_until_ready(true).await;
     })
     .await;
 }
@@ -228,10 +233,10 @@ async fn a_feed_that_goes_silent_loses_nothing() {
 #[tokio::test]
 async fn lost_messages_are_made_up_for() {
     play(Redis::start, async |scene, load| {
-        scene.proxy.lose(30);
+        scene.proxy.drop_messages(30);
         load.goes_on(300).await;
-        scene.proxy.lose(0);
-        assert!(scene.proxy.lost() > 100);
+        scene.proxy.drop_messages(0);
+        assert!(scene.proxy.dropped_messages() > 100);
     })
     .await;
 }
@@ -245,8 +250,8 @@ async fn late_messages_are_not_lost() {
     scene.proxy.delay(Duration::ZERO);
     load.goes_on(20).await;
     load.end().await;
-    let verdict = scene.verdict().await;
-    assert!(verdict.is_perfect(), "{verdict:?}");
+    let report = scene.delivery_report().await;
+    assert!(report.is_exactly_once(), "{report:?}");
 }
 
 /// No later event shows that there is a gap: only the log's tail does.
@@ -254,22 +259,24 @@ async fn late_messages_are_not_lost() {
 async fn a_last_message_that_is_lost_is_found_by_the_tail_of_the_log() {
     for repair in [true, false] {
         let mut scene = Scene::set(Redis::start(), repair).await;
-        scene.proxy.lose(100);
+        scene.proxy.drop_messages(100);
         let path = format!("/streams/{}", scene.streams[0]);
         scene.near.patch(&path, json!({"metadata": {"quiet": true}})).await.expect(StatusCode::OK);
         let newest = position(&newest(&scene.near, &scene.streams[0]).await);
-        let hears = |follower: &&mut Follower| {
+        let hears = |follower: &&mut RecordingClient| {
             follower.stream.as_ref().is_none_or(|stream| *stream == scene.streams[0])
         };
         if repair {
             for follower in scene.followers.iter_mut().filter(hears) {
-                follower.wait_for("the lost change", |diary| diary.reached() == Some(newest)).await;
+                follower
+                    .wait_for("the lost change", |recording| recording.last_position() == Some(newest))
+                    .await;
             }
         }
-        scene.proxy.lose(0);
-        let verdict = scene.verdict().await;
-        assert_eq!(verdict.is_perfect(), repair, "{verdict:?}");
-        assert_eq!(verdict.lost > 0, !repair, "{verdict:?}");
+        scene.proxy.drop_messages(0);
+        let report = scene.delivery_report().await;
+        assert_eq!(report.is_exactly_once(), repair, "{report:?}");
+        assert_eq!(report.lost > 0, !repair, "{report:?}");
     }
 }
 
@@ -280,20 +287,20 @@ async fn a_redis_that_lost_its_data_is_met_by_one_reset_each() {
     load.goes_on(40).await;
     load.end().await;
     scene.redis.kill();
-    scene.redis.start_again();
+    scene.redis.restart();
     for follower in &mut scene.followers {
-        let is_reset = |entry: &Entry| matches!(entry, Entry::Reset { .. });
-        follower.wait_for("a reset", |diary| diary.entries.iter().any(is_reset)).await;
+        let is_reset = |entry: &RecordedMessage| matches!(entry, RecordedMessage::Reset { .. });
+        follower.wait_for("a reset", |recording| recording.messages.iter().any(is_reset)).await;
         if follower.stream.is_some() {
-            follower.wait_for("the end of a stream that is gone", |diary| diary.complete).await;
+            follower.wait_for("the end of a stream that is gone", |recording| recording.complete).await;
         }
     }
     // Who follows all streams goes on with what there is now.
     scene.streams = vec![scene.near.create(json!({})).await["id"].as_str().unwrap().to_owned()];
     scene.followers.retain(|follower| follower.stream.is_none());
-    let verdict = scene.verdict().await;
-    assert_eq!((verdict.lost, verdict.doubled, verdict.disordered), (0, 0, 0), "{verdict:?}");
-    assert_eq!(verdict.resets.values().sum::<usize>(), scene.followers.len(), "{verdict:?}");
+    let report = scene.delivery_report().await;
+    assert_eq!((report.lost, report.duplicates, report.out_of_order), (0, 0, 0), "{report:?}");
+    assert_eq!(report.resets.values().sum::<usize>(), scene.followers.len(), "{report:?}");
 }
 
 /// The control of the one above: without repair nobody is told that the data is gone.
@@ -304,11 +311,11 @@ async fn a_redis_that_lost_its_data_goes_unnoticed_without_repair() {
     load.goes_on(40).await;
     load.end().await;
     scene.redis.kill();
-    scene.redis.start_again();
-    scene.near.until_ready(true).await;
-    scene.far.until_ready(true).await;
+    scene.redis.restart();
+    scene.near.wait_until_ready(true).await;
+    scene.far.wait_until_ready(true).await;
     scene.streams = vec![scene.near.create(json!({})).await["id"].as_str().unwrap().to_owned()];
     scene.followers.retain(|follower| follower.stream.is_none());
-    let verdict = scene.verdict().await;
-    assert!(verdict.resets.is_empty(), "{verdict:?}");
+    let report = scene.delivery_report().await;
+    assert!(report.resets.is_empty(), "{report:?}");
 }

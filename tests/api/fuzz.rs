@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use super::{Pair, websocket};
-use crate::support::app::Answer;
+use crate::support::app::TestResponse;
 
 /// How many of each are tried.
 const CASES: usize = 150;
@@ -78,7 +78,7 @@ async fn no_body_breaks_anything() {
         };
         let request =
             app.request(method.clone(), &path).header("content-type", "application/json").body(body.clone());
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        let answer = TestResponse::read(request.send().await.unwrap()).await;
         assert!(!answer.status.is_server_error(), "{method} {path}: {body:?}: {}", answer.text);
         if answer.status.is_client_error() {
             assert!(answer.body["code"].is_string(), "{method} {path}: {body:?}: {}", answer.text);

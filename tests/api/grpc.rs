@@ -8,8 +8,8 @@ use tonic::{Code, Streaming, transport::Channel};
 
 use super::Pair;
 use crate::support::{
-    app::participant_event,
-    grpc::{Client, asked},
+    app::participant_webhook,
+    grpc::{Client, subscribe_request},
     within,
 };
 
@@ -38,7 +38,7 @@ async fn a_stream_is_told_over_grpc() {
     let text = |key: &str| first.metadata[key].as_str();
     assert_eq!((text("text"), text("number"), text("list")), ("t", "5", "[1]"));
 
-    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    one.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     let joined = next(&mut own).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_deadline_ends_a_feed_and_gives_the_seat_back() {
     let Pair(one, _two) = Pair::start().await;
     let mut client = Client::of(&one).await;
     // Set as metadata, so that nothing but the server knows of it: a client of its own would end the call by itself.
-    let mut request = asked("", "");
+    let mut request = subscribe_request("", "");
     request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
     let mut feed = client.call(request).await.unwrap().into_inner();
     let ended = within("the deadline", feed.message()).await.unwrap_err();

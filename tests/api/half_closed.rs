@@ -7,15 +7,15 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, participant_event, sign_webhook},
+    app::{TestApp, participant_webhook, sign_webhook},
     eventually,
-    raw::{connect, half_closed, post, send_and_half_close},
+    raw_http::{connect, post, send_and_half_close, send_half_closed},
     unique, within,
 };
 
 /// What one half-closed connection with one request is answered.
 async fn answer(app: &TestApp, request: &str) -> (u16, Value) {
-    let answers = half_closed(&app.base, &[request.as_bytes()]).await;
+    let answers = send_half_closed(&app.base, &[request.as_bytes()]).await;
     assert_eq!(answers.len(), 1, "{answers:?}");
     (answers[0].status, answers[0].json())
 }
@@ -57,7 +57,7 @@ async fn idempotent_post_on_half_closed_connection_is_answered_and_replayed() {
     let request = post("/streams", &key, &json!({"roomName": unique("room")}).to_string());
     let (status, created) = answer(&app, &request).await;
     assert_eq!(status, 201);
-    let replayed = half_closed(&other.base, &[request.as_bytes()]).await;
+    let replayed = send_half_closed(&other.base, &[request.as_bytes()]).await;
     assert_eq!((replayed[0].status, &replayed[0].json()["id"]), (201, &created["id"]));
     assert_eq!(replayed[0].header("idempotency-replayed").as_deref(), Some("true"));
 }
@@ -67,7 +67,7 @@ async fn webhook_on_half_closed_connection_is_recorded_and_answered() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     for (path, identity) in [("/webhooks/livekit", "ann"), ("/webhook", "bob")] {
-        let event = participant_event("participant_joined", &stream, identity, &unique("PA")).to_string();
+        let event = participant_webhook("participant_joined", &stream, identity, &unique("PA")).to_string();
         let signature = format!("authorization: {}\r\n", sign_webhook(&event));
         let (status, _) = answer(&app, &post(path, &signature, &event)).await;
         assert_eq!(status, 200, "{path}");
@@ -99,7 +99,7 @@ async fn large_body_in_pieces_before_half_close_is_read_completely() {
         );
         for (request, status) in [(plain, 201), (chunked, 200)] {
             let pieces: Vec<_> = request.as_bytes().chunks(35_000).collect();
-            let answers = half_closed(&app.base, &pieces).await;
+            let answers = send_half_closed(&app.base, &pieces).await;
             assert_eq!((answers[0].status, answers.len()), (status, 1), "{length}: {answers:?}");
         }
     }
@@ -116,7 +116,7 @@ async fn pipelined_requests_before_half_close_are_all_answered() {
     };
     let requests: Vec<_> = rooms.iter().map(round).collect();
     let pieces: Vec<_> = requests.iter().map(String::as_bytes).collect();
-    let answers = half_closed(&app.base, &pieces).await;
+    let answers = send_half_closed(&app.base, &pieces).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 201].repeat(ROUNDS));
 }
@@ -128,7 +128,7 @@ async fn incomplete_body_before_half_close_is_refused_and_not_carried_out() {
     // Complete JSON, but not what was declared.
     let request = post("/streams", "", &(json!({"roomName": room}).to_string() + "    "));
     let cut = &request.as_bytes()[..request.len() - 1];
-    let answers = half_closed(&app.base, &[cut]).await;
+    let answers = send_half_closed(&app.base, &[cut]).await;
     assert_eq!(answers.len(), 1);
     answers[0].expect_problem(400, "malformed_body");
     assert_eq!(answers[0].json()["detail"], "the body ended early");

@@ -12,26 +12,26 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, Setup, TestApp, participant_event},
+    app::{Setup, TestApp, TestResponse, participant_webhook},
     eventually,
+    fault_proxy::FaultProxy,
     instance::Instance,
-    proxy::Proxy,
     servers::{KEY, LiveKit, SECRET, port_of, shared_livekit, shared_redis},
     unique,
 };
 
-async fn keyed(app: &TestApp, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+async fn keyed(app: &TestApp, key: &str, method: Method, path: &str, body: Option<&Value>) -> TestResponse {
     let request = app.request(method, path).header("idempotency-key", key);
     let request = if let Some(body) = body { request.json(body) } else { request };
-    Answer::of(request.send().await.unwrap()).await
+    TestResponse::read(request.send().await.unwrap()).await
 }
 
-async fn create(app: &TestApp, key: &str, body: &Value) -> Answer {
+async fn create(app: &TestApp, key: &str, body: &Value) -> TestResponse {
     keyed(app, key, Method::POST, "/streams", Some(body)).await
 }
 
 /// As often as it takes while the first is at it.
-async fn create_at_last(app: &TestApp, key: &str, body: &Value) -> Answer {
+async fn create_at_last(app: &TestApp, key: &str, body: &Value) -> TestResponse {
     eventually("an answer", || async {
         let answer = create(app, key, body).await;
         (answer.status != StatusCode::CONFLICT && !answer.status.is_server_error()).then_some(answer)
@@ -43,7 +43,7 @@ async fn streams(app: &TestApp) -> usize {
     app.get("/streams?status=all").await.expect(StatusCode::OK).as_array().unwrap().len()
 }
 
-fn replayed(answer: &Answer) -> bool {
+fn replayed(answer: &TestResponse) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
@@ -88,7 +88,7 @@ async fn a_key_is_for_one_request_of_one_caller() {
         let request =
             guarded.request(Method::POST, "/streams").header("idempotency-key", "k").json(&json!({}));
         let request = request.header("authorization", format!("Bearer {}", token.to_jwt().unwrap()));
-        async move { Answer::of(request.send().await.unwrap()).await }
+        async move { TestResponse::read(request.send().await.unwrap()).await }
     };
     let anns = by("ann").await.expect(StatusCode::CREATED);
     assert_ne!(by("bob").await.expect(StatusCode::CREATED)["id"], anns["id"], "somebody else's key");
@@ -153,7 +153,7 @@ async fn what_failed_here_may_be_tried_again() {
     livekit.kill();
     let body = json!({"roomName": "again"});
     create(&one, "k", &body).await.expect_problem(503, "livekit_unavailable");
-    livekit.start_again();
+    livekit.restart();
     let made = create_at_last(&two, "k", &body).await;
     assert!(!replayed(&made));
     let id = made.expect(StatusCode::CREATED)["id"].clone();
@@ -165,7 +165,7 @@ async fn what_failed_here_may_be_tried_again() {
 #[tokio::test]
 async fn the_death_of_who_was_at_it_lets_a_retry_go_on() {
     for room in [Some("named"), None] {
-        let livekit = Proxy::to(port_of(shared_livekit())).await;
+        let livekit = FaultProxy::start(port_of(shared_livekit())).await;
         let prefix = unique("test");
         let through = format!("ws://127.0.0.1:{}", livekit.port);
         let mut first = Instance::new(shared_redis(), &through, &prefix);
@@ -175,7 +175,7 @@ async fn the_death_of_who_was_at_it_lets_a_retry_go_on() {
         let two = setup.start().await;
 
         // LiveKit does not answer, and in the middle of it the instance dies.
-        livekit.be_silent(true);
+        livekit.drop_all(true);
         let body = room.map_or_else(|| json!({}), |room| json!({"roomName": room}));
         let url = format!("{}/streams", first.address().http);
         let request = reqwest::Client::new().post(url).header("idempotency-key", "k").json(&body);
@@ -210,7 +210,7 @@ async fn now(app: &TestApp, stream: &Value) -> Value {
 /// A stream with ann in it.
 async fn attended(app: &TestApp, room: &str) -> Value {
     let stream = app.create(json!({"roomName": room})).await;
-    app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    app.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     now(app, &stream).await
@@ -218,7 +218,7 @@ async fn attended(app: &TestApp, room: &str) -> Value {
 
 #[tokio::test]
 async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
-    let (proxy, prefix) = (Proxy::to(port_of(shared_redis())).await, unique("test"));
+    let (proxy, prefix) = (FaultProxy::start(port_of(shared_redis())).await, unique("test"));
     let setup = Setup::new(shared_redis(), shared_livekit())
         .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));
     let two = setup.start().await;
@@ -253,7 +253,7 @@ async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
         tokio::spawn(send(instance.address().http, request.clone()))
     };
     let dying: Vec<_> = first.iter().zip(&requests).map(ask).collect();
-    eventually("four answers on their way to be kept", || async { (proxy.holding() >= 4).then_some(()) })
+    eventually("four answers on their way to be kept", || async { (proxy.held_count() >= 4).then_some(()) })
         .await;
     first.iter_mut().for_each(Instance::kill);
     for answer in dying {
@@ -261,13 +261,13 @@ async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
     }
     // The room name is another stream's now, and ann is back.
     let successor = attended(&two, "stopped").await;
-    two.webhook(&participant_event("participant_joined", &streams[3], "ann", "PA_2"))
+    two.webhook(&participant_webhook("participant_joined", &streams[3], "ann", "PA_2"))
         .await
         .expect(StatusCode::OK);
     let before = join_all(streams.iter().map(|stream| now(&two, stream))).await;
     for (request, stream) in requests.iter().zip(&streams) {
         let answer = eventually("an answer", || async {
-            let answer = Answer::of(send(two.base.clone(), request.clone()).await.unwrap()).await;
+            let answer = TestResponse::read(send(two.base.clone(), request.clone()).await.unwrap()).await;
             (answer.status != StatusCode::CONFLICT).then_some(answer)
         })
         .await;

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use crate::support::{
     app::{Setup, TestApp},
     eventually,
+    fault_proxy::FaultProxy,
     instance::Instance,
-    proxy::Proxy,
     servers::{KEY, LiveKit, SECRET, port_of, shared_redis},
     unique,
 };
@@ -28,11 +28,11 @@ fn rooms(livekit: &LiveKit) -> RoomClient {
 }
 
 /// An instance that survives and one that reaches LiveKit through a proxy, on one Redis.
-async fn pair(livekit: &LiveKit) -> (TestApp, Instance, Proxy) {
+async fn pair(livekit: &LiveKit) -> (TestApp, Instance, FaultProxy) {
     let prefix = unique("crash");
     let setup = Setup::new(shared_redis(), &livekit.url())
         .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));
-    let proxy = Proxy::to(port_of(&livekit.url())).await;
+    let proxy = FaultProxy::start(port_of(&livekit.url())).await;
     let mortal = Instance::new(shared_redis(), &format!("ws://127.0.0.1:{}", proxy.port), &prefix);
     (setup.start().await, mortal, proxy)
 }
@@ -63,7 +63,7 @@ async fn dies_during(call: &str, stop: bool) -> Vec<Value> {
         Client::new().post(format!("{base}/streams")).json(&json!({"roomName": room}))
     };
     let asked = tokio::spawn(request.send());
-    eventually("a call of LiveKit that is held", || async { (proxy.holding() > 0).then_some(()) }).await;
+    eventually("a call of LiveKit that is held", || async { (proxy.held_count() > 0).then_some(()) }).await;
     mortal.kill();
     assert!(asked.await.unwrap().is_err());
     let healed = eventually("the other instance", || async {
@@ -93,7 +93,7 @@ async fn storm_of_kills_leaves_no_stream_stuck_and_no_room_without_a_stream() {
     let livekit = LiveKit::start(None);
     let (app, mut mortal, _proxy) = pair(&livekit).await;
     for kill in 0..KILLS {
-        mortal.start_unready().await;
+        mortal.start_listening().await;
         let (base, client) = (mortal.address().http, Client::new());
         let streams: Vec<_> = (0..AT_ONCE)
             .map(|n| {

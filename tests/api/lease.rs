@@ -5,10 +5,10 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{participant_event, sign_webhook},
+    app::{participant_webhook, sign_webhook},
     eventually,
+    fault_proxy::FaultProxy,
     instance::{Instance, signal},
-    proxy::Proxy,
     servers::{Redis, shared_livekit},
     unique,
 };
@@ -20,7 +20,7 @@ async fn get(base: &str, path: &str) -> Value {
 #[tokio::test]
 async fn who_wakes_up_after_losing_the_lease_changes_nothing() {
     let redis = Redis::start();
-    let (proxy, prefix) = (Proxy::to(redis.port).await, unique("test"));
+    let (proxy, prefix) = (FaultProxy::start(redis.port).await, unique("test"));
     let quick =
         |redis: &str| Instance::new(redis, shared_livekit(), &prefix).with("RECONCILE_INTERVAL", "1s");
     let (mut first, mut second) = (quick(&proxy.url()), quick(&redis.url()));
@@ -31,12 +31,12 @@ async fn who_wakes_up_after_losing_the_lease_changes_nothing() {
     let stream: Value = created.json().await.unwrap();
     let id = stream["id"].as_str().unwrap();
     // Somebody of whom LiveKit knows nothing: to be repaired once the grace for LiveKit's lists is over.
-    let ghost = participant_event("participant_joined", &stream, "ghost", "PA_ghost").to_string();
+    let ghost = participant_webhook("participant_joined", &stream, "ghost", "PA_ghost").to_string();
     let webhook = client.post(format!("{base}/webhooks/livekit"));
     let webhook = webhook.header("authorization", sign_webhook(&ghost)).body(ghost);
     assert!(webhook.send().await.unwrap().status().is_success());
     proxy.hold("PA_ghost");
-    eventually("a repair on its way", || async { (proxy.holding() > 0).then_some(()) }).await;
+    eventually("a repair on its way", || async { (proxy.held_count() > 0).then_some(()) }).await;
     signal(first.pid(), "STOP");
 
     second.start().await;
@@ -47,12 +47,12 @@ async fn who_wakes_up_after_losing_the_lease_changes_nothing() {
     })
     .await;
     // The first one's repair arrives only now.
-    assert_eq!(proxy.fenced(), 0);
+    assert_eq!(proxy.fenced_count(), 0);
     proxy.release();
-    eventually("the late repair to be refused", || async { (proxy.fenced() > 0).then_some(()) }).await;
+    eventually("the late repair to be refused", || async { (proxy.fenced_count() > 0).then_some(()) }).await;
     signal(first.pid(), "CONT");
     // It goes on working, and so does the other, whoever of them has the lease.
-    let ghost = participant_event("participant_joined", &stream, "late", "PA_late").to_string();
+    let ghost = participant_webhook("participant_joined", &stream, "late", "PA_late").to_string();
     let webhook = client.post(format!("{}/webhooks/livekit", first.address().http));
     let webhook = webhook.header("authorization", sign_webhook(&ghost)).body(ghost);
     assert!(webhook.send().await.unwrap().status().is_success());

@@ -12,19 +12,21 @@ use tokio::{
 use super::Pair;
 use crate::support::{
     eventually,
-    follower::{Heard, Link, Transport},
+    fault_proxy::FaultProxy,
+    feed_client::{FeedConnection, Received, Transport},
     instance::{Instance, signal},
-    proxy::Proxy,
     servers::{Redis, shared_livekit, shared_redis},
     unique, within,
 };
 
 /// Hears a connection out; gives its last words and its hint in milliseconds.
-async fn end_of(link: &mut Link) -> (Option<String>, Option<u128>) {
+async fn end_of(link: &mut FeedConnection) -> (Option<String>, Option<u128>) {
     loop {
         match within("the end of a connection", link.next()).await {
-            Heard::Event(_) => {}
-            Heard::Cut(hint) => return (link.last_words.clone(), hint.map(|hint| hint.as_millis())),
+            Received::Event(_) => {}
+            Received::Disconnected(hint) => {
+                return (link.end_reason.clone(), hint.map(|hint| hint.as_millis()));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -37,14 +39,15 @@ async fn a_connection_ends_at_its_age_and_goes_on_elsewhere() {
     let stream = one.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
     for transport in Transport::ALL {
-        let mut link = Link::open(&(&one).into(), transport, Some(id), None).await.unwrap();
+        let mut link = FeedConnection::open(&(&one).into(), transport, Some(id), None).await.unwrap();
         let (words, hint) = end_of(&mut link).await;
         assert_eq!(words.as_deref(), Some("connection_expired"), "{transport:?}");
         assert!(transport == Transport::Grpc || hint.is_some_and(|hint| (1_000..3_000).contains(&hint)));
         let path = format!("/streams/{id}");
         one.patch(&path, json!({"metadata": {"n": unique("n")}})).await.expect(StatusCode::OK);
-        let mut link = Link::open(&(&two).into(), transport, Some(id), Some(&link.from)).await.unwrap();
-        assert!(matches!(within("the change", link.next()).await, Heard::Event(_)));
+        let mut link =
+            FeedConnection::open(&(&two).into(), transport, Some(id), Some(&link.from)).await.unwrap();
+        assert!(matches!(within("the change", link.next()).await, Received::Event(_)));
     }
     let mut states = one.follow(&format!("/sse/{id}/updates")).await;
     let mut last = None;
@@ -64,7 +67,10 @@ async fn a_shutdown_sends_clients_away_spread_over_time() {
     let mut links = Vec::new();
     for n in 0..60 {
         let transport = Transport::ALL[n % 3];
-        links.push((transport, Link::open(&instance.address(), transport, None, None).await.unwrap()));
+        links.push((
+            transport,
+            FeedConnection::open(&instance.address(), transport, None, None).await.unwrap(),
+        ));
     }
     signal(instance.pid(), "TERM");
     let mut hints = Vec::new();
@@ -77,7 +83,7 @@ async fn a_shutdown_sends_clients_away_spread_over_time() {
     let quarter = |n: u128| hints.iter().filter(|hint| **hint / 500 == n + 2).count();
     assert_eq!((0..4).map(quarter).sum::<usize>(), 40, "between one and three seconds: {hints:?}");
     assert!((0..4).all(|n| quarter(n) > 0), "and spread: {hints:?}");
-    instance.ended().await;
+    instance.wait_for_exit().await;
 }
 
 /// A request that has begun is answered, new connections are refused, and the process is gone in time.
@@ -112,7 +118,7 @@ async fn a_request_under_way_is_finished() {
     let answer = String::from_utf8_lossy(&answer[..count]);
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     drop(connection);
-    instance.ended().await;
+    instance.wait_for_exit().await;
 }
 
 /// A request that waits for Redis when the end comes gets its answer, whichever of the instance's threads had opened the
@@ -121,7 +127,7 @@ async fn a_request_under_way_is_finished() {
 async fn no_request_fails_because_its_instance_ends() {
     let redis = Redis::start();
     for _ in 0..6 {
-        let proxy = Proxy::to(redis.port).await;
+        let proxy = FaultProxy::start(redis.port).await;
         let mut instance = Instance::new(&proxy.url(), shared_livekit(), &unique("test"));
         instance.start().await;
         let url = format!("{}/streams", instance.address().http);
@@ -136,7 +142,7 @@ async fn no_request_fails_because_its_instance_ends() {
         proxy.hold("held back");
         let patch = reqwest::Client::new().patch(&url).json(&json!({"metadata": {"text": "held back"}}));
         let answer = tokio::spawn(patch.send());
-        eventually("the request to wait", || async { (proxy.holding() > 0).then_some(()) }).await;
+        eventually("the request to wait", || async { (proxy.held_count() > 0).then_some(()) }).await;
         signal(instance.pid(), "TERM");
         let address = instance.address().http.strip_prefix("http://").unwrap().to_owned();
         eventually("new connections to be refused", || async {
@@ -146,6 +152,6 @@ async fn no_request_fails_because_its_instance_ends() {
         proxy.release();
         let answer = within("the answer", answer).await.unwrap().unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
-        instance.ended().await;
+        instance.wait_for_exit().await;
     }
 }

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, Setup, TestApp},
+    app::{Setup, TestApp, TestResponse},
     eventually,
     grpc::Client,
     servers::{KEY, Redis, SECRET, shared_livekit},
@@ -28,12 +28,12 @@ async fn limited(read: &str, write: &str, change: impl FnOnce(&mut Arguments)) -
     .await
 }
 
-async fn from(app: &TestApp, forwarded: &str) -> Answer {
+async fn from(app: &TestApp, forwarded: &str) -> TestResponse {
     let request = app.request(Method::GET, "/streams").header("x-forwarded-for", forwarded);
-    Answer::of(request.send().await.unwrap()).await
+    TestResponse::read(request.send().await.unwrap()).await
 }
 
-fn number(answer: &Answer, name: &str) -> u64 {
+fn number(answer: &TestResponse, name: &str) -> u64 {
     answer.header(name).unwrap_or_else(|| panic!("{name} is there")).parse().unwrap()
 }
 
@@ -107,7 +107,7 @@ async fn callers_are_told_apart_by_their_tokens_owner() {
         let token = AccessToken::with_api_key(KEY, SECRET).with_identity(identity).with_grants(grants);
         let bearer = format!("Bearer {}", token.to_jwt().unwrap());
         let request = app.request(Method::GET, "/streams").header("authorization", bearer);
-        async move { Answer::of(request.send().await.unwrap()).await }
+        async move { TestResponse::read(request.send().await.unwrap()).await }
     };
     for _ in 0..2 {
         list("ann").await.expect(StatusCode::OK);

@@ -14,7 +14,7 @@ use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, TestApp},
+    app::{TestApp, TestResponse},
     grpc::Client as GrpcClient,
     servers::{KEY, SECRET, shared_livekit},
     unique, within,
@@ -46,9 +46,9 @@ fn object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String>
     })
 }
 
-async fn send(app: &TestApp, method: Method, path: &str, body: String) -> Answer {
+async fn send(app: &TestApp, method: Method, path: &str, body: String) -> TestResponse {
     let request = app.request(method, path).header("content-type", "application/json").body(body);
-    Answer::of(request.send().await.unwrap()).await
+    TestResponse::read(request.send().await.unwrap()).await
 }
 
 /// Reads a stream of bytes until it holds a text.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::{
-    app::participant_event,
+    app::participant_webhook,
     servers::{run, shared_livekit},
 };
 
@@ -33,7 +33,7 @@ async fn health_says_how_each_part_is() {
 async fn metrics_tell_this_instance_and_the_whole_service() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
-    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    one.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     let _follower = two.follow("/events").await;
@@ -54,7 +54,7 @@ async fn metrics_tell_this_instance_and_the_whole_service() {
 async fn metrics_keep_to_the_rules_of_prometheus() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
-    app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    app.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     let mut events = app.follow("/events").await;

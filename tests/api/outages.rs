@@ -5,9 +5,9 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::support::{
-    app::{Setup, participant_event},
+    app::{Setup, participant_webhook},
     eventually,
-    proxy::Proxy,
+    fault_proxy::FaultProxy,
     servers::{LiveKit, Redis, free_port, shared_livekit, shared_redis},
     unique,
 };
@@ -20,7 +20,7 @@ async fn redis_away_is_a_503_and_heals_by_itself() {
     redis.kill();
     app.get("/streams").await.expect_problem(503, "store_unavailable");
     app.post("/streams", json!({})).await.expect_problem(503, "store_unavailable");
-    let webhook = app.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1")).await;
+    let webhook = app.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1")).await;
     assert!(webhook.header("retry-after").is_some());
     webhook.expect_problem(503, "store_unavailable");
     app.get("/health/live").await.expect(StatusCode::OK);
@@ -32,7 +32,7 @@ async fn redis_away_is_a_503_and_heals_by_itself() {
     let metrics = app.get("/metrics").await;
     assert!(metrics.text.contains("lso_feed_up 0") && !metrics.text.contains("active_streams"));
 
-    redis.start_again();
+    redis.restart();
     eventually("readiness", || async {
         (app.get("/health/ready").await.status == StatusCode::OK).then_some(())
     })
@@ -46,7 +46,7 @@ async fn redis_away_is_a_503_and_heals_by_itself() {
 #[tokio::test]
 async fn a_silent_outage_is_noticed_and_caught_up_with() {
     let redis = Redis::start();
-    let proxy = Proxy::to(redis.port).await;
+    let proxy = FaultProxy::start(redis.port).await;
     let direct = Setup::new(&redis.url(), shared_livekit());
     let proxied = direct.clone().with(|arguments| {
         arguments.redis_url = Some(format!("redis://127.0.0.1:{}/0", proxy.port).into());
@@ -58,7 +58,7 @@ async fn a_silent_outage_is_noticed_and_caught_up_with() {
     let (mut far_events, mut near_events) = (far.follow(&follow).await, near.follow(&follow).await);
     far_events.block().await.unwrap();
 
-    proxy.be_silent(true);
+    proxy.drop_all(true);
     for n in 0..5 {
         near.patch(&path, json!({"metadata": {"n": n}})).await.expect(StatusCode::OK);
         assert_eq!(near_events.wait_for("stream_updated").await["seq"], n + 3);
@@ -67,8 +67,8 @@ async fn a_silent_outage_is_noticed_and_caught_up_with() {
         (far.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
-    let tried = proxy.connections();
-    proxy.be_silent(false);
+    let tried = proxy.connection_count();
+    proxy.drop_all(false);
     for n in 0..5 {
         assert_eq!(far_events.wait_for("stream_updated").await["seq"], n + 3, "every change once, in order");
     }
@@ -77,10 +77,10 @@ async fn a_silent_outage_is_noticed_and_caught_up_with() {
     })
     .await;
     assert!(
-        proxy.connections() < tried + 40,
+        proxy.connection_count() < tried + 40,
         "no herd of new connections: {} then {}",
         tried,
-        proxy.connections()
+        proxy.connection_count()
     );
     near.patch(&path, json!({"metadata": {"n": 9}})).await.expect(StatusCode::OK);
     assert_eq!(far_events.wait_for("stream_updated").await["seq"], 8);
@@ -96,7 +96,7 @@ async fn a_redis_that_lost_everything_is_met_by_a_reset() {
         .follow(&format!("/events?streamId={}", app.create(json!({})).await["id"].as_str().unwrap()))
         .await;
     redis.kill();
-    redis.start_again();
+    redis.restart();
     let reset = events.wait_for("reset").await;
     assert_eq!(reset["snapshot"], json!([]));
     let reset = own.wait_for("reset").await;
@@ -136,7 +136,7 @@ async fn stopping_without_livekit_can_be_finished_later() {
     livekit.kill();
     app.delete(&path).await.expect_problem(503, "livekit_unavailable");
     assert_eq!(app.get(&path).await.expect(StatusCode::OK)["status"], "stopping");
-    livekit.start_again();
+    livekit.restart();
     // It is finished also when nobody asks again.
     eventually("the end of the stream", || async {
         (app.get(&path).await.expect(StatusCode::OK)["status"] == "stopped").then_some(())
@@ -149,21 +149,21 @@ async fn stopping_without_livekit_can_be_finished_later() {
 #[tokio::test]
 async fn an_outage_is_no_herd_of_connections() {
     let mut redis = Redis::start();
-    let proxy = Proxy::to(redis.port).await;
+    let proxy = FaultProxy::start(redis.port).await;
     let app = Setup::new(&proxy.url(), shared_livekit()).start().await;
     redis.kill();
-    app.until_ready(false).await;
-    let before = proxy.connections();
+    app.wait_until_ready(false).await;
+    let before = proxy.connection_count();
     for _ in 0..20 {
         let asked = (0..25).map(|_| app.get("/streams"));
         for answer in futures_util::future::join_all(asked).await {
             answer.expect_problem(503, "store_unavailable");
         }
     }
-    let tried = proxy.connections() - before;
+    let tried = proxy.connection_count() - before;
     assert!(tried < 100, "{tried} connections for 500 requests");
-    redis.start_again();
-    app.until_ready(true).await;
+    redis.restart();
+    app.wait_until_ready(true).await;
 }
 
 #[tokio::test]

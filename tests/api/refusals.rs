@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::Pair;
-use crate::support::raw::{answers_to, half_closed};
+use crate::support::raw_http::{send_half_closed, send_raw};
 
 const DOUBLE_LENGTH: &str =
     "POST /streams HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}";
@@ -28,7 +28,7 @@ async fn refusal_below_the_router_is_a_problem_document() {
         (&large, 431, "headers_too_large"),
         (&many, 431, "headers_too_large"),
     ] {
-        let answers = answers_to(&app.base, request.as_bytes()).await;
+        let answers = send_raw(&app.base, request.as_bytes()).await;
         let [answer] = &answers[..] else { panic!("{request:.80}: {answers:?}") };
         answer.expect_problem(status, code);
         assert_eq!(answer.header("connection").as_deref(), Some("close"));
@@ -43,14 +43,14 @@ async fn refusal_below_the_router_is_a_problem_document() {
 async fn refusal_on_the_address_of_metrics_is_a_problem_document() {
     let Pair(app, _other) =
         Pair::with(|arguments| arguments.metrics_addr = Some("127.0.0.1:0".to_owned())).await;
-    let answers = answers_to(app.metrics.as_deref().unwrap(), b"NONSENSE\r\n\r\n").await;
+    let answers = send_raw(app.metrics.as_deref().unwrap(), b"NONSENSE\r\n\r\n").await;
     answers[0].expect_problem(400, "bad_request");
 }
 
 #[tokio::test]
 async fn late_request_head_is_refused_with_a_problem_document() {
     let Pair(app, _other) = Pair::start().await;
-    let answers = answers_to(&app.base, b"GET /health/live HTTP/1.1\r\nhost: ").await;
+    let answers = send_raw(&app.base, b"GET /health/live HTTP/1.1\r\nhost: ").await;
     answers[0].expect_problem(408, "request_timeout");
 }
 
@@ -62,17 +62,17 @@ async fn refusal_after_other_answers_replaces_none_of_them() {
     let head = "HEAD /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let absent = "GET /absent HTTP/1.1\r\nhost: localhost\r\n\r\n";
     for last in ["NONSENSE\r\n\r\n", DOUBLE_LENGTH] {
-        let answers = answers_to(&app.base, format!("{live}{absent}{live}{last}").as_bytes()).await;
+        let answers = send_raw(&app.base, format!("{live}{absent}{live}{last}").as_bytes()).await;
         let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
         assert_eq!(statuses, [200, 404, 200, 400]);
         assert_eq!(answers[2].header("x-request-id").as_deref(), Some("mine"));
         answers[1].expect_problem(404, "route_not_found");
         answers[3].expect_problem(400, "bad_request");
     }
-    let refused = half_closed(&app.base, &[live.as_bytes(), b"NONSENSE\r\n\r\n"]).await;
+    let refused = send_half_closed(&app.base, &[live.as_bytes(), b"NONSENSE\r\n\r\n"]).await;
     refused[1].expect_problem(400, "bad_request");
     // The body of an answer to HEAD is not sent, so the refusal follows its head.
-    let mut connection = crate::support::raw::connect(&app.base).await;
+    let mut connection = crate::support::raw_http::connect(&app.base).await;
     let request = format!("{head}NONSENSE\r\n\r\n");
     tokio::io::AsyncWriteExt::write_all(&mut connection, request.as_bytes()).await.unwrap();
     let mut received = String::new();

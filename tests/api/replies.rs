@@ -9,7 +9,7 @@ use crate::support::{
     app::{Setup, TestApp},
     eventually,
     servers::{Redis, shared_livekit},
-    sse::Events,
+    sse::EventStream,
     unique,
 };
 
@@ -19,7 +19,7 @@ struct Case {
     app: TestApp,
     stream: Value,
     /// Followed from before.
-    feed: Events,
+    feed: EventStream,
 }
 
 impl Case {
@@ -37,7 +37,7 @@ impl Case {
     }
 
     async fn tell(&self, words: &str) {
-        self.redis.tell(&words.split(' ').collect::<Vec<_>>()).await.unwrap();
+        self.redis.execute(&words.split(' ').collect::<Vec<_>>()).await.unwrap();
     }
 
     fn path(&self) -> String {
@@ -61,7 +61,7 @@ impl Case {
 
     /// Waits until everything works, nothing done about it here; what happens then is heard on a feed from before.
     async fn recovers(mut self) {
-        self.app.until_ready(true).await;
+        self.app.wait_until_ready(true).await;
         let mark = unique("mark");
         self.app.patch(&self.path(), json!({"metadata": {"mark": mark}})).await.expect(StatusCode::OK);
         let event = self.feed.wait_for("stream_updated").await;
@@ -74,7 +74,7 @@ async fn a_replica_in_place_of_the_master_is_not_used() {
     let case = Case::set(Redis::start()).await;
     case.tell("REPLICAOF 127.0.0.1 1").await;
     case.until_refused("replica").await;
-    case.app.until_ready(false).await;
+    case.app.wait_until_ready(false).await;
     // It would answer reads, with what was.
     case.app.get(&case.path()).await.expect_problem(503, "store_unavailable");
     case.tell("REPLICAOF NO ONE").await;
@@ -100,7 +100,7 @@ async fn masterdown() {
     case.tell("CONFIG SET replica-serve-stale-data no").await;
     case.tell("REPLICAOF 127.0.0.1 1").await;
     case.until_refused("masterdown").await;
-    case.app.until_ready(false).await;
+    case.app.wait_until_ready(false).await;
     case.tell("REPLICAOF NO ONE").await;
     case.recovers().await;
 }
@@ -117,7 +117,7 @@ async fn busy() {
         let _ = command.arg("while true do end").arg(0).query_async::<()>(&mut connection).await;
     });
     case.until_refused("busy").await;
-    case.app.until_ready(false).await;
+    case.app.wait_until_ready(false).await;
     case.tell("SCRIPT KILL").await;
     script.await.unwrap();
     case.recovers().await;
@@ -126,7 +126,7 @@ async fn busy() {
 #[tokio::test]
 async fn loading() {
     let durable = ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes"];
-    let mut case = Case::set(Redis::with(&durable)).await;
+    let mut case = Case::set(Redis::start_with(&durable)).await;
     case.tell("DEBUG POPULATE 20000").await;
     case.tell("BGREWRITEAOF").await;
     eventually("the file", || async {
@@ -137,10 +137,10 @@ async fn loading() {
     .await;
     case.redis.kill();
     let slow = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"];
-    case.redis.set(&[&durable[..], &slow].concat());
-    case.redis.start_again();
+    case.redis.set_arguments(&[&durable[..], &slow].concat());
+    case.redis.restart();
     case.until_refused("loading").await;
-    case.app.until_ready(false).await;
+    case.app.wait_until_ready(false).await;
     case.tell("CONFIG SET key-load-delay 0").await;
     case.recovers().await;
 }
@@ -148,13 +148,13 @@ async fn loading() {
 #[tokio::test]
 async fn noauth_and_wrongpass() {
     let redis = Redis::start();
-    redis.tell(&["ACL", "SETUSER", "ann", "on", ">one", "~*", "&*", "+@all"]).await.unwrap();
+    redis.execute(&["ACL", "SETUSER", "ann", "on", ">one", "~*", "&*", "+@all"]).await.unwrap();
     let url = format!("redis://ann:one@127.0.0.1:{}/0", redis.port);
     let case = Case::at(redis, &url).await;
     case.tell("ACL SETUSER ann resetpass >two").await;
     case.tell("CLIENT KILL USER ann").await;
     case.until_refused("wrongpass").await;
-    case.app.until_ready(false).await;
+    case.app.wait_until_ready(false).await;
     case.tell("ACL SETUSER ann >one").await;
     case.recovers().await;
 
@@ -166,7 +166,7 @@ async fn noauth_and_wrongpass() {
     tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     tell(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     case.until_refused("noauth").await;
-    case.app.until_ready(false).await;
+    case.app.wait_until_ready(false).await;
     tell(&["CONFIG", "SET", "requirepass", ""]);
     case.recovers().await;
 }
@@ -193,9 +193,9 @@ impl Case {
     async fn until_ready_without(&self, command: &str) {
         assert!(self.app.is_ready().await);
         self.tell(&format!("ACL SETUSER default -{command}")).await;
-        self.app.until_ready(false).await;
+        self.app.wait_until_ready(false).await;
         self.tell(&format!("ACL SETUSER default +{command}")).await;
-        self.app.until_ready(true).await;
+        self.app.wait_until_ready(true).await;
     }
 }
 

@@ -62,7 +62,7 @@ fn line_of<'a>(lines: &'a [Value], request_id: &str) -> Option<&'a Value> {
 #[tokio::test]
 async fn changes_and_errors_at_the_default_filter_have_a_line_and_reads_have_none() {
     let mut redis = Redis::start();
-    let mut instance = instance(&redis.url()).logged();
+    let mut instance = instance(&redis.url()).with_log();
     instance.start().await;
     let caller = Caller::of(&instance);
     assert_eq!(caller.call(Method::POST, "/streams", "change").await, StatusCode::CREATED);
@@ -101,7 +101,7 @@ async fn changes_and_errors_at_the_default_filter_have_a_line_and_reads_have_non
 
 #[tokio::test]
 async fn reads_at_debug_level_have_a_line() {
-    let mut instance = instance(shared_redis()).with("RUST_LOG", "livestream_orchestrator=debug").logged();
+    let mut instance = instance(shared_redis()).with("RUST_LOG", "livestream_orchestrator=debug").with_log();
     instance.start().await;
     let caller = Caller::of(&instance);
     assert_eq!(caller.call(Method::GET, "/streams", "read").await, StatusCode::OK);
@@ -111,7 +111,7 @@ async fn reads_at_debug_level_have_a_line() {
 
 #[tokio::test]
 async fn lines_written_before_sigterm_are_all_in_the_log() {
-    let mut instance = instance(shared_redis()).logged();
+    let mut instance = instance(shared_redis()).with_log();
     instance.start().await;
     let caller = Caller::of(&instance);
     for n in 0..300 {
@@ -143,7 +143,7 @@ async fn read_to_end(mut log: PipeReader) -> String {
 async fn log_that_is_not_read_stalls_no_request_and_keeps_errors() {
     let mut redis = Redis::start();
     let (unread, output) = std::io::pipe().unwrap();
-    let mut instance = instance(&redis.url()).logging_to(output);
+    let mut instance = instance(&redis.url()).with_log_output(output);
     instance.start().await;
     let caller = Caller::of(&instance);
     let path = long_path();
@@ -180,7 +180,7 @@ async fn log_that_is_not_read_stalls_no_request_and_keeps_errors() {
 #[tokio::test]
 async fn process_whose_log_is_not_read_ends_at_sigterm() {
     let (unread, output) = std::io::pipe().unwrap();
-    let mut instance = instance(shared_redis()).logging_to(output);
+    let mut instance = instance(shared_redis()).with_log_output(output);
     instance.start().await;
     let (caller, path) = (Caller::of(&instance), long_path());
     for _ in 0..20 {

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, participant_event},
-    follower::{Heard, Link, Seen, Transport},
+    app::{TestApp, participant_webhook},
+    feed_client::{FeedConnection, Received, ReceivedEvent, Transport},
     servers::{Redis, shared_livekit},
     unique, within,
 };
@@ -91,45 +91,45 @@ impl Target {
                     Some(sid) => ("participant_left", sid),
                     None => ("participant_joined", present.insert(unique("PA")).clone()),
                 };
-                app.webhook(&participant_event(event, &self.stream, &format!("p{who}"), &sid)).await
+                app.webhook(&participant_webhook(event, &self.stream, &format!("p{who}"), &sid)).await
             }
         };
         answer.expect(StatusCode::OK);
     }
 
-    async fn log(&self, app: &TestApp) -> Vec<Seen> {
+    async fn log(&self, app: &TestApp) -> Vec<ReceivedEvent> {
         let history = app.get(&format!("/events/{}?limit=1000", self.id)).await.expect(StatusCode::OK);
-        history.as_array().unwrap().iter().cloned().map(Seen::of).collect()
+        history.as_array().unwrap().iter().cloned().map(ReceivedEvent::from_json).collect()
     }
 }
 
 /// A client that remembers nothing but its cursor and what it has seen.
 struct Subscriber {
-    link: Link,
+    link: FeedConnection,
     /// One stream, or all.
     topic: Option<usize>,
     cursor: String,
-    seen: Vec<Seen>,
+    seen: Vec<ReceivedEvent>,
 }
 
 impl Subscriber {
     async fn read(&mut self) -> bool {
         match within("an event", self.link.next()).await {
-            Heard::Event(seen) => {
+            Received::Event(seen) => {
                 self.cursor.clone_from(&seen.cursor);
                 self.seen.push(seen);
                 true
             }
-            Heard::Complete | Heard::Cut(_) => false,
-            Heard::Reset { reason, .. } => panic!("a reset: {reason}"),
+            Received::Complete | Received::Disconnected(_) => false,
+            Received::Reset { reason, .. } => panic!("a reset: {reason}"),
         }
     }
 }
 
-fn assert_same(seen: &[Seen], log: &[Seen]) {
+fn assert_same(seen: &[ReceivedEvent], log: &[ReceivedEvent]) {
     assert_eq!(seen.len(), log.len(), "{seen:#?} {log:#?}");
     for (one, other) in seen.iter().zip(log) {
-        assert!(one.is(other), "{one:#?} {other:#?}");
+        assert!(one.is_same_as(other), "{one:#?} {other:#?}");
     }
 }
 
@@ -146,7 +146,7 @@ async fn play(pair: &Pair, steps: Vec<Step>) {
         let topic = Some(n % (STREAMS + 1)).filter(|topic| *topic < STREAMS);
         let stream = topic.map(|topic| targets[topic].id.as_str());
         let transport = Transport::ALL[n / 2];
-        let link = Link::open(&on(n < 3).into(), transport, stream, None).await.unwrap();
+        let link = FeedConnection::open(&on(n < 3).into(), transport, stream, None).await.unwrap();
         let cursor = link.from.clone();
         subscribers.push(Subscriber { link, topic, cursor, seen: Vec::new() });
     }
@@ -163,7 +163,8 @@ async fn play(pair: &Pair, steps: Vec<Step>) {
                 let subscriber = &mut subscribers[who];
                 let stream = subscriber.topic.map(|topic| targets[topic].id.as_str());
                 let cursor = Some(subscriber.cursor.as_str());
-                subscriber.link = Link::open(&on(instance).into(), transport, stream, cursor).await.unwrap();
+                subscriber.link =
+                    FeedConnection::open(&on(instance).into(), transport, stream, cursor).await.unwrap();
             }
             Step::Read { who, count } => {
                 let subscriber = &mut subscribers[who];
@@ -191,7 +192,7 @@ async fn play(pair: &Pair, steps: Vec<Step>) {
 }
 
 /// Reads to the end; what was seen is what the logs have of the subscriber's topic.
-async fn compare(mut subscriber: Subscriber, targets: &[Target], rests: &[Vec<Seen>]) {
+async fn compare(mut subscriber: Subscriber, targets: &[Target], rests: &[Vec<ReceivedEvent>]) {
     if let Some(topic) = subscriber.topic {
         while subscriber.read().await {}
         return assert_same(&subscriber.seen, &rests[topic]);
@@ -221,7 +222,7 @@ async fn whoever_cuts_and_resumes_sees_the_log_once_and_in_order() {
 }
 
 /// A log with every kind of event, and what follows each of its positions.
-async fn told(pair: &Pair) -> (String, Vec<Seen>) {
+async fn told(pair: &Pair) -> (String, Vec<ReceivedEvent>) {
     let mut target = Target::new(&pair.0).await;
     for change in
         [Change::Metadata, Change::Token(0), Change::Presence(0), Change::Presence(1), Change::Presence(0)]
@@ -240,23 +241,25 @@ async fn every_cursor_of_every_transport_is_good_on_every_other() {
     let (id, log) = told(&pair).await;
     for from in Transport::ALL {
         let first = log[0].cursor.as_str();
-        let mut link = Link::open(&(&pair.0).into(), from, Some(&id), Some(first)).await.unwrap();
+        let mut link = FeedConnection::open(&(&pair.0).into(), from, Some(&id), Some(first)).await.unwrap();
         assert_eq!(link.from, first);
         for position in 1..log.len() {
-            let Heard::Event(given) = within("an event", link.next()).await else { panic!("no event") };
+            let Received::Event(given) = within("an event", link.next()).await else { panic!("no event") };
             let rest = &log[position + 1..];
             for to in Transport::ALL {
-                let mut resumed =
-                    Link::open(&(&pair.1).into(), to, Some(&id), Some(&given.cursor)).await.unwrap();
+                let mut resumed = FeedConnection::open(&(&pair.1).into(), to, Some(&id), Some(&given.cursor))
+                    .await
+                    .unwrap();
                 let mut seen = Vec::new();
-                while let Heard::Event(event) = within("an event", resumed.next()).await {
+                while let Received::Event(event) = within("an event", resumed.next()).await {
                     seen.push(event);
                 }
                 assert_same(&seen, rest);
-                let mut all = Link::open(&(&pair.1).into(), to, None, Some(&given.cursor)).await.unwrap();
+                let mut all =
+                    FeedConnection::open(&(&pair.1).into(), to, None, Some(&given.cursor)).await.unwrap();
                 let mut seen = Vec::new();
                 while seen.len() < rest.len() {
-                    let Heard::Event(event) = within("an event", all.next()).await else {
+                    let Received::Event(event) = within("an event", all.next()).await else {
                         panic!("no event")
                     };
                     seen.push(event);
@@ -265,7 +268,8 @@ async fn every_cursor_of_every_transport_is_good_on_every_other() {
             }
             let after = format!("/events/{id}?after={}", given.cursor);
             let history = pair.1.get(&after).await.expect(StatusCode::OK);
-            let history: Vec<_> = history.as_array().unwrap().iter().cloned().map(Seen::of).collect();
+            let history: Vec<_> =
+                history.as_array().unwrap().iter().cloned().map(ReceivedEvent::from_json).collect();
             assert_same(&history, rest);
         }
     }
@@ -278,16 +282,18 @@ async fn a_client_that_saw_nothing_resumes_from_where_it_was() {
     let mut target = Target::new(&one).await;
     for transport in Transport::ALL {
         for topic in [None, Some(target.id.clone())] {
-            let before = Link::open(&(&one).into(), transport, topic.as_deref(), None).await.unwrap();
+            let before =
+                FeedConnection::open(&(&one).into(), transport, topic.as_deref(), None).await.unwrap();
             let cursor = before.from.clone();
             drop(before);
             target.change(&one, Change::Metadata).await;
             for again in Transport::ALL {
-                let after = Link::open(&(&two).into(), again, topic.as_deref(), Some(&cursor)).await;
-                let Heard::Event(seen) = within("the change", after.unwrap().next()).await else {
+                let after =
+                    FeedConnection::open(&(&two).into(), again, topic.as_deref(), Some(&cursor)).await;
+                let Received::Event(seen) = within("the change", after.unwrap().next()).await else {
                     panic!("no event")
                 };
-                assert!(seen.is(target.log(&one).await.last().unwrap()));
+                assert!(seen.is_same_as(target.log(&one).await.last().unwrap()));
             }
         }
     }
@@ -321,13 +327,13 @@ async fn cursors_that_are_no_good_are_met_by_a_reset() {
     ] {
         for transport in Transport::ALL {
             for topic in [None, Some(target.id.as_str())] {
-                let opened = Link::open(&(&app).into(), transport, topic, Some(cursor)).await;
+                let opened = FeedConnection::open(&(&app).into(), transport, topic, Some(cursor)).await;
                 if (transport, cursor) == (Transport::Grpc, "garbage") {
                     assert!(opened.is_err(), "gRPC calls it INVALID_ARGUMENT");
                     continue;
                 }
                 let heard = within("a reset", opened.unwrap().next()).await;
-                let Heard::Reset { reason: given, cursor: to } = heard else { panic!("{heard:?}") };
+                let Received::Reset { reason: given, cursor: to } = heard else { panic!("{heard:?}") };
                 assert_eq!((given.as_str(), to.as_str()), (reason, log[1].cursor.as_str()));
             }
         }

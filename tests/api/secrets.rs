@@ -11,11 +11,11 @@ use tokio_tungstenite::connect_async;
 
 use crate::support::{
     app::sign_webhook,
-    follower::Address,
-    grpc::{Client, asked},
+    feed_client::Address,
+    grpc::{Client, subscribe_request},
     instance::Instance,
     servers::{KEY, Redis, run, shared_livekit},
-    sse::Events,
+    sse::EventStream,
     tokens::jwt,
     unique,
 };
@@ -77,7 +77,7 @@ impl Talk {
             "/events?streamId=absent",
         ] {
             let events =
-                Events::open(&self.address.http, &format!("{path}&access_token={bearer}"), None).await;
+                EventStream::open(&self.address.http, &format!("{path}&access_token={bearer}"), None).await;
             self.printed += &format!("{:?}", events.headers);
         }
         // Refused or not: both are to be logged.
@@ -86,8 +86,8 @@ impl Talk {
             self.address.http.replacen("http", "ws", 1)
         ))
         .await;
-        let mut grpc = Client::at(&self.address.grpc).await.unwrap().with_token(bearer);
-        self.printed += &format!("{:?}", grpc.call(asked("absent", "")).await.err());
+        let mut grpc = Client::connect(&self.address.grpc).await.unwrap().with_token(bearer);
+        self.printed += &format!("{:?}", grpc.call(subscribe_request("absent", "")).await.err());
         for path in ["/streams", "/health", "/absent", "/", "/docs"] {
             // Where a token does not belong.
             self.get(&format!("{path}?access_token={bearer}")).await;
@@ -109,7 +109,7 @@ async fn nothing_printed_holds_a_secret() {
         .with("AUTH", "livekit")
         .with("LIVEKIT_API_KEYS", &format!("second: {SECOND_SECRET}"))
         .with("RUST_LOG", "trace")
-        .logged();
+        .with_log();
     instance.start().await;
     let good = token("room", "second", SECOND_SECRET, Duration::from_secs(60));
     let forged = token("room", KEY, "not the secret at all", Duration::from_secs(60));
@@ -130,10 +130,10 @@ async fn nothing_printed_holds_a_secret() {
     talk.post_webhook(&signature, webhook).await;
     talk.get("/metrics").await;
     for command in [&["--help"][..], &["check"], &["--version"]] {
-        talk.printed += &instance.command(command).await.1;
+        talk.printed += &instance.run_command(command).await.1;
     }
     let wrong = ["--redis-url", "redis://", "--livekit-api-keys", SECOND_SECRET];
-    let (_, refused) = instance.command(&wrong).await;
+    let (_, refused) = instance.run_command(&wrong).await;
     assert!(refused.contains("LIVEKIT_API_KEYS"), "{refused}");
     talk.printed += &refused;
     redis.kill();

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Setup, TestApp, participant_event},
+    app::{Setup, TestApp, participant_webhook},
     certificates::Certificates,
     eventually,
     instance::Instance,
@@ -20,7 +20,7 @@ pub async fn works(app: &TestApp) {
     let id = stream["id"].as_str().unwrap();
     let mut states = app.follow(&format!("/sse/{id}/updates")).await;
     app.post(&format!("/streams/{id}/join"), json!({"identity": "bob"})).await.expect(StatusCode::OK);
-    let joined = participant_event("participant_joined", &stream, "ann", "PA_1");
+    let joined = participant_webhook("participant_joined", &stream, "ann", "PA_1");
     app.webhook(&joined).await.expect(StatusCode::OK);
     states.wait_until("ann", |state| state["participantCount"] == 1).await;
     app.patch(&format!("/streams/{id}"), json!({"metadata": {"a": 2}})).await.expect(StatusCode::OK);
@@ -50,8 +50,8 @@ pub async fn works(app: &TestApp) {
 
 #[tokio::test]
 async fn over_tls_with_an_authority_of_ones_own() {
-    let certificates = Certificates::make();
-    let redis = Redis::over_tls(&certificates, false);
+    let certificates = Certificates::generate();
+    let redis = Redis::start_tls(&certificates, false);
     let with_ca = |name: &str| {
         let path = certificates.path(name);
         Setup::new(&redis.tls_url(), shared_livekit()).with(|arguments| arguments.redis_ca_file = Some(path))
@@ -62,30 +62,31 @@ async fn over_tls_with_an_authority_of_ones_own() {
         let instance = Instance::new(&redis.tls_url(), shared_livekit(), &unique("test"));
         settings.iter().fold(instance, |instance, (name, value)| instance.with(name, value))
     };
-    let (code, words) = instance(&[("REDIS_CA_FILE", certificates.path("ca.pem"))]).command(&["check"]).await;
+    let (code, words) =
+        instance(&[("REDIS_CA_FILE", certificates.path("ca.pem"))]).run_command(&["check"]).await;
     assert!(code == Some(0) && words.contains("ok   Redis: version"), "{words}");
     for settings in [vec![("REDIS_CA_FILE", certificates.path("other.pem"))], Vec::new()] {
         let mut stranger = instance(&settings);
-        let (code, words) = stranger.command(&["check"]).await;
+        let (code, words) = stranger.run_command(&["check"]).await;
         assert_eq!(code, Some(1));
         assert!(words.contains("FAIL Redis: has a certificate for which nobody vouches"), "{words}");
         // It starts, says that it is not ready, and talks to nobody whom it does not know.
-        stranger.start_unready().await;
+        stranger.start_listening().await;
         let base = stranger.address().http;
         let created = reqwest::Client::new().post(format!("{base}/streams")).json(&json!({})).send().await;
         assert_eq!(created.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
         let health: Value = reqwest::get(format!("{base}/health")).await.unwrap().json().await.unwrap();
         assert_eq!(health["store"]["status"], "down");
     }
-    let (code, words) = instance(&[("REDIS_CA_FILE", "/nowhere".to_owned())]).command(&["check"]).await;
+    let (code, words) = instance(&[("REDIS_CA_FILE", "/nowhere".to_owned())]).run_command(&["check"]).await;
     assert_eq!(code, Some(2));
     assert!(words.contains("REDIS_CA_FILE cannot be read"), "{words}");
 }
 
 #[tokio::test]
 async fn redis_may_ask_for_a_certificate() {
-    let certificates = Certificates::make();
-    let redis = Redis::over_tls(&certificates, true);
+    let certificates = Certificates::generate();
+    let redis = Redis::start_tls(&certificates, true);
     let setup = Setup::new(&redis.tls_url(), shared_livekit()).with(|arguments| {
         arguments.redis_ca_file = Some(certificates.path("ca.pem"));
         arguments.redis_cert_file = Some(certificates.path("client.pem"));
@@ -94,7 +95,7 @@ async fn redis_may_ask_for_a_certificate() {
     works(&setup.start().await).await;
     let nobody = Instance::new(&redis.tls_url(), shared_livekit(), &unique("test"))
         .with("REDIS_CA_FILE", &certificates.path("ca.pem"));
-    let (code, words) = nobody.command(&["check"]).await;
+    let (code, words) = nobody.run_command(&["check"]).await;
     assert!(code == Some(1) && words.contains("FAIL Redis"), "{words}");
 }
 
@@ -128,6 +129,6 @@ async fn a_user_who_may_do_no_more_than_needed_is_enough() {
 
     // And no more: another prefix is not its own.
     let stranger = Instance::new(&url, shared_livekit(), &unique("other"));
-    let (code, words) = stranger.command(&["check"]).await;
+    let (code, words) = stranger.run_command(&["check"]).await;
     assert_eq!(code, Some(1), "{words}");
 }

@@ -11,38 +11,38 @@ use crate::{
         certificates::Certificates,
         eventually,
         instance::Instance,
-        sentinel::{MASTER, Sentinel, SentinelGroup, hold_writes},
+        sentinel::{MASTER, Sentinel, SentinelGroup, pause_writes},
         servers::{Redis, free_port, shared_livekit},
         unique, within,
     },
 };
 
-fn move_to(whereabouts: &crate::support::audience::Whereabouts, node: &Redis) {
-    *whereabouts.lock().unwrap() = node.url();
+fn move_to(log_url: &crate::support::recording::SharedUrl, node: &Redis) {
+    *log_url.lock().unwrap() = node.url();
 }
 
 #[tokio::test]
 async fn a_master_that_dies_after_its_replicas_have_everything_costs_nothing() {
     let mut group = SentinelGroup::start().await;
-    let whereabouts = group.whereabouts();
-    let mut stage = Stage::set(&group.url(), &unique("test"), &whereabouts).await;
+    let log_url = group.shared_url();
+    let mut stage = Stage::set(&group.url(), &unique("test"), &log_url).await;
     let load = stage.load();
     load.goes_on(40).await;
     // Changes are under way when it dies: they are never answered, and never made.
-    hold_writes(&group.nodes[0], 2).await;
+    pause_writes(&group.nodes[0], 2).await;
     group.nodes[0].kill();
-    let master = group.until_other_than(0).await;
-    move_to(&whereabouts, &group.nodes[master]);
+    let master = group.wait_for_new_master(0).await;
+    move_to(&log_url, &group.nodes[master]);
     load.goes_on(40).await;
     assert!(load.refused() > 0, "what was under way is refused");
     // The old one comes back, and is told that it is a replica now.
-    group.nodes[0].start_again();
+    group.nodes[0].restart();
     eventually("a replica", || async { (group.nodes[0].info("role").await? == "slave").then_some(()) }).await;
     load.goes_on(40).await;
     let made = load.end().await;
-    assert!(group.has_stayed_with(master).await, "nobody has asked for another failover");
-    let verdict = stage.verdict().await;
-    assert!(verdict.is_perfect(), "{verdict:?}");
+    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    let report = stage.delivery_report().await;
+    assert!(report.is_exactly_once(), "{report:?}");
     let times = stage.times_in_log(&made).await;
     assert!(times.iter().all(|times| *times == 1), "every change that was acknowledged, once: {times:?}");
 }
@@ -50,8 +50,8 @@ async fn a_master_that_dies_after_its_replicas_have_everything_costs_nothing() {
 #[tokio::test]
 async fn a_replica_that_lost_the_newest_changes_is_met_by_one_reset_each() {
     let mut group = SentinelGroup::start().await;
-    let whereabouts = group.whereabouts();
-    let mut stage = Stage::set(&group.url(), &unique("test"), &whereabouts).await;
+    let log_url = group.shared_url();
+    let mut stage = Stage::set(&group.url(), &unique("test"), &log_url).await;
     let quiet = stage.apps[0].create(json!({"metadata": {"a": "kept"}})).await;
     let path = format!("/streams/{}", quiet["id"].as_str().unwrap());
     let mut states = stage.apps[1].follow(&format!("/sse/{}/updates", quiet["id"].as_str().unwrap())).await;
@@ -59,25 +59,25 @@ async fn a_replica_that_lost_the_newest_changes_is_met_by_one_reset_each() {
     let load = stage.load();
     load.goes_on(20).await;
     // From now on nothing reaches the replicas.
-    hold_writes(&group.nodes[0], 2).await;
-    group.nodes[0].tell(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await.unwrap();
-    group.nodes[0].tell(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
-    group.nodes[0].tell(&["CLIENT", "UNPAUSE"]).await.unwrap();
+    pause_writes(&group.nodes[0], 2).await;
+    group.nodes[0].execute(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await.unwrap();
+    group.nodes[0].execute(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
+    group.nodes[0].execute(&["CLIENT", "UNPAUSE"]).await.unwrap();
     load.goes_on(40).await;
     stage.apps[0].patch(&path, json!({"metadata": {"a": "lost"}})).await.expect(StatusCode::OK);
     states.wait_until("the change", |state| state["metadata"]["a"] == "lost").await;
     stage.until_heard().await;
     group.nodes[0].kill();
-    let master = group.until_other_than(0).await;
-    move_to(&whereabouts, &group.nodes[master]);
+    let master = group.wait_for_new_master(0).await;
+    move_to(&log_url, &group.nodes[master]);
     load.goes_on(40).await;
     load.end().await;
-    assert!(group.has_stayed_with(master).await, "nobody has asked for another failover");
-    let verdict = stage.verdict().await;
-    assert!(verdict.is_honest(), "{verdict:?}");
-    assert_eq!(verdict.resets.values().sum::<usize>(), stage.followers.len(), "{verdict:?}");
+    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    let report = stage.delivery_report().await;
+    assert!(report.has_no_silent_loss(), "{report:?}");
+    assert_eq!(report.resets.values().sum::<usize>(), stage.followers.len(), "{report:?}");
     let reasons = ["cursor_from_the_future", "cursor_unknown"];
-    assert!(verdict.resets.keys().all(|reason| reasons.contains(&reason.as_str())), "{verdict:?}");
+    assert!(report.resets.keys().all(|reason| reasons.contains(&reason.as_str())), "{report:?}");
     // Who follows states is shown the one that there is, although nothing has changed since.
     let kept = states.wait_until("the state that was kept", |state| state["metadata"]["a"] == "kept");
     within("the state that was kept", kept).await;
@@ -87,25 +87,25 @@ async fn a_replica_that_lost_the_newest_changes_is_met_by_one_reset_each() {
 #[tokio::test]
 async fn an_old_master_that_goes_on_answering_is_left() {
     let group = SentinelGroup::start().await;
-    let whereabouts = group.whereabouts();
-    let mut stage = Stage::set(&group.url(), &unique("test"), &whereabouts).await;
+    let log_url = group.shared_url();
+    let mut stage = Stage::set(&group.url(), &unique("test"), &log_url).await;
     let load = stage.load();
     load.goes_on(40).await;
-    group.nodes[0].tell(&["ACL", "SETUSER", "default", "-replicaof", "-slaveof"]).await.unwrap();
+    group.nodes[0].execute(&["ACL", "SETUSER", "default", "-replicaof", "-slaveof"]).await.unwrap();
     group.force_failover().await;
-    let master = group.until_other_than(0).await;
+    let master = group.wait_for_new_master(0).await;
     for app in &*stage.apps {
         eventually("a subscription elsewhere", || async {
             app.get("/metrics").await.text.contains("lso_feed_connects_total 2").then_some(())
         })
         .await;
     }
-    move_to(&whereabouts, &group.nodes[master]);
+    move_to(&log_url, &group.nodes[master]);
     load.goes_on(100).await;
     load.end().await;
-    assert!(group.has_stayed_with(master).await, "nobody has asked for another failover");
-    let verdict = stage.verdict().await;
-    assert!(verdict.is_honest(), "{verdict:?}");
+    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    let report = stage.delivery_report().await;
+    assert!(report.has_no_silent_loss(), "{report:?}");
     assert_eq!(
         group.nodes[0].info("role").await.as_deref(),
         Some("master"),
@@ -115,8 +115,8 @@ async fn an_old_master_that_goes_on_answering_is_left() {
 
 #[tokio::test]
 async fn sentinels_may_have_users_of_their_own_and_speak_tls() {
-    let certificates = Certificates::make();
-    let redis = Redis::over_tls(&certificates, false);
+    let certificates = Certificates::generate();
+    let redis = Redis::start_tls(&certificates, false);
     let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
     let (tls_port, rules) = (free_port(), secured::rules("", "sentinel").join(" "));
     let more = format!(
@@ -134,7 +134,7 @@ async fn sentinels_may_have_users_of_their_own_and_speak_tls() {
             .with("REDIS_CA_FILE", &certificates.path("ca.pem"))
     };
     let mut good = instance(&url("hunter2"));
-    let (code, words) = good.command(&["check"]).await;
+    let (code, words) = good.run_command(&["check"]).await;
     assert!(code == Some(0) && words.contains("ok   Redis: is a primary"), "{words}");
     good.start().await;
     let created =
@@ -145,7 +145,7 @@ async fn sentinels_may_have_users_of_their_own_and_speak_tls() {
         (url("hunter2").replace(MASTER, "nobody"), "no master is known"),
         (format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}"), "no master is known"),
     ] {
-        let (code, words) = instance(&url).command(&["check"]).await;
+        let (code, words) = instance(&url).run_command(&["check"]).await;
         assert!(code == Some(1) && words.contains(said) && !words.contains("hunter2"), "{words}");
     }
 }

@@ -11,11 +11,11 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
 use crate::support::{
-    audience::{Auditor, Follower, Patience, judge, position},
     eventually,
-    follower::{Heard, Link, Transport},
-    grpc::{Client, asked},
+    feed_client::{FeedConnection, Received, Transport},
+    grpc::{Client, subscribe_request},
     instance::Instance,
+    recording::{LogAuditor, ReconnectDelay, RecordingClient, compare_with_log, position},
     servers::{shared_livekit, shared_redis},
     unique,
 };
@@ -75,7 +75,7 @@ impl Scene {
 #[tokio::test]
 async fn one_that_never_reads_holds_back_nobody() {
     let scene = Scene::set().await;
-    let auditor = Auditor::of(shared_redis(), &scene.prefix, Some(&scene.stream));
+    let auditor = LogAuditor::start(shared_redis(), &scene.prefix, Some(&scene.stream));
     let mut readers = Vec::new();
     for n in 0..READERS {
         // One in ten over each of the other two.
@@ -85,8 +85,10 @@ async fn one_that_never_reads_holds_back_nobody() {
             _ => Transport::Sse,
         };
         let addresses = vec![scene.instance.address()];
-        readers
-            .push(Follower::start(addresses, transport, Some(scene.stream.clone()), Patience::Little).await);
+        readers.push(
+            RecordingClient::start(addresses, transport, Some(scene.stream.clone()), ReconnectDelay::Minimal)
+                .await,
+        );
     }
     // Three that never read, one over each transport.
     let mut silent_sse = scene.narrow().await;
@@ -96,8 +98,8 @@ async fn one_that_never_reads_holds_back_nobody() {
     let (mut silent_socket, _) = client_async(url, scene.narrow().await).await.unwrap();
     let subscribe = json!({"type": "subscribe", "streamId": scene.stream});
     silent_socket.send(Message::text(subscribe.to_string())).await.unwrap();
-    let mut client = Client::at(&scene.instance.address().grpc).await.unwrap();
-    let silent_call = client.call(asked(&scene.stream, "")).await.unwrap();
+    let mut client = Client::connect(&scene.instance.address().grpc).await.unwrap();
+    let silent_call = client.call(subscribe_request(&scene.stream, "")).await.unwrap();
     eventually("seats", || async {
         let websockets = scene.metric("lso_subscribers{transport=\"websocket\"}").await;
         let sse = scene.metric("lso_subscribers{transport=\"sse\"}").await;
@@ -117,11 +119,11 @@ async fn one_that_never_reads_holds_back_nobody() {
     })
     .await;
     for reader in &mut readers {
-        reader.wait_for("everything", |diary| diary.reached() >= Some(newest)).await;
-        let (diary, log) = (reader.diary(), auditor.log());
-        let verdict = judge(&diary, &log);
-        assert!(verdict.is_perfect() && verdict.received == EVENTS, "{verdict:?}");
-        assert_eq!(diary.cuts, 0, "nobody who reads is cut off because somebody else does not");
+        reader.wait_for("everything", |recording| recording.last_position() >= Some(newest)).await;
+        let (recording, log) = (reader.recording(), auditor.log());
+        let report = compare_with_log(&recording, &log);
+        assert!(report.is_exactly_once() && report.received == EVENTS, "{report:?}");
+        assert_eq!(recording.disconnects, 0, "nobody who reads is cut off because somebody else does not");
     }
     assert!(most - before < GROWTH_KIB, "from {before} KiB to {most} KiB");
     for transport in ["sse", "websocket", "grpc"] {
@@ -141,7 +143,10 @@ async fn one_that_was_cut_off_is_told_why_and_resumes() {
     let address = scene.instance.address();
     let mut links = Vec::new();
     for transport in Transport::ALL {
-        links.push((transport, Link::open(&address, transport, Some(&scene.stream), None).await.unwrap()));
+        links.push((
+            transport,
+            FeedConnection::open(&address, transport, Some(&scene.stream), None).await.unwrap(),
+        ));
     }
     for n in 0..EVENTS {
         scene.change(n).await;
@@ -152,10 +157,10 @@ async fn one_that_was_cut_off_is_told_why_and_resumes() {
         loop {
             let heard = tokio::time::timeout(Duration::from_secs(30), link.next()).await.unwrap();
             match heard {
-                Heard::Event(event) => seen.push(event),
-                Heard::Cut(hint) => {
+                Received::Event(event) => seen.push(event),
+                Received::Disconnected(hint) => {
                     assert!(hint.is_some() || transport == Transport::Grpc, "a hint when to come back");
-                    assert_eq!(link.last_words.as_deref(), Some("slow_consumer"), "{transport:?}");
+                    assert_eq!(link.end_reason.as_deref(), Some("slow_consumer"), "{transport:?}");
                     break;
                 }
                 other => panic!("{transport:?}: {other:?}"),
@@ -163,9 +168,10 @@ async fn one_that_was_cut_off_is_told_why_and_resumes() {
         }
         assert!(seen.len() < EVENTS, "{transport:?} was cut off");
         let cursor = seen.last().map_or(link.from.clone(), |event| event.cursor.clone());
-        let mut link = Link::open(&address, transport, Some(&scene.stream), Some(&cursor)).await.unwrap();
+        let mut link =
+            FeedConnection::open(&address, transport, Some(&scene.stream), Some(&cursor)).await.unwrap();
         while seen.len() < EVENTS {
-            let Heard::Event(event) = link.next().await else { panic!("no event") };
+            let Received::Event(event) = link.next().await else { panic!("no event") };
             seen.push(event);
         }
         let positions: Vec<_> = seen.iter().map(|event| position(&event.cursor)).collect();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Pair;
 use crate::support::{
     app::TestApp,
-    follower::{Heard, Link, Transport},
+    feed_client::{FeedConnection, Received, Transport},
     grpc::Client,
     within,
 };
@@ -43,9 +43,9 @@ async fn beside_writers(app: &Arc<TestApp>, path: &str, read: impl Future<Output
 }
 
 /// The next events on a link have the versions that follow `version`.
-async fn follows(link: &mut Link, version: u64) {
+async fn follows(link: &mut FeedConnection, version: u64) {
     for expected in version + 1..version + 6 {
-        let Heard::Event(seen) = within("an event", link.next()).await else { panic!("no event") };
+        let Received::Event(seen) = within("an event", link.next()).await else { panic!("no event") };
         assert_eq!(seen.seq, expected, "what follows the state, without a gap and once");
     }
 }
@@ -64,7 +64,8 @@ async fn a_feed_goes_on_from_the_state_that_was_read() {
             let cursor = state.header("last-event-id").expect("where a feed goes on").to_owned();
             let version = state.expect(StatusCode::OK)["version"].as_u64().unwrap();
             let transport = Transport::ALL[round % 3];
-            let mut link = Link::open(&(&two).into(), transport, Some(id), Some(&cursor)).await.unwrap();
+            let mut link =
+                FeedConnection::open(&(&two).into(), transport, Some(id), Some(&cursor)).await.unwrap();
             follows(&mut link, version).await;
         }
     })

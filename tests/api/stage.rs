@@ -16,9 +16,12 @@ use tokio::{
 
 use crate::support::{
     app::{Setup, TestApp},
-    audience::{Auditor, Entry, Follower, Patience, Verdict, Whereabouts, judge, position},
     eventually,
-    follower::Transport,
+    feed_client::Transport,
+    recording::{
+        DeliveryReport, LogAuditor, ReconnectDelay, RecordedMessage, RecordingClient, SharedUrl,
+        compare_with_log, position,
+    },
     servers::shared_livekit,
     unique,
 };
@@ -30,20 +33,20 @@ const PACE: Duration = Duration::from_millis(15);
 pub struct Stage {
     pub apps: Arc<[TestApp; 2]>,
     pub streams: Vec<String>,
-    pub followers: Vec<Follower>,
-    auditors: Vec<(Option<String>, Auditor)>,
+    pub followers: Vec<RecordingClient>,
+    auditors: Vec<(Option<String>, LogAuditor)>,
 }
 
 impl Stage {
     /// On this Redis, with the logs at `redis`.
-    pub async fn set(url: &str, prefix: &str, redis: &Whereabouts) -> Self {
+    pub async fn set(url: &str, prefix: &str, redis: &SharedUrl) -> Self {
         let setup = Setup::new(url, shared_livekit()).with(|arguments| {
             arguments.redis_prefix = Some(prefix.to_owned());
         });
         Self::with(&setup, redis).await
     }
 
-    pub async fn with(setup: &Setup, redis: &Whereabouts) -> Self {
+    pub async fn with(setup: &Setup, redis: &SharedUrl) -> Self {
         let apps = Arc::new([setup.start().await, setup.start().await]);
         let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
         let mut streams = Vec::new();
@@ -51,7 +54,7 @@ impl Stage {
             streams.push(apps[0].create(json!({})).await["id"].as_str().unwrap().to_owned());
         }
         let auditor = |topic: Option<String>| {
-            let auditor = Auditor::following(redis, prefix, topic.as_deref());
+            let auditor = LogAuditor::start_at(redis, prefix, topic.as_deref());
             (topic, auditor)
         };
         let auditors = streams.iter().cloned().map(Some).chain([None]).map(auditor).collect();
@@ -59,8 +62,10 @@ impl Stage {
         for transport in Transport::ALL {
             for app in &*apps {
                 for topic in [None, Some(streams[0].clone()), Some(streams[1].clone())] {
-                    followers
-                        .push(Follower::start(vec![app.into()], transport, topic, Patience::Little).await);
+                    followers.push(
+                        RecordingClient::start(vec![app.into()], transport, topic, ReconnectDelay::Minimal)
+                            .await,
+                    );
                 }
             }
         }
@@ -107,51 +112,51 @@ impl Stage {
         for follower in &mut self.followers {
             let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
             let newest = auditor.newest();
-            follower.wait_for("what there is", |diary| diary.reached() >= newest).await;
+            follower.wait_for("what there is", |recording| recording.last_position() >= newest).await;
         }
     }
 
-    pub async fn until_ready(&self, wanted: bool) {
+    pub async fn wait_until_ready(&self, wanted: bool) {
         for app in &*self.apps {
-            app.until_ready(wanted).await;
+            app.wait_until_ready(wanted).await;
         }
     }
 
     /// Waits until everybody has heard a last change of each stream, then compares what they heard with the logs. Resets
     /// are explained: nobody got more than one, and only such as had heard what Redis has forgotten.
-    pub async fn verdict(&mut self) -> Verdict {
-        self.until_ready(true).await;
+    pub async fn delivery_report(&mut self) -> DeliveryReport {
+        self.wait_until_ready(true).await;
         for id in &self.streams {
             let last = json!({"metadata": {"n": null, "last": unique("change")}});
             self.apps[0].patch(&format!("/streams/{id}"), last).await.expect(StatusCode::OK);
         }
-        let mut total = Verdict::default();
+        let mut total = DeliveryReport::default();
         for follower in &mut self.followers {
             let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
             let of = follower.stream.as_ref().or(self.streams.last()).unwrap();
             let newest = newest(&self.apps[1], of).await;
             eventually("the auditor", || async { (auditor.newest()? >= newest).then_some(()) }).await;
-            follower.wait_for("the last change", |diary| diary.reached() >= Some(newest)).await;
-            let (diary, log) = (follower.diary(), auditor.log());
-            let verdict = judge(&diary, &log);
-            let heard = |entry: &Entry| match entry {
-                Entry::Event { position, .. } => {
-                    log.entries.iter().any(|logged| logged.forgotten && logged.position == *position)
+            follower.wait_for("the last change", |recording| recording.last_position() >= Some(newest)).await;
+            let (recording, log) = (follower.recording(), auditor.log());
+            let report = compare_with_log(&recording, &log);
+            let heard = |entry: &RecordedMessage| match entry {
+                RecordedMessage::Event { position, .. } => {
+                    log.entries.iter().any(|logged| logged.lost_by_redis && logged.position == *position)
                 }
-                Entry::Reset { .. } => false,
+                RecordedMessage::Reset { .. } => false,
             };
-            let explained = usize::from(diary.entries.iter().any(heard));
+            let explained = usize::from(recording.messages.iter().any(heard));
             assert_eq!(
-                verdict.resets.values().sum::<usize>(),
+                report.resets.values().sum::<usize>(),
                 explained,
-                "{:?} {:?} {verdict:?}, {:?}, the log is at {:?} after forgetting {} times",
+                "{:?} {:?} {report:?}, {:?}, the log is at {:?} after forgetting {} times",
                 follower.transport,
                 follower.stream,
-                diary.resets().collect::<Vec<_>>(),
+                recording.resets().collect::<Vec<_>>(),
                 log.entries.last(),
                 log.epoch,
             );
-            total.add(&verdict);
+            total.add(&report);
         }
         assert!(total.received > 0);
         total

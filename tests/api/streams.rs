@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::{
-    app::participant_event,
+    app::participant_webhook,
     eventually,
     servers::{KEY, SECRET, shared_livekit},
     unique,
@@ -96,7 +96,7 @@ async fn preconditions_guard_writes_and_save_reads() {
     let with = async |method: Method, path: &str, header: &str, value: &str| {
         let request =
             two.request(method, path).header(header, value).json(&json!({"metadata": {"a": value}}));
-        crate::support::app::Answer::of(request.send().await.unwrap()).await
+        crate::support::app::TestResponse::read(request.send().await.unwrap()).await
     };
     for path in [path.clone(), format!("{path}/state")] {
         assert_eq!(
@@ -183,7 +183,7 @@ async fn a_full_stream_is_a_conflict() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({"maxParticipants": 1})).await;
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
-    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    one.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     two.post(&format!("{path}/join"), json!({"identity": "bob"})).await.expect_problem(409, "stream_full");
@@ -226,7 +226,7 @@ async fn lists_are_paged_by_link() {
 
     let stream = live[0].clone();
     for n in 0..7 {
-        let event = participant_event("participant_joined", &stream, &format!("p{n}"), &format!("PA_{n}"));
+        let event = participant_webhook("participant_joined", &stream, &format!("p{n}"), &format!("PA_{n}"));
         two.webhook(&event).await.expect(StatusCode::OK);
     }
     let path = format!("/streams/{}/participants", stream["id"].as_str().unwrap());

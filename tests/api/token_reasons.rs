@@ -7,7 +7,7 @@ use tokio_tungstenite::{connect_async, tungstenite::Error};
 
 use super::{Pair, access, access::guarded, token_rules::now, webhooks::body_hash};
 use crate::support::{
-    app::{Answer, participant_event},
+    app::{TestResponse, participant_webhook},
     grpc,
     servers::{KEY, SECRET},
     tokens::jwt,
@@ -55,7 +55,7 @@ async fn webhook_tokens_are_read_by_the_same_rules() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     let now = now();
-    let body = participant_event("participant_joined", &stream, "ann", "PA_1").to_string();
+    let body = participant_webhook("participant_joined", &stream, "ann", "PA_1").to_string();
     let claims = json!({"iss": KEY, "nbf": now, "exp": now + 300, "sha256": body_hash(&body)});
     let signed = |more: Value| {
         let mut claims = claims.clone();
@@ -64,7 +64,7 @@ async fn webhook_tokens_are_read_by_the_same_rules() {
     };
     let post = async |authorization: &str| {
         let request = app.request(Method::POST, "/webhook").header("authorization", authorization);
-        Answer::of(request.body(body.clone()).send().await.unwrap()).await
+        TestResponse::read(request.body(body.clone()).send().await.unwrap()).await
     };
     for (reason, token, words) in [
         ("missing", String::new(), "no token"),

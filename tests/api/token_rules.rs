@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Pair, access, access::guarded};
 use crate::support::{
-    app::{Answer, TestApp},
+    app::{TestApp, TestResponse},
     servers::{KEY, SECRET, shared_livekit},
     tokens::{jwt, sign},
     unique,
@@ -68,7 +68,7 @@ impl Servers {
         verdicts.try_into().unwrap()
     }
 
-    async fn answers(&self, token: &str) -> [Answer; 2] {
+    async fn answers(&self, token: &str) -> [TestResponse; 2] {
         let state = format!("/streams/{}/state", self.room);
         let list = access::send(&self.app, token, Method::GET, "/streams", None).await;
         [list, access::send(&self.app, token, Method::GET, &state, None).await]
@@ -84,7 +84,7 @@ impl Servers {
     }
 }
 
-fn verdict(answer: &Answer) -> Verdict {
+fn verdict(answer: &TestResponse) -> Verdict {
     Verdict { accepted: answer.status != StatusCode::UNAUTHORIZED, granted: answer.status.is_success() }
 }
 

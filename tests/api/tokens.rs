@@ -18,9 +18,9 @@ use super::{
     access::{ME, create, granting, guarded, routes, send, token},
 };
 use crate::support::{
-    grpc::{Client, asked},
+    grpc::{Client, subscribe_request},
     servers::{KEY, SECRET},
-    sse::Events,
+    sse::EventStream,
     tokens::{accepted_for, jwt},
     within,
 };
@@ -64,7 +64,7 @@ async fn tokens_that_are_no_good_open_nothing() {
             assert!(bearer.is_empty() || !answer.text.contains(bearer.as_str()), "a token in an answer");
         }
         for path in [format!("/events?streamId={id}"), "/events".to_owned(), format!("/sse/{id}/updates")] {
-            let opened = Events::open_with(&app.base, &path, None, Some(bearer)).await;
+            let opened = EventStream::open_with(&app.base, &path, None, Some(bearer)).await;
             assert_eq!(opened.status, StatusCode::UNAUTHORIZED, "{what}: {path}");
         }
         let mut client = Client::of(&app).await.with_token(bearer);
@@ -109,10 +109,11 @@ async fn feeds_end_with_their_token_and_say_so() {
     create(&app, &room).await;
     let short = accepted_for(Duration::from_secs(6), ME, &granting(Grant::RoomJoin, &room));
     let mut events =
-        Events::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
-    let mut states = Events::open_with(&app.base, &format!("/sse/{room}/updates"), None, Some(&short)).await;
+        EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
+    let mut states =
+        EventStream::open_with(&app.base, &format!("/sse/{room}/updates"), None, Some(&short)).await;
     let mut client = Client::of(&app).await.with_token(&short);
-    let mut calls = client.call(asked(&room, "")).await.unwrap().into_inner();
+    let mut calls = client.call(subscribe_request(&room, "")).await.unwrap().into_inner();
     let url = format!("{}/ws?access_token={short}", app.base.replacen("http", "ws", 1));
     let (mut socket, _) = connect_async(url).await.unwrap();
 
@@ -135,7 +136,8 @@ async fn feeds_end_with_their_token_and_say_so() {
             break;
         }
     }
-    let again = Events::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
+    let again =
+        EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
     assert_eq!(again.status, StatusCode::UNAUTHORIZED);
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Pair;
 use crate::support::{
-    app::{Answer, participant_event},
+    app::{TestResponse, participant_webhook},
     servers::{KEY, SECRET},
     tokens::jwt,
 };
@@ -35,7 +35,7 @@ async fn only_signed_webhooks_count() {
     let stream = app.create(json!({})).await;
     let minute = Duration::from_secs(60);
     let body = |sid: &str| {
-        let mut event = participant_event("participant_joined", &stream, "ann", sid);
+        let mut event = participant_webhook("participant_joined", &stream, "ann", sid);
         // The same for the same session, so that it can be signed and sent.
         event["id"] = format!("EV_{sid}").into();
         event.to_string()
@@ -60,7 +60,7 @@ async fn only_signed_webhooks_count() {
             if let Some(value) = authorization {
                 request = request.header("authorization", value);
             }
-            Answer::of(request.send().await.unwrap()).await
+            TestResponse::read(request.send().await.unwrap()).await
         };
         for (what, value) in [
             ("nothing", None),
@@ -101,7 +101,7 @@ async fn a_signature_may_have_a_word_in_front() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     for (prefix, who) in [("", "ann"), ("Bearer ", "bob")] {
-        let body = participant_event("participant_joined", &stream, who, &format!("PA_{who}")).to_string();
+        let body = participant_webhook("participant_joined", &stream, who, &format!("PA_{who}")).to_string();
         let value = format!("{prefix}{}", authorization(KEY, SECRET, Duration::from_secs(60), &body));
         let request = app.request(Method::POST, "/webhook").header("authorization", value).body(body);
         assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
@@ -114,20 +114,21 @@ async fn a_signature_may_have_a_word_in_front() {
 async fn each_event_counts_once_and_strangers_do_not() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
-    let outcome = |answer: Answer| answer.expect(StatusCode::OK)["outcome"].as_str().unwrap().to_owned();
-    let joined = participant_event("participant_joined", &stream, "ann", "PA_1");
+    let outcome =
+        |answer: TestResponse| answer.expect(StatusCode::OK)["outcome"].as_str().unwrap().to_owned();
+    let joined = participant_webhook("participant_joined", &stream, "ann", "PA_1");
     assert_eq!(outcome(one.webhook(&joined).await), "applied");
     assert_eq!(outcome(two.webhook(&joined).await), "duplicate");
     let stranger = json!({"roomSid": "RM_x", "roomName": "not ours"});
     assert_eq!(
-        outcome(one.webhook(&participant_event("participant_joined", &stranger, "ann", "PA_1")).await),
+        outcome(one.webhook(&participant_webhook("participant_joined", &stranger, "ann", "PA_1")).await),
         "ignored"
     );
     assert_eq!(
         outcome(one.webhook(&json!({"event": "from_the_future", "id": "EV_f", "x": {}})).await),
         "ignored"
     );
-    let late = participant_event("participant_left", &stream, "ann", "PA_0");
+    let late = participant_webhook("participant_left", &stream, "ann", "PA_0");
     assert_eq!(outcome(one.webhook(&late).await), "unchanged");
     let room = json!({"sid": "RM_old", "name": stream["roomName"]});
     assert_eq!(
@@ -151,13 +152,13 @@ async fn each_event_counts_once_and_strangers_do_not() {
 async fn webhook_of_livekits_largest_participant_is_applied() {
     let Pair(app, _) = Pair::start().await;
     let stream = app.create(json!({})).await;
-    let mut event = participant_event("participant_joined", &stream, "ann", "PA_1");
+    let mut event = participant_webhook("participant_joined", &stream, "ann", "PA_1");
     event["room"]["metadata"] = json!("\u{1}".repeat(64_000));
     event["participant"]["metadata"] = json!("\u{1}".repeat(64_000));
     event["participant"]["attributes"] = json!({"a": "\u{1}".repeat(64_000)});
     assert!(event.to_string().len() > 1_000_000);
     let unsigned = app.request(Method::POST, "/webhooks/livekit").body(event.to_string());
-    Answer::of(unsigned.send().await.unwrap()).await.expect_problem(413, "payload_too_large");
+    TestResponse::read(unsigned.send().await.unwrap()).await.expect_problem(413, "payload_too_large");
     assert_eq!(app.webhook(&event).await.expect(StatusCode::OK)["outcome"], "applied");
     let state =
         app.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);

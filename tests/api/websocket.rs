@@ -12,7 +12,7 @@ use tokio_tungstenite::{
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, participant_event},
+    app::{TestApp, participant_webhook},
     within,
 };
 
@@ -92,7 +92,7 @@ async fn feeds_share_a_connection_and_cursors() {
     let mut own = Socket::open(&two, "/").await;
     own.subscribe(id, None).await;
 
-    one.webhook(&participant_event("participant_joined", &stream, "ann", "PA_1"))
+    one.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
     let joined = own.wait_for("participant_joined").await;

@@ -22,9 +22,9 @@ use super::{
     webdriver::{Browser, Driver},
 };
 use crate::support::{
-    app::Answer,
+    app::TestResponse,
     eventually,
-    follower::Address,
+    feed_client::Address,
     instance::Instance,
     servers::{KEY, SECRET, shared_livekit, shared_redis},
     tokens::accepted_for,
@@ -101,9 +101,9 @@ impl Service {
         Self { one, two, folder: Folder::new(), client: reqwest::Client::new(), token, room }
     }
 
-    async fn send(&self, make: impl Fn(&str) -> RequestBuilder) -> Answer {
+    async fn send(&self, make: impl Fn(&str) -> RequestBuilder) -> TestResponse {
         let request = make(&self.two.address().http).bearer_auth(&self.token);
-        Answer::of(request.send().await.unwrap()).await
+        TestResponse::read(request.send().await.unwrap()).await
     }
 
     /// Creates the stream; gives its id, and the cursor and version that it has then.
@@ -161,24 +161,24 @@ impl Service {
     }
 
     /// Has a program follow at this address.
-    fn follower(&self, program: &str, base: &str, token: &str, arguments: &[&str]) -> Follower {
+    fn follower(&self, program: &str, base: &str, token: &str, arguments: &[&str]) -> FollowerProgram {
         let Address { grpc, .. } = self.one.address();
         let mut command = self.folder.command(program);
         command.env("API", base).env("GRPC", grpc.trim_start_matches("http://")).env("TOKEN", token);
         let mut child = command.args(arguments).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Follower { child, lines, seen: Vec::new() }
+        FollowerProgram { child, lines, seen: Vec::new() }
     }
 }
 
 /// What a program has printed of one event, or of a reset, whose `seq` is that of its snapshot.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct PrintedEvent {
     kind: String,
     seq: u64,
 }
 
-impl Seen {
+impl PrintedEvent {
     fn read(line: &str) -> Self {
         // gRPC's JSON has 64-bit numbers as text.
         let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
@@ -201,16 +201,16 @@ impl Seen {
 }
 
 /// A program that follows.
-struct Follower {
+struct FollowerProgram {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    seen: Vec<Seen>,
+    seen: Vec<PrintedEvent>,
 }
 
-impl Follower {
-    async fn next(&mut self) -> Option<&Seen> {
+impl FollowerProgram {
+    async fn next(&mut self) -> Option<&PrintedEvent> {
         let line = within("a line", self.lines.next_line()).await.unwrap()?;
-        self.seen.push(Seen::read(&line));
+        self.seen.push(PrintedEvent::read(&line));
         self.seen.last()
     }
 
@@ -232,7 +232,7 @@ impl Follower {
     }
 
     /// Waits until it ends. Says whether it was content, and what it complained about.
-    async fn ended(&mut self) -> (bool, String) {
+    async fn wait_for_exit(&mut self) -> (bool, String) {
         while self.next().await.is_some() {}
         let errors = within("the end of a program", self.errors()).await;
         (within("the end of a program", self.child.wait()).await.unwrap().success(), errors)
@@ -240,7 +240,7 @@ impl Follower {
 
     /// Waits until it ends, as it should, having seen all of these once and in order, and the last of them as the end.
     async fn has_seen(&mut self, from: u64, to: u64) {
-        let (content, errors) = self.ended().await;
+        let (content, errors) = self.wait_for_exit().await;
         assert!(content, "{errors}");
         let seqs: Vec<_> = self.seen.iter().map(|seen| seen.seq).collect();
         assert_eq!(seqs, (from..=to).collect::<Vec<_>>(), "every event, once, in order");
@@ -293,23 +293,23 @@ async fn knows_every_end(program: &str) {
     let base = service.one.address().http;
     let token = participant(&service.room, LONG);
     let mut follower = service.follower(program, &base, &token, &[&service.room, "9999999999999-0"]);
-    let reset = Seen { kind: "reset".to_owned(), seq: version };
+    let reset = PrintedEvent { kind: "reset".to_owned(), seq: version };
     assert_eq!(follower.next().await, Some(&reset));
     service.change(&id, 2).await;
     follower.until(version + 2).await;
 
     let short = expiring_participant(&service.room, Duration::from_secs(7));
     let mut expiring = service.follower(program, &base, &short, &[&service.room]);
-    let (content, errors) = expiring.ended().await;
+    let (content, errors) = expiring.wait_for_exit().await;
     assert!(!content && (errors.contains("401") || errors.contains("Unauthenticated")), "{errors}");
 
     let (last, cursor) = service.stop(&id).await;
     follower.has_seen(version, last).await;
     let mut late = service.follower(program, &base, &token, &[&id, &cursor]);
-    let (content, errors) = late.ended().await;
+    let (content, errors) = late.wait_for_exit().await;
     assert!(content && late.seen.is_empty(), "{errors}");
     let mut lost = service.follower(program, &base, &token, &["absent", &cursor]);
-    let (content, errors) = lost.ended().await;
+    let (content, errors) = lost.wait_for_exit().await;
     assert!(!content && (errors.contains("404") || errors.contains("NotFound")), "{errors}");
 }
 

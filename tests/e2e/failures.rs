@@ -109,7 +109,7 @@ async fn who_is_sent_away_is_told_why() {
 
 #[tokio::test]
 async fn a_token_that_the_video_server_refuses_and_a_video_server_that_is_not_there() {
-    let strange = LiveKit::strange();
+    let strange = LiveKit::start_with_other_secret();
     for (url, words) in [
         (strange.url(), "The video server refused the token"),
         (format!("ws://localhost:{}", free_port()), "The video server cannot be reached from this browser"),

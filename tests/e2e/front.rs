@@ -24,13 +24,13 @@ use super::{
     webdriver::Driver,
 };
 use crate::support::{
-    audience::{Auditor, Follower, Patience, judge},
     eventually,
-    follower::{Address, Heard, Link, Transport},
+    feed_client::{Address, FeedConnection, Received, Transport},
     instance::Instance,
     nginx::Nginx,
+    recording::{LogAuditor, ReconnectDelay, RecordingClient, compare_with_log},
     servers::{LiveKit, free_port, shared_livekit, shared_redis},
-    sse::Events,
+    sse::EventStream,
     unique, within,
 };
 
@@ -85,11 +85,12 @@ async fn every_way_in_leads_through() {
     let front = Front::behind(nginx, &livekit.url()).await;
     let stream = front.create().await;
     let id = stream["id"].as_str().unwrap();
-    let mut states = Events::open(&front.nginx.address().http, &format!("/sse/{id}/updates"), None).await;
+    let mut states =
+        EventStream::open(&front.nginx.address().http, &format!("/sse/{id}/updates"), None).await;
     states.wait_until("the present state", |_| true).await;
     let mut links = Vec::new();
     for transport in Transport::ALL {
-        links.push(Link::open(&front.nginx.address(), transport, Some(id), None).await.unwrap());
+        links.push(FeedConnection::open(&front.nginx.address(), transport, Some(id), None).await.unwrap());
     }
     let mut root =
         tokio_tungstenite::connect_async(format!("ws://127.0.0.1:{}/", front.nginx.http)).await.unwrap().0;
@@ -98,7 +99,7 @@ async fn every_way_in_leads_through() {
 
     let version = front.patch(id, json!({"through": "nginx"})).await["version"].clone();
     for link in &mut links {
-        let Heard::Event(seen) = within("the change", link.next()).await else { panic!("no event") };
+        let Received::Event(seen) = within("the change", link.next()).await else { panic!("no event") };
         assert_eq!(Value::from(seen.seq), version);
     }
     // The next thing on the wire is the change. Held back by a buffer, it would come after a heartbeat, if at all.
@@ -142,7 +143,7 @@ async fn what_is_wrong_is_a_problem_document_whoever_says_so() {
         assert!(page.headers().get_all(header).iter().count() <= 1, "{header} is there once");
     }
     let logged = eventually("the log", || async {
-        let logged = front.nginx.logged();
+        let logged = front.nginx.access_log();
         logged.contains("/health/live").then_some(logged)
     })
     .await;
@@ -241,7 +242,7 @@ async fn read(client: &Client, url: &str) {
 }
 
 /// Waits for so many more events.
-async fn load_goes_on(auditor: &Auditor, count: usize) {
+async fn load_goes_on(auditor: &LogAuditor, count: usize) {
     let wanted = auditor.log().entries.len() + count;
     eventually("load", || async { (auditor.log().entries.len() >= wanted).then_some(()) }).await;
 }
@@ -257,17 +258,17 @@ async fn is_used(instance: &Instance) {
 }
 
 /// Lets instances go away under load; nobody who follows misses anything, and nothing is done twice.
-async fn under_load(trouble: impl AsyncFnOnce(&mut Vec<Instance>, &Auditor)) {
+async fn under_load(trouble: impl AsyncFnOnce(&mut Vec<Instance>, &LogAuditor)) {
     let mut front = Front::set(shared_livekit()).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
         streams.push(front.create().await["id"].as_str().unwrap().to_owned());
     }
-    let auditor = Auditor::of(shared_redis(), &front.prefix, None);
+    let auditor = LogAuditor::start(shared_redis(), &front.prefix, None);
     let mut followers = Vec::new();
     for transport in Transport::ALL.into_iter().chain(Transport::ALL) {
         let address = vec![front.nginx.address()];
-        followers.push(Follower::start(address, transport, None, Patience::Little).await);
+        followers.push(RecordingClient::start(address, transport, None, ReconnectDelay::Minimal).await);
     }
     let writers = Writers::start(&front, &streams);
     load_goes_on(&auditor, 40).await;
@@ -284,10 +285,10 @@ async fn under_load(trouble: impl AsyncFnOnce(&mut Vec<Instance>, &Auditor)) {
     })
     .await;
     for follower in &mut followers {
-        follower.wait_for("everything", |diary| diary.reached() >= newest).await;
-        let (diary, log) = (follower.diary(), auditor.log());
-        let verdict = judge(&diary, &log);
-        assert!(verdict.is_perfect(), "{:?}: {verdict:?}", follower.transport);
+        follower.wait_for("everything", |recording| recording.last_position() >= newest).await;
+        let (recording, log) = (follower.recording(), auditor.log());
+        let report = compare_with_log(&recording, &log);
+        assert!(report.is_exactly_once(), "{:?}: {report:?}", follower.transport);
     }
     let mut times: HashMap<String, usize> = HashMap::new();
     for stream in &streams {
@@ -353,7 +354,7 @@ async fn what_an_instance_may_have_done_is_not_asked_of_another() {
     let ((one, of_one), (two, of_two)) = (dying().await, dying().await);
     let taken = || of_one.swap(0, Ordering::Relaxed) + of_two.swap(0, Ordering::Relaxed);
     let mut nginx = Nginx::prepare();
-    nginx.start_before(&[one, two]);
+    nginx.start_with_addresses(&[one, two]);
     let url = format!("http://127.0.0.1:{}/streams", nginx.http);
     taken();
     for (method, repeated) in
@@ -380,7 +381,7 @@ async fn what_nobody_has_taken_is_given_to_another() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let nobody = Address { http: nobody.clone(), grpc: nobody };
     let mut nginx = Nginx::prepare();
-    nginx.start_before(&[nobody.clone(), nobody, front.instances[0].address()]);
+    nginx.start_with_addresses(&[nobody.clone(), nobody, front.instances[0].address()]);
     for _ in 0..6 {
         let url = format!("http://127.0.0.1:{}/streams", nginx.http);
         let created = front.client.post(url).json(&json!({})).send().await.unwrap();

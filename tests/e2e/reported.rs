@@ -12,12 +12,12 @@ use tokio::time::Duration;
 
 use super::person::{Person, Ticket};
 use crate::support::{
-    app::{Answer, Setup, TestApp},
+    app::{Setup, TestApp, TestResponse},
     eventually,
-    gate::Gate,
     servers::{KEY, LiveKit, SECRET, shared_redis},
-    sse::Events,
+    sse::EventStream,
     unique,
+    webhook_proxy::WebhookProxy,
 };
 
 const STRANGE: &str = "ann\nO'Neil\u{7}\u{202e}";
@@ -25,22 +25,22 @@ const STRANGE: &str = "ann\nO'Neil\u{7}\u{202e}";
 /// An instance, and LiveKit whose webhooks pass a gate to it.
 struct Scene {
     app: TestApp,
-    gate: Gate,
+    webhooks: WebhookProxy,
     livekit: LiveKit,
 }
 
 impl Scene {
     async fn set(change: impl FnOnce(&mut Arguments)) -> Self {
-        let gate = Gate::open().await;
-        let livekit = LiveKit::start(Some(&gate.url));
+        let webhooks = WebhookProxy::start().await;
+        let livekit = LiveKit::start(Some(&webhooks.url));
         let mut setup = Setup::new(shared_redis(), &livekit.url()).with(|arguments| {
             arguments.reconcile_interval = Some("1s".to_owned());
             change(arguments);
         });
         setup.listing_grace = Duration::from_secs(2);
         let app = setup.start().await;
-        gate.lead_to(&app.base);
-        Self { app, gate, livekit }
+        webhooks.forward_to(&app.base);
+        Self { app, webhooks, livekit }
     }
 
     fn rooms(&self) -> RoomClient {
@@ -87,7 +87,7 @@ fn publisher() -> VideoGrants {
 /// Counted, shown, paged, kept from being idle and removed, whether webhooks arrive or only the reconciler tells.
 async fn strange_identity_is_taken_as_it_is(loses: bool) {
     let scene = Scene::set(|arguments| arguments.idle_timeout = Some("2s".to_owned())).await;
-    scene.gate.lose(loses);
+    scene.webhooks.drop_webhooks(loses);
     let stream = scene.app.create(json!({"roomName": unique("room")})).await;
     let room = stream["roomName"].as_str().unwrap();
     let token =
@@ -102,7 +102,7 @@ async fn strange_identity_is_taken_as_it_is(loses: bool) {
     assert_eq!(shown["role"], "host");
 
     // The sweeper would have ended an idle stream in this time; LiveKit closes no occupied room.
-    let mut events = Events::open(&scene.app.base, "/events", None).await;
+    let mut events = EventStream::open(&scene.app.base, "/events", None).await;
     let _other = scene.enter(room, signed("bob"), VideoGrants::default()).await;
     events.wait_for("participant_joined").await;
     let path = format!("/streams/{}/participants?limit=1", stream["id"].as_str().unwrap());
@@ -136,7 +136,7 @@ async fn strange_identity_of_a_list_is_taken_as_it_is() {
 async fn stream_with_a_strange_identity_is_not_idle() {
     let scene = Scene::set(|arguments| arguments.idle_timeout = Some("1s".to_owned())).await;
     // Nothing tells of the participant: the sweeper asks LiveKit before it stops the stream.
-    scene.gate.lose(true);
+    scene.webhooks.drop_webhooks(true);
     let stream = scene.app.create(json!({})).await;
     let room = stream["roomName"].as_str().unwrap();
     let mut strange = scene.enter(room, signed("\u{1}"), publisher()).await;
@@ -197,7 +197,7 @@ async fn recorder_and_agent_take_no_place_of_a_stream() {
 #[tokio::test]
 async fn agent_alone_is_recorded_without_a_webhook() {
     let scene = Scene::set(|_| {}).await;
-    scene.gate.lose(true);
+    scene.webhooks.drop_webhooks(true);
     let stream = scene.app.create(json!({})).await;
     let room = stream["roomName"].as_str().unwrap();
     // LiveKit counts neither in its list of rooms.
@@ -240,10 +240,10 @@ async fn name_and_metadata_of_an_earlier_visit_are_not_shown() {
     );
 }
 
-async fn as_token(app: &TestApp, grants: VideoGrants, path: &str) -> Answer {
+async fn as_token(app: &TestApp, grants: VideoGrants, path: &str) -> TestResponse {
     let token = signed("caller").with_grants(grants).to_jwt().unwrap();
     let request = app.request(reqwest::Method::GET, path).bearer_auth(token);
-    Answer::of(request.send().await.unwrap()).await
+    TestResponse::read(request.send().await.unwrap()).await
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn hidden_participant_is_shown_to_admins_alone() {
     let create = VideoGrants { room_create: true, ..VideoGrants::default() };
     let token = signed("backend").with_grants(create).to_jwt().unwrap();
     let request = scene.app.request(reqwest::Method::POST, "/streams").bearer_auth(token).json(&json!({}));
-    let stream = Answer::of(request.send().await.unwrap()).await.expect(StatusCode::CREATED);
+    let stream = TestResponse::read(request.send().await.unwrap()).await.expect(StatusCode::CREATED);
     let (id, room) = (stream["id"].as_str().unwrap(), stream["roomName"].as_str().unwrap().to_owned());
     let hidden = VideoGrants { hidden: true, ..publisher() };
     let moderator = signed("moderator").with_name("Secret Name").with_metadata(r#"{"secret":"metadata"}"#);

@@ -14,30 +14,31 @@ use super::{
 use crate::support::{
     app::{Setup, TestApp},
     eventually,
-    gate::{Captured, Gate},
     servers::{KEY, LiveKit, SECRET, shared_redis},
-    unique, within,
+    unique,
+    webhook_proxy::{CapturedWebhook, WebhookProxy},
+    within,
 };
 
 /// Two instances that reconcile every second, and LiveKit with its webhooks going through a gate to the first.
 struct Scene {
     one: TestApp,
     two: TestApp,
-    gate: Gate,
+    webhooks: WebhookProxy,
     livekit: LiveKit,
 }
 
 impl Scene {
     async fn set() -> Self {
-        let gate = Gate::open().await;
-        let livekit = LiveKit::start(Some(&gate.url));
+        let webhooks = WebhookProxy::start().await;
+        let livekit = LiveKit::start(Some(&webhooks.url));
         let mut setup = Setup::new(shared_redis(), &livekit.url())
             .with(|arguments| arguments.reconcile_interval = Some("1s".to_owned()));
         // The lists of one server on one machine are hardly late.
         setup.listing_grace = Duration::from_secs(2);
         let (one, two) = (setup.start().await, setup.start().await);
-        gate.lead_to(&one.base);
-        Self { one, two, gate, livekit }
+        webhooks.forward_to(&one.base);
+        Self { one, two, webhooks, livekit }
     }
 
     async fn create(&self) -> Value {
@@ -84,7 +85,7 @@ fn present(state: &Value) -> Vec<String> {
 #[tokio::test]
 async fn without_any_webhook_presence_is_still_true() {
     let scene = Scene::set().await;
-    scene.gate.lose(true);
+    scene.webhooks.drop_webhooks(true);
     let stream = scene.create().await;
     let mut events = scene.two.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
     let mut ann = Person::enter(&scene.one, &stream, "ann", "host").await;
@@ -107,7 +108,7 @@ async fn without_any_webhook_presence_is_still_true() {
     assert_eq!(left["data"]["participant"]["identity"], "ann");
 
     // And then they come again.
-    scene.gate.lose(false);
+    scene.webhooks.drop_webhooks(false);
     let _cat = Person::enter(&scene.one, &stream, "cat", "host").await;
     let state = scene.until("cat", &stream, |state| state["participantCount"] == 2).await;
     assert_eq!(present(&state), ["bob", "cat"]);
@@ -120,7 +121,7 @@ async fn who_dies_is_missed_although_no_webhook_tells() {
     let stream = scene.create().await;
     let mut ann = Person::enter(&scene.one, &stream, "ann", "host").await;
     scene.until("ann", &stream, |state| present(state) == ["ann"]).await;
-    scene.gate.lose(true);
+    scene.webhooks.drop_webhooks(true);
     ann.die().await;
     scene.until("nobody", &stream, |state| present(state).is_empty()).await;
     scene.adds_up(&stream).await;
@@ -144,7 +145,7 @@ async fn livekit_that_forgets_everything_ends_what_was_there() {
         let state = scene.two.get(&path).await.expect(StatusCode::OK);
         assert_eq!((&state["status"], &state["participantCount"]), (&json!("active"), &json!(count)));
     }
-    scene.livekit.start_again();
+    scene.livekit.restart();
     for stream in &streams {
         let state = scene.until("the end", stream, |state| state["status"] == "stopped").await;
         assert!(present(&state).is_empty());
@@ -169,7 +170,7 @@ async fn a_room_deleted_behind_our_back_is_the_end_of_its_stream() {
     let (deleted, other) = (scene.create().await, scene.create().await);
     let _ann = Person::enter(&scene.one, &deleted, "ann", "host").await;
     scene.until("ann", &deleted, |state| present(state) == ["ann"]).await;
-    scene.gate.lose(true);
+    scene.webhooks.drop_webhooks(true);
     scene.rooms().delete_room(deleted["roomName"].as_str().unwrap()).await.unwrap();
     let state = scene.until("the end", &deleted, |state| state["status"] == "stopped").await;
     assert!(present(&state).is_empty());
@@ -185,7 +186,7 @@ async fn somebody_removed_behind_our_back_has_left() {
     let mut ann = Person::enter(&scene.one, &stream, "ann", "host").await;
     let _bob = Person::enter(&scene.one, &stream, "bob", "host").await;
     scene.until("both", &stream, |state| present(state) == ["ann", "bob"]).await;
-    scene.gate.lose(true);
+    scene.webhooks.drop_webhooks(true);
     scene.rooms().remove_participant(stream["roomName"].as_str().unwrap(), "ann").await.unwrap();
     ann.wait_for("disconnected").await;
     scene.until("bob alone", &stream, |state| present(state) == ["bob"]).await;
@@ -200,7 +201,7 @@ async fn the_same_identity_twice_is_there_once_in_its_newest_session() {
         let ticket = Ticket::of(&scene.one, &stream, "ann", "host").await;
         let mut first = Person::with(&ticket).await;
         let before = scene.until("ann", &stream, |state| present(state) == ["ann"]).await;
-        scene.gate.lose(loses);
+        scene.webhooks.drop_webhooks(loses);
         let _second = Person::with(&ticket).await;
         first.wait_for("disconnected").await;
         let sid = before["participants"][0]["sid"].clone();
@@ -224,12 +225,12 @@ async fn a_token_brings_nobody_back_after_the_stop() {
         scene.until("ann", &stream, |state| present(state) == ["ann"]).await;
         scene.one.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
         ann.wait_for("disconnected").await;
-        scene.gate.lose(loses);
+        scene.webhooks.drop_webhooks(loses);
         // LiveKit opens a room of that name again for her, and perhaps again and again; it does not last.
         let mut again = Person::trying(&ticket);
-        let opened = |webhook: &Captured| webhook.event() == "room_started";
+        let opened = |webhook: &CapturedWebhook| webhook.event() == "room_started";
         eventually("a room that comes back", || async {
-            let rooms = scene.gate.captured().into_iter().filter(opened).count();
+            let rooms = scene.webhooks.captured().into_iter().filter(opened).count();
             (rooms >= 2).then_some(())
         })
         .await;
@@ -266,8 +267,8 @@ async fn every_webhook_of_a_real_server_is_understood() {
     let (socket, _) = within("LiveKit's signalling", tokio_tungstenite::connect_async(url)).await.unwrap();
     drop(socket);
     eventually("a connection that came to nothing", || async {
-        let aborted = |webhook: &Captured| webhook.event() == "participant_connection_aborted";
-        scene.gate.captured().iter().any(aborted).then_some(())
+        let aborted = |webhook: &CapturedWebhook| webhook.event() == "participant_connection_aborted";
+        scene.webhooks.captured().iter().any(aborted).then_some(())
     })
     .await;
     scene.one.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
@@ -281,25 +282,25 @@ async fn every_webhook_of_a_real_server_is_understood() {
         "room_finished",
     ];
     let seen = eventually("all kinds", || async {
-        let seen: Vec<_> = scene.gate.captured().iter().map(|webhook| webhook.event()).collect();
+        let seen: Vec<_> = scene.webhooks.captured().iter().map(|webhook| webhook.event()).collect();
         kinds.iter().all(|kind| seen.iter().any(|one| one == kind)).then_some(seen)
     })
     .await;
     assert!(seen.iter().all(|kind| kinds.contains(&kind.as_str())), "{seen:?}");
-    let captured = scene.gate.captured();
+    let captured = scene.webhooks.captured();
     assert!(captured.iter().all(|webhook| webhook.content_type == "application/webhook+json"));
     come_again(&scene, id, &captured).await;
     are_refused_when_changed(&scene, &captured).await;
 }
 
-async fn post(scene: &Scene, webhook: &Captured) -> StatusCode {
+async fn post(scene: &Scene, webhook: &CapturedWebhook) -> StatusCode {
     let request = scene.one.request(reqwest::Method::POST, "/webhooks/livekit");
     let request = request.header("authorization", &webhook.authorization).body(webhook.body.clone());
     request.send().await.unwrap().status()
 }
 
 /// As LiveKit does when it has not heard the answer: none counts twice, and none is refused.
-async fn come_again(scene: &Scene, stream: &str, captured: &[Captured]) {
+async fn come_again(scene: &Scene, stream: &str, captured: &[CapturedWebhook]) {
     let log = async || scene.two.get(&format!("/events/{stream}?limit=1000")).await.expect(StatusCode::OK);
     let before = log().await;
     for webhook in captured {
@@ -316,7 +317,7 @@ async fn come_again(scene: &Scene, stream: &str, captured: &[Captured]) {
 }
 
 /// One byte of a body, or one of a signature, and it is nobody's.
-async fn are_refused_when_changed(scene: &Scene, captured: &[Captured]) {
+async fn are_refused_when_changed(scene: &Scene, captured: &[CapturedWebhook]) {
     for webhook in captured {
         let mut changed = webhook.clone();
         let middle = changed.body.len() / 2;
@@ -334,7 +335,7 @@ async fn are_refused_when_changed(scene: &Scene, captured: &[Captured]) {
 async fn a_full_reconnect_is_one_visit_after_another() {
     for loses in [false, true] {
         let scene = Scene::set().await;
-        scene.gate.lose(loses);
+        scene.webhooks.drop_webhooks(loses);
         let stream = scene.create().await;
         let id = stream["id"].as_str().unwrap();
         let driver = Driver::start();

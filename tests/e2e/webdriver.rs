@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 use crate::support::{
     eventually, eventually_or_none,
-    servers::{Running, free_port, start, wait_for_port},
+    servers::{ChildProcess, free_port, start, wait_for_port},
 };
 
 /// A chromedriver of one's own.
 pub struct Driver {
     port: u16,
-    _running: Running,
+    _running: ChildProcess,
 }
 
 impl Drop for Driver {

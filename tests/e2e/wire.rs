@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{participant_event, sign_webhook},
+    app::{participant_webhook, sign_webhook},
     eventually,
     instance::Instance,
     nginx::Nginx,
-    raw::{answers_to, half_closed, post},
+    raw_http::{post, send_half_closed, send_raw},
     servers::{shared_livekit, shared_redis},
     unique,
 };
@@ -31,7 +31,7 @@ impl Front {
 
     /// What one half-closed connection with one request is answered.
     async fn answer(&self, request: &str) -> (u16, Value) {
-        let answers = half_closed(&self.base, &[request.as_bytes()]).await;
+        let answers = send_half_closed(&self.base, &[request.as_bytes()]).await;
         assert_eq!(answers.len(), 1, "{answers:?}");
         (answers[0].status, answers[0].json())
     }
@@ -44,7 +44,7 @@ async fn half_closed_connection_to_nginx_is_answered() {
     let body = json!({"roomName": room}).to_string();
     let (status, stream) = front.answer(&post("/streams", "", &body)).await;
     assert_eq!((status, &stream["roomName"]), (201, &json!(room)));
-    let event = participant_event("participant_joined", &stream, "ann", &unique("PA")).to_string();
+    let event = participant_webhook("participant_joined", &stream, "ann", &unique("PA")).to_string();
     let signature = format!("authorization: {}\r\n", sign_webhook(&event));
     let (status, _) = front.answer(&post("/webhooks/livekit", &signature, &event)).await;
     assert_eq!(status, 200);
@@ -57,7 +57,7 @@ async fn half_closed_connection_to_nginx_is_answered() {
 async fn largest_webhook_of_livekit_passes_nginx() {
     let front = Front::set().await;
     let (_, stream) = front.answer(&post("/streams", "", "{}")).await;
-    let mut event = participant_event("participant_joined", &stream, "ann", &unique("PA"));
+    let mut event = participant_webhook("participant_joined", &stream, "ann", &unique("PA"));
     for field in ["metadata", "name"] {
         event["participant"][field] = json!("\u{1}".repeat(64_000));
     }
@@ -89,10 +89,10 @@ async fn refusal_by_nginx_is_a_problem_document() {
         (post("/streams", "", &"x".repeat(3_000_000)), 413, "payload_too_large"),
         ("TRACE / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "method_not_allowed"),
     ] {
-        let answers = answers_to(&front.base, request.as_bytes()).await;
+        let answers = send_raw(&front.base, request.as_bytes()).await;
         assert_eq!(answers.len(), 1, "{request:.60}: {answers:?}");
         answers[0].expect_problem(status, code);
         let id = answers[0].header("x-request-id").unwrap();
-        eventually("the log", || async { front.nginx.logged().contains(&id).then_some(()) }).await;
+        eventually("the log", || async { front.nginx.access_log().contains(&id).then_some(()) }).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Instances of the service in this process, each on a port of its own.
+//! Instances of the service in the test process, each on its own ports.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::{
     DEADLINE,
     servers::{KEY, SECRET},
-    sse::Events,
+    sse::EventStream,
     unique, within,
 };
 
-/// Everybody may do everything, as often as they like: what most tests are not about.
-pub fn open_door() -> AdmissionArguments {
+/// Admission without authentication and rate limits, for tests of other subjects.
+pub fn unrestricted_admission() -> AdmissionArguments {
     let off = || Some("off".to_owned());
     AdmissionArguments {
         auth: off(),
@@ -32,29 +32,29 @@ pub fn open_door() -> AdmissionArguments {
     }
 }
 
-/// One running instance.
+/// A running instance.
 pub struct TestApp {
     pub base: String,
     pub grpc: String,
-    /// Where `/metrics` is, if it has an address of its own.
+    /// Base URL of `/metrics` if `METRICS_ADDR` is set.
     pub metrics: Option<String>,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
 
-/// What an instance is started with.
+/// Settings of an instance.
 #[derive(Clone)]
 pub struct Setup {
     pub arguments: Arguments,
-    /// Off, what the feed loses stays lost: for showing that a test would see it.
+    /// Repairs gaps of the feed from the log. Control runs disable it to prove that a test detects loss.
     pub repair: bool,
-    /// How late LiveKit's lists are taken to be.
+    /// Assumed maximum delay of LiveKit's lists.
     pub listing_grace: Duration,
 }
 
 impl Setup {
-    /// On this Redis and LiveKit, with a key prefix of its own.
+    /// Uses these servers and a unique key prefix.
     pub fn new(redis: &str, livekit: &str) -> Self {
         Self {
             arguments: Arguments {
@@ -67,11 +67,11 @@ impl Setup {
                 port: Some("0".to_owned()),
                 grpc_port: Some("0".to_owned()),
                 drain_timeout: Some("5s".to_owned()),
-                admission: open_door(),
+                admission: unrestricted_admission(),
                 ..Arguments::default()
             },
             repair: true,
-            // Most tests post webhooks of participants that LiveKit never had: no list of its corrects them.
+            // Most tests post webhooks about participants that LiveKit does not have. No list may correct them.
             listing_grace: Duration::from_secs(3_600),
         }
     }
@@ -95,7 +95,7 @@ impl Setup {
 
 impl TestApp {
     pub async fn start(settings: Settings) -> Self {
-        super::choose_crypto();
+        super::install_crypto_provider();
         let app = App::build(settings).await.unwrap();
         let base = format!("http://{}", app.address().unwrap());
         let grpc = format!("http://{}", app.grpc_address().unwrap());
@@ -122,15 +122,15 @@ impl TestApp {
         self.get("/health/ready").await.status == StatusCode::OK
     }
 
-    /// Waits until it is ready, or until it is not.
-    pub async fn until_ready(&self, wanted: bool) {
+    /// Waits until readiness has this value.
+    pub async fn wait_until_ready(&self, wanted: bool) {
         super::eventually("readiness to change", || async {
             (self.is_ready().await == wanted).then_some(())
         })
         .await;
     }
 
-    /// Ends it as SIGTERM would.
+    /// Shuts the instance down as SIGTERM does.
     pub async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         within("the end of an instance", self.running).await.unwrap();
@@ -140,75 +140,76 @@ impl TestApp {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> TestResponse {
         let request = self.request(method, path);
         let request = if let Some(body) = body { request.json(&body) } else { request };
-        Answer::of(request.send().await.unwrap()).await
+        TestResponse::read(request.send().await.unwrap()).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> TestResponse {
         self.send(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, body: Value) -> TestResponse {
         self.send(Method::POST, path, Some(body)).await
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub async fn patch(&self, path: &str, body: Value) -> TestResponse {
         self.send(Method::PATCH, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> TestResponse {
         self.send(Method::DELETE, path, None).await
     }
 
-    /// Creates a stream and gives its document.
+    /// Creates a stream and returns its document.
     pub async fn create(&self, body: Value) -> Value {
         self.post("/streams", body).await.expect(StatusCode::CREATED)
     }
 
-    /// Follows an event stream.
-    pub async fn follow(&self, path: &str) -> Events {
-        Events::open(&self.base, path, None).await
+    /// Opens an SSE feed.
+    pub async fn follow(&self, path: &str) -> EventStream {
+        EventStream::open(&self.base, path, None).await
     }
 
-    pub async fn resume(&self, path: &str, last_event_id: &str) -> Events {
-        Events::open(&self.base, path, Some(last_event_id)).await
+    /// Opens an SSE feed with `Last-Event-ID`.
+    pub async fn resume(&self, path: &str, last_event_id: &str) -> EventStream {
+        EventStream::open(&self.base, path, Some(last_event_id)).await
     }
 
-    /// Posts a webhook as LiveKit would, signed.
-    pub async fn webhook(&self, event: &Value) -> Answer {
+    /// Posts a webhook with LiveKit's signature and content type.
+    pub async fn webhook(&self, event: &Value) -> TestResponse {
         let body = event.to_string();
         let request =
             self.request(Method::POST, "/webhooks/livekit").header("authorization", sign_webhook(&body));
         let request = request.header("content-type", "application/webhook+json").body(body);
-        Answer::of(request.send().await.unwrap()).await
+        TestResponse::read(request.send().await.unwrap()).await
     }
 }
 
-/// An answer that has been read.
-pub struct Answer {
+/// A response whose body has been read. `body` is null if the text is not JSON.
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,
     pub body: Value,
     pub text: String,
 }
 
-impl Answer {
-    pub async fn of(response: Response) -> Self {
+impl TestResponse {
+    pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
         Self { status, headers, body: serde_json::from_str(&text).unwrap_or_default(), text }
     }
 
-    /// The body of an answer that must have this status.
+    /// Checks the status and returns the body.
     #[track_caller]
     pub fn expect(self, status: StatusCode) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.body
     }
 
-    /// Checks that this is a problem document with this status and code.
+    /// Checks that the response is a problem document with this status and code, and returns it.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
@@ -228,15 +229,15 @@ impl Answer {
     }
 }
 
-/// What LiveKit says in `Authorization` of a webhook with this body.
+/// Returns LiveKit's `Authorization` header for a webhook with this body.
 pub fn sign_webhook(body: &str) -> String {
     let hash = STANDARD.encode(Sha256::digest(body));
     let token = AccessToken::with_api_key(KEY, SECRET).with_ttl(Duration::from_secs(300));
     token.with_sha256(&hash).to_jwt().unwrap()
 }
 
-/// A `participant_joined` or `participant_left` as LiveKit sends it.
-pub fn participant_event(event: &str, stream: &Value, identity: &str, sid: &str) -> Value {
+/// A `participant_joined` or `participant_left` webhook as LiveKit sends it.
+pub fn participant_webhook(event: &str, stream: &Value, identity: &str, sid: &str) -> Value {
     json!({
         "event": event, "id": unique("EV"), "createdAt": "1795000000",
         "room": {"sid": stream["roomSid"], "name": stream["roomName"]},

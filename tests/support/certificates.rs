@@ -1,4 +1,4 @@
-//! Certificates for a test, made with openssl.
+//! Certificates for TLS tests, generated with openssl.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use super::unique;
 
-/// A folder of certificates, gone with the test.
+/// A temporary folder of certificates, which is deleted on drop.
 pub struct Certificates(PathBuf);
 
 impl Drop for Certificates {
@@ -18,13 +18,13 @@ impl Drop for Certificates {
 }
 
 fn openssl(args: &[&str], folder: &Path) {
-    let made = Command::new("openssl").args(args).current_dir(folder).output().unwrap();
-    assert!(made.status.success(), "{args:?}: {}", String::from_utf8_lossy(&made.stderr));
+    let output = Command::new("openssl").args(args).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Certificates {
-    /// Two authorities, `ca` and `other`; `server` and `client`, for which `ca` vouches.
-    pub fn make() -> Self {
+    /// Generates two certificate authorities, `ca` and `other`, and the certificates `server` and `client`, signed by `ca`.
+    pub fn generate() -> Self {
         let folder = std::env::temp_dir().join(unique("certificates"));
         fs::create_dir(&folder).unwrap();
         for name in ["ca", "other"] {

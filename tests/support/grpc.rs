@@ -1,4 +1,4 @@
-//! A gRPC client with its own copy of the field numbers that are in clients' hands already.
+//! A gRPC client with its own copy of the messages, so that a changed field number fails the tests.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,11 +8,11 @@ use tonic_prost::ProstCodec;
 
 use super::app::TestApp;
 
-/// How often a silent server is asked for a sign of life.
+/// Interval and timeout of HTTP/2 keepalive pings.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Asked {
+pub struct SubscribeRequest {
     #[prost(string, tag = "1")]
     pub stream_id: String,
     #[prost(string, tag = "20")]
@@ -71,7 +71,7 @@ pub struct State {
     pub metadata: HashMap<String, String>,
 }
 
-/// `StreamUpdatedData`, and all that have a text or a participant in the same place.
+/// `StreamUpdatedData`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Updated {
     #[prost(int32, tag = "1")]
@@ -82,14 +82,16 @@ pub struct Updated {
     pub metadata: HashMap<String, String>,
 }
 
+/// `StreamCreatedData` and `StreamStoppedData`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Named {
+pub struct RoomData {
     #[prost(string, tag = "1")]
     pub room_name: String,
 }
 
+/// `ParticipantJoinedData` and `ParticipantLeftData`.
 #[derive(Clone, PartialEq, Message)]
-pub struct About {
+pub struct ParticipantData {
     #[prost(message, optional, tag = "1")]
     pub participant: Option<Participant>,
 }
@@ -105,7 +107,7 @@ pub struct Reset {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Told {
+pub struct StreamEvent {
     #[prost(int32, tag = "1")]
     pub event_type: i32,
     #[prost(string, tag = "2")]
@@ -113,15 +115,15 @@ pub struct Told {
     #[prost(int64, tag = "3")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "4")]
-    pub created: Option<Named>,
+    pub created: Option<RoomData>,
     #[prost(message, optional, tag = "5")]
     pub updated: Option<Updated>,
     #[prost(message, optional, tag = "6")]
-    pub stopped: Option<Named>,
+    pub stopped: Option<RoomData>,
     #[prost(message, optional, tag = "7")]
-    pub joined: Option<About>,
+    pub joined: Option<ParticipantData>,
     #[prost(message, optional, tag = "8")]
-    pub left: Option<About>,
+    pub left: Option<ParticipantData>,
     #[prost(string, tag = "20")]
     pub cursor: String,
     #[prost(uint64, tag = "21")]
@@ -132,36 +134,36 @@ pub struct Told {
 
 pub struct Client {
     calls: Grpc<Channel>,
-    /// An access token.
     token: Option<String>,
 }
 
-pub fn asked(stream_id: &str, after: &str) -> Request<Asked> {
-    Request::new(Asked { stream_id: stream_id.to_owned(), after: after.to_owned() })
+pub fn subscribe_request(stream_id: &str, after: &str) -> Request<SubscribeRequest> {
+    Request::new(SubscribeRequest { stream_id: stream_id.to_owned(), after: after.to_owned() })
 }
 
 impl Client {
+    /// Connects to an instance of this process.
     pub async fn of(app: &TestApp) -> Self {
-        Self::at(&app.grpc).await.unwrap()
+        Self::connect(&app.grpc).await.unwrap()
     }
 
-    /// A connection of its own.
+    /// Connects to a URL.
     ///
     /// # Errors
-    /// When nobody answers.
-    pub async fn at(url: &str) -> Result<Self, tonic::transport::Error> {
+    /// If the server does not accept the connection.
+    pub async fn connect(url: &str) -> Result<Self, tonic::transport::Error> {
         let endpoint = Channel::from_shared(url.to_owned()).unwrap();
         let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).http2_keep_alive_interval(KEEPALIVE);
         let endpoint = endpoint.keep_alive_timeout(KEEPALIVE).keep_alive_while_idle(true);
         Ok(Self { calls: Grpc::new(endpoint.connect().await?), token: None })
     }
 
-    /// The same with an access token for every call.
+    /// Sends an access token with every call.
     pub fn with_token(self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self }
     }
 
-    fn authorized(&self, mut request: Request<Asked>) -> Request<Asked> {
+    fn authorized(&self, mut request: Request<SubscribeRequest>) -> Request<SubscribeRequest> {
         if let Some(token) = &self.token {
             request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
@@ -171,33 +173,44 @@ impl Client {
     async fn stream<T: Message + Default + 'static>(
         &mut self,
         method: &'static str,
-        request: Request<Asked>,
+        request: Request<SubscribeRequest>,
     ) -> Result<Response<Streaming<T>>, Status> {
         self.calls.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let path = http::uri::PathAndQuery::from_static(method);
-        let codec = ProstCodec::<Asked, T>::default();
+        let codec = ProstCodec::<SubscribeRequest, T>::default();
         self.calls.server_streaming(self.authorized(request), path, codec).await
     }
 
-    pub async fn subscribe(&mut self, stream_id: &str, after: &str) -> Result<Streaming<Told>, Status> {
-        Ok(self.call(asked(stream_id, after)).await?.into_inner())
+    pub async fn subscribe(
+        &mut self,
+        stream_id: &str,
+        after: &str,
+    ) -> Result<Streaming<StreamEvent>, Status> {
+        Ok(self.call(subscribe_request(stream_id, after)).await?.into_inner())
     }
 
-    /// `Subscribe` with everything that comes before the first message.
-    pub async fn call(&mut self, request: Request<Asked>) -> Result<Response<Streaming<Told>>, Status> {
+    /// Calls `Subscribe` and returns the response with its metadata.
+    pub async fn call(
+        &mut self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Streaming<StreamEvent>>, Status> {
         self.stream("/livestream.orchestrator.v1.StreamService/Subscribe", request).await
     }
 
     pub async fn updates(&mut self, stream_id: &str) -> Result<Streaming<Update>, Status> {
         let path = "/livestream.orchestrator.v1.StreamService/StreamUpdates";
-        Ok(self.stream(path, asked(stream_id, "")).await?.into_inner())
+        Ok(self.stream(path, subscribe_request(stream_id, "")).await?.into_inner())
     }
 
     pub async fn state(&mut self, stream_id: &str) -> Result<State, Status> {
         self.calls.ready().await.unwrap();
         let path =
             http::uri::PathAndQuery::from_static("/livestream.orchestrator.v1.StreamService/GetStreamState");
-        let codec = ProstCodec::<Asked, State>::default();
-        Ok(self.calls.unary(self.authorized(asked(stream_id, "")), path, codec).await?.into_inner())
+        let codec = ProstCodec::<SubscribeRequest, State>::default();
+        Ok(self
+            .calls
+            .unary(self.authorized(subscribe_request(stream_id, "")), path, codec)
+            .await?
+            .into_inner())
     }
 }

@@ -1,23 +1,23 @@
-//! An instance as a process of its own, to be killed for real.
+//! Instances as separate processes, which tests can kill.
 
 use std::{fs::File, path::PathBuf, process::Command};
 
 use super::{
     eventually,
-    follower::Address,
-    servers::{KEY, Running, SECRET, free_port, start_logged, start_with},
+    feed_client::Address,
+    servers::{ChildProcess, KEY, SECRET, free_port, start_logged, start_with},
 };
 
-/// The binary, on ports that stay the same when it is started again.
+/// A process of the service. Its ports stay the same after a restart.
 pub struct Instance {
     http: u16,
     grpc: u16,
     settings: Vec<(String, String)>,
-    /// Where what it prints goes, if anybody wants to read it.
+    /// File of the log, if the test reads it.
     log: Option<PathBuf>,
-    /// Where it goes instead, for a test that reads it itself.
+    /// Pipe or file that receives the log instead.
     output: Option<File>,
-    running: Option<Running>,
+    running: Option<ChildProcess>,
 }
 
 impl Drop for Instance {
@@ -29,9 +29,9 @@ impl Drop for Instance {
 }
 
 impl Instance {
-    /// Prepares one; it does not run yet.
+    /// Chooses ports and settings without starting the process.
     pub fn new(redis: &str, livekit: &str, prefix: &str) -> Self {
-        super::choose_crypto();
+        super::install_crypto_provider();
         let (http, grpc) = (free_port(), free_port());
         let settings = [
             ("REDIS_URL", redis),
@@ -58,30 +58,30 @@ impl Instance {
         self
     }
 
-    /// Keeps what it logs, as lines of JSON.
-    pub fn logged(mut self) -> Self {
+    /// Writes the log to a file, as lines of JSON, which [`Self::log`] reads.
+    pub fn with_log(mut self) -> Self {
         self.log = Some(std::env::temp_dir().join(super::unique("log")));
         self.with("LOG_FORMAT", "json")
     }
 
-    /// Has it log to this file or pipe, as lines of JSON.
-    pub fn logging_to(mut self, output: impl Into<std::os::fd::OwnedFd>) -> Self {
+    /// Writes the log to this file or pipe, as lines of JSON.
+    pub fn with_log_output(mut self, output: impl Into<std::os::fd::OwnedFd>) -> Self {
         self.output = Some(File::from(output.into()));
         self.with("LOG_FORMAT", "json")
     }
 
-    /// What it has logged.
+    /// Returns the log until now.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log.as_ref().expect("it is logged")).unwrap()
+        std::fs::read_to_string(self.log.as_ref().expect("the log is kept")).unwrap()
     }
 
-    /// Starts it and waits until it listens.
-    pub async fn start_unready(&mut self) {
+    /// Starts the process and waits until it accepts connections.
+    pub async fn start_listening(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
         self.running = Some(match (&self.output, &self.log) {
             (Some(output), _) => start_logged(binary, &self.settings, output),
             (None, Some(log)) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
-            (None, None) => match super::kept_logs("instance") {
+            (None, None) => match super::create_log_file("instance") {
                 Some(log) => start_logged(binary, &self.settings, &log),
                 None => start_with(binary, &[], &self.settings),
             },
@@ -93,9 +93,9 @@ impl Instance {
         .await;
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts the process and waits until it is ready.
     pub async fn start(&mut self) {
-        self.start_unready().await;
+        self.start_listening().await;
         let ready = format!("http://127.0.0.1:{}/health/ready", self.http);
         eventually("readiness", || async {
             reqwest::get(&ready).await.ok()?.status().is_success().then_some(())
@@ -103,8 +103,8 @@ impl Instance {
         .await;
     }
 
-    /// Runs one of the binary's commands with the same settings, to its end; gives its exit code and what it printed.
-    pub async fn command(&self, args: &[&str]) -> (Option<i32>, String) {
+    /// Runs a command of the binary with the same settings; returns its exit code and output.
+    pub async fn run_command(&self, args: &[&str]) -> (Option<i32>, String) {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_livestream-orchestrator"));
         command.args(args).envs(self.settings.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
         let output = super::within("a command", command.output()).await.unwrap();
@@ -120,32 +120,32 @@ impl Instance {
     }
 
     pub fn pid(&self) -> u32 {
-        self.running.as_ref().expect("it runs").pid()
+        self.running.as_ref().expect("the process runs").pid()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills the process, as a crash does.
     pub fn kill(&mut self) {
-        self.running.take().expect("it runs").kill();
+        self.running.take().expect("the process runs").kill();
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits for a successful exit.
     pub async fn terminate(&mut self) {
         signal(self.pid(), "TERM");
-        self.ended().await;
+        self.wait_for_exit().await;
     }
 
-    /// Waits until it has ended, with success.
-    pub async fn ended(&mut self) {
-        let mut running = self.running.take().expect("it runs");
-        let ended = eventually("the end of an instance", || {
-            let ended = running.ended();
-            async move { ended }
+    /// Waits for a successful exit.
+    pub async fn wait_for_exit(&mut self) {
+        let mut running = self.running.take().expect("the process runs");
+        let status = eventually("the end of an instance", || {
+            let status = running.exit_status();
+            async move { status }
         })
         .await;
-        assert!(ended.success(), "an instance that was asked to end: {ended}");
+        assert!(status.success(), "exit after SIGTERM: {status}");
     }
 
-    /// The memory that it has, in KiB.
+    /// Resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -153,7 +153,7 @@ impl Instance {
     }
 }
 
-/// Sends a signal to a process of one's own.
+/// Sends a signal to a process.
 pub fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
 }

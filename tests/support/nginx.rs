@@ -1,4 +1,4 @@
-//! The shipped nginx configuration, in front of instances of the test: only the four files in `site/` are its own.
+//! nginx with the shipped configuration in front of test instances. Only the four files in `site/` belong to the test.
 
 use std::{
     fs::{self, File},
@@ -7,24 +7,24 @@ use std::{
 };
 
 use super::{
-    follower::Address,
+    feed_client::Address,
     instance::Instance,
-    servers::{Running, free_port, start_family, wait_for_port},
+    servers::{ChildProcess, free_port, start_with_children, wait_for_port},
     unique,
 };
 
 pub struct Nginx {
     pub http: u16,
-    /// HTTP/2 over TLS, with a certificate that nobody knows.
+    /// Port of HTTP/2 over TLS, with a self-signed certificate.
     pub https: u16,
     grpc: u16,
     folder: PathBuf,
-    running: Option<Running>,
+    running: Option<ChildProcess>,
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Killed, it would leave its workers behind.
+        // SIGKILL would leave the worker processes behind.
         if let Some(mut running) = self.running.take() {
             running.terminate();
         }
@@ -33,7 +33,7 @@ impl Drop for Nginx {
 }
 
 impl Nginx {
-    /// Picks ports and puts the configuration together; it does not run yet.
+    /// Chooses ports and writes the configuration without starting nginx.
     pub fn prepare() -> Self {
         let folder = std::env::temp_dir().join(unique("nginx"));
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx");
@@ -53,12 +53,12 @@ impl Nginx {
     fn make_certificate(&self) {
         let path = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
         let (key, certificate) = (path("key.pem"), path("certificate.pem"));
-        let made = Command::new("openssl")
+        let output = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
             .args(["-keyout", &key, "-out", &certificate])
             .output()
             .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let example = fs::read_to_string(self.folder.join("tls.conf.example")).unwrap();
         let tls = example
             .replace("/etc/nginx/tls/fullchain.pem", &certificate)
@@ -66,13 +66,13 @@ impl Nginx {
         fs::write(self.folder.join("tls.conf"), tls).unwrap();
     }
 
-    /// Starts it in front of these instances.
+    /// Starts nginx in front of these instances.
     pub fn start(&mut self, instances: &[Instance]) {
-        self.start_before(&instances.iter().map(Instance::address).collect::<Vec<_>>());
+        self.start_with_addresses(&instances.iter().map(Instance::address).collect::<Vec<_>>());
     }
 
-    /// Starts it in front of whatever listens at these addresses.
-    pub fn start_before(&mut self, instances: &[Address]) {
+    /// Starts nginx with these addresses as upstream servers.
+    pub fn start_with_addresses(&mut self, instances: &[Address]) {
         let site = |name: &str, text: String| fs::write(self.folder.join("site").join(name), text).unwrap();
         let listen = format!(
             "listen 127.0.0.1:{};\nlisten 127.0.0.1:{} ssl http2;\ninclude tls.conf;\n",
@@ -92,25 +92,26 @@ impl Nginx {
         self.restart();
     }
 
-    /// Starts it, anew where it runs already.
+    /// Starts nginx, after stopping it if it runs.
     pub fn restart(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.terminate();
         }
         let (run, config) = (self.folder.join("run/"), self.folder.join("nginx.conf"));
         let args = ["-p", run.to_str().unwrap(), "-c", config.to_str().unwrap(), "-g", "daemon off;"];
-        self.running = Some(start_family("nginx", &args, &File::create(self.log()).unwrap()));
+        self.running =
+            Some(start_with_children("nginx", &args, &File::create(self.access_log_path()).unwrap()));
         wait_for_port(self.http);
         wait_for_port(self.grpc);
     }
 
-    fn log(&self) -> PathBuf {
+    fn access_log_path(&self) -> PathBuf {
         self.folder.join("access.log")
     }
 
-    /// What it has logged.
-    pub fn logged(&self) -> String {
-        fs::read_to_string(self.log()).unwrap()
+    /// Returns the access log until now.
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.access_log_path()).unwrap()
     }
 
     pub fn address(&self) -> Address {

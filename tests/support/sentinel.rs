@@ -1,24 +1,24 @@
-//! A master, two replicas and three Sentinels that watch them.
+//! A Redis master with two replicas, monitored by three Sentinels.
 
 use std::{fs, path::PathBuf};
 
 use super::{
-    audience::Whereabouts,
     eventually,
-    servers::{Redis, Running, free_port, redis_server, start, wait_for_port},
+    recording::SharedUrl,
+    servers::{ChildProcess, Redis, free_port, redis_server, start, wait_for_port},
     unique,
 };
 
-/// What the Sentinels call the master.
+/// Name of the master at the Sentinels.
 pub const MASTER: &str = "the-master";
 
-/// For how many milliseconds a server may be silent before the Sentinels give it up. They are patient while no test waits
-/// for a failover: on a busy machine a server that lives is silent for a second now and then, and a failover nobody has
-/// asked for loses what its replicas did not have.
-const PATIENT: &str = "60000";
-const QUICK: &str = "1000";
+/// `down-after-milliseconds` while no failover is expected. On a busy machine a live server may be silent for a second,
+/// and an unexpected failover loses the writes that are not replicated.
+const LONG_DOWN_AFTER: &str = "60000";
+/// `down-after-milliseconds` while a failover is expected.
+const SHORT_DOWN_AFTER: &str = "1000";
 
-/// All of them; they end with the test.
+/// The servers, which end with the test.
 pub struct SentinelGroup {
     pub nodes: Vec<Redis>,
     sentinels: Vec<Sentinel>,
@@ -28,7 +28,7 @@ pub struct SentinelGroup {
 pub struct Sentinel {
     pub port: u16,
     folder: PathBuf,
-    _running: Running,
+    _running: ChildProcess,
 }
 
 impl Drop for Sentinel {
@@ -38,14 +38,14 @@ impl Drop for Sentinel {
 }
 
 impl Sentinel {
-    /// One that watches a master, with more lines of configuration.
+    /// Starts a Sentinel that monitors a master. `more` is appended to its configuration.
     pub fn start(master: u16, quorum: usize, more: &str) -> Self {
         let (port, folder) = (free_port(), std::env::temp_dir().join(unique("sentinel")));
         fs::create_dir(&folder).unwrap();
         let file = folder.join("sentinel.conf");
         let config = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} {quorum}\n\
-             sentinel down-after-milliseconds {MASTER} {PATIENT}\nsentinel failover-timeout {MASTER} 5000\n{more}",
+             sentinel down-after-milliseconds {MASTER} {LONG_DOWN_AFTER}\nsentinel failover-timeout {MASTER} 5000\n{more}",
             folder.display()
         );
         fs::write(&file, config).unwrap();
@@ -54,11 +54,11 @@ impl Sentinel {
         Self { port, folder, _running: running }
     }
 
-    async fn ask(&self, words: &[&str]) -> redis::RedisResult<Vec<String>> {
+    async fn query_strings(&self, words: &[&str]) -> redis::RedisResult<Vec<String>> {
         self.query(words).await
     }
 
-    async fn tell(&self, words: &[&str]) -> redis::RedisResult<()> {
+    async fn execute(&self, words: &[&str]) -> redis::RedisResult<()> {
         self.query(words).await
     }
 
@@ -71,86 +71,88 @@ impl Sentinel {
 
 impl SentinelGroup {
     pub async fn start() -> Self {
-        let master = Redis::with(&[]);
+        let master = Redis::start_with(&[]);
         let of_master =
             ["--replicaof", &format!("127.0.0.1 {}", master.port), "--repl-diskless-sync-delay", "0"];
-        let nodes = vec![Redis::with(&of_master), Redis::with(&of_master)];
+        let nodes = vec![Redis::start_with(&of_master), Redis::start_with(&of_master)];
         let port = master.port;
         let nodes: Vec<_> = std::iter::once(master).chain(nodes).collect();
         let sentinels = (0..3).map(|_| Sentinel::start(port, 2, "")).collect();
         let group = Self { nodes, sentinels };
-        group.until_complete().await;
+        group.wait_until_discovered().await;
         group
     }
 
-    /// Waits until every Sentinel knows of all the others, and the replicas follow.
-    async fn until_complete(&self) {
+    /// Waits until every Sentinel knows all others and all replicas, and the replicas are connected.
+    async fn wait_until_discovered(&self) {
         for sentinel in &self.sentinels {
-            eventually("Sentinels that know of each other", || async {
-                let facts = sentinel.ask(&["MASTER", MASTER]).await.ok()?;
-                let fact = |name| facts.iter().position(|fact| fact == name).map(|at| facts[at + 1].clone());
-                let known = (fact("num-slaves"), fact("num-other-sentinels"));
+            eventually("Sentinels to discover each other", || async {
+                let fields = sentinel.query_strings(&["MASTER", MASTER]).await.ok()?;
+                let field =
+                    |name| fields.iter().position(|field| field == name).map(|at| fields[at + 1].clone());
+                let known = (field("num-slaves"), field("num-other-sentinels"));
                 (known == (Some("2".to_owned()), Some("2".to_owned()))).then_some(())
             })
             .await;
         }
         for replica in &self.nodes[1..] {
-            eventually("a replica that follows", || async {
+            eventually("a replica to connect", || async {
                 (replica.info("master_link_status").await? == "up").then_some(())
             })
             .await;
         }
     }
 
-    /// `redis+sentinel://`
+    /// The URL `redis+sentinel://` with all Sentinels.
     pub fn url(&self) -> String {
         let sentinels = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
         format!("redis+sentinel://{}/{MASTER}/0", sentinels.collect::<Vec<_>>().join(","))
     }
 
-    pub fn whereabouts(&self) -> Whereabouts {
-        Whereabouts::new(self.nodes[0].url().into())
+    /// URL of the first master, for a [`LogAuditor`](super::recording::LogAuditor). The test changes it after a failover.
+    pub fn shared_url(&self) -> SharedUrl {
+        SharedUrl::new(self.nodes[0].url().into())
     }
 
-    /// Starts a failover without a reason.
+    /// Starts a failover of a healthy master.
     pub async fn force_failover(&self) {
         eventually("a failover to begin", || async {
-            self.sentinels[0].tell(&["FAILOVER", MASTER]).await.ok()
+            self.sentinels[0].execute(&["FAILOVER", MASTER]).await.ok()
         })
         .await;
     }
 
-    /// Waits until all Sentinels name another master than this one, which may have died; gives its number.
-    pub async fn until_other_than(&self, before: usize) -> usize {
-        self.give_up_after(QUICK).await;
+    /// Waits until all Sentinels report another master than node `before`; returns the number of its node.
+    pub async fn wait_for_new_master(&self, before: usize) -> usize {
+        self.set_down_after(SHORT_DOWN_AFTER).await;
         let mut found = before;
         for sentinel in &self.sentinels {
-            found = eventually("another master", || async {
-                self.named_by(sentinel).await.filter(|at| *at != before)
+            found = eventually("a new master", || async {
+                self.master_of(sentinel).await.filter(|at| *at != before)
             })
             .await;
         }
-        self.give_up_after(PATIENT).await;
+        self.set_down_after(LONG_DOWN_AFTER).await;
         found
     }
 
-    async fn give_up_after(&self, millis: &str) {
+    async fn set_down_after(&self, millis: &str) {
         for sentinel in &self.sentinels {
             let set = ["SET", MASTER, "down-after-milliseconds", millis];
-            eventually("a Sentinel that is told", || async { sentinel.tell(&set).await.ok() }).await;
+            eventually("a Sentinel to be configured", || async { sentinel.execute(&set).await.ok() }).await;
         }
     }
 
-    /// The number of the master in a Sentinel's opinion.
-    async fn named_by(&self, sentinel: &Sentinel) -> Option<usize> {
-        let address = sentinel.ask(&["GET-MASTER-ADDR-BY-NAME", MASTER]).await.ok()?;
+    /// The node that a Sentinel reports as master.
+    async fn master_of(&self, sentinel: &Sentinel) -> Option<usize> {
+        let address = sentinel.query_strings(&["GET-MASTER-ADDR-BY-NAME", MASTER]).await.ok()?;
         self.nodes.iter().position(|node| node.port.to_string() == address[1])
     }
 
-    /// Whether there has been no failover since that to this master. Another one would excuse a loss.
-    pub async fn has_stayed_with(&self, master: usize) -> bool {
+    /// Reports whether node `master` is still the master for all Sentinels. Another failover would explain a loss.
+    pub async fn is_still_master(&self, master: usize) -> bool {
         for sentinel in &self.sentinels {
-            if self.named_by(sentinel).await != Some(master) {
+            if self.master_of(sentinel).await != Some(master) {
                 return false;
             }
         }
@@ -158,10 +160,10 @@ impl SentinelGroup {
     }
 }
 
-/// Lets nobody change anything at this server, and waits until its replicas have everything.
-pub async fn hold_writes(master: &Redis, replicas: usize) {
-    master.tell(&["CLIENT", "PAUSE", "60000", "WRITE"]).await.unwrap();
-    eventually("replicas that have everything", || async {
+/// Pauses all writes at a master and waits until its replicas have the same offset.
+pub async fn pause_writes(master: &Redis, replicas: usize) {
+    master.execute(&["CLIENT", "PAUSE", "60000", "WRITE"]).await.unwrap();
+    eventually("replicas to catch up", || async {
         let written = master.info("master_repl_offset").await?;
         let mut caught_up = 0;
         for n in 0..replicas {

@@ -1,4 +1,4 @@
-//! A reader of event streams that keeps to the WHATWG format and hides nothing.
+//! A parser of SSE streams in the WHATWG format that returns every field, comments included.
 
 use std::{pin::Pin, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::within;
 
-/// One block between blank lines.
+/// One block: the lines between two blank lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
     pub event: Option<String>,
@@ -30,7 +30,7 @@ impl Block {
                 "retry" => block.retry = Some(value.parse().unwrap()),
                 "data" => block.data = Some(serde_json::from_str(&value).unwrap()),
                 "" => block.comment = Some(value),
-                other => panic!("an unknown field {other:?}"),
+                other => panic!("unknown SSE field {other:?}"),
             }
         }
         block
@@ -39,20 +39,20 @@ impl Block {
 
 type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>;
 
-/// An open event stream.
-pub struct Events {
+/// An open SSE stream.
+pub struct EventStream {
     pub status: StatusCode,
     pub headers: HeaderMap,
     chunks: Chunks,
     buffer: String,
 }
 
-impl Events {
+impl EventStream {
     pub async fn open(base: &str, path: &str, last_event_id: Option<&str>) -> Self {
         Self::open_with(base, path, last_event_id, None).await
     }
 
-    /// The same with an access token.
+    /// As [`Self::open`], with an access token.
     pub async fn open_with(
         base: &str,
         path: &str,
@@ -72,7 +72,7 @@ impl Events {
         Self { status, headers, chunks: Box::pin(response.bytes_stream()), buffer: String::new() }
     }
 
-    /// The next block; none at the end.
+    /// Returns the next block; `None` at the end of the stream.
     pub async fn block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
@@ -85,7 +85,7 @@ impl Events {
         }
     }
 
-    /// The next block with data.
+    /// Returns the next block with data; `None` at the end of the stream.
     pub async fn message(&mut self) -> Option<Block> {
         loop {
             let block = self.block().await?;
@@ -95,7 +95,7 @@ impl Events {
         }
     }
 
-    /// The next message of this name, passing over others.
+    /// Skips messages until one has this event name; returns its data.
     pub async fn wait_for(&mut self, event: &str) -> Value {
         loop {
             let block = self.message().await.unwrap_or_else(|| panic!("the stream ended before {event}"));
@@ -105,7 +105,7 @@ impl Events {
         }
     }
 
-    /// The next state that fulfils a condition.
+    /// Skips messages until the data fulfil a condition; returns them.
     pub async fn wait_until(&mut self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         loop {
             let block = self.message().await.unwrap_or_else(|| panic!("the stream ended before {what}"));

@@ -1,4 +1,4 @@
-//! Tokens with any header and claims, signed here, because no SDK makes the odd ones.
+//! JSON Web Tokens with arbitrary headers and claims, which no SDK produces.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::servers::{KEY, SECRET};
 
-/// By how much LiveKit and this service accept a token after its `exp`.
+/// Seconds for which LiveKit and this service accept a token after its `exp`.
 pub const LEEWAY_SECONDS: i64 = 60;
 
-/// A JSON Web Token with this text as header and claims, signed with HMAC-SHA256 (RFC 2104) whatever its header says.
+/// Signs header and claims with HMAC-SHA256 (RFC 2104), whatever algorithm the header names.
 pub fn sign(header: &str, claims: &str, secret: &str) -> String {
     let text = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
     let mut pads = [[0x36; 64], [0x5c; 64]];
@@ -24,12 +24,12 @@ pub fn sign(header: &str, claims: &str, secret: &str) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// As [`sign`], with an ordinary header.
+/// As [`sign`], with a header that names `algorithm`.
 pub fn jwt(claims: &Value, algorithm: &str, secret: &str) -> String {
     sign(&json!({"alg": algorithm, "typ": "JWT"}).to_string(), &claims.to_string(), secret)
 }
 
-/// A token past its `exp` that is accepted for `life` more, because of the leeway.
+/// Returns a token that is accepted for `life`. Its `exp` may be past, because the leeway is part of `life`.
 pub fn accepted_for(life: Duration, identity: &str, grants: &VideoGrants) -> String {
     let life = i64::try_from(life.as_secs()).unwrap();
     let exp = chrono::Utc::now().timestamp() + life - LEEWAY_SECONDS;

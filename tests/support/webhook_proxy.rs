@@ -1,5 +1,5 @@
-//! A gate between LiveKit's webhooks and an instance: they pass, or are lost without LiveKit's knowledge. What comes is
-//! kept, so that tests see what a real server sends.
+//! A proxy for LiveKit's webhooks, which forwards or drops them. LiveKit gets 200 for dropped webhooks and does not repeat
+//! them. The proxy keeps all webhooks for the test.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,15 +13,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A webhook as it came.
+/// A received webhook.
 #[derive(Clone, Debug)]
-pub struct Captured {
+pub struct CapturedWebhook {
     pub authorization: String,
     pub content_type: String,
     pub body: Vec<u8>,
 }
 
-impl Captured {
+impl CapturedWebhook {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -34,26 +34,26 @@ impl Captured {
 #[derive(Default)]
 struct State {
     target: Mutex<String>,
-    loses: AtomicBool,
-    captured: Mutex<Vec<Captured>>,
+    drops: AtomicBool,
+    captured: Mutex<Vec<CapturedWebhook>>,
 }
 
-pub struct Gate {
+pub struct WebhookProxy {
     pub url: String,
     state: Arc<State>,
     accepting: JoinHandle<()>,
 }
 
-impl Drop for Gate {
+impl Drop for WebhookProxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
-impl Gate {
-    /// A gate that leads nowhere yet.
-    pub async fn open() -> Self {
-        super::choose_crypto();
+impl WebhookProxy {
+    /// Starts the proxy. It drops webhooks until [`Self::forward_to`] is called.
+    pub async fn start() -> Self {
+        super::install_crypto_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks/livekit", listener.local_addr().unwrap());
         let state = Arc::<State>::default();
@@ -66,28 +66,28 @@ impl Gate {
         Self { url, state, accepting }
     }
 
-    /// Webhooks that pass go to the instance at this address.
-    pub fn lead_to(&self, base: &str) {
+    /// Forwards webhooks to the instance at this base URL.
+    pub fn forward_to(&self, base: &str) {
         *self.state.target.lock().unwrap() = format!("{base}/webhooks/livekit");
     }
 
-    /// From now on webhooks are lost, or not.
-    pub fn lose(&self, loses: bool) {
-        self.state.loses.store(loses, Ordering::Relaxed);
+    /// Drops webhooks from now on, or forwards them again.
+    pub fn drop_webhooks(&self, drops: bool) {
+        self.state.drops.store(drops, Ordering::Relaxed);
     }
 
-    pub fn captured(&self) -> Vec<Captured> {
+    pub fn captured(&self) -> Vec<CapturedWebhook> {
         self.state.captured.lock().unwrap().clone()
     }
 }
 
-/// Answers requests on one connection until it ends.
+/// Serves one connection.
 async fn serve(connection: TcpStream, state: Arc<State>) {
     let mut connection = BufReader::new(connection);
     while let Some(webhook) = read(&mut connection).await {
         state.captured.lock().unwrap().push(webhook.clone());
         let target = state.target.lock().unwrap().clone();
-        let status = if state.loses.load(Ordering::Relaxed) || target.is_empty() {
+        let status = if state.drops.load(Ordering::Relaxed) || target.is_empty() {
             200
         } else {
             let request = reqwest::Client::new().post(target).header("authorization", webhook.authorization);
@@ -101,7 +101,7 @@ async fn serve(connection: TcpStream, state: Arc<State>) {
     }
 }
 
-async fn read(connection: &mut BufReader<TcpStream>) -> Option<Captured> {
+async fn read(connection: &mut BufReader<TcpStream>) -> Option<CapturedWebhook> {
     let (mut length, mut authorization, mut content_type) = (0, String::new(), String::new());
     loop {
         let mut line = String::new();
@@ -122,5 +122,5 @@ async fn read(connection: &mut BufReader<TcpStream>) -> Option<Captured> {
     }
     let mut body = vec![0; length];
     connection.read_exact(&mut body).await.ok()?;
-    Some(Captured { authorization, content_type, body })
+    Some(CapturedWebhook { authorization, content_type, body })
 }

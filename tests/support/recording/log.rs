@@ -1,0 +1,147 @@
+//! A copy of a log, read directly from Redis, which keeps the entries that Redis loses.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use redis::{AsyncCommands, RedisResult, aio::MultiplexedConnection};
+use tokio::{task::JoinHandle, time::sleep};
+
+use super::{Position, position};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// An entry that the log has or had.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogEntry {
+    pub position: Position,
+    /// Number of data losses before the entry was read.
+    pub epoch: usize,
+    /// True if Redis lost the entry after it was read.
+    pub lost_by_redis: bool,
+}
+
+/// All entries that a log has had.
+#[derive(Clone, Debug, Default)]
+pub struct LogCopy {
+    pub entries: Vec<LogEntry>,
+    /// Number of data losses until now.
+    pub epoch: usize,
+}
+
+impl LogCopy {
+    /// Marks entries that are not in `present` as lost.
+    fn mark_lost(&mut self, present: &HashSet<Position>) {
+        self.epoch += 1;
+        // Entries older than the oldest present one may have been trimmed.
+        let oldest = present.iter().min().copied();
+        for entry in &mut self.entries {
+            let is_untrimmed = oldest.is_none_or(|oldest| entry.position > oldest);
+            entry.lost_by_redis |= is_untrimmed && !present.contains(&entry.position);
+        }
+    }
+
+    fn last(&self) -> Option<Position> {
+        self.entries.last().map(|entry| entry.position)
+    }
+}
+
+/// Copies a log in the background, independently of the instances and their clients.
+pub struct LogAuditor {
+    log: Arc<Mutex<LogCopy>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for LogAuditor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// URL of the server that has the logs. A test changes it after a failover or a slot migration.
+pub type SharedUrl = Arc<Mutex<String>>;
+
+impl LogAuditor {
+    /// Copies the log of one stream, or of all streams (`None`).
+    pub fn start(redis: &str, prefix: &str, stream: Option<&str>) -> Self {
+        Self::start_at(&Arc::new(Mutex::new(redis.to_owned())), prefix, stream)
+    }
+
+    /// As [`Self::start`], at a server that may change.
+    pub fn start_at(redis: &SharedUrl, prefix: &str, stream: Option<&str>) -> Self {
+        let key = match stream {
+            Some(id) => format!("{{{prefix}}}:stream:{id}:log"),
+            None => format!("{{{prefix}}}:events"),
+        };
+        let log = Arc::<Mutex<LogCopy>>::default();
+        let task = tokio::spawn(copy(redis.clone(), key, log.clone()));
+        Self { log, task }
+    }
+
+    pub fn log(&self) -> LogCopy {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Position of the newest entry that was read.
+    pub fn newest(&self) -> Option<Position> {
+        self.log.lock().unwrap().last()
+    }
+}
+
+type Entries = Vec<(String, Vec<(String, redis::Value)>)>;
+
+/// Connects to the current server and copies, again and again.
+async fn copy(redis: SharedUrl, key: String, log: Arc<Mutex<LogCopy>>) {
+    loop {
+        let url = redis.lock().unwrap().clone();
+        let client = redis::Client::open(&*url).unwrap();
+        if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+            && detect_loss(&mut connection, &key, &log).await.is_ok()
+        {
+            let is_replaced = || *redis.lock().unwrap() != url;
+            copy_new_entries(&mut connection, &key, &log, is_replaced).await;
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Marks lost entries if the newest copied entry is no longer in the log.
+async fn detect_loss(
+    connection: &mut MultiplexedConnection,
+    key: &str,
+    log: &Mutex<LogCopy>,
+) -> RedisResult<()> {
+    let Some((millis, count)) = log.lock().unwrap().last() else { return Ok(()) };
+    let id = format!("{millis}-{count}");
+    let newest: RedisResult<Entries> = connection.xrange(key, &id, &id).await;
+    if newest.is_ok_and(|entries| entries.is_empty()) {
+        let present: Entries = connection.xrange_all(key).await?;
+        log.lock().unwrap().mark_lost(&present.iter().map(|(id, _)| position(id)).collect());
+    }
+    Ok(())
+}
+
+/// Polls the log until the connection fails or the server is replaced.
+async fn copy_new_entries(
+    connection: &mut MultiplexedConnection,
+    key: &str,
+    log: &Mutex<LogCopy>,
+    is_replaced: impl Fn() -> bool,
+) {
+    while !is_replaced() {
+        let last = log.lock().unwrap().last();
+        let after = last.map_or("-".to_owned(), |(millis, count)| format!("({millis}-{count}"));
+        let read: RedisResult<Entries> = connection.xrange(key, after, "+").await;
+        let Ok(entries) = read else { return };
+        {
+            let mut log = log.lock().unwrap();
+            let epoch = log.epoch;
+            let entry =
+                |(id, _): (String, _)| LogEntry { position: position(&id), epoch, lost_by_redis: false };
+            log.entries.extend(entries.into_iter().map(entry));
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
