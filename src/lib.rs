@@ -23,6 +23,7 @@ pub mod app;
 pub mod check;
 pub mod diagnosis;
 pub mod domain;
+pub mod error_mapping;
 pub mod grpc;
 pub mod http;
 pub mod orchestrator;

@@ -2,14 +2,14 @@
 
 use tonic::{Code, Status};
 
-use crate::{domain::ErrorCode, orchestrator, relay::Ended, store::StoreError};
+use crate::{domain::ErrorCode, error_mapping::ErrorMapping, orchestrator, relay::Ended, store::StoreError};
 
 /// The status of an error code, with words for this one occurrence.
 pub fn status(code: ErrorCode, detail: Option<String>) -> Status {
-    let row = code.row();
+    let mapping = ErrorMapping::of(code);
     let mut status =
-        Status::new(Code::from(i32::from(row.grpc)), detail.unwrap_or_else(|| row.title.to_owned()));
-    if let Ok(code) = row.code.parse() {
+        Status::new(Code::from(i32::from(mapping.grpc)), detail.unwrap_or_else(|| mapping.title.to_owned()));
+    if let Ok(code) = mapping.code.parse() {
         status.metadata_mut().insert("code", code);
     }
     status
@@ -18,7 +18,7 @@ pub fn status(code: ErrorCode, detail: Option<String>) -> Status {
 /// The status of a use case's error.
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 pub fn of_error(error: orchestrator::Error) -> Status {
-    if error.code().row().http >= 500 {
+    if ErrorMapping::of(error.code()).http >= 500 {
         tracing::error!(%error, "a gRPC call failed");
     }
     status(error.code(), error.detail())

@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    admission::Refusal, domain::ErrorCode, orchestrator, rooms::verifier::TokenError, store::StoreError,
+    admission::Refusal, domain::ErrorCode, error_mapping::ErrorMapping, orchestrator,
+    rooms::verifier::TokenError, store::StoreError,
 };
 
 /// The header that every response names its request by.
@@ -131,9 +132,9 @@ impl From<orchestrator::Error> for Problem {
             )]);
         }
         let code = error.code();
-        if code.row().http >= 500 {
+        if ErrorMapping::of(code).http >= 500 {
             // For the log, which is under the span of the request and so has its id.
-            tracing::error!(%error, code = code.row().code, "the request failed");
+            tracing::error!(%error, code = ErrorMapping::of(code).code, "the request failed");
         }
         Self { detail: error.detail(), ..Self::new(code) }
     }
@@ -147,13 +148,13 @@ impl From<StoreError> for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code.row().code)
+        f.write_str(ErrorMapping::of(self.code).code)
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(ErrorMapping::of(self.code).http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -183,13 +184,13 @@ impl Problem {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             errors: &'a [FieldError],
         }
-        let row = self.code.row();
+        let mapping = ErrorMapping::of(self.code);
         let document = Document {
-            r#type: format!("urn:livestream-orchestrator:problem:{}", row.code),
-            title: row.title,
-            status: row.http,
-            detail: self.detail.as_deref().unwrap_or(row.title),
-            code: row.code,
+            r#type: format!("urn:livestream-orchestrator:problem:{}", mapping.code),
+            title: mapping.title,
+            status: mapping.http,
+            detail: self.detail.as_deref().unwrap_or(mapping.title),
+            code: mapping.code,
             errors: &self.errors,
         };
         serde_json::to_value(document).unwrap_or_default()

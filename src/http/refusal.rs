@@ -20,7 +20,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::{domain::ErrorCode, telemetry::Metrics};
+use crate::{domain::ErrorCode, error_mapping::ErrorMapping, telemetry::Metrics};
 
 /// The end of an answer's head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -67,15 +67,15 @@ impl Refusal {
     /// A complete HTTP/1.1 answer, after which the connection ends.
     pub fn new(code: ErrorCode) -> Self {
         let request_id = Uuid::now_v7();
-        let row = code.row();
-        let reason = actix_web::http::StatusCode::from_u16(row.http).ok();
+        let mapping = ErrorMapping::of(code);
+        let reason = actix_web::http::StatusCode::from_u16(mapping.http).ok();
         let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or_default();
         let document = Problem::new(code).document().to_string();
         let unsent = format!(
             "HTTP/1.1 {} {reason}\r\ncontent-length: {}\r\nconnection: close\r\n\
              content-type: application/problem+json\r\nx-content-type-options: nosniff\r\n\
              x-request-id: {request_id}\r\ndate: {}\r\n\r\n{document}",
-            row.http,
+            mapping.http,
             document.len(),
             chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT"),
         );
@@ -96,9 +96,9 @@ impl Refusal {
 
     /// Counts and logs the request as the middleware does for those that it sees.
     pub fn record(&self, metrics: &Metrics) {
-        let status = self.code.row().http;
+        let status = ErrorMapping::of(self.code).http;
         metrics.http_requests.with_label_values(&["none", "other", &status.to_string()]).inc();
-        tracing::info!(id = %self.request_id, status, code = self.code.row().code, "request refused before routing");
+        tracing::info!(id = %self.request_id, status, code = ErrorMapping::of(self.code).code, "request refused before routing");
     }
 }
 

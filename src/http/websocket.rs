@@ -25,6 +25,7 @@ use crate::{
     access::Action,
     admission::{Asking, Budget, Permit},
     domain::ErrorCode,
+    error_mapping::ErrorMapping,
     orchestrator::permit_some,
     relay::{Client, Delivery, Ended, Lifetime, Start, Subscription, Transport},
     store::Topic,
@@ -114,12 +115,12 @@ impl Drop for Connection {
 }
 
 fn reason(code: ErrorCode, description: String) -> CloseReason {
-    CloseReason { code: CloseCode::from(code.row().close), description: Some(description) }
+    CloseReason { code: CloseCode::from(ErrorMapping::of(code).close), description: Some(description) }
 }
 
 /// Closes with a hint of when to come back: one of its own for every connection, since all may hear it at once.
 fn come_back(code: ErrorCode) -> CloseReason {
-    reason(code, json!({"reason": code.row().code, "retry": retry_hint()}).to_string())
+    reason(code, json!({"reason": ErrorMapping::of(code).code, "retry": retry_hint()}).to_string())
 }
 
 impl Connection {

@@ -140,7 +140,8 @@ fn every_setting_is_in_the_reference_the_example_and_the_compose_file() {
 /// nginx writes the service's problem documents where it refuses a request by itself.
 #[test]
 fn problems_of_nginx_are_those_of_the_error_table() {
-    use livestream_orchestrator::domain::ErrorCode;
+    use livestream_orchestrator::{domain::ErrorCode, error_mapping::ErrorMapping};
+    let mappings = ErrorCode::ALL.into_iter().map(ErrorMapping::of);
     let (config, reference) = (read("nginx/problems.conf"), read("docs/REFERENCE.md"));
     let documents = config.lines().filter_map(|line| line.trim().strip_prefix("return ")?.split_once(' '));
     let mut shared = 0;
@@ -152,8 +153,11 @@ fn problems_of_nginx_are_those_of_the_error_table() {
         assert_eq!(document["type"], format!("urn:livestream-orchestrator:problem:{code}"));
         assert!(document["title"].is_string() && document["detail"].is_string(), "{code}");
         assert!(reference.contains(&format!("`{code}`")), "{code} is in docs/REFERENCE.md");
-        if let Some(row) = ErrorCode::ALL.iter().map(|code| code.row()).find(|row| row.code == code) {
-            assert_eq!((&document["title"], &document["status"]), (&row.title.into(), &row.http.into()));
+        if let Some(mapping) = mappings.clone().find(|mapping| mapping.code == code) {
+            assert_eq!(
+                (&document["title"], &document["status"]),
+                (&mapping.title.into(), &mapping.http.into())
+            );
             shared += 1;
         }
     }

@@ -4,18 +4,32 @@
 use std::{fs, path::Path};
 
 /// What a folder may name of this crate besides itself.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("access", &["domain"]),
     ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
     ("diagnosis", &[]),
+    ("error_mapping", &["domain"]),
     ("telemetry", &[]),
     ("store", &["domain", "telemetry", "diagnosis"]),
     ("rooms", &["access", "domain", "telemetry", "diagnosis"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
-    ("http", &["access", "admission", "domain", "store", "rooms", "orchestrator", "relay", "telemetry"]),
-    ("grpc", &["access", "admission", "domain", "store", "orchestrator", "relay"]),
+    (
+        "http",
+        &[
+            "access",
+            "admission",
+            "domain",
+            "error_mapping",
+            "store",
+            "rooms",
+            "orchestrator",
+            "relay",
+            "telemetry",
+        ],
+    ),
+    ("grpc", &["access", "admission", "domain", "error_mapping", "store", "orchestrator", "relay"]),
     ("settings", &["admission", "orchestrator", "relay", "rooms", "store", "telemetry"]),
 ];
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use livestream_orchestrator::{
     access::{Action, Grant},
     domain::ErrorCode,
+    error_mapping::ErrorMapping,
     http::{openapi, table},
 };
 use reqwest::{Method, StatusCode};
@@ -102,7 +103,7 @@ fn security_is_that_of_the_table() {
 fn every_code_that_http_answers_with_is_in_it() {
     let text = openapi()["paths"].to_string();
     for code in ErrorCode::ALL {
-        let word = code.row().code;
+        let word = ErrorMapping::of(code).code;
         // What only feeds say in their last words, and what a gRPC deadline is.
         let elsewhere =
             ["slow_consumer", "connection_expired", "token_expired", "deadline_exceeded"].contains(&word);

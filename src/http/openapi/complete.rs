@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::ErrorCode,
+    error_mapping::ErrorMapping,
     http::{middleware::Demand, routes},
 };
 
@@ -58,14 +59,13 @@ fn own_codes(operation: &str) -> &'static [ErrorCode] {
     }
 }
 
-fn problem(codes: &[ErrorCode]) -> Value {
-    let title = |code: &ErrorCode| format!("`{}`: {}", code.row().code, code.row().title);
-    let words: Vec<_> = codes.iter().map(title).collect();
-    let example = |code: &ErrorCode| {
-        let word = code.row().code;
-        (word.to_owned(), json!({"$ref": format!("#/components/examples/{word}")}))
+fn problem(errors: &[ErrorMapping]) -> Value {
+    let title = |error: &ErrorMapping| format!("`{}`: {}", error.code, error.title);
+    let words: Vec<_> = errors.iter().map(title).collect();
+    let example = |error: &ErrorMapping| {
+        (error.code.to_owned(), json!({"$ref": format!("#/components/examples/{}", error.code)}))
     };
-    let examples: Map<_, _> = codes.iter().map(example).collect();
+    let examples: Map<_, _> = errors.iter().map(example).collect();
     json!({
         "description": words.join("; "),
         "content": {"application/problem+json": {
@@ -87,10 +87,11 @@ fn add_problems(operation: &mut Value, path: &str, demand: Option<Demand>) {
             codes.extend(CHANGES);
         }
     }
-    codes.sort_by_key(|code| (code.row().http, code.row().code));
-    codes.dedup();
-    for status in codes.chunk_by(|one, other| one.row().http == other.row().http) {
-        let http = status.first().map_or(500, |code| code.row().http).to_string();
+    let mut errors: Vec<_> = codes.into_iter().map(ErrorMapping::of).collect();
+    errors.sort_by_key(|error| (error.http, error.code));
+    errors.dedup_by_key(|error| error.code);
+    for status in errors.chunk_by(|one, other| one.http == other.http) {
+        let http = status.first().map_or(500, |error| error.http).to_string();
         if operation["responses"].get(&http).is_none() {
             operation["responses"][http] = problem(status);
         }
@@ -116,10 +117,10 @@ fn add_components(document: &mut Value) {
         components["headers"][name] = json!({"description": description, "schema": {"type": kind}});
     }
     for code in ErrorCode::ALL {
-        let row = code.row();
-        components["examples"][row.code] = json!({"value": {
-            "type": format!("urn:livestream-orchestrator:problem:{}", row.code),
-            "title": row.title, "status": row.http, "detail": row.title, "code": row.code,
+        let mapping = ErrorMapping::of(code);
+        components["examples"][mapping.code] = json!({"value": {
+            "type": format!("urn:livestream-orchestrator:problem:{}", mapping.code),
+            "title": mapping.title, "status": mapping.http, "detail": mapping.title, "code": mapping.code,
         }});
     }
 }
