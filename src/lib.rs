@@ -14,14 +14,13 @@
 //! - [`http`]: routes, server-sent events, the pages.
 //! - [`grpc`]: the state of streams and their events over gRPC.
 //! - [`app`]: the composition root, and [`settings`] for it.
-//! - [`check`]: the commands that try out a configuration and ask a running instance.
-//! - [`telemetry`] and [`diagnosis`]: logging, metrics and findings, for all of them.
+//! - [`check`]: the commands `check` and `healthcheck`.
+//! - [`telemetry`]: log lines and metrics, for all of them.
 
 pub mod access;
 pub mod admission;
 pub mod app;
 pub mod check;
-pub mod diagnosis;
 pub mod domain;
 pub mod error_mapping;
 pub mod grpc;

@@ -1,11 +1,11 @@
-//! The binary: settings, logging, one instance until a signal; or one of the commands beside.
+//! The binary: serves until a signal, or runs one of the other commands.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser;
 use livestream_orchestrator::{
     app::App,
-    check,
+    check::{self, Severity},
     settings::{Command, CommandLine, Settings, SettingsError},
     telemetry::logging,
 };
@@ -14,40 +14,43 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// Every request makes and drops hundreds of small strings; see docs/PERFORMANCE.md.
+/// A request allocates and frees hundreds of small strings; docs/PERFORMANCE.md has the measurement.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Exit code for invalid settings, as clap uses it for invalid arguments.
+const INVALID_SETTINGS: u8 = 2;
+
 fn main() -> ExitCode {
     let CommandLine { arguments, command } = CommandLine::parse();
-    let done = match command {
+    let exit_code = match command {
         None => arguments.check().map(serve),
         Some(Command::Healthcheck) => arguments.address().map(|address| run(healthcheck(address))),
         Some(Command::Check { webhooks }) => {
-            arguments.check().map(|settings| run(try_out(settings, webhooks)))
+            arguments.check().map(|settings| run(run_check(settings, webhooks)))
         }
     };
-    done.unwrap_or_else(|error: SettingsError| {
-        // Logging needs settings itself.
+    exit_code.unwrap_or_else(|error: SettingsError| {
+        // Not logged, because the log format is a setting.
         eprintln!("{error}");
-        ExitCode::from(2)
+        ExitCode::from(INVALID_SETTINGS)
     })
 }
 
-fn run(task: impl Future<Output = ExitCode>) -> ExitCode {
+fn run(command: impl Future<Output = ExitCode>) -> ExitCode {
     match Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(task),
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => {
-            eprintln!("no runtime can be started: {error}");
+            eprintln!("the Tokio runtime cannot be started: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Logging lasts longer than the runtime, whose end may still log.
+/// The log guard outlives the runtime, because tasks log while the runtime shuts down.
 fn serve(settings: Settings) -> ExitCode {
     match logging::start(settings.log_format) {
-        Ok(_guard) => run(serve_until_signalled(settings)),
+        Ok(_guard) => run(serve_until_signal(settings)),
         Err(error) => {
             eprintln!("logging cannot be started: {error}");
             ExitCode::FAILURE
@@ -55,14 +58,14 @@ fn serve(settings: Settings) -> ExitCode {
     }
 }
 
-async fn serve_until_signalled(settings: Settings) -> ExitCode {
+async fn serve_until_signal(settings: Settings) -> ExitCode {
     let dev = settings.dev;
     let served = async {
         let app = App::build(settings).await?;
         if dev {
             tracing::info!("dev mode: open http://localhost:{}", app.address()?.port());
         }
-        app.run_until(signalled()).await
+        app.run_until(shutdown_signal()).await
     };
     match served.await {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,28 +76,34 @@ async fn serve_until_signalled(settings: Settings) -> ExitCode {
     }
 }
 
-async fn healthcheck(address: std::net::SocketAddr) -> ExitCode {
-    check::healthcheck(address).await.map_or_else(
-        |words| {
-            eprintln!("{words}");
+async fn healthcheck(address: SocketAddr) -> ExitCode {
+    match check::healthcheck(address).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
             ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+        }
+    }
 }
 
-#[expect(clippy::print_stdout, reason = "what a command finds is its output")]
-async fn try_out(settings: Settings, webhooks: bool) -> ExitCode {
-    let wrong = check::check(&settings, webhooks, |finding| println!("{finding}")).await;
-    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+#[expect(clippy::print_stdout, reason = "findings are the output of the command")]
+async fn run_check(settings: Settings, webhooks: bool) -> ExitCode {
+    match check::check(&settings, webhooks, |finding| println!("{finding}")).await {
+        Ok(Severity::Ok | Severity::Warning) => ExitCode::SUCCESS,
+        Ok(Severity::Failure) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn signalled() {
+/// Waits for SIGTERM or SIGINT. Returns at once if no handler can be installed, which shuts the instance down.
+async fn shutdown_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be received");
+        tracing::error!("the handlers of SIGTERM and SIGINT cannot be installed; shutting down");
         return;
     };
     tokio::select! {

@@ -4,10 +4,10 @@
 //! mode where no LiveKit server answers, [`simulated`].
 
 mod claims;
-mod diagnose;
 pub mod livekit;
 mod permission;
 pub mod simulated;
+mod test_room;
 pub mod tokens;
 pub mod verifier;
 pub mod webhook;
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::test_room::TestRoomError;
 use crate::domain::{
     Attributes, DisplayName, Identity, Metadata, ParticipantSid, Role, RoomName, RoomSid, Session, Timestamp,
     Track, TrackSid,

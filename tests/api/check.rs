@@ -50,9 +50,9 @@ async fn check_says_in_words_what_is_wrong() {
     configure(&redis, "requirepass", "hunter2").await;
     let with = |user: &str| format!("redis://{user}127.0.0.1:{}/0", redis.port);
     for (url, expected) in [
-        (with(""), "FAIL Redis: wants a password"),
+        (with(""), "FAIL Redis: requires a password"),
         (with(":wrong-word@"), "FAIL Redis: refuses the user or the password"),
-        (format!("redis://127.0.0.1:{}/0", free_port()), "FAIL Redis: nothing listens"),
+        (format!("redis://127.0.0.1:{}/0", free_port()), "FAIL Redis: no server listens"),
     ] {
         let (code, words) = instance(&url, shared_livekit()).run_command(&["check"]).await;
         assert_eq!(code, Some(1));
@@ -89,7 +89,7 @@ async fn check_waits_for_a_webhook() {
     let mut instance = instance(shared_redis(), &livekit.url());
     webhooks.forward_to(&instance.address().http);
     // Whether an instance runs already or not.
-    let arrived = "ok   Webhooks: LiveKit's arrive";
+    let arrived = "ok   Webhooks: a webhook from LiveKit arrived";
     let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
     assert_eq!(code, Some(0), "{words}");
     assert!(words.contains(arrived), "{words}");
@@ -100,5 +100,5 @@ async fn check_waits_for_a_webhook() {
     webhooks.drop_webhooks(true);
     let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
     assert_eq!(code, Some(1), "{words}");
-    assert!(words.contains("FAIL Webhooks: none came"), "{words}");
+    assert!(words.contains("FAIL Webhooks: no webhook arrived"), "{words}");
 }

@@ -4,15 +4,14 @@
 use std::{fs, path::Path};
 
 /// What a folder may name of this crate besides itself.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("access", &["domain"]),
     ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
-    ("diagnosis", &[]),
     ("error_mapping", &["domain"]),
     ("telemetry", &[]),
-    ("store", &["domain", "telemetry", "diagnosis"]),
-    ("rooms", &["access", "domain", "telemetry", "diagnosis"]),
+    ("store", &["domain", "telemetry"]),
+    ("rooms", &["access", "domain", "telemetry"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
     (

@@ -69,7 +69,7 @@ async fn over_tls_with_an_authority_of_ones_own() {
         let mut stranger = instance(&settings);
         let (code, words) = stranger.run_command(&["check"]).await;
         assert_eq!(code, Some(1));
-        assert!(words.contains("FAIL Redis: has a certificate for which nobody vouches"), "{words}");
+        assert!(words.contains("FAIL Redis: the TLS certificate is not signed by a trusted CA"), "{words}");
         // It starts, says that it is not ready, and talks to nobody whom it does not know.
         stranger.start_listening().await;
         let base = stranger.address().http;

@@ -9,8 +9,8 @@ mod changes;
 mod codec;
 mod connection;
 mod coordination;
-mod diagnose;
 mod feed;
+mod inspect;
 mod keys;
 mod quota;
 mod scripts;
@@ -21,14 +21,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redis::{FromRedisValue, Script};
 
-pub use self::connection::Address;
 use self::{
     changes::{applied, text},
     codec::Fields,
-    connection::{Connector, Failure, Request},
+    connection::{Connector, Request},
     keys::Keys,
     scripts::Scripts,
     state_cache::{StateCaches, StateVersion},
+};
+pub use self::{
+    connection::{Address, Failure, FailureKind},
+    inspect::{PubSubError, ServerInfo},
 };
 use super::{
     Applied, Created, Due, Guard, KindFilter, Page, ParticipantFilter, Retention, StoreError, StreamFilter,
