@@ -24,10 +24,10 @@ const INVALID_SETTINGS: u8 = 2;
 fn main() -> ExitCode {
     let CommandLine { arguments, command } = CommandLine::parse();
     let exit_code = match command {
-        None => arguments.check().map(serve),
+        None => arguments.validate().map(serve),
         Some(Command::Healthcheck) => arguments.address().map(|address| run(healthcheck(address))),
         Some(Command::Check { webhooks }) => {
-            arguments.check().map(|settings| run(run_check(settings, webhooks)))
+            arguments.validate().map(|settings| run(run_check(settings, webhooks)))
         }
     };
     exit_code.unwrap_or_else(|error: SettingsError| {

@@ -1,29 +1,29 @@
-//! The command line: the settings, and what to do with them.
+//! The command line: settings and a command.
 
 use clap::{Parser, Subcommand};
 
 use super::Arguments;
 
-/// A stateless API that orchestrates LiveKit livestreams. Without a command, the service itself.
+/// A stateless API that orchestrates LiveKit livestreams. Without a command, it serves the API.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "livestream-orchestrator", version, disable_help_subcommand = true)]
 pub struct CommandLine {
-    /// The settings.
+    /// The settings, not yet validated.
     #[command(flatten)]
     pub arguments: Arguments,
-    /// What to do instead of serving.
+    /// The command; `None` serves the API.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What the binary can do besides serving.
+/// A command that runs instead of the service.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Command {
-    /// Ask the instance that runs with these settings on this machine whether it is ready: 0 if it is, 1 if not
+    /// Ask the instance that runs with these settings on this machine whether it is ready. Exit code 0 if it is, 1 if not
     Healthcheck,
-    /// Try the settings against Redis and LiveKit and say in words what is wrong: 0 if nothing is, 1 otherwise
+    /// Examine Redis and LiveKit with these settings and report every fault. Exit code 0 if there is none, else 1
     Check {
-        /// Wait for one of LiveKit's webhooks as well
+        /// Also wait for a webhook from LiveKit
         #[arg(long)]
         webhooks: bool,
     },

@@ -1,18 +1,33 @@
-//! Reading single settings, with every problem kept.
+//! Parsing of single settings.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use url::Url;
 
-/// Collects problems while it reads. A problem names the setting, never its value: a value may be a secret.
+use super::SettingsError;
+
+/// Parses settings and collects their problems.
+///
+/// A problem names the setting and what is accepted, never the value, which may be a secret. Methods that return a default
+/// in place of an invalid value have recorded a problem, so that the default is never used.
+#[derive(Default)]
 pub(super) struct Reader {
-    pub(super) problems: Vec<String>,
+    problems: Vec<String>,
 }
 
 impl Reader {
+    /// Records a problem. Returns `None` of any type, so that it can end a chain of options.
     pub(super) fn problem<T>(&mut self, setting: &str, rule: &str) -> Option<T> {
         self.problems.push(format!("{setting} {rule}"));
         None
+    }
+
+    /// Returns the value if it exists and no setting has a problem.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, SettingsError> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok(value),
+            _ => Err(SettingsError(self.problems)),
+        }
     }
 
     pub(super) fn required<T>(&mut self, setting: &str, value: Option<T>) -> Option<T> {
@@ -30,8 +45,8 @@ impl Reader {
         }
     }
 
-    /// A duration; none for `0`.
-    pub(super) fn duration_or_never(
+    /// Parses a duration; `0` becomes `None`, which means no limit.
+    pub(super) fn duration_or_unlimited(
         &mut self,
         setting: &str,
         text: Option<&String>,
@@ -48,20 +63,28 @@ impl Reader {
         text.parse().ok().or_else(|| self.problem(setting, "must be a port, 0 to 65535")).unwrap_or(default)
     }
 
-    /// What a PEM file holds.
-    pub(super) fn file(&mut self, setting: &str, path: Option<&String>) -> Option<Vec<u8>> {
+    pub(super) fn count(&mut self, setting: &str, text: Option<&String>, default: u32) -> usize {
+        let count = text.map_or(Some(default), |text| text.parse::<NonZeroU32>().ok().map(NonZeroU32::get));
+        let count =
+            count.or_else(|| self.problem(setting, "must be a whole number above 0")).unwrap_or(default);
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    /// Reads a PEM file.
+    pub(super) fn pem_file(&mut self, setting: &str, path: Option<&String>) -> Option<Vec<u8>> {
         let path = path?;
         match std::fs::read(path) {
             Ok(bytes) if bytes.starts_with(b"-----BEGIN ") => Some(bytes),
-            Ok(_) => self.problem(setting, "must be a PEM file"),
+            Ok(_) => self.problem(setting, "must be the path of a PEM file"),
             Err(error) => self.problem(setting, &format!("cannot be read: {}", error.kind())),
         }
     }
 
     pub(super) fn livekit_url(&mut self, setting: &str, text: &str) -> Option<Url> {
-        let known = |url: &Url| ["ws", "wss", "http", "https"].contains(&url.scheme()) && url.has_host();
+        let is_accepted =
+            |url: &Url| ["ws", "wss", "http", "https"].contains(&url.scheme()) && url.has_host();
         match Url::parse(text) {
-            Ok(url) if known(&url) => Some(url),
+            Ok(url) if is_accepted(&url) => Some(url),
             _ => self.problem(setting, "must be a URL with ws, wss, http or https"),
         }
     }

@@ -82,7 +82,7 @@ impl Setup {
     }
 
     pub fn settings(&self) -> Settings {
-        let mut settings = self.arguments.clone().check().unwrap();
+        let mut settings = self.arguments.clone().validate().unwrap();
         settings.relay.repair = self.repair;
         settings.policy.listing_grace = self.listing_grace;
         settings
