@@ -1,73 +1,93 @@
-// The service's API.
+// Requests to the service's HTTP API, with the caller's token.
 
 import { find } from "./dom.js";
 import { follow } from "./live.js";
-import { askForToken, bearer, onToken, withToken } from "./token.js";
+import { bearerToken, onTokenChange, promptForToken, withToken } from "./token.js";
 
+const TRANSIENT_STATUSES = [0, 429, 502, 503, 504];
 const UNREACHABLE = "The server does not answer. Please try again in a moment.";
 
+// An error response, from its problem document (RFC 9457). The status is 0 if no response arrived.
 export class ApiError extends Error {
   constructor(status, { code, title, detail, errors }) {
     super(detail || title || `The server answered ${status}.`);
     this.status = status;
     this.code = code ?? "unknown";
-    this.fields = errors ?? [];
+    this.fieldErrors = errors ?? [];
+  }
+
+  // True if the same request may succeed later.
+  get isTransient() {
+    return TRANSIENT_STATUSES.includes(this.status);
   }
 }
 
-// Asks for a token where the service wants one, and tries again with it.
-export async function call(method, path, body, options = {}) {
+// Sends a request and returns {body, response}. After a 401 it prompts for a token and sends the request again.
+// Throws an ApiError for every status outside 2xx, and if no response arrives.
+export async function request(method, path, payload, options = {}) {
   for (;;) {
-    const token = bearer();
-    const { response, document } = await send(method, path, body, token, options);
-    if (response.ok) return { document, response };
-    if (response.status === 401 && !options.keepalive && (await askForToken(token, document.detail))) continue;
-    if (response.status === 401) document.detail = "A token is needed for this.";
-    if (response.status === 403) document.detail = `Your token does not allow this: ${document.detail}.`;
-    if (response.status === 429) document.detail = `Too many requests. Please try again ${inAWhile(response)}.`;
-    throw new ApiError(response.status, document);
+    const token = bearerToken();
+    const { response, body } = await send(method, path, payload, token, options);
+    if (response.ok) return { body, response };
+    // A page that is being closed cannot show a prompt.
+    if (response.status === 401 && !options.keepalive && (await promptForToken(token, body.detail))) continue;
+    throw new ApiError(response.status, { ...body, detail: detailFor(response, body) });
   }
 }
 
-async function send(method, path, body, token, options) {
+async function send(method, path, payload, token, options) {
   const headers = {};
-  if (body !== undefined) headers["content-type"] = "application/json";
+  if (payload !== undefined) headers["content-type"] = "application/json";
   if (token) headers.authorization = `Bearer ${token}`;
   try {
-    const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), ...options });
-    return { response, document: await response.json().catch(() => ({})) };
+    const response = await fetch(path, { method, headers, body: JSON.stringify(payload), ...options });
+    return { response, body: await response.json().catch(() => ({})) };
   } catch {
     throw new ApiError(0, { code: "unreachable", detail: UNREACHABLE });
   }
 }
 
-function inAWhile(response) {
+function detailFor(response, { detail }) {
+  switch (response.status) {
+    case 401:
+      return "This needs an access token.";
+    case 403:
+      return `Your token does not allow this: ${detail}.`;
+    case 429:
+      return `Too many requests. Please try again ${retryDelay(response)}.`;
+    default:
+      return detail;
+  }
+}
+
+function retryDelay(response) {
   const seconds = Number(response.headers.get("retry-after"));
   return seconds > 1 ? `in ${seconds} seconds` : "in a moment";
 }
 
-// The address of the next page, from `Link: <…>; rel="next"` (RFC 8288).
-export function nextPage(response) {
+// Returns the URL of the next page from `Link: <…>; rel="next"` (RFC 8288), or null on the last page.
+export function nextPageUrl(response) {
   return response.headers.get("link")?.match(/<([^>]+)>\s*;\s*rel="?next"?/)?.[1] ?? null;
 }
 
-// Events with resume. Where the service wants a token, or another one, the feed goes on with it from where it was.
+// Follows a feed with the caller's token. After a 401 or 403 the feed resumes with the next token that the user enters.
 export function followEvents(path, handlers) {
-  let used = null;
-  let refused = false;
-  const url = () => withToken(path, (used = bearer()));
+  let usedToken = null;
+  let isRejected = false;
+  const url = () => withToken(path, (usedToken = bearerToken()));
   const onState = (state, status) => {
-    refused = state === "ended" && (status === 401 || status === 403);
-    if (refused && status === 401) askForToken(used);
+    isRejected = state === "ended" && (status === 401 || status === 403);
+    if (isRejected && status === 401) promptForToken(usedToken);
     handlers.onState(state, status);
   };
   const feed = follow(url, { ...handlers, onState });
-  onToken(() => refused && feed.reopen());
+  onTokenChange(() => isRejected && feed.reopen());
   return feed;
 }
 
-export async function health() {
-  const { document: summary } = await call("GET", "/health");
+// Returns the summary of `GET /health`, and shows the banner if rooms are simulated.
+export async function fetchHealth() {
+  const { body: summary } = await request("GET", "/health");
   find("#simulated").hidden = summary.livekit.kind !== "simulated";
   return summary;
 }

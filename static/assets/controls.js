@@ -1,68 +1,94 @@
-// The buttons below the tiles.
+// The buttons below the video tiles.
 
 import { find, setIcon, setText } from "./dom.js";
-import { deviceProblem } from "./media.js";
-import { say } from "./notices.js";
+import { deviceErrorMessage } from "./media.js";
+import { showNotice } from "./notices.js";
 
-// Device, its button, icons and words for on and off, and what it means where the device does not start.
+// `consequence` completes the message about a device that does not start.
 const DEVICES = {
-  microphone: { button: "#mic", icons: ["mic", "mic-off"], words: ["Mute", "Unmute"], without: "Others cannot hear you." },
-  camera: { button: "#camera", icons: ["camera", "camera-off"], words: ["Stop camera", "Start camera"], without: "Others cannot see you." },
-  screen: { button: "#screen", icons: ["screen", "screen"], words: ["Stop sharing", "Share screen"] },
+  microphone: {
+    button: "#mic",
+    on: { icon: "mic", label: "Mute" },
+    off: { icon: "mic-off", label: "Unmute" },
+    consequence: "Others cannot hear you.",
+  },
+  camera: {
+    button: "#camera",
+    on: { icon: "camera", label: "Stop camera" },
+    off: { icon: "camera-off", label: "Start camera" },
+    consequence: "Others cannot see you.",
+  },
+  screen: {
+    button: "#screen",
+    on: { icon: "screen", label: "Stop sharing" },
+    off: { icon: "screen", label: "Share screen" },
+  },
 };
-const NO_SCREEN = "Your screen is not shared: it was cancelled or refused.";
+const SCREEN_NOT_SHARED = "Your screen is not shared: it was cancelled or refused.";
 
 export class Controls {
-  #call;
-  #stage;
+  #room;
+  #tiles;
   #optionsFor;
+  #state = { role: undefined, isSimulated: false, tileCount: 0 };
 
-  // `call` is null where rooms are simulated; `optionsFor` gives the options that a device is to start with.
-  constructor(call, stage, optionsFor) {
-    this.#call = call;
-    this.#stage = stage;
+  // `room` is a LiveKitRoom, or null if rooms are simulated. `optionsFor(device)` returns capture options.
+  constructor(room, tiles, optionsFor) {
+    this.#room = room;
+    this.#tiles = tiles;
     this.#optionsFor = optionsFor;
     for (const [device, { button }] of Object.entries(DEVICES)) {
-      find(button).addEventListener("click", () => this.turn(device, !call?.isSending(device)));
+      find(button).addEventListener("click", () => this.setDevice(device, !room?.isPublishing(device)));
     }
-    find("#sound").addEventListener("click", () => call?.startSound());
+    find("#sound").addEventListener("click", () => room?.startAudio());
   }
 
-  // Turns a device on or off; one that does not start leaves its owner in the stream without it.
-  async turn(device, on) {
+  // Starts or stops a device. A device that does not start causes a notice, and the participant stays in the stream.
+  async setDevice(device, isOn) {
     const button = find(DEVICES[device].button);
     button.disabled = true;
     try {
-      await this.#call.send(device, on, device === "screen" ? undefined : this.#optionsFor(device));
-      say(device, "");
+      await this.#room.publish(device, isOn, device === "screen" ? undefined : this.#optionsFor(device));
+      showNotice(device, "");
     } catch (error) {
-      say(device, device === "screen" ? NO_SCREEN : `${deviceProblem(device, error)} ${DEVICES[device].without}`, "warn");
+      showNotice(device, errorMessage(device, error), "warn");
     }
     button.disabled = false;
     this.show();
   }
 
-  // `role` and `simulated` are as of the last time where they are not given.
-  show({ role = this.role, simulated = this.simulated, tiles = 0 } = {}) {
-    Object.assign(this, { role, simulated });
-    const isHost = role === "host";
-    for (const button of document.querySelectorAll("#live .host")) button.hidden = !isHost || (simulated && button.id !== "stop");
-    find("#screen").hidden ||= !navigator.mediaDevices?.getDisplayMedia;
-    find("#sound").hidden = !this.#call?.needsTouch;
-    find("#view").hidden = tiles < 2;
-    this.#showView();
-    for (const [device, { button, icons, words }] of Object.entries(DEVICES)) {
-      const isOn = Boolean(this.#call?.isSending(device));
-      find(button).toggleAttribute("data-on", isOn);
-      setIcon(find(button), icons[isOn ? 0 : 1]);
-      setText(find(button).querySelector(".label"), words[isOn ? 0 : 1]);
+  // Updates all buttons. An omitted value keeps its last value.
+  show(changes = {}) {
+    Object.assign(this.#state, changes);
+    const { role, isSimulated, tileCount } = this.#state;
+    for (const button of document.querySelectorAll("#live .host")) {
+      button.hidden = role !== "host" || (isSimulated && button.id !== "stop");
     }
+    find("#screen").hidden ||= !navigator.mediaDevices?.getDisplayMedia;
+    find("#sound").hidden = !this.#room?.needsAudioStart;
+    find("#view").hidden = tileCount < 2;
+    this.#showView();
+    for (const device of Object.keys(DEVICES)) this.#showDevice(device);
   }
 
-  // Says where the button leads to.
+  #showDevice(device) {
+    const isOn = Boolean(this.#room?.isPublishing(device));
+    const { icon, label } = isOn ? DEVICES[device].on : DEVICES[device].off;
+    const button = find(DEVICES[device].button);
+    button.toggleAttribute("data-on", isOn);
+    setIcon(button, icon);
+    setText(button.querySelector(".label"), label);
+  }
+
+  // The button names the view that it switches to.
   #showView() {
-    const isGrid = this.#stage.view === "grid";
+    const isGrid = this.#tiles.view === "grid";
     setIcon(find("#view"), isGrid ? "speaker" : "grid");
     setText(find("#view .label"), isGrid ? "Speaker view" : "Grid view");
   }
+}
+
+function errorMessage(device, error) {
+  if (device === "screen") return SCREEN_NOT_SHARED;
+  return `${deviceErrorMessage(device, error)} ${DEVICES[device].consequence}`;
 }

@@ -1,8 +1,8 @@
-// Elements and dialogs.
+// Helpers for elements and dialogs.
 
 export const find = (selector) => document.querySelector(selector);
 
-// An element with attributes and children. Strings become text, never markup.
+// Creates an element with attributes and children. Strings become text nodes, never markup.
 export function make(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -12,39 +12,41 @@ export function make(tag, attributes = {}, ...children) {
   return made;
 }
 
-export function icon(name) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
+const iconUrl = (name) => `/assets/icons.svg#${name}`;
+
+export function makeIcon(name) {
+  const namespace = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(namespace, "svg");
+  const use = document.createElementNS(namespace, "use");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
-  use.setAttribute("href", `/assets/icons.svg#${name}`);
+  use.setAttribute("href", iconUrl(name));
   svg.append(use);
   return svg;
 }
 
 export function setIcon(button, name) {
   const use = button.querySelector("use");
-  const href = `/assets/icons.svg#${name}`;
+  const href = iconUrl(name);
   if (use.getAttribute("href") !== href) use.setAttribute("href", href);
 }
 
-export const button = (name, label, attributes = {}) =>
-  make("button", { type: "button", ...attributes }, icon(name), make("span", { class: "label" }, label));
+export const makeButton = (iconName, label, attributes = {}) =>
+  make("button", { type: "button", ...attributes }, makeIcon(iconName), make("span", { class: "label" }, label));
 
-// Sets text only where it differs, so that screen readers and transitions are left alone.
+// Sets text only if it differs, because each write is announced by screen readers and restarts transitions.
 export function setText(target, text) {
   if (target.textContent !== String(text)) target.textContent = text;
 }
 
-// Sets a date's text, and the moment itself for machines.
+// Sets the text of a <time>, and its machine-readable timestamp.
 export function setTime(target, timestamp, text) {
   target.dateTime = timestamp;
   setText(target, text);
 }
 
-// Shows a dialog until it is closed. Gives true where it was closed by its own submit button.
-export function ask(dialog) {
+// Shows a modal dialog. Resolves to true if its button with the value "yes" closed it.
+export function openDialog(dialog) {
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
@@ -55,9 +57,9 @@ export function ask(dialog) {
   });
 }
 
-// Asks before something that cannot be taken back.
-export function confirmed(question, consequence, verb) {
-  return ask(
+// Shows a confirmation dialog before an action that cannot be undone. Resolves to true if the user confirms.
+export function confirmAction(question, consequence, verb) {
+  return openDialog(
     make("dialog", { "aria-labelledby": "question", "aria-describedby": "consequence" },
       make("form", { method: "dialog" },
         make("h2", { id: "question" }, question),
@@ -71,16 +73,16 @@ export function confirmed(question, consequence, verb) {
   );
 }
 
-// Copies a link and says so on the button.
-export async function copyLink(from, link) {
-  const label = from.querySelector(".label");
+// Copies a link and shows "Copied" on the button for two seconds. Without clipboard access, a prompt shows the link.
+export async function copyLink(button, link) {
+  const label = button.querySelector(".label");
   try {
     await navigator.clipboard.writeText(link);
   } catch {
     window.prompt("Copy this link:", link);
     return;
   }
-  const before = label.dataset.text ?? (label.dataset.text = label.textContent);
+  const text = label.dataset.text ?? (label.dataset.text = label.textContent);
   label.textContent = "Copied";
-  setTimeout(() => (label.textContent = before), 2_000);
+  setTimeout(() => (label.textContent = text), 2_000);
 }

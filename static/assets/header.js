@@ -1,7 +1,8 @@
-// The head of the room page: what this stream is, since when, and how many are here.
+// The header of the room page: the stream's title, status, number of participants, and start time.
 
 import { find, setText, setTime } from "./dom.js";
-import { number, showStatus, startedOf, titleOf } from "./words.js";
+import { formatNumber, formatStart, titleOf } from "./format.js";
+import { showStatus } from "./status.js";
 
 export function showHeader(stream) {
   const title = titleOf(stream);
@@ -9,7 +10,7 @@ export function showHeader(stream) {
   setText(find("#title"), title);
   showStatus(find("#status"), stream.status);
   find("#status").hidden = false;
-  setText(find("#count"), number(stream.participantCount));
-  setText(find("#most"), stream.maxParticipants ? ` of ${number(stream.maxParticipants)}` : "");
-  setTime(find("#since"), stream.startedAt ?? stream.createdAt, startedOf(stream));
+  setText(find("#count"), formatNumber(stream.participantCount));
+  setText(find("#limit"), stream.maxParticipants ? ` of ${formatNumber(stream.maxParticipants)}` : "");
+  setTime(find("#since"), stream.startedAt ?? stream.createdAt, formatStart(stream));
 }

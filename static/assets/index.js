@@ -1,111 +1,114 @@
-// The page of all streams, kept live by one event feed.
+// The page with the list of streams, updated by the feed of all streams.
 
-import { call, followEvents, nextPage } from "./api.js";
+import { followEvents, nextPageUrl, request } from "./api.js";
 import { find, setText } from "./dom.js";
-import { Rows } from "./rows.js";
-import { showService } from "./service.js";
-import { prepareStart } from "./start.js";
-import { askAgain, onToken } from "./token.js";
-import { preciseTimeOf, showFeed } from "./words.js";
+import { formatPreciseTime } from "./format.js";
+import { showHealth } from "./health.js";
+import { initStartForm } from "./start-form.js";
+import { showFeedState } from "./status.js";
+import { StreamList } from "./stream-list.js";
+import { allowPrompt, onTokenChange } from "./token.js";
 
-const PAGE = 200;
-const PATIENCE_MS = 3_000;
-const GOOD_NEWS_STAYS_MS = 4_000;
+const PAGE_SIZE = 200;
+const FEED_TIMEOUT_MS = 3_000;
+const TRANSIENT_MS = 4_000;
 
-const rows = new Rows(find("#streams"), find("#search"), stopStream);
+const list = new StreamList(find("#streams"), find("#search"), stopStream);
 
-// Gives whether it is stopped.
 async function stopStream(id) {
   try {
-    const { document: stream } = await call("DELETE", `/streams/${id}`);
-    rows.apply(stream);
+    const { body: stream } = await request("DELETE", `/streams/${id}`);
+    list.apply(stream);
     return true;
   } catch (error) {
-    say(error.message, "error");
+    showNotice(error.message, "error");
     return false;
   }
 }
 
-function listIs(state) {
+// `state` is loading, ready or failed; the list turns ready into empty or nomatch.
+function setListState(state) {
   document.body.dataset.list = state;
-  rows.summarise();
+  list.updateSummary();
 }
 
 async function load() {
   try {
-    let path = `/streams?limit=${PAGE}`;
+    let path = `/streams?limit=${PAGE_SIZE}`;
     while (path) {
-      const { document: page, response } = await call("GET", path);
-      page.forEach((stream) => rows.apply(stream));
-      path = nextPage(response);
+      const { body: page, response } = await request("GET", path);
+      page.forEach((stream) => list.apply(stream));
+      path = nextPageUrl(response);
     }
-    listIs("ready");
+    setListState("ready");
   } catch (error) {
     setText(find("#list-error"), error.message);
-    if (rows.isEmpty) listIs("failed");
+    if (list.isEmpty) setListState("failed");
   }
 }
 
-function startAgain(snapshot) {
-  rows.startAgain(snapshot);
-  listIs("ready");
+function reload() {
+  setListState("loading");
+  load();
+}
+
+function replaceList(streams) {
+  list.replaceAll(streams);
+  setListState("ready");
 }
 
 // ---- The feed
 
-let followed = false; // the list is loaded, or being loaded, since the feed stands
-let lostAt = null;
+let wasOpen = false;
+let disconnectedAt = null;
 
-function say(words, kind) {
+function showNotice(text, kind = "") {
   const notice = find("#connection");
-  notice.dataset.kind = kind ?? "";
-  setText(notice, words);
+  notice.dataset.kind = kind;
+  setText(notice, text);
 }
 
-function lost() {
-  lostAt ??= new Date();
-  say(`The server does not answer. This list is as of ${preciseTimeOf(lostAt)}. Reconnecting…`, "warn");
+function showDisconnect() {
+  disconnectedAt ??= new Date();
+  const time = formatPreciseTime(disconnectedAt);
+  showNotice(`The server does not answer. This list is as of ${time}. Reconnecting…`, "warn");
 }
 
-function back(words) {
-  lostAt = null;
-  say(words, "good");
-  setTimeout(() => find("#connection").textContent === words && say(""), GOOD_NEWS_STAYS_MS);
+function showReconnect(text) {
+  if (!disconnectedAt) return;
+  disconnectedAt = null;
+  showNotice(text, "good");
+  setTimeout(() => find("#connection").textContent === text && showNotice(""), TRANSIENT_MS);
 }
 
 followEvents("/events", {
-  onEvent: (event) => rows.apply(event.data.stream),
+  onEvent: (event) => list.apply(event.data.stream),
   onReset: ({ snapshot }) => {
-    if (lostAt) back("Connected again. The list was loaded anew.");
-    if (snapshot) return startAgain(snapshot);
-    startAgain([]);
-    load();
+    showReconnect("Connected again. The list was reloaded.");
+    replaceList(snapshot ?? []);
+    if (!snapshot) load();
   },
   onState: (state, status) => {
-    showFeed(state);
-    showService();
-    if (state === "reconnecting") lost();
-    // It says what is missing.
+    showFeedState(state);
+    showHealth();
+    if (state === "reconnecting") showDisconnect();
+    // The request shows why access was denied.
     if (state === "ended" && (status === 401 || status === 403)) load();
     if (state !== "open") return;
-    if (lostAt) back("Connected again. Nothing was missed.");
-    if (!followed) load();
-    followed = true;
+    showReconnect("Connected again. Nothing was missed.");
+    // An event between the load of the list and the start of the feed would be lost, so the feed is opened first.
+    if (!wasOpen) load();
+    wasOpen = true;
   },
 });
 
-// The list is loaded once the feed stands, so that nothing falls between the two; without waiting for it for ever.
-setTimeout(() => followed || load(), PATIENCE_MS);
-
-function again() {
-  listIs("loading");
-  load();
-}
+// A feed that does not open must not keep the list from loading.
+setTimeout(() => wasOpen || load(), FEED_TIMEOUT_MS);
 
 find("#retry").addEventListener("click", () => {
-  askAgain();
-  again();
+  allowPrompt();
+  reload();
 });
-onToken(again);
-prepareStart((stream) => rows.apply(stream));
-showService();
+onTokenChange(reload);
+initStartForm((stream) => list.apply(stream));
+showHealth();

@@ -1,41 +1,50 @@
-// How large the tiles are. Sizes are in pixels.
+// Layout of the video tiles. All sizes are in pixels.
 
-const MOST_TILES = 25;
-const RATIO = 16 / 9;
-const STRIP_TILE = 168;
-const SMALLEST_STRIP_TILE = 110;
+const MAX_GRID_TILES = 25;
+const ASPECT_RATIO = 16 / 9;
+const STRIP_TILE_WIDTH = 168;
+const MIN_STRIP_TILE_WIDTH = 110;
 const STRIP_ROWS = 2;
 
-// The width of equal tiles that makes the most of a box.
-export function gridTile(count, { width, height, gap }) {
+// Returns the greatest width with which `count` equal tiles fit into the box.
+export function gridTileWidth(count, box) {
   let best = 0;
   for (let columns = 1; columns <= count; columns += 1) {
-    best = Math.max(best, widthIn(columns, Math.ceil(count / columns), { width, height, gap }));
+    best = Math.max(best, tileWidth(columns, Math.ceil(count / columns), box));
   }
   return Math.floor(best);
 }
 
-// One large tile above a strip of the others, which has two rows at most.
-export function speakerTiles(count, { width, height, gap }) {
+// Returns the widths of the speaker view: one main tile above a strip of small tiles.
+export function speakerTileWidths(count, { width, height, gap }) {
   const others = count - 1;
-  if (others === 0) return { main: Math.floor(widthIn(1, 1, { width, height, gap })), tile: 0 };
-  const columns = Math.max(1, Math.floor(width / SMALLEST_STRIP_TILE));
-  const tile = Math.floor(Math.min(STRIP_TILE, (width - gap * (columns - 1)) / columns));
-  const strip = Math.ceil(others / columns) * (tile / RATIO + gap);
-  return { main: Math.floor(widthIn(1, 1, { width, height: height - strip, gap })), tile };
+  if (others === 0) return { main: Math.floor(tileWidth(1, 1, { width, height, gap })), tile: 0 };
+  const columns = stripColumns(width);
+  const tile = Math.floor(Math.min(STRIP_TILE_WIDTH, (width - gap * (columns - 1)) / columns));
+  const stripHeight = Math.ceil(others / columns) * (tile / ASPECT_RATIO + gap);
+  return { main: Math.floor(tileWidth(1, 1, { width, height: height - stripHeight, gap })), tile };
 }
 
-function widthIn(columns, rows, { width, height, gap }) {
+const stripColumns = (width) => Math.max(1, Math.floor(width / MIN_STRIP_TILE_WIDTH));
+
+function tileWidth(columns, rows, { width, height, gap }) {
   const byWidth = (width - gap * (columns - 1)) / columns;
-  const byHeight = ((height - gap * (rows - 1)) / rows) * RATIO;
+  const byHeight = ((height - gap * (rows - 1)) / rows) * ASPECT_RATIO;
   return Math.max(0, Math.min(byWidth, byHeight));
 }
 
-// Which tiles have a place, in their own order: screens and those who speak come first where there are too many.
-export function chosenTiles(tiles, view, width) {
-  const places = view === "grid" ? MOST_TILES : 1 + STRIP_ROWS * Math.max(1, Math.floor(width / SMALLEST_STRIP_TILE));
-  if (tiles.length <= places) return tiles;
-  const weight = (tile) => (tile.source === "screen" ? 0 : tile.local || tile.speaking ? 1 : tile.track ? 2 : 3);
-  const ranked = [...tiles].sort((a, b) => weight(a) - weight(b)).slice(0, places);
-  return tiles.filter((tile) => ranked.includes(tile));
+// Returns the tiles that are shown, in their original order. If there are too many, screens come first, then active
+// speakers and the user's own tile, then other tiles with video.
+export function selectTiles(tiles, view, width) {
+  const limit = view === "grid" ? MAX_GRID_TILES : 1 + STRIP_ROWS * stripColumns(width);
+  if (tiles.length <= limit) return tiles;
+  const selected = [...tiles].sort((a, b) => priority(a) - priority(b)).slice(0, limit);
+  return tiles.filter((tile) => selected.includes(tile));
+}
+
+// A lower number is shown first.
+function priority(tile) {
+  if (tile.source === "screen") return 0;
+  if (tile.local || tile.speaking) return 1;
+  return tile.track ? 2 : 3;
 }

@@ -1,17 +1,23 @@
-// Live events with resume, for any page: no dependencies, nothing about this client's own pages.
+// Client of an event feed with resume, for any web page. Has no dependencies.
 //
 //   const feed = follow("/events?streamId=…", {
-//     onEvent(event) {},         // {type, streamId, seq, cursor, data: {stream, participant?, reason?}, timestamp}
-//     onReset(reset) {},         // {reason, cursor, snapshot}: start again from the snapshot. Without one, load the state again
-//     onState(state, status) {}, // connecting, open, reconnecting, ended; ended comes with the HTTP status that ended it
+//     onEvent(event) {},
+//     onReset(reset) {},
+//     onState(state, status) {},
 //   });
 //   feed.close();
-//   feed.reopen();               // after it ended, say with 401: on from the same cursor
+//   feed.reopen();
 //
-// The address may be a function: it is asked at every attempt, so that a token in it may change.
+// onEvent    an event: {type, streamId, seq, cursor, data: {stream, participant?, reason?}, timestamp}
+// onReset    {reason, cursor, snapshot}: replace your state by the snapshot. If the snapshot is null, load the state.
+// onState    connecting, open, reconnecting, or ended with the HTTP status that ended the feed
+// reopen     resumes an ended feed from its cursor, for example with a new token after 401
 //
-// An EventSource that loses its connection comes back by itself and resumes after the last event. One that is refused
-// (an instance going away answers 503) gives up: this comes back in its place, after a delay that differs per client.
+// The URL may be a function. It is called before every connection attempt, so a token in it may change.
+//
+// EventSource reconnects after a lost connection and sends the cursor of the last event. It gives up if the server
+// rejects the request, for example with the 503 of an instance that is stopping. In that case this client reconnects,
+// after a delay that grows with each attempt and has a random part.
 
 const EVENT_TYPES = [
   "stream_created",
@@ -22,8 +28,9 @@ const EVENT_TYPES = [
   "participant_updated",
 ];
 const FIRST_DELAY_MS = 1_000;
-const LONGEST_DELAY_MS = 15_000;
-const COMPLETE = 204;
+const MAX_DELAY_MS = 15_000;
+// The stream has ended, and the client has all of its events.
+const STREAM_ENDED = 204;
 
 export function follow(url, { onEvent, onReset = () => {}, onState = () => {} }) {
   let source;
@@ -33,44 +40,44 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
   let attempts = 0;
   let state;
 
-  function enter(next, status) {
+  function setState(next, status) {
     if (state === "ended" || state === next) return;
     state = next;
     onState(next, status);
   }
 
-  function close() {
+  function disconnect() {
     clearTimeout(timer);
     source?.close();
   }
 
   function end(status) {
-    close();
-    enter("ended", status);
+    disconnect();
+    setState("ended", status);
   }
 
-  function open() {
+  function connect() {
     const target = new URL(typeof url === "function" ? url() : url, location.href);
     if (cursor !== null) target.searchParams.set("lastEventId", cursor);
     const opened = new EventSource(target);
     source = opened;
-    // Refused before anything was received: what happened meanwhile cannot be resumed.
-    const blind = wasOpen && cursor === null;
+    // A feed that was rejected before its first event has no cursor and cannot resume.
+    const hasLostEvents = wasOpen && cursor === null;
     source.onopen = () => {
-      enter("open");
+      setState("open");
       attempts = 0;
       wasOpen = true;
-      if (blind) onReset({ reason: "no_cursor", cursor: null, snapshot: null });
+      if (hasLostEvents) onReset({ reason: "no_cursor", cursor: null, snapshot: null });
     };
     source.onerror = () => {
-      enter(wasOpen ? "reconnecting" : "connecting");
-      if (opened.readyState === EventSource.CLOSED) refused(opened, target);
+      setState(wasOpen ? "reconnecting" : "connecting");
+      if (opened.readyState === EventSource.CLOSED) handleRejection(opened, target);
     };
     for (const type of EVENT_TYPES) {
       source.addEventListener(type, (message) => {
         cursor = message.lastEventId;
         onEvent(JSON.parse(message.data));
-        if (type === "stream_stopped" && target.searchParams.has("streamId")) end(COMPLETE);
+        if (type === "stream_stopped" && target.searchParams.has("streamId")) end(STREAM_ENDED);
       });
     }
     source.addEventListener("reset", (message) => {
@@ -79,34 +86,35 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
     });
   }
 
-  // An EventSource does not tell why it was refused, so the same request is made once more to see.
-  async function refused(from, target) {
-    const status = await statusOf(target);
-    if (state === "ended" || source !== from) return;
-    const forGood = status === COMPLETE || (status >= 400 && status < 500 && status !== 408 && status !== 429);
-    if (forGood) return end(status);
-    const delay = Math.min(FIRST_DELAY_MS * 2 ** attempts, LONGEST_DELAY_MS);
+  // EventSource does not expose the status of a rejected request, so the same request is repeated with fetch.
+  async function handleRejection(rejected, target) {
+    const status = await fetchStatus(target);
+    if (state === "ended" || source !== rejected) return;
+    const isFinal = status === STREAM_ENDED || (status >= 400 && status < 500 && status !== 408 && status !== 429);
+    if (isFinal) return end(status);
+    const delay = Math.min(FIRST_DELAY_MS * 2 ** attempts, MAX_DELAY_MS);
     attempts += 1;
-    timer = setTimeout(open, delay * (0.5 + Math.random()));
+    timer = setTimeout(connect, delay * (0.5 + Math.random()));
   }
 
-  enter("connecting");
-  open();
+  setState("connecting");
+  connect();
   return {
     close() {
-      close();
+      disconnect();
       state = "ended";
     },
     reopen() {
-      close();
+      disconnect();
       state = undefined;
-      enter(wasOpen ? "reconnecting" : "connecting");
-      open();
+      setState(wasOpen ? "reconnecting" : "connecting");
+      connect();
     },
   };
 }
 
-async function statusOf(target) {
+// Returns the HTTP status of a feed, or 0 if the server cannot be reached.
+async function fetchStatus(target) {
   const request = new AbortController();
   try {
     const response = await fetch(target, { headers: { accept: "text/event-stream" }, signal: request.signal });

@@ -1,105 +1,120 @@
-// Before joining: a name, a role, and how one will look and sound.
+// The form before joining: name, role, camera and microphone, with a preview.
 
 import { find, make, setIcon, setText } from "./dom.js";
-import { deviceProblem, Level, openDevices } from "./media.js";
-import { say } from "./notices.js";
+import { deviceErrorMessage, LevelMeter, openDevices } from "./media.js";
+import { showNotice } from "./notices.js";
 
-const DEVICES = ["camera", "microphone"];
-const KINDS = { camera: "videoinput", microphone: "audioinput" };
-const PICTURES = { camera: ["camera", "camera-off"], microphone: ["mic", "mic-off"] };
-const WORDS = { camera: "Camera", microphone: "Microphone" };
+const DEVICES = {
+  camera: { kind: "videoinput", icons: { on: "camera", off: "camera-off" }, label: "Camera" },
+  microphone: { kind: "audioinput", icons: { on: "mic", off: "mic-off" }, label: "Microphone" },
+};
+const DEVICE_NAMES = Object.keys(DEVICES);
+const STORAGE_KEY = "name";
+
+const deviceSelect = (device) => find(`#${device}-device`);
+const deviceSwitch = (device) => find(`#${device}-switch`);
 
 export class Lobby {
   #form = find("#join");
   #video = find("#preview");
   #meter = find("#level");
-  #level = new Level();
+  #levelMeter = new LevelMeter();
   #stream = null;
-  #attempt = 0; // a preview that was asked for earlier is thrown away when it comes
-  #on = { camera: true, microphone: true };
+  #attempt = 0; // incremented by each start and stop of the preview; devices of an earlier attempt are closed
+  #isOn = { camera: true, microphone: true };
 
-  // `join` is called with {name, role}.
-  constructor(join) {
-    this.#form.addEventListener("submit", (submit) => {
-      submit.preventDefault();
+  // `onJoin` is called with {name, role}.
+  constructor(onJoin) {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
       const name = this.#form.elements.name.value.trim();
-      if (!name) return say("phase", "Please enter your name.", "error");
-      remember(name);
-      join({ name, role: this.#form.elements.role.value });
+      if (!name) return showNotice("phase", "Please enter your name.", "error");
+      saveName(name);
+      onJoin({ name, role: this.#form.elements.role.value });
     });
-    this.#form.elements.role.addEventListener("change", () => this.#preview());
-    for (const device of DEVICES) {
-      this.#select(device).addEventListener("change", () => this.#preview());
-      this.#switch(device).addEventListener("click", () => {
-        this.#on[device] = !this.#on[device];
-        this.#preview();
+    this.#form.elements.role.addEventListener("change", () => this.#startPreview());
+    for (const device of DEVICE_NAMES) {
+      deviceSelect(device).addEventListener("change", () => this.#startPreview());
+      deviceSwitch(device).addEventListener("click", () => {
+        this.#isOn[device] = !this.#isOn[device];
+        this.#startPreview();
       });
     }
   }
 
-  // Who comes in: `fixed` where a token has decided that already.
-  introduce({ role, fixed }) {
-    const { name, role: roles } = this.#form.elements;
-    name.value = fixed?.name ?? recall();
+  // Fills in the form. `fixed` has the name and role of a join token, which the user cannot change.
+  fill({ role, fixed }) {
+    const { name, role: roleSelect } = this.#form.elements;
+    name.value = fixed?.name ?? loadName();
     name.readOnly = Boolean(fixed);
-    roles.value = fixed?.role ?? role;
-    roles.disabled = Boolean(fixed);
+    roleSelect.value = fixed?.role ?? role;
+    roleSelect.disabled = Boolean(fixed);
   }
 
-  // With a preview, unless there is no video to look forward to.
+  // Starts the preview, unless the stream has no video.
   open({ hasVideo }) {
     this.#form.dataset.video = hasVideo;
-    this.busy(false);
-    this.#preview();
+    this.setBusy(false);
+    this.#startPreview();
   }
 
   close() {
     this.#attempt += 1;
-    this.#release();
+    this.#releaseDevices();
   }
 
-  busy(isBusy) {
+  setBusy(isBusy) {
     this.#form.querySelector("[type=submit]").disabled = isBusy;
   }
 
-  // What to publish with, by device; false for what is to stay off.
+  // Capture options for each device; false for a device that is switched off.
   get devices() {
-    return Object.fromEntries(DEVICES.map((device) => [device, this.#on[device] && (this.#chosen(device) ?? true)]));
+    const options = (device) => this.#isOn[device] && (this.deviceOptions(device) ?? true);
+    return Object.fromEntries(DEVICE_NAMES.map((device) => [device, options(device)]));
   }
 
-  // The options to turn a device on with.
-  options(device) {
-    return this.#chosen(device);
+  // Returns capture options for the selected device, or undefined for the browser's default device.
+  deviceOptions(device) {
+    const { value } = deviceSelect(device);
+    return value ? { deviceId: value } : undefined;
   }
 
-  async #preview() {
+  async #startPreview() {
     this.close();
-    const wanted = this.#form.dataset.video === "true" && this.#form.elements.role.value === "host";
-    document.body.toggleAttribute("data-preview", wanted);
-    for (const device of DEVICES) {
-      this.#select(device).closest("label").hidden = !wanted || this.#select(device).options.length === 0;
+    const isShown = this.#form.dataset.video === "true" && this.#form.elements.role.value === "host";
+    document.body.toggleAttribute("data-preview", isShown);
+    for (const device of DEVICE_NAMES) {
+      const select = deviceSelect(device);
+      select.closest("label").hidden = !isShown || select.options.length === 0;
       this.#showSwitch(device);
-      say(device, "");
+      showNotice(device, "");
     }
-    if (!wanted) return;
+    if (!isShown) return;
     const attempt = this.#attempt;
-    const { stream, problems } = await openDevices(this.devices);
+    const { stream, errors } = await openDevices(this.devices);
     if (attempt !== this.#attempt) return stream.getTracks().forEach((track) => track.stop());
+    this.#showPreview(stream);
+    await this.#listDevices();
+    if (attempt === this.#attempt) this.#showErrors(errors);
+  }
+
+  #showPreview(stream) {
     this.#stream = stream;
     this.#video.srcObject = stream;
     this.#video.hidden = stream.getVideoTracks().length === 0;
-    setText(find("#preview-words"), this.#on.camera ? "No picture from your camera" : "Your camera is off");
-    this.#level.listen(stream, (level) => (this.#meter.value = level));
-    await this.#listDevices();
-    if (attempt !== this.#attempt) return;
-    for (const [device, error] of Object.entries(problems)) {
+    setText(find("#preview-message"), this.#isOn.camera ? "No picture from your camera" : "Your camera is off");
+    this.#levelMeter.start(stream, (level) => (this.#meter.value = level));
+  }
+
+  #showErrors(errors) {
+    for (const [device, error] of Object.entries(errors)) {
       this.#showSwitch(device, true);
-      say(device, `${deviceProblem(device, error)} You can join without.`, "warn");
+      showNotice(device, `${deviceErrorMessage(device, error)} You can join without.`, "warn");
     }
   }
 
-  #release() {
-    this.#level.stop();
+  #releaseDevices() {
+    this.#levelMeter.stop();
     this.#meter.value = 0;
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#stream = null;
@@ -108,44 +123,38 @@ export class Lobby {
 
   async #listDevices() {
     const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-    for (const device of DEVICES) {
-      const select = this.#select(device);
-      // Without permission they have no ids.
-      const options = devices.filter((one) => one.kind === KINDS[device] && one.deviceId);
-      const before = select.value;
-      select.replaceChildren(...options.map((one) => make("option", { value: one.deviceId }, one.label)));
-      if (options.some((one) => one.deviceId === before)) select.value = before;
-      select.closest("label").hidden = options.length === 0;
+    for (const device of DEVICE_NAMES) {
+      const select = deviceSelect(device);
+      // Browsers omit the ids of devices until the user has granted access.
+      const listed = devices.filter(({ kind, deviceId }) => kind === DEVICES[device].kind && deviceId);
+      const selected = select.value;
+      select.replaceChildren(...listed.map(({ deviceId, label }) => make("option", { value: deviceId }, label)));
+      if (listed.some(({ deviceId }) => deviceId === selected)) select.value = selected;
+      select.closest("label").hidden = listed.length === 0;
     }
   }
 
-  #showSwitch(device, isMissing = false) {
-    const isOn = this.#on[device] && !isMissing;
-    this.#switch(device).toggleAttribute("data-on", isOn);
-    setIcon(this.#switch(device), PICTURES[device][isOn ? 0 : 1]);
-    setText(this.#switch(device).querySelector(".label"), isMissing ? `No ${device}` : `${WORDS[device]} ${isOn ? "on" : "off"}`);
+  #showSwitch(device, hasFailed = false) {
+    const isOn = this.#isOn[device] && !hasFailed;
+    const { icons, label } = DEVICES[device];
+    const button = deviceSwitch(device);
+    button.toggleAttribute("data-on", isOn);
+    setIcon(button, isOn ? icons.on : icons.off);
+    setText(button.querySelector(".label"), hasFailed ? `No ${device}` : `${label} ${isOn ? "on" : "off"}`);
   }
-
-  #chosen(device) {
-    const { value } = this.#select(device);
-    return value ? { deviceId: value } : undefined;
-  }
-
-  #select = (device) => find(`#${device}-device`);
-  #switch = (device) => find(`#${device}-switch`);
 }
 
-function remember(name) {
+function saveName(name) {
   try {
-    localStorage.setItem("name", name);
+    localStorage.setItem(STORAGE_KEY, name);
   } catch {
-    // Storage is switched off: the name is asked for again next time.
+    // The browser forbids storage: the user enters the name again next time.
   }
 }
 
-function recall() {
+function loadName() {
   try {
-    return localStorage.getItem("name") ?? "";
+    return localStorage.getItem(STORAGE_KEY) ?? "";
   } catch {
     return "";
   }

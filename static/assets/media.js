@@ -1,32 +1,35 @@
-// The LiveKit browser library, and the camera and microphone of this browser.
+// The LiveKit browser library, and this browser's camera and microphone.
 
 import { make } from "./dom.js";
 
-const LIBRARY = "/vendor/livekit-client.umd.js";
-// Where this server has no copy. `scripts/vendor` reads the version and the hash from here.
-const FALLBACK = "https://cdn.jsdelivr.net/npm/livekit-client@2.23.0/dist/livekit-client.umd.js";
-const FALLBACK_HASH = "sha384-HkA7rQNo8H04l1p4zoXX1Cy+h9YoYp8LvKt4vfMFhv4KFk07UkrNwIUnyBum8Pw6";
+const LIBRARY_URL = "/vendor/livekit-client.umd.js";
+// Used if this server has no copy. `scripts/vendor` reads the version and the hash from these lines.
+const CDN_URL = "https://cdn.jsdelivr.net/npm/livekit-client@2.23.0/dist/livekit-client.umd.js";
+const CDN_HASH = "sha384-HkA7rQNo8H04l1p4zoXX1Cy+h9YoYp8LvKt4vfMFhv4KFk07UkrNwIUnyBum8Pw6";
 
-const LOAD_WITHIN_MS = 10_000;
+const LOAD_TIMEOUT_MS = 10_000;
+const LEVEL_INTERVAL_MS = 100;
+// Scales the RMS of normal speech to about the middle of the meter.
+const LEVEL_GAIN = 3;
 
 function loadScript(attributes) {
   return new Promise((resolve) => {
     const script = make("script", attributes);
     script.onload = () => resolve(window.LivekitClient ?? null);
     script.onerror = () => resolve(null);
-    setTimeout(() => resolve(null), LOAD_WITHIN_MS);
+    setTimeout(() => resolve(null), LOAD_TIMEOUT_MS);
     document.head.append(script);
   });
 }
 
-// The library, or null where neither copy loads.
+// Returns the library, or null if neither copy loads.
 export async function loadLibrary() {
-  const fallback = { src: FALLBACK, integrity: FALLBACK_HASH, crossorigin: "anonymous" };
-  return (await loadScript({ src: LIBRARY })) ?? (await loadScript(fallback));
+  const fromCdn = { src: CDN_URL, integrity: CDN_HASH, crossorigin: "anonymous" };
+  return (await loadScript({ src: LIBRARY_URL })) ?? (await loadScript(fromCdn));
 }
 
-// Why a device did not start, in words that help.
-export function deviceProblem(device, error) {
+// Returns the text for an error of getUserMedia.
+export function deviceErrorMessage(device, error) {
   switch (error?.name) {
     case "NotAllowedError":
     case "SecurityError":
@@ -44,37 +47,50 @@ export function deviceProblem(device, error) {
   }
 }
 
-// Opens a camera and a microphone, or the one of them that can be had. Gives {stream, problems: {camera?, microphone?}}.
+const getUserMedia = (constraints) => navigator.mediaDevices.getUserMedia(constraints);
+
+// Opens the camera and the microphone, or the one of them that starts. The arguments are constraints, or false for a
+// device that stays off. Returns {stream, errors: {camera?, microphone?}}.
 export async function openDevices({ camera, microphone }) {
-  const open = (constraints) => navigator.mediaDevices.getUserMedia(constraints);
-  const problems = {};
   if (!navigator.mediaDevices) {
-    if (camera) problems.camera = null;
-    if (microphone) problems.microphone = null;
-    return { stream: new MediaStream(), problems };
+    const errors = { ...(camera && { camera: null }), ...(microphone && { microphone: null }) };
+    return { stream: new MediaStream(), errors };
   }
   if (camera && microphone) {
     try {
-      // At once, so that the browser asks once.
-      return { stream: await open({ video: camera, audio: microphone }), problems };
+      // One request for both devices, so that the browser shows one permission prompt.
+      return { stream: await getUserMedia({ video: camera, audio: microphone }), errors: {} };
     } catch (error) {
-      // A question that was closed is not asked again.
-      if (/dismissed/i.test(error?.message)) return { stream: new MediaStream(), problems: { camera: error, microphone: error } };
+      // Chromium's message if the user closed the prompt. A second prompt would open at once.
+      const isDismissed = /dismissed/i.test(error?.message);
+      if (isDismissed) return { stream: new MediaStream(), errors: { camera: error, microphone: error } };
     }
   }
-  const one = async (device, constraints) => open(constraints).then((stream) => stream.getTracks(), (error) => ((problems[device] = error), []));
-  const tracks = [];
-  if (camera) tracks.push(...(await one("camera", { video: camera })));
-  if (microphone) tracks.push(...(await one("microphone", { audio: microphone })));
-  return { stream: new MediaStream(tracks), problems };
+  return openEach({ camera, microphone });
 }
 
-// How loud a stream is, from 0 to 1, ten times a second; for as long as `listen` is not undone.
-export class Level {
+async function openEach({ camera, microphone }) {
+  const errors = {};
+  const tracks = [];
+  const open = async (device, constraints) => {
+    try {
+      tracks.push(...(await getUserMedia(constraints)).getTracks());
+    } catch (error) {
+      errors[device] = error;
+    }
+  };
+  if (camera) await open("camera", { video: camera });
+  if (microphone) await open("microphone", { audio: microphone });
+  return { stream: new MediaStream(tracks), errors };
+}
+
+// Measures the audio level of a media stream.
+export class LevelMeter {
   #context = null;
   #timer = null;
 
-  listen(stream, hear) {
+  // Calls `onLevel` ten times a second with a level from 0 to 1, until `stop`.
+  start(stream, onLevel) {
     this.stop();
     if (stream.getAudioTracks().length === 0 || !window.AudioContext) return;
     this.#context = new AudioContext();
@@ -82,11 +98,11 @@ export class Level {
     this.#context.createMediaStreamSource(stream).connect(analyser);
     const samples = new Float32Array(analyser.fftSize);
     this.#timer = setInterval(() => {
-      // A browser may keep it silent until somebody has touched the page.
+      // Browsers suspend a context that was created before the first user gesture.
       if (this.#context.state !== "running") return this.#context.resume().catch(() => {});
       analyser.getFloatTimeDomainData(samples);
-      hear(Math.min(1, 3 * Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length)));
-    }, 100);
+      onLevel(Math.min(1, LEVEL_GAIN * rms(samples)));
+    }, LEVEL_INTERVAL_MS);
   }
 
   stop() {
@@ -95,3 +111,5 @@ export class Level {
     this.#context = null;
   }
 }
+
+const rms = (samples) => Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);

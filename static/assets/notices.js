@@ -1,29 +1,31 @@
-// What the room page says above everything else: one line for each topic.
+// Notices at the top of the room page, one for each topic.
 
 import { find, make } from "./dom.js";
 
-const GOOD_NEWS_STAYS_MS = 4_000;
+const TRANSIENT_MS = 4_000;
 
-// Says something about one topic, until it says something else about it.
-export function say(topic, words, kind = "info") {
-  const notices = find("#notices");
-  const present = [...notices.children].find((notice) => notice.dataset.topic === topic);
-  if (present && present.textContent === words && present.dataset.kind === kind) return;
+const findNotice = (topic) => [...find("#notices").children].find((notice) => notice.dataset.topic === topic);
+
+// Replaces the notice of a topic. An empty text removes it. `kind` is info, good, warn or error.
+export function showNotice(topic, text, kind = "info") {
+  const present = findNotice(topic);
+  if (present && present.textContent === text && present.dataset.kind === kind) return;
   present?.remove();
-  if (words) notices.append(make("p", { class: "notice", "data-topic": topic, "data-kind": kind }, words));
+  if (text) find("#notices").append(make("p", { class: "notice", "data-topic": topic, "data-kind": kind }, text));
 }
 
-export function sayForNow(topic, words) {
-  say(topic, words, "good");
+// Shows a notice of the kind "good", and removes it after four seconds.
+export function showTransientNotice(topic, text) {
+  showNotice(topic, text, "good");
   setTimeout(() => {
-    const present = [...find("#notices").children].find((notice) => notice.dataset.topic === topic);
-    if (present?.textContent === words) present.remove();
-  }, GOOD_NEWS_STAYS_MS);
+    const present = findNotice(topic);
+    if (present?.textContent === text) present.remove();
+  }, TRANSIENT_MS);
 }
 
-// Says no more, but for one topic that goes on.
-export function sayNothing(except) {
+// Removes all notices except the one of `keptTopic`.
+export function clearNotices(keptTopic) {
   for (const notice of [...find("#notices").children]) {
-    if (notice.dataset.topic !== except) notice.remove();
+    if (notice.dataset.topic !== keptTopic) notice.remove();
   }
 }

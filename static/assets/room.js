@@ -1,263 +1,307 @@
-// The page of one stream: the lobby, the room, the end.
+// The page of one stream: loads it, joins and leaves it, and shows why it ended. phase.js has the phases.
 
-import { call as request, health } from "./api.js";
-import { Call } from "./call.js";
+import { ApiError, fetchHealth, request } from "./api.js";
 import { Controls } from "./controls.js";
-import { confirmed, copyLink, find, setText } from "./dom.js";
+import { confirmAction, copyLink, find, setText } from "./dom.js";
+import { EventLog } from "./event-log.js";
+import { formatSummary, roomLink } from "./format.js";
 import { showHeader } from "./header.js";
+import { createLiveKitRoom, hasWebRtc } from "./livekit-room.js";
 import { Lobby } from "./lobby.js";
-import { EventLog } from "./log.js";
-import { loadLibrary } from "./media.js";
-import { say, sayForNow } from "./notices.js";
-import { showPeople } from "./people.js";
-import { enter, isEnd, phase } from "./phases.js";
 import {
-  CONNECTION_LOST, LEFT_REASONS, LIBRARY_MISSING, moreTiles, NO_WEBRTC, NOT_FOLLOWED, problemWords, REFUSALS, STOP_REASONS, UNKNOWN, UNKNOWN_OR_HIDDEN, WEAK,
-} from "./room-words.js";
-import { Stage } from "./stage.js";
+  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, FEED_FORBIDDEN, hiddenTilesMessage, LEFT_REASONS, messageFor,
+  NO_LIBRARY, NO_WEBRTC, NOT_FOUND, NOT_FOUND_OR_NOT_VISIBLE, POOR_CONNECTION, STOP_REASONS,
+} from "./messages.js";
+import { showNotice, showTransientNotice } from "./notices.js";
+import { showParticipants } from "./participants.js";
+import { enterPhase, isEnd, phase } from "./phase.js";
+import { showFeedState } from "./status.js";
 import { Stream } from "./stream.js";
-import { askAgain, bearer, joinClaims, onToken } from "./token.js";
-import { roomLink, showFeed, summaryOf } from "./words.js";
+import { VideoTiles } from "./tiles.js";
+import { allowPrompt, bearerToken, joinClaims, onTokenChange } from "./token.js";
 
-const REJOIN_AFTER_MS = 3_000;
+const REJOIN_DELAY_MS = 3_000;
+const REFRESH_MS = 30_000;
 
 const query = new URLSearchParams(location.search);
-const stream = new Stream(query.get("streamId") ?? "", { changed: draw, event: (event) => log.event(event), reset, feed: feedChanged, over });
-const stage = new Stage(find("#stage"));
-const log = new EventLog(find("#log"), find("#last"));
+const stream = new Stream(query.get("streamId") ?? "", {
+  onChange: draw,
+  onEvent: (event) => log.addEvent(event),
+  onReset: handleReset,
+  onFeedState: handleFeedState,
+  onEnd: showStopped,
+});
+const tiles = new VideoTiles(find("#tiles"));
+const log = new EventLog(find("#log"), find("#last-event"));
 const lobby = new Lobby(join);
 
-let me = null; // {identity, name, role}
-let service = null; // what `GET /health` said
-let call = null; // one's place in LiveKit's room; null where rooms are simulated
+let localParticipant = null; // {identity, name, role}
+let health = null; // the summary of `GET /health`
+let room = null; // a LiveKitRoom; null if rooms are simulated, or if this browser cannot join
 let controls = null;
 
-// The end may be heard of twice: from LiveKit at once, and from the feed with the reason.
-function over(reason) {
+// ---- Ends
+
+// Called twice for most ends: by LiveKit at once, and by the feed with the reason.
+function showStopped(reason) {
   if (phase() === "error" || (phase() === "stopped" && !STOP_REASONS[reason])) return;
-  hangUp();
-  finish("stopped", STOP_REASONS[reason], { summary: stream.document ? summaryOf(stream.document) : "" });
+  disconnect();
+  finish("stopped", STOP_REASONS[reason], { summary: stream.document ? formatSummary(stream.document) : "" });
 }
 
-function finish(end, words, options) {
+function finish(end, message, options) {
   lobby.close();
-  enter(end, words, options);
+  enterPhase(end, message, options);
 }
 
-function fail(error) {
-  if (error.status === 404) return gone();
-  finish("error", problemWords(error), { retry: true });
+function showError(error) {
+  if (error.status === 404) return showNotFound();
+  finish("error", messageFor(error), { retry: true });
 }
 
-const gone = () => finish("error", bearer() ? UNKNOWN_OR_HIDDEN : UNKNOWN);
+const showNotFound = () => finish("error", bearerToken() ? NOT_FOUND_OR_NOT_VISIBLE : NOT_FOUND);
 
-// ---- What the service tells
+// ---- The feed
 
-function reset({ reason, cursor, snapshot }) {
-  if (cursor !== null) log.reset(reason, snapshot?.version, cursor);
-  if (!isEnd()) sayForNow("feed", "Connected again. The stream was loaded anew.");
+function handleReset({ reason, cursor, snapshot }) {
+  if (cursor !== null) log.addReset(reason, snapshot?.version, cursor);
+  if (!isEnd()) showTransientNotice("feed", "Connected again. The stream was reloaded.");
 }
 
-function feedChanged(state, before, status) {
-  showFeed(state);
-  if (state === "reconnecting" && before === "open") {
-    log.lost();
-    if (!isEnd()) say("feed", "The server does not answer. Reconnecting…", "warn");
+function handleFeedState(state, previous, status) {
+  showFeedState(state);
+  if (state === "reconnecting" && previous === "open") {
+    log.addDisconnect();
+    if (!isEnd()) showNotice("feed", "The server does not answer. Reconnecting…", "warn");
   }
-  if (state === "open" && before === "reconnecting") {
-    log.resumed();
-    if (!isEnd()) sayForNow("feed", "Connected again. Nothing was missed.");
+  if (state === "open" && previous === "reconnecting") {
+    log.addReconnect();
+    if (!isEnd()) showTransientNotice("feed", "Connected again. Nothing was missed.");
   }
-  // The feed is over: the stream has ended, perhaps so long ago that it is forgotten.
-  if (state === "ended" && (status === 204 || status === 404)) over();
-  if (state === "ended" && (status === 401 || status === 403)) say("feed", NOT_FOLLOWED, "error");
+  // 204: the stream has ended. 404: it has also expired.
+  if (state === "ended" && (status === 204 || status === 404)) showStopped();
+  if (state === "ended" && (status === 401 || status === 403)) showNotice("feed", FEED_FORBIDDEN, "error");
 }
+
+// ---- Drawing
 
 function draw() {
+  const sourcesOf = (identity) => room?.sourcesOf(identity) ?? null;
   showHeader(stream.document);
-  showPeople(find("#participants"), [...stream.people.values()], me?.identity, (identity) => call?.sending(identity) ?? null);
-  find("#nobody").hidden = find("#participants").children.length > 0;
-  drawStage();
+  showParticipants(find("#participants"), [...stream.participants.values()], localParticipant?.identity, sourcesOf);
+  find("#no-participants").hidden = find("#participants").children.length > 0;
+  drawVideo();
 }
 
-function drawStage() {
-  const tiles = phase() !== "live" ? [] : call ? call.tiles() : stream.tiles(me?.identity);
-  const more = stage.show(tiles);
-  if (phase() === "live") say("quality", call?.quality === "poor" ? WEAK : "", "warn");
-  find("#quiet").hidden = phase() !== "live" || tiles.length > 0;
-  find("#more").hidden = more === 0;
-  setText(find("#more"), moreTiles(more));
-  controls?.show({ role: me?.role, simulated: call === null, tiles: tiles.length });
+function drawVideo() {
+  const isLive = phase() === "live";
+  const all = isLive ? currentTiles() : [];
+  const hiddenCount = tiles.show(all);
+  if (isLive) showNotice("quality", room?.quality === "poor" ? POOR_CONNECTION : "", "warn");
+  find("#no-video").hidden = !isLive || all.length > 0;
+  find("#hidden-tiles").hidden = hiddenCount === 0;
+  setText(find("#hidden-tiles"), hiddenTilesMessage(hiddenCount));
+  controls?.show({ role: localParticipant?.role, isSimulated: room === null, tileCount: all.length });
 }
 
-// ---- Joining and leaving
+const currentTiles = () => (room ? room.tiles() : stream.tiles(localParticipant?.identity));
 
-// Unique, so that two people of one name do not put each other out.
-const identityFor = (name) => `${name.toLowerCase().replace(/\s+/g, "-")}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
+// ---- Joining
+
+// Adds a random part, because LiveKit disconnects a participant whose identity joins again.
+function identityFor(name) {
+  const [random] = crypto.getRandomValues(new Uint32Array(1));
+  return `${name.toLowerCase().replace(/\s+/g, "-")}-${random.toString(36)}`;
+}
+
+const ownJoinClaims = () => joinClaims(stream.document.roomName);
 
 async function join({ name, role }) {
-  const identity = me?.name === name ? me.identity : identityFor(name);
-  me = { identity, name, role, ...joinClaims(stream.document.roomName) };
+  const identity = localParticipant?.name === name ? localParticipant.identity : identityFor(name);
+  localParticipant = { identity, name, role, ...ownJoinClaims() };
   const { devices } = lobby;
   lobby.close();
-  lobby.busy(true);
-  enter("joining", "Joining…");
+  lobby.setBusy(true);
+  enterPhase("joining", "Joining…");
   try {
-    await goIn();
-    if (phase() !== "joining") return hangUp();
-    enter("live");
+    await connect();
+    // The stream may have ended meanwhile.
+    if (phase() !== "joining") return disconnect();
+    enterPhase("live");
     find("#live").focus();
     draw();
-    if (me.role === "host" && call) publish(devices);
+    publish(devices);
   } catch (error) {
-    hangUp();
-    if (phase() === "joining") refused(error);
+    disconnect();
+    if (phase() === "joining") handleJoinError(error);
   } finally {
-    lobby.busy(false);
+    lobby.setBusy(false);
   }
 }
 
-async function goIn() {
-  const ticket = await ticketFor(me);
-  await call?.connect(ticket);
+async function connect() {
+  const access = await requestAccess();
+  await room?.connect(access);
   draw();
 }
 
-// A token that the caller has for this very room is itself the way in; any other lets the service make one.
-async function ticketFor(person) {
-  if (call && joinClaims(stream.document.roomName)) return { wsUrl: service.livekit.url, token: bearer() };
-  const { document: ticket } = await request("POST", `${stream.path}/join`, person);
-  return ticket;
+// Returns {wsUrl, token}. A caller's token that is a join token for this room is used as it is.
+async function requestAccess() {
+  if (room && ownJoinClaims()) return { wsUrl: health.livekit.url, token: bearerToken() };
+  const { body } = await request("POST", `${stream.path}/join`, localParticipant);
+  return body;
 }
 
-async function publish(devices) {
-  if (devices.microphone) await controls.turn("microphone", true);
-  if (devices.camera) await controls.turn("camera", true);
+async function publish({ microphone, camera }) {
+  if (localParticipant.role !== "host" || !room) return;
+  if (microphone) await controls.setDevice("microphone", true);
+  if (camera) await controls.setDevice("camera", true);
 }
 
-function refused(error) {
-  if (error.code === "stream_not_found") return gone();
-  if (error.code === "stream_not_active") return over();
-  // Its place was given out, and nobody came.
-  if (!error.fields) tellLeft().catch(() => {});
-  openLobby(error.fields ? problemWords(error) : REFUSALS[call.refusalOf(error)]);
+function handleJoinError(error) {
+  if (error.code === "stream_not_found") return showNotFound();
+  if (error.code === "stream_not_active") return showStopped();
+  const isApiError = error instanceof ApiError;
+  // The service has issued a token and counts the participant as joining, but LiveKit was not reached.
+  if (!isApiError) reportLeft().catch(() => {});
+  openLobby(isApiError ? messageFor(error) : CONNECT_ERRORS[room.errorKind(error)]);
 }
 
-const tellLeft = (options) => request("POST", `${stream.path}/leave`, { identity: me.identity }, options);
+// ---- Leaving
 
-function hangUp() {
-  call?.hangUp();
-  stage.show([]);
+function reportLeft(options) {
+  return request("POST", `${stream.path}/leave`, { identity: localParticipant.identity }, options);
 }
 
-function disconnected(reason) {
-  hangUp();
-  if (reason === "over") return over();
+function disconnect() {
+  room?.disconnect();
+  tiles.show([]);
+}
+
+function handleDisconnect(reason) {
+  disconnect();
+  if (reason === "room_deleted") return showStopped();
   if (LEFT_REASONS[reason]) return finish("left", LEFT_REASONS[reason]);
   if (phase() === "live") rejoin();
 }
 
-// LiveKit's own attempts are over. A new token may still open the way, once the server is back.
+// Joins again after LiveKit's library has given up, until it succeeds or fails permanently.
 async function rejoin() {
-  say("video", CONNECTION_LOST, "warn");
-  await new Promise((resolve) => setTimeout(resolve, REJOIN_AFTER_MS));
+  showNotice("video", CONNECTION_LOST, "warn");
+  await new Promise((resolve) => setTimeout(resolve, REJOIN_DELAY_MS));
   if (phase() !== "live") return;
-  const sent = { microphone: find("#mic").hasAttribute("data-on"), camera: find("#camera").hasAttribute("data-on") };
+  const wasOn = (button) => find(button).hasAttribute("data-on");
+  const published = { microphone: wasOn("#mic"), camera: wasOn("#camera") };
   try {
-    await goIn();
-    sayForNow("video", "The video is back.");
-    if (me.role === "host" && call) publish(sent);
+    await connect();
+    showTransientNotice("video", CONNECTION_RESTORED);
+    publish(published);
   } catch (error) {
-    hangUp();
-    const mayPass = error.fields ? [0, 429, 502, 503, 504].includes(error.status) : call.refusalOf(error) === "unreachable";
-    if (phase() === "live") mayPass ? rejoin() : refused(error);
+    disconnect();
+    if (phase() === "live") isTransient(error) ? rejoin() : handleJoinError(error);
   }
+}
+
+function isTransient(error) {
+  if (error instanceof ApiError) return error.isTransient;
+  return room.errorKind(error) === "unreachable";
 }
 
 find("#leave").addEventListener("click", async () => {
   finish("left", "You can join again at any time.");
-  hangUp();
+  disconnect();
   draw();
-  // LiveKit tells the service itself; where rooms are simulated nobody else would.
-  if (!call) await tellLeft().catch((error) => say("leave", error.message, "warn"));
+  // LiveKit reports departures to the service by webhook; a simulated room does not.
+  if (!room) await reportLeft().catch((error) => showNotice("leave", error.message, "warn"));
 });
 
 find("#stop").addEventListener("click", async () => {
-  if (!(await confirmed("Stop the stream for everyone?", "All who are in it are sent home. This cannot be undone.", "Stop for all"))) return;
+  const consequence = "All participants are disconnected. This cannot be undone.";
+  if (!(await confirmAction("Stop the stream for everyone?", consequence, "Stop for all"))) return;
   try {
     await request("DELETE", stream.path);
-    over("requested");
+    showStopped("requested");
   } catch (error) {
-    say("stop", error.message, "error");
+    showNotice("stop", error.message, "error");
   }
 });
 
-find("#view").addEventListener("click", () => {
-  stage.switchView();
-  draw();
+// LiveKit's library disconnects on pagehide by itself.
+window.addEventListener("pagehide", () => {
+  if (phase() === "live" && !room) reportLeft({ keepalive: true }).catch(() => {});
 });
-find("#invite").addEventListener("click", ({ currentTarget }) => copyLink(currentTarget, roomLink(stream.document, "viewer")));
-find("#again").addEventListener("click", () => openLobby());
-find("#retry").addEventListener("click", () => {
-  askAgain();
-  begin();
-});
-
-// A page that goes away says so; LiveKit's library does it by itself. Where it comes back from the browser's cache, it starts anew.
-window.addEventListener("pagehide", () => phase() === "live" && !call && tellLeft({ keepalive: true }).catch(() => {}));
+// A page from the back/forward cache has lost its connections, so it is loaded again.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-function openLobby(problem) {
-  const missing = whatIsMissing();
-  enter("lobby", missing ?? problem, { kind: "error" });
-  lobby.open({ hasVideo: !missing && call !== null });
-  lobby.busy(missing !== null);
+// ---- Other buttons
+
+find("#view").addEventListener("click", () => {
+  tiles.toggleView();
+  draw();
+});
+find("#invite").addEventListener("click", () => copyLink(find("#invite"), roomLink(stream.document, "viewer")));
+find("#again").addEventListener("click", () => openLobby());
+find("#retry").addEventListener("click", () => {
+  allowPrompt();
+  start();
+});
+
+// ---- Start
+
+function openLobby(error) {
+  const missing = missingFeature();
+  enterPhase("lobby", missing ?? error, { kind: "error" });
+  lobby.open({ hasVideo: !missing && room !== null });
+  lobby.setBusy(missing !== null);
 }
 
-const hasWebRtc = () => typeof RTCPeerConnection !== "undefined";
+const isSimulated = () => health?.livekit.kind === "simulated";
 
-// What this browser lacks, if anything.
-function whatIsMissing() {
-  if (service?.livekit.kind === "simulated") return null;
+// Returns a message if this browser cannot join, otherwise null.
+function missingFeature() {
+  if (isSimulated()) return null;
   if (!hasWebRtc()) return NO_WEBRTC;
-  return call ? null : LIBRARY_MISSING;
+  return room ? null : NO_LIBRARY;
 }
 
-async function prepareCall() {
-  service = await health().catch(() => null);
-  if (call || service?.livekit.kind === "simulated" || !hasWebRtc()) return;
-  const livekit = await loadLibrary();
-  if (!livekit) return;
-  // The page says what goes wrong in words; the library would write every end of a room to the console as an error.
-  livekit.setLogLevel("silent");
-  call = new Call(livekit, {
-    changed: draw,
-    lost: () => say("video", CONNECTION_LOST, "warn"),
-    back: () => sayForNow("video", "The video is back."),
-    ended: disconnected,
+async function prepareRoom() {
+  health = await fetchHealth().catch(() => null);
+  if (room || isSimulated()) return;
+  room = await createLiveKitRoom({
+    onChange: draw,
+    onReconnecting: () => showNotice("video", CONNECTION_LOST, "warn"),
+    onReconnected: () => showTransientNotice("video", CONNECTION_RESTORED),
+    onDisconnected: handleDisconnect,
   });
 }
 
-async function begin() {
-  enter("loading");
-  if (!query.get("streamId")) return gone();
+async function start() {
+  enterPhase("loading");
+  if (!query.get("streamId")) return showNotFound();
   try {
     await stream.load();
   } catch (error) {
-    return fail(error);
+    return showError(error);
   }
   stream.follow();
-  if (stream.isOver) return over();
+  if (stream.hasEnded) return showStopped();
   find("#invite").hidden = false;
-  await prepareCall();
-  controls ??= new Controls(call, stage, (device) => lobby.options(device));
+  await prepareRoom();
+  controls ??= new Controls(room, tiles, (device) => lobby.deviceOptions(device));
+  // The stream may have ended meanwhile.
   if (isEnd()) return;
-  const hasHost = [...stream.people.values()].some((person) => person.role === "host" && person.state === "active" && person.kind !== "agent");
-  const role = ["host", "viewer"].includes(query.get("role")) ? query.get("role") : hasHost ? "viewer" : "host";
-  lobby.introduce({ role, fixed: joinClaims(stream.document.roomName) });
+  lobby.fill({ role: proposedRole(), fixed: ownJoinClaims() });
   openLobby();
 }
 
-onToken(() => ["error", "lobby"].includes(phase()) && begin());
-setInterval(() => stream.document && draw(), 30_000);
-begin();
+// The role in the URL, otherwise host if the stream has no host yet.
+function proposedRole() {
+  const requested = query.get("role");
+  if (["host", "viewer"].includes(requested)) return requested;
+  return stream.hosts.length > 0 ? "viewer" : "host";
+}
+
+onTokenChange(() => ["error", "lobby"].includes(phase()) && start());
+// Updates the age of the stream.
+setInterval(() => stream.document && draw(), REFRESH_MS);
+start();

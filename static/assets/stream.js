@@ -1,18 +1,20 @@
-// One stream as the service tells of it: its document, who is in it, and the events that change both.
+// The state of one stream: its document and its participants, updated by its events.
 
-import { call, followEvents } from "./api.js";
+import { followEvents, request } from "./api.js";
 
-const LOGGED = 50;
+// Past events that the feed sends first, for the log.
+const PAST_EVENTS = 50;
 
 export class Stream {
   document = null; // without participants
-  people = new Map(); // by identity
+  participants = new Map(); // by identity
   #id;
   #handlers;
   #feed = null;
   #feedState = "connecting";
 
-  // Handlers: `changed()`, `event(event)`, `reset(reset)`, `feed(state, before, status)`, `over(reason)`.
+  // Handlers: `onChange()`, `onEvent(event)`, `onReset(reset)`, `onFeedState(state, previous, status)`,
+  // `onEnd(reason?)`.
   constructor(id, handlers) {
     this.#id = id;
     this.#handlers = handlers;
@@ -22,62 +24,76 @@ export class Stream {
     return `/streams/${encodeURIComponent(this.#id)}`;
   }
 
-  get isOver() {
+  get hasEnded() {
     return ["stopped", "error"].includes(this.document?.status);
   }
 
-  // For the stage, where rooms are simulated: nobody has a picture.
-  tiles(self) {
-    const hosts = [...this.people.values()].filter((person) => person.state === "active" && person.role === "host" && person.kind !== "agent");
-    return hosts.map(({ identity, name }) => ({ identity, source: "camera", name: name || identity, local: identity === self }));
+  // Connected hosts that are not agents.
+  get hosts() {
+    return [...this.participants.values()].filter(
+      ({ state, role, kind }) => state === "active" && role === "host" && kind !== "agent",
+    );
+  }
+
+  // Returns tiles without video for simulated rooms.
+  tiles(ownIdentity) {
+    return this.hosts.map(({ identity, name }) => ({
+      identity,
+      source: "camera",
+      name: name || identity,
+      local: identity === ownIdentity,
+    }));
   }
 
   async load() {
-    const { document } = await call("GET", this.path);
-    this.#take(document);
+    const { body } = await request("GET", this.path);
+    this.#update(body);
   }
 
+  // Opens the feed, or reopens it.
   follow() {
     if (this.#feed) return this.#feed.reopen();
-    this.#feed = followEvents(`/events?${new URLSearchParams({ streamId: this.#id, limit: LOGGED })}`, {
-      onEvent: (event) => this.#apply(event),
-      onReset: (reset) => this.#startAgain(reset),
+    const query = new URLSearchParams({ streamId: this.#id, limit: PAST_EVENTS });
+    this.#feed = followEvents(`/events?${query}`, {
+      onEvent: (event) => this.#applyEvent(event),
+      onReset: (reset) => this.#applyReset(reset),
       onState: (state, status) => {
-        const before = this.#feedState;
+        const previous = this.#feedState;
         this.#feedState = state;
-        this.#handlers.feed(state, before, status);
+        this.#handlers.onFeedState(state, previous, status);
       },
     });
   }
 
   #reload() {
-    this.load().catch((error) => error.status === 404 && this.#handlers.over());
+    this.load().catch((error) => error.status === 404 && this.#handlers.onEnd());
   }
 
-  // Every change of the document goes through here.
-  #take({ participants, ...document }) {
+  // Merges fields into the document. Participants, if given, replace all known ones.
+  #update({ participants, ...document }) {
     this.document = { ...this.document, ...document };
-    if (participants) this.people = new Map(participants.map((person) => [person.identity, person]));
-    this.#handlers.changed();
+    if (participants) this.participants = new Map(participants.map((one) => [one.identity, one]));
+    this.#handlers.onChange();
   }
 
-  #apply(event) {
-    this.#handlers.event(event);
+  #applyEvent(event) {
+    this.#handlers.onEvent(event);
     const { version } = this.document;
-    // The document and the newest events overlap; where they do not, the document is loaded again.
+    // An event between the document and this one is missing, so the document is loaded again.
     if (event.seq > version + 1) return this.#reload();
     const { participant, stream, reason } = event.data;
+    // The document already contains older events.
     if (event.seq === version + 1) {
-      if (participant) this.people.set(participant.identity, participant);
-      this.#take(stream);
+      if (participant) this.participants.set(participant.identity, participant);
+      this.#update(stream);
     }
-    if (event.type === "stream_stopped" || this.isOver) this.#handlers.over(reason);
+    if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(reason);
   }
 
-  #startAgain(reset) {
-    this.#handlers.reset(reset);
+  #applyReset(reset) {
+    this.#handlers.onReset(reset);
     if (reset.cursor === null) return this.#reload();
-    if (reset.snapshot) this.#take(reset.snapshot);
-    if (!reset.snapshot || this.isOver) this.#handlers.over();
+    if (reset.snapshot) this.#update(reset.snapshot);
+    if (!reset.snapshot || this.hasEnded) this.#handlers.onEnd();
   }
 }

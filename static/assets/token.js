@@ -1,27 +1,26 @@
-// The caller's token, where the service wants one: a LiveKit access token. It stays in this tab.
+// The caller's LiveKit access token, stored for this browser tab, and the dialog that asks for it.
 
-import { ask, find, make } from "./dom.js";
+import { find, make, openDialog } from "./dom.js";
 
-const KEY = "token";
+const STORAGE_KEY = "token";
 
-let token = recall();
-let asking = null; // the question that is being asked, if any
-let declined = false; // answered with "not now": nobody is asked again unasked
+let token = loadToken();
+let pendingPrompt = null; // the promise of the open dialog, if there is one
+let isDeclined = false; // the user closed the dialog without a token; it opens again on request only
 const listeners = [];
 
-export const bearer = () => token;
-// Calls when there is another token.
-export const onToken = (listener) => listeners.push(listener);
-export const askAgain = () => (declined = false);
+export const bearerToken = () => token;
+export const onTokenChange = (listener) => listeners.push(listener);
+export const allowPrompt = () => (isDeclined = false);
 
-// An EventSource cannot send headers.
+// Adds the token to the query, because an EventSource cannot send headers.
 export function withToken(path, used = token) {
   const url = new URL(path, location.href);
   if (used) url.searchParams.set("access_token", used);
   return url;
 }
 
-// What a token says about its owner. Only to be shown: the service checks it.
+// Decodes the token's claims without verifying the signature: for display only. Returns null if there are none.
 export function claims() {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
@@ -31,81 +30,97 @@ export function claims() {
   }
 }
 
-// A token that is itself good for joining this room, and for no more.
+// Returns {identity, name, role} if the token is a join token for this room that cannot administer or create rooms.
 export function joinClaims(roomName) {
   const found = claims();
   const video = found?.video;
-  const isOwn = video?.roomJoin && video.room === roomName && !video.roomAdmin && !video.roomCreate;
-  return isOwn ? { identity: found.sub, name: found.name || found.sub, role: video.canPublish === false ? "viewer" : "host" } : null;
+  const isJoinToken = video?.roomJoin && video.room === roomName && !video.roomAdmin && !video.roomCreate;
+  if (!isJoinToken) return null;
+  return { identity: found.sub, name: found.name || found.sub, role: video.canPublish === false ? "viewer" : "host" };
 }
 
-// Asks for a token in place of the one that was refused. True where there is another one now.
-export async function askForToken(refused, detail) {
-  if (token !== refused) return true;
-  if (declined) return false;
-  asking ??= question(refused, detail).finally(() => (asking = null));
-  return asking;
+// Asks for a token that replaces the rejected one. Returns true if there is another token now. Concurrent callers share
+// one dialog.
+export async function promptForToken(rejected, detail) {
+  if (token !== rejected) return true;
+  if (isDeclined) return false;
+  pendingPrompt ??= showPrompt(rejected, detail).finally(() => (pendingPrompt = null));
+  return pendingPrompt;
 }
 
-async function question(refused, detail) {
-  const why = refused
+async function showPrompt(rejected, detail) {
+  const { dialog, field } = makeDialog(rejected, detail);
+  const entered = (await openDialog(dialog)) && field.value.trim();
+  isDeclined = !entered;
+  if (entered) setToken(entered);
+  showAccount();
+  return Boolean(entered);
+}
+
+function makeDialog(rejected, detail) {
+  const reason = rejected
     ? `The service did not accept your token${detail ? `: ${detail}` : ", or it has expired"}.`
-    : "This service wants to know who you are. Enter a LiveKit access token.";
-  const field = make("textarea", { name: "token", rows: 4, required: true, autocomplete: "off", spellcheck: "false", autocapitalize: "none" });
-  const dialog = make("dialog", { id: "token", "aria-labelledby": "token-heading", "aria-describedby": "token-why" },
+    : "This service requires a LiveKit access token.";
+  const field = make("textarea", {
+    name: "token", rows: 4, required: true, autocomplete: "off", spellcheck: "false", autocapitalize: "none",
+  });
+  const dialog = make("dialog", { id: "token", "aria-labelledby": "token-heading", "aria-describedby": "token-reason" },
     make("form", { method: "dialog" },
-      make("h2", { id: "token-heading" }, "A token is needed"),
-      make("p", { id: "token-why", role: refused ? "alert" : null, class: refused ? "error" : null }, why),
+      make("h2", { id: "token-heading" }, "Access token required"),
+      make("p", { id: "token-reason", role: rejected ? "alert" : null, class: rejected ? "error" : null }, reason),
       make("label", {}, "Token", field),
-      make("details", { open: true },
-        make("summary", {}, "How to make one"),
-        make("p", { class: "hint" }, "With LiveKit’s command line, for all streams:"),
-        make("pre", { tabindex: "0" }, make("code", {}, command("--create --list"))),
-        make("p", { class: "hint" }, "For one room, with all rights in it:"),
-        make("pre", { tabindex: "0" }, make("code", {}, command("--admin --room ROOM"))),
-        make("p", { class: "hint" }, "To join one room as yourself:"),
-        make("pre", { tabindex: "0" }, make("code", {}, command("--join --room ROOM"))),
-      ),
-      make("p", { class: "hint" }, "It is kept in this tab only, and gone when you close it."),
+      makeInstructions(),
+      make("p", { class: "hint" }, "The token is stored in this tab only, until you close the tab."),
       make("div", { class: "actions end" },
         make("button", { value: "no", formnovalidate: true }, "Not now"),
         make("button", { value: "yes", class: "primary" }, "Continue"),
       ),
     ),
   );
-  const entered = (await ask(dialog)) && field.value.trim();
-  declined = !entered;
-  if (entered) keep(entered);
-  showAccount();
-  return Boolean(entered);
+  return { dialog, field };
 }
+
+const EXAMPLES = [
+  ["With LiveKit’s command line, for all streams:", "--create --list"],
+  ["For one room, with all rights in it:", "--admin --room ROOM"],
+  ["To join one room as yourself:", "--join --room ROOM"],
+];
 
 const command = (grants) => `lk token create --api-key KEY --api-secret SECRET \\\n  --identity ME ${grants}`;
 
-function keep(entered) {
+const makeInstructions = () =>
+  make("details", { open: true },
+    make("summary", {}, "How to create a token"),
+    ...EXAMPLES.flatMap(([text, grants]) => [
+      make("p", { class: "hint" }, text),
+      make("pre", { tabindex: "0" }, make("code", {}, command(grants))),
+    ]),
+  );
+
+function setToken(entered) {
   token = entered;
   try {
-    sessionStorage.setItem(KEY, entered);
+    sessionStorage.setItem(STORAGE_KEY, entered);
   } catch {
-    // Storage is switched off: the token lives as long as this page.
+    // The browser forbids storage: the token is lost when the page is left.
   }
   for (const listener of listeners) listener();
 }
 
-function recall() {
+function loadToken() {
   try {
-    return sessionStorage.getItem(KEY);
+    return sessionStorage.getItem(STORAGE_KEY);
   } catch {
     return null;
   }
 }
 
-// A way to another token, once one was asked for.
+// Shows the button that changes the token. It stays hidden while the service has not asked for a token.
 export function showAccount() {
   const account = find("#account");
   account.hidden = false;
   account.querySelector(".label").textContent = claims()?.sub || "Token";
 }
 
-find("#account").addEventListener("click", () => question(null));
+find("#account").addEventListener("click", () => showPrompt(null));
 if (token) showAccount();

@@ -114,7 +114,7 @@ async fn the_room_with_tokens_for_it_and_for_another() {
     guest.phase("lobby").await;
     guest.click("#join button[type=submit]").await;
     guest.phase("live").await;
-    guest.frames("#stage video", 10).await;
+    guest.frames("#tiles video", 10).await;
     host.shown("#participants [data-identity=sam][data-state=active]").await;
     guest.click("#leave").await;
     host.shown("#participants [data-identity=sam][data-state=disconnected]").await;

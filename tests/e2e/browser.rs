@@ -43,7 +43,7 @@ async fn simulated_rooms_say_so() {
     browser.text_is("#count", |text| text == "0").await;
     browser.open(&format!("{base}/room.html?streamId=nobody")).await;
     browser.phase("error").await;
-    browser.text_is("#end-words", |text| text.contains("no such stream")).await;
+    browser.text_is("#end-message", |text| text.contains("no such stream")).await;
     browser.close().await;
 }
 

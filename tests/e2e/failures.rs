@@ -57,7 +57,7 @@ async fn who_has_no_devices_is_there_without() {
     page.join("Ann", "host").await;
     page.phase("live").await;
     page.says("No camera was found. Others cannot see you.").await;
-    page.shown("#stage .tile .initial").await;
+    page.shown("#tiles .tile .initial").await;
     // Switched off before: then there is nothing to complain of.
     page.click("#leave").await;
     page.click("#again").await;
@@ -78,32 +78,32 @@ async fn who_is_sent_away_is_told_why() {
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
     let page = scene.driver.browser().await;
     scene.enter(&page, &stream, "Ann", "host").await;
-    page.frames("#stage video", 5).await;
-    let identity = page.script("return document.querySelector('#stage .tile').dataset.identity").await;
+    page.frames("#tiles video", 5).await;
+    let identity = page.script("return document.querySelector('#tiles .tile').dataset.identity").await;
     scene.ask(Method::POST, &format!("{path}/leave"), Some(json!({"identity": identity}))).await;
     page.phase("left").await;
-    page.text_is("#end-words", |text| text == "You were removed from it.").await;
+    page.text_is("#end-message", |text| text == "You were removed from this stream.").await;
 
     page.click("#again").await;
     page.join("Ann", "host").await;
     page.phase("live").await;
-    page.frames("#stage video", 5).await;
+    page.frames("#tiles video", 5).await;
     let ticket = scene.ask(Method::POST, &format!("{path}/join"), Some(json!({"identity": identity}))).await;
     let _double = Person::with(&Ticket::from_answer(&ticket)).await;
     page.phase("left").await;
-    page.text_is("#end-words", |text| text.contains("from another place")).await;
+    page.text_is("#end-message", |text| text.contains("from another place")).await;
 
     scene.ask(Method::DELETE, &path, None).await;
     page.phase("stopped").await;
-    page.text_is("#end-words", |text| text == "The host stopped it for everyone.").await;
+    page.text_is("#end-message", |text| text == "The host stopped it for everyone.").await;
     // Who comes too late is told the same.
     page.open(&scene.room(&stream)).await;
     page.phase("stopped").await;
-    page.text_is("#end-words", |text| text == "The host stopped it for everyone.").await;
+    page.text_is("#end-message", |text| text == "The host stopped it for everyone.").await;
     page.shown("#end a[href='/']").await;
     page.open(&scene.page("/room.html")).await;
     page.phase("error").await;
-    page.text_is("#end-words", |text| text.contains("There is no such stream")).await;
+    page.text_is("#end-message", |text| text.contains("There is no such stream")).await;
     page.close().await;
 }
 
@@ -139,7 +139,7 @@ async fn a_room_whose_server_is_gone_can_be_tried_again() {
     page.block(&["*/streams/*"]).await;
     page.open(&scene.room(&stream)).await;
     page.phase("error").await;
-    page.text_is("#end-words", |text| text.contains("The server does not answer")).await;
+    page.text_is("#end-message", |text| text.contains("The server does not answer")).await;
     page.block(&[]).await;
     page.click("#retry").await;
     page.phase("lobby").await;

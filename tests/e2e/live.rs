@@ -129,7 +129,7 @@ async fn the_room_shows_that_it_was_started_again() {
     )
     .await;
     page.open(&scene.room(&stream)).await;
-    page.has_said("The stream was loaded anew").await;
+    page.has_said("The stream was reloaded").await;
     page.click("#events summary").await;
     page.text_is("#log [data-note=resumed]", |text| {
         text.contains("Started again from a snapshot as of #") && text.contains("cursor_unknown")

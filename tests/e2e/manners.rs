@@ -46,11 +46,11 @@ async fn whatever_is_in_a_field_is_text() {
     page.text_is("#participants .name", |text| text.contains("onerror=\"hacked='name'\"")).await;
     page.join("\"><img src=x onerror=hacked=3>", "host").await;
     page.phase("live").await;
-    page.text_is("#stage .tile .name", |text| text.contains("onerror=hacked=3") && text.contains("(you)"))
+    page.text_is("#tiles .tile .name", |text| text.contains("onerror=hacked=3") && text.contains("(you)"))
         .await;
     let mut talker = scene.person(&stream, &nasty("talker"), "host").await;
     talker.tell("publish").await;
-    page.frames("#stage .tile:nth-child(2) video", 5).await;
+    page.frames("#tiles .tile:nth-child(2) video", 5).await;
     page.click("#events summary").await;
     // The direction of writing is turned within the name only.
     page.text_is("#log", |text| text.contains("talker\u{2069} joined")).await;
@@ -88,9 +88,9 @@ async fn times_and_numbers_are_those_of_the_browser() {
     page.open(&scene.page("/")).await;
     page.text_is("[data-stream-id] .of", |text| text == "of 1.234 here").await;
     page.open(&scene.room(&stream)).await;
-    page.text_is("#most", |text| text.trim() == "of 1.234").await;
-    page.text_is("#participants .came", |text| !text.is_empty()).await;
-    let told = "const time = document.querySelector('#participants .came'); return [time.textContent, time.dateTime]";
+    page.text_is("#limit", |text| text.trim() == "of 1.234").await;
+    page.text_is("#participants .joined-at", |text| !text.is_empty()).await;
+    let told = "const time = document.querySelector('#participants .joined-at'); return [time.textContent, time.dateTime]";
     let [shown, moment]: [String; 2] = serde_json::from_value(page.script(told).await).unwrap();
     let moment = chrono::DateTime::parse_from_rfc3339(&moment).unwrap();
     let kathmandu = chrono::FixedOffset::east_opt((5 * 60 + 45) * 60).unwrap();
@@ -160,7 +160,7 @@ async fn the_keyboard_is_enough() {
     type_in(&page, "Ann").await;
     press(&page, Key::Enter).await;
     page.phase("live").await;
-    page.frames("#stage video", 5).await;
+    page.frames("#tiles video", 5).await;
     tab_to(&page, "#mic").await;
     press(&page, Key::Enter).await;
     page.text_is("#mic .label", |text| text == "Unmute").await;

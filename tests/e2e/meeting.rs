@@ -12,7 +12,7 @@ use crate::{
 
 /// A camera's tile of somebody, by the beginning of the identity.
 fn tile(name: &str) -> String {
-    format!("#stage .tile[data-source=camera][data-identity^='{name}-']")
+    format!("#tiles .tile[data-source=camera][data-identity^='{name}-']")
 }
 
 /// Waits for what the list of streams tells of its only stream.
@@ -39,7 +39,7 @@ async fn sees_all_three(page: &Browser) {
     page.text_is("#count", |text| text == "3").await;
     let here = "return document.querySelectorAll('#participants [data-state=active]').length";
     page.until("three people", || async { page.script(here).await == 3 }).await;
-    let tiles = "return document.querySelectorAll('#stage .tile').length";
+    let tiles = "return document.querySelectorAll('#tiles .tile').length";
     page.until("one tile", || async { page.script(tiles).await == 1 }).await;
     page.shown("#participants [data-identity^='ann-'] [data-source=microphone]").await;
     page.shown("#participants [data-identity^='ann-'] [data-source=camera]").await;
@@ -109,7 +109,7 @@ async fn a_host_and_two_viewers_from_the_first_click_to_the_end() {
     second.click("#leave").await;
     second.phase("left").await;
     lists(&onlooker, "2").await;
-    host.shown("#participants [data-identity^='cy-'][data-state=disconnected] .went").await;
+    host.shown("#participants [data-identity^='cy-'][data-state=disconnected] .left-at").await;
     second.click("#again").await;
     second.join("Cy", "viewer").await;
     second.phase("live").await;
@@ -119,9 +119,9 @@ async fn a_host_and_two_viewers_from_the_first_click_to_the_end() {
     for page in everybody {
         page.phase("stopped").await;
         page.text_is("#end h2", |text| text == "This stream has ended").await;
-        page.text_is("#end-words", |text| text == "The host stopped it for everyone.").await;
+        page.text_is("#end-message", |text| text == "The host stopped it for everyone.").await;
     }
-    let news = "return document.querySelector('#news').textContent";
+    let news = "return document.querySelector('#announcement').textContent";
     onlooker
         .until("the news", || async {
             onlooker.script(news).await == "\u{2068}Friday demo\u{2069} has ended."
@@ -195,7 +195,7 @@ async fn pages_survive_that_their_instance_is_killed_and_started_again() {
     scene.enter(&room, &kept, "Ann", "host").await;
     list.text_is(&format!("[data-stream-id='{}'] .count", kept["id"].as_str().unwrap()), |text| text == "1")
         .await;
-    room.frames("#stage video", 5).await;
+    room.frames("#tiles video", 5).await;
     room.click("#events summary").await;
 
     scene.instance.kill();
@@ -212,7 +212,7 @@ async fn pages_survive_that_their_instance_is_killed_and_started_again() {
     room.has_said("Connected again. Nothing was missed.").await;
     room.text_is("#title", |text| text == "Kept 2").await;
     room.text_is("#count", |text| text == "1").await;
-    room.more_frames("#stage video", 10).await;
+    room.more_frames("#tiles video", 10).await;
 
     // And on: the feeds are as alive as before.
     let joined = scene.person(&started, "Bob", "viewer").await;

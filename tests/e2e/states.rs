@@ -102,7 +102,7 @@ async fn every_state_of_the_room() {
     page.inspect("room-lobby-viewer").await;
     page.click("#join button[type=submit]").await;
     page.phase("live").await;
-    page.shown("#quiet").await;
+    page.shown("#no-video").await;
     page.inspect("room-quiet").await;
     page.click("#leave").await;
     page.phase("left").await;
@@ -114,10 +114,18 @@ async fn every_state_of_the_room() {
     let mut jonas = scene.person(&stream, "Jonas Weber", "host").await;
     jonas.tell("publish").await;
     let _sam = scene.person(&stream, "Sam Okafor", "viewer").await;
-    page.frames("#stage .tile:nth-child(2) video", 5).await;
+    page.frames("#tiles .tile:nth-child(2) video", 5).await;
     page.text_is("#count", |text| text == "3").await;
     page.click("#events summary").await;
     page.inspect("room-live").await;
+    // Muting keeps the button that switches the view.
+    page.click("#mic").await;
+    page.text_is("#mic .label", |text| text == "Unmute").await;
+    page.until("the microphone's button", || async {
+        page.script("return document.querySelector('#mic').disabled").await == false
+    })
+    .await;
+    assert_eq!(page.script("return document.querySelector('#view').hidden").await, false);
     page.click("#view").await;
     page.inspect("room-speaker").await;
     page.click("#stop").await;
@@ -142,7 +150,7 @@ async fn every_state_of_the_room() {
     page.has_said("Nothing was missed").await;
     scene.ask(Method::DELETE, &format!("/streams/{}", stream["id"].as_str().unwrap()), None).await;
     page.phase("stopped").await;
-    page.text_is("#end-words", |text| text.contains("stopped it")).await;
+    page.text_is("#end-message", |text| text.contains("stopped it")).await;
     page.inspect("room-stopped").await;
     page.close().await;
 }
@@ -218,18 +226,18 @@ async fn a_room_with_as_many_as_it_shows() {
             .await;
         }
         page.text_is("#count", |text| text == wanted.to_string()).await;
-        let tiles = "return document.querySelectorAll('#stage .tile').length";
+        let tiles = "return document.querySelectorAll('#tiles .tile').length";
         page.until("the tiles", || async { page.script(tiles).await == wanted.min(25) }).await;
         // All of them are in sight, none is on top of another, and they are as large as each other.
-        let fit = "const stage = document.querySelector('#stage').getBoundingClientRect(); \
-            const boxes = [...document.querySelectorAll('#stage .tile')].map((tile) => tile.getBoundingClientRect()); \
-            const inside = (box) => box.left >= stage.left - 1 && box.right <= stage.right + 1 && box.top >= stage.top - 1 && box.bottom <= stage.bottom + 1; \
+        let fit = "const area = document.querySelector('#tiles').getBoundingClientRect(); \
+            const boxes = [...document.querySelectorAll('#tiles .tile')].map((tile) => tile.getBoundingClientRect()); \
+            const inside = (box) => box.left >= area.left - 1 && box.right <= area.right + 1 && box.top >= area.top - 1 && box.bottom <= area.bottom + 1; \
             const apart = (a, b) => a === b || a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top; \
             return boxes.every((box) => inside(box) && box.width > 60 && box.width === boxes[0].width && boxes.every((other) => apart(box, other)))";
         page.inspect(&format!("room-tiles-{wanted}")).await;
         page.until("the tiles to fit", || async { page.script(fit).await == true }).await;
     }
-    page.text_is("#more", |text| text.starts_with("2 more")).await;
+    page.text_is("#hidden-tiles", |text| text.starts_with("2 more")).await;
     page.click("#view").await;
     page.inspect("room-tiles-speaker").await;
     page.close().await;

@@ -1,0 +1,96 @@
+// The log of a stream's events, with the interruptions of the feed.
+
+import { make, setText } from "./dom.js";
+import { formatPreciseTime, isolate } from "./format.js";
+
+const MAX_ENTRIES = 200;
+
+function describeUpdate({ state, tracks = [] }) {
+  if (state === "joining") return "is joining";
+  if (state === "disconnected") return "did not connect";
+  const sources = tracks.map((track) => track.source.replaceAll("_", " "));
+  return `sends ${sources.join(", ") || "nothing"}`;
+}
+
+function describe({ type, data: { participant, stream, reason } }) {
+  const name = participant && isolate(participant.name || participant.identity);
+  switch (type) {
+    case "stream_created":
+      return "Stream started";
+    case "stream_stopped":
+      return `Stream ended${reason ? `: ${reason.replaceAll("_", " ")}` : ""}`;
+    case "participant_joined":
+      return `${name} joined`;
+    case "participant_left":
+      return `${name} left`;
+    case "participant_updated":
+      return `${name} ${describeUpdate(participant)}`;
+    default:
+      return stream?.status === "active" ? "Stream changed" : `Stream is ${stream?.status}`;
+  }
+}
+
+export class EventLog {
+  #list;
+  #last;
+  #newestSeq = 0;
+  #cursor = null;
+  #hasResumed = false; // no event has arrived since the feed reconnected
+
+  // `last` is the element that shows the newest sequence number.
+  constructor(list, last) {
+    this.#list = list;
+    this.#last = last;
+  }
+
+  // Adds an event, unless the log has it.
+  addEvent(event) {
+    const { type, seq, cursor, timestamp } = event;
+    if (seq <= this.#newestSeq) return;
+    const isNext = this.#hasResumed && seq === this.#newestSeq + 1;
+    this.#hasResumed = false;
+    this.#prepend(
+      { "data-seq": seq },
+      `#${seq}`,
+      describe(event),
+      `${type} · ${formatPreciseTime(timestamp)}`,
+      `cursor ${cursor}`,
+      isNext && `follows #${this.#newestSeq}: nothing was missed`,
+    );
+    this.#advanceTo(seq, cursor);
+  }
+
+  #advanceTo(seq, cursor) {
+    this.#newestSeq = Math.max(this.#newestSeq, seq);
+    this.#cursor = cursor;
+    setText(this.#last, `#${this.#newestSeq}`);
+  }
+
+  addDisconnect() {
+    this.#addNote("lost", "Connection lost", "reconnecting");
+  }
+
+  // The next event then follows the newest one, or a reset comes first.
+  addReconnect() {
+    this.#hasResumed = true;
+    const position = this.#cursor === null ? "" : `, resuming after #${this.#newestSeq}`;
+    this.#addNote("resumed", `Connected again${position}`, this.#cursor && `cursor ${this.#cursor}`);
+  }
+
+  // A reset of the feed: the snapshot contains all events up to `seq`.
+  addReset(reason, seq, cursor) {
+    this.#hasResumed = false;
+    this.#addNote("resumed", `Started again from a snapshot as of #${seq}`, `${reason} · cursor ${cursor}`);
+    this.#advanceTo(seq, cursor);
+  }
+
+  #addNote(kind, text, details) {
+    this.#prepend({ "data-note": kind }, "", text, formatPreciseTime(Date.now()), details);
+  }
+
+  #prepend(attributes, seq, text, ...details) {
+    const hints = details.filter(Boolean).map((detail) => make("span", { class: "hint" }, detail));
+    this.#list.prepend(make("li", attributes, make("b", {}, seq), make("span", {}, text), ...hints));
+    while (this.#list.children.length > MAX_ENTRIES) this.#list.lastChild.remove();
+  }
+}

@@ -1,0 +1,46 @@
+// Messages of the room page.
+
+export const NOT_FOUND = "There is no such stream. The link may be wrong, or the stream ended some time ago.";
+export const NOT_FOUND_OR_NOT_VISIBLE = `${NOT_FOUND} Your token may also be for another stream.`;
+
+export const LEFT_REASONS = {
+  removed: "You were removed from this stream.",
+  duplicate_identity: "You joined it from another place, so this page was disconnected.",
+};
+
+export const STOP_REASONS = {
+  requested: "The host stopped it for everyone.",
+  idle: "It was empty for a while.",
+  room_finished: "Its room was closed.",
+  room_gone: "Its room was closed.",
+};
+
+export const CONNECTION_LOST = "The video connection was lost. Reconnecting…";
+export const CONNECTION_RESTORED = "The video is back.";
+
+export const POOR_CONNECTION = "Your connection is weak: others may see and hear you badly.";
+export const FEED_FORBIDDEN = "Your token no longer allows following this stream. This page may be out of date.";
+
+export const NO_WEBRTC =
+  "This browser has no WebRTC, which video needs. Please use a current Chrome, Edge, Firefox or Safari.";
+export const NO_LIBRARY =
+  "The video library could not be loaded, neither from this server nor from the CDN. " +
+  "Check your connection and load the page again.";
+
+// Texts for the kinds of errors that `LiveKitRoom.errorKind` returns.
+export const CONNECT_ERRORS = {
+  full: "This stream is full: it has reached its limit of participants. Try again when someone has left.",
+  refused:
+    "The video server refused the token: it may have expired, or was made for another server. Please join again.",
+  unreachable: "The video server cannot be reached from this browser. Please try again in a moment.",
+};
+
+const BY_CODE = {
+  stream_full: CONNECT_ERRORS.full,
+  livekit_unavailable: "The video server does not answer right now. Please try again in a moment.",
+};
+
+export const messageFor = (error) => BY_CODE[error.code] ?? error.message;
+
+export const hiddenTilesMessage = (count) =>
+  count === 1 ? "1 more video does not fit on this screen." : `${count} more videos do not fit on this screen.`;
