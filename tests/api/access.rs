@@ -171,7 +171,7 @@ async fn grpc(app: &TestApp, bearer: &str, topic: &str) -> [Fate; 3] {
 }
 
 #[tokio::test]
-async fn every_grant_opens_what_the_table_says_on_every_transport() {
+async fn grant_on_every_route_and_transport_matches_permission_table() {
     let Pair(app, _other) = guarded().await;
     for grant in Grant::ALL {
         for own_room in [true, false] {
@@ -214,7 +214,7 @@ async fn every_grant_opens_what_the_table_says_on_every_transport() {
 }
 
 #[tokio::test]
-async fn a_stream_that_may_not_be_seen_is_like_one_that_is_not_there() {
+async fn read_of_stream_without_grant_returns_same_404_as_absent_stream() {
     let Pair(app, _other) = guarded().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
@@ -276,7 +276,7 @@ async fn change_without_read_grant_shows_no_participants() {
 }
 
 #[tokio::test]
-async fn what_is_open_stays_open() {
+async fn public_route_without_token_is_served() {
     let Pair(app, _other) = guarded().await;
     for path in ["/", "/index.html", "/room.html", "/health", "/health/live", "/health/ready", "/metrics"] {
         assert_eq!(app.get(path).await.status, StatusCode::OK, "{path}");

@@ -35,7 +35,7 @@ fn metrics_named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn metrics_of_the_reference_are_those_of_the_code() {
+fn metrics_in_reference_equal_those_in_code() {
     let reference = read("docs/REFERENCE.md");
     let table: BTreeSet<_> = reference
         .lines()
@@ -46,7 +46,7 @@ fn metrics_of_the_reference_are_those_of_the_code() {
 }
 
 #[test]
-fn dashboards_and_alerts_name_only_what_there_is() {
+fn dashboards_and_alerts_name_only_existing_metrics() {
     let known = metrics();
     for file in [
         "grafana/dashboards/livestream-orchestrator.json",
@@ -61,7 +61,7 @@ fn dashboards_and_alerts_name_only_what_there_is() {
 }
 
 #[test]
-fn rules_are_what_prometheus_takes_and_do_what_their_tests_say() {
+fn prometheus_rules_pass_promtool_checks_and_tests() {
     run("promtool", &["check", "rules", "prometheus/alerts.yml"], "");
     run("promtool", &["test", "rules", "prometheus/alerts_test.yml"], "");
     run("promtool", &["check", "config", "--syntax-only", "prometheus/prometheus.yml"], "");
@@ -73,7 +73,7 @@ fn rules_are_what_prometheus_takes_and_do_what_their_tests_say() {
 }
 
 #[test]
-fn every_alert_has_a_place_in_the_runbook() {
+fn every_alert_has_runbook_section() {
     let (rules, runbook) = (read("prometheus/alerts.yml"), read("docs/OPERATIONS.md"));
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() > 10);
@@ -83,7 +83,7 @@ fn every_alert_has_a_place_in_the_runbook() {
 }
 
 #[test]
-fn the_readme_says_who_may_do_what_as_the_table_does() {
+fn permissions_in_readme_equal_permission_table() {
     use livestream_orchestrator::access::{Grant, TABLE};
     let readme = read("README.md");
     for rule in TABLE {
@@ -117,7 +117,7 @@ fn settings() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_setting_is_in_the_reference_the_example_and_the_compose_file() {
+fn every_setting_is_in_reference_example_and_compose_file() {
     let (reference, example, compose) =
         (read("docs/REFERENCE.md"), read(".env.example"), read("docker-compose.yml"));
     let names = settings();
@@ -139,7 +139,7 @@ fn every_setting_is_in_the_reference_the_example_and_the_compose_file() {
 
 /// nginx writes the service's problem documents where it refuses a request by itself.
 #[test]
-fn problems_of_nginx_are_those_of_the_error_table() {
+fn problem_documents_of_nginx_match_error_table() {
     use livestream_orchestrator::{domain::ErrorCode, error_mapping::ErrorMapping};
     let mappings = ErrorCode::ALL.into_iter().map(ErrorMapping::of);
     let (config, reference) = (read("nginx/problems.conf"), read("docs/REFERENCE.md"));
@@ -165,7 +165,7 @@ fn problems_of_nginx_are_those_of_the_error_table() {
 }
 
 #[test]
-fn every_image_is_in_the_command_that_prints_digests() {
+fn every_image_is_in_digest_command_of_runbook() {
     let (compose, dockerfile) = (read("docker-compose.yml"), read("Dockerfile"));
     let arguments: Vec<_> =
         dockerfile.lines().filter_map(|line| line.strip_prefix("ARG ")?.split_once('=')).collect();
@@ -187,6 +187,6 @@ fn every_image_is_in_the_command_that_prints_digests() {
 }
 
 #[test]
-fn grafana_of_compose_takes_no_passwords_over_its_api() {
+fn grafana_in_compose_file_has_no_basic_auth() {
     assert!(read("docker-compose.yml").contains("\n      GF_AUTH_BASIC_ENABLED: \"false\"\n"));
 }

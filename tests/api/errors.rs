@@ -26,7 +26,7 @@ async fn raw(
 }
 
 #[tokio::test]
-async fn every_bad_field_is_named() {
+async fn request_with_several_invalid_fields_returns_all_their_names() {
     let Pair(app, _other) = Pair::start().await;
     let long = "x".repeat(257);
     let body = json!({"roomName": long, "metadata": [], "maxParticipants": -1, "emptyTimeout": "5m"});
@@ -67,7 +67,7 @@ async fn every_bad_field_is_named() {
 }
 
 #[tokio::test]
-async fn bodies_must_be_json_of_bounded_size() {
+async fn body_that_is_no_json_or_too_large_is_refused() {
     let Pair(app, _other) = Pair::start().await;
     let json = Some("application/json");
     raw(&app, Method::POST, "/streams", None, "{}").await.expect_problem(415, "unsupported_media_type");
@@ -86,7 +86,7 @@ async fn bodies_must_be_json_of_bounded_size() {
 }
 
 #[tokio::test]
-async fn unknown_things_and_methods_are_told_apart() {
+async fn unknown_route_unknown_stream_and_wrong_method_have_different_problems() {
     let Pair(app, _other) = Pair::start().await;
     for path in ["/nope", "/streams/x/nope", "/assets/nope.js", "/vendor/../Cargo.toml"] {
         app.get(path).await.expect_problem(404, "route_not_found");
@@ -120,7 +120,7 @@ async fn unknown_things_and_methods_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_request_keeps_its_id() {
+async fn request_id_of_caller_is_returned_if_valid() {
     let Pair(app, _other) = Pair::start().await;
     let with_id = |id: &'static str| app.request(Method::GET, "/nope").header("x-request-id", id).send();
     assert_eq!(with_id("mine-1").await.unwrap().headers()["x-request-id"], "mine-1");

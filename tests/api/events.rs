@@ -34,7 +34,7 @@ async fn rest(mut events: EventStream) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_change_through_one_instance_is_on_the_others_feeds() {
+async fn change_on_one_instance_is_delivered_on_feeds_of_another() {
     let Pair(one, two) = Pair::start().await;
     let mut all = two.follow("/events").await;
     let first = all.block().await.unwrap();
@@ -104,7 +104,7 @@ async fn read_until(connection: &mut TcpStream, until: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_feed_is_chunked_where_the_client_knows_chunks() {
+async fn feed_is_chunked_for_http_1_1_only() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let path = format!("/events?streamId={}", id_of(&stream));
@@ -124,7 +124,7 @@ async fn a_feed_is_chunked_where_the_client_knows_chunks() {
 }
 
 #[tokio::test]
-async fn a_feed_resumes_from_every_position_on_any_instance() {
+async fn feed_resumes_from_every_cursor_on_any_instance() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     for n in 0..4 {
@@ -155,7 +155,7 @@ async fn a_feed_resumes_from_every_position_on_any_instance() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_was_never_given_is_met_by_a_reset() {
+async fn feed_with_unknown_cursor_starts_with_reset() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({"metadata": {"k": 1}})).await;
     let id = id_of(&stream);
@@ -175,7 +175,7 @@ async fn a_cursor_that_was_never_given_is_met_by_a_reset() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_text_is_no_cursor_either() {
+async fn last_event_id_that_is_not_ascii_returns_reset() {
     let Pair(one, _two) = Pair::start().await;
     one.create(json!({})).await;
     let mut events = one.resume("/events", "\u{e9}").await;
@@ -183,7 +183,7 @@ async fn a_header_that_is_no_text_is_no_cursor_either() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_gives_its_seat_back() {
+async fn subscriber_count_drops_after_client_disconnects() {
     let Pair(one, _two) = Pair::start().await;
     let clients = [one.follow("/events").await, one.follow("/events").await];
     let seats = async || {
@@ -200,7 +200,7 @@ async fn a_client_that_leaves_gives_its_seat_back() {
 }
 
 #[tokio::test]
-async fn many_followers_hear_the_same() {
+async fn many_sse_clients_receive_the_same_events() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let path = format!("/events?streamId={}", id_of(&stream));
@@ -223,7 +223,7 @@ async fn many_followers_hear_the_same() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_the_feeds_and_a_client_goes_on_elsewhere() {
+async fn feed_ended_by_shutdown_resumes_on_another_instance() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let mut events = one.follow("/events").await;

@@ -18,7 +18,7 @@ async fn next<T>(messages: &mut Streaming<T>) -> Option<T> {
 }
 
 #[tokio::test]
-async fn a_stream_is_told_over_grpc() {
+async fn grpc_feeds_and_state_report_whole_stream_lifecycle() {
     let Pair(one, two) = Pair::start().await;
     let mut client = Client::of(&two).await;
     let mut all = client.subscribe("", "").await.unwrap();
@@ -85,7 +85,7 @@ async fn a_stream_is_told_over_grpc() {
 }
 
 #[tokio::test]
-async fn errors_have_their_grpc_codes() {
+async fn grpc_errors_have_documented_status_codes() {
     let Pair(one, _two) = Pair::start().await;
     let mut client = Client::of(&one).await;
     assert_eq!(client.state("").await.unwrap_err().code(), Code::InvalidArgument);
@@ -99,7 +99,7 @@ async fn errors_have_their_grpc_codes() {
 }
 
 #[tokio::test]
-async fn health_is_answered_and_a_client_that_leaves_gives_its_seat_back() {
+async fn grpc_health_is_serving_and_closed_feed_is_not_counted() {
     let Pair(one, _two) = Pair::start().await;
     let channel = Channel::from_shared(one.grpc.clone()).unwrap().connect().await.unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
@@ -121,7 +121,7 @@ async fn health_is_answered_and_a_client_that_leaves_gives_its_seat_back() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_a_feed_and_gives_the_seat_back() {
+async fn grpc_deadline_ends_feed_and_releases_its_place() {
     let Pair(one, _two) = Pair::start().await;
     let mut client = Client::of(&one).await;
     // Set as metadata, so that nothing but the server knows of it: a client of its own would end the call by itself.
@@ -169,8 +169,8 @@ macro_rules! reflection {
     };
 }
 
-reflection!(reflection_v1_describes_services_and_field_numbers, v1);
-reflection!(reflection_v1alpha_describes_services_and_field_numbers, v1alpha);
+reflection!(reflection_v1_lists_services_and_field_numbers, v1);
+reflection!(reflection_v1alpha_lists_services_and_field_numbers, v1alpha);
 
 fn services_are_listed(names: &[&str]) {
     for name in [

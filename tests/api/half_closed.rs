@@ -38,7 +38,7 @@ async fn get_on_half_closed_connection_is_answered() {
 }
 
 #[tokio::test]
-async fn post_on_half_closed_connection_is_carried_out_and_answered() {
+async fn post_on_half_closed_connection_is_executed_and_answered() {
     let Pair(app, _other) = Pair::start().await;
     let room = unique("room");
     let body = json!({"roomName": room}).to_string();
@@ -79,7 +79,7 @@ async fn webhook_on_half_closed_connection_is_recorded_and_answered() {
 
 /// The handler waits for Redis before it reads the body, so the body and FIN are there first.
 #[tokio::test]
-async fn large_body_in_pieces_before_half_close_is_read_completely() {
+async fn large_body_in_parts_before_half_close_is_read_completely() {
     let limited = |arguments: &mut livestream_orchestrator::settings::Arguments| {
         arguments.admission.rate_limit_write = Some("10000/m".to_owned());
     };
@@ -122,7 +122,7 @@ async fn pipelined_requests_before_half_close_are_all_answered() {
 }
 
 #[tokio::test]
-async fn incomplete_body_before_half_close_is_refused_and_not_carried_out() {
+async fn incomplete_body_before_half_close_is_refused_and_not_executed() {
     let Pair(app, _other) = Pair::start().await;
     let room = unique("room");
     // Complete JSON, but not what was declared.
@@ -169,7 +169,7 @@ impl Feed {
 }
 
 #[tokio::test]
-async fn feed_on_half_closed_connection_is_served_until_it_is_complete() {
+async fn feed_on_half_closed_connection_is_served_until_complete() {
     let Pair(app, other) = Pair::start().await;
     for version in ["1.1", "1.0"] {
         let stream = app.create(json!({})).await;
@@ -194,7 +194,7 @@ async fn feeds(app: &TestApp) -> String {
 
 /// With and without FIN before the client's socket is closed.
 #[tokio::test]
-async fn feed_ends_when_the_client_is_gone() {
+async fn feed_ends_after_client_closes_socket() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();

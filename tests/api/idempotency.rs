@@ -48,7 +48,7 @@ fn replayed(answer: &TestResponse) -> bool {
 }
 
 #[tokio::test]
-async fn fifty_at_once_on_two_instances_make_one_stream() {
+async fn fifty_concurrent_creations_with_one_key_make_one_stream() {
     let Pair(one, two) = Pair::start().await;
     let body = json!({"metadata": {"title": "once"}});
     let calls = (0..50).map(|n| create(if n % 2 == 0 { &one } else { &two }, "the same", &body));
@@ -68,7 +68,7 @@ async fn fifty_at_once_on_two_instances_make_one_stream() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_one_request_of_one_caller() {
+async fn idempotency_key_applies_to_one_request_of_one_caller() {
     let Pair(one, two) = Pair::start().await;
     let stream = create(&one, "k", &json!({"roomName": "first"})).await.expect(StatusCode::CREATED);
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
@@ -100,7 +100,7 @@ async fn a_key_is_for_one_request_of_one_caller() {
 }
 
 #[tokio::test]
-async fn every_kind_of_request_is_answered_the_same_and_made_once() {
+async fn repeated_request_with_key_is_replayed_without_second_effect() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({"metadata": {"n": 0}})).await;
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
@@ -129,7 +129,7 @@ async fn every_kind_of_request_is_answered_the_same_and_made_once() {
 }
 
 #[tokio::test]
-async fn an_answer_is_kept_to_the_byte() {
+async fn replayed_response_equals_first_byte_for_byte() {
     let Pair(one, two) = Pair::start().await;
     let texts = prop::collection::hash_map("\\PC{0,12}", "\\PC{0,40}", 0..6);
     let mut runner = TestRunner::deterministic();
@@ -146,7 +146,7 @@ async fn an_answer_is_kept_to_the_byte() {
 }
 
 #[tokio::test]
-async fn what_failed_here_may_be_tried_again() {
+async fn request_that_failed_with_503_is_executed_again() {
     let mut livekit = LiveKit::start(None);
     let setup = Setup::new(shared_redis(), &livekit.url());
     let (one, two) = (setup.start().await, setup.start().await);
@@ -163,7 +163,7 @@ async fn what_failed_here_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn the_death_of_who_was_at_it_lets_a_retry_go_on() {
+async fn creation_of_crashed_instance_is_finished_by_retry() {
     for room in [Some("named"), None] {
         let livekit = FaultProxy::start(port_of(shared_livekit())).await;
         let prefix = unique("test");
@@ -217,7 +217,7 @@ async fn attended(app: &TestApp, room: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_was_never_kept_is_not_made_again() {
+async fn change_of_crashed_instance_is_not_repeated_by_retry() {
     let (proxy, prefix) = (FaultProxy::start(port_of(shared_redis())).await, unique("test"));
     let setup = Setup::new(shared_redis(), shared_livekit())
         .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));

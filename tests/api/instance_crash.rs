@@ -77,19 +77,19 @@ async fn dies_during(call: &str, stop: bool) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn creation_of_a_killed_instance_is_undone_within_12_seconds() {
+async fn creation_of_killed_instance_is_undone_within_12_seconds() {
     let left = dies_during("CreateRoom", false).await;
     assert_eq!(left[0]["status"], "error");
 }
 
 #[tokio::test]
-async fn stop_of_a_killed_instance_is_finished_within_12_seconds() {
+async fn stop_of_killed_instance_is_finished_within_12_seconds() {
     let left = dies_during("DeleteRoom", true).await;
     assert_eq!(left[0]["status"], "stopped");
 }
 
 #[tokio::test]
-async fn storm_of_kills_leaves_no_stream_stuck_and_no_room_without_a_stream() {
+async fn repeated_kills_leave_no_unfinished_stream_and_no_orphaned_room() {
     let livekit = LiveKit::start(None);
     let (app, mut mortal, _proxy) = pair(&livekit).await;
     for kill in 0..KILLS {

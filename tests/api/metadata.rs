@@ -136,7 +136,7 @@ async fn over_grpc(app: &TestApp, id: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn accepted_metadata_is_the_same_on_every_transport() {
+async fn metadata_is_returned_unchanged_on_every_transport() {
     let pair = Pair::start().await;
     let rng = TestRng::from_seed(
         RngAlgorithm::ChaCha,
@@ -150,7 +150,7 @@ async fn accepted_metadata_is_the_same_on_every_transport() {
 }
 
 #[tokio::test]
-async fn metadata_that_could_not_be_kept_is_refused() {
+async fn metadata_that_cannot_be_stored_unchanged_is_refused() {
     let Pair(app, _) = Pair::start().await;
     for (text, code, field) in [
         (r#"{"metadata":{"a":1,"a":2}}"#, "validation_failed", "metadata"),

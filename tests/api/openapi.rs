@@ -29,7 +29,7 @@ fn operations() -> Vec<(String, String, &'static Value)> {
 }
 
 #[test]
-fn it_has_the_routes_of_the_service_and_no_other() {
+fn openapi_routes_equal_route_table() {
     let documented: BTreeSet<_> = operations().into_iter().map(|(path, method, _)| (path, method)).collect();
     let served: BTreeSet<_> = table(true)
         .iter()
@@ -40,7 +40,7 @@ fn it_has_the_routes_of_the_service_and_no_other() {
 }
 
 #[tokio::test]
-async fn the_service_answers_on_every_route_and_refuses_other_methods() {
+async fn every_documented_route_is_served_and_refuses_other_methods() {
     let Pair(app, _other) = Pair::start().await;
     for path in openapi()["paths"].as_object().unwrap().keys() {
         let url = path.replace("{id}", "absent").replace("{file}", "absent");
@@ -78,7 +78,7 @@ fn actions(id: &str) -> &'static [Action] {
 }
 
 #[test]
-fn security_is_that_of_the_table() {
+fn openapi_security_matches_permission_table() {
     for (path, method, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
         let expected: BTreeSet<_> =
@@ -100,7 +100,7 @@ fn security_is_that_of_the_table() {
 }
 
 #[test]
-fn every_code_that_http_answers_with_is_in_it() {
+fn every_http_error_code_is_documented() {
     let text = openapi()["paths"].to_string();
     for code in ErrorCode::ALL {
         let word = ErrorMapping::of(code).code;
@@ -112,7 +112,7 @@ fn every_code_that_http_answers_with_is_in_it() {
 }
 
 #[test]
-fn it_is_the_one_that_clients_were_made_from() {
+fn openapi_document_equals_snapshot() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
     let made = serde_json::to_string_pretty(openapi()).unwrap() + "\n";
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {

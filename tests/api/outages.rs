@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn redis_away_is_a_503_and_heals_by_itself() {
+async fn requests_without_redis_return_503_until_it_recovers() {
     let mut redis = Redis::start();
     let app = Setup::new(&redis.url(), shared_livekit()).start().await;
     let stream = app.create(json!({})).await;
@@ -44,7 +44,7 @@ async fn redis_away_is_a_503_and_heals_by_itself() {
 
 /// One instance reaches Redis through a proxy, the other directly.
 #[tokio::test]
-async fn a_silent_outage_is_noticed_and_caught_up_with() {
+async fn silent_redis_connection_is_detected_and_missed_events_are_delivered() {
     let redis = Redis::start();
     let proxy = FaultProxy::start(redis.port).await;
     let direct = Setup::new(&redis.url(), shared_livekit());
@@ -87,7 +87,7 @@ async fn a_silent_outage_is_noticed_and_caught_up_with() {
 }
 
 #[tokio::test]
-async fn a_redis_that_lost_everything_is_met_by_a_reset() {
+async fn feeds_after_redis_data_loss_get_reset() {
     let mut redis = Redis::start();
     let app = Setup::new(&redis.url(), shared_livekit()).start().await;
     app.create(json!({})).await;
@@ -104,7 +104,7 @@ async fn a_redis_that_lost_everything_is_met_by_a_reset() {
 }
 
 #[tokio::test]
-async fn livekit_away_leaves_no_stream_in_creating() {
+async fn creation_without_livekit_returns_503_and_ends_in_error() {
     let nowhere = format!("ws://127.0.0.1:{}", free_port());
     let app = Setup::new(shared_redis(), &nowhere).start().await;
     let room = unique("room");
@@ -120,7 +120,7 @@ async fn livekit_away_leaves_no_stream_in_creating() {
 }
 
 #[tokio::test]
-async fn livekit_refusing_is_a_502() {
+async fn creation_refused_by_livekit_returns_502() {
     let setup = Setup::new(shared_redis(), shared_livekit());
     let app =
         setup.with(|arguments| arguments.livekit_api_secret = Some("not the secret".into())).start().await;
@@ -129,7 +129,7 @@ async fn livekit_refusing_is_a_502() {
 }
 
 #[tokio::test]
-async fn stopping_without_livekit_can_be_finished_later() {
+async fn stop_without_livekit_is_finished_after_recovery() {
     let mut livekit = LiveKit::start(None);
     let app = Setup::new(shared_redis(), &livekit.url()).start().await;
     let path = format!("/streams/{}", app.create(json!({})).await["id"].as_str().unwrap());
@@ -147,7 +147,7 @@ async fn stopping_without_livekit_can_be_finished_later() {
 
 /// Who finds that Redis cannot be reached tells the others, who then do not all try for themselves.
 #[tokio::test]
-async fn an_outage_is_no_herd_of_connections() {
+async fn requests_during_redis_outage_open_few_connections() {
     let mut redis = Redis::start();
     let proxy = FaultProxy::start(redis.port).await;
     let app = Setup::new(&proxy.url(), shared_livekit()).start().await;

@@ -60,7 +60,7 @@ fn line_of<'a>(lines: &'a [Value], request_id: &str) -> Option<&'a Value> {
 }
 
 #[tokio::test]
-async fn changes_and_errors_at_the_default_filter_have_a_line_and_reads_have_none() {
+async fn default_log_filter_has_lines_of_changes_and_errors_but_not_reads() {
     let mut redis = Redis::start();
     let mut instance = instance(&redis.url()).with_log();
     instance.start().await;
@@ -100,7 +100,7 @@ async fn changes_and_errors_at_the_default_filter_have_a_line_and_reads_have_non
 }
 
 #[tokio::test]
-async fn reads_at_debug_level_have_a_line() {
+async fn debug_log_filter_has_lines_of_reads() {
     let mut instance = instance(shared_redis()).with("RUST_LOG", "livestream_orchestrator=debug").with_log();
     instance.start().await;
     let caller = Caller::of(&instance);
@@ -110,7 +110,7 @@ async fn reads_at_debug_level_have_a_line() {
 }
 
 #[tokio::test]
-async fn lines_written_before_sigterm_are_all_in_the_log() {
+async fn log_after_sigterm_has_all_earlier_lines() {
     let mut instance = instance(shared_redis()).with_log();
     instance.start().await;
     let caller = Caller::of(&instance);
@@ -140,7 +140,7 @@ async fn read_to_end(mut log: PipeReader) -> String {
 }
 
 #[tokio::test]
-async fn log_that_is_not_read_stalls_no_request_and_keeps_errors() {
+async fn unread_log_blocks_no_request_and_keeps_errors() {
     let mut redis = Redis::start();
     let (unread, output) = std::io::pipe().unwrap();
     let mut instance = instance(&redis.url()).with_log_output(output);
@@ -178,7 +178,7 @@ async fn log_that_is_not_read_stalls_no_request_and_keeps_errors() {
 }
 
 #[tokio::test]
-async fn process_whose_log_is_not_read_ends_at_sigterm() {
+async fn process_with_unread_log_ends_at_sigterm() {
     let (unread, output) = std::io::pipe().unwrap();
     let mut instance = instance(shared_redis()).with_log_output(output);
     instance.start().await;

@@ -101,7 +101,7 @@ impl Talk {
 }
 
 #[tokio::test]
-async fn nothing_printed_holds_a_secret() {
+async fn outputs_contain_no_token_or_secret() {
     let mut redis = Redis::start();
     run("redis-cli", &["-p", &redis.port.to_string(), "config", "set", "requirepass", REDIS_PASSWORD], "");
     let redis_url = format!("redis://:{REDIS_PASSWORD}@127.0.0.1:{}/0", redis.port);

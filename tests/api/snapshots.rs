@@ -51,7 +51,7 @@ async fn follows(link: &mut FeedConnection, version: u64) {
 }
 
 #[tokio::test]
-async fn a_feed_goes_on_from_the_state_that_was_read() {
+async fn feed_after_read_state_continues_without_gap() {
     let Pair(one, two) = Pair::start().await;
     let one = Arc::new(one);
     let stream = one.create(json!({})).await;
@@ -73,7 +73,7 @@ async fn a_feed_goes_on_from_the_state_that_was_read() {
 }
 
 #[tokio::test]
-async fn stream_updates_begin_with_the_state_and_go_on_without_a_gap() {
+async fn stream_updates_after_initial_state_have_no_gap() {
     let Pair(one, two) = Pair::start().await;
     let one = Arc::new(one);
     let stream = one.create(json!({})).await;
@@ -94,7 +94,7 @@ async fn stream_updates_begin_with_the_state_and_go_on_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_reset_goes_on_from_its_snapshot() {
+async fn feed_after_reset_continues_from_snapshot() {
     let Pair(one, two) = Pair::start().await;
     let one = Arc::new(one);
     let stream = one.create(json!({})).await;
@@ -121,7 +121,7 @@ async fn a_reset_goes_on_from_its_snapshot() {
 
 /// A whole state is never older than the change that caused it, and the last one always arrives.
 #[tokio::test]
-async fn whole_states_end_with_the_newest() {
+async fn state_feed_ends_with_newest_state() {
     let Pair(one, two) = Pair::start().await;
     let one = Arc::new(one);
     let stream = one.create(json!({})).await;

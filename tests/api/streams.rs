@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_page_that_has_not_changed_is_not_sent_again() {
+async fn unchanged_list_page_returns_304() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let people = format!("/streams/{}/participants", stream["id"].as_str().unwrap());
@@ -35,7 +35,7 @@ async fn a_page_that_has_not_changed_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_stream_is_created_read_changed_and_stopped() {
+async fn stream_is_created_read_updated_and_stopped_through_any_instance() {
     let Pair(one, two) = Pair::start().await;
     let room = unique("room /é");
     let created =
@@ -74,7 +74,7 @@ async fn a_stream_is_created_read_changed_and_stopped() {
 }
 
 #[tokio::test]
-async fn concurrent_creations_of_one_name_are_one_stream() {
+async fn concurrent_creations_of_one_name_return_one_stream() {
     let Pair(one, two) = Pair::start().await;
     let room = unique("race");
     let create =
@@ -90,7 +90,7 @@ async fn concurrent_creations_of_one_name_are_one_stream() {
 }
 
 #[tokio::test]
-async fn preconditions_guard_writes_and_save_reads() {
+async fn if_match_guards_updates_and_if_none_match_returns_304() {
     let Pair(one, two) = Pair::start().await;
     let path = format!("/streams/{}", one.create(json!({})).await["id"].as_str().unwrap());
     let with = async |method: Method, path: &str, header: &str, value: &str| {
@@ -124,7 +124,7 @@ async fn preconditions_guard_writes_and_save_reads() {
 }
 
 #[tokio::test]
-async fn a_status_is_only_changed_where_there_is_a_way() {
+async fn invalid_status_transition_returns_409() {
     let Pair(one, two) = Pair::start().await;
     let path = format!("/streams/{}", one.create(json!({})).await["id"].as_str().unwrap());
     two.patch(&path, json!({"status": "active"})).await.expect(StatusCode::OK);
@@ -140,7 +140,7 @@ async fn a_status_is_only_changed_where_there_is_a_way() {
 }
 
 #[tokio::test]
-async fn joining_hands_out_a_token_for_the_role() {
+async fn join_returns_token_with_grants_of_role() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
@@ -179,7 +179,7 @@ async fn joining_hands_out_a_token_for_the_role() {
 }
 
 #[tokio::test]
-async fn a_full_stream_is_a_conflict() {
+async fn join_on_full_stream_returns_409() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({"maxParticipants": 1})).await;
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
@@ -205,7 +205,7 @@ async fn all_pages(app: &crate::support::app::TestApp, first: &str) -> Vec<Value
 }
 
 #[tokio::test]
-async fn lists_are_paged_by_link() {
+async fn list_pages_follow_link_header() {
     let Pair(one, two) = Pair::start().await;
     let mut ids = Vec::new();
     for _ in 0..7 {
@@ -235,7 +235,7 @@ async fn lists_are_paged_by_link() {
 }
 
 #[tokio::test]
-async fn unused_tokens_and_empty_streams_end_by_themselves() {
+async fn unused_token_idle_stream_and_stopped_stream_expire() {
     let Pair(one, two) = Pair::with(|arguments| {
         arguments.joining_ttl = Some("1s".to_owned());
         arguments.idle_timeout = Some("2s".to_owned());

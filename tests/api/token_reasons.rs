@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn refusal_has_its_reason_on_every_transport_and_in_metrics() {
+async fn refused_token_has_reason_on_every_transport_and_in_metrics() {
     let Pair(app, _other) = guarded().await;
     let now = now();
     let token = |iss: &str, exp: i64, secret: &str| jwt(&json!({"iss": iss, "exp": exp}), "HS256", secret);
@@ -51,7 +51,7 @@ async fn refusal_has_its_reason_on_every_transport_and_in_metrics() {
 }
 
 #[tokio::test]
-async fn webhook_tokens_are_read_by_the_same_rules() {
+async fn webhook_tokens_follow_same_rules() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     let now = now();

@@ -147,7 +147,7 @@ async fn claims_that_livekit_accepts_are_accepted() {
 }
 
 #[tokio::test]
-async fn refusals_are_livekits_and_say_why() {
+async fn tokens_that_livekit_refuses_are_refused_with_reason() {
     let servers = Servers::start().await;
     let now = now();
     let odd = |more: Value| jwt(&servers.claims(&more), "HS256", SECRET);
@@ -208,7 +208,7 @@ fn without_issuer(claims: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn claims_that_are_not_read_may_have_any_type() {
+async fn unused_claims_may_have_any_type() {
     let servers = Servers::start().await;
     // LiveKit reads these, and so refuses them; here they mean nothing.
     for more in [json!({"aud": 5}), json!({"iat": "x"}), json!({"name": 5}), json!({"roomConfig": "x"})] {
@@ -268,7 +268,7 @@ fn members() -> impl Strategy<Value = Vec<(&'static str, String)>> {
 }
 
 #[tokio::test]
-async fn random_claims_are_accepted_where_livekit_accepts_them() {
+async fn random_claims_are_accepted_if_livekit_accepts_them() {
     let servers = Servers::start().await;
     let (mut runner, mut accepted) = (TestRunner::default(), 0);
     for _ in 0..CASES {

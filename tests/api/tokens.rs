@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn tokens_that_are_no_good_open_nothing() {
+async fn invalid_token_returns_401_on_every_route_and_transport() {
     let Pair(app, _other) = guarded().await;
     let room = crate::support::unique("room");
     let stream = create(&app, &room).await;
@@ -81,7 +81,7 @@ async fn tokens_that_are_no_good_open_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_is_for_feeds_alone() {
+async fn token_in_query_is_accepted_for_feeds_only() {
     let Pair(app, _other) = guarded().await;
     let room = crate::support::unique("room");
     let stream = create(&app, &room).await;
@@ -103,7 +103,7 @@ async fn a_token_in_the_query_is_for_feeds_alone() {
 }
 
 #[tokio::test]
-async fn feeds_end_with_their_token_and_say_so() {
+async fn feed_ends_at_token_expiry_with_reason() {
     let Pair(app, _other) = guarded().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
@@ -142,7 +142,7 @@ async fn feeds_end_with_their_token_and_say_so() {
 }
 
 #[tokio::test]
-async fn keys_can_be_changed_without_a_gap() {
+async fn tokens_of_two_api_keys_are_accepted() {
     let Pair(app, _other) = Pair::with(|arguments| {
         arguments.admission.auth = Some("livekit".to_owned());
         arguments.admission.livekit_api_keys = Some("next: the next secret".into());
@@ -159,7 +159,7 @@ async fn keys_can_be_changed_without_a_gap() {
 }
 
 #[tokio::test]
-async fn tokens_of_livekits_own_sdk_are_taken_and_join_tokens_of_this_service_too() {
+async fn tokens_of_livekit_sdk_and_join_tokens_are_accepted() {
     let Pair(app, _other) = guarded().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;

@@ -30,7 +30,7 @@ fn authorization(key: &str, secret: &str, lives: Duration, body: &str) -> String
 }
 
 #[tokio::test]
-async fn only_signed_webhooks_count() {
+async fn webhook_without_valid_signature_returns_401() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     let minute = Duration::from_secs(60);
@@ -97,7 +97,7 @@ async fn only_signed_webhooks_count() {
 }
 
 #[tokio::test]
-async fn a_signature_may_have_a_word_in_front() {
+async fn webhook_signature_with_bearer_prefix_is_accepted() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     for (prefix, who) in [("", "ann"), ("Bearer ", "bob")] {
@@ -111,7 +111,7 @@ async fn a_signature_may_have_a_word_in_front() {
 }
 
 #[tokio::test]
-async fn each_event_counts_once_and_strangers_do_not() {
+async fn webhook_is_applied_once_and_ignored_for_unknown_room() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let outcome =
@@ -149,7 +149,7 @@ async fn each_event_counts_once_and_strangers_do_not() {
 /// LiveKit allows 64 KiB each for the metadata of a room and of a participant, and for attributes, and JSON escapes take
 /// up to six bytes a byte. LiveKit counts a 413 as delivered.
 #[tokio::test]
-async fn webhook_of_livekits_largest_participant_is_applied() {
+async fn webhook_with_largest_participant_is_applied() {
     let Pair(app, _) = Pair::start().await;
     let stream = app.create(json!({})).await;
     let mut event = participant_webhook("participant_joined", &stream, "ann", "PA_1");

@@ -78,7 +78,7 @@ impl Socket {
 }
 
 #[tokio::test]
-async fn feeds_share_a_connection_and_cursors() {
+async fn websocket_feeds_share_connection_and_cursors() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({"roomName": crate::support::unique("ws room")})).await;
     let (id, room) = (stream["id"].as_str().unwrap(), stream["roomName"].as_str().unwrap());
@@ -119,7 +119,7 @@ async fn feeds_share_a_connection_and_cursors() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_and_the_socket_stays_open() {
+async fn websocket_errors_are_reported_and_connection_stays_open() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
@@ -150,7 +150,7 @@ async fn what_is_wrong_is_said_and_the_socket_stays_open() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_with_a_code() {
+async fn websocket_close_codes_match_reason() {
     let Pair(one, two) = Pair::start().await;
     let mut large = Socket::open(&two, "/ws").await;
     large.0.send(Message::text("x".repeat(20_000))).await.unwrap();

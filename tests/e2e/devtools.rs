@@ -164,7 +164,7 @@ fn keep(folder: &Path, name: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn screenshot_in_missing_folder_is_kept() {
+fn screenshot_in_missing_folder_creates_folder() {
     let root = std::env::temp_dir().join(crate::support::unique("screenshots"));
     for name in ["one.png", "two.png"] {
         keep(&root.join("new"), name, name.as_bytes());

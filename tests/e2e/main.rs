@@ -3,24 +3,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod auth;
-mod browser;
-mod clients;
+mod accessibility;
+mod browser_feeds;
+mod client_programs;
 mod devtools;
-mod failures;
-mod front;
-mod live;
-mod manners;
-mod meeting;
+mod live_js;
+mod livekit_reports;
+mod nginx;
+mod openapi_conformance;
+mod page_failures;
+mod page_fixture;
+mod page_meeting;
+mod page_states;
+mod page_tokens;
+mod participant;
 mod participants;
-mod person;
-mod reported;
-mod scene;
-mod schema;
-mod states;
-mod truth;
+mod raw_connections;
 mod webdriver;
-mod wire;
+mod webhook_loss;
 
 use std::time::Duration;
 
@@ -30,14 +30,14 @@ use support::{
 };
 
 /// Two instances and a LiveKit server that posts its webhooks to the first.
-struct Stage {
+struct InstancePair {
     one: TestApp,
     two: TestApp,
     livekit: LiveKit,
 }
 
-impl Stage {
-    async fn set() -> Self {
+impl InstancePair {
+    async fn start() -> Self {
         let port = free_port();
         let livekit = LiveKit::start(Some(&format!("http://127.0.0.1:{port}/webhooks/livekit")));
         let mut setup = Setup::new(shared_redis(), &livekit.url());

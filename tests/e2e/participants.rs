@@ -4,35 +4,35 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{Stage, person::Person};
+use super::{InstancePair, participant::Participant};
 
 #[tokio::test]
-async fn presence_follows_who_is_really_there() {
-    let Stage { one, two, livekit: _livekit } = Stage::set().await;
+async fn participant_webhooks_update_presence() {
+    let InstancePair { one, two, livekit: _livekit } = InstancePair::start().await;
     let stream = one.create(json!({"roomName": "a room/é"})).await;
     let id = stream["id"].as_str().unwrap();
     let mut events = two.follow(&format!("/events?streamId={id}")).await;
     let mut states = two.follow(&format!("/sse/{id}/updates")).await;
 
-    let mut host = Person::enter(&one, &stream, "ann", "host").await;
+    let mut host = Participant::join(&one, &stream, "ann", "host").await;
     let joined = events.wait_for("participant_joined").await;
     let participant = &joined["data"]["participant"];
     assert_eq!((&participant["identity"], &participant["state"]), (&json!("ann"), &json!("active")));
     assert!(participant["sid"].as_str().unwrap().starts_with("PA_"));
     states.wait_until("ann", |state| state["participantCount"] == 1).await;
 
-    let mut viewer = Person::enter(&two, &stream, "bob", "viewer").await;
+    let mut viewer = Participant::join(&two, &stream, "bob", "viewer").await;
     let joined = events.wait_for("participant_joined").await;
     assert_eq!(joined["data"]["participant"]["role"], "viewer");
-    host.tell("publish").await;
+    host.send("publish").await;
     host.wait_for("published").await;
     viewer.wait_for("frames").await;
     viewer.wait_for("frames").await;
-    viewer.tell("publish").await;
+    viewer.send("publish").await;
     viewer.wait_for("refused").await;
 
     // Out by their own will, by the app's, and with the stream's end.
-    host.tell("leave").await;
+    host.send("leave").await;
     let left = events.wait_for("participant_left").await;
     assert_eq!(left["data"]["participant"]["identity"], "ann");
     let leave = one.post(&format!("/streams/{id}/leave"), json!({"identity": "bob"})).await;
@@ -41,7 +41,7 @@ async fn presence_follows_who_is_really_there() {
     assert_eq!(left["data"]["participant"]["identity"], "bob");
     viewer.wait_for("disconnected").await;
 
-    let mut last = Person::enter(&two, &stream, "ann", "host").await;
+    let mut last = Participant::join(&two, &stream, "ann", "host").await;
     events.wait_for("participant_joined").await;
     two.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
     events.wait_for("participant_left").await;
@@ -58,13 +58,13 @@ async fn presence_follows_who_is_really_there() {
 }
 
 #[tokio::test]
-async fn who_dies_without_a_word_is_noticed() {
-    let Stage { one, two, livekit: _livekit } = Stage::set().await;
+async fn killed_participant_is_recorded_as_left() {
+    let InstancePair { one, two, livekit: _livekit } = InstancePair::start().await;
     let stream = one.create(json!({})).await;
     let mut events = two.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
-    let mut person = Person::enter(&one, &stream, "ann", "host").await;
+    let mut person = Participant::join(&one, &stream, "ann", "host").await;
     events.wait_for("participant_joined").await;
-    person.die().await;
+    person.kill().await;
     // LiveKit takes about 15 s to give somebody up.
     events.wait_for("participant_left").await;
     let state = one.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await;

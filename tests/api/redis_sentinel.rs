@@ -1,0 +1,151 @@
+//! Redis behind Sentinel: failovers under load, with everything replicated and without.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::{
+    delivery_fixture::DeliveryFixture,
+    redis_security,
+    support::{
+        certificates::Certificates,
+        eventually,
+        instance::Instance,
+        sentinel::{MASTER, Sentinel, SentinelGroup, pause_writes},
+        servers::{Redis, free_port, shared_livekit},
+        unique, within,
+    },
+};
+
+fn move_to(log_url: &crate::support::recording::SharedUrl, node: &Redis) {
+    *log_url.lock().unwrap() = node.url();
+}
+
+#[tokio::test]
+async fn killed_master_with_synchronous_replicas_loses_no_event() {
+    let mut group = SentinelGroup::start().await;
+    let log_url = group.shared_url();
+    let mut fixture = DeliveryFixture::start(&group.url(), &unique("test"), &log_url).await;
+    let load = fixture.load();
+    load.goes_on(40).await;
+    // Changes are under way when it dies: they are never answered, and never made.
+    pause_writes(&group.nodes[0], 2).await;
+    group.nodes[0].kill();
+    let master = group.wait_for_new_master(0).await;
+    move_to(&log_url, &group.nodes[master]);
+    load.goes_on(40).await;
+    assert!(load.refused() > 0, "what was under way is refused");
+    // The old one comes back, and is told that it is a replica now.
+    group.nodes[0].restart();
+    eventually("a replica", || async { (group.nodes[0].info("role").await? == "slave").then_some(()) }).await;
+    load.goes_on(40).await;
+    let made = load.end().await;
+    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    let report = fixture.delivery_report().await;
+    assert!(report.is_exactly_once(), "{report:?}");
+    let times = fixture.times_in_log(&made).await;
+    assert!(times.iter().all(|times| *times == 1), "every change that was acknowledged, once: {times:?}");
+}
+
+#[tokio::test]
+async fn failover_to_stale_replica_resets_each_client_once() {
+    let mut group = SentinelGroup::start().await;
+    let log_url = group.shared_url();
+    let mut fixture = DeliveryFixture::start(&group.url(), &unique("test"), &log_url).await;
+    let quiet = fixture.apps[0].create(json!({"metadata": {"a": "kept"}})).await;
+    let path = format!("/streams/{}", quiet["id"].as_str().unwrap());
+    let mut states = fixture.apps[1].follow(&format!("/sse/{}/updates", quiet["id"].as_str().unwrap())).await;
+    states.wait_until("the state", |state| state["metadata"]["a"] == "kept").await;
+    let load = fixture.load();
+    load.goes_on(20).await;
+    // From now on nothing reaches the replicas.
+    pause_writes(&group.nodes[0], 2).await;
+    group.nodes[0].execute(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await.unwrap();
+    group.nodes[0].execute(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
+    group.nodes[0].execute(&["CLIENT", "UNPAUSE"]).await.unwrap();
+    load.goes_on(40).await;
+    fixture.apps[0].patch(&path, json!({"metadata": {"a": "lost"}})).await.expect(StatusCode::OK);
+    states.wait_until("the change", |state| state["metadata"]["a"] == "lost").await;
+    fixture.until_heard().await;
+    group.nodes[0].kill();
+    let master = group.wait_for_new_master(0).await;
+    move_to(&log_url, &group.nodes[master]);
+    load.goes_on(40).await;
+    load.end().await;
+    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    let report = fixture.delivery_report().await;
+    assert!(report.has_no_silent_loss(), "{report:?}");
+    assert_eq!(report.resets.values().sum::<usize>(), fixture.followers.len(), "{report:?}");
+    let reasons = ["cursor_from_the_future", "cursor_unknown"];
+    assert!(report.resets.keys().all(|reason| reasons.contains(&reason.as_str())), "{report:?}");
+    // Who follows states is shown the one that there is, although nothing has changed since.
+    let kept = states.wait_until("the state that was kept", |state| state["metadata"]["a"] == "kept");
+    within("the state that was kept", kept).await;
+}
+
+/// The old master lives, answers, and will not be made a replica.
+#[tokio::test]
+async fn old_master_that_still_answers_is_abandoned() {
+    let group = SentinelGroup::start().await;
+    let log_url = group.shared_url();
+    let mut fixture = DeliveryFixture::start(&group.url(), &unique("test"), &log_url).await;
+    let load = fixture.load();
+    load.goes_on(40).await;
+    group.nodes[0].execute(&["ACL", "SETUSER", "default", "-replicaof", "-slaveof"]).await.unwrap();
+    group.force_failover().await;
+    let master = group.wait_for_new_master(0).await;
+    for app in &*fixture.apps {
+        eventually("a subscription elsewhere", || async {
+            app.get("/metrics").await.text.contains("lso_feed_connects_total 2").then_some(())
+        })
+        .await;
+    }
+    move_to(&log_url, &group.nodes[master]);
+    load.goes_on(100).await;
+    load.end().await;
+    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    let report = fixture.delivery_report().await;
+    assert!(report.has_no_silent_loss(), "{report:?}");
+    assert_eq!(
+        group.nodes[0].info("role").await.as_deref(),
+        Some("master"),
+        "it has been there all the time"
+    );
+}
+
+#[tokio::test]
+async fn sentinels_with_users_and_tls_are_supported() {
+    let certificates = Certificates::generate();
+    let redis = Redis::start_tls(&certificates, false);
+    let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
+    let (tls_port, rules) = (free_port(), redis_security::rules("", "sentinel").join(" "));
+    let more = format!(
+        "requirepass another\nuser orchestrator {rules}\ntls-port {tls_port}\ntls-replication yes\n\
+         tls-auth-clients no\ntls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {ca}\n"
+    );
+    let _sentinel = Sentinel::start(redis.port, 1, &more);
+    let url = |password: &str| {
+        format!(
+            "rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}?sentinel-user=orchestrator&sentinel-password={password}"
+        )
+    };
+    let instance = |url: &str| {
+        Instance::new(url, shared_livekit(), &unique("test"))
+            .with("REDIS_CA_FILE", &certificates.path("ca.pem"))
+    };
+    let mut good = instance(&url("hunter2"));
+    let (code, words) = good.run_command(&["check"]).await;
+    assert!(code == Some(0) && words.contains("ok   Redis: is a primary"), "{words}");
+    good.start().await;
+    let created =
+        reqwest::Client::new().post(format!("{}/streams", good.address().http)).json(&json!({})).send().await;
+    assert_eq!(created.unwrap().status(), StatusCode::CREATED);
+    for (url, said) in [
+        (url("wrong"), "no master is known"),
+        (url("hunter2").replace(MASTER, "nobody"), "no master is known"),
+        (format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}"), "no master is known"),
+    ] {
+        let (code, words) = instance(&url).run_command(&["check"]).await;
+        assert!(code == Some(1) && words.contains(said) && !words.contains("hunter2"), "{words}");
+    }
+}

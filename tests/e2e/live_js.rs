@@ -1,0 +1,145 @@
+//! `live.js`, taken out of the pages: what a page of somebody else's gets from it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use crate::{
+    page_fixture::PageFixture,
+    support::{instance::Instance, servers::shared_redis, within},
+    webdriver::Browser,
+};
+
+/// Follows with `live.js` and keeps what it tells.
+async fn follow(page: &Browser, address: &str) {
+    let script = format!(
+        "const done = arguments[arguments.length - 1]; \
+         window.told = {{events: [], resets: [], states: []}}; \
+         import('/assets/live.js').then(({{follow}}) => {{ \
+             window.feed = follow({}, {{ \
+                 onEvent: (event) => told.events.push(event.seq), \
+                 onReset: (reset) => told.resets.push([reset.reason, reset.snapshot?.version ?? null]), \
+                 onState: (state, status) => told.states.push(status ? `${{state}} ${{status}}` : state), \
+             }}); done(); }})",
+        json!(address)
+    );
+    page.client.execute_async(&script, Vec::new()).await.unwrap();
+}
+
+async fn told(page: &Browser, what: &str) -> Value {
+    page.script(&format!("return told.{what}")).await
+}
+
+async fn until_told(page: &Browser, what: &str, wanted: Value) {
+    page.until(what, || async { told(page, what).await == wanted }).await;
+}
+
+/// Answers every request with 503 until the feed of a stream has been refused; the page itself has another one.
+async fn refuse_a_feed(port: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    loop {
+        let (mut connection, _) = within("a client that comes back", listener.accept()).await.unwrap();
+        let mut head = [0; 4096];
+        let read = connection.read(&mut head).await.unwrap_or_default();
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = connection.write_all(answer).await;
+        if head[..read].starts_with(b"GET /events?streamId=") {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn live_js_after_refused_reconnects_resumes_without_loss() {
+    let mut fixture = PageFixture::start().await;
+    let mut other = Instance::new(shared_redis(), &fixture.livekit.url(), &fixture.prefix);
+    other.start().await;
+    let stream = fixture.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    let page = fixture.driver.browser().await;
+    page.open(&fixture.page("/")).await;
+    follow(&page, &format!("/events?streamId={id}")).await;
+    until_told(&page, "states", json!(["connecting", "open"])).await;
+    let first = stream["version"].as_u64().unwrap() + 1;
+    let client = reqwest::Client::new();
+    let change = async |n: u64| {
+        let url = format!("{}/streams/{id}", other.address().http);
+        let patch = json!({"metadata": {"n": n}});
+        assert!(client.patch(url).json(&patch).send().await.unwrap().status().is_success());
+    };
+    change(0).await;
+    until_told(&page, "events", json!([first])).await;
+
+    fixture.instance.kill();
+    page.until("the loss", || async { told(&page, "states").await.as_array().unwrap().len() == 3 }).await;
+    let port = url::Url::parse(&fixture.page("/")).unwrap().port().unwrap();
+    refuse_a_feed(port).await;
+    for n in 1..4 {
+        change(n).await;
+    }
+    fixture.instance.start().await;
+    until_told(&page, "events", json!([first, first + 1, first + 2, first + 3])).await;
+    change(4).await;
+    until_told(&page, "events", json!([first, first + 1, first + 2, first + 3, first + 4])).await;
+    assert_eq!(told(&page, "resets").await, json!([]));
+    assert_eq!(told(&page, "states").await, json!(["connecting", "open", "reconnecting", "open"]));
+
+    // The end of the stream is the end of the feed.
+    fixture.request(Method::DELETE, &format!("/streams/{id}"), None).await;
+    until_told(&page, "states", json!(["connecting", "open", "reconnecting", "open", "ended 204"])).await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn live_js_reports_resets_and_final_statuses() {
+    let fixture = PageFixture::start().await;
+    let stream = fixture.create(json!({})).await;
+    let id = stream["id"].as_str().unwrap();
+    let page = fixture.driver.browser().await;
+    page.open(&fixture.page("/")).await;
+    follow(&page, &format!("/events?streamId={id}&lastEventId=nonsense")).await;
+    until_told(&page, "resets", json!([["cursor_unknown", stream["version"]]])).await;
+    assert_eq!(told(&page, "events").await, json!([]));
+    page.script("feed.close()").await;
+
+    follow(&page, "/events?streamId=nobody").await;
+    until_told(&page, "states", json!(["connecting", "ended 404"])).await;
+    fixture.request(Method::DELETE, &format!("/streams/{id}"), None).await;
+    follow(&page, &format!("/events?streamId={id}&limit=10")).await;
+    until_told(&page, "states", json!(["connecting", "open", "ended 204"])).await;
+    let events: Vec<u64> = serde_json::from_value(told(&page, "events").await).unwrap();
+    assert_eq!(events, (1..=events.len() as u64).collect::<Vec<_>>());
+    page.close().await;
+}
+
+#[tokio::test]
+async fn room_page_after_reset_shows_notice_and_continues() {
+    let fixture = PageFixture::start().await;
+    let stream = fixture.create(json!({"metadata": {"title": "Friday demo"}})).await;
+    let _bob = fixture.participant(&stream, "Bob", "viewer").await;
+    let page = fixture.driver.browser().await;
+    // As a page that was away for so long that the log no longer has what it had last.
+    page.before_pages(
+        "const Source = EventSource; window.EventSource = class extends Source { constructor(input) { \
+             const url = new URL(input); url.searchParams.set('lastEventId', 'nonsense'); super(url); } }",
+    )
+    .await;
+    page.open(&fixture.room(&stream)).await;
+    page.has_said("The stream was reloaded").await;
+    page.click("#events summary").await;
+    page.text_is("#log [data-note=resumed]", |text| {
+        text.contains("Started again from a snapshot as of #") && text.contains("cursor_unknown")
+    })
+    .await;
+    page.text_is("#count", |text| text == "1").await;
+    let patch = json!({"metadata": {"title": "Monday demo"}});
+    fixture
+        .request(Method::PATCH, &format!("/streams/{}", stream["id"].as_str().unwrap()), Some(patch))
+        .await;
+    page.text_is("#title", |text| text == "Monday demo").await;
+    page.close().await;
+}

@@ -1,0 +1,41 @@
+//! The OpenAPI document against the service, by somebody who believes every word of it: schemathesis makes calls of it, and
+//! compares each answer with what the document says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::support::{
+    instance::Instance,
+    servers::{shared_livekit, shared_redis},
+    unique,
+};
+
+/// Feeds have no end, so there is no answer to compare.
+const FEEDS: [&str; 3] = ["followEvents", "followState", "openWebSocket"];
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance";
+
+#[tokio::test]
+async fn every_response_matches_openapi_document() {
+    let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("schema"));
+    instance.start().await;
+    let schemathesis = std::env::var("SCHEMATHESIS").expect("scripts/test sets SCHEMATHESIS");
+    let mut command = Command::new(schemathesis);
+    command.args(["run", &format!("{}/openapi.json", instance.address().http), "--checks", CHECKS]);
+    // The same calls every time: what it finds must be found again.
+    command.args(["--max-examples", "25", "--seed", "1", "--request-timeout", "30", "--continue-on-failure"]);
+    command.args(["--warnings", "off", "--no-color"]);
+    for feed in FEEDS {
+        command.args(["--exclude-operation-id", feed]);
+    }
+    command.current_dir(std::env::temp_dir()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("No issues found"), "{said}");
+    let tested =
+        said.split("Tested: ").nth(1).and_then(|rest| rest.lines().next()?.trim().parse::<u32>().ok());
+    assert!(tested.is_some_and(|tested| tested >= 35), "{said}");
+}
