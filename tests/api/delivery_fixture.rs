@@ -1,5 +1,4 @@
-//! What the tests of deployments of Redis stand on: two instances, an audience on every transport of both, changes
-//! through both, and the logs beside them, wherever they are.
+//! Fixture of delivery tests: two instances, clients on every transport of both, changes under load, copies of the logs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{
@@ -19,7 +18,7 @@ use crate::support::{
     eventually,
     feed_client::Transport,
     recording::{
-        DeliveryReport, LogAuditor, ReconnectDelay, RecordedMessage, RecordingClient, SharedUrl,
+        DeliveryReport, LogAuditor, Position, ReconnectDelay, RecordedMessage, RecordingClient, SharedUrl,
         compare_with_log, position,
     },
     servers::shared_livekit,
@@ -27,93 +26,69 @@ use crate::support::{
 };
 
 const STREAMS: usize = 4;
-/// Between two changes. A stream's log keeps 1,000 events, so this bounds how long a fault may last without a reset.
-const PACE: Duration = Duration::from_millis(15);
+/// Time between two changes. A stream's log keeps 1,000 events, so it bounds the duration of a fault without a reset.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(15);
+
+/// A stream's id and the number that the change wrote into its metadata.
+pub type Change = (String, usize);
 
 pub struct DeliveryFixture {
     pub apps: Arc<[TestApp; 2]>,
     pub streams: Vec<String>,
-    pub followers: Vec<RecordingClient>,
+    pub clients: Vec<RecordingClient>,
     auditors: Vec<(Option<String>, LogAuditor)>,
 }
 
 impl DeliveryFixture {
-    /// On this Redis, with the logs at `redis`.
-    pub async fn start(url: &str, prefix: &str, redis: &SharedUrl) -> Self {
+    /// Starts two instances with this Redis URL. `log_url` is the server that has the logs.
+    pub async fn start(url: &str, prefix: &str, log_url: &SharedUrl) -> Self {
         let setup = Setup::new(url, shared_livekit()).with(|arguments| {
             arguments.redis_prefix = Some(prefix.to_owned());
         });
-        Self::with(&setup, redis).await
+        let apps = [setup.start().await, setup.start().await];
+        Self::start_with(apps, prefix, log_url).await
     }
 
-    pub async fn with(setup: &Setup, redis: &SharedUrl) -> Self {
-        let apps = Arc::new([setup.start().await, setup.start().await]);
-        let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
+    /// Creates streams and connects clients to these instances.
+    pub async fn start_with(apps: [TestApp; 2], prefix: &str, log_url: &SharedUrl) -> Self {
         let mut streams = Vec::new();
         for _ in 0..STREAMS {
             streams.push(apps[0].create(json!({})).await["id"].as_str().unwrap().to_owned());
         }
         let auditor = |topic: Option<String>| {
-            let auditor = LogAuditor::start_at(redis, prefix, topic.as_deref());
+            let auditor = LogAuditor::start_at(log_url, prefix, topic.as_deref());
             (topic, auditor)
         };
         let auditors = streams.iter().cloned().map(Some).chain([None]).map(auditor).collect();
-        let mut followers = Vec::new();
+        let mut clients = Vec::new();
         for transport in Transport::ALL {
-            for app in &*apps {
+            for app in &apps {
                 for topic in [None, Some(streams[0].clone()), Some(streams[1].clone())] {
-                    followers.push(
-                        RecordingClient::start(vec![app.into()], transport, topic, ReconnectDelay::Minimal)
-                            .await,
-                    );
+                    let delay = ReconnectDelay::Minimal;
+                    clients.push(RecordingClient::start(vec![app.into()], transport, topic, delay).await);
                 }
             }
         }
-        Self { apps, streams, followers, auditors }
+        Self { apps: Arc::new(apps), streams, clients, auditors }
     }
 
-    /// Changes one stream after another through one instance after another, until told to stop. A change that is refused
-    /// is made again elsewhere; whatever is not done has to be answered with a 503 that says so.
-    pub fn load(&self) -> Load {
-        let load = Load::default();
-        let (apps, streams, over, made, refused) = (
+    /// Starts changes through both instances.
+    pub fn start_load(&self) -> Load {
+        self.start_load_through(&[0, 1])
+    }
+
+    /// Starts changes of one stream after another, through these instances in turn.
+    ///
+    /// A refused change is repeated through the next instance. Every refusal must be a 503 `store_unavailable`.
+    pub fn start_load_through(&self, instances: &[usize]) -> Load {
+        let counts = Counts::default();
+        let task = tokio::spawn(change_until_stopped(
             self.apps.clone(),
+            instances.to_vec(),
             self.streams.clone(),
-            load.over.clone(),
-            load.made.clone(),
-            load.refused.clone(),
-        );
-        let task = tokio::spawn(async move {
-            let mut pace = interval(PACE);
-            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut number = 0;
-            while !over.load(Ordering::Relaxed) {
-                pace.tick().await;
-                let done = made.lock().unwrap().len();
-                let stream = &streams[done % STREAMS];
-                let body = json!({"metadata": {"n": done}});
-                let answer = apps[number % 2].patch(&format!("/streams/{stream}"), body).await;
-                number += 1;
-                if answer.status == StatusCode::OK {
-                    made.lock().unwrap().push((stream.clone(), done));
-                } else {
-                    assert!(answer.header("retry-after").is_some(), "{}", answer.text);
-                    answer.expect_problem(503, "store_unavailable");
-                    refused.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-        *load.task.lock().unwrap() = Some(task);
-        load
-    }
-
-    /// Waits until everybody has heard what the logs hold now.
-    pub async fn until_heard(&mut self) {
-        for follower in &mut self.followers {
-            let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
-            let newest = auditor.newest();
-            follower.wait_for("what there is", |recording| recording.last_position() >= newest).await;
-        }
+            counts.clone(),
+        ));
+        Load { counts, task }
     }
 
     pub async fn wait_until_ready(&self, wanted: bool) {
@@ -122,48 +97,73 @@ impl DeliveryFixture {
         }
     }
 
-    /// Waits until everybody has heard a last change of each stream, then compares what they heard with the logs. Resets
-    /// are explained: nobody got more than one, and only such as had heard what Redis has forgotten.
-    pub async fn delivery_report(&mut self) -> DeliveryReport {
+    /// Waits until every client has the events that the log copies have now.
+    pub async fn wait_for_deliveries(&mut self) {
+        for client in &mut self.clients {
+            let newest = auditor_of(&self.auditors, client).newest();
+            client.wait_for("the newest event", |recording| recording.last_position() >= newest).await;
+        }
+    }
+
+    /// Makes a last change of each stream and waits until every log copy and every client has it.
+    async fn wait_for_last_changes(&mut self) {
         self.wait_until_ready(true).await;
         for id in &self.streams {
             let last = json!({"metadata": {"n": null, "last": unique("change")}});
             self.apps[0].patch(&format!("/streams/{id}"), last).await.expect(StatusCode::OK);
         }
-        let mut total = DeliveryReport::default();
-        for follower in &mut self.followers {
-            let (_, auditor) = self.auditors.iter().find(|(topic, _)| *topic == follower.stream).unwrap();
-            let of = follower.stream.as_ref().or(self.streams.last()).unwrap();
-            let newest = newest(&self.apps[1], of).await;
-            eventually("the auditor", || async { (auditor.newest()? >= newest).then_some(()) }).await;
-            follower.wait_for("the last change", |recording| recording.last_position() >= Some(newest)).await;
-            let (recording, log) = (follower.recording(), auditor.log());
+        for client in &mut self.clients {
+            let auditor = auditor_of(&self.auditors, client);
+            let stream = client.stream.as_ref().or(self.streams.last()).unwrap();
+            let newest = newest_position(&self.apps[0], stream).await;
+            eventually("the log copy", || async { (auditor.newest()? >= newest).then_some(()) }).await;
+            client.wait_for("the last change", |recording| recording.last_position() >= Some(newest)).await;
+        }
+    }
+
+    /// Waits for a last change of each stream and compares all recordings with the logs.
+    ///
+    /// Checks that exactly those clients got a reset that had received events which Redis lost, and got only one.
+    pub async fn delivery_report(&mut self) -> DeliveryReport {
+        let total = self.delivery_report_without_reset_check().await;
+        for client in &self.clients {
+            let (recording, log) = (client.recording(), auditor_of(&self.auditors, client).log());
             let report = compare_with_log(&recording, &log);
-            let heard = |entry: &RecordedMessage| match entry {
+            let is_lost = |message: &RecordedMessage| match message {
                 RecordedMessage::Event { position, .. } => {
-                    log.entries.iter().any(|logged| logged.lost_by_redis && logged.position == *position)
+                    log.entries.iter().any(|entry| entry.lost_by_redis && entry.position == *position)
                 }
                 RecordedMessage::Reset { .. } => false,
             };
-            let explained = usize::from(recording.messages.iter().any(heard));
+            let expected = usize::from(recording.messages.iter().any(is_lost));
             assert_eq!(
                 report.resets.values().sum::<usize>(),
-                explained,
-                "{:?} {:?} {report:?}, {:?}, the log is at {:?} after forgetting {} times",
-                follower.transport,
-                follower.stream,
+                expected,
+                "{:?} {:?} {report:?}, {:?}, the log is at {:?} after {} data losses",
+                client.transport,
+                client.stream,
                 recording.resets().collect::<Vec<_>>(),
                 log.entries.last(),
                 log.epoch,
             );
-            total.add(&report);
         }
         assert!(total.received > 0);
         total
     }
 
-    /// How often each change stands in the log of its stream, as history tells it.
-    pub async fn times_in_log(&self, made: &[(String, usize)]) -> Vec<usize> {
+    /// As [`Self::delivery_report`], for tests in which resets are expected to be missing.
+    pub async fn delivery_report_without_reset_check(&mut self) -> DeliveryReport {
+        self.wait_for_last_changes().await;
+        let mut total = DeliveryReport::default();
+        for client in &self.clients {
+            let log = auditor_of(&self.auditors, client).log();
+            total.add(&compare_with_log(&client.recording(), &log));
+        }
+        total
+    }
+
+    /// Counts how often each change is in the history of its stream.
+    pub async fn times_in_log(&self, made: &[Change]) -> Vec<usize> {
         let mut logged = Vec::new();
         for stream in &self.streams {
             let path = format!("/events/{stream}?limit=1000");
@@ -180,47 +180,82 @@ impl DeliveryFixture {
     }
 }
 
-pub async fn newest(app: &TestApp, stream: &str) -> (u64, u64) {
+fn auditor_of<'a>(auditors: &'a [(Option<String>, LogAuditor)], client: &RecordingClient) -> &'a LogAuditor {
+    &auditors.iter().find(|(topic, _)| *topic == client.stream).unwrap().1
+}
+
+/// Position of a stream's newest event.
+pub async fn newest_position(app: &TestApp, stream: &str) -> Position {
     let history = app.get(&format!("/events/{stream}?limit=1")).await.expect(StatusCode::OK);
     position(history[0]["cursor"].as_str().unwrap())
 }
 
-#[derive(Default)]
-pub struct Load {
-    over: Arc<AtomicBool>,
-    made: Arc<Mutex<Vec<(String, usize)>>>,
+#[derive(Clone, Default)]
+struct Counts {
+    stopped: Arc<AtomicBool>,
+    made: Arc<Mutex<Vec<Change>>>,
     refused: Arc<AtomicUsize>,
-    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+async fn change_until_stopped(
+    apps: Arc<[TestApp; 2]>,
+    instances: Vec<usize>,
+    streams: Vec<String>,
+    counts: Counts,
+) {
+    let mut pace = interval(CHANGE_INTERVAL);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for instance in instances.into_iter().cycle() {
+        if counts.stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        pace.tick().await;
+        let number = counts.made.lock().unwrap().len();
+        let stream = &streams[number % STREAMS];
+        let body = json!({"metadata": {"n": number}});
+        let answer = apps[instance].patch(&format!("/streams/{stream}"), body).await;
+        if answer.status == StatusCode::OK {
+            counts.made.lock().unwrap().push((stream.clone(), number));
+        } else {
+            assert!(answer.header("retry-after").is_some(), "{}", answer.text);
+            answer.expect_problem(503, "store_unavailable");
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Changes that are made in the background.
+pub struct Load {
+    counts: Counts,
+    task: JoinHandle<()>,
 }
 
 impl Load {
-    fn made(&self) -> usize {
-        self.made.lock().unwrap().len()
+    fn made_count(&self) -> usize {
+        self.counts.made.lock().unwrap().len()
     }
 
-    /// How many changes have been refused.
-    pub fn refused(&self) -> usize {
-        self.refused.load(Ordering::Relaxed)
+    pub fn refused_count(&self) -> usize {
+        self.counts.refused.load(Ordering::Relaxed)
     }
 
-    /// Waits for so many more changes.
-    pub async fn goes_on(&self, count: usize) {
-        let wanted = self.made() + count;
-        eventually("changes", || async { (self.made() >= wanted).then_some(()) }).await;
+    /// Waits for `count` more acknowledged changes.
+    pub async fn wait_for_changes(&self, count: usize) {
+        let wanted = self.made_count() + count;
+        eventually("changes", || async { (self.made_count() >= wanted).then_some(()) }).await;
     }
 
-    /// Waits until changes are refused.
-    pub async fn is_refused(&self) {
-        let wanted = self.refused() + 1;
-        eventually("a refusal", || async { (self.refused() >= wanted).then_some(()) }).await;
+    /// Waits for one more refused change.
+    pub async fn wait_for_refusal(&self) {
+        let wanted = self.refused_count() + 1;
+        eventually("a refusal", || async { (self.refused_count() >= wanted).then_some(()) }).await;
     }
 
-    /// Ends it; gives the changes that were acknowledged.
-    pub async fn end(self) -> Vec<(String, usize)> {
-        self.over.store(true, Ordering::Relaxed);
-        let task = self.task.lock().unwrap().take().unwrap();
-        task.await.unwrap();
-        let made = self.made.lock().unwrap();
+    /// Stops the load and returns the acknowledged changes.
+    pub async fn stop(self) -> Vec<Change> {
+        self.counts.stopped.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+        let made = self.counts.made.lock().unwrap();
         made.clone()
     }
 }

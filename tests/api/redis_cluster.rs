@@ -1,4 +1,4 @@
-//! A cluster: a slot moved under load, a master killed, a cluster that is down.
+//! Redis Cluster: a slot that is moved under load, a killed master, a cluster without a majority.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
-    delivery_fixture::{DeliveryFixture, newest},
+    delivery_fixture::{DeliveryFixture, newest_position},
     redis_security,
     support::{
         app::Setup,
@@ -37,17 +37,17 @@ async fn slot_migration_under_load_loses_no_event() {
     let mut at = cluster.owner(slot, 0).await.unwrap();
     let log_url = cluster.shared_url(at);
     let mut fixture = DeliveryFixture::start(&cluster.url(), &prefix, &log_url).await;
-    let load = fixture.load();
-    load.goes_on(40).await;
-    // To the two other masters and back.
+    let load = fixture.start_load();
+    load.wait_for_changes(40).await;
+    // The slot moves to the two other masters and back.
     for to in cluster.masters().await.into_iter().filter(|node| *node != at).chain([at]).collect::<Vec<_>>() {
         cluster.begin_migration(slot, at, to).await;
         let moved = cluster.move_keys(slot, at, to, 8).await;
         assert_eq!(moved, 8);
-        // A change is refused as a whole while only some of its keys are there.
-        load.is_refused().await;
+        // A change is refused as a whole while its keys are on two nodes.
+        load.wait_for_refusal().await;
         while cluster.move_keys(slot, at, to, 8).await > 0 {
-            // A single key is read wherever it is.
+            // Reads of a single key follow the key.
             for path in [format!("/events/{}?limit=3", fixture.streams[0]), "/streams".to_owned()] {
                 fixture.apps[1].get(&path).await.expect(StatusCode::OK);
             }
@@ -55,9 +55,9 @@ async fn slot_migration_under_load_loses_no_event() {
         cluster.finish_migration(slot, to).await;
         *log_url.lock().unwrap() = cluster.nodes[to].url();
         at = to;
-        load.goes_on(40).await;
+        load.wait_for_changes(40).await;
     }
-    let made = load.end().await;
+    let made = load.stop().await;
     let report = fixture.delivery_report().await;
     assert!(report.is_exactly_once(), "{report:?}");
     assert!(fixture.times_in_log(&made).await.iter().all(|times| *times == 1));
@@ -71,37 +71,37 @@ async fn killed_cluster_master_is_replaced_without_lost_event() {
     let at = cluster.owner(slot, 0).await.unwrap();
     let log_url = cluster.shared_url(at);
     let mut fixture = DeliveryFixture::start(&cluster.url(), &prefix, &log_url).await;
-    let load = fixture.load();
-    load.goes_on(40).await;
+    let load = fixture.start_load();
+    load.wait_for_changes(40).await;
     pause_writes(&cluster.nodes[at], 1).await;
     cluster.kill(&[at]).await;
     let asked = (at + 1) % 6;
     let other = cluster.wait_for_new_owner(slot, asked, at).await;
     *log_url.lock().unwrap() = cluster.nodes[other].url();
-    load.goes_on(40).await;
-    assert!(load.refused() > 0);
-    // The old one comes back as a replica; then it is made the master again, in order.
+    load.wait_for_changes(40).await;
+    assert!(load.refused_count() > 0);
+    // The old master restarts as a replica and becomes master again by a manual failover.
     cluster.nodes[at].restart();
     cluster.wait_until_healthy(6).await;
-    let words = ["CLUSTER", "FAILOVER"];
+    let failover = ["CLUSTER", "FAILOVER"];
     eventually("the old master", || async {
         if cluster.owner(slot, asked).await == Some(at) {
             return Some(());
         }
-        // Refused while another is under way.
-        let _ = cluster.nodes[at].execute(&words).await;
+        // Redis refuses the command during another failover.
+        let _ = cluster.nodes[at].execute(&failover).await;
         None
     })
     .await;
     *log_url.lock().unwrap() = cluster.nodes[at].url();
-    load.goes_on(40).await;
-    let made = load.end().await;
+    load.wait_for_changes(40).await;
+    let made = load.stop().await;
     let report = fixture.delivery_report().await;
     assert!(report.is_exactly_once(), "{report:?}");
     assert!(fixture.times_in_log(&made).await.iter().all(|times| *times == 1));
 }
 
-/// Scripts that make names of keys themselves would take what has gone ahead for what is not there.
+/// A script with undeclared key names would treat keys that have moved as missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
     let cluster = Cluster::start().await;
@@ -125,10 +125,10 @@ async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
     let at = cluster.owner(slot, 0).await.unwrap();
     let to = cluster.masters().await.into_iter().find(|node| *node != at).unwrap();
     cluster.begin_migration(slot, at, to).await;
-    // The lists have gone ahead, the streams have not; and the other way round.
-    for ahead in [false, true] {
-        let is_ahead = |key: &str| key.contains(":stream:") == ahead;
-        assert!(cluster.move_matching_keys(slot, at, to, is_ahead).await > 0);
+    // First the keys of lists have moved and those of streams have not; then all have moved.
+    for streams in [false, true] {
+        let is_moved = |key: &str| key.contains(":stream:") == streams;
+        assert!(cluster.move_matching_keys(slot, at, to, is_moved).await > 0);
         assert!(matches!(store.snapshot(Topic::All).await, Err(StoreError::Unavailable(_))));
         assert!(matches!(store.keep(100, None).await, Err(StoreError::Unavailable(_))));
     }
@@ -139,27 +139,30 @@ async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
     assert_eq!(store.list(StreamFilter::All, 10, None).await.unwrap().items.len(), 1);
 }
 
-/// A user with the rules of docs/OPERATIONS.md, and a whole day's work.
+/// The user has the rules of docs/OPERATIONS.md and executes every kind of command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documented_acl_user_in_cluster_suffices() {
     let cluster = Cluster::start().await;
     let setup = Setup::new(&cluster.url(), shared_livekit());
     let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
-    let rules = [redis_security::rules(prefix, "service"), redis_security::rules(prefix, "cluster")].concat();
+    let rules =
+        [redis_security::acl_rules(prefix, "service"), redis_security::acl_rules(prefix, "cluster")].concat();
     for node in &cluster.nodes {
-        let words = ["ACL", "SETUSER", "orchestrator"].into_iter().chain(rules.iter().map(String::as_str));
-        node.execute(&words.collect::<Vec<_>>()).await.unwrap();
+        let command = ["ACL", "SETUSER", "orchestrator"].into_iter().chain(rules.iter().map(String::as_str));
+        node.execute(&command.collect::<Vec<_>>()).await.unwrap();
     }
     let url = cluster.url().replace("redis+cluster://", "redis+cluster://orchestrator:hunter2@");
-    // Who takes a node for a single server is told.
+    // `check` reports a cluster node that is configured as a single server.
     let slot = cluster.slot(prefix).await;
     let at = cluster.owner(slot, 0).await.unwrap();
     let other = cluster.masters().await.into_iter().find(|node| *node != at).unwrap();
-    let (code, words) =
+    let (code, output) =
         Instance::new(&cluster.nodes[other].url(), shared_livekit(), prefix).run_command(&["check"]).await;
-    assert!(code == Some(1) && words.contains("REDIS_URL must be redis+cluster://"), "{words}");
-    redis_security::works(&setup.with(|arguments| arguments.redis_url = Some(url.into())).start().await)
-        .await;
+    assert!(code == Some(1) && output.contains("REDIS_URL must be redis+cluster://"), "{output}");
+    redis_security::use_every_command(
+        &setup.with(|arguments| arguments.redis_url = Some(url.into())).start().await,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +177,7 @@ async fn cluster_without_majority_returns_503_until_it_recovers() {
     let mut feed = within("a feed", FeedConnection::open(&(&app).into(), Transport::Grpc, Some(id), None))
         .await
         .unwrap();
-    // Both other masters: who is left is in the minority, although it has the slot.
+    // The remaining master has the slot, but no majority.
     let others: Vec<_> = cluster.masters().await.into_iter().filter(|node| *node != at).collect();
     cluster.kill(&others).await;
     eventually("CLUSTERDOWN", || async {
@@ -189,8 +192,8 @@ async fn cluster_without_majority_returns_503_until_it_recovers() {
     app.wait_until_ready(true).await;
     let patched = app.patch(&format!("/streams/{id}"), json!({"metadata": {"a": 1}})).await;
     patched.expect(StatusCode::OK);
-    let wanted = newest(&app, id).await;
-    let heard = within("the change", feed.next()).await;
-    let Received::Event(event) = heard else { panic!("{heard:?}") };
-    assert_eq!(crate::support::recording::position(&event.cursor), wanted);
+    let newest = newest_position(&app, id).await;
+    let received = within("the change", feed.next()).await;
+    let Received::Event(event) = received else { panic!("{received:?}") };
+    assert_eq!(crate::support::recording::position(&event.cursor), newest);
 }

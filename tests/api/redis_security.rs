@@ -1,4 +1,4 @@
-//! Redis as operators have it: behind TLS, and with a user who may do no more than needed.
+//! Redis with TLS and with a user that has only the documented permissions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};
@@ -13,8 +13,8 @@ use crate::support::{
     unique,
 };
 
-/// What the service does all day: a stream from its creation to its end, on two feeds.
-pub async fn works(app: &TestApp) {
+/// Executes every kind of Redis command: a whole stream, two feeds, resumes, idempotency and a reconciliation.
+pub async fn use_every_command(app: &TestApp) {
     let mut all = app.follow("/events").await;
     let stream = app.create(json!({"metadata": {"a": 1}})).await;
     let id = stream["id"].as_str().unwrap();
@@ -56,31 +56,31 @@ async fn redis_over_tls_requires_certificate_of_trusted_ca() {
         let path = certificates.path(name);
         Setup::new(&redis.tls_url(), shared_livekit()).with(|arguments| arguments.redis_ca_file = Some(path))
     };
-    works(&with_ca("ca.pem").start().await).await;
+    use_every_command(&with_ca("ca.pem").start().await).await;
 
     let instance = |settings: &[(&str, String)]| {
         let instance = Instance::new(&redis.tls_url(), shared_livekit(), &unique("test"));
         settings.iter().fold(instance, |instance, (name, value)| instance.with(name, value))
     };
-    let (code, words) =
+    let (code, output) =
         instance(&[("REDIS_CA_FILE", certificates.path("ca.pem"))]).run_command(&["check"]).await;
-    assert!(code == Some(0) && words.contains("ok   Redis: version"), "{words}");
+    assert!(code == Some(0) && output.contains("ok   Redis: version"), "{output}");
     for settings in [vec![("REDIS_CA_FILE", certificates.path("other.pem"))], Vec::new()] {
-        let mut stranger = instance(&settings);
-        let (code, words) = stranger.run_command(&["check"]).await;
+        let mut untrusting = instance(&settings);
+        let (code, output) = untrusting.run_command(&["check"]).await;
         assert_eq!(code, Some(1));
-        assert!(words.contains("FAIL Redis: the TLS certificate is not signed by a trusted CA"), "{words}");
-        // It starts, says that it is not ready, and talks to nobody whom it does not know.
-        stranger.start_listening().await;
-        let base = stranger.address().http;
+        assert!(output.contains("FAIL Redis: the TLS certificate is not signed by a trusted CA"), "{output}");
+        // The instance starts, is not ready and sends no command to the untrusted server.
+        untrusting.start_listening().await;
+        let base = untrusting.address().http;
         let created = reqwest::Client::new().post(format!("{base}/streams")).json(&json!({})).send().await;
         assert_eq!(created.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
         let health: Value = reqwest::get(format!("{base}/health")).await.unwrap().json().await.unwrap();
         assert_eq!(health["store"]["status"], "down");
     }
-    let (code, words) = instance(&[("REDIS_CA_FILE", "/nowhere".to_owned())]).run_command(&["check"]).await;
+    let (code, output) = instance(&[("REDIS_CA_FILE", "/nowhere".to_owned())]).run_command(&["check"]).await;
     assert_eq!(code, Some(2));
-    assert!(words.contains("REDIS_CA_FILE cannot be read"), "{words}");
+    assert!(output.contains("REDIS_CA_FILE cannot be read"), "{output}");
 }
 
 #[tokio::test]
@@ -92,19 +92,19 @@ async fn redis_that_requires_client_certificate_is_used() {
         arguments.redis_cert_file = Some(certificates.path("client.pem"));
         arguments.redis_key_file = Some(certificates.path("client.key"));
     });
-    works(&setup.start().await).await;
-    let nobody = Instance::new(&redis.tls_url(), shared_livekit(), &unique("test"))
+    use_every_command(&setup.start().await).await;
+    let without_certificate = Instance::new(&redis.tls_url(), shared_livekit(), &unique("test"))
         .with("REDIS_CA_FILE", &certificates.path("ca.pem"));
-    let (code, words) = nobody.run_command(&["check"]).await;
-    assert!(code == Some(1) && words.contains("FAIL Redis"), "{words}");
+    let (code, output) = without_certificate.run_command(&["check"]).await;
+    assert!(code == Some(1) && output.contains("FAIL Redis"), "{output}");
 }
 
-/// The rules for a user as docs/OPERATIONS.md gives them under this name, with this prefix.
-pub fn rules(prefix: &str, name: &str) -> Vec<String> {
+/// Reads the ACL rules with this name from docs/OPERATIONS.md, with this key prefix.
+pub fn acl_rules(prefix: &str, name: &str) -> Vec<String> {
     let text = include_str!("../../docs/OPERATIONS.md");
     let rules = text.split(&format!("```acl {name}\n")).nth(1).unwrap().split("\n```").next().unwrap();
     let rules = rules.replace("PASSWORD", "hunter2").replace("{lso}", &format!("{{{prefix}}}"));
-    // After `user` and its name.
+    // The first two words are `user` and its name.
     rules.split_whitespace().skip(2).map(str::to_owned).collect()
 }
 
@@ -112,7 +112,7 @@ pub fn rules(prefix: &str, name: &str) -> Vec<String> {
 async fn documented_acl_user_suffices_and_has_no_other_prefix() {
     let redis = Redis::start();
     let setup = Setup::new(&redis.url(), shared_livekit());
-    let rules = rules(setup.arguments.redis_prefix.as_deref().unwrap(), "service");
+    let rules = acl_rules(setup.arguments.redis_prefix.as_deref().unwrap(), "service");
     assert!(rules.len() > 10, "{rules:?}");
     let port = redis.port.to_string();
     let mut set = vec!["-p", &port, "ACL", "SETUSER", "orchestrator"];
@@ -122,13 +122,13 @@ async fn documented_acl_user_suffices_and_has_no_other_prefix() {
     let url = format!("redis://orchestrator:hunter2@127.0.0.1:{}/0", redis.port);
     let as_user = setup.clone().with(|arguments| {
         arguments.redis_url = Some(url.clone().into());
-        // Calls are counted.
+        // The default rate limit is active, so that its commands are executed.
         arguments.admission.rate_limit_read = None;
     });
-    works(&as_user.start().await).await;
+    use_every_command(&as_user.start().await).await;
 
-    // And no more: another prefix is not its own.
-    let stranger = Instance::new(&url, shared_livekit(), &unique("other"));
-    let (code, words) = stranger.run_command(&["check"]).await;
-    assert_eq!(code, Some(1), "{words}");
+    // Other key prefixes are denied.
+    let other_prefix = Instance::new(&url, shared_livekit(), &unique("other"));
+    let (code, output) = other_prefix.run_command(&["check"]).await;
+    assert_eq!(code, Some(1), "{output}");
 }

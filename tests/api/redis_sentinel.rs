@@ -1,4 +1,4 @@
-//! Redis behind Sentinel: failovers under load, with everything replicated and without.
+//! Redis with Sentinel: failovers under load, with and without lost writes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
@@ -11,13 +11,14 @@ use crate::{
         certificates::Certificates,
         eventually,
         instance::Instance,
+        recording::SharedUrl,
         sentinel::{MASTER, Sentinel, SentinelGroup, pause_writes},
         servers::{Redis, free_port, shared_livekit},
         unique, within,
     },
 };
 
-fn move_to(log_url: &crate::support::recording::SharedUrl, node: &Redis) {
+fn set_log_url(log_url: &SharedUrl, node: &Redis) {
     *log_url.lock().unwrap() = node.url();
 }
 
@@ -26,25 +27,25 @@ async fn killed_master_with_synchronous_replicas_loses_no_event() {
     let mut group = SentinelGroup::start().await;
     let log_url = group.shared_url();
     let mut fixture = DeliveryFixture::start(&group.url(), &unique("test"), &log_url).await;
-    let load = fixture.load();
-    load.goes_on(40).await;
-    // Changes are under way when it dies: they are never answered, and never made.
+    let load = fixture.start_load();
+    load.wait_for_changes(40).await;
+    // Changes that wait for the master when it is killed get no reply and are not executed.
     pause_writes(&group.nodes[0], 2).await;
     group.nodes[0].kill();
     let master = group.wait_for_new_master(0).await;
-    move_to(&log_url, &group.nodes[master]);
-    load.goes_on(40).await;
-    assert!(load.refused() > 0, "what was under way is refused");
-    // The old one comes back, and is told that it is a replica now.
+    set_log_url(&log_url, &group.nodes[master]);
+    load.wait_for_changes(40).await;
+    assert!(load.refused_count() > 0, "waiting changes are refused");
+    // The old master restarts and becomes a replica.
     group.nodes[0].restart();
     eventually("a replica", || async { (group.nodes[0].info("role").await? == "slave").then_some(()) }).await;
-    load.goes_on(40).await;
-    let made = load.end().await;
-    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    load.wait_for_changes(40).await;
+    let made = load.stop().await;
+    assert!(group.is_still_master(master).await, "no second failover");
     let report = fixture.delivery_report().await;
     assert!(report.is_exactly_once(), "{report:?}");
     let times = fixture.times_in_log(&made).await;
-    assert!(times.iter().all(|times| *times == 1), "every change that was acknowledged, once: {times:?}");
+    assert!(times.iter().all(|times| *times == 1), "every acknowledged change, once: {times:?}");
 }
 
 #[tokio::test]
@@ -56,60 +57,60 @@ async fn failover_to_stale_replica_resets_each_client_once() {
     let path = format!("/streams/{}", quiet["id"].as_str().unwrap());
     let mut states = fixture.apps[1].follow(&format!("/sse/{}/updates", quiet["id"].as_str().unwrap())).await;
     states.wait_until("the state", |state| state["metadata"]["a"] == "kept").await;
-    let load = fixture.load();
-    load.goes_on(20).await;
-    // From now on nothing reaches the replicas.
+    let load = fixture.start_load();
+    load.wait_for_changes(20).await;
+    // Replication is stopped.
     pause_writes(&group.nodes[0], 2).await;
     group.nodes[0].execute(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await.unwrap();
     group.nodes[0].execute(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
     group.nodes[0].execute(&["CLIENT", "UNPAUSE"]).await.unwrap();
-    load.goes_on(40).await;
+    load.wait_for_changes(40).await;
     fixture.apps[0].patch(&path, json!({"metadata": {"a": "lost"}})).await.expect(StatusCode::OK);
     states.wait_until("the change", |state| state["metadata"]["a"] == "lost").await;
-    fixture.until_heard().await;
+    fixture.wait_for_deliveries().await;
     group.nodes[0].kill();
     let master = group.wait_for_new_master(0).await;
-    move_to(&log_url, &group.nodes[master]);
-    load.goes_on(40).await;
-    load.end().await;
-    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    set_log_url(&log_url, &group.nodes[master]);
+    load.wait_for_changes(40).await;
+    load.stop().await;
+    assert!(group.is_still_master(master).await, "no second failover");
     let report = fixture.delivery_report().await;
     assert!(report.has_no_silent_loss(), "{report:?}");
-    assert_eq!(report.resets.values().sum::<usize>(), fixture.followers.len(), "{report:?}");
+    assert_eq!(report.resets.values().sum::<usize>(), fixture.clients.len(), "{report:?}");
     let reasons = ["cursor_from_the_future", "cursor_unknown"];
     assert!(report.resets.keys().all(|reason| reasons.contains(&reason.as_str())), "{report:?}");
-    // Who follows states is shown the one that there is, although nothing has changed since.
-    let kept = states.wait_until("the state that was kept", |state| state["metadata"]["a"] == "kept");
-    within("the state that was kept", kept).await;
+    // The state feed sends the present state, although no change followed.
+    let kept = states.wait_until("the replicated state", |state| state["metadata"]["a"] == "kept");
+    within("the replicated state", kept).await;
 }
 
-/// The old master lives, answers, and will not be made a replica.
+/// The old master is alive and refuses to become a replica.
 #[tokio::test]
 async fn old_master_that_still_answers_is_abandoned() {
     let group = SentinelGroup::start().await;
     let log_url = group.shared_url();
     let mut fixture = DeliveryFixture::start(&group.url(), &unique("test"), &log_url).await;
-    let load = fixture.load();
-    load.goes_on(40).await;
+    let load = fixture.start_load();
+    load.wait_for_changes(40).await;
     group.nodes[0].execute(&["ACL", "SETUSER", "default", "-replicaof", "-slaveof"]).await.unwrap();
     group.force_failover().await;
     let master = group.wait_for_new_master(0).await;
     for app in &*fixture.apps {
-        eventually("a subscription elsewhere", || async {
+        eventually("a subscription at the new master", || async {
             app.get("/metrics").await.text.contains("lso_feed_connects_total 2").then_some(())
         })
         .await;
     }
-    move_to(&log_url, &group.nodes[master]);
-    load.goes_on(100).await;
-    load.end().await;
-    assert!(group.is_still_master(master).await, "nobody has asked for another failover");
+    set_log_url(&log_url, &group.nodes[master]);
+    load.wait_for_changes(100).await;
+    load.stop().await;
+    assert!(group.is_still_master(master).await, "no second failover");
     let report = fixture.delivery_report().await;
     assert!(report.has_no_silent_loss(), "{report:?}");
     assert_eq!(
         group.nodes[0].info("role").await.as_deref(),
         Some("master"),
-        "it has been there all the time"
+        "the old master was not reconfigured"
     );
 }
 
@@ -118,12 +119,12 @@ async fn sentinels_with_users_and_tls_are_supported() {
     let certificates = Certificates::generate();
     let redis = Redis::start_tls(&certificates, false);
     let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
-    let (tls_port, rules) = (free_port(), redis_security::rules("", "sentinel").join(" "));
-    let more = format!(
+    let (tls_port, rules) = (free_port(), redis_security::acl_rules("", "sentinel").join(" "));
+    let configuration = format!(
         "requirepass another\nuser orchestrator {rules}\ntls-port {tls_port}\ntls-replication yes\n\
          tls-auth-clients no\ntls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {ca}\n"
     );
-    let _sentinel = Sentinel::start(redis.port, 1, &more);
+    let _sentinel = Sentinel::start(redis.port, 1, &configuration);
     let url = |password: &str| {
         format!(
             "rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}?sentinel-user=orchestrator&sentinel-password={password}"
@@ -133,19 +134,22 @@ async fn sentinels_with_users_and_tls_are_supported() {
         Instance::new(url, shared_livekit(), &unique("test"))
             .with("REDIS_CA_FILE", &certificates.path("ca.pem"))
     };
-    let mut good = instance(&url("hunter2"));
-    let (code, words) = good.run_command(&["check"]).await;
-    assert!(code == Some(0) && words.contains("ok   Redis: is a primary"), "{words}");
-    good.start().await;
-    let created =
-        reqwest::Client::new().post(format!("{}/streams", good.address().http)).json(&json!({})).send().await;
+    let mut permitted = instance(&url("hunter2"));
+    let (code, output) = permitted.run_command(&["check"]).await;
+    assert!(code == Some(0) && output.contains("ok   Redis: is a primary"), "{output}");
+    permitted.start().await;
+    let created = reqwest::Client::new()
+        .post(format!("{}/streams", permitted.address().http))
+        .json(&json!({}))
+        .send()
+        .await;
     assert_eq!(created.unwrap().status(), StatusCode::CREATED);
-    for (url, said) in [
+    for (url, expected) in [
         (url("wrong"), "no master is known"),
         (url("hunter2").replace(MASTER, "nobody"), "no master is known"),
         (format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}"), "no master is known"),
     ] {
-        let (code, words) = instance(&url).run_command(&["check"]).await;
-        assert!(code == Some(1) && words.contains(said) && !words.contains("hunter2"), "{words}");
+        let (code, output) = instance(&url).run_command(&["check"]).await;
+        assert!(code == Some(1) && output.contains(expected) && !output.contains("hunter2"), "{output}");
     }
 }

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite::Error};
 
-use super::{Pair, access, access::guarded, token_rules::now, webhooks::body_hash};
+use super::{Pair, access, access::start_with_auth, token_rules::now, webhooks::body_hash};
 use crate::support::{
     app::{TestResponse, participant_webhook},
     grpc,
@@ -15,7 +15,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn refused_token_has_reason_on_every_transport_and_in_metrics() {
-    let Pair(app, _other) = guarded().await;
+    let Pair(app, _other) = start_with_auth().await;
     let now = now();
     let token = |iss: &str, exp: i64, secret: &str| jwt(&json!({"iss": iss, "exp": exp}), "HS256", secret);
     let words = [

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree,
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Pair, access, access::guarded};
+use super::{Pair, access, access::start_with_auth};
 use crate::support::{
     app::{TestApp, TestResponse},
     servers::{KEY, SECRET, shared_livekit},
@@ -36,7 +36,7 @@ struct Servers {
 
 impl Servers {
     async fn start() -> Self {
-        let Pair(app, _other) = guarded().await;
+        let Pair(app, _other) = start_with_auth().await;
         let room = unique("room");
         access::create(&app, &room).await;
         let livekit = shared_livekit().replacen("ws", "http", 1);

@@ -15,7 +15,7 @@ use tonic::Code;
 
 use super::{
     Pair,
-    access::{ME, create, granting, guarded, routes, send, token},
+    access::{CALLER, create, only_grant, routes, send, start_with_auth, token},
 };
 use crate::support::{
     grpc::{Client, subscribe_request},
@@ -27,21 +27,21 @@ use crate::support::{
 
 #[tokio::test]
 async fn invalid_token_returns_401_on_every_route_and_transport() {
-    let Pair(app, _other) = guarded().await;
+    let Pair(app, _other) = start_with_auth().await;
     let room = crate::support::unique("room");
     let stream = create(&app, &room).await;
     let id = stream["id"].as_str().unwrap();
     let grants = VideoGrants { room_admin: true, room: room.clone(), ..VideoGrants::default() };
     let signed = |key: &str, secret: &str| {
         let token =
-            AccessToken::with_api_key(key, secret).with_identity(ME).with_ttl(Duration::from_secs(60));
+            AccessToken::with_api_key(key, secret).with_identity(CALLER).with_ttl(Duration::from_secs(60));
         token.with_grants(grants.clone()).to_jwt().unwrap()
     };
     let good = signed(KEY, SECRET);
     let (head, signature) = good.rsplit_once('.').unwrap();
     let now = chrono::Utc::now().timestamp();
     let claims = |exp: i64, nbf: i64| {
-        json!({"iss": KEY, "sub": ME, "exp": exp, "nbf": nbf,
+        json!({"iss": KEY, "sub": CALLER, "exp": exp, "nbf": nbf,
         "video": {"roomAdmin": true, "room": room}})
     };
     let bad = [
@@ -73,7 +73,7 @@ async fn invalid_token_returns_401_on_every_route_and_transport() {
         let Err(Error::Http(refused)) = connect_async(url).await else { panic!("{what}: WebSocket") };
         assert_eq!(refused.status(), 401, "{what}: WebSocket");
     }
-    let nobody = jwt(&json!({"iss": KEY, "sub": ME, "exp": now + 60}), "HS256", SECRET);
+    let nobody = jwt(&json!({"iss": KEY, "sub": CALLER, "exp": now + 60}), "HS256", SECRET);
     for (method, path, body, _) in routes(id) {
         let answer = send(&app, &nobody, method.clone(), &path, body.as_ref()).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "no grant at all: {method} {path}");
@@ -82,11 +82,11 @@ async fn invalid_token_returns_401_on_every_route_and_transport() {
 
 #[tokio::test]
 async fn token_in_query_is_accepted_for_feeds_only() {
-    let Pair(app, _other) = guarded().await;
+    let Pair(app, _other) = start_with_auth().await;
     let room = crate::support::unique("room");
     let stream = create(&app, &room).await;
     let id = stream["id"].as_str().unwrap();
-    let bearer = token(granting(Grant::RoomJoin, &room));
+    let bearer = token(only_grant(Grant::RoomJoin, &room));
     for path in [
         format!("/events?streamId={id}&access_token={bearer}"),
         format!("/sse/{id}/updates?access_token={bearer}"),
@@ -104,10 +104,10 @@ async fn token_in_query_is_accepted_for_feeds_only() {
 
 #[tokio::test]
 async fn feed_ends_at_token_expiry_with_reason() {
-    let Pair(app, _other) = guarded().await;
+    let Pair(app, _other) = start_with_auth().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
-    let short = accepted_for(Duration::from_secs(6), ME, &granting(Grant::RoomJoin, &room));
+    let short = accepted_for(Duration::from_secs(6), CALLER, &only_grant(Grant::RoomJoin, &room));
     let mut events =
         EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
     let mut states =
@@ -153,20 +153,20 @@ async fn tokens_of_two_api_keys_are_accepted() {
         let bearer = AccessToken::with_api_key(key, secret).with_grants(grants).to_jwt().unwrap();
         send(&app, &bearer, Method::GET, "/streams", None).await.expect(StatusCode::OK);
     }
-    let crossed = AccessToken::with_api_key("next", SECRET).with_grants(granting(Grant::RoomList, ""));
+    let crossed = AccessToken::with_api_key("next", SECRET).with_grants(only_grant(Grant::RoomList, ""));
     let answer = send(&app, &crossed.to_jwt().unwrap(), Method::GET, "/streams", None).await;
     answer.expect_problem(401, "unauthenticated");
 }
 
 #[tokio::test]
 async fn tokens_of_livekit_sdk_and_join_tokens_are_accepted() {
-    let Pair(app, _other) = guarded().await;
+    let Pair(app, _other) = start_with_auth().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
     let made = |grants: &str| {
         let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
         let script = format!(
-            "from livekit import api\nprint(api.AccessToken('{KEY}', '{SECRET}').with_identity('{ME}')\
+            "from livekit import api\nprint(api.AccessToken('{KEY}', '{SECRET}').with_identity('{CALLER}')\
              .with_grants(api.VideoGrants({grants})).to_jwt())"
         );
         crate::support::servers::run(&python, &["-c", &script], "").trim().to_owned()
@@ -181,7 +181,7 @@ async fn tokens_of_livekit_sdk_and_join_tokens_are_accepted() {
     let bob = joined["token"].as_str().unwrap();
     send(&app, bob, Method::GET, &format!("/streams/{room}/state"), None).await.expect(StatusCode::OK);
     let leave = format!("/streams/{room}/leave");
-    send(&app, bob, Method::POST, &leave, Some(&json!({"identity": ME})))
+    send(&app, bob, Method::POST, &leave, Some(&json!({"identity": CALLER})))
         .await
         .expect_problem(403, "forbidden");
     send(&app, bob, Method::POST, &leave, Some(&json!({"identity": "bob"}))).await.expect(StatusCode::OK);
