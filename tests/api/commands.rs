@@ -1,4 +1,4 @@
-//! The commands of the binary besides the service itself.
+//! The commands `healthcheck` and `check` of the binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::support::{
@@ -22,31 +22,31 @@ fn instance(redis: &str, livekit: &str) -> Instance {
 #[tokio::test]
 async fn healthcheck_returns_readiness_of_running_instance() {
     let mut instance = instance(shared_redis(), shared_livekit());
-    assert_eq!(instance.run_command(&["healthcheck"]).await.0, Some(1), "nobody is there");
+    assert_eq!(instance.run_command(&["healthcheck"]).await.0, Some(1), "no instance runs");
     instance.start().await;
     assert_eq!(instance.run_command(&["healthcheck"]).await, (Some(0), String::new()));
     instance.terminate().await;
-    let mut lonely = self::instance("redis://127.0.0.1:1/0", shared_livekit());
-    lonely.start_listening().await;
-    let (code, words) = lonely.run_command(&["healthcheck"]).await;
+    let mut without_redis = self::instance("redis://127.0.0.1:1/0", shared_livekit());
+    without_redis.start_listening().await;
+    let (code, output) = without_redis.run_command(&["healthcheck"]).await;
     assert_eq!(code, Some(1));
-    assert!(words.contains("503"), "{words}");
+    assert!(output.contains("503"), "{output}");
 }
 
 #[tokio::test]
 async fn check_reports_redis_findings() {
     let redis = Redis::start_durable();
     configure(&redis, "maxmemory", "100mb").await;
-    let (code, words) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
-    assert_eq!(code, Some(0), "{words}");
-    assert!(!words.contains("FAIL") && !words.contains("warn"), "{words}");
+    let (code, output) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!output.contains("FAIL") && !output.contains("warn"), "{output}");
     for part in ["Redis: version 7", "never evicts", "append-only", "LiveKit: answers", "clock agrees"] {
-        assert!(words.contains(part), "{part} in {words}");
+        assert!(output.contains(part), "{part} in {output}");
     }
     configure(&redis, "maxmemory-policy", "allkeys-lru").await;
-    let (code, words) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
+    let (code, output) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
     assert_eq!(code, Some(1));
-    assert!(words.contains("FAIL Redis: evicts (allkeys-lru)"), "{words}");
+    assert!(output.contains("FAIL Redis: evicts (allkeys-lru)"), "{output}");
     configure(&redis, "requirepass", "hunter2").await;
     let with = |user: &str| format!("redis://{user}127.0.0.1:{}/0", redis.port);
     for (url, expected) in [
@@ -54,32 +54,32 @@ async fn check_reports_redis_findings() {
         (with(":wrong-word@"), "FAIL Redis: refuses the user or the password"),
         (format!("redis://127.0.0.1:{}/0", free_port()), "FAIL Redis: no server listens"),
     ] {
-        let (code, words) = instance(&url, shared_livekit()).run_command(&["check"]).await;
+        let (code, output) = instance(&url, shared_livekit()).run_command(&["check"]).await;
         assert_eq!(code, Some(1));
-        assert!(words.contains(expected), "{expected} in {words}");
-        assert!(!words.contains("wrong-word"), "no secret is repeated: {words}");
-        assert!(words.contains("ok   LiveKit: answers"), "the rest is looked at all the same: {words}");
+        assert!(output.contains(expected), "{expected} in {output}");
+        assert!(!output.contains("wrong-word"), "no secret is printed: {output}");
+        assert!(output.contains("ok   LiveKit: answers"), "the other checks run: {output}");
     }
-    let forgetful = Redis::start();
-    let (code, words) = instance(&forgetful.url(), shared_livekit()).run_command(&["check"]).await;
+    let volatile = Redis::start();
+    let (code, output) = instance(&volatile.url(), shared_livekit()).run_command(&["check"]).await;
     assert_eq!(code, Some(0));
-    assert!(words.contains("warn Redis: keeps no append-only file"), "{words}");
+    assert!(output.contains("warn Redis: keeps no append-only file"), "{output}");
 }
 
 #[tokio::test]
 async fn check_reports_livekit_findings() {
     let nowhere = format!("ws://127.0.0.1:{}", free_port());
-    let (code, words) = instance(shared_redis(), &nowhere).run_command(&["check"]).await;
+    let (code, output) = instance(shared_redis(), &nowhere).run_command(&["check"]).await;
     assert_eq!(code, Some(1));
-    assert!(words.contains("FAIL LiveKit: does not answer: is LIVEKIT_URL right?"), "{words}");
-    let stranger =
-        instance(shared_redis(), shared_livekit()).with("LIVEKIT_API_SECRET", "somebody-elses-secret");
-    let (code, words) = stranger.run_command(&["check"]).await;
+    assert!(output.contains("FAIL LiveKit: does not answer: is LIVEKIT_URL right?"), "{output}");
+    let wrong_secret =
+        instance(shared_redis(), shared_livekit()).with("LIVEKIT_API_SECRET", "another-secret-value");
+    let (code, output) = wrong_secret.run_command(&["check"]).await;
     assert_eq!(code, Some(1));
-    assert!(words.contains("FAIL LiveKit: refuses") && words.contains("secret right?"), "{words}");
-    assert!(!words.contains("somebody-elses"), "{words}");
-    let nothing = stranger.with("PORT", "many");
-    assert_eq!(nothing.run_command(&["check"]).await.0, Some(2), "what cannot be read is not tried");
+    assert!(output.contains("FAIL LiveKit: refuses") && output.contains("secret right?"), "{output}");
+    assert!(!output.contains("another-secret"), "{output}");
+    let invalid_port = wrong_secret.with("PORT", "many");
+    assert_eq!(invalid_port.run_command(&["check"]).await.0, Some(2), "invalid settings are not checked");
 }
 
 #[tokio::test]
@@ -88,17 +88,17 @@ async fn check_webhooks_succeeds_only_if_webhook_arrives() {
     let livekit = LiveKit::start(Some(&webhooks.url));
     let mut instance = instance(shared_redis(), &livekit.url());
     webhooks.forward_to(&instance.address().http);
-    // Whether an instance runs already or not.
+    // First without a running instance, then with one.
     let arrived = "ok   Webhooks: a webhook from LiveKit arrived";
-    let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
-    assert_eq!(code, Some(0), "{words}");
-    assert!(words.contains(arrived), "{words}");
+    let (code, output) = instance.run_command(&["check", "--webhooks"]).await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains(arrived), "{output}");
     instance.start().await;
-    let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
-    assert_eq!(code, Some(0), "{words}");
-    assert!(words.contains(arrived), "{words}");
+    let (code, output) = instance.run_command(&["check", "--webhooks"]).await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains(arrived), "{output}");
     webhooks.drop_webhooks(true);
-    let (code, words) = instance.run_command(&["check", "--webhooks"]).await;
-    assert_eq!(code, Some(1), "{words}");
-    assert!(words.contains("FAIL Webhooks: no webhook arrived"), "{words}");
+    let (code, output) = instance.run_command(&["check", "--webhooks"]).await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("FAIL Webhooks: no webhook arrived"), "{output}");
 }

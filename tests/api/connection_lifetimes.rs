@@ -1,4 +1,4 @@
-//! Connections that end although nothing is wrong: at the end of their life, and with their instance.
+//! Ends of connections without an error: at their maximum age, and at the shutdown of their instance.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::future::join_all;
@@ -19,13 +19,13 @@ use crate::support::{
     unique, within,
 };
 
-/// Hears a connection out; gives its last words and its hint in milliseconds.
-async fn end_of(link: &mut FeedConnection) -> (Option<String>, Option<u128>) {
+/// Reads until the disconnect; returns the reason and the reconnect delay in milliseconds.
+async fn read_to_end(connection: &mut FeedConnection) -> (Option<String>, Option<u128>) {
     loop {
-        match within("the end of a connection", link.next()).await {
+        match within("the end of a connection", connection.next()).await {
             Received::Event(_) => {}
-            Received::Disconnected(hint) => {
-                return (link.end_reason.clone(), hint.map(|hint| hint.as_millis()));
+            Received::Disconnected(delay) => {
+                return (connection.end_reason.clone(), delay.map(|delay| delay.as_millis()));
             }
             other => panic!("{other:?}"),
         }
@@ -39,15 +39,15 @@ async fn connection_at_maximum_age_ends_and_resumes_on_another_instance() {
     let stream = one.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
     for transport in Transport::ALL {
-        let mut link = FeedConnection::open(&(&one).into(), transport, Some(id), None).await.unwrap();
-        let (words, hint) = end_of(&mut link).await;
-        assert_eq!(words.as_deref(), Some("connection_expired"), "{transport:?}");
-        assert!(transport == Transport::Grpc || hint.is_some_and(|hint| (1_000..3_000).contains(&hint)));
+        let mut connection = FeedConnection::open(&(&one).into(), transport, Some(id), None).await.unwrap();
+        let (reason, delay) = read_to_end(&mut connection).await;
+        assert_eq!(reason.as_deref(), Some("connection_expired"), "{transport:?}");
+        assert!(transport == Transport::Grpc || delay.is_some_and(|delay| (1_000..3_000).contains(&delay)));
         let path = format!("/streams/{id}");
         one.patch(&path, json!({"metadata": {"n": unique("n")}})).await.expect(StatusCode::OK);
-        let mut link =
-            FeedConnection::open(&(&two).into(), transport, Some(id), Some(&link.from)).await.unwrap();
-        assert!(matches!(within("the change", link.next()).await, Received::Event(_)));
+        let mut connection =
+            FeedConnection::open(&(&two).into(), transport, Some(id), Some(&connection.from)).await.unwrap();
+        assert!(matches!(within("the change", connection.next()).await, Received::Event(_)));
     }
     let mut states = one.follow(&format!("/sse/{id}/updates")).await;
     let mut last = None;
@@ -59,41 +59,41 @@ async fn connection_at_maximum_age_ends_and_resumes_on_another_instance() {
     assert!(last.retry.is_some());
 }
 
-/// Twenty clients each, told to come back at different times.
+/// Twenty clients over each transport.
 #[tokio::test]
 async fn shutdown_spreads_reconnect_delays_of_clients() {
     let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("test"));
     instance.start().await;
-    let mut links = Vec::new();
+    let mut connections = Vec::new();
     for n in 0..60 {
         let transport = Transport::ALL[n % 3];
-        links.push((
+        connections.push((
             transport,
             FeedConnection::open(&instance.address(), transport, None, None).await.unwrap(),
         ));
     }
     signal(instance.pid(), "TERM");
-    let mut hints = Vec::new();
-    for (transport, link) in &mut links {
-        let (words, hint) = end_of(link).await;
-        assert_eq!(words.as_deref(), Some("shutting_down"), "{transport:?}");
-        hints.extend(hint);
+    let mut delays = Vec::new();
+    for (transport, connection) in &mut connections {
+        let (reason, delay) = read_to_end(connection).await;
+        assert_eq!(reason.as_deref(), Some("shutting_down"), "{transport:?}");
+        delays.extend(delay);
     }
-    assert_eq!(hints.len(), 40, "over SSE and WebSocket");
-    let quarter = |n: u128| hints.iter().filter(|hint| **hint / 500 == n + 2).count();
-    assert_eq!((0..4).map(quarter).sum::<usize>(), 40, "between one and three seconds: {hints:?}");
-    assert!((0..4).all(|n| quarter(n) > 0), "and spread: {hints:?}");
+    assert_eq!(delays.len(), 40, "over SSE and WebSocket");
+    let quarter = |n: u128| delays.iter().filter(|delay| **delay / 500 == n + 2).count();
+    assert_eq!((0..4).map(quarter).sum::<usize>(), 40, "between one and three seconds: {delays:?}");
+    assert!((0..4).all(|n| quarter(n) > 0), "spread over this time: {delays:?}");
     instance.wait_for_exit().await;
 }
 
-/// A request that has begun is answered, new connections are refused, and the process is gone in time.
+/// The request is answered, new connections are refused, and the process exits in time.
 #[tokio::test]
 async fn request_received_before_sigterm_is_answered() {
     let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("test"));
     instance.start().await;
     let address = instance.address().http.strip_prefix("http://").unwrap().to_owned();
     let mut connection = TcpStream::connect(&address).await.unwrap();
-    // Its body has not all arrived when the end comes.
+    // The body is incomplete when SIGTERM arrives.
     let body = json!({"metadata": {"late": true}}).to_string();
     let (first, rest) = body.split_at(5);
     let head = format!(
@@ -102,7 +102,7 @@ async fn request_received_before_sigterm_is_answered() {
         body.len()
     );
     connection.write_all(head.as_bytes()).await.unwrap();
-    // Its head has been read, says who answers this (RFC 9110, section 10.1.1).
+    // An interim response proves that the server has read the head (RFC 9110, section 10.1.1).
     let mut interim = vec![0; 25];
     within("an interim answer", connection.read_exact(&mut interim)).await.unwrap();
     assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -121,8 +121,8 @@ async fn request_received_before_sigterm_is_answered() {
     instance.wait_for_exit().await;
 }
 
-/// A request that waits for Redis when the end comes gets its answer, whichever of the instance's threads had opened the
-/// connection that it waits on. Several rounds, because it may be either.
+/// The request is answered whichever thread has opened the Redis connection that it waits for. Several rounds make all
+/// cases likely.
 #[tokio::test]
 async fn request_waiting_for_redis_at_sigterm_is_answered() {
     let redis = Redis::start();
@@ -135,14 +135,14 @@ async fn request_waiting_for_redis_at_sigterm_is_answered() {
         let created = client.post(&url).json(&json!({})).send().await.unwrap();
         let created: serde_json::Value = created.json().await.unwrap();
         let url = format!("{url}/{}", created["id"].as_str().unwrap());
-        // Many at once, so that every thread of the instance has opened connections.
+        // Concurrent requests make every thread of the instance open its connections.
         let read = async || assert!(client.get(&url).send().await.unwrap().status().is_success());
         join_all((0..64).map(|_| read())).await;
         drop(client);
         proxy.hold("held back");
         let patch = reqwest::Client::new().patch(&url).json(&json!({"metadata": {"text": "held back"}}));
         let answer = tokio::spawn(patch.send());
-        eventually("the request to wait", || async { (proxy.held_count() > 0).then_some(()) }).await;
+        eventually("the held request", || async { (proxy.held_count() > 0).then_some(()) }).await;
         signal(instance.pid(), "TERM");
         let address = instance.address().http.strip_prefix("http://").unwrap().to_owned();
         eventually("new connections to be refused", || async {

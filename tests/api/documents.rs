@@ -1,4 +1,4 @@
-//! What stands in documents and in files for operators, against the code.
+//! Documents and operators' files, compared with the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -9,9 +9,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// Everything between quotes that `keep` keeps.
-fn quoted(text: &str, keep: impl Fn(&str) -> bool) -> BTreeSet<String> {
-    text.split('"').skip(1).step_by(2).filter(|word| keep(word)).map(str::to_owned).collect()
+/// Quoted strings of a source text that match.
+fn quoted(text: &str, matches: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    text.split('"').skip(1).step_by(2).filter(|word| matches(word)).map(str::to_owned).collect()
 }
 
 fn metrics() -> BTreeSet<String> {
@@ -22,7 +22,7 @@ fn metrics() -> BTreeSet<String> {
     names
 }
 
-/// The words of a text that look like names of metrics, without what Prometheus adds to them.
+/// Names of metrics in a text, without the suffixes that Prometheus adds.
 fn metrics_named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     let named = words
@@ -54,8 +54,8 @@ fn dashboards_and_alerts_name_only_existing_metrics() {
         "prometheus/alerts_test.yml",
     ] {
         let named = metrics_named(&read(file));
-        let strange: Vec<_> = named.difference(&known).collect();
-        assert!(strange.is_empty(), "{file}: {strange:?}");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
         assert!(!named.is_empty(), "{file}");
     }
 }
@@ -107,7 +107,7 @@ fn permissions_in_readme_equal_permission_table() {
     );
 }
 
-/// Settings by the names of their variables.
+/// Names of all environment variables of the settings.
 fn settings() -> BTreeSet<String> {
     let source = ["arguments", "admission"].map(|file| read(&format!("src/settings/{file}.rs"))).concat();
     let names: BTreeSet<_> =

@@ -1,4 +1,4 @@
-//! Each error of the contract with its code.
+//! Problem documents: each error with its status, code and invalid fields.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::Method;
@@ -103,8 +103,8 @@ async fn unknown_route_unknown_stream_and_wrong_method_have_different_problems()
     ] {
         app.get(&path).await.expect_problem(404, "stream_not_found");
     }
-    app.delete("/streams/nobody").await.expect_problem(404, "stream_not_found");
-    app.post("/streams/nobody/join", json!({"identity": "a"})).await.expect_problem(404, "stream_not_found");
+    app.delete("/streams/absent").await.expect_problem(404, "stream_not_found");
+    app.post("/streams/absent/join", json!({"identity": "a"})).await.expect_problem(404, "stream_not_found");
     for (method, path, allow) in [
         (Method::PUT, "/streams", "GET, HEAD, POST"),
         (Method::POST, "/streams/x", "GET, HEAD, PATCH, DELETE"),

@@ -1,4 +1,4 @@
-//! Both SSE feeds and history, across instances.
+//! The SSE feeds and the history of events, across instances.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
@@ -19,8 +19,8 @@ fn id_of(stream: &Value) -> &str {
     stream["id"].as_str().unwrap()
 }
 
-/// Reads messages until the stream ends.
-async fn rest(mut events: EventStream) -> Vec<Value> {
+/// Reads messages until the feed ends.
+async fn read_to_end(mut events: EventStream) -> Vec<Value> {
     let mut all = Vec::new();
     while let Some(message) = events.message().await {
         let data = message.data.unwrap();
@@ -38,7 +38,7 @@ async fn change_on_one_instance_is_delivered_on_feeds_of_another() {
     let Pair(one, two) = Pair::start().await;
     let mut all = two.follow("/events").await;
     let first = all.block().await.unwrap();
-    assert!(first.retry.is_some() && first.id.is_some(), "an id at once: {first:?}");
+    assert!(first.retry.is_some() && first.id.is_some(), "the first block has an id: {first:?}");
     for (name, value) in
         [("content-type", "text/event-stream"), ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
     {
@@ -84,8 +84,8 @@ async fn change_on_one_instance_is_delivered_on_feeds_of_another() {
     assert_eq!(again.status, StatusCode::NO_CONTENT);
 }
 
-/// Sends a request as it stands and reads until the answer contains this.
-async fn raw(app: &TestApp, request: &str, until: &str) -> (TcpStream, String) {
+/// Sends raw bytes and reads until the response contains `until`.
+async fn send_raw(app: &TestApp, request: &str, until: &str) -> (TcpStream, String) {
     let mut connection = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
     let text = read_until(&mut connection, until).await;
@@ -97,7 +97,7 @@ async fn read_until(connection: &mut TcpStream, until: &str) -> String {
     while !text.contains(until) {
         let mut buffer = [0; 4096];
         let bytes = within("an answer", connection.read(&mut buffer)).await.unwrap();
-        assert!(bytes > 0, "it ended with {text}");
+        assert!(bytes > 0, "the connection ended after {text}");
         text.push_str(std::str::from_utf8(&buffer[..bytes]).unwrap());
     }
     text
@@ -108,10 +108,10 @@ async fn feed_is_chunked_for_http_1_1_only() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let path = format!("/events?streamId={}", id_of(&stream));
-    // What else comes on the connection means nothing to it.
+    // Bytes after the request have no effect on the feed.
     let new = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\n");
-    let (mut new, new_head) = raw(&two, &new, "\nid: ").await;
-    let (mut old, old_head) = raw(&two, &format!("GET {path} HTTP/1.0\r\n\r\n"), "\nid: ").await;
+    let (mut new, new_head) = send_raw(&two, &new, "\nid: ").await;
+    let (mut old, old_head) = send_raw(&two, &format!("GET {path} HTTP/1.0\r\n\r\n"), "\nid: ").await;
     assert!(new_head.to_lowercase().contains("transfer-encoding: chunked\r\n"), "{new_head}");
     assert!(!old_head.to_lowercase().contains("transfer-encoding"), "{old_head}");
     one.delete(&format!("/streams/{}", id_of(&stream))).await.expect(StatusCode::OK);
@@ -143,14 +143,14 @@ async fn feed_resumes_from_every_cursor_on_any_instance() {
         if expected.is_empty() {
             assert_eq!(one.resume(&follow, cursor).await.status, StatusCode::NO_CONTENT);
         } else {
-            assert_eq!(rest(one.resume(&follow, cursor).await).await, expected);
+            assert_eq!(read_to_end(one.resume(&follow, cursor).await).await, expected);
             let by_query = two.follow(&format!("{follow}&lastEventId={cursor}")).await;
-            assert_eq!(rest(by_query).await, expected);
+            assert_eq!(read_to_end(by_query).await, expected);
         }
         let page = one.get(&format!("{path}?after={cursor}&limit=3")).await.expect(StatusCode::OK);
         assert_eq!(page.as_array().unwrap()[..], expected[..expected.len().min(3)]);
     }
-    let newest = rest(one.follow(&format!("/events?streamId={}&limit=2", id_of(&stream))).await).await;
+    let newest = read_to_end(one.follow(&format!("/events?streamId={}&limit=2", id_of(&stream))).await).await;
     assert_eq!(newest, history[history.len() - 2..]);
 }
 
@@ -186,7 +186,7 @@ async fn last_event_id_that_is_not_ascii_returns_reset() {
 async fn subscriber_count_drops_after_client_disconnects() {
     let Pair(one, _two) = Pair::start().await;
     let clients = [one.follow("/events").await, one.follow("/events").await];
-    let seats = async || {
+    let subscribers = async || {
         let text = one.get("/metrics").await.text;
         let line = text
             .lines()
@@ -194,9 +194,10 @@ async fn subscriber_count_drops_after_client_disconnects() {
             .map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok())
     };
-    assert_eq!(seats().await, Some(2));
+    assert_eq!(subscribers().await, Some(2));
     drop(clients);
-    crate::support::eventually("free seats", || async { (seats().await == Some(0)).then_some(()) }).await;
+    crate::support::eventually("no subscribers", || async { (subscribers().await == Some(0)).then_some(()) })
+        .await;
 }
 
 #[tokio::test]
@@ -204,9 +205,9 @@ async fn many_sse_clients_receive_the_same_events() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
     let path = format!("/events?streamId={}", id_of(&stream));
-    let mut followers = Vec::new();
+    let mut clients = Vec::new();
     for n in 0..40 {
-        followers.push(if n % 2 == 0 { &one } else { &two }.follow(&path).await);
+        clients.push(if n % 2 == 0 { &one } else { &two }.follow(&path).await);
     }
     for n in 0..50 {
         two.patch(&format!("/streams/{}", id_of(&stream)), json!({"metadata": {"n": n}}))
@@ -217,8 +218,8 @@ async fn many_sse_clients_receive_the_same_events() {
     let history = one.get(&format!("/events/{}", id_of(&stream))).await.expect(StatusCode::OK);
     let expected = &history.as_array().unwrap()[2..];
     assert_eq!(expected.len(), 52);
-    for follower in followers {
-        assert_eq!(rest(follower).await, expected);
+    for client in clients {
+        assert_eq!(read_to_end(client).await, expected);
     }
 }
 

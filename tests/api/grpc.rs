@@ -1,4 +1,4 @@
-//! gRPC.
+//! gRPC: feeds, updates, state, health, deadlines and reflection.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use prost::Message;
@@ -59,29 +59,29 @@ async fn grpc_feeds_and_state_report_whole_stream_lifecycle() {
     while let Some(update) = next(&mut updates).await {
         kinds.push(update.update_type);
     }
-    assert_eq!(kinds, [4, 6, 3], "status changed, left, stopped, and the end with OK");
+    assert_eq!(kinds, [4, 6, 3], "status changed, left, stopped, then status OK");
     let mut kinds = Vec::new();
-    while let Some(told) = next(&mut own).await {
-        kinds.push(told.event_type);
+    while let Some(event) = next(&mut own).await {
+        kinds.push(event.event_type);
     }
     assert_eq!(kinds, [2, 5, 3]);
 
-    // A cursor is the same everywhere.
+    // Cursors of history are valid over gRPC.
     let history = two.get(&format!("/events/{id}")).await.expect(StatusCode::OK).as_array().unwrap().clone();
     for (position, event) in history.iter().enumerate() {
         let mut resumed = client.subscribe(id, event["cursor"].as_str().unwrap()).await.unwrap();
         for expected in &history[position + 1..] {
-            let told = next(&mut resumed).await.unwrap();
+            let received = next(&mut resumed).await.unwrap();
             assert_eq!(
-                (json!(told.seq), json!(told.cursor)),
+                (json!(received.seq), json!(received.cursor)),
                 (expected["seq"].clone(), expected["cursor"].clone())
             );
         }
         assert_eq!(next(&mut resumed).await, None);
     }
     let mut reset = client.subscribe(id, "99999999999999-0").await.unwrap();
-    let told = next(&mut reset).await.unwrap();
-    assert_eq!((told.event_type, next(&mut reset).await), (20, None));
+    let event = next(&mut reset).await.unwrap();
+    assert_eq!((event.event_type, next(&mut reset).await), (20, None));
 }
 
 #[tokio::test]
@@ -89,9 +89,9 @@ async fn grpc_errors_have_documented_status_codes() {
     let Pair(one, _two) = Pair::start().await;
     let mut client = Client::of(&one).await;
     assert_eq!(client.state("").await.unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(client.state("nobody").await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(client.subscribe("nobody", "").await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(client.updates("nobody").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(client.state("absent").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(client.subscribe("absent", "").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(client.updates("absent").await.unwrap_err().code(), Code::NotFound);
     assert_eq!(client.subscribe("", "garbage").await.unwrap_err().code(), Code::InvalidArgument);
     let mut all = client.subscribe("", "").await.unwrap();
     one.stop().await;
@@ -111,34 +111,35 @@ async fn grpc_health_is_serving_and_closed_feed_is_not_counted() {
 
     let mut client = Client::of(&one).await;
     let all = client.subscribe("", "").await.unwrap();
-    let seats = async |wanted: &str| {
+    let is_subscriber_count = async |wanted: &str| {
         let line = format!("lso_subscribers{{transport=\"grpc\"}} {wanted}");
         one.get("/metrics").await.text.lines().any(|found| found == line)
     };
-    assert!(seats("1").await);
+    assert!(is_subscriber_count("1").await);
     drop((all, client));
-    crate::support::eventually("a free seat", || async { seats("0").await.then_some(()) }).await;
+    crate::support::eventually("no subscribers", || async { is_subscriber_count("0").await.then_some(()) })
+        .await;
 }
 
 #[tokio::test]
 async fn grpc_deadline_ends_feed_and_releases_its_place() {
     let Pair(one, _two) = Pair::start().await;
     let mut client = Client::of(&one).await;
-    // Set as metadata, so that nothing but the server knows of it: a client of its own would end the call by itself.
+    // Sent as metadata only, because with a configured deadline the client library would end the call itself.
     let mut request = subscribe_request("", "");
     request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
     let mut feed = client.call(request).await.unwrap().into_inner();
     let ended = within("the deadline", feed.message()).await.unwrap_err();
     assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
     assert_eq!(ended.metadata().get("code").unwrap(), "deadline_exceeded");
-    crate::support::eventually("a free seat", || async {
-        let free = "lso_subscribers{transport=\"grpc\"} 0";
-        one.get("/metrics").await.text.lines().any(|found| found == free).then_some(())
+    crate::support::eventually("no subscribers", || async {
+        let line = "lso_subscribers{transport=\"grpc\"} 0";
+        one.get("/metrics").await.text.lines().any(|found| found == line).then_some(())
     })
     .await;
 }
 
-/// What a reflection service says, in either version: the messages are the same, their types are not.
+/// Test of one version of the reflection service. The messages of both versions are equal, but their types differ.
 macro_rules! reflection {
     ($test:ident, $version:ident) => {
         #[tokio::test]
@@ -150,21 +151,21 @@ macro_rules! reflection {
             let Pair(one, _two) = Pair::start().await;
             let channel = Channel::from_shared(one.grpc.clone()).unwrap().connect().await.unwrap();
             let mut reflection = ServerReflectionClient::new(channel);
-            let mut ask = async |request: MessageRequest| {
-                let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+            let mut request = async |message: MessageRequest| {
+                let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
                 let answers =
                     reflection.server_reflection_info(futures_util::stream::iter([request])).await.unwrap();
                 let answer = within("reflection", answers.into_inner().message()).await.unwrap();
                 answer.unwrap().message_response
             };
-            let listed = ask(MessageRequest::ListServices(String::new())).await;
+            let listed = request(MessageRequest::ListServices(String::new())).await;
             let Some(MessageResponse::ListServicesResponse(services)) = listed else { panic!("no services") };
             let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
-            services_are_listed(&names);
+            assert_services_are_listed(&names);
             let symbol = "livestream.orchestrator.v1.StreamEvent".to_owned();
-            let described = ask(MessageRequest::FileContainingSymbol(symbol)).await;
+            let described = request(MessageRequest::FileContainingSymbol(symbol)).await;
             let Some(MessageResponse::FileDescriptorResponse(files)) = described else { panic!("no file") };
-            event_has_its_field_numbers(&files.file_descriptor_proto[0]);
+            assert_event_field_numbers(&files.file_descriptor_proto[0]);
         }
     };
 }
@@ -172,7 +173,7 @@ macro_rules! reflection {
 reflection!(reflection_v1_lists_services_and_field_numbers, v1);
 reflection!(reflection_v1alpha_lists_services_and_field_numbers, v1alpha);
 
-fn services_are_listed(names: &[&str]) {
+fn assert_services_are_listed(names: &[&str]) {
     for name in [
         "livestream.orchestrator.v1.StreamService",
         "grpc.health.v1.Health",
@@ -183,7 +184,7 @@ fn services_are_listed(names: &[&str]) {
     }
 }
 
-fn event_has_its_field_numbers(file: &[u8]) {
+fn assert_event_field_numbers(file: &[u8]) {
     let file = prost_types::FileDescriptorProto::decode(file).unwrap();
     let event = file.message_type.iter().find(|message| message.name() == "StreamEvent").unwrap();
     let numbers: Vec<_> = event.field.iter().map(|field| (field.name(), field.number())).collect();

@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: the same request again has the same answer and no second effect, on whatever instance, and after the
-//! first instance has died.
+//! `Idempotency-Key`: a repeated request has the same response and no second effect, on any instance, also after the first
+//! instance has crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashSet;
@@ -20,18 +20,24 @@ use crate::support::{
     unique,
 };
 
-async fn keyed(app: &TestApp, key: &str, method: Method, path: &str, body: Option<&Value>) -> TestResponse {
+async fn send_with_key(
+    app: &TestApp,
+    key: &str,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> TestResponse {
     let request = app.request(method, path).header("idempotency-key", key);
     let request = if let Some(body) = body { request.json(body) } else { request };
     TestResponse::read(request.send().await.unwrap()).await
 }
 
 async fn create(app: &TestApp, key: &str, body: &Value) -> TestResponse {
-    keyed(app, key, Method::POST, "/streams", Some(body)).await
+    send_with_key(app, key, Method::POST, "/streams", Some(body)).await
 }
 
-/// As often as it takes while the first is at it.
-async fn create_at_last(app: &TestApp, key: &str, body: &Value) -> TestResponse {
+/// Repeats the creation until it is neither in progress nor failed.
+async fn create_eventually(app: &TestApp, key: &str, body: &Value) -> TestResponse {
     eventually("an answer", || async {
         let answer = create(app, key, body).await;
         (answer.status != StatusCode::CONFLICT && !answer.status.is_server_error()).then_some(answer)
@@ -39,11 +45,11 @@ async fn create_at_last(app: &TestApp, key: &str, body: &Value) -> TestResponse 
     .await
 }
 
-async fn streams(app: &TestApp) -> usize {
+async fn stream_count(app: &TestApp) -> usize {
     app.get("/streams?status=all").await.expect(StatusCode::OK).as_array().unwrap().len()
 }
 
-fn replayed(answer: &TestResponse) -> bool {
+fn is_replayed(answer: &TestResponse) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
@@ -56,15 +62,19 @@ async fn fifty_concurrent_creations_with_one_key_make_one_stream() {
     let (done, others): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.status == StatusCode::CREATED);
     assert!(!done.is_empty());
-    assert_eq!(done.iter().map(|answer| &answer.text).collect::<HashSet<_>>().len(), 1, "equal answers");
-    assert_eq!(done.iter().filter(|answer| !replayed(answer)).count(), 1, "one of them is the first");
+    assert_eq!(
+        done.iter().map(|answer| &answer.text).collect::<HashSet<_>>().len(),
+        1,
+        "all responses are equal"
+    );
+    assert_eq!(done.iter().filter(|answer| !is_replayed(answer)).count(), 1, "one response is not a replay");
     for other in others {
         assert_eq!(other.header("retry-after"), Some("1"));
         other.expect_problem(409, "idempotency_in_progress");
     }
-    assert_eq!(streams(&one).await, 1);
+    assert_eq!(stream_count(&one).await, 1);
     assert_eq!(create(&two, "another", &body).await.status, StatusCode::CREATED);
-    assert_eq!(streams(&one).await, 2);
+    assert_eq!(stream_count(&one).await, 2);
 }
 
 #[tokio::test]
@@ -73,29 +83,33 @@ async fn idempotency_key_applies_to_one_request_of_one_caller() {
     let stream = create(&one, "k", &json!({"roomName": "first"})).await.expect(StatusCode::CREATED);
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
     create(&two, "k", &json!({"roomName": "second"})).await.expect_problem(422, "idempotency_mismatch");
-    keyed(&two, "k", Method::DELETE, &path, None).await.expect_problem(422, "idempotency_mismatch");
-    assert!(replayed(&create(&two, "k", &json!({"roomName": "first"})).await));
+    send_with_key(&two, "k", Method::DELETE, &path, None).await.expect_problem(422, "idempotency_mismatch");
+    assert!(is_replayed(&create(&two, "k", &json!({"roomName": "first"})).await));
     for bad in ["", &"k".repeat(256), "a\tb"] {
         let answer = create(&one, bad, &json!({})).await.expect_problem(400, "validation_failed");
         assert_eq!(answer["errors"][0]["field"], "Idempotency-Key");
     }
 
-    let Pair(guarded, _other) =
+    let Pair(authenticating, _other) =
         Pair::with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).await;
-    let by = |identity: &str| {
+    let create_as = |identity: &str| {
         let grants = VideoGrants { room_create: true, ..VideoGrants::default() };
         let token = AccessToken::with_api_key(KEY, SECRET).with_identity(identity).with_grants(grants);
         let request =
-            guarded.request(Method::POST, "/streams").header("idempotency-key", "k").json(&json!({}));
+            authenticating.request(Method::POST, "/streams").header("idempotency-key", "k").json(&json!({}));
         let request = request.header("authorization", format!("Bearer {}", token.to_jwt().unwrap()));
         async move { TestResponse::read(request.send().await.unwrap()).await }
     };
-    let anns = by("ann").await.expect(StatusCode::CREATED);
-    assert_ne!(by("bob").await.expect(StatusCode::CREATED)["id"], anns["id"], "somebody else's key");
+    let first = create_as("ann").await.expect(StatusCode::CREATED);
+    assert_ne!(
+        create_as("bob").await.expect(StatusCode::CREATED)["id"],
+        first["id"],
+        "the same key of another caller"
+    );
     assert_eq!(
-        by("ann").await.expect(StatusCode::CREATED)["id"],
-        anns["id"],
-        "a new token of the same owner"
+        create_as("ann").await.expect(StatusCode::CREATED)["id"],
+        first["id"],
+        "another token of the same caller"
     );
 }
 
@@ -114,15 +128,15 @@ async fn repeated_request_with_key_is_replayed_without_second_effect() {
     ];
     for (n, (method, path, body)) in requests.into_iter().enumerate() {
         let key = format!("key {n}");
-        let first = keyed(&one, &key, method.clone(), &path, body.as_ref()).await;
-        let version = now(&one, &stream).await["version"].clone();
-        let again = keyed(&two, &key, method.clone(), &path, body.as_ref()).await;
-        let after = now(&one, &stream).await["version"].clone();
+        let first = send_with_key(&one, &key, method.clone(), &path, body.as_ref()).await;
+        let version = document(&one, &stream).await["version"].clone();
+        let again = send_with_key(&two, &key, method.clone(), &path, body.as_ref()).await;
+        let after = document(&one, &stream).await["version"].clone();
         assert_eq!((again.status, &again.text), (first.status, &first.text), "{method} {path}");
         for header in ["content-type", "etag", "last-event-id", "cache-control"] {
             assert_eq!(again.header(header), first.header(header), "{method} {path}: {header}");
         }
-        assert!(replayed(&again) && !replayed(&first), "{method} {path}");
+        assert!(is_replayed(&again) && !is_replayed(&first), "{method} {path}");
         assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
         assert_eq!(after, version, "{method} {path}: no second event");
     }
@@ -154,8 +168,8 @@ async fn request_that_failed_with_503_is_executed_again() {
     let body = json!({"roomName": "again"});
     create(&one, "k", &body).await.expect_problem(503, "livekit_unavailable");
     livekit.restart();
-    let made = create_at_last(&two, "k", &body).await;
-    assert!(!replayed(&made));
+    let made = create_eventually(&two, "k", &body).await;
+    assert!(!is_replayed(&made));
     let id = made.expect(StatusCode::CREATED)["id"].clone();
     assert_eq!(create(&one, "k", &body).await.expect(StatusCode::CREATED)["id"], id);
     let active = two.get("/streams?status=active").await.expect(StatusCode::OK);
@@ -174,46 +188,46 @@ async fn creation_of_crashed_instance_is_finished_by_retry() {
             .with(|arguments| arguments.redis_prefix = Some(prefix.clone()));
         let two = setup.start().await;
 
-        // LiveKit does not answer, and in the middle of it the instance dies.
+        // The instance crashes while it waits for LiveKit.
         livekit.drop_all(true);
         let body = room.map_or_else(|| json!({}), |room| json!({"roomName": room}));
         let url = format!("{}/streams", first.address().http);
         let request = reqwest::Client::new().post(url).header("idempotency-key", "k").json(&body);
         let dying = tokio::spawn(request.send());
-        eventually("a stream that is being created", || async {
+        eventually("a stream in creating", || async {
             let creating = two.get("/streams?status=creating").await.expect(StatusCode::OK);
             (creating.as_array().unwrap().len() == 1).then_some(())
         })
         .await;
         create(&two, "k", &body).await.expect_problem(409, "idempotency_in_progress");
         first.kill();
-        assert!(dying.await.unwrap().is_err(), "the first has no answer");
+        assert!(dying.await.unwrap().is_err(), "the crashed instance sends no response");
 
-        let made = create_at_last(&two, "k", &body).await;
-        assert!(!replayed(&made));
+        let made = create_eventually(&two, "k", &body).await;
+        assert!(!is_replayed(&made));
         let made = made.expect(StatusCode::CREATED);
         assert_eq!(made["status"], "active");
-        assert_eq!(streams(&two).await, 1, "one stream, once");
+        assert_eq!(stream_count(&two).await, 1, "one stream");
         let kinds =
             two.get(&format!("/events/{}", made["id"].as_str().unwrap())).await.expect(StatusCode::OK);
         let kinds: Vec<_> = kinds.as_array().unwrap().iter().map(|event| event["type"].clone()).collect();
-        assert_eq!(kinds, ["stream_created", "stream_updated"], "made once");
-        assert!(replayed(&create(&two, "k", &body).await));
+        assert_eq!(kinds, ["stream_created", "stream_updated"], "created once");
+        assert!(is_replayed(&create(&two, "k", &body).await));
     }
 }
 
-/// A stream as it is now.
-async fn now(app: &TestApp, stream: &Value) -> Value {
+/// The stream's present document.
+async fn document(app: &TestApp, stream: &Value) -> Value {
     app.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK)
 }
 
-/// A stream with ann in it.
-async fn attended(app: &TestApp, room: &str) -> Value {
+/// Creates a stream with the participant ann.
+async fn create_with_participant(app: &TestApp, room: &str) -> Value {
     let stream = app.create(json!({"roomName": room})).await;
     app.webhook(&participant_webhook("participant_joined", &stream, "ann", "PA_1"))
         .await
         .expect(StatusCode::OK);
-    now(app, &stream).await
+    document(app, &stream).await
 }
 
 #[tokio::test]
@@ -224,7 +238,7 @@ async fn change_of_crashed_instance_is_not_repeated_by_retry() {
     let two = setup.start().await;
     let mut streams = Vec::new();
     for room in ["stopped", "changed", "joined", "left"] {
-        streams.push(attended(&two, room).await);
+        streams.push(create_with_participant(&two, room).await);
     }
     let tag = format!("\"{}\"", streams[1]["version"]);
     let requests = [
@@ -240,8 +254,8 @@ async fn change_of_crashed_instance_is_not_repeated_by_retry() {
         if let Some(body) = body { request.json(&body).send() } else { request.send() }
     };
 
-    // Every change is made, and before any answer to it is kept its instance dies. Each has one of its own, because what
-    // is held holds up everything else on its connection.
+    // Each instance applies its change and crashes before the response is stored. Each change has its own instance,
+    // because a held command blocks all later commands of its connection.
     let mut first = Vec::new();
     for _ in &requests {
         let mut instance = Instance::new(&proxy.url(), shared_livekit(), &prefix);
@@ -249,34 +263,34 @@ async fn change_of_crashed_instance_is_not_repeated_by_retry() {
         first.push(instance);
     }
     proxy.hold(r#"{"status":200"#);
-    let ask = |(instance, request): (&Instance, &(Method, &'static str, Option<Value>))| {
+    let start = |(instance, request): (&Instance, &(Method, &'static str, Option<Value>))| {
         tokio::spawn(send(instance.address().http, request.clone()))
     };
-    let dying: Vec<_> = first.iter().zip(&requests).map(ask).collect();
-    eventually("four answers on their way to be kept", || async { (proxy.held_count() >= 4).then_some(()) })
+    let dying: Vec<_> = first.iter().zip(&requests).map(start).collect();
+    eventually("four responses that are being stored", || async { (proxy.held_count() >= 4).then_some(()) })
         .await;
     first.iter_mut().for_each(Instance::kill);
     for answer in dying {
-        assert!(answer.await.unwrap().is_err(), "the first has no answer");
+        assert!(answer.await.unwrap().is_err(), "the crashed instance sends no response");
     }
-    // The room name is another stream's now, and ann is back.
-    let successor = attended(&two, "stopped").await;
+    // Another stream takes the room name, and ann rejoins.
+    let successor = create_with_participant(&two, "stopped").await;
     two.webhook(&participant_webhook("participant_joined", &streams[3], "ann", "PA_2"))
         .await
         .expect(StatusCode::OK);
-    let before = join_all(streams.iter().map(|stream| now(&two, stream))).await;
+    let before = join_all(streams.iter().map(|stream| document(&two, stream))).await;
     for (request, stream) in requests.iter().zip(&streams) {
         let answer = eventually("an answer", || async {
             let answer = TestResponse::read(send(two.base.clone(), request.clone()).await.unwrap()).await;
             (answer.status != StatusCode::CONFLICT).then_some(answer)
         })
         .await;
-        assert!(!replayed(&answer), "{}", request.1);
+        assert!(!is_replayed(&answer), "{}", request.1);
         let body = answer.expect(StatusCode::OK);
-        assert_eq!(body["streamId"], stream["id"], "{}: the stream that it was about", request.1);
+        assert_eq!(body["streamId"], stream["id"], "{}: the stream of the first request", request.1);
     }
-    let after = join_all(streams.iter().map(|stream| now(&two, stream))).await;
-    assert_eq!(after, before, "nothing was changed again");
-    assert_eq!(now(&two, &successor).await, successor, "nor was another stream");
-    assert_eq!(before[3]["participantCount"], 1, "who has come back stays");
+    let after = join_all(streams.iter().map(|stream| document(&two, stream))).await;
+    assert_eq!(after, before, "no change is applied again");
+    assert_eq!(document(&two, &successor).await, successor, "the other stream is unchanged");
+    assert_eq!(before[3]["participantCount"], 1, "the second visit continues");
 }

@@ -1,5 +1,5 @@
-//! Two processes that both want to reconcile. The one that has the lease is stopped in the middle; the other takes over;
-//! the first wakes up and does no harm.
+//! The lease of the reconciler: the holder is paused during a reconciliation, another process takes over, and the changes of
+//! the resumed process are refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};
@@ -21,37 +21,37 @@ async fn get(base: &str, path: &str) -> Value {
 async fn resumed_instance_without_lease_changes_nothing() {
     let redis = Redis::start();
     let (proxy, prefix) = (FaultProxy::start(redis.port).await, unique("test"));
-    let quick =
+    let instance =
         |redis: &str| Instance::new(redis, shared_livekit(), &prefix).with("RECONCILE_INTERVAL", "1s");
-    let (mut first, mut second) = (quick(&proxy.url()), quick(&redis.url()));
+    let (mut first, mut second) = (instance(&proxy.url()), instance(&redis.url()));
     first.start().await;
     let base = first.address().http;
     let client = reqwest::Client::new();
     let created = client.post(format!("{base}/streams")).json(&json!({})).send().await.unwrap();
     let stream: Value = created.json().await.unwrap();
     let id = stream["id"].as_str().unwrap();
-    // Somebody of whom LiveKit knows nothing: to be repaired once the grace for LiveKit's lists is over.
+    // LiveKit does not have this participant. The reconciler removes it when the assumed delay of LiveKit's lists is over.
     let ghost = participant_webhook("participant_joined", &stream, "ghost", "PA_ghost").to_string();
     let webhook = client.post(format!("{base}/webhooks/livekit"));
     let webhook = webhook.header("authorization", sign_webhook(&ghost)).body(ghost);
     assert!(webhook.send().await.unwrap().status().is_success());
     proxy.hold("PA_ghost");
-    eventually("a repair on its way", || async { (proxy.held_count() > 0).then_some(()) }).await;
+    eventually("a held repair", || async { (proxy.held_count() > 0).then_some(()) }).await;
     signal(first.pid(), "STOP");
 
     second.start().await;
     let base = second.address().http;
-    eventually("the other to take over", || async {
+    eventually("the takeover", || async {
         let state = get(&base, &format!("/streams/{id}/state")).await;
         (state["participantCount"] == 0).then_some(())
     })
     .await;
-    // The first one's repair arrives only now.
+    // The repair of the paused process reaches Redis now.
     assert_eq!(proxy.fenced_count(), 0);
     proxy.release();
-    eventually("the late repair to be refused", || async { (proxy.fenced_count() > 0).then_some(()) }).await;
+    eventually("the refusal of the late repair", || async { (proxy.fenced_count() > 0).then_some(()) }).await;
     signal(first.pid(), "CONT");
-    // It goes on working, and so does the other, whoever of them has the lease.
+    // Both processes continue to work, whichever has the lease.
     let ghost = participant_webhook("participant_joined", &stream, "late", "PA_late").to_string();
     let webhook = client.post(format!("{}/webhooks/livekit", first.address().http));
     let webhook = webhook.header("authorization", sign_webhook(&ghost)).body(ghost);
