@@ -1,4 +1,4 @@
-//! The real server against real Redis and real LiveKit, two instances at once.
+//! API tests: instances of the service on real Redis and real LiveKit servers.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -47,7 +47,7 @@ use support::{
     servers::{shared_livekit, shared_redis},
 };
 
-/// Two instances of one service.
+/// Two instances that share Redis and LiveKit.
 struct Pair(TestApp, TestApp);
 
 impl Pair {

@@ -1,4 +1,4 @@
-//! Metadata comes back as it was sent, digit for digit, over every transport and through LiveKit.
+//! Metadata is returned unchanged, digit for digit, over every transport and through LiveKit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::StreamExt;
@@ -22,7 +22,7 @@ use crate::support::{
 
 const CASES: usize = 24;
 
-/// JSON text of a value, compact, with numbers and strings that do not survive a conversion.
+/// Compact JSON text of a value, with numbers and strings that a conversion to native types would change.
 fn value() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         "-?(0|[1-9][0-9]{0,40})",
@@ -51,15 +51,16 @@ async fn send(app: &TestApp, method: Method, path: &str, body: String) -> TestRe
     TestResponse::read(request.send().await.unwrap()).await
 }
 
-/// Reads a stream of bytes until it holds a text.
-async fn until_it_holds(path: &str, response: reqwest::Response, text: &str) {
+/// Reads a response until it contains a text.
+async fn read_until(path: &str, response: reqwest::Response, text: &str) {
     let (mut chunks, mut read) = (response.bytes_stream(), Vec::new());
     while !String::from_utf8_lossy(&read).contains(text) {
-        read.extend(within(path, chunks.next()).await.expect("more").unwrap());
+        read.extend(within(path, chunks.next()).await.expect("more bytes").unwrap());
     }
 }
 
-async fn websocket_until_it_holds(app: &TestApp, id: &str, after: &str, text: &str) {
+/// Subscribes over WebSocket and reads until a message contains a text.
+async fn read_websocket_until(app: &TestApp, id: &str, after: &str, text: &str) {
     let (mut socket, _) = connect_async(app.base.replacen("http", "ws", 1) + "/ws").await.unwrap();
     let subscribe = json!({"type": "subscribe", "streamId": id, "after": after});
     futures_util::SinkExt::send(&mut socket, Message::text(subscribe.to_string())).await.unwrap();
@@ -71,17 +72,17 @@ async fn websocket_until_it_holds(app: &TestApp, id: &str, after: &str, text: &s
     }
 }
 
-/// A string of a document that the JSON reader of the tests cannot read, because of its numbers.
+/// A string member of a document whose numbers serde_json cannot parse.
 fn member(document: &str, name: &str) -> String {
     let rest = document.split_once(&format!("\"{name}\":\"")).unwrap().1;
     rest.split_once('"').unwrap().0.to_owned()
 }
 
-/// One stream whose metadata is `text`, seen from everywhere.
-async fn is_kept(Pair(one, two): &Pair, text: &str) {
+/// Creates a stream with this metadata and checks every output that contains it.
+async fn assert_unchanged(Pair(one, two): &Pair, text: &str) {
     let created = send(one, Method::POST, "/streams", format!(r#"{{"metadata": {text}}}"#)).await;
     assert_eq!(created.status, StatusCode::CREATED, "{text}: {}", created.text);
-    let shown = format!("\"metadata\":{text}");
+    let expected = format!("\"metadata\":{text}");
     let (id, room_name) = (member(&created.text, "id"), member(&created.text, "roomName"));
     let join = send(
         one,
@@ -100,19 +101,19 @@ async fn is_kept(Pair(one, two): &Pair, text: &str) {
         "/streams?limit=1000".to_owned(),
     ] {
         let answer = two.get(&path).await;
-        assert!(answer.text.contains(&shown), "{path}: {shown} is not in {}", answer.text);
+        assert!(answer.text.contains(&expected), "{path}: {expected} is not in {}", answer.text);
     }
     let client = Client::new();
     for path in [format!("/events?streamId={id}&limit=10"), format!("/sse/{id}/updates")] {
-        until_it_holds(&path, client.get(format!("{}{path}", two.base)).send().await.unwrap(), &shown).await;
+        read_until(&path, client.get(format!("{}{path}", two.base)).send().await.unwrap(), &expected).await;
     }
     let first = member(&two.get(&format!("/events/{id}")).await.text, "cursor");
-    websocket_until_it_holds(two, &id, &first, &shown).await;
-    over_grpc(two, &id, text).await;
+    read_websocket_until(two, &id, &first, &expected).await;
+    assert_grpc_state(two, &id, text).await;
     let rooms = RoomClient::with_api_key(&shared_livekit().replace("ws:", "http:"), KEY, SECRET);
     let room = rooms.list_rooms(vec![room_name]).await.unwrap();
     assert_eq!(room[0].metadata, text);
-    // A patch keeps what it does not name.
+    // A patch keeps members that it does not name.
     let patched =
         send(one, Method::PATCH, &format!("/streams/{id}"), r#"{"metadata":{"zz":1.0}}"#.to_owned()).await;
     let members = text.strip_suffix('}').unwrap();
@@ -124,8 +125,8 @@ async fn is_kept(Pair(one, two): &Pair, text: &str) {
     assert_eq!(two.delete(&format!("/streams/{id}")).await.status, StatusCode::OK);
 }
 
-/// Strings as they are, all else as its JSON text.
-async fn over_grpc(app: &TestApp, id: &str, text: &str) {
+/// gRPC returns strings unchanged and other values as JSON text.
+async fn assert_grpc_state(app: &TestApp, id: &str, text: &str) {
     let state = GrpcClient::of(app).await.state(id).await.unwrap();
     let members: std::collections::BTreeMap<String, Box<serde_json::value::RawValue>> =
         serde_json::from_str(text).unwrap();
@@ -143,9 +144,9 @@ async fn metadata_is_returned_unchanged_on_every_transport() {
         unique("seed").as_bytes().repeat(32).first_chunk::<32>().unwrap(),
     );
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    is_kept(&pair, r#"{"n":12345678901234567890123,"m":1.10}"#).await;
+    assert_unchanged(&pair, r#"{"n":12345678901234567890123,"m":1.10}"#).await;
     for _ in 0..CASES {
-        is_kept(&pair, &object(value()).new_tree(&mut runner).unwrap().current()).await;
+        assert_unchanged(&pair, &object(value()).new_tree(&mut runner).unwrap().current()).await;
     }
 }
 

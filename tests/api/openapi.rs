@@ -1,4 +1,4 @@
-//! The OpenAPI document: the same routes as the service has, the same grants as the table, and no change unnoticed.
+//! The OpenAPI document: its routes, its grants, and a snapshot that shows every change.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -16,7 +16,7 @@ use super::Pair;
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 
-/// Every operation with its path and method.
+/// Path, method and operation of every operation.
 fn operations() -> Vec<(String, String, &'static Value)> {
     let paths = openapi()["paths"].as_object().unwrap();
     let of = |(path, item): (&String, &'static Value)| {
@@ -62,7 +62,7 @@ async fn every_documented_route_is_served_and_refuses_other_methods() {
     }
 }
 
-/// Which actions an operation is for, written down once more.
+/// Actions of an operation, written independently of the code.
 fn actions(id: &str) -> &'static [Action] {
     match id.trim_end_matches("Head") {
         "listStreams" => &[Action::List],
@@ -104,10 +104,10 @@ fn every_http_error_code_is_documented() {
     let text = openapi()["paths"].to_string();
     for code in ErrorCode::ALL {
         let word = ErrorMapping::of(code).code;
-        // What only feeds say in their last words, and what a gRPC deadline is.
-        let elsewhere =
+        // These codes occur only at the end of feeds and in gRPC.
+        let is_elsewhere =
             ["slow_consumer", "connection_expired", "token_expired", "deadline_exceeded"].contains(&word);
-        assert_ne!(text.contains(&format!("`{word}`")), elsewhere, "{word}");
+        assert_ne!(text.contains(&format!("`{word}`")), is_elsewhere, "{word}");
     }
 }
 
@@ -122,7 +122,7 @@ fn openapi_document_equals_snapshot() {
     let differs = made.lines().zip(kept.lines()).position(|(made, kept)| made != kept);
     assert!(
         made == kept,
-        "docs/openapi.json differs from line {differs:?} on: look at what clients will see, then run this \
+        "docs/openapi.json differs from line {differs:?} on: review the change for clients, then run this \
         test with UPDATE_SNAPSHOTS=1"
     );
 }

@@ -1,4 +1,4 @@
-//! Health, metrics and pages.
+//! Health, metrics, pages and CORS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};
@@ -18,7 +18,7 @@ async fn health_reports_status_of_each_dependency() {
     for (part, kind) in [("store", "redis"), ("livekit", "livekit"), ("feed", "pubsub")] {
         assert_eq!((&health[part]["status"], &health[part]["kind"]), (&json!("up"), &json!(kind)));
     }
-    // Where a client with a token of its own connects to, and what there is to see: through a proxy no metrics.
+    // The URL for clients with their own tokens, and links. Behind a proxy there is no link to the metrics.
     assert_eq!(health["livekit"]["url"], shared_livekit());
     assert_eq!(health["links"], json!({"docs": "/docs", "metrics": "/metrics"}));
     let proxied =
@@ -47,7 +47,7 @@ async fn metrics_report_instance_and_shared_totals() {
     assert!(text[0].contains(r#"lso_webhooks_total{event="participant_joined",outcome="applied"} 1"#));
     assert!(text[0].contains(r#"lso_http_requests_total{method="POST",route="/streams",status="201"} 1"#));
     assert!(text[1].contains(r#"lso_subscribers{transport="sse"} 1"#));
-    assert!(!text[0].contains("secret-name"), "no label whose values a caller controls");
+    assert!(!text[0].contains("secret-name"), "no label has values that a caller controls");
 }
 
 #[tokio::test]
@@ -60,8 +60,8 @@ async fn metrics_pass_promtool_check() {
     let mut events = app.follow("/events").await;
     app.delete(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);
     events.wait_for("stream_stopped").await;
-    let said = run("promtool", &["check", "metrics"], &app.get("/metrics").await.text);
-    assert_eq!(said, "");
+    let findings = run("promtool", &["check", "metrics"], &app.get("/metrics").await.text);
+    assert_eq!(findings, "");
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn metrics_with_own_address_are_served_only_there() {
     assert_eq!(
         reqwest::get(format!("{own}/streams")).await.unwrap().status(),
         StatusCode::NOT_FOUND,
-        "and nothing else"
+        "no other route"
     );
 }
 
@@ -96,7 +96,7 @@ async fn pages_have_strict_content_security_policy_and_etag() {
     }
 }
 
-/// Both cases are a unit test's; this one is about the copy that this server really has, or has not.
+/// A unit test covers both cases. This test checks the case of this build.
 #[tokio::test]
 async fn content_security_policy_allows_cdn_only_without_bundled_library() {
     let Pair(app, _other) = Pair::start().await;
@@ -112,10 +112,16 @@ async fn content_security_policy_allows_cdn_only_without_bundled_library() {
 async fn cors_allows_configured_origin_only() {
     let Pair(app, _other) =
         Pair::with(|arguments| arguments.cors_origins = Some("https://app.example.com".to_owned())).await;
-    let ask = |origin: &'static str| app.request(Method::GET, "/streams").header("origin", origin).send();
-    let allowed = ask("https://app.example.com").await.unwrap();
+    let list_from =
+        |origin: &'static str| app.request(Method::GET, "/streams").header("origin", origin).send();
+    let allowed = list_from("https://app.example.com").await.unwrap();
     assert_eq!(allowed.headers()["access-control-allow-origin"], "https://app.example.com");
     assert!(
-        ask("https://evil.example.com").await.unwrap().headers().get("access-control-allow-origin").is_none()
+        list_from("https://evil.example.com")
+            .await
+            .unwrap()
+            .headers()
+            .get("access-control-allow-origin")
+            .is_none()
     );
 }

@@ -1,4 +1,4 @@
-//! Redis and LiveKit going away and coming back.
+//! Outages of Redis and LiveKit, and the recovery.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
@@ -24,7 +24,7 @@ async fn requests_without_redis_return_503_until_it_recovers() {
     assert!(webhook.header("retry-after").is_some());
     webhook.expect_problem(503, "store_unavailable");
     app.get("/health/live").await.expect(StatusCode::OK);
-    eventually("an instance that is not ready", || async {
+    eventually("the instance to be unready", || async {
         (app.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
@@ -51,39 +51,44 @@ async fn silent_redis_connection_is_detected_and_missed_events_are_delivered() {
     let proxied = direct.clone().with(|arguments| {
         arguments.redis_url = Some(format!("redis://127.0.0.1:{}/0", proxy.port).into());
     });
-    let (far, near) = (proxied.start().await, direct.start().await);
-    let stream = near.create(json!({})).await;
+    let (behind_proxy, connected) = (proxied.start().await, direct.start().await);
+    let stream = connected.create(json!({})).await;
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
     let follow = format!("/events?streamId={}", stream["id"].as_str().unwrap());
-    let (mut far_events, mut near_events) = (far.follow(&follow).await, near.follow(&follow).await);
-    far_events.block().await.unwrap();
+    let (mut proxied_events, mut direct_events) =
+        (behind_proxy.follow(&follow).await, connected.follow(&follow).await);
+    proxied_events.block().await.unwrap();
 
     proxy.drop_all(true);
     for n in 0..5 {
-        near.patch(&path, json!({"metadata": {"n": n}})).await.expect(StatusCode::OK);
-        assert_eq!(near_events.wait_for("stream_updated").await["seq"], n + 3);
+        connected.patch(&path, json!({"metadata": {"n": n}})).await.expect(StatusCode::OK);
+        assert_eq!(direct_events.wait_for("stream_updated").await["seq"], n + 3);
     }
-    eventually("an instance that knows it hears nothing", || async {
-        (far.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    eventually("the proxied instance to be unready", || async {
+        (behind_proxy.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
-    let tried = proxy.connection_count();
+    let before = proxy.connection_count();
     proxy.drop_all(false);
     for n in 0..5 {
-        assert_eq!(far_events.wait_for("stream_updated").await["seq"], n + 3, "every change once, in order");
+        assert_eq!(
+            proxied_events.wait_for("stream_updated").await["seq"],
+            n + 3,
+            "every change once, in order"
+        );
     }
     eventually("readiness", || async {
-        (far.get("/health/ready").await.status == StatusCode::OK).then_some(())
+        (behind_proxy.get("/health/ready").await.status == StatusCode::OK).then_some(())
     })
     .await;
     assert!(
-        proxy.connection_count() < tried + 40,
-        "no herd of new connections: {} then {}",
-        tried,
+        proxy.connection_count() < before + 40,
+        "too many new connections: {} then {}",
+        before,
         proxy.connection_count()
     );
-    near.patch(&path, json!({"metadata": {"n": 9}})).await.expect(StatusCode::OK);
-    assert_eq!(far_events.wait_for("stream_updated").await["seq"], 8);
+    connected.patch(&path, json!({"metadata": {"n": 9}})).await.expect(StatusCode::OK);
+    assert_eq!(proxied_events.wait_for("stream_updated").await["seq"], 8);
 }
 
 #[tokio::test]
@@ -114,7 +119,7 @@ async fn creation_without_livekit_returns_503_and_ends_in_error() {
     }
     let all = app.get("/streams?status=all").await.expect(StatusCode::OK);
     let statuses: Vec<_> = all.as_array().unwrap().iter().map(|stream| stream["status"].clone()).collect();
-    assert_eq!(statuses, ["error", "error"], "and the room name was free again");
+    assert_eq!(statuses, ["error", "error"], "the room name is free after a failure");
     let failed = app.get(&format!("/events/{}", all[0]["id"].as_str().unwrap())).await.expect(StatusCode::OK);
     assert_eq!(failed[1]["data"]["reason"], "livekit_unavailable");
 }
@@ -137,7 +142,7 @@ async fn stop_without_livekit_is_finished_after_recovery() {
     app.delete(&path).await.expect_problem(503, "livekit_unavailable");
     assert_eq!(app.get(&path).await.expect(StatusCode::OK)["status"], "stopping");
     livekit.restart();
-    // It is finished also when nobody asks again.
+    // The sweeper finishes the stop without another request.
     eventually("the end of the stream", || async {
         (app.get(&path).await.expect(StatusCode::OK)["status"] == "stopped").then_some(())
     })
@@ -145,7 +150,7 @@ async fn stop_without_livekit_is_finished_after_recovery() {
     app.delete(&path).await.expect(StatusCode::OK);
 }
 
-/// Who finds that Redis cannot be reached tells the others, who then do not all try for themselves.
+/// Concurrent calls share the result of one connection attempt.
 #[tokio::test]
 async fn requests_during_redis_outage_open_few_connections() {
     let mut redis = Redis::start();
@@ -155,13 +160,13 @@ async fn requests_during_redis_outage_open_few_connections() {
     app.wait_until_ready(false).await;
     let before = proxy.connection_count();
     for _ in 0..20 {
-        let asked = (0..25).map(|_| app.get("/streams"));
-        for answer in futures_util::future::join_all(asked).await {
+        let requests = (0..25).map(|_| app.get("/streams"));
+        for answer in futures_util::future::join_all(requests).await {
             answer.expect_problem(503, "store_unavailable");
         }
     }
-    let tried = proxy.connection_count() - before;
-    assert!(tried < 100, "{tried} connections for 500 requests");
+    let opened = proxy.connection_count() - before;
+    assert!(opened < 100, "{opened} connections for 500 requests");
     redis.restart();
     app.wait_until_ready(true).await;
 }

@@ -1,4 +1,4 @@
-//! Requests that the HTTP layer refuses before any route sees them.
+//! Requests that the HTTP layer refuses before routing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::Pair;
@@ -54,7 +54,7 @@ async fn late_request_head_returns_408_problem_document() {
     answers[0].expect_problem(408, "request_timeout");
 }
 
-/// Answers of handlers before the malformed request are sent as they are.
+/// Responses to the requests before the malformed one are sent unchanged.
 #[tokio::test]
 async fn malformed_pipelined_request_keeps_earlier_responses() {
     let Pair(app, _other) = Pair::start().await;
@@ -71,7 +71,7 @@ async fn malformed_pipelined_request_keeps_earlier_responses() {
     }
     let refused = send_half_closed(&app.base, &[live.as_bytes(), b"NONSENSE\r\n\r\n"]).await;
     refused[1].expect_problem(400, "bad_request");
-    // The body of an answer to HEAD is not sent, so the refusal follows its head.
+    // A response to HEAD has no body, so the refusal follows its head directly.
     let mut connection = crate::support::raw_http::connect(&app.base).await;
     let request = format!("{head}NONSENSE\r\n\r\n");
     tokio::io::AsyncWriteExt::write_all(&mut connection, request.as_bytes()).await.unwrap();

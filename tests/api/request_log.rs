@@ -1,5 +1,5 @@
-//! The request log of a process: which requests have a line at the default filter, what a line holds, and what becomes of
-//! lines when the process ends or its log is not read.
+//! The request log of a process: which requests have a line, the fields of a line, and the lines of a process that ends or
+//! whose log is not read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{PipeReader, Read};
@@ -19,14 +19,14 @@ fn instance(redis: &str) -> Instance {
     Instance::new(redis, shared_livekit(), &unique("log")).with("RUST_LOG", "")
 }
 
-/// Requests to one instance, each with a request id.
+/// Sends requests with a request id to one instance.
 struct Caller {
     client: Client,
     base: String,
 }
 
 impl Caller {
-    fn of(instance: &Instance) -> Self {
+    fn new(instance: &Instance) -> Self {
         Self { client: Client::new(), base: instance.address().http }
     }
 
@@ -64,7 +64,7 @@ async fn default_log_filter_has_lines_of_changes_and_errors_but_not_reads() {
     let mut redis = Redis::start();
     let mut instance = instance(&redis.url()).with_log();
     instance.start().await;
-    let caller = Caller::of(&instance);
+    let caller = Caller::new(&instance);
     assert_eq!(caller.call(Method::POST, "/streams", "change").await, StatusCode::CREATED);
     let read = "/streams/room/state?access_token=hunter2";
     assert_eq!(caller.call(Method::GET, read, "read").await, StatusCode::OK);
@@ -96,14 +96,14 @@ async fn default_log_filter_has_lines_of_changes_and_errors_but_not_reads() {
     assert_eq!(line_of(&lines, "\"quoted\\").unwrap()["path"], "/streams/absent/state");
     let failed = line_of(&lines, "failed").unwrap();
     assert_eq!((&failed["level"], &failed["status"]), (&json!("WARN"), &json!(503)));
-    assert!(!log.contains("hunter2"), "queries may hold tokens");
+    assert!(!log.contains("hunter2"), "queries may contain tokens");
 }
 
 #[tokio::test]
 async fn debug_log_filter_has_lines_of_reads() {
     let mut instance = instance(shared_redis()).with("RUST_LOG", "livestream_orchestrator=debug").with_log();
     instance.start().await;
-    let caller = Caller::of(&instance);
+    let caller = Caller::new(&instance);
     assert_eq!(caller.call(Method::GET, "/streams", "read").await, StatusCode::OK);
     instance.terminate().await;
     assert_eq!(line_of(&parse(&instance.log()), "read").unwrap()["level"], "DEBUG");
@@ -113,7 +113,7 @@ async fn debug_log_filter_has_lines_of_reads() {
 async fn log_after_sigterm_has_all_earlier_lines() {
     let mut instance = instance(shared_redis()).with_log();
     instance.start().await;
-    let caller = Caller::of(&instance);
+    let caller = Caller::new(&instance);
     for n in 0..300 {
         caller.call(Method::GET, "/absent", &format!("request-{n}")).await;
     }
@@ -125,7 +125,7 @@ async fn log_after_sigterm_has_all_earlier_lines() {
     assert_eq!(lines.last().unwrap()["message"], "gone");
 }
 
-/// A path that makes a line of 8 KB.
+/// A path whose log line has 8 KB.
 fn long_path() -> String {
     format!("/absent/{}", "x".repeat(8_000))
 }
@@ -145,15 +145,15 @@ async fn unread_log_blocks_no_request_and_keeps_errors() {
     let (unread, output) = std::io::pipe().unwrap();
     let mut instance = instance(&redis.url()).with_log_output(output);
     instance.start().await;
-    let caller = Caller::of(&instance);
+    let caller = Caller::new(&instance);
     let path = long_path();
-    // 8 MB, where a pipe holds 64 KB and the queue 4 MiB.
+    // These lines have 8 MB. A pipe holds 64 KB and the queue 4 MiB.
     for _ in 0..1_000 {
         assert_eq!(caller.call(Method::GET, &path, "long").await, StatusCode::NOT_FOUND);
     }
     let before = caller.lost_lines().await;
     assert!((1..1_000).contains(&before), "{before} lines were lost");
-    // Until a line that is shorter than any other does not fit.
+    // The queue is full when even the shortest line does not fit.
     eventually("a full queue", || async {
         caller.call(Method::GET, "/f", "f").await;
         (caller.lost_lines().await > before).then_some(())
@@ -162,7 +162,7 @@ async fn unread_log_blocks_no_request_and_keeps_errors() {
     redis.kill();
     assert_eq!(caller.call(Method::POST, "/streams", "failed").await, StatusCode::SERVICE_UNAVAILABLE);
     let log = tokio::spawn(read_to_end(unread));
-    let lost = eventually("room in the queue", || async {
+    let lost = eventually("space in the queue", || async {
         let before = caller.lost_lines().await;
         caller.call(Method::GET, "/f", "f").await;
         Some(caller.lost_lines().await).filter(|lost| *lost == before)
@@ -182,7 +182,7 @@ async fn process_with_unread_log_ends_at_sigterm() {
     let (unread, output) = std::io::pipe().unwrap();
     let mut instance = instance(shared_redis()).with_log_output(output);
     instance.start().await;
-    let (caller, path) = (Caller::of(&instance), long_path());
+    let (caller, path) = (Caller::new(&instance), long_path());
     for _ in 0..20 {
         caller.call(Method::GET, &path, "long").await;
     }

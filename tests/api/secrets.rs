@@ -1,5 +1,5 @@
-//! Nothing that an instance prints holds a token or a secret: not its log at its most talkative, not its metrics, not an
-//! error, not its help.
+//! No output of an instance contains a token or a secret: neither the log at trace level nor metrics, errors, responses and
+//! command output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::support::{
     unique,
 };
 
-/// As long as it is, nothing else holds it by chance.
-const SECOND_SECRET: &str = "a-secret-that-nobody-else-has";
-const REDIS_PASSWORD: &str = "a-password-that-nobody-else-has";
+/// Long enough that no output contains it by chance.
+const SECOND_SECRET: &str = "a-unique-secret-of-this-test";
+const REDIS_PASSWORD: &str = "a-unique-password-of-this-test";
 
 fn token(room: &str, key: &str, secret: &str, ttl: Duration) -> String {
     let grants = VideoGrants {
@@ -36,14 +36,14 @@ fn token(room: &str, key: &str, secret: &str, ttl: Duration) -> String {
     token.with_grants(grants).to_jwt().unwrap()
 }
 
-/// An instance that is used in every way that shows it a token, and all that it answers.
-struct Talk {
+/// Sends tokens to an instance on every route and collects its responses.
+struct Session {
     address: Address,
     client: reqwest::Client,
-    printed: String,
+    output: String,
 }
 
-impl Talk {
+impl Session {
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address.http)
     }
@@ -55,18 +55,18 @@ impl Talk {
         let headers = format!("{:?}", answer.headers());
         let text = answer.text().await.unwrap();
         let json: Value = serde_json::from_str(&text).unwrap_or_default();
-        self.printed += &headers;
-        // A join token is what a caller of `join` has asked for.
+        self.output += &headers;
+        // The response of `join` contains a token by design.
         if json["token"].is_null() {
-            self.printed += &text;
+            self.output += &text;
         }
         json
     }
 
     async fn get(&mut self, path: &str) {
         let answer = self.client.get(self.url(path)).send().await.unwrap();
-        self.printed += &format!("{:?}", answer.headers());
-        self.printed += &answer.text().await.unwrap();
+        self.output += &format!("{:?}", answer.headers());
+        self.output += &answer.text().await.unwrap();
     }
 
     async fn follow(&mut self, bearer: &str) {
@@ -78,25 +78,25 @@ impl Talk {
         ] {
             let events =
                 EventStream::open(&self.address.http, &format!("{path}&access_token={bearer}"), None).await;
-            self.printed += &format!("{:?}", events.headers);
+            self.output += &format!("{:?}", events.headers);
         }
-        // Refused or not: both are to be logged.
+        // Accepted and refused connections are both logged.
         let _ = connect_async(format!(
             "{}/ws?access_token={bearer}",
             self.address.http.replacen("http", "ws", 1)
         ))
         .await;
         let mut grpc = Client::connect(&self.address.grpc).await.unwrap().with_token(bearer);
-        self.printed += &format!("{:?}", grpc.call(subscribe_request("absent", "")).await.err());
+        self.output += &format!("{:?}", grpc.call(subscribe_request("absent", "")).await.err());
         for path in ["/streams", "/health", "/absent", "/", "/docs"] {
-            // Where a token does not belong.
+            // These routes do not accept a token in the query.
             self.get(&format!("{path}?access_token={bearer}")).await;
         }
     }
 
     async fn post_webhook(&mut self, signature: &str, body: String) {
         let request = self.client.post(self.url("/webhook")).header("authorization", signature).body(body);
-        self.printed += &request.send().await.unwrap().text().await.unwrap();
+        self.output += &request.send().await.unwrap().text().await.unwrap();
     }
 }
 
@@ -111,45 +111,45 @@ async fn outputs_contain_no_token_or_secret() {
         .with("RUST_LOG", "trace")
         .with_log();
     instance.start().await;
-    let good = token("room", "second", SECOND_SECRET, Duration::from_secs(60));
+    let valid = token("room", "second", SECOND_SECRET, Duration::from_secs(60));
     let forged = token("room", KEY, "not the secret at all", Duration::from_secs(60));
-    let late = jwt(&json!({"iss": "second", "exp": 1_000_000_000}), "HS256", SECOND_SECRET);
-    let mut talk =
-        Talk { address: instance.address(), client: reqwest::Client::new(), printed: String::new() };
+    let expired = jwt(&json!({"iss": "second", "exp": 1_000_000_000}), "HS256", SECOND_SECRET);
+    let mut session =
+        Session { address: instance.address(), client: reqwest::Client::new(), output: String::new() };
 
-    let made = talk.call(Method::POST, "/streams", &good, json!({"roomName": "room"})).await;
+    let made = session.call(Method::POST, "/streams", &valid, json!({"roomName": "room"})).await;
     assert_eq!(made["status"], "active");
-    let joined = talk.call(Method::POST, "/streams/room/join", &good, json!({"identity": "ann"})).await;
-    for bearer in [&forged, &late, "nonsense"] {
-        talk.call(Method::GET, "/streams", bearer, json!({})).await;
+    let joined = session.call(Method::POST, "/streams/room/join", &valid, json!({"identity": "ann"})).await;
+    for bearer in [&forged, &expired, "nonsense"] {
+        session.call(Method::GET, "/streams", bearer, json!({})).await;
     }
-    talk.follow(&good).await;
-    talk.follow(&forged).await;
+    session.follow(&valid).await;
+    session.follow(&forged).await;
     let webhook = json!({"event": "room_started", "room": {"sid": "RM_1", "name": "room"}}).to_string();
     let signature = sign_webhook(&webhook);
-    talk.post_webhook(&signature, webhook).await;
-    talk.get("/metrics").await;
+    session.post_webhook(&signature, webhook).await;
+    session.get("/metrics").await;
     for command in [&["--help"][..], &["check"], &["--version"]] {
-        talk.printed += &instance.run_command(command).await.1;
+        session.output += &instance.run_command(command).await.1;
     }
     let wrong = ["--redis-url", "redis://", "--livekit-api-keys", SECOND_SECRET];
     let (_, refused) = instance.run_command(&wrong).await;
     assert!(refused.contains("LIVEKIT_API_KEYS"), "{refused}");
-    talk.printed += &refused;
+    session.output += &refused;
     redis.kill();
-    talk.call(Method::POST, "/streams", &good, json!({})).await;
-    talk.get("/health").await;
+    session.call(Method::POST, "/streams", &valid, json!({})).await;
+    session.get("/health").await;
     instance.terminate().await;
-    let printed = talk.printed + &instance.log();
+    let output = session.output + &instance.log();
 
-    assert!(printed.contains("shutting down") && printed.contains("TRACE"), "the log is there");
-    assert!(printed.contains("/events"), "and says which routes were asked for");
+    assert!(output.contains("shutting down") && output.contains("TRACE"), "the log is complete");
+    assert!(output.contains("/events"), "the log contains the routes");
     let join_token = joined["token"].as_str().unwrap();
-    for secret in [SECOND_SECRET, REDIS_PASSWORD, &good, &forged, &late, join_token, &signature] {
-        // Also in parts: the signature of a token is enough of it.
+    for secret in [SECOND_SECRET, REDIS_PASSWORD, &valid, &forged, &expired, join_token, &signature] {
+        // The parts of a token count as well, for example its signature.
         for part in secret.split('.').filter(|part| part.len() > 20) {
-            let at = printed.find(part).unwrap_or_default();
-            assert_eq!(at, 0, "a secret was printed after: {}", &printed[at.saturating_sub(300)..at]);
+            let at = output.find(part).unwrap_or_default();
+            assert_eq!(at, 0, "a secret follows: {}", &output[at.saturating_sub(300)..at]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A state, then what follows it: a change between the two is neither lost nor doubled.
+//! A feed that continues from a state: no change in between is lost or delivered twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{
@@ -19,15 +19,15 @@ use crate::support::{
 
 const ROUNDS: usize = 25;
 
-/// Writes to the stream without a pause while `read` is at it.
-async fn beside_writers(app: &Arc<TestApp>, path: &str, read: impl Future<Output = ()>) {
-    let over = Arc::<AtomicBool>::default();
+/// Runs `read` while two writers change the stream continuously.
+async fn while_writing(app: &Arc<TestApp>, path: &str, read: impl Future<Output = ()>) {
+    let stopped = Arc::<AtomicBool>::default();
     let writers: Vec<_> = (0..2)
         .map(|writer| {
-            let (app, path, over) = (app.clone(), path.to_owned(), over.clone());
+            let (app, path, stopped) = (app.clone(), path.to_owned(), stopped.clone());
             tokio::spawn(async move {
                 let mut number = 0;
-                while !over.load(Ordering::Relaxed) {
+                while !stopped.load(Ordering::Relaxed) {
                     let patch = json!({"metadata": {format!("writer{writer}"): number}});
                     app.patch(&path, patch).await.expect(StatusCode::OK);
                     number += 1;
@@ -36,17 +36,17 @@ async fn beside_writers(app: &Arc<TestApp>, path: &str, read: impl Future<Output
         })
         .collect();
     read.await;
-    over.store(true, Ordering::Relaxed);
+    stopped.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.unwrap();
     }
 }
 
-/// The next events on a link have the versions that follow `version`.
-async fn follows(link: &mut FeedConnection, version: u64) {
+/// Checks that the next events have the versions after `version`.
+async fn assert_continues_after(feed: &mut FeedConnection, version: u64) {
     for expected in version + 1..version + 6 {
-        let Received::Event(seen) = within("an event", link.next()).await else { panic!("no event") };
-        assert_eq!(seen.seq, expected, "what follows the state, without a gap and once");
+        let Received::Event(event) = within("an event", feed.next()).await else { panic!("no event") };
+        assert_eq!(event.seq, expected, "versions after the state, without a gap");
     }
 }
 
@@ -57,16 +57,16 @@ async fn feed_after_read_state_continues_without_gap() {
     let stream = one.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
     let path = format!("/streams/{id}");
-    beside_writers(&one, &path, async {
+    while_writing(&one, &path, async {
         for round in 0..ROUNDS {
             let path = if round.is_multiple_of(2) { path.clone() } else { format!("{path}/state") };
             let state = two.get(&path).await;
-            let cursor = state.header("last-event-id").expect("where a feed goes on").to_owned();
+            let cursor = state.header("last-event-id").expect("a cursor to resume from").to_owned();
             let version = state.expect(StatusCode::OK)["version"].as_u64().unwrap();
             let transport = Transport::ALL[round % 3];
-            let mut link =
+            let mut feed =
                 FeedConnection::open(&(&two).into(), transport, Some(id), Some(&cursor)).await.unwrap();
-            follows(&mut link, version).await;
+            assert_continues_after(&mut feed, version).await;
         }
     })
     .await;
@@ -78,7 +78,7 @@ async fn stream_updates_after_initial_state_have_no_gap() {
     let one = Arc::new(one);
     let stream = one.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
-    beside_writers(&one, &format!("/streams/{id}"), async {
+    while_writing(&one, &format!("/streams/{id}"), async {
         for topic in [id, ""].repeat(ROUNDS) {
             let mut updates = Client::of(&two).await.updates(topic).await.unwrap();
             let mut version = 0;
@@ -99,27 +99,31 @@ async fn feed_after_reset_continues_from_snapshot() {
     let one = Arc::new(one);
     let stream = one.create(json!({})).await;
     let id = stream["id"].as_str().unwrap();
-    beside_writers(&one, &format!("/streams/{id}"), async {
+    while_writing(&one, &format!("/streams/{id}"), async {
         for round in 0..2 * ROUNDS {
             let query = if round.is_multiple_of(2) { format!("?streamId={id}") } else { String::new() };
             let mut events = two.resume(&format!("/events{query}"), "garbage").await;
             let reset = events.wait_for("reset").await;
             let state = if query.is_empty() { &reset["snapshot"][0] } else { &reset["snapshot"] };
             let mut version = state["version"].as_u64().unwrap();
-            let writes = |state: &Value| state["metadata"].clone();
-            let mut metadata = writes(state);
+            let metadata_of = |state: &Value| state["metadata"].clone();
+            let mut metadata = metadata_of(state);
             for _ in 0..5 {
                 let event = events.wait_for("stream_updated").await;
-                assert_eq!(event["seq"], version + 1, "what follows the snapshot, once");
-                assert_ne!(writes(&event["data"]["stream"]), metadata, "it was not in the snapshot already");
-                (version, metadata) = (version + 1, writes(&event["data"]["stream"]));
+                assert_eq!(event["seq"], version + 1, "versions after the snapshot, without a gap");
+                assert_ne!(
+                    metadata_of(&event["data"]["stream"]),
+                    metadata,
+                    "the event is not in the snapshot"
+                );
+                (version, metadata) = (version + 1, metadata_of(&event["data"]["stream"]));
             }
         }
     })
     .await;
 }
 
-/// A whole state is never older than the change that caused it, and the last one always arrives.
+/// Versions of states increase, and the newest state always arrives.
 #[tokio::test]
 async fn state_feed_ends_with_newest_state() {
     let Pair(one, two) = Pair::start().await;
@@ -130,13 +134,10 @@ async fn state_feed_ends_with_newest_state() {
     for _ in 0..ROUNDS {
         let mut states = two.follow(&format!("/sse/{id}/updates")).await;
         let (mut version, mut seen) = (0, 0);
-        beside_writers(&one, &path, async {
+        while_writing(&one, &path, async {
             while seen < 3 {
                 let state = states.wait_until("a state", |_| true).await;
-                assert!(
-                    state["version"].as_u64().unwrap() > version,
-                    "never an older one, never the same twice"
-                );
+                assert!(state["version"].as_u64().unwrap() > version, "versions increase");
                 (version, seen) = (state["version"].as_u64().unwrap(), seen + 1);
             }
         })

@@ -1,4 +1,4 @@
-//! Streams and participants over HTTP, whichever instance each request goes to.
+//! Streams and participants over HTTP, with requests to alternating instances.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashSet;
@@ -20,8 +20,8 @@ use crate::support::{
 async fn unchanged_list_page_returns_304() {
     let Pair(one, two) = Pair::start().await;
     let stream = one.create(json!({})).await;
-    let people = format!("/streams/{}/participants", stream["id"].as_str().unwrap());
-    for path in ["/streams", &people] {
+    let participants = format!("/streams/{}/participants", stream["id"].as_str().unwrap());
+    for path in ["/streams", &participants] {
         let page = one.get(path).await;
         let tag = page.header("etag").unwrap().to_owned();
         assert!(tag.starts_with("W/\""), "{tag}");
@@ -54,7 +54,7 @@ async fn stream_is_created_read_updated_and_stopped_through_any_instance() {
     assert_eq!(two.get(&format!("/streams/{by_name}")).await.expect(StatusCode::OK), stream);
 
     let again = two.post("/streams", json!({"name": room})).await;
-    assert_eq!(again.expect(StatusCode::OK), stream, "the room name is held");
+    assert_eq!(again.expect(StatusCode::OK), stream, "the live stream owns the room name");
 
     let patched = two.patch(&location, json!({"metadata": {"title": null, "n": {"a": [1]}}})).await;
     assert_eq!(patched.expect(StatusCode::OK)["metadata"], json!({"n": {"a": [1]}}));
@@ -69,7 +69,7 @@ async fn stream_is_created_read_updated_and_stopped_through_any_instance() {
     assert_eq!(two.delete(&location).await.expect(StatusCode::OK), stopped, "no second event");
     assert_eq!(two.get(&location).await.expect(StatusCode::OK), stopped);
     let next = two.create(json!({"roomName": room})).await;
-    assert_ne!(next["id"], stream["id"], "the room name is free again");
+    assert_ne!(next["id"], stream["id"], "the room name is free after the stop");
     two.delete(&format!("/streams/{}", next["id"].as_str().unwrap())).await.expect(StatusCode::OK);
 }
 
@@ -85,7 +85,7 @@ async fn concurrent_creations_of_one_name_return_one_stream() {
     assert_eq!((created, ids.len()), (1, 1));
     assert!(
         answers.iter().all(|answer| answer.body["status"] == "active"),
-        "nobody gets a stream that is not ready"
+        "every response has an active stream"
     );
 }
 
@@ -93,34 +93,34 @@ async fn concurrent_creations_of_one_name_return_one_stream() {
 async fn if_match_guards_updates_and_if_none_match_returns_304() {
     let Pair(one, two) = Pair::start().await;
     let path = format!("/streams/{}", one.create(json!({})).await["id"].as_str().unwrap());
-    let with = async |method: Method, path: &str, header: &str, value: &str| {
+    let send_with = async |method: Method, path: &str, header: &str, value: &str| {
         let request =
             two.request(method, path).header(header, value).json(&json!({"metadata": {"a": value}}));
         crate::support::app::TestResponse::read(request.send().await.unwrap()).await
     };
     for path in [path.clone(), format!("{path}/state")] {
         assert_eq!(
-            with(Method::GET, &path, "if-none-match", "W/\"2\"").await.status,
+            send_with(Method::GET, &path, "if-none-match", "W/\"2\"").await.status,
             StatusCode::NOT_MODIFIED
         );
-        assert_eq!(with(Method::GET, &path, "if-none-match", "\"1\"").await.status, StatusCode::OK);
+        assert_eq!(send_with(Method::GET, &path, "if-none-match", "\"1\"").await.status, StatusCode::OK);
     }
-    with(Method::PATCH, &path, "if-match", "\"1\"").await.expect_problem(412, "version_mismatch");
-    with(Method::PATCH, &path, "if-match", "W/\"2\"").await.expect_problem(412, "version_mismatch");
-    let patched = with(Method::PATCH, &path, "if-match", "\"7\", \"2\"").await;
+    send_with(Method::PATCH, &path, "if-match", "\"1\"").await.expect_problem(412, "version_mismatch");
+    send_with(Method::PATCH, &path, "if-match", "W/\"2\"").await.expect_problem(412, "version_mismatch");
+    let patched = send_with(Method::PATCH, &path, "if-match", "\"7\", \"2\"").await;
     assert_eq!(patched.header("etag"), Some("\"3\""));
     one.patch(&path, json!({"version": 2, "metadata": {}})).await.expect_problem(412, "version_mismatch");
     one.patch(&path, json!({"version": 3, "metadata": {"b": 1}})).await.expect(StatusCode::OK);
-    with(Method::DELETE, &path, "if-match", "\"3\"").await.expect_problem(412, "version_mismatch");
+    send_with(Method::DELETE, &path, "if-match", "\"3\"").await.expect_problem(412, "version_mismatch");
 
     let patches =
         join_all((0..10).map(|n| one.patch(&path, json!({"metadata": {format!("k{n}"): n}})))).await;
     assert!(
         patches.iter().all(|answer| answer.status == StatusCode::OK),
-        "without a version, writes are merged"
+        "updates without a version are merged"
     );
     let merged = two.get(&path).await.expect(StatusCode::OK);
-    assert!((0..10).all(|n| merged["metadata"][format!("k{n}")] == n), "and none is lost: {merged}");
+    assert!((0..10).all(|n| merged["metadata"][format!("k{n}")] == n), "no update is lost: {merged}");
 }
 
 #[tokio::test]
@@ -130,10 +130,10 @@ async fn invalid_status_transition_returns_409() {
     two.patch(&path, json!({"status": "active"})).await.expect(StatusCode::OK);
     two.patch(&path, json!({"status": "error"})).await.expect_problem(409, "invalid_transition");
     let stopped = two
-        .patch(&path, json!({"status": "stopped", "metadata": {"last": "words"}}))
+        .patch(&path, json!({"status": "stopped", "metadata": {"last": "change"}}))
         .await
         .expect(StatusCode::OK);
-    assert_eq!((&stopped["status"], &stopped["metadata"]["last"]), (&json!("stopped"), &json!("words")));
+    assert_eq!((&stopped["status"], &stopped["metadata"]["last"]), (&json!("stopped"), &json!("change")));
     assert_eq!(one.patch(&path, json!({"status": "stopped"})).await.expect(StatusCode::OK), stopped);
     one.patch(&path, json!({"status": "active"})).await.expect_problem(409, "invalid_transition");
     one.patch(&path, json!({"metadata": {"a": 1}})).await.expect_problem(409, "stream_not_active");
@@ -160,17 +160,17 @@ async fn join_returns_token_with_grants_of_role() {
         assert_eq!((&joined["streamId"], &joined["wsUrl"]), (&stream["id"], &json!(shared_livekit())));
         assert!(joined["expiresAt"].as_str().unwrap().ends_with('Z'));
     }
-    let people = one.get(&format!("{path}/participants?state=joining")).await.expect(StatusCode::OK);
-    assert_eq!(people.as_array().unwrap().len(), 3);
+    let participants = one.get(&format!("{path}/participants?state=joining")).await.expect(StatusCode::OK);
+    assert_eq!(participants.as_array().unwrap().len(), 3);
     let state = one.get(&format!("{path}/state")).await.expect(StatusCode::OK);
-    assert_eq!(state["participantCount"], 0, "who only has a token is not there");
+    assert_eq!(state["participantCount"], 0, "a participant with an unused token is not counted");
 
     for _ in 0..2 {
         let left =
             one.post(&format!("{path}/leave"), json!({"userId": "userId"})).await.expect(StatusCode::OK);
         assert_eq!(left["participant"]["state"], "disconnected");
     }
-    one.post(&format!("{path}/leave"), json!({"identity": "never came"})).await.expect(StatusCode::OK);
+    one.post(&format!("{path}/leave"), json!({"identity": "never-joined"})).await.expect(StatusCode::OK);
     one.delete(&path).await.expect(StatusCode::OK);
     two.post(&format!("{path}/join"), json!({"identity": "late"}))
         .await
@@ -190,7 +190,7 @@ async fn join_on_full_stream_returns_409() {
     two.post(&format!("{path}/join"), json!({"identity": "ann"})).await.expect(StatusCode::OK);
 }
 
-/// Follows the `Link` headers to the end.
+/// Reads all pages by their `Link` headers.
 async fn all_pages(app: &crate::support::app::TestApp, first: &str) -> Vec<Value> {
     let (mut items, mut path) = (Vec::new(), first.to_owned());
     loop {
@@ -213,8 +213,8 @@ async fn list_pages_follow_link_header() {
     }
     one.delete(&format!("/streams/{}", ids[2].as_str().unwrap())).await.expect(StatusCode::OK);
     ids.reverse();
-    let of = |items: Vec<Value>| items.into_iter().map(|item| item["id"].clone()).collect::<Vec<_>>();
-    assert_eq!(of(all_pages(&two, "/streams?status=all&limit=3").await), ids);
+    let ids_of = |items: Vec<Value>| items.into_iter().map(|item| item["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids_of(all_pages(&two, "/streams?status=all&limit=3").await), ids);
     let live = all_pages(&two, "/streams").await;
     assert_eq!(live.len(), 6);
     assert!(
@@ -251,7 +251,7 @@ async fn unused_token_idle_stream_and_stopped_stream_expire() {
     assert_eq!(two.get(&format!("{path}/participants")).await.expect(StatusCode::OK), json!([]));
     let stopped = events.wait_for("stream_stopped").await;
     assert_eq!((&stopped["data"]["reason"], events.message().await), (&json!("idle"), None));
-    eventually("the end of its keys", || async {
+    eventually("the expiry of the stream", || async {
         let gone = two.get(&path).await.status == StatusCode::NOT_FOUND;
         (gone && two.get("/streams?status=all").await.body == json!([])).then_some(())
     })

@@ -1,4 +1,4 @@
-//! The reason of a refused token: in answers of every transport, in metrics, and for webhooks.
+//! The reason of a refused token, in the responses of every transport, in metrics and for webhooks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};
@@ -18,7 +18,7 @@ async fn refused_token_has_reason_on_every_transport_and_in_metrics() {
     let Pair(app, _other) = start_with_auth().await;
     let now = now();
     let token = |iss: &str, exp: i64, secret: &str| jwt(&json!({"iss": iss, "exp": exp}), "HS256", secret);
-    let words = [
+    let cases = [
         ("malformed", "x.y.z".to_owned(), "the token is not a JSON Web Token"),
         ("signature", token(KEY, now, "another"), "signature is wrong"),
         ("expired", token(KEY, now - 90, SECRET), "the token has expired"),
@@ -27,24 +27,24 @@ async fn refused_token_has_reason_on_every_transport_and_in_metrics() {
         ("algorithm", jwt(&json!({"iss": KEY}), "HS512", SECRET), "HS256"),
         ("not_yet_valid", jwt(&json!({"iss": KEY, "nbf": now + 600}), "HS256", SECRET), "not valid yet"),
     ];
-    for (reason, bearer, words) in &words {
+    for (reason, bearer, detail) in &cases {
         let problem = access::send(&app, bearer, Method::GET, "/streams", None).await;
         let problem = problem.expect_problem(401, "unauthenticated");
-        assert!(problem["detail"].as_str().unwrap().contains(words), "{reason}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(detail), "{reason}: {problem}");
         let status = grpc::Client::of(&app).await.with_token(bearer).state("x").await.unwrap_err();
         assert!(
-            status.code() == tonic::Code::Unauthenticated && status.message().contains(words),
+            status.code() == tonic::Code::Unauthenticated && status.message().contains(detail),
             "{status:?}"
         );
         let url = format!("{}/ws?access_token={bearer}", app.base.replacen("http", "ws", 1));
         let Err(Error::Http(refused)) = connect_async(url).await else { panic!("{reason}: WebSocket") };
         let refused = String::from_utf8_lossy(refused.body().as_deref().unwrap_or_default()).into_owned();
-        assert!(refused.contains(words) && !refused.contains(bearer.as_str()), "{reason}: {refused}");
+        assert!(refused.contains(detail) && !refused.contains(bearer.as_str()), "{reason}: {refused}");
     }
     let missing = app.get("/streams").await.expect_problem(401, "unauthenticated");
     assert_eq!(missing["detail"], "an access token is required");
     let metrics = app.get("/metrics").await.text;
-    for (reason, count) in words.iter().map(|(reason, ..)| (*reason, 3)).chain([("missing", 1)]) {
+    for (reason, count) in cases.iter().map(|(reason, ..)| (*reason, 3)).chain([("missing", 1)]) {
         let line = format!("lso_requests_refused_total{{reason=\"{reason}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
@@ -66,7 +66,7 @@ async fn webhook_tokens_follow_same_rules() {
         let request = app.request(Method::POST, "/webhook").header("authorization", authorization);
         TestResponse::read(request.body(body.clone()).send().await.unwrap()).await
     };
-    for (reason, token, words) in [
+    for (reason, token, detail) in [
         ("missing", String::new(), "no token"),
         ("malformed", "nonsense".to_owned(), "not a JSON Web Token"),
         ("malformed", signed(json!({"sha256": 5})), "`sha256` has the wrong type"),
@@ -80,11 +80,8 @@ async fn webhook_tokens_follow_same_rules() {
         ("body_hash_mismatch", signed(json!({"sha256": body_hash("other")})), "does not match"),
     ] {
         let problem = post(&token).await.expect_problem(401, "invalid_signature");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(
-            detail.contains(words) && (token.is_empty() || !detail.contains(&token)),
-            "{reason}: {detail}"
-        );
+        let found = problem["detail"].as_str().unwrap();
+        assert!(found.contains(detail) && (token.is_empty() || !found.contains(&token)), "{reason}: {found}");
         let line = format!("lso_webhooks_refused_total{{reason=\"{reason}\"}}");
         assert!(app.get("/metrics").await.text.contains(&line), "{reason}");
     }

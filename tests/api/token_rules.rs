@@ -1,4 +1,4 @@
-//! Which tokens are accepted, compared with a real LiveKit server, and the words of refusals.
+//! Rules of token verification, compared with a real LiveKit server, and the texts of refusals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
@@ -14,19 +14,19 @@ use crate::support::{
 };
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
-/// How many random tokens are compared.
+/// Number of random tokens.
 const CASES: usize = 300;
 
-/// What a server makes of a token.
+/// A server's decision about a token and a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Verdict {
-    /// Whether the token itself is accepted.
+struct TokenDecision {
+    /// True if the token is valid.
     accepted: bool,
-    /// Whether it grants the call, too.
+    /// True if the token is valid and grants the call.
     granted: bool,
 }
 
-/// The servers that are compared: LiveKit, and this service in front of it.
+/// The servers that are compared: LiveKit and this service.
 struct Servers {
     livekit: String,
     client: Client,
@@ -43,7 +43,7 @@ impl Servers {
         Self { livekit, client: Client::new(), app, room }
     }
 
-    /// Claims that grant listing and joining, with these instead or besides.
+    /// Claims that grant listing and joining, overridden and extended by `more`.
     fn claims(&self, more: &Value) -> Value {
         let now = now();
         let mut claims = json!({"iss": KEY, "sub": "ann", "nbf": now, "exp": now + 60,
@@ -52,20 +52,21 @@ impl Servers {
         claims
     }
 
-    async fn livekit_verdicts(&self, token: &str) -> [Verdict; 2] {
+    async fn livekit_decisions(&self, token: &str) -> [TokenDecision; 2] {
         let list = self.client.post(format!("{}/twirp/livekit.RoomService/ListRooms", self.livekit));
         let list = list.bearer_auth(token).json(&json!({}));
         let join =
             self.client.get(format!("{}/rtc/validate", self.livekit)).query(&[("access_token", token)]);
-        let mut verdicts = Vec::new();
+        let mut decisions = Vec::new();
         for request in [list, join] {
             let answer = request.send().await.unwrap();
             let granted = answer.status().is_success();
-            let words = answer.text().await.unwrap();
-            // Both kinds of refusal are 401; only this one comes after the token was verified.
-            verdicts.push(Verdict { accepted: granted || words.contains("permissions denied"), granted });
+            let text = answer.text().await.unwrap();
+            // LiveKit returns 401 for both refusals. This text means that the token was valid.
+            decisions
+                .push(TokenDecision { accepted: granted || text.contains("permissions denied"), granted });
         }
-        verdicts.try_into().unwrap()
+        decisions.try_into().unwrap()
     }
 
     async fn answers(&self, token: &str) -> [TestResponse; 2] {
@@ -74,18 +75,18 @@ impl Servers {
         [list, access::send(&self.app, token, Method::GET, &state, None).await]
     }
 
-    /// Compares the servers, and gives the detail of this service's refusal.
+    /// Checks that both servers decide alike; returns the detail of this service's refusal.
     async fn compare(&self, what: &str, token: &str) -> Option<String> {
-        let (theirs, answers) = (self.livekit_verdicts(token).await, self.answers(token).await);
-        let ours = answers.each_ref().map(verdict);
-        assert_eq!(ours, theirs, "{what}: this service, and LiveKit");
+        let (theirs, answers) = (self.livekit_decisions(token).await, self.answers(token).await);
+        let ours = answers.each_ref().map(decision);
+        assert_eq!(ours, theirs, "{what}: this service and LiveKit");
         let [list, _] = answers;
         (list.status == StatusCode::UNAUTHORIZED).then(|| list.body["detail"].as_str().unwrap().to_owned())
     }
 }
 
-fn verdict(answer: &TestResponse) -> Verdict {
-    Verdict { accepted: answer.status != StatusCode::UNAUTHORIZED, granted: answer.status.is_success() }
+fn decision(answer: &TestResponse) -> TokenDecision {
+    TokenDecision { accepted: answer.status != StatusCode::UNAUTHORIZED, granted: answer.status.is_success() }
 }
 
 pub fn now() -> i64 {
@@ -150,55 +151,54 @@ async fn claims_that_livekit_accepts_are_accepted() {
 async fn tokens_that_livekit_refuses_are_refused_with_reason() {
     let servers = Servers::start().await;
     let now = now();
-    let odd = |more: Value| jwt(&servers.claims(&more), "HS256", SECRET);
-    let good = servers.claims(&json!({}));
-    let late = servers.claims(&json!({"exp": now - 90}));
-    let (head, _) = good_head(&good);
-    for (what, token, words) in [
+    let unusual = |more: Value| jwt(&servers.claims(&more), "HS256", SECRET);
+    let valid = servers.claims(&json!({}));
+    let expired = servers.claims(&json!({"exp": now - 90}));
+    let head = unsigned(&valid);
+    for (what, token, detail) in [
         ("no JWT", "nonsense".to_owned(), "not a JSON Web Token"),
         ("claims that are no object", sign(HEADER, "[]", SECRET), "not a JSON Web Token"),
-        ("iss missing", jwt(&without_issuer(&good), "HS256", SECRET), "no issuer"),
-        ("iss null", odd(json!({"iss": null})), "no issuer"),
-        ("iss empty", odd(json!({"iss": ""})), "no issuer"),
-        ("unknown iss", odd(json!({"iss": "other"})), "issuer is not an API key"),
-        ("another secret", jwt(&good, "HS256", "another"), "signature is wrong"),
+        ("iss missing", jwt(&without_issuer(&valid), "HS256", SECRET), "no issuer"),
+        ("iss null", unusual(json!({"iss": null})), "no issuer"),
+        ("iss empty", unusual(json!({"iss": ""})), "no issuer"),
+        ("unknown iss", unusual(json!({"iss": "other"})), "issuer is not an API key"),
+        ("another secret", jwt(&valid, "HS256", "another"), "signature is wrong"),
         ("no signature", format!("{head}."), "signature is wrong"),
-        ("expired with another secret", jwt(&late, "HS256", "another"), "signature is wrong"),
-        ("exp 90 s ago", jwt(&late, "HS256", SECRET), "has expired"),
-        ("exp zero", odd(json!({"exp": 0})), "has expired"),
-        ("nbf in 90 s", odd(json!({"nbf": now + 90, "exp": now + 600})), "not valid yet"),
-        ("exp of another type", odd(json!({"exp": true})), "`exp` has the wrong type"),
-        ("exp that is no number", odd(json!({"exp": "soon"})), "`exp` has the wrong type"),
-        ("iss of another type", odd(json!({"iss": [KEY]})), "`iss` has the wrong type"),
-        ("video of another type", odd(json!({"video": "roomList"})), "`video` has the wrong type"),
+        ("expired with another secret", jwt(&expired, "HS256", "another"), "signature is wrong"),
+        ("exp 90 s ago", jwt(&expired, "HS256", SECRET), "has expired"),
+        ("exp zero", unusual(json!({"exp": 0})), "has expired"),
+        ("nbf in 90 s", unusual(json!({"nbf": now + 90, "exp": now + 600})), "not valid yet"),
+        ("exp of another type", unusual(json!({"exp": true})), "`exp` has the wrong type"),
+        ("exp that is no number", unusual(json!({"exp": "soon"})), "`exp` has the wrong type"),
+        ("iss of another type", unusual(json!({"iss": [KEY]})), "`iss` has the wrong type"),
+        ("video of another type", unusual(json!({"video": "roomList"})), "`video` has the wrong type"),
         (
             "grant of another type",
-            odd(json!({"video": {"roomList": "true"}})),
+            unusual(json!({"video": {"roomList": "true"}})),
             "`roomList` has the wrong type",
         ),
-        ("HS384", jwt(&good, "HS384", SECRET), "not signed with HS256"),
-        ("HS512", jwt(&good, "HS512", SECRET), "not signed with HS256"),
-        ("RS256", jwt(&good, "RS256", SECRET), "not signed with HS256"),
-        ("none", jwt(&good, "none", SECRET), "not signed with HS256"),
-        ("no algorithm", sign("{}", &good.to_string(), SECRET), "not signed with HS256"),
+        ("HS384", jwt(&valid, "HS384", SECRET), "not signed with HS256"),
+        ("HS512", jwt(&valid, "HS512", SECRET), "not signed with HS256"),
+        ("RS256", jwt(&valid, "RS256", SECRET), "not signed with HS256"),
+        ("none", jwt(&valid, "none", SECRET), "not signed with HS256"),
+        ("no algorithm", sign("{}", &valid.to_string(), SECRET), "not signed with HS256"),
     ] {
         let refused = servers.compare(what, &token).await.unwrap_or_else(|| panic!("{what} is accepted"));
-        assert!(refused.contains(words) && !refused.contains(&token), "{what}: {refused}");
+        assert!(refused.contains(detail) && !refused.contains(&token), "{what}: {refused}");
     }
-    // Accepted tokens without the grant.
-    let no_grant = odd(json!({"video": {"roomList": null, "roomJoin": false, "room": null}}));
+    // A valid token without the grant.
+    let no_grant = unusual(json!({"video": {"roomList": null, "roomJoin": false, "room": null}}));
     assert_eq!(servers.compare("null grants", &no_grant).await, None);
-    // Without `video`, /rtc/validate does not say that the token was verified.
-    let no_video = odd(json!({"video": null}));
+    // Without `video`, the response of /rtc/validate does not show that the token is valid.
+    let no_video = unusual(json!({"video": null}));
     let ([theirs, _], [ours, _]) =
-        (servers.livekit_verdicts(&no_video).await, servers.answers(&no_video).await);
-    assert_eq!((theirs.accepted, verdict(&ours)), (true, theirs));
+        (servers.livekit_decisions(&no_video).await, servers.answers(&no_video).await);
+    assert_eq!((theirs.accepted, decision(&ours)), (true, theirs));
 }
 
-fn good_head(claims: &Value) -> (String, String) {
-    let token = jwt(claims, "HS256", SECRET);
-    let (head, signature) = token.rsplit_once('.').unwrap();
-    (head.to_owned(), signature.to_owned())
+/// Header and claims of a valid token, without the signature.
+fn unsigned(claims: &Value) -> String {
+    jwt(claims, "HS256", SECRET).rsplit_once('.').unwrap().0.to_owned()
 }
 
 fn without_issuer(claims: &Value) -> Value {
@@ -210,15 +210,15 @@ fn without_issuer(claims: &Value) -> Value {
 #[tokio::test]
 async fn unused_claims_may_have_any_type() {
     let servers = Servers::start().await;
-    // LiveKit reads these, and so refuses them; here they mean nothing.
+    // LiveKit parses these claims and refuses wrong types. This service does not read them.
     for more in [json!({"aud": 5}), json!({"iat": "x"}), json!({"name": 5}), json!({"roomConfig": "x"})] {
         let token = jwt(&servers.claims(&more), "HS256", SECRET);
-        assert!(servers.livekit_verdicts(&token).await.iter().all(|verdict| !verdict.accepted), "{more}");
-        assert!(servers.answers(&token).await.iter().all(|answer| verdict(answer).granted), "{more}");
+        assert!(servers.livekit_decisions(&token).await.iter().all(|decision| !decision.accepted), "{more}");
+        assert!(servers.answers(&token).await.iter().all(|answer| decision(answer).granted), "{more}");
     }
 }
 
-/// Members of a claims object as text, so that names can come twice and in any case.
+/// Members of a claims object as text, which allows duplicate names.
 fn members() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let names = vec![
         "iss",
@@ -276,14 +276,14 @@ async fn random_claims_are_accepted_if_livekit_accepts_them() {
         let more: String = members.iter().map(|(name, value)| format!(",{}:{value}", json!(name))).collect();
         let claims = format!(r#"{{"iss":"{KEY}","sub":"ann","video":{{"roomList":true}}{more}}}"#);
         let token = sign(HEADER, &claims, SECRET);
-        let [theirs, _] = servers.livekit_verdicts(&token).await;
+        let [theirs, _] = servers.livekit_decisions(&token).await;
         let [list, _] = servers.answers(&token).await;
-        let ours = verdict(&list);
+        let ours = decision(&list);
         let unread = ["jti", "iat", "aud", "name", "roomConfig"];
         if theirs.accepted || !members.iter().any(|(name, _)| unread.contains(name)) {
-            assert_eq!(ours, theirs, "this service, and LiveKit: {claims}: {}", list.text);
+            assert_eq!(ours, theirs, "this service and LiveKit: {claims}: {}", list.text);
         }
         accepted += usize::from(theirs.accepted);
     }
-    assert!((CASES / 20..CASES).contains(&accepted), "both kinds came up: {accepted}");
+    assert!((CASES / 20..CASES).contains(&accepted), "accepted and refused tokens both occur: {accepted}");
 }

@@ -1,4 +1,4 @@
-//! Access tokens: those that are no good, where they may stand, when they end, and keys that change.
+//! Access tokens: invalid tokens, tokens in the query, expiry, key rotation, and tokens of LiveKit's SDK.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -37,8 +37,8 @@ async fn invalid_token_returns_401_on_every_route_and_transport() {
             AccessToken::with_api_key(key, secret).with_identity(CALLER).with_ttl(Duration::from_secs(60));
         token.with_grants(grants.clone()).to_jwt().unwrap()
     };
-    let good = signed(KEY, SECRET);
-    let (head, signature) = good.rsplit_once('.').unwrap();
+    let valid = signed(KEY, SECRET);
+    let (head, signature) = valid.rsplit_once('.').unwrap();
     let now = chrono::Utc::now().timestamp();
     let claims = |exp: i64, nbf: i64| {
         json!({"iss": KEY, "sub": CALLER, "exp": exp, "nbf": nbf,
@@ -54,14 +54,17 @@ async fn invalid_token_returns_401_on_every_route_and_transport() {
         ("alg none", jwt(&claims(now + 60, now), "none", SECRET)),
         ("alg HS512", jwt(&claims(now + 60, now), "HS512", SECRET)),
         ("expired", jwt(&claims(now - 90, now - 120), "HS256", SECRET)),
-        ("not good yet", jwt(&claims(now + 240, now + 120), "HS256", SECRET)),
+        ("not valid yet", jwt(&claims(now + 240, now + 120), "HS256", SECRET)),
     ];
     for (what, bearer) in &bad {
         for (method, path, body, _) in routes(id) {
             let answer = send(&app, bearer, method.clone(), &path, body.as_ref()).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}: {method} {path}");
             assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"), "{what}");
-            assert!(bearer.is_empty() || !answer.text.contains(bearer.as_str()), "a token in an answer");
+            assert!(
+                bearer.is_empty() || !answer.text.contains(bearer.as_str()),
+                "the response contains the token"
+            );
         }
         for path in [format!("/events?streamId={id}"), "/events".to_owned(), format!("/sse/{id}/updates")] {
             let opened = EventStream::open_with(&app.base, &path, None, Some(bearer)).await;
@@ -73,9 +76,9 @@ async fn invalid_token_returns_401_on_every_route_and_transport() {
         let Err(Error::Http(refused)) = connect_async(url).await else { panic!("{what}: WebSocket") };
         assert_eq!(refused.status(), 401, "{what}: WebSocket");
     }
-    let nobody = jwt(&json!({"iss": KEY, "sub": CALLER, "exp": now + 60}), "HS256", SECRET);
+    let without_grants = jwt(&json!({"iss": KEY, "sub": CALLER, "exp": now + 60}), "HS256", SECRET);
     for (method, path, body, _) in routes(id) {
-        let answer = send(&app, &nobody, method.clone(), &path, body.as_ref()).await;
+        let answer = send(&app, &without_grants, method.clone(), &path, body.as_ref()).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "no grant at all: {method} {path}");
     }
 }
@@ -96,7 +99,7 @@ async fn token_in_query_is_accepted_for_feeds_only() {
     let url = format!("{}/ws?access_token={bearer}", app.base.replacen("http", "ws", 1));
     assert!(connect_async(url).await.is_ok());
     app.get(&format!("/streams/{id}?access_token={bearer}")).await.expect_problem(401, "unauthenticated");
-    // A header that is no good is not made up for.
+    // A valid token in the query does not replace an invalid header.
     let path = format!("/events?streamId={id}&access_token={bearer}");
     let both = app.request(Method::GET, &path).header("authorization", "Bearer x").send().await.unwrap();
     assert_eq!(both.status(), StatusCode::UNAUTHORIZED);
@@ -107,14 +110,14 @@ async fn feed_ends_at_token_expiry_with_reason() {
     let Pair(app, _other) = start_with_auth().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
-    let short = accepted_for(Duration::from_secs(6), CALLER, &only_grant(Grant::RoomJoin, &room));
+    let expiring = accepted_for(Duration::from_secs(6), CALLER, &only_grant(Grant::RoomJoin, &room));
     let mut events =
-        EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
+        EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&expiring)).await;
     let mut states =
-        EventStream::open_with(&app.base, &format!("/sse/{room}/updates"), None, Some(&short)).await;
-    let mut client = Client::of(&app).await.with_token(&short);
+        EventStream::open_with(&app.base, &format!("/sse/{room}/updates"), None, Some(&expiring)).await;
+    let mut client = Client::of(&app).await.with_token(&expiring);
     let mut calls = client.call(subscribe_request(&room, "")).await.unwrap().into_inner();
-    let url = format!("{}/ws?access_token={short}", app.base.replacen("http", "ws", 1));
+    let url = format!("{}/ws?access_token={expiring}", app.base.replacen("http", "ws", 1));
     let (mut socket, _) = connect_async(url).await.unwrap();
 
     for feed in [&mut events, &mut states] {
@@ -137,7 +140,7 @@ async fn feed_ends_at_token_expiry_with_reason() {
         }
     }
     let again =
-        EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&short)).await;
+        EventStream::open_with(&app.base, &format!("/events?streamId={room}"), None, Some(&expiring)).await;
     assert_eq!(again.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -163,7 +166,7 @@ async fn tokens_of_livekit_sdk_and_join_tokens_are_accepted() {
     let Pair(app, _other) = start_with_auth().await;
     let room = crate::support::unique("room");
     create(&app, &room).await;
-    let made = |grants: &str| {
+    let python_token = |grants: &str| {
         let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
         let script = format!(
             "from livekit import api\nprint(api.AccessToken('{KEY}', '{SECRET}').with_identity('{CALLER}')\
@@ -171,7 +174,8 @@ async fn tokens_of_livekit_sdk_and_join_tokens_are_accepted() {
         );
         crate::support::servers::run(&python, &["-c", &script], "").trim().to_owned()
     };
-    let (list, admin) = (made("room_list=True"), made(&format!("room_admin=True, room='{room}'")));
+    let (list, admin) =
+        (python_token("room_list=True"), python_token(&format!("room_admin=True, room='{room}'")));
     send(&app, &list, Method::GET, "/streams", None).await.expect(StatusCode::OK);
     send(&app, &list, Method::POST, "/streams", Some(&json!({}))).await.expect_problem(403, "forbidden");
     let join = format!("/streams/{room}/join");

@@ -1,4 +1,4 @@
-//! Webhooks as they come in: signed or not, twice, late, about rooms that are not ours.
+//! Webhooks: signatures, duplicates, late events, and rooms of other applications.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::support::{
     tokens::jwt,
 };
 
-/// The `sha256` claim for a body.
+/// The `sha256` claim of a body.
 pub fn body_hash(body: &str) -> String {
     STANDARD.encode(Sha256::digest(body))
 }
 
-/// The `Authorization` of a webhook, LiveKit's or a forged one.
-fn authorization(key: &str, secret: &str, lives: Duration, body: &str) -> String {
-    AccessToken::with_api_key(key, secret).with_ttl(lives).with_sha256(&body_hash(body)).to_jwt().unwrap()
+/// The `Authorization` header of a webhook, valid or forged.
+fn authorization(key: &str, secret: &str, lifetime: Duration, body: &str) -> String {
+    AccessToken::with_api_key(key, secret).with_ttl(lifetime).with_sha256(&body_hash(body)).to_jwt().unwrap()
 }
 
 #[tokio::test]
@@ -36,21 +36,21 @@ async fn webhook_without_valid_signature_returns_401() {
     let minute = Duration::from_secs(60);
     let body = |sid: &str| {
         let mut event = participant_webhook("participant_joined", &stream, "ann", sid);
-        // The same for the same session, so that it can be signed and sent.
+        // The id is fixed, so that the signature fits every copy of the body.
         event["id"] = format!("EV_{sid}").into();
         event.to_string()
     };
     let good = authorization(KEY, SECRET, minute, &body("PA_1"));
-    let of_nothing = AccessToken::with_api_key(KEY, SECRET).to_jwt().unwrap();
+    let without_hash = AccessToken::with_api_key(KEY, SECRET).to_jwt().unwrap();
     let during = |nbf: u64, exp: u64| {
         let claims = good.split('.').nth(1).unwrap();
         let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
         (claims["nbf"], claims["exp"]) = (nbf.into(), exp.into());
         claims
     };
-    let (of_long_ago, of_the_future) = (during(0, 1_000_000_000), during(9_000_000_000, 9_000_000_300));
+    let (past, future) = (during(0, 1_000_000_000), during(9_000_000_000, 9_000_000_300));
     let lasting = during(0, 9_000_000_000);
-    let [expired, early] = [&of_long_ago, &of_the_future].map(|claims| jwt(claims, "HS256", SECRET));
+    let [expired, early] = [&past, &future].map(|claims| jwt(claims, "HS256", SECRET));
     let [unsigned, other] = ["none", "HS512"].map(|algorithm| jwt(&lasting, algorithm, SECRET));
     let mut no_signature = good.clone();
     no_signature.truncate(good.rfind('.').unwrap() + 1);
@@ -63,15 +63,15 @@ async fn webhook_without_valid_signature_returns_401() {
             TestResponse::read(request.send().await.unwrap()).await
         };
         for (what, value) in [
-            ("nothing", None),
-            ("an empty one", Some("")),
+            ("no header", None),
+            ("an empty header", Some("")),
             ("nonsense", Some("Bearer nonsense")),
             ("another key", Some(authorization("other", SECRET, minute, &body("PA_1")).as_str())),
             ("another secret", Some(authorization(KEY, "wrong", minute, &body("PA_1")).as_str())),
             ("another body", Some(authorization(KEY, SECRET, minute, &body("PA_2")).as_str())),
-            ("no body", Some(of_nothing.as_str())),
-            ("an old one", Some(expired.as_str())),
-            ("one from the future", Some(early.as_str())),
+            ("no body hash", Some(without_hash.as_str())),
+            ("an expired token", Some(expired.as_str())),
+            ("a token that is not valid yet", Some(early.as_str())),
             ("no algorithm", Some(unsigned.as_str())),
             ("another algorithm", Some(other.as_str())),
             ("no signature", Some(no_signature.as_str())),
@@ -80,12 +80,12 @@ async fn webhook_without_valid_signature_returns_401() {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
             answer.expect_problem(401, "invalid_signature");
         }
-        // A body that was changed by one byte on the way.
+        // One byte of the body differs.
         post(Some(&good), body("PA_1").replace("PA_1", "PA_l"))
             .await
             .expect_problem(401, "invalid_signature");
     }
-    // The helper signs as LiveKit does, or the refusals above would mean nothing.
+    // A valid signature is accepted, which proves that the helper signs correctly.
     let request =
         app.request(Method::POST, "/webhook").header("authorization", jwt(&lasting, "HS256", SECRET));
     assert_eq!(request.body(body("PA_1")).send().await.unwrap().status(), StatusCode::OK);
@@ -100,8 +100,9 @@ async fn webhook_without_valid_signature_returns_401() {
 async fn webhook_signature_with_bearer_prefix_is_accepted() {
     let Pair(app, _other) = Pair::start().await;
     let stream = app.create(json!({})).await;
-    for (prefix, who) in [("", "ann"), ("Bearer ", "bob")] {
-        let body = participant_webhook("participant_joined", &stream, who, &format!("PA_{who}")).to_string();
+    for (prefix, identity) in [("", "ann"), ("Bearer ", "bob")] {
+        let body = participant_webhook("participant_joined", &stream, identity, &format!("PA_{identity}"))
+            .to_string();
         let value = format!("{prefix}{}", authorization(KEY, SECRET, Duration::from_secs(60), &body));
         let request = app.request(Method::POST, "/webhook").header("authorization", value).body(body);
         assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
@@ -119,9 +120,9 @@ async fn webhook_is_applied_once_and_ignored_for_unknown_room() {
     let joined = participant_webhook("participant_joined", &stream, "ann", "PA_1");
     assert_eq!(outcome(one.webhook(&joined).await), "applied");
     assert_eq!(outcome(two.webhook(&joined).await), "duplicate");
-    let stranger = json!({"roomSid": "RM_x", "roomName": "not ours"});
+    let unknown_room = json!({"roomSid": "RM_x", "roomName": "unknown"});
     assert_eq!(
-        outcome(one.webhook(&participant_webhook("participant_joined", &stranger, "ann", "PA_1")).await),
+        outcome(one.webhook(&participant_webhook("participant_joined", &unknown_room, "ann", "PA_1")).await),
         "ignored"
     );
     assert_eq!(

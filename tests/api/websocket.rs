@@ -1,4 +1,4 @@
-//! The WebSocket: many feeds on one connection, with the same events and the same cursors.
+//! WebSocket: several feeds on one connection, with the events and cursors of the other transports.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::{SinkExt, StreamExt};
@@ -16,12 +16,12 @@ use crate::support::{
     within,
 };
 
-/// The next message of whatever kind.
+/// Returns the next message of any kind.
 pub async fn message(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Message {
-    within("a message", socket.next()).await.expect("the connection goes on").unwrap()
+    within("a message", socket.next()).await.expect("an open connection").unwrap()
 }
 
-/// A client.
+/// A WebSocket client.
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
@@ -32,12 +32,12 @@ impl Socket {
         socket
     }
 
-    async fn say(&mut self, message: Value) {
+    async fn send(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
     pub async fn subscribe(&mut self, stream_id: &str, after: Option<&str>) -> Value {
-        self.say(json!({"type": "subscribe", "streamId": stream_id, "after": after})).await;
+        self.send(json!({"type": "subscribe", "streamId": stream_id, "after": after})).await;
         let subscribed = self.next().await;
         assert_eq!(
             (&subscribed["type"], &subscribed["streamId"]),
@@ -84,7 +84,7 @@ async fn websocket_feeds_share_connection_and_cursors() {
     let (id, room) = (stream["id"].as_str().unwrap(), stream["roomName"].as_str().unwrap());
     for path in ["/ws", "/"] {
         let mut socket = Socket::open(&two, path).await;
-        socket.say(json!({"type": "ping"})).await;
+        socket.send(json!({"type": "ping"})).await;
         assert_eq!(socket.next().await["type"], "pong");
     }
     let mut all = Socket::open(&two, "/ws").await;
@@ -102,7 +102,7 @@ async fn websocket_feeds_share_connection_and_cursors() {
     let ended = own.next().await;
     assert_eq!((&ended["type"], &ended["reason"]), (&json!("unsubscribed"), &json!("stream_stopped")));
 
-    // Every position of the log, given by history, is good here, under id or room name.
+    // Every cursor of history is valid over WebSocket, for the stream's id and its room name.
     let history = two.get(&format!("/events/{id}")).await.expect(StatusCode::OK).as_array().unwrap().clone();
     for (position, event) in history.iter().enumerate() {
         for name in [id, room] {
@@ -113,7 +113,7 @@ async fn websocket_feeds_share_connection_and_cursors() {
             assert_eq!(own.next().await["type"], "unsubscribed");
         }
     }
-    // And one given here is good for SSE.
+    // A cursor of WebSocket is valid over SSE.
     let mut resumed = one.resume(&format!("/events?streamId={id}"), joined["cursor"].as_str().unwrap()).await;
     assert_eq!(resumed.message().await.unwrap().data.unwrap(), history[3]);
 }
@@ -125,12 +125,12 @@ async fn websocket_errors_are_reported_and_connection_stays_open() {
     let id = stream["id"].as_str().unwrap();
     let mut socket = Socket::open(&app, "/ws").await;
     for (message, code) in [
-        (json!({"type": "subscribe", "streamId": "nobody"}), "stream_not_found"),
+        (json!({"type": "subscribe", "streamId": "absent"}), "stream_not_found"),
         (json!({"type": "subscribe"}), "validation_failed"),
-        (json!({"type": "dance"}), "validation_failed"),
+        (json!({"type": "unknown"}), "validation_failed"),
         (json!([]), "validation_failed"),
     ] {
-        socket.say(message).await;
+        socket.send(message).await;
         let error = socket.next().await;
         assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!(code)), "{error}");
         assert!(error["status"].is_u64() && error["detail"].is_string());
@@ -141,11 +141,11 @@ async fn websocket_errors_are_reported_and_connection_stays_open() {
         (&reset["type"], &reset["streamId"], &reset["snapshot"]["version"]),
         (&json!("reset"), &json!(id), &json!(2))
     );
-    socket.say(json!({"type": "unsubscribe", "streamId": id})).await;
+    socket.send(json!({"type": "unsubscribe", "streamId": id})).await;
     assert_eq!(socket.wait_for("unsubscribed").await["reason"], "requested");
     app.patch(&format!("/streams/{id}"), json!({"metadata": {"a": 1}})).await.expect(StatusCode::OK);
-    socket.say(json!({"type": "ping"})).await;
-    assert_eq!(socket.next().await["type"], "pong", "nothing of a feed that was left");
+    socket.send(json!({"type": "ping"})).await;
+    assert_eq!(socket.next().await["type"], "pong", "no event after unsubscribe");
     app.get("/ws").await.expect_problem(400, "validation_failed");
 }
 
