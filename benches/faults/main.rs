@@ -1,7 +1,7 @@
-//! One fault after another against three instances under steady changes, with an audience of 230 clients that reconnect
-//! as real ones do; what each of them heard is compared with the log. Writes docs/RELIABILITY.md.
+//! Delivery under faults: three instances under constant changes, with 230 clients that reconnect as real ones do.
 //!
-//! Run by `scripts/faults`. Arguments are parts of the names of the faults to play; then nothing is written.
+//! Injects one fault after another and compares what each client received with the log. `scripts/faults` runs it and writes
+//! docs/RELIABILITY.md. Arguments select faults by parts of their names; then no file is written.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,12 +13,14 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-mod faults;
+mod fault;
+mod inject;
+mod load;
 mod report;
-mod scene;
+mod run;
+mod test_bed;
 
-use faults::FAULTS;
-use scene::Scene;
+use fault::FAULTS;
 use support::servers::LiveKit;
 
 #[tokio::main]
@@ -32,12 +34,15 @@ async fn main() {
         if !wanted.is_empty() && !wanted.iter().any(|part| fault.name().contains(part.as_str())) {
             continue;
         }
-        let row = Scene::set(*fault, &livekit.url()).await.play().await;
+        let row = run::run(*fault, &livekit.url()).await;
         println!("{}", row.line());
         rows.push(row);
     }
     if wanted.is_empty() {
         report::write(&rows);
     }
-    assert!(rows.iter().all(report::Row::is_as_promised), "something was lost, doubled, disordered or reset");
+    assert!(
+        rows.iter().all(report::Row::meets_guarantees),
+        "events were lost, duplicated or out of order, or clients were reset"
+    );
 }

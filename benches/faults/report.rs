@@ -1,33 +1,34 @@
-//! What is told of it.
+//! The report, docs/RELIABILITY.md.
 
 use std::{fmt::Write, process::Command};
 
 use super::{
-    faults::Fault,
-    scene::{AUDIENCE, CHANGES_A_SECOND},
+    fault::Fault,
+    load::CHANGES_PER_SECOND,
     support::{recording::DeliveryReport, servers::redis_server},
+    test_bed::CLIENTS,
 };
 
-/// What became of one fault.
+/// Results of one fault.
 pub struct Row {
     pub fault: Fault,
-    /// Changes that were acknowledged.
+    /// Acknowledged changes.
     pub changes: usize,
-    /// The longest time without a change that was acknowledged, in milliseconds.
+    /// Longest time without an acknowledged change, in milliseconds.
     pub pause: i64,
-    pub verdict: DeliveryReport,
-    /// Connections that the audience lost.
-    pub cuts: usize,
-    /// Milliseconds from an event to its receipt, sorted.
+    pub delivery: DeliveryReport,
+    /// Connections that clients lost.
+    pub disconnects: usize,
+    /// Times from an event to its receipt, in milliseconds, sorted.
     pub delays: Vec<i64>,
-    /// Milliseconds from the end of the fault until the last client had everything from before it.
+    /// Time from the end of the fault until every client had all earlier events, in milliseconds.
     pub caught_up: i64,
 }
 
 impl Row {
-    /// Nothing lost, doubled or out of order, and resets only where Redis lost data.
-    pub fn is_as_promised(&self) -> bool {
-        self.verdict.has_no_silent_loss() && (self.fault.may_lose_data() || self.verdict.resets.is_empty())
+    /// Reports whether no event was lost, duplicated or out of order, and resets came only where Redis may lose data.
+    pub fn meets_guarantees(&self) -> bool {
+        self.delivery.has_no_silent_loss() && (self.fault.may_lose_data() || self.delivery.resets.is_empty())
     }
 
     fn percentile(&self, share: usize) -> i64 {
@@ -35,7 +36,7 @@ impl Row {
     }
 
     pub fn line(&self) -> String {
-        let DeliveryReport { received, lost, duplicates, out_of_order, unannounced, resets } = &self.verdict;
+        let DeliveryReport { received, lost, duplicates, out_of_order, unannounced, resets } = &self.delivery;
         let resets: Vec<_> = resets.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
         let resets = if resets.is_empty() { "0".to_owned() } else { resets.join(", ") };
         format!(
@@ -43,7 +44,7 @@ impl Row {
             self.fault.name(),
             self.changes,
             self.pause as f64 / 1_000.0,
-            self.cuts,
+            self.disconnects,
             self.percentile(500),
             self.percentile(990),
             self.percentile(1_000),
@@ -53,12 +54,13 @@ impl Row {
 }
 
 pub fn head() -> String {
-    "| fault | changes | no change for | deliveries | connections lost | lost | doubled | disordered | untold | resets | p50 ms | p99 ms | max ms | caught up after |\n\
+    "| fault | changes | no change for | deliveries | connections lost | lost | duplicated | out of order | unannounced | resets | p50 ms | p99 ms | max ms | caught up after |\n\
      | --- | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
         .to_owned()
 }
 
-fn said(program: &str, args: &[&str]) -> String {
+/// Returns what a program prints, or an empty string if it cannot run.
+fn output_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
@@ -68,23 +70,23 @@ pub fn write(rows: &[Row]) {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let [sse, websocket, grpc] = AUDIENCE.map(|(_, count)| count);
-    let audience = format!("{sse} SSE, {websocket} WebSocket and {grpc} gRPC");
+    let [sse, websocket, grpc] = CLIENTS.map(|(_, count)| count);
+    let clients = format!("{sse} SSE, {websocket} WebSocket and {grpc} gRPC");
     let mut text = include_str!("intro.md").to_owned();
-    text = text.replace("{audience}", &audience).replace("{changes}", &CHANGES_A_SECOND.to_string());
+    text = text.replace("{clients}", &clients).replace("{changes}", &CHANGES_PER_SECOND.to_string());
     writeln!(text, "{}", head()).unwrap();
     for row in rows {
         writeln!(text, "{}", row.line()).unwrap();
     }
     writeln!(
         text,
-        "\nMeasured on {}, commit {}, {} cores ({}) for everything at once: three instances, the audience, {}, \
+        "\nMeasured on {}, commit {}, {} cores ({}) for everything at once: three instances, the clients, {}, \
          and LiveKit.",
         chrono::Utc::now().format("%Y-%m-%d"),
-        said("git", &["rev-parse", "--short", "HEAD"]),
+        output_of("git", &["rev-parse", "--short", "HEAD"]),
         cores,
         cpu.map_or("unknown", |(_, model)| model),
-        said(&redis_server(), &["--version"]).split(" sha").next().unwrap_or_default(),
+        output_of(&redis_server(), &["--version"]).split(" sha").next().unwrap_or_default(),
     )
     .unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");

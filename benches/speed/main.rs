@@ -1,10 +1,8 @@
-//! How fast the service is, beside a bare write loop and nchan. Writes docs/PERFORMANCE.md.
+//! Speed of the service, compared with a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
-//! Run by `scripts/bench`. Arguments name the parts to measure (`fanout`, `idle`, `webhook`, `rest`, `growth`,
-//! `redis`, `log`), or how much
-//! of something (`--clients=500`, `--rate`, `--calm`, `--seconds`, `--rounds`, `--idle`, `--streams`,
-//! `--requests=2` seconds of each); `--quick` is a little of
-//! everything. With any of them nothing is written.
+//! `scripts/bench` runs it. Arguments select parts (`fanout`, `idle`, `webhook`, `requests`, `growth`, `redis`, `log`). Options
+//! set sizes (`--clients=500`, `--rate`, `--low-rate`, `--seconds`, `--rounds`, `--idle`, `--streams`, `--requests=2` seconds
+//! for each kind); `--quick` makes all of them small. With arguments or options, no file is written.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,29 +14,33 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-mod audience;
-mod carries;
-mod cases;
+mod delivery;
 mod fanout;
-mod figures;
-mod floor;
+mod http;
+mod http_load;
 mod nchan;
+mod parts;
 mod process;
+mod redis_cost;
 mod report;
 mod requests;
-mod rest;
+mod scale;
 mod service;
-mod wire;
+mod sse_clients;
+mod statistics;
+mod table;
+mod write_loop;
 
-use cases::{Part, Scale};
+use parts::Part;
+use scale::Scale;
 
 fn main() {
     // Cargo adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [role, clients] = &arguments[..]
-        && role == floor::ROLE
+        && role == write_loop::ROLE
     {
-        return floor::write(clients.parse().expect("a number of clients"));
+        return write_loop::run(clients.parse().expect("a number of clients"));
     }
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();

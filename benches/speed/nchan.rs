@@ -1,4 +1,4 @@
-//! nchan beside the service, where it is installed: a well-known server of events, in C, inside nginx.
+//! nchan: an event server in C, as a module of nginx, for comparison. It is optional.
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
@@ -13,7 +13,6 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 pub struct Nchan {
     folder: PathBuf,
     running: ChildProcess,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
@@ -25,12 +24,12 @@ impl Drop for Nchan {
 }
 
 impl Nchan {
-    /// Whether there is one on this machine.
+    /// Reports whether nchan is installed on this machine.
     pub fn is_installed() -> bool {
         fs::exists(MODULE).unwrap_or_default()
     }
 
-    /// Starts one with as many workers as there are cores.
+    /// Starts nginx with one worker for each core.
     pub fn start() -> Self {
         let (folder, port) = (std::env::temp_dir().join(unique("nchan")), free_port());
         fs::create_dir(&folder).expect("a folder");
@@ -53,13 +52,13 @@ impl Nchan {
         Self { folder, running, address: ([127, 0, 0, 1], port).into() }
     }
 
-    /// The process id of its master.
+    /// Returns the id of the master process.
     pub fn pid(&self) -> u32 {
         self.running.pid()
     }
 }
 
-/// Workers of root's nginx would be another user's, and what they use could not be read.
+/// Runs the workers as root if this process is root. Workers of another user would hide their CPU time and memory.
 fn user() -> &'static str {
     let is_root = fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("\nUid:\t0\t"));
     if is_root { "user root;" } else { "" }

@@ -1,15 +1,15 @@
-//! What other processes have used, from /proc.
+//! CPU time and memory of other processes, from /proc.
 
 use std::{fs, time::Duration};
 
-/// Linux tells times in hundredths of a second, whatever its own clock does.
+/// /proc reports CPU time in hundredths of a second (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
-/// A process with its children.
-pub struct Family(Vec<u32>);
+/// A process and its children.
+pub struct ProcessGroup(Vec<u32>);
 
-impl Family {
-    /// The process and whatever children it has now.
+impl ProcessGroup {
+    /// Returns the process and its current children.
     pub fn of(pid: u32) -> Self {
         let path = format!("/proc/{pid}/task/{pid}/children");
         let children = fs::read_to_string(path).unwrap_or_default();
@@ -17,17 +17,17 @@ impl Family {
         Self([pid].into_iter().chain(children).collect())
     }
 
-    /// The process without children: Redis has one only while it rewrites its append-only file.
+    /// Returns the process alone. Redis has a child only while it rewrites its append-only file.
     pub fn without_children(pid: u32) -> Self {
         Self(vec![pid])
     }
 
-    /// CPU time used so far, the kernel's on its behalf included.
+    /// Returns the CPU time used so far, in user space and in the kernel.
     pub fn cpu(&self) -> Duration {
         self.0.iter().map(|pid| cpu(*pid)).sum()
     }
 
-    /// Memory in bytes; what is shared is counted once.
+    /// Returns the proportional set size, in bytes.
     pub fn memory(&self) -> u64 {
         self.0.iter().map(|pid| memory(*pid)).sum()
     }
@@ -35,7 +35,7 @@ impl Family {
 
 fn cpu(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
-    // The name before the last parenthesis may hold anything; the 12th and 13th field after it are utime and stime.
+    // The name in parentheses may contain any character. The 12th and 13th fields after it are utime and stime.
     let (_, fields) = stat.rsplit_once(')').expect("a name");
     let ticks = fields.split_ascii_whitespace().skip(11).take(2);
     TICK * ticks.map(|ticks| ticks.parse::<u32>().expect("a number")).sum()

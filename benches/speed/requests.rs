@@ -1,4 +1,4 @@
-//! Requests and answers: each kind alone, and beside little and much.
+//! Requests: rate and CPU time of each kind, cost of the request log, and cost with growing state.
 
 use std::time::Duration;
 
@@ -6,19 +6,22 @@ use livestream_orchestrator::domain::StreamRef;
 use tokio::runtime::Runtime;
 
 use super::{
-    cases::{Scale, with_stream},
-    figures::median,
-    report::Line,
-    rest::{self, Caller, Pace},
+    http::{get, post},
+    http_load::{self, HttpLoad, Pacing},
+    scale::{LOG_ROUNDS, Scale},
     service::{Deployment, Service},
-    wire::{get, post},
+    statistics::median,
+    table::Line,
 };
 
-/// A kind of request, with what an Express server of the same API does a second with one core.
+/// A kind of request.
 struct Kind {
     case: &'static str,
+    /// Requests a second of an Express server of the same API, on one core.
     express: f64,
+    /// Target, as a multiple of Express per second of CPU time.
     factor: f64,
+    /// Target, in requests a second.
     goal: &'static str,
     request: Box<dyn Fn(u64) -> String>,
 }
@@ -55,12 +58,13 @@ fn kinds(stream: &StreamRef) -> [Kind; 3] {
     ]
 }
 
-/// Connections of a closed loop, and the share of its pace at which the open one asks.
 const CONNECTIONS: usize = 32;
+/// Rate of the open loop, as a share of the closed loop's rate.
 const OPEN_SHARE: f64 = 0.5;
 
-pub fn of_each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let (service, stream) = with_stream(deployment, runtime);
+/// Measures each kind of request in a closed and in an open loop.
+pub fn each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, stream) = Service::with_stream(deployment, runtime);
     runtime.block_on(service.participants(&stream, 0..10));
     let (process, redis) = (service.process(), service.redis());
     let mut lines = Vec::new();
@@ -68,17 +72,17 @@ pub fn of_each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) ->
         if kind.express < 100.0 {
             runtime.block_on(service.streams(0..1_000));
         }
-        let caller = |pace| Caller {
+        let load = |pacing| HttpLoad {
             address: service.address,
             connections: CONNECTIONS,
-            pace,
+            pacing,
             request: &*kind.request,
             service: &process,
             redis: &redis,
         };
-        let closed = caller(Pace::Closed).run(scale.requests);
-        let mut open = caller(Pace::Open(closed.rate() * OPEN_SHARE)).run(scale.requests);
-        let (factor, express) = (closed.rate_a_cpu_second() / kind.express, kind.express);
+        let closed = load(Pacing::Closed).run(scale.requests);
+        let mut open = load(Pacing::Open(closed.rate() * OPEN_SHARE)).run(scale.requests);
+        let (factor, express) = (closed.rate_per_cpu_second() / kind.express, kind.express);
         lines.push(
             Line::new(kind.case.to_owned())
                 .express(format!("{express} /s"))
@@ -88,7 +92,7 @@ pub fn of_each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) ->
                      {:.0} µs of CPU each; at {:.0} /s p50 {:.1} ms, p99 {:.1} ms",
                     closed.rate(),
                     closed.cpu * 1e6 / closed.answered as f64,
-                    closed.rate_a_cpu_second(),
+                    closed.rate_per_cpu_second(),
                     closed.redis_cpu * 1e6 / closed.answered as f64,
                     open.rate(),
                     open.latencies.percentile(0.5),
@@ -99,7 +103,7 @@ pub fn of_each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) ->
     lines
 }
 
-/// Microseconds of CPU time for one request.
+/// CPU time of one request, in microseconds.
 struct Cost {
     service: f64,
     redis: f64,
@@ -113,28 +117,25 @@ impl Cost {
 
 fn cost(service: &Service, connections: usize, request: &dyn Fn(u64) -> String, duration: Duration) -> Cost {
     let (process, redis) = (service.process(), service.redis());
-    let caller = Caller {
+    let load = HttpLoad {
         address: service.address,
         connections,
-        pace: Pace::Closed,
+        pacing: Pacing::Closed,
         request,
         service: &process,
         redis: &redis,
     };
-    let rest::Outcome { answered, cpu, redis_cpu, .. } = caller.run(duration);
+    let http_load::Outcome { answered, cpu, redis_cpu, .. } = load.run(duration);
     let each = |seconds: f64| seconds * 1e6 / answered as f64;
     Cost { service: each(cpu), redis: each(redis_cpu) }
 }
 
-/// Rounds of a read, each with and without the log.
-pub const LOG_ROUNDS: usize = 9;
-
-/// CPU time of the service beyond that of one which logs nothing: for a read as deployed, and for a read with a line. A
-/// line costs a change as much, but a change waits for Redis and differs by more than that from round to round.
-pub fn of_the_log(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+/// Measures the CPU time of the request log, as the difference to a service without a log: for a read without a log line
+/// and for a read with one. A change is not measured, because its time varies by more than the cost of a line.
+pub fn log_cost(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let [silent, deployed, verbose] =
         [Deployment::SILENT, Deployment::DEPLOYED, Deployment::VERBOSE].map(|deployment| {
-            let (service, stream) = with_stream(deployment, runtime);
+            let (service, stream) = Service::with_stream(deployment, runtime);
             runtime.block_on(service.participants(&stream, 0..10));
             let request = format!("/streams/{}/state", stream.id);
             (service, request)
@@ -158,8 +159,9 @@ pub fn of_the_log(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     vec![line("without a line (a read)", without_line), line("with a line (a change, an error)", with_line)]
 }
 
-pub fn beside_many(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
-    let (service, small) = with_stream(deployment, runtime);
+/// Measures the growth of a join's cost with the participants, and of a page's cost with the streams.
+pub fn growth(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
+    let (service, small) = Service::with_stream(deployment, runtime);
     let large = runtime.block_on(async {
         service.participants(&small, 0..10).await;
         let large = service.stream("large").await;
@@ -169,9 +171,9 @@ pub fn beside_many(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> 
     });
     let half = scale.requests / 2;
     let of = |stream: &StreamRef| kinds(stream).into_iter().nth(1).expect("joining").request;
-    let (beside_few, beside_many) = (of(&small), of(&large));
+    let (join_small, join_large) = (of(&small), of(&large));
     let each = |request: &dyn Fn(u64) -> String| cost(&service, 4, request, half).sum();
-    let joins = median((0..3).map(|_| each(&*beside_many) / each(&*beside_few)));
+    let joins = median((0..3).map(|_| each(&*join_large) / each(&*join_small)));
     let page = |_| get("/streams?limit=100");
     let few = each(&page);
     runtime.block_on(service.streams(98..scale.streams));

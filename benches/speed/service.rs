@@ -1,4 +1,4 @@
-//! The service, on a Redis of its own.
+//! The service under test, with a Redis server of its own.
 
 use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
@@ -11,21 +11,22 @@ use livestream_orchestrator::{
     telemetry::Metrics,
 };
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use super::{
-    audience::MARK,
-    process::Family,
+    http::post,
+    process::ProcessGroup,
+    sse_clients::MARKER,
     support::{app::sign_webhook, instance::Instance, servers::Redis, unique},
-    wire::post,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
 const ROOM_SID: &str = "RM_bench";
 
-/// The settings that a measurement depends on.
+/// Settings on which the measurements depend.
 #[derive(Clone, Copy)]
 pub struct Deployment {
-    /// What Redis keeps, as arguments of its own.
+    /// Persistence arguments of Redis.
     redis: &'static [&'static str],
     /// `RUST_LOG`; empty for the default filter.
     log: &'static str,
@@ -34,16 +35,16 @@ pub struct Deployment {
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
 
 impl Deployment {
-    /// As docker-compose.yml has it: Redis keeps changes, and the service logs at its default level.
+    /// As in docker-compose.yml: Redis persists changes, and the service logs at its default level.
     pub const DEPLOYED: Self = Self { redis: DURABLE, log: "" };
-    /// What the service and Redis spend on requests alone.
+    /// Without persistence and almost without a log.
     pub const BARE: Self = Self { redis: &[], log: "error" };
-    /// As deployed, without a log: what the log costs is the difference.
+    /// As deployed, without a log.
     pub const SILENT: Self = Self { redis: DURABLE, log: "off" };
-    /// As deployed, with a line for each read too.
+    /// As deployed, with a log line for each read too.
     pub const VERBOSE: Self = Self { redis: DURABLE, log: "warn,livestream_orchestrator=debug" };
 
-    /// The log as lines of JSON in a pipe, which is read to its end.
+    /// Returns a pipe for the log; a thread reads it to its end.
     fn log_reader() -> PipeWriter {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
@@ -51,17 +52,16 @@ impl Deployment {
     }
 }
 
-/// One instance with its Redis. There is no LiveKit: nothing that is measured calls it.
+/// One instance with its Redis. It has no LiveKit, because no measured request calls LiveKit.
 pub struct Service {
     instance: Instance,
     redis: Redis,
     store: Arc<dyn StreamStore>,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
 impl Service {
-    /// Starts one that limits nobody, and never looks for rooms.
+    /// Starts an instance without rate limits and without reconciliations.
     pub async fn start(deployment: Deployment) -> Self {
         let (redis, prefix) = (Redis::start_with(deployment.redis), unique("speed"));
         let instance = Instance::new(&redis.url(), "ws://127.0.0.1:9", &prefix);
@@ -85,7 +85,16 @@ impl Service {
         Self { instance, redis, store, address }
     }
 
-    /// An active stream, recorded as if LiveKit had made its room.
+    /// Starts a service with one active stream.
+    pub fn with_stream(deployment: Deployment, runtime: &Runtime) -> (Self, StreamRef) {
+        runtime.block_on(async {
+            let service = Self::start(deployment).await;
+            let stream = service.stream("bench").await;
+            (service, stream)
+        })
+    }
+
+    /// Creates an active stream in the store, without a room in LiveKit.
     pub async fn stream(&self, room: &str) -> StreamRef {
         let new = NewStream {
             id: StreamId::generate(),
@@ -100,17 +109,17 @@ impl Service {
         stream
     }
 
-    /// Streams with these numbers, some at a time.
+    /// Creates a stream for each number, 100 at a time.
     pub async fn streams(&self, numbers: Range<usize>) {
-        for begun in numbers.clone().step_by(100) {
-            let some = (begun..numbers.end.min(begun + 100)).map(|n| async move {
+        for start in numbers.clone().step_by(100) {
+            let some = (start..numbers.end.min(start + 100)).map(|n| async move {
                 self.stream(&format!("many-{n}")).await;
             });
             futures_util::future::join_all(some).await;
         }
     }
 
-    /// Hands out tokens to people with these numbers, who have not connected.
+    /// Issues a join token for each number.
     pub async fn participants(&self, stream: &StreamRef, numbers: Range<usize>) {
         for n in numbers {
             let issue = Change::IssueToken {
@@ -129,22 +138,22 @@ impl Service {
         self.store.apply(stream, change, Guard::default()).await.expect("a change");
     }
 
-    /// The process of the instance.
-    pub fn process(&self) -> Family {
-        Family::of(self.instance.pid())
+    /// Returns the process of the instance.
+    pub fn process(&self) -> ProcessGroup {
+        ProcessGroup::of(self.instance.pid())
     }
 
-    /// How many bytes Redis has in use.
+    /// Returns the bytes that Redis uses (`used_memory`).
     pub async fn redis_memory(&self) -> u64 {
         self.redis.info("used_memory").await.and_then(|bytes| bytes.parse().ok()).expect("a number")
     }
 
-    /// Lets Redis count from now on.
-    pub async fn forget_command_stats(&self) {
+    /// Resets the statistics of [`Self::command_stats`].
+    pub async fn reset_command_stats(&self) {
         self.redis.execute(&["CONFIG", "RESETSTAT"]).await.expect("an answer");
     }
 
-    /// Which commands were called, how often, and for how many microseconds in all.
+    /// Returns each command with its number of calls and its total microseconds.
     pub async fn command_stats(&self) -> Vec<(String, f64, f64)> {
         let info = self.redis.execute(&["INFO", "commandstats"]).await.expect("an answer");
         let info: String = redis::from_redis_value(info).expect("a text");
@@ -158,7 +167,7 @@ impl Service {
         info.lines().filter_map(stat).collect()
     }
 
-    /// A connection that hears of everything, as an instance has where somebody follows all streams.
+    /// Returns a subscription to the events of all streams, as an instance with a client of all streams has.
     pub async fn subscription(&self) -> redis::aio::PubSub {
         let client = redis::Client::open(self.redis.url()).expect("an address");
         let mut subscription = client.get_async_pubsub().await.expect("a connection");
@@ -166,15 +175,15 @@ impl Service {
         subscription
     }
 
-    /// The process of Redis.
-    pub fn redis(&self) -> Family {
-        Family::without_children(self.redis.pid())
+    /// Returns the process of Redis.
+    pub fn redis(&self) -> ProcessGroup {
+        ProcessGroup::without_children(self.redis.pid())
     }
 }
 
-/// A webhook that says that somebody has joined, signed as LiveKit does; its event carries the mark.
+/// Returns the request of a signed `participant_joined` webhook, whose event carries the marker with `due`.
 pub fn webhook(stream: &StreamRef, due: u64) -> String {
-    let name = format!("{}{due:016}", MARK.trim_start_matches('"'));
+    let name = format!("{}{due:016}", MARKER.trim_start_matches('"'));
     let body = json!({
         "event": "participant_joined", "id": unique("EV"), "createdAt": (due / 1_000_000).to_string(),
         "room": {"sid": ROOM_SID, "name": stream.room_name.as_str()},

@@ -1,5 +1,5 @@
-//! Requests and answers: a closed loop that asks again as soon as it is answered, and an open one that asks when it is
-//! time to, answered or not.
+//! Load generator for requests: a closed loop, which sends the next request after the answer, and an open loop, which sends
+//! at a fixed rate.
 
 use std::{
     collections::VecDeque,
@@ -10,39 +10,38 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
-use super::{figures::Latencies, process::Family, wire};
+use super::{http, process::ProcessGroup, statistics::Latencies};
 
-/// When the next request is sent.
+/// Time of the next request.
 #[derive(Clone, Copy)]
-pub enum Pace {
-    /// When the one before it on its connection is answered.
+pub enum Pacing {
+    /// After the answer to the previous request on the connection.
     Closed,
-    /// So many a second, whatever happens; each is timed from when it was due.
+    /// At this rate, in requests a second. Latency counts from the time at which a request was due.
     Open(f64),
 }
 
-/// What came of it.
+/// Results of one load.
 pub struct Outcome {
-    /// Requests that were answered.
+    /// Answered requests.
     pub answered: usize,
-    /// In how many seconds.
     pub seconds: f64,
-    /// Seconds of CPU time of the service.
+    /// CPU time of the service, in seconds.
     pub cpu: f64,
-    /// And of Redis.
+    /// CPU time of Redis, in seconds.
     pub redis_cpu: f64,
-    /// From when a request was due until its answer was read.
+    /// Time from the moment at which a request was due to its answer.
     pub latencies: Latencies,
 }
 
 impl Outcome {
-    /// Answers a second.
+    /// Returns the answers a second.
     pub fn rate(&self) -> f64 {
         self.answered as f64 / self.seconds
     }
 
-    /// Answers for each second of the service's CPU time.
-    pub fn rate_a_cpu_second(&self) -> f64 {
+    /// Returns the answers for each second of the service's CPU time.
+    pub fn rate_per_cpu_second(&self) -> f64 {
         self.answered as f64 / self.cpu
     }
 }
@@ -50,21 +49,21 @@ impl Outcome {
 struct Connection {
     stream: TcpStream,
     answer: Vec<u8>,
-    /// When the request under way was due.
+    /// Time at which the request in progress was due.
     due: Option<Instant>,
 }
 
-/// Makes requests, numbered from 0, over so many connections.
-pub struct Caller<'a> {
+/// A load: requests, numbered from 0, over a number of connections.
+pub struct HttpLoad<'a> {
     pub address: SocketAddr,
     pub connections: usize,
-    pub pace: Pace,
+    pub pacing: Pacing,
     pub request: &'a dyn Fn(u64) -> String,
-    pub service: &'a Family,
-    pub redis: &'a Family,
+    pub service: &'a ProcessGroup,
+    pub redis: &'a ProcessGroup,
 }
 
-struct Running<'a> {
+struct Connections<'a> {
     request: &'a dyn Fn(u64) -> String,
     connections: Vec<Connection>,
     idle: VecDeque<usize>,
@@ -73,14 +72,14 @@ struct Running<'a> {
     buffer: Vec<u8>,
 }
 
-/// Requests that warm connections and caches up.
+/// Time of unmeasured requests, for warm connections and caches.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-impl Caller<'_> {
-    /// Asks for as long.
+impl HttpLoad<'_> {
+    /// Sends requests for `duration`, after a warm-up.
     pub fn run(&self, duration: Duration) -> Outcome {
         let mut poll = Poll::new().expect("epoll");
-        let mut running = Running {
+        let mut run = Connections {
             request: self.request,
             connections: (0..self.connections).map(|n| self.connect(&poll, n)).collect(),
             idle: (0..self.connections).collect(),
@@ -88,16 +87,16 @@ impl Caller<'_> {
             latencies: Latencies::default(),
             buffer: vec![0; 64 * 1024],
         };
-        running.go(&mut poll, self.pace, WARM_UP);
-        running.latencies.0.clear();
-        let (cpu, redis_cpu, begun) = (self.service.cpu(), self.redis.cpu(), Instant::now());
-        running.go(&mut poll, self.pace, duration);
+        run.send_for(&mut poll, self.pacing, WARM_UP);
+        run.latencies.0.clear();
+        let (cpu, redis_cpu, started) = (self.service.cpu(), self.redis.cpu(), Instant::now());
+        run.send_for(&mut poll, self.pacing, duration);
         Outcome {
-            answered: running.latencies.0.len(),
-            seconds: begun.elapsed().as_secs_f64(),
+            answered: run.latencies.0.len(),
+            seconds: started.elapsed().as_secs_f64(),
             cpu: (self.service.cpu() - cpu).as_secs_f64(),
             redis_cpu: (self.redis.cpu() - redis_cpu).as_secs_f64(),
-            latencies: running.latencies,
+            latencies: run.latencies,
         }
     }
 
@@ -111,26 +110,26 @@ impl Caller<'_> {
     }
 }
 
-impl Running<'_> {
-    /// Asks for as long, and waits for the answers.
-    fn go(&mut self, poll: &mut Poll, pace: Pace, duration: Duration) {
-        let (begun, mut events, mut due) = (Instant::now(), Events::with_capacity(1_024), 0_u64);
+impl Connections<'_> {
+    /// Sends requests for `duration` and waits for the answers.
+    fn send_for(&mut self, poll: &mut Poll, pacing: Pacing, duration: Duration) {
+        let (started, mut events, mut due) = (Instant::now(), Events::with_capacity(1_024), 0_u64);
         loop {
             let now = Instant::now();
-            let is_over = now - begun >= duration;
+            let is_over = now - started >= duration;
             if is_over && self.idle.len() == self.connections.len() {
                 return;
             }
-            assert!(now - begun < duration + Duration::from_secs(30), "no answer");
-            let when = |n: u64| match pace {
-                Pace::Closed => now,
-                Pace::Open(rate) => begun + Duration::from_secs_f64(n as f64 / rate),
+            assert!(now - started < duration + Duration::from_secs(30), "no answer");
+            let when = |n: u64| match pacing {
+                Pacing::Closed => now,
+                Pacing::Open(rate) => started + Duration::from_secs_f64(n as f64 / rate),
             };
-            while when(due) <= now && when(due) - begun < duration && !self.idle.is_empty() {
-                self.ask(when(due));
+            while when(due) <= now && when(due) - started < duration && !self.idle.is_empty() {
+                self.send(when(due));
                 due += 1;
             }
-            let wait = if matches!(pace, Pace::Open(_)) { Duration::from_millis(1) } else { duration };
+            let wait = if matches!(pacing, Pacing::Open(_)) { Duration::from_millis(1) } else { duration };
             match poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => panic!("epoll: {error}"),
                 _ => {}
@@ -141,14 +140,14 @@ impl Running<'_> {
         }
     }
 
-    fn ask(&mut self, due: Instant) {
+    fn send(&mut self, due: Instant) {
         let Some(number) = self.idle.pop_front() else { return };
         let request = (self.request)(self.sent);
         self.sent += 1;
         let connection = &mut self.connections[number];
         connection.due = Some(due);
         let written = connection.stream.write(request.as_bytes()).expect("a request that is taken");
-        assert_eq!(written, request.len(), "a request larger than a socket takes at once");
+        assert_eq!(written, request.len(), "the request does not fit into the socket's buffer");
     }
 
     fn read(&mut self, number: usize) {
@@ -163,10 +162,10 @@ impl Running<'_> {
         }
         let connection = &mut self.connections[number];
         let Some(due) = connection.due else { return };
-        if wire::length(&connection.answer).is_none_or(|length| connection.answer.len() < length) {
+        if http::answer_length(&connection.answer).is_none_or(|length| connection.answer.len() < length) {
             return;
         }
-        assert!(wire::is_success(&connection.answer), "{}", String::from_utf8_lossy(&connection.answer));
+        assert!(http::is_success(&connection.answer), "{}", String::from_utf8_lossy(&connection.answer));
         connection.answer.clear();
         connection.due = None;
         self.latencies.0.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));

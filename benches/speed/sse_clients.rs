@@ -1,7 +1,7 @@
-//! Clients that follow events: one thread and one epoll for all of them.
+//! Clients that receive events: one thread and one epoll for all of them.
 //!
-//! Every message has a mark with the time at which it was due to be sent, however late it was really sent. What is
-//! taken from that time to the receipt leaves nothing out.
+//! Every message has a marker with the time at which it was due, not the time at which it was sent. Latencies therefore
+//! include the delay of a late sender.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -18,133 +18,133 @@ use memchr::memmem::Finder;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use socket2::{Domain, Socket, Type};
 
-use super::figures::{Latencies, now};
+use super::statistics::{Latencies, now};
 
-/// What the mark begins with; 16 digits of microseconds follow.
-pub const MARK: &str = "\"at=";
+/// Start of the marker; 16 digits of microseconds follow.
+pub const MARKER: &str = "\"at=";
 const DIGITS: usize = 16;
-const MARK_BYTES: usize = MARK.len() + DIGITS;
-/// Clients of one loopback address; it has some 28,000 ports.
-const CLIENTS_AN_ADDRESS: usize = 20_000;
-/// Connections that are being opened at once.
-const OPENING: usize = 200;
+const MARKER_BYTES: usize = MARKER.len() + DIGITS;
+/// Clients of one loopback address, which has about 28,000 ports.
+const CLIENTS_PER_ADDRESS: usize = 20_000;
+/// Maximum unanswered connections at a time.
+const MAX_OPENING: usize = 200;
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Steers the thread.
+/// State that the thread and its owner share.
 #[derive(Default)]
 struct Control {
-    /// Messages that were due before this are not counted.
+    /// Messages that were due before this time are not counted.
     since: AtomicU64,
     /// Messages counted so far.
-    heard: AtomicUsize,
+    received: AtomicUsize,
     opened: AtomicUsize,
-    ended: AtomicBool,
+    is_closed: AtomicBool,
 }
 
-/// What was heard since it began to count.
+/// Messages received since counting began.
 #[derive(Default)]
-pub struct Heard {
-    /// Messages of each client.
+pub struct Received {
+    /// Number of messages of each client.
     pub by_client: Vec<u32>,
-    /// From when each was due until it was read.
+    /// Time from the moment at which each message was due to its receipt.
     pub latencies: Latencies,
-    /// All bytes that arrived after the head, and all messages in them, whether counted or not.
+    /// All bytes after the head and all messages in them, including those not counted.
     pub bytes: u64,
     pub messages: u64,
-    /// Clients that were cut off.
+    /// Clients that the server disconnected.
     pub lost: usize,
 }
 
-/// A number of clients.
-pub struct Audience {
+/// Handle to the clients' thread.
+pub struct SseClients {
     control: Arc<Control>,
-    thread: JoinHandle<Heard>,
+    thread: JoinHandle<Received>,
 }
 
-impl Audience {
-    /// Connects so many clients, each with this request, and waits until all are answered.
+impl SseClients {
+    /// Connects `count` clients, each with this request, and waits until all are answered.
     pub fn open(address: SocketAddr, request: String, count: usize) -> Self {
         let control = Arc::new(Control::default());
         control.since.store(u64::MAX, SeqCst);
         let of_thread = control.clone();
-        let thread = std::thread::spawn(move || Ears::new(of_thread, count).listen(address, &request));
+        let thread = std::thread::spawn(move || Receiver::new(of_thread, count).run(address, &request));
         while control.opened.load(SeqCst) < count {
-            assert!(!thread.is_finished(), "the clients have gone");
+            assert!(!thread.is_finished(), "the clients' thread ended");
             std::thread::sleep(Duration::from_millis(5));
         }
         Self { control, thread }
     }
 
-    /// Counts what is due from this time on.
+    /// Counts messages that are due from this time on.
     pub fn count_from(&self, micros: u64) {
-        self.control.heard.store(0, SeqCst);
+        self.control.received.store(0, SeqCst);
         self.control.since.store(micros, SeqCst);
     }
 
-    /// Waits until so many messages have been counted, at most a few seconds.
+    /// Waits until `messages` messages have been counted, for at most 10 s.
     pub fn wait_for(&self, messages: usize) {
         let end = Instant::now() + Duration::from_secs(10);
-        while self.control.heard.load(SeqCst) < messages && Instant::now() < end {
+        while self.control.received.load(SeqCst) < messages && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Disconnects everybody.
-    pub fn close(self) -> Heard {
-        self.control.ended.store(true, SeqCst);
+    /// Disconnects all clients and returns what they received.
+    pub fn close(self) -> Received {
+        self.control.is_closed.store(true, SeqCst);
         self.thread.join().expect("the clients")
     }
 }
 
 struct Client {
     stream: TcpStream,
-    /// The end of what was read before: a mark may be cut in two.
-    rest: [u8; MARK_BYTES],
+    /// The end of the previous read, because a marker may be split between two reads.
+    rest: [u8; MARKER_BYTES],
     rest_bytes: u8,
     is_open: bool,
 }
 
-struct Ears {
+struct Receiver {
     control: Arc<Control>,
     poll: Poll,
     finder: Finder<'static>,
     clients: Vec<Client>,
-    heard: Heard,
+    received: Received,
     buffer: Vec<u8>,
 }
 
-impl Ears {
+impl Receiver {
     fn new(control: Arc<Control>, count: usize) -> Self {
-        let heard = Heard { by_client: vec![0; count], ..Heard::default() };
-        let (poll, finder) = (Poll::new().expect("epoll"), Finder::new(MARK));
-        let buffer = vec![0; MARK_BYTES + 64 * 1024];
-        Self { control, poll, finder, clients: Vec::with_capacity(count), heard, buffer }
+        let received = Received { by_client: vec![0; count], ..Received::default() };
+        let (poll, finder) = (Poll::new().expect("epoll"), Finder::new(MARKER));
+        let buffer = vec![0; MARKER_BYTES + 64 * 1024];
+        Self { control, poll, finder, clients: Vec::with_capacity(count), received, buffer }
     }
 
-    fn listen(mut self, address: SocketAddr, request: &str) -> Heard {
+    fn run(mut self, address: SocketAddr, request: &str) -> Received {
         let mut events = Events::with_capacity(1_024);
-        let count = self.heard.by_client.len();
+        let count = self.received.by_client.len();
         let end = Instant::now() + DEADLINE;
         while self.clients.len() < count {
             self.connect(address, request);
-            while self.control.opened.load(SeqCst) + OPENING < self.clients.len() {
-                assert!(Instant::now() < end, "the server answers nobody");
-                self.hear(&mut events);
+            while self.control.opened.load(SeqCst) + MAX_OPENING < self.clients.len() {
+                assert!(Instant::now() < end, "the server answers no client");
+                self.poll_once(&mut events);
             }
         }
-        while !self.control.ended.load(SeqCst) {
-            self.hear(&mut events);
+        while !self.control.is_closed.load(SeqCst) {
+            self.poll_once(&mut events);
         }
-        self.heard
+        self.received
     }
 
     fn connect(&mut self, address: SocketAddr, request: &str) {
         let number = self.clients.len();
         let own =
-            Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CLIENTS_AN_ADDRESS).expect("an address"));
+            Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CLIENTS_PER_ADDRESS).expect("an address"));
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a file descriptor for a client");
         socket.set_reuse_address(true).expect("a socket");
-        // Closed without a trace: thousands of ports that wait for late segments would be missing in the next round.
+        // No TIME_WAIT after the close, because the next round needs the ports.
         socket.set_linger(Some(Duration::ZERO)).expect("a socket");
         socket.bind(&SocketAddr::from((own, 0)).into()).expect("a port");
         socket.connect(&address.into()).expect("a connection");
@@ -153,10 +153,10 @@ impl Ears {
         stream.set_nonblocking(true).expect("a socket");
         let mut stream = TcpStream::from_std(stream);
         self.poll.registry().register(&mut stream, Token(number), Interest::READABLE).expect("epoll");
-        self.clients.push(Client { stream, rest: [0; MARK_BYTES], rest_bytes: 0, is_open: false });
+        self.clients.push(Client { stream, rest: [0; MARKER_BYTES], rest_bytes: 0, is_open: false });
     }
 
-    fn hear(&mut self, events: &mut Events) {
+    fn poll_once(&mut self, events: &mut Events) {
         match self.poll.poll(events, Some(Duration::from_millis(20))) {
             Err(error) if error.kind() != ErrorKind::Interrupted => panic!("epoll: {error}"),
             _ => {}
@@ -165,20 +165,20 @@ impl Ears {
         for event in &*events {
             self.read(event.token().0, since);
         }
-        self.control.heard.store(self.heard.latencies.0.len(), SeqCst);
+        self.control.received.store(self.received.latencies.0.len(), SeqCst);
     }
 
-    /// Reads what there is. A read that did not fill the buffer has emptied the socket.
+    /// Reads the available bytes. A read that does not fill the buffer has emptied the socket.
     fn read(&mut self, number: usize, since: u64) {
         loop {
-            match self.clients[number].stream.read(&mut self.buffer[MARK_BYTES..]) {
+            match self.clients[number].stream.read(&mut self.buffer[MARKER_BYTES..]) {
                 Ok(0) => {
-                    self.heard.lost += 1;
+                    self.received.lost += 1;
                     return;
                 }
                 Ok(bytes) => {
                     self.scan(number, bytes, since);
-                    if bytes < self.buffer.len() - MARK_BYTES {
+                    if bytes < self.buffer.len() - MARKER_BYTES {
                         return;
                     }
                 }
@@ -192,29 +192,29 @@ impl Ears {
     fn scan(&mut self, number: usize, bytes: usize, since: u64) {
         let client = &mut self.clients[number];
         if client.is_open {
-            self.heard.bytes += bytes as u64;
+            self.received.bytes += bytes as u64;
         } else {
-            let head = &self.buffer[MARK_BYTES..][..bytes];
+            let head = &self.buffer[MARKER_BYTES..][..bytes];
             assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(head));
             client.is_open = true;
             self.control.opened.fetch_add(1, SeqCst);
         }
         let rest = usize::from(client.rest_bytes);
-        let (from, to) = (MARK_BYTES - rest, MARK_BYTES + bytes);
-        self.buffer[from..MARK_BYTES].copy_from_slice(&client.rest[..rest]);
+        let (from, to) = (MARKER_BYTES - rest, MARKER_BYTES + bytes);
+        self.buffer[from..MARKER_BYTES].copy_from_slice(&client.rest[..rest]);
         let text = &self.buffer[from..to];
         let (mut done, time) = (0, now());
         while let Some(at) = self.finder.find(&text[done..]) {
-            let Some(digits) = text.get(done + at + MARK.len()..done + at + MARK_BYTES) else { break };
+            let Some(digits) = text.get(done + at + MARKER.len()..done + at + MARKER_BYTES) else { break };
             let due = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-            done += at + MARK_BYTES;
-            self.heard.messages += 1;
+            done += at + MARKER_BYTES;
+            self.received.messages += 1;
             if due >= since {
-                self.heard.by_client[number] += 1;
-                self.heard.latencies.0.push(u32::try_from(time.saturating_sub(due)).unwrap_or(u32::MAX));
+                self.received.by_client[number] += 1;
+                self.received.latencies.0.push(u32::try_from(time.saturating_sub(due)).unwrap_or(u32::MAX));
             }
         }
-        let rest = &text[done.max(text.len().saturating_sub(MARK_BYTES - 1))..];
+        let rest = &text[done.max(text.len().saturating_sub(MARKER_BYTES - 1))..];
         client.rest[..rest.len()].copy_from_slice(rest);
         client.rest_bytes = u8::try_from(rest.len()).expect("few");
     }

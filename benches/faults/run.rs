@@ -1,0 +1,72 @@
+//! One run: a fault under load, and the comparison of the deliveries with the logs.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{
+    fault::Fault,
+    load::Load,
+    report::Row,
+    support::{
+        eventually,
+        recording::{DeliveryReport, compare_with_log, now_millis},
+    },
+    test_bed::TestBed,
+};
+
+/// Time under load before the fault and after it.
+const UNDISTURBED: Duration = Duration::from_secs(4);
+
+/// Runs one fault on a test bed of its own.
+pub async fn run(fault: Fault, livekit: &str) -> Row {
+    let mut test_bed = TestBed::start(fault, livekit).await;
+    let load = Load::start(&test_bed);
+    sleep(UNDISTURBED).await;
+    fault.inject(&mut test_bed).await;
+    let ended = now_millis();
+    sleep(UNDISTURBED).await;
+    // Stopped after the pause, so that "caught up after" covers changes that were made during the fault.
+    let (changes, pause) = load.stop().await;
+    wait_for_deliveries(&mut test_bed).await;
+    compare(&test_bed, fault, ended, changes, pause)
+}
+
+/// Waits until every client has received its whole log.
+async fn wait_for_deliveries(test_bed: &mut TestBed) {
+    for client in &mut test_bed.clients {
+        let (_, auditor) = test_bed.auditors.iter().find(|(topic, _)| *topic == client.stream).unwrap();
+        let mut newest = auditor.newest();
+        eventually("a log without new entries", || {
+            let before = std::mem::replace(&mut newest, auditor.newest());
+            let is_unchanged = before == auditor.newest();
+            async move { is_unchanged.then_some(()) }
+        })
+        .await;
+        client
+            .wait_for("everything", |recording| recording.complete || recording.last_position() >= newest)
+            .await;
+    }
+}
+
+/// Compares what each client received with its log. `ended` is the end of the fault.
+fn compare(test_bed: &TestBed, fault: Fault, ended: i64, changes: usize, pause: i64) -> Row {
+    let (mut delivery, mut delays, mut caught_up) = (DeliveryReport::default(), Vec::new(), 0);
+    for client in &test_bed.clients {
+        let (_, auditor) = test_bed.auditors.iter().find(|(topic, _)| *topic == client.stream).unwrap();
+        let (recording, log) = (client.recording(), auditor.log());
+        delivery.add(&compare_with_log(&recording, &log));
+        delays.extend(recording.delays());
+        let last_before_end = log
+            .entries
+            .iter()
+            .rev()
+            .find(|entry| entry.epoch == log.epoch && i64::try_from(entry.position.0).unwrap() <= ended);
+        if let Some(at) = last_before_end.and_then(|entry| recording.received_at(entry.position)) {
+            caught_up = caught_up.max(at - ended);
+        }
+    }
+    let disconnects = test_bed.clients.iter().map(|client| client.recording().disconnects).sum();
+    delays.sort_unstable();
+    Row { fault, changes, pause, delivery, disconnects, delays, caught_up }
+}

@@ -1,0 +1,159 @@
+//! Test bed: three instances, their Redis, the clients that follow, and the auditors that read the logs.
+
+use std::sync::{Arc, Mutex};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{
+    fault::{Deployment, Fault},
+    support::{
+        cluster::Cluster,
+        fault_proxy::FaultProxy,
+        feed_client::Transport,
+        instance::Instance,
+        recording::{LogAuditor, ReconnectDelay, RecordingClient, SharedUrl},
+        sentinel::SentinelGroup,
+        servers::Redis,
+        unique,
+    },
+};
+
+const INSTANCES: usize = 3;
+const STREAMS: usize = 20;
+/// Clients of each transport.
+pub const CLIENTS: [(Transport, usize); 3] =
+    [(Transport::Sse, 200), (Transport::WebSocket, 20), (Transport::Grpc, 10)];
+
+/// Redis of the instances.
+pub enum Backend {
+    /// One server, reached through a proxy.
+    Single(Redis, FaultProxy),
+    Sentinel(SentinelGroup),
+    Cluster(Cluster),
+}
+
+impl Backend {
+    async fn start(fault: Fault) -> Self {
+        match fault.deployment() {
+            Deployment::Single => {
+                let redis = if fault.loses_data() { Redis::start() } else { Redis::start_durable() };
+                let proxy = FaultProxy::start(redis.port).await;
+                Self::Single(redis, proxy)
+            }
+            Deployment::Sentinel => Self::Sentinel(SentinelGroup::start().await),
+            Deployment::Cluster => Self::Cluster(Cluster::start().await),
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Single(_, proxy) => proxy.url(),
+            Self::Sentinel(group) => group.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    /// Returns the server that has the keys at the start.
+    async fn master(&self, prefix: &str) -> &Redis {
+        match self {
+            Self::Single(redis, _) => redis,
+            Self::Sentinel(group) => &group.nodes[0],
+            Self::Cluster(cluster) => {
+                let slot = cluster.slot(prefix).await;
+                &cluster.nodes[cluster.owner(slot, 0).await.expect("an owner")]
+            }
+        }
+    }
+}
+
+pub struct TestBed {
+    pub backend: Backend,
+    pub prefix: String,
+    /// Address of the server that has the logs.
+    pub log_url: SharedUrl,
+    pub instances: Vec<Instance>,
+    pub streams: Arc<Mutex<Vec<String>>>,
+    /// A reader of the log of each topic; `None` is the log of all streams.
+    pub auditors: Vec<(Option<String>, LogAuditor)>,
+    pub clients: Vec<RecordingClient>,
+}
+
+impl TestBed {
+    pub async fn start(fault: Fault, livekit: &str) -> Self {
+        let (backend, prefix) = (Backend::start(fault).await, unique("faults"));
+        let log_url = SharedUrl::new(backend.master(&prefix).await.url().into());
+        let mut instances = Vec::new();
+        for _ in 0..INSTANCES {
+            let mut instance = Instance::new(&backend.url(), livekit, &prefix);
+            instance.start().await;
+            instances.push(instance);
+        }
+        let client = Client::new();
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            streams.push(create_stream(&client, &instances[0].address().http).await.expect("a stream"));
+        }
+        let topics = streams.iter().cloned().map(Some).chain([None]);
+        let auditors = topics.map(|topic| {
+            let auditor = LogAuditor::start_at(&log_url, &prefix, topic.as_deref());
+            (topic, auditor)
+        });
+        let auditors = auditors.collect();
+        let mut test_bed = Self {
+            backend,
+            prefix,
+            log_url,
+            instances,
+            auditors,
+            clients: Vec::new(),
+            streams: Arc::new(Mutex::new(streams)),
+        };
+        test_bed.start_clients().await;
+        test_bed
+    }
+
+    /// Starts the clients. Half of each transport follow all streams, half follow one stream each.
+    async fn start_clients(&mut self) {
+        let streams = self.streams.lock().unwrap().clone();
+        let mut starting = JoinSet::new();
+        for (transport, count) in CLIENTS {
+            for n in 0..count {
+                let topic = (n % 2 == 1).then(|| streams[n / 2 % STREAMS].clone());
+                let mut addresses: Vec<_> = self.instances.iter().map(Instance::address).collect();
+                addresses.rotate_left(n % INSTANCES);
+                starting.spawn(RecordingClient::start(
+                    addresses,
+                    transport,
+                    topic,
+                    ReconnectDelay::ServerHint,
+                ));
+            }
+        }
+        self.clients = starting.join_all().await;
+    }
+
+    /// Returns the single server and its proxy.
+    pub fn single(&mut self) -> (&mut Redis, &FaultProxy) {
+        match &mut self.backend {
+            Backend::Single(redis, proxy) => (redis, proxy),
+            Backend::Sentinel(_) | Backend::Cluster(_) => unreachable!("the deployment is a single server"),
+        }
+    }
+
+    pub async fn kill_connections(&mut self, kind: &str) {
+        self.single().0.execute(&["CLIENT", "KILL", "TYPE", kind]).await.unwrap();
+    }
+
+    /// Makes the auditors read the logs from this server.
+    pub fn move_logs_to(&self, url: String) {
+        *self.log_url.lock().unwrap() = url;
+    }
+}
+
+/// Creates a stream and returns its id; `None` if it was not acknowledged.
+pub async fn create_stream(client: &Client, url: &str) -> Option<String> {
+    let answer = client.post(format!("{url}/streams")).json(&json!({})).send().await.ok()?;
+    answer.json::<Value>().await.ok()?["id"].as_str().map(str::to_owned)
+}
