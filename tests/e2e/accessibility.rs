@@ -1,4 +1,4 @@
-//! Manners of the pages: text stays text, one's own clock and numbers, the keyboard alone, nothing from elsewhere.
+//! Keyboard operation, reduced motion, time zone and locale of the pages; markup as text, and the content security policy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fantoccini::key::Key;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{page_fixture::PageFixture, support::unique, webdriver::Browser};
 
-/// Markup that would run a script, close what is open, or turn the line around, were it taken for more than text.
-fn nasty(field: &str) -> String {
+/// Text with markup, script, template and bidirectional control characters.
+fn hostile_text(field: &str) -> String {
     format!(
         "</script>\"'><img src=x onerror=\"hacked='{field}'\"><svg onload=hacked=1>${{7*7}}{{{{7*7}}}} \u{202e}{field}"
     )
@@ -17,28 +17,28 @@ fn nasty(field: &str) -> String {
 #[tokio::test]
 async fn markup_in_every_field_is_shown_as_text() {
     let fixture = PageFixture::start().await;
-    // Within the length of a room name.
+    // A room name has a maximum length.
     let room = format!("<img src=x onerror=hacked=2> {}", unique("room"));
-    let wanted =
-        json!({"roomName": room, "metadata": {"title": nasty("title"), nasty("key"): nasty("value")}});
-    let stream = fixture.create(wanted).await;
+    let body = json!({"roomName": room, "metadata": {"title": hostile_text("title"), hostile_text("key"): hostile_text("value")}});
+    let stream = fixture.create(body).await;
     let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
-    let (identity, name) = (nasty("identity"), nasty("name"));
-    let stranger = json!({"identity": identity, "name": name, "metadata": {nasty("key"): nasty("value")}});
-    fixture.request(Method::POST, &path, Some(stranger)).await;
+    let (identity, name) = (hostile_text("identity"), hostile_text("name"));
+    let join =
+        json!({"identity": identity, "name": name, "metadata": {hostile_text("key"): hostile_text("value")}});
+    fixture.request(Method::POST, &path, Some(join)).await;
 
     let page = fixture.driver.browser().await;
     page.open(&fixture.page("/")).await;
     page.text_is("[data-stream-id] h3", |text| text.contains("onerror=\"hacked='title'\"")).await;
     page.text_is("[data-stream-id] .room", |text| text == room).await;
-    // What the server says of a bad value repeats it.
-    page.fill("#start input[name=title]", &nasty("start")).await;
+    // The server's error text repeats the invalid value.
+    page.fill("#start input[name=title]", &hostile_text("start")).await;
     page.click("#start summary").await;
-    page.fill("#start input[name=roomName]", &nasty("room").repeat(3)).await;
+    page.fill("#start input[name=roomName]", &hostile_text("room").repeat(3)).await;
     page.click("#start button[type=submit]").await;
     page.shown("#start-error").await;
-    page.fill("#search", &nasty("search")).await;
-    unharmed(&page).await;
+    page.fill("#search", &hostile_text("search")).await;
+    assert_no_injection(&page).await;
 
     page.open(&fixture.room(&stream)).await;
     page.phase("lobby").await;
@@ -48,21 +48,22 @@ async fn markup_in_every_field_is_shown_as_text() {
     page.phase("live").await;
     page.text_is("#tiles .tile .name", |text| text.contains("onerror=hacked=3") && text.contains("(you)"))
         .await;
-    let mut talker = fixture.participant(&stream, &nasty("talker"), "host").await;
-    talker.send("publish").await;
+    let mut publisher = fixture.participant(&stream, &hostile_text("talker"), "host").await;
+    publisher.send("publish").await;
     page.frames("#tiles .tile:nth-child(2) video", 5).await;
     page.click("#events summary").await;
-    // The direction of writing is turned within the name only.
+    // A bidirectional override affects the name only.
     page.text_is("#log", |text| text.contains("talker\u{2069} joined")).await;
     page.click("#stop").await;
     page.shown("dialog").await;
-    unharmed(&page).await;
+    assert_no_injection(&page).await;
     page.open(
-        &fixture.page(&format!("/room.html?streamId={}&role=%3Cimg%20src=x%3E", urlencoded(&nasty("id")))),
+        &fixture
+            .page(&format!("/room.html?streamId={}&role=%3Cimg%20src=x%3E", urlencoded(&hostile_text("id")))),
     )
     .await;
     page.phase("error").await;
-    unharmed(&page).await;
+    assert_no_injection(&page).await;
     page.close().await;
 }
 
@@ -70,10 +71,10 @@ fn urlencoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Nothing of it has become an element or run.
-async fn unharmed(page: &Browser) {
-    let harm = "return [typeof window.hacked, document.querySelectorAll('img[src=x], svg[onload], [onerror]').length]";
-    assert_eq!(page.script(harm).await, json!(["undefined", 0]));
+/// Checks that no markup became an element and no script ran.
+async fn assert_no_injection(page: &Browser) {
+    let injected = "return [typeof window.hacked, document.querySelectorAll('img[src=x], svg[onload], [onerror]').length]";
+    assert_eq!(page.script(injected).await, json!(["undefined", 0]));
     assert_eq!(page.console_errors(false).await, Vec::<String>::new());
 }
 
@@ -90,8 +91,8 @@ async fn times_and_numbers_use_browser_time_zone_and_locale() {
     page.open(&fixture.room(&stream)).await;
     page.text_is("#limit", |text| text.trim() == "of 1.234").await;
     page.text_is("#participants .joined-at", |text| !text.is_empty()).await;
-    let told = "const time = document.querySelector('#participants .joined-at'); return [time.textContent, time.dateTime]";
-    let [shown, moment]: [String; 2] = serde_json::from_value(page.script(told).await).unwrap();
+    let time = "const time = document.querySelector('#participants .joined-at'); return [time.textContent, time.dateTime]";
+    let [shown, moment]: [String; 2] = serde_json::from_value(page.script(time).await).unwrap();
     let moment = chrono::DateTime::parse_from_rfc3339(&moment).unwrap();
     let kathmandu = chrono::FixedOffset::east_opt((5 * 60 + 45) * 60).unwrap();
     assert_eq!(shown, moment.with_timezone(&kathmandu).format("%H:%M").to_string());
@@ -102,37 +103,39 @@ async fn times_and_numbers_use_browser_time_zone_and_locale() {
 async fn reduced_motion_preference_stops_animations() {
     let fixture = PageFixture::start().await;
     let page = fixture.driver.browser().await;
-    let moving = "return document.getAnimations().filter((one) => one.playState === 'running').length";
-    for (wish, expected) in [("no-preference", true), ("reduce", false)] {
-        let features = json!({"features": [{"name": "prefers-reduced-motion", "value": wish}]});
+    let running = "return document.getAnimations().filter((one) => one.playState === 'running').length";
+    for (preference, expected) in [("no-preference", true), ("reduce", false)] {
+        let features = json!({"features": [{"name": "prefers-reduced-motion", "value": preference}]});
         page.devtools("Emulation.setEmulatedMedia", features).await;
         page.hold(&["*/streams*", "*/events*"]).await;
         page.open(&fixture.page("/")).await;
         page.shown(".loading i").await;
-        page.until("the motion", || async { (page.script(moving).await.as_u64().unwrap() > 0) == expected })
-            .await;
+        page.until("the animations", || async {
+            (page.script(running).await.as_u64().unwrap() > 0) == expected
+        })
+        .await;
     }
     page.close().await;
 }
 
-/// Goes on with the Tab key until this has the focus, and sees that each stop on the way shows it. What only a script may
-/// give the focus to, to have it read aloud, is no stop.
+/// Presses Tab until an element has the focus. Checks that every focused element on the way has a visible outline, except
+/// elements with a negative `tabIndex`, which only scripts focus.
 async fn tab_to(page: &Browser, css: &str) {
     for _ in 0..40 {
-        let there = format!(
+        let focus = format!(
             "const at = document.activeElement; return [at.matches({}), at.tabIndex < 0 || getComputedStyle(at).outlineStyle !== 'none']",
             json!(css)
         );
-        match page.script(&there).await {
+        match page.script(&focus).await {
             Value::Array(answer) if answer[0] == true => return,
             Value::Array(answer) => {
-                assert_eq!(answer[1], true, "a stop on the way to {css} does not show its focus");
+                assert_eq!(answer[1], true, "an element before {css} does not show its focus");
             }
             other => panic!("{other}"),
         }
         press(page, Key::Tab).await;
     }
-    panic!("the Tab key does not come to {css}");
+    panic!("Tab does not reach {css}");
 }
 
 async fn press(page: &Browser, key: Key) {
@@ -167,7 +170,7 @@ async fn keyboard_alone_completes_a_stream() {
     tab_to(&page, "#stop").await;
     press(&page, Key::Enter).await;
     page.shown("dialog").await;
-    // The safe answer has the focus first; Escape is an answer too.
+    // Cancel has the initial focus, and Escape cancels.
     assert_eq!(page.script("return document.activeElement.value").await, "no");
     press(&page, Key::Escape).await;
     page.until_gone("dialog").await;
@@ -211,7 +214,7 @@ async fn pages_have_strict_policy_and_no_dead_links() {
     for link in links.as_array().unwrap() {
         assert_eq!(fixture.get(link.as_str().unwrap()).await.status(), 200, "{link}");
     }
-    // Nor does the policy stop anything that the page does itself.
+    // The policy blocks nothing that the page itself uses.
     assert_eq!(page.console_errors(true).await, Vec::<String>::new());
     page.close().await;
 }

@@ -1,4 +1,4 @@
-//! Browsers without LiveKit: simulated rooms, and an EventSource that is not ours.
+//! Browsers without LiveKit: simulated rooms, and a plain `EventSource`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};
@@ -41,13 +41,13 @@ async fn pages_with_simulated_rooms_show_it() {
     browser.shown("#simulated").await;
     browser.click("#leave").await;
     browser.text_is("#count", |text| text == "0").await;
-    browser.open(&format!("{base}/room.html?streamId=nobody")).await;
+    browser.open(&format!("{base}/room.html?streamId=absent")).await;
     browser.phase("error").await;
     browser.text_is("#end-message", |text| text.contains("no such stream")).await;
     browser.close().await;
 }
 
-/// A browser's own EventSource, with nothing of ours in the page.
+/// A browser's `EventSource` without code of the pages.
 #[tokio::test]
 async fn event_source_after_instance_restart_resumes_without_loss() {
     let prefix = unique("test");
@@ -70,10 +70,10 @@ async fn event_source_after_instance_restart_resumes_without_loss() {
     let browser = driver.browser().await;
     browser.open(&format!("{}/index.html", one.address().http)).await;
     let follow = format!(
-        "window.seen = []; window.opened = 0; \
+        "window.received = []; window.opened = 0; \
          window.source = new EventSource('/events?streamId={id}'); \
          source.onopen = () => opened++; \
-         source.addEventListener('stream_updated', event => seen.push(JSON.parse(event.data).seq))"
+         source.addEventListener('stream_updated', event => received.push(JSON.parse(event.data).seq))"
     );
     browser.script(&follow).await;
     browser.until("the feed", || async { browser.script("return opened").await == 1 }).await;
@@ -81,17 +81,17 @@ async fn event_source_after_instance_restart_resumes_without_loss() {
     let mut expected = 3;
     change(3).await;
     expected += 3;
-    for (n, end) in ["kill", "terminate"].into_iter().enumerate() {
+    for (n, shutdown) in ["kill", "terminate"].into_iter().enumerate() {
         browser
-            .until("what was told before", || async {
-                browser.script("return seen.at(-1)").await == expected - 1
+            .until("the earlier events", || async {
+                browser.script("return received.at(-1)").await == expected - 1
             })
             .await;
-        match end {
+        match shutdown {
             "kill" => one.kill(),
             _ => one.terminate().await,
         }
-        // While nobody is there to tell.
+        // These changes happen while the instance is down.
         change(4).await;
         one.start().await;
         browser
@@ -100,8 +100,10 @@ async fn event_source_after_instance_restart_resumes_without_loss() {
         change(3).await;
         expected += 7;
     }
-    browser.until("the last", || async { browser.script("return seen.at(-1)").await == expected - 1 }).await;
+    browser
+        .until("the last event", || async { browser.script("return received.at(-1)").await == expected - 1 })
+        .await;
     let all: Vec<u64> = (3..expected).collect();
-    assert_eq!(browser.script("return seen").await, json!(all), "every event, once, in order");
+    assert_eq!(browser.script("return received").await, json!(all), "every event, once, in order");
     browser.close().await;
 }

@@ -1,4 +1,4 @@
-//! What a developer would look at in a browser: its console, its network, its emulation of other screens, and axe.
+//! Chromium's developer tools: console, network, emulated screens; and accessibility checks by axe.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::webdriver::Browser;
 
-/// A command of chromedriver's own.
+/// A command that is specific to chromedriver.
 #[derive(Debug)]
 struct Command {
     path: &'static str,
@@ -30,30 +30,30 @@ impl WebDriverCompatibleCommand for Command {
     }
 }
 
-/// How a page is looked at.
+/// An emulated screen.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct Screen {
     pub name: &'static str,
     width: u32,
     height: u32,
     dark: bool,
 }
 
-const fn look(name: &'static str, width: u32, height: u32, dark: bool) -> Look {
-    Look { name, width, height, dark }
+const fn screen(name: &'static str, width: u32, height: u32, dark: bool) -> Screen {
+    Screen { name, width, height, dark }
 }
 
-pub const DESKTOP: Look = look("desktop", 1280, 800, false);
+pub const DESKTOP: Screen = screen("desktop", 1280, 800, false);
 
-pub const LOOKS: [Look; 4] = [
+pub const SCREENS: [Screen; 4] = [
     DESKTOP,
-    look("desktop-dark", 1280, 800, true),
-    look("phone", 390, 844, false),
-    look("phone-dark", 390, 844, true),
+    screen("desktop-dark", 1280, 800, true),
+    screen("phone", 390, 844, false),
+    screen("phone-dark", 390, 844, true),
 ];
 
 impl Browser {
-    /// A command of the DevTools protocol.
+    /// Executes a command of the DevTools protocol.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let body = json!({"cmd": command, "params": parameters});
         self.client.issue_cmd(Command { path: "goog/cdp/execute", body }).await.unwrap()
@@ -65,7 +65,7 @@ impl Browser {
         answer.as_array().unwrap().clone()
     }
 
-    /// The errors in the console since the last time. With `network`, also those of requests that were refused.
+    /// Returns new console errors. With `network`, they include failed requests.
     pub async fn console_errors(&self, network: bool) -> Vec<String> {
         let entries = self.log("browser").await;
         let is_error =
@@ -73,7 +73,7 @@ impl Browser {
         entries.iter().filter(is_error).map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// Every origin that anything was asked of since the browser started, whether it came or not; WebSockets too.
+    /// Returns all origins that the browser has sent requests to, WebSockets and failed requests included.
     pub async fn origins(&self) -> BTreeSet<String> {
         let mut origins = BTreeSet::new();
         for entry in self.log("performance").await {
@@ -93,33 +93,33 @@ impl Browser {
         origins
     }
 
-    /// Runs a script before those of every page that is opened from now on.
+    /// Runs a script before the scripts of every page that is opened later.
     pub async fn before_pages(&self, script: &str) {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
     }
 
-    /// Has requests to these addresses fail, as if the network did.
+    /// Fails requests to these URLs with a network error.
     pub async fn block(&self, patterns: &[&str]) {
         self.devtools("Network.enable", json!({})).await;
         self.devtools("Network.setBlockedURLs", json!({"urls": patterns})).await;
     }
 
-    /// Keeps requests to these addresses waiting, until the browser ends.
+    /// Holds back requests to these URLs.
     pub async fn hold(&self, patterns: &[&str]) {
         let patterns: Vec<_> = patterns.iter().map(|pattern| json!({"urlPattern": pattern})).collect();
         self.devtools("Fetch.enable", json!({"patterns": patterns})).await;
     }
 
-    pub async fn look_as(&self, look: Look) {
-        let size = json!({"width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600});
+    pub async fn emulate(&self, screen: Screen) {
+        let size = json!({"width": screen.width, "height": screen.height, "deviceScaleFactor": 1, "mobile": screen.width < 600});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
-        let scheme = if look.dark { "dark" } else { "light" };
+        let scheme = if screen.dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// What axe-core finds on the page as it is now.
-    pub async fn findings(&self) -> Vec<String> {
+    /// Runs axe-core and returns its violations.
+    pub async fn accessibility_violations(&self) -> Vec<String> {
         let script = format!(
             "const done = arguments[arguments.length - 1]; if (!window.axe) {{ {} }} \
              axe.run(document, {{resultTypes: ['violations'], preload: false}}).then(({{violations}}) => done(violations.map( \
@@ -131,34 +131,39 @@ impl Browser {
         serde_json::from_value(found).unwrap()
     }
 
-    /// Looks at the page in every way that it is looked at: axe finds nothing, and nothing sticks out to the side.
-    /// Screenshots are kept in the folder that `SCREENSHOTS` names, which is made where it is missing.
+    /// Checks the page on every emulated screen: no violation of axe, no horizontal overflow.
+    ///
+    /// Saves screenshots in the folder `SCREENSHOTS` if it is set.
     pub async fn inspect(&self, state: &str) {
-        for look in LOOKS {
-            self.look_as(look).await;
-            // Sizes follow the window a frame later.
+        for screen in SCREENS {
+            self.emulate(screen).await;
+            // The layout follows the window size one frame later.
             let settled = "const done = arguments[arguments.length - 1]; \
                            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))";
             self.client.execute_async(settled, Vec::new()).await.unwrap();
-            let wide = format!(
+            let overflow = format!(
                 "const page = document.documentElement; return page.scrollWidth - Math.min(page.clientWidth, {})",
-                look.width
+                screen.width
             );
-            let wide = self.script(&wide).await;
+            let overflow = self.script(&overflow).await;
             if let Some(folder) = std::env::var_os("SCREENSHOTS") {
-                let name = format!("{state}-{}.png", look.name);
-                keep(&PathBuf::from(folder), &name, &self.client.screenshot().await.unwrap());
+                let name = format!("{state}-{}.png", screen.name);
+                save(&PathBuf::from(folder), &name, &self.client.screenshot().await.unwrap());
             }
-            assert!(wide.as_i64().unwrap() <= 0, "{state} as {}: {wide} pixels too wide", look.name);
-            let findings = self.findings().await;
-            assert!(findings.is_empty(), "{state} as {}: {findings:#?}", look.name);
+            assert!(
+                overflow.as_i64().unwrap() <= 0,
+                "{state} as {}: {overflow} pixels too wide",
+                screen.name
+            );
+            let violations = self.accessibility_violations().await;
+            assert!(violations.is_empty(), "{state} as {}: {violations:#?}", screen.name);
         }
-        self.look_as(DESKTOP).await;
+        self.emulate(DESKTOP).await;
     }
 }
 
-/// Writes a file into a folder, which is made with its parents where it is missing.
-fn keep(folder: &Path, name: &str, bytes: &[u8]) {
+/// Writes a file and creates its folder if it is missing.
+fn save(folder: &Path, name: &str, bytes: &[u8]) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join(name), bytes).unwrap();
 }
@@ -167,13 +172,13 @@ fn keep(folder: &Path, name: &str, bytes: &[u8]) {
 fn screenshot_in_missing_folder_creates_folder() {
     let root = std::env::temp_dir().join(crate::support::unique("screenshots"));
     for name in ["one.png", "two.png"] {
-        keep(&root.join("new"), name, name.as_bytes());
+        save(&root.join("new"), name, name.as_bytes());
         assert_eq!(std::fs::read(root.join("new").join(name)).unwrap(), name.as_bytes());
     }
     std::fs::remove_dir_all(root).unwrap();
 }
 
-/// axe-core's source, which the set-up has fetched.
+/// Source of axe-core, which scripts/test downloads.
 fn axe() -> &'static str {
     static SOURCE: OnceLock<String> = OnceLock::new();
     SOURCE.get_or_init(|| {

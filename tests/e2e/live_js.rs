@@ -1,4 +1,4 @@
-//! `live.js`, taken out of the pages: what a page of somebody else's gets from it.
+//! `live.js` without the pages, as other applications use it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::Method;
@@ -14,35 +14,36 @@ use crate::{
     webdriver::Browser,
 };
 
-/// Follows with `live.js` and keeps what it tells.
+/// Opens a feed with `live.js` and records its callbacks in `window.recorded`.
 async fn follow(page: &Browser, address: &str) {
     let script = format!(
         "const done = arguments[arguments.length - 1]; \
-         window.told = {{events: [], resets: [], states: []}}; \
+         window.recorded = {{events: [], resets: [], states: []}}; \
          import('/assets/live.js').then(({{follow}}) => {{ \
              window.feed = follow({}, {{ \
-                 onEvent: (event) => told.events.push(event.seq), \
-                 onReset: (reset) => told.resets.push([reset.reason, reset.snapshot?.version ?? null]), \
-                 onState: (state, status) => told.states.push(status ? `${{state}} ${{status}}` : state), \
+                 onEvent: (event) => recorded.events.push(event.seq), \
+                 onReset: (reset) => recorded.resets.push([reset.reason, reset.snapshot?.version ?? null]), \
+                 onState: (state, status) => recorded.states.push(status ? `${{state}} ${{status}}` : state), \
              }}); done(); }})",
         json!(address)
     );
     page.client.execute_async(&script, Vec::new()).await.unwrap();
 }
 
-async fn told(page: &Browser, what: &str) -> Value {
-    page.script(&format!("return told.{what}")).await
+/// Returns the recorded `events`, `resets` or `states`.
+async fn recorded(page: &Browser, what: &str) -> Value {
+    page.script(&format!("return recorded.{what}")).await
 }
 
-async fn until_told(page: &Browser, what: &str, wanted: Value) {
-    page.until(what, || async { told(page, what).await == wanted }).await;
+async fn wait_until_recorded(page: &Browser, what: &str, wanted: Value) {
+    page.until(what, || async { recorded(page, what).await == wanted }).await;
 }
 
-/// Answers every request with 503 until the feed of a stream has been refused; the page itself has another one.
-async fn refuse_a_feed(port: u16) {
+/// Answers every request with 503 until it has refused the feed of a stream. The page itself opens another feed.
+async fn refuse_feed(port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     loop {
-        let (mut connection, _) = within("a client that comes back", listener.accept()).await.unwrap();
+        let (mut connection, _) = within("a reconnecting client", listener.accept()).await.unwrap();
         let mut head = [0; 4096];
         let read = connection.read(&mut head).await.unwrap_or_default();
         let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -63,7 +64,7 @@ async fn live_js_after_refused_reconnects_resumes_without_loss() {
     let page = fixture.driver.browser().await;
     page.open(&fixture.page("/")).await;
     follow(&page, &format!("/events?streamId={id}")).await;
-    until_told(&page, "states", json!(["connecting", "open"])).await;
+    wait_until_recorded(&page, "states", json!(["connecting", "open"])).await;
     let first = stream["version"].as_u64().unwrap() + 1;
     let client = reqwest::Client::new();
     let change = async |n: u64| {
@@ -72,25 +73,27 @@ async fn live_js_after_refused_reconnects_resumes_without_loss() {
         assert!(client.patch(url).json(&patch).send().await.unwrap().status().is_success());
     };
     change(0).await;
-    until_told(&page, "events", json!([first])).await;
+    wait_until_recorded(&page, "events", json!([first])).await;
 
     fixture.instance.kill();
-    page.until("the loss", || async { told(&page, "states").await.as_array().unwrap().len() == 3 }).await;
+    page.until("the disconnect", || async { recorded(&page, "states").await.as_array().unwrap().len() == 3 })
+        .await;
     let port = url::Url::parse(&fixture.page("/")).unwrap().port().unwrap();
-    refuse_a_feed(port).await;
+    refuse_feed(port).await;
     for n in 1..4 {
         change(n).await;
     }
     fixture.instance.start().await;
-    until_told(&page, "events", json!([first, first + 1, first + 2, first + 3])).await;
+    wait_until_recorded(&page, "events", json!([first, first + 1, first + 2, first + 3])).await;
     change(4).await;
-    until_told(&page, "events", json!([first, first + 1, first + 2, first + 3, first + 4])).await;
-    assert_eq!(told(&page, "resets").await, json!([]));
-    assert_eq!(told(&page, "states").await, json!(["connecting", "open", "reconnecting", "open"]));
+    wait_until_recorded(&page, "events", json!([first, first + 1, first + 2, first + 3, first + 4])).await;
+    assert_eq!(recorded(&page, "resets").await, json!([]));
+    assert_eq!(recorded(&page, "states").await, json!(["connecting", "open", "reconnecting", "open"]));
 
-    // The end of the stream is the end of the feed.
+    // The feed ends with the stream.
     fixture.request(Method::DELETE, &format!("/streams/{id}"), None).await;
-    until_told(&page, "states", json!(["connecting", "open", "reconnecting", "open", "ended 204"])).await;
+    wait_until_recorded(&page, "states", json!(["connecting", "open", "reconnecting", "open", "ended 204"]))
+        .await;
     page.close().await;
 }
 
@@ -102,16 +105,16 @@ async fn live_js_reports_resets_and_final_statuses() {
     let page = fixture.driver.browser().await;
     page.open(&fixture.page("/")).await;
     follow(&page, &format!("/events?streamId={id}&lastEventId=nonsense")).await;
-    until_told(&page, "resets", json!([["cursor_unknown", stream["version"]]])).await;
-    assert_eq!(told(&page, "events").await, json!([]));
+    wait_until_recorded(&page, "resets", json!([["cursor_unknown", stream["version"]]])).await;
+    assert_eq!(recorded(&page, "events").await, json!([]));
     page.script("feed.close()").await;
 
-    follow(&page, "/events?streamId=nobody").await;
-    until_told(&page, "states", json!(["connecting", "ended 404"])).await;
+    follow(&page, "/events?streamId=absent").await;
+    wait_until_recorded(&page, "states", json!(["connecting", "ended 404"])).await;
     fixture.request(Method::DELETE, &format!("/streams/{id}"), None).await;
     follow(&page, &format!("/events?streamId={id}&limit=10")).await;
-    until_told(&page, "states", json!(["connecting", "open", "ended 204"])).await;
-    let events: Vec<u64> = serde_json::from_value(told(&page, "events").await).unwrap();
+    wait_until_recorded(&page, "states", json!(["connecting", "open", "ended 204"])).await;
+    let events: Vec<u64> = serde_json::from_value(recorded(&page, "events").await).unwrap();
     assert_eq!(events, (1..=events.len() as u64).collect::<Vec<_>>());
     page.close().await;
 }
@@ -122,14 +125,14 @@ async fn room_page_after_reset_shows_notice_and_continues() {
     let stream = fixture.create(json!({"metadata": {"title": "Friday demo"}})).await;
     let _bob = fixture.participant(&stream, "Bob", "viewer").await;
     let page = fixture.driver.browser().await;
-    // As a page that was away for so long that the log no longer has what it had last.
+    // Simulates a page whose cursor has expired.
     page.before_pages(
         "const Source = EventSource; window.EventSource = class extends Source { constructor(input) { \
              const url = new URL(input); url.searchParams.set('lastEventId', 'nonsense'); super(url); } }",
     )
     .await;
     page.open(&fixture.room(&stream)).await;
-    page.has_said("The stream was reloaded").await;
+    page.has_shown_notice("The stream was reloaded").await;
     page.click("#events summary").await;
     page.text_is("#log [data-note=resumed]", |text| {
         text.contains("Started again from a snapshot as of #") && text.contains("cursor_unknown")

@@ -1,4 +1,4 @@
-//! Everything real at once: LiveKit with its own webhooks, Redis, participants with media, Chromium.
+//! End-to-end tests: LiveKit with its own webhooks, Redis, participants with media, nginx and Chromium.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,4 @@
-//! The OpenAPI document against the service, by somebody who believes every word of it: schemathesis makes calls of it, and
-//! compares each answer with what the document says.
+//! The OpenAPI document against the service: schemathesis generates requests and compares each response with the document.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Stdio;
@@ -12,19 +11,19 @@ use crate::support::{
     unique,
 };
 
-/// Feeds have no end, so there is no answer to compare.
+/// Feeds have no end, so schemathesis cannot compare their responses.
 const FEEDS: [&str; 3] = ["followEvents", "followState", "openWebSocket"];
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance";
 
 #[tokio::test]
 async fn every_response_matches_openapi_document() {
-    let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("schema"));
+    let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("openapi"));
     instance.start().await;
     let schemathesis = std::env::var("SCHEMATHESIS").expect("scripts/test sets SCHEMATHESIS");
     let mut command = Command::new(schemathesis);
     command.args(["run", &format!("{}/openapi.json", instance.address().http), "--checks", CHECKS]);
-    // The same calls every time: what it finds must be found again.
+    // A fixed seed makes findings reproducible.
     command.args(["--max-examples", "25", "--seed", "1", "--request-timeout", "30", "--continue-on-failure"]);
     command.args(["--warnings", "off", "--no-color"]);
     for feed in FEEDS {
@@ -32,10 +31,10 @@ async fn every_response_matches_openapi_document() {
     }
     command.current_dir(std::env::temp_dir()).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("No issues found"), "{said}");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}");
+    assert!(report.contains("No issues found"), "{report}");
     let tested =
-        said.split("Tested: ").nth(1).and_then(|rest| rest.lines().next()?.trim().parse::<u32>().ok());
-    assert!(tested.is_some_and(|tested| tested >= 35), "{said}");
+        report.split("Tested: ").nth(1).and_then(|rest| rest.lines().next()?.trim().parse::<u32>().ok());
+    assert!(tested.is_some_and(|tested| tested >= 35), "{report}");
 }

@@ -1,4 +1,4 @@
-//! What goes wrong in front of an audience, and that the pages have words for it.
+//! Failures that participants see, and the texts that the pages show.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::Method;
@@ -11,28 +11,30 @@ use crate::{
 };
 
 const FAKE_DEVICES: &str = "--use-fake-device-for-media-stream";
-const YES_TO_ALL: &str = "--use-fake-ui-for-media-stream";
-const NO_TO_ALL: &str = "--use-fake-ui-for-media-stream=deny";
+/// Grants all device permissions.
+const GRANT_PERMISSIONS: &str = "--use-fake-ui-for-media-stream";
+/// Denies all device permissions.
+const DENY_PERMISSIONS: &str = "--use-fake-ui-for-media-stream=deny";
 
 #[tokio::test]
 async fn host_without_device_permission_joins_with_notices() {
     let fixture = PageFixture::start().await;
     let stream = fixture.create(json!({})).await;
-    let page = fixture.driver.browser_with(&[FAKE_DEVICES, NO_TO_ALL]).await;
+    let page = fixture.driver.browser_with(&[FAKE_DEVICES, DENY_PERMISSIONS]).await;
     page.open(&fixture.room(&stream)).await;
-    page.says("Your camera was refused").await;
-    page.says("Your microphone was refused").await;
-    page.says("You can join without").await;
+    page.shows_notice("Your camera was refused").await;
+    page.shows_notice("Your microphone was refused").await;
+    page.shows_notice("You can join without").await;
     page.join("Ann", "host").await;
     page.phase("live").await;
-    page.says("Others cannot see you").await;
-    page.says("Others cannot hear you").await;
+    page.shows_notice("Others cannot see you").await;
+    page.shows_notice("Others cannot hear you").await;
     page.text_is("#count", |text| text == "1").await;
     page.text_is("#screen .label", |text| text == "Share screen").await;
     page.click("#screen").await;
-    page.says("Your screen is not shared").await;
+    page.shows_notice("Your screen is not shared").await;
     page.text_is("#screen .label", |text| text == "Share screen").await;
-    // Tried again, and refused again: said once.
+    // A second refusal does not add a second notice.
     page.click("#mic").await;
     page.until("the button", || async {
         page.script("return document.querySelector('#mic').disabled").await == false
@@ -50,18 +52,18 @@ async fn host_without_device_permission_joins_with_notices() {
 async fn host_without_devices_joins_with_notices() {
     let fixture = PageFixture::start().await;
     let stream = fixture.create(json!({})).await;
-    let page = fixture.driver.browser_with(&[YES_TO_ALL]).await;
+    let page = fixture.driver.browser_with(&[GRANT_PERMISSIONS]).await;
     page.open(&fixture.room(&stream)).await;
-    page.says("No camera was found").await;
-    page.says("No microphone was found").await;
+    page.shows_notice("No camera was found").await;
+    page.shows_notice("No microphone was found").await;
     page.join("Ann", "host").await;
     page.phase("live").await;
-    page.says("No camera was found. Others cannot see you.").await;
+    page.shows_notice("No camera was found. Others cannot see you.").await;
     page.shown("#tiles .tile .initial").await;
-    // Switched off before: then there is nothing to complain of.
+    // Devices that are switched off before joining cause no notice.
     page.click("#leave").await;
     page.click("#again").await;
-    page.says("No camera was found").await;
+    page.shows_notice("No camera was found").await;
     page.click("#camera-switch").await;
     page.click("#microphone-switch").await;
     page.join("Ann", "host").await;
@@ -88,16 +90,16 @@ async fn disconnected_participant_sees_reason() {
     page.join("Ann", "host").await;
     page.phase("live").await;
     page.frames("#tiles video", 5).await;
-    let token =
+    let joined =
         fixture.request(Method::POST, &format!("{path}/join"), Some(json!({"identity": identity}))).await;
-    let _double = Participant::connect(&JoinToken::from_response(&token)).await;
+    let _second_session = Participant::connect(&JoinToken::from_response(&joined)).await;
     page.phase("left").await;
     page.text_is("#end-message", |text| text.contains("from another place")).await;
 
     fixture.request(Method::DELETE, &path, None).await;
     page.phase("stopped").await;
     page.text_is("#end-message", |text| text == "The host stopped it for everyone.").await;
-    // Who comes too late is told the same.
+    // A late visitor sees the same text.
     page.open(&fixture.room(&stream)).await;
     page.phase("stopped").await;
     page.text_is("#end-message", |text| text == "The host stopped it for everyone.").await;
@@ -110,9 +112,9 @@ async fn disconnected_participant_sees_reason() {
 
 #[tokio::test]
 async fn failed_livekit_connection_shows_reason_and_frees_place() {
-    let strange = LiveKit::start_with_other_secret();
-    for (url, words) in [
-        (strange.url(), "The video server refused the token"),
+    let refusing = LiveKit::start_with_other_secret();
+    for (url, notice) in [
+        (refusing.url(), "The video server refused the token"),
         (format!("ws://localhost:{}", free_port()), "The video server cannot be reached from this browser"),
     ] {
         let fixture = PageFixture::start_with(|instance| instance.with("LIVEKIT_PUBLIC_URL", &url)).await;
@@ -120,9 +122,9 @@ async fn failed_livekit_connection_shows_reason_and_frees_place() {
         let page = fixture.driver.browser().await;
         page.open(&fixture.room(&stream)).await;
         page.join("Ann", "viewer").await;
-        page.says(words).await;
+        page.shows_notice(notice).await;
         page.phase("lobby").await;
-        // The place that was given out is free again, and one may try again.
+        // The participant's place is released, and joining is possible again.
         page.until_gone("#participants [data-state=joining]").await;
         page.until("the button", || async {
             page.script("return document.querySelector('#join [type=submit]').disabled").await == false
@@ -145,14 +147,14 @@ async fn room_page_during_outage_offers_retry() {
     page.click("#retry").await;
     page.phase("lobby").await;
 
-    // Gone while one joins.
+    // The instance is killed while the participant joins.
     fixture.instance.kill();
-    page.says("Reconnecting").await;
+    page.shows_notice("Reconnecting").await;
     page.join("Ann", "viewer").await;
-    page.says("The server does not answer. Please try again in a moment.").await;
-    page.says("Reconnecting").await;
+    page.shows_notice("The server does not answer. Please try again in a moment.").await;
+    page.shows_notice("Reconnecting").await;
     fixture.instance.start().await;
-    page.has_said("Nothing was missed").await;
+    page.has_shown_notice("Nothing was missed").await;
     page.click("#join button[type=submit]").await;
     page.phase("live").await;
     page.close().await;

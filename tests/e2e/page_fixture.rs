@@ -1,4 +1,4 @@
-//! What the tests of the pages stand on: an instance that can be killed, LiveKit that posts its webhooks to it, and browsers.
+//! Fixture of page tests: an instance that can be killed, LiveKit with webhooks to it, and browsers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Client, Method, Response};
@@ -27,10 +27,10 @@ impl PageFixture {
         Self::start_with(|instance| instance).await
     }
 
-    /// With other settings.
+    /// As [`Self::start`], with other settings.
     pub async fn start_with(change: impl FnOnce(Instance) -> Instance) -> Self {
         let prefix = unique("fixture");
-        // Each is to know the other: an instance has its port before it runs.
+        // LiveKit needs the instance's port, which is known before the instance starts.
         let instance = Instance::new(shared_redis(), "", &prefix);
         let livekit = LiveKit::start(Some(&format!("{}/webhooks/livekit", instance.address().http)));
         let mut instance = change(instance.with("LIVEKIT_URL", &livekit.url()));
@@ -38,7 +38,7 @@ impl PageFixture {
         Self { instance, livekit, driver: Driver::start(), prefix, client: Client::new() }
     }
 
-    /// The address of a page. It must be on `localhost` to get a camera.
+    /// URL of a page. Browsers allow cameras without TLS on `localhost` only.
     pub fn page(&self, path: &str) -> String {
         format!("{}{path}", self.instance.address().http.replace("127.0.0.1", "localhost"))
     }
@@ -61,17 +61,17 @@ impl PageFixture {
         self.request(Method::POST, "/streams", Some(body)).await
     }
 
-    /// A participant without a browser.
+    /// Connects a participant without a browser.
     pub async fn participant(&self, stream: &Value, name: &str, role: &str) -> Participant {
         let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
-        let wanted = json!({"identity": unique("person"), "name": name, "role": role});
+        let wanted = json!({"identity": unique("participant"), "name": name, "role": role});
         Participant::connect(&JoinToken::from_response(
             &self.request(Method::POST, &path, Some(wanted)).await,
         ))
         .await
     }
 
-    /// Opens the room of a stream and goes in.
+    /// Opens a stream's room page and joins.
     pub async fn join_room(&self, browser: &Browser, stream: &Value, name: &str, role: &str) {
         browser.open(&self.room(stream)).await;
         browser.join(name, role).await;
@@ -84,7 +84,7 @@ impl PageFixture {
 }
 
 impl Browser {
-    /// Fills the lobby in and sends it off.
+    /// Fills in the form of the lobby and submits it.
     pub async fn join(&self, name: &str, role: &str) {
         self.phase("lobby").await;
         self.choose("#join select[name=role]", role).await;
@@ -92,18 +92,18 @@ impl Browser {
         self.click("#join button[type=submit]").await;
     }
 
-    /// Waits for a line that the room page says.
-    pub async fn says(&self, words: &str) {
-        self.text_is("#notices", |text| text.contains(words)).await;
+    /// Waits for a notice that contains a text.
+    pub async fn shows_notice(&self, expected: &str) {
+        self.text_is("#notices", |text| text.contains(expected)).await;
     }
 
-    /// Waits until the page says this, or has said it since it was opened.
-    pub async fn has_said(&self, words: &str) {
-        let script = format!("return [...said].some((one) => one.includes({}))", json!(words));
-        self.until(words, || async { self.script(&script).await == true }).await;
+    /// Waits until the page shows a notice with a text, or has shown one since it was opened.
+    pub async fn has_shown_notice(&self, expected: &str) {
+        let script = format!("return [...shownNotices].some((one) => one.includes({}))", json!(expected));
+        self.until(expected, || async { self.script(&script).await == true }).await;
     }
 
-    /// Presses a button that asks whether it is meant, and says yes.
+    /// Clicks a button with a confirmation dialog and confirms.
     pub async fn confirm(&self, css: &str) {
         self.click(css).await;
         self.click("dialog button[value=yes]").await;

@@ -1,4 +1,4 @@
-//! Every state of both pages, on a desktop and a phone, light and dark: axe finds nothing, and it all fits.
+//! Every state of both pages, on a desktop and a phone, light and dark: no violation of axe, no overflow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::Method;
@@ -20,24 +20,24 @@ const LISTED: [(&str, &str, u32); 3] = [
 async fn every_state_of_list_page_is_accessible_and_fits() {
     let mut fixture = PageFixture::start().await;
     let page = fixture.driver.browser().await;
-    let is = async |state: &str| {
+    let wait_for_state = async |state: &str| {
         let script = "return document.body.dataset.list";
         page.until(state, || async { page.script(script).await == state }).await;
     };
 
     page.hold(&["*/streams*", "*/events*"]).await;
     page.open(&fixture.page("/")).await;
-    is("loading").await;
+    wait_for_state("loading").await;
     page.inspect("index-loading").await;
     page.devtools("Fetch.disable", json!({})).await;
 
     page.block(&["*/streams*"]).await;
     page.open(&fixture.page("/")).await;
-    is("failed").await;
+    wait_for_state("failed").await;
     page.inspect("index-failed").await;
     page.block(&[]).await;
     page.click("#retry").await;
-    is("empty").await;
+    wait_for_state("empty").await;
     page.inspect("index-empty").await;
 
     page.click("#start summary").await;
@@ -51,13 +51,13 @@ async fn every_state_of_list_page_is_accessible_and_fits() {
     page.shown("#started").await;
     page.inspect("index-started").await;
 
-    for (title, room, most) in LISTED {
-        let wanted = json!({"roomName": format!("{room}-{}", fixture.prefix), "metadata": {"title": title}, "maxParticipants": most});
-        let stream = fixture.create(wanted).await;
+    for (title, room, limit) in LISTED {
+        let body = json!({"roomName": format!("{room}-{}", fixture.prefix), "metadata": {"title": title}, "maxParticipants": limit});
+        let stream = fixture.create(body).await;
         page.shown(&format!("[data-stream-id='{}']", stream["id"].as_str().unwrap())).await;
     }
     page.open(&fixture.page("/")).await;
-    is("ready").await;
+    wait_for_state("ready").await;
     page.text_is("#part-livekit", |text| text == "LiveKit server").await;
     page.inspect("index-ready").await;
 
@@ -66,11 +66,11 @@ async fn every_state_of_list_page_is_accessible_and_fits() {
     page.inspect("index-confirm").await;
     page.click("dialog button[value=no]").await;
 
-    page.fill("#search", "nobody's stream").await;
-    is("nomatch").await;
+    page.fill("#search", "no such title").await;
+    wait_for_state("nomatch").await;
     page.inspect("index-nomatch").await;
     page.fill("#search", "e").await;
-    is("ready").await;
+    wait_for_state("ready").await;
 
     fixture.instance.kill();
     page.text_is("#connection", |text| text.contains("Reconnecting")).await;
@@ -136,18 +136,18 @@ async fn every_state_of_room_page_is_accessible_and_fits() {
     let late = fixture.driver.browser().await;
     late.open(&fixture.room(&stream)).await;
     late.join("Kim", "viewer").await;
-    late.says("This stream is full").await;
+    late.shows_notice("This stream is full").await;
     late.inspect("room-full").await;
-    late.open(&fixture.page("/room.html?streamId=nobody")).await;
+    late.open(&fixture.page("/room.html?streamId=absent")).await;
     late.phase("error").await;
     late.inspect("room-unknown").await;
     late.close().await;
 
     fixture.instance.kill();
-    page.says("Reconnecting").await;
+    page.shows_notice("Reconnecting").await;
     page.inspect("room-reconnecting").await;
     fixture.instance.start().await;
-    page.has_said("Nothing was missed").await;
+    page.has_shown_notice("Nothing was missed").await;
     fixture.request(Method::DELETE, &format!("/streams/{}", stream["id"].as_str().unwrap()), None).await;
     page.phase("stopped").await;
     page.text_is("#end-message", |text| text.contains("stopped it")).await;
@@ -165,14 +165,14 @@ async fn every_state_of_browser_without_a_feature_is_accessible_and_fits() {
         .browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream=deny"])
         .await;
     refusing.open(&fixture.room(&stream)).await;
-    refusing.says("Your camera was refused").await;
+    refusing.shows_notice("Your camera was refused").await;
     refusing.inspect("room-camera-refused").await;
     refusing.close().await;
 
     let old = fixture.driver.browser().await;
     old.before_pages("delete window.RTCPeerConnection").await;
     old.open(&fixture.room(&stream)).await;
-    old.says("no WebRTC").await;
+    old.shows_notice("no WebRTC").await;
     old.inspect("room-no-webrtc").await;
     old.close().await;
 
@@ -182,19 +182,22 @@ async fn every_state_of_browser_without_a_feature_is_accessible_and_fits() {
     without.before_pages(watch).await;
     without.block(&["*/vendor/livekit-client*"]).await;
     without.open(&fixture.room(&stream)).await;
-    without.says("The video library could not be loaded").await;
+    without.shows_notice("The video library could not be loaded").await;
     without.inspect("room-no-library").await;
-    // It was asked for here and at the pinned place, and nowhere else.
+    // The page requests the library from the service and from the CDN, and from no other origin.
     let host = url::Url::parse(&fixture.page("/")).unwrap();
-    let ours = format!("localhost:{}", host.port().unwrap());
-    assert_eq!(without.origins().await.into_iter().collect::<Vec<_>>(), ["cdn.jsdelivr.net:443", &ours]);
-    // And the policy blocks the second, because the library is served from here.
+    let own_origin = format!("localhost:{}", host.port().unwrap());
+    assert_eq!(
+        without.origins().await.into_iter().collect::<Vec<_>>(),
+        ["cdn.jsdelivr.net:443", &own_origin]
+    );
+    // The policy blocks the CDN, because the service has the library.
     let blocked = without.script("return window.blocked").await;
     assert!(blocked[0].as_str().unwrap().starts_with("https://cdn.jsdelivr.net/"), "{blocked}");
     without.close().await;
 }
 
-/// Twenty-five hosts, and more: simulated, as so many cameras would be too much for one machine.
+/// More than 25 hosts. Their rooms are simulated, because one machine cannot encode so many videos.
 #[tokio::test]
 async fn room_page_with_many_hosts_shows_25_tiles_that_fit() {
     let nowhere = format!("ws://localhost:{}", free_port());
@@ -215,20 +218,20 @@ async fn room_page_with_many_hosts_shows_25_tiles_that_fit() {
     .await;
     page.join("Ann", "host").await;
     page.phase("live").await;
-    let mut here = 1;
+    let mut present = 1;
     for wanted in [2, 3, 7, 25, 27] {
-        while here < wanted {
-            here += 1;
+        while present < wanted {
+            present += 1;
             app.post(
                 &path,
-                json!({"identity": format!("host-{here}"), "name": format!("Host {here}"), "role": "host"}),
+                json!({"identity": format!("host-{present}"), "name": format!("Host {present}"), "role": "host"}),
             )
             .await;
         }
         page.text_is("#count", |text| text == wanted.to_string()).await;
         let tiles = "return document.querySelectorAll('#tiles .tile').length";
         page.until("the tiles", || async { page.script(tiles).await == wanted.min(25) }).await;
-        // All of them are in sight, none is on top of another, and they are as large as each other.
+        // All tiles are visible, do not overlap and have the same width.
         let fit = "const area = document.querySelector('#tiles').getBoundingClientRect(); \
             const boxes = [...document.querySelectorAll('#tiles .tile')].map((tile) => tile.getBoundingClientRect()); \
             const inside = (box) => box.left >= area.left - 1 && box.right <= area.right + 1 && box.top >= area.top - 1 && box.bottom <= area.bottom + 1; \

@@ -1,7 +1,7 @@
 """A real LiveKit participant for the tests: `participant.py URL TOKEN`.
 
-It connects and says what happens, a JSON object a line. On its standard input it takes `publish`, which sends moving
-video, `unpublish`, which ends that, and `leave`.
+It connects and prints its events, one JSON object a line. It reads commands from its standard input: `publish` sends
+moving video, `unpublish` ends it, and `leave` disconnects.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from livekit import rtc
 
 WIDTH, HEIGHT = 320, 240
 
-# The sids of the tracks that are published now.
+# Sids of the published tracks.
 published = []
 
 
-def say(event, **more):
+def report(event, **more):
     print(json.dumps({"event": event, **more}), flush=True)
 
 
@@ -26,10 +26,10 @@ async def publish(room):
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA)
     try:
         publication = await asyncio.wait_for(room.local_participant.publish_track(track, options), 10)
-    except Exception as error:  # whatever the library calls it
-        say("refused", error=str(error))
+    except Exception as error:  # the library has several exception types
+        report("refused", error=str(error))
         return
-    say("published")
+    report("published")
     published.append(publication.sid)
     shade = 0
     while published:
@@ -44,7 +44,7 @@ async def watch(track):
     async for _ in rtc.VideoStream(track):
         count += 1
         if count in (1, 20):
-            say("frames", count=count)
+            report("frames", count=count)
 
 
 async def main(url, token):
@@ -58,21 +58,21 @@ async def main(url, token):
 
     @room.on("disconnected")
     def on_disconnected(*_):
-        say("disconnected")
+        report("disconnected")
 
     await room.connect(url, token)
-    say("connected")
+    report("connected")
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line.strip() == "publish":
             tasks.add(asyncio.create_task(publish(room)))
         elif line.strip() == "unpublish":
             await room.local_participant.unpublish_track(published.pop())
-            say("unpublished")
+            report("unpublished")
         elif line.strip() == "leave":
             break
     await room.disconnect()
-    say("left")
+    report("left")
 
 
 asyncio.run(main(*sys.argv[1:]))

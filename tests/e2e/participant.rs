@@ -1,4 +1,4 @@
-//! A real participant: a process that is connected to a room with a token of ours.
+//! Real LiveKit participants: Python processes that connect with a join token.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Stdio;
@@ -12,13 +12,14 @@ use tokio::{
 
 use crate::support::{app::TestApp, within};
 
+/// A participant's process, which is killed on drop.
 pub struct Participant {
     child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
 
-/// A join token and where it is good.
+/// A join token and the LiveKit URL for it.
 #[derive(Clone)]
 pub struct JoinToken {
     pub url: String,
@@ -26,6 +27,7 @@ pub struct JoinToken {
 }
 
 impl JoinToken {
+    /// Requests a join token from an instance.
     pub async fn request(app: &TestApp, stream: &Value, identity: &str, role: &str) -> Self {
         let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
         let joined =
@@ -33,7 +35,7 @@ impl JoinToken {
         Self::from_response(&joined)
     }
 
-    /// From what `POST /streams/{id}/join` answered.
+    /// Reads the response of `POST /streams/{id}/join`.
     pub fn from_response(joined: &Value) -> Self {
         let text = |key: &str| joined[key].as_str().unwrap().to_owned();
         Self { url: text("wsUrl"), token: text("token") }
@@ -41,18 +43,19 @@ impl JoinToken {
 }
 
 impl Participant {
+    /// Requests a join token and connects.
     pub async fn join(app: &TestApp, stream: &Value, identity: &str, role: &str) -> Self {
         Self::connect(&JoinToken::request(app, stream, identity, role).await).await
     }
 
-    /// Connects with a token that was made before.
+    /// Connects with an existing token.
     pub async fn connect(token: &JoinToken) -> Self {
         let mut person = Self::start_connecting(token);
         person.wait_for("connected").await;
         person
     }
 
-    /// Tries to connect, which may come to nothing.
+    /// Starts the process without waiting for the connection, which may fail.
     pub fn start_connecting(token: &JoinToken) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/participant.py");
         let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
@@ -69,21 +72,25 @@ impl Participant {
         Self { child, input, output }
     }
 
+    /// Sends a command of `participant.py`.
     pub async fn send(&mut self, command: &str) {
         self.input.write_all(format!("{command}\n").as_bytes()).await.unwrap();
     }
 
     async fn next(&mut self) -> String {
-        let line =
-            within("a participant's word", self.output.next_line()).await.unwrap().expect("it still runs");
+        let line = within("a participant's event", self.output.next_line())
+            .await
+            .unwrap()
+            .expect("a running process");
         serde_json::from_str::<Value>(&line).unwrap()["event"].as_str().unwrap().to_owned()
     }
 
+    /// Waits for an event of `participant.py`.
     pub async fn wait_for(&mut self, event: &str) {
         while self.next().await != event {}
     }
 
-    /// Dies without a word to anybody.
+    /// Kills the process, which sends no LEAVE.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Real participants come and go; LiveKit's own webhooks tell of it.
+//! Real participants that join and leave, reported by LiveKit's own webhooks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
@@ -31,7 +31,7 @@ async fn participant_webhooks_update_presence() {
     viewer.send("publish").await;
     viewer.wait_for("refused").await;
 
-    // Out by their own will, by the app's, and with the stream's end.
+    // Three departures: by the participant, by the API, and by the end of the stream.
     host.send("leave").await;
     let left = events.wait_for("participant_left").await;
     assert_eq!(left["data"]["participant"]["identity"], "ann");
@@ -62,10 +62,10 @@ async fn killed_participant_is_recorded_as_left() {
     let InstancePair { one, two, livekit: _livekit } = InstancePair::start().await;
     let stream = one.create(json!({})).await;
     let mut events = two.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
-    let mut person = Participant::join(&one, &stream, "ann", "host").await;
+    let mut participant = Participant::join(&one, &stream, "ann", "host").await;
     events.wait_for("participant_joined").await;
-    person.kill().await;
-    // LiveKit takes about 15 s to give somebody up.
+    participant.kill().await;
+    // LiveKit detects a dead client after about 15 s.
     events.wait_for("participant_left").await;
     let state = one.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await;
     assert_eq!(state.expect(StatusCode::OK)["participantCount"], 0);

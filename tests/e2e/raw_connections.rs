@@ -1,4 +1,4 @@
-//! Bytes as they are, through the shipped nginx: half-closed connections, and requests that nginx refuses by itself.
+//! Raw connections to the shipped nginx: half-closed connections, large webhooks, and requests that nginx refuses itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};
@@ -22,15 +22,15 @@ struct NginxFixture {
 
 impl NginxFixture {
     async fn start() -> Self {
-        let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("wire"));
+        let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("raw"));
         instance.start().await;
         let mut nginx = Nginx::prepare();
         nginx.start(std::slice::from_ref(&instance));
         Self { base: nginx.address().http, nginx, _instance: instance }
     }
 
-    /// What one half-closed connection with one request is answered.
-    async fn answer(&self, request: &str) -> (u16, Value) {
+    /// Sends one request on a half-closed connection; returns the status and body of the response.
+    async fn request(&self, request: &str) -> (u16, Value) {
         let answers = send_half_closed(&self.base, &[request.as_bytes()]).await;
         assert_eq!(answers.len(), 1, "{answers:?}");
         (answers[0].status, answers[0].json())
@@ -42,21 +42,21 @@ async fn half_closed_connection_to_nginx_is_answered() {
     let fixture = NginxFixture::start().await;
     let room = unique("room");
     let body = json!({"roomName": room}).to_string();
-    let (status, stream) = fixture.answer(&post("/streams", "", &body)).await;
+    let (status, stream) = fixture.request(&post("/streams", "", &body)).await;
     assert_eq!((status, &stream["roomName"]), (201, &json!(room)));
     let event = participant_webhook("participant_joined", &stream, "ann", &unique("PA")).to_string();
     let signature = format!("authorization: {}\r\n", sign_webhook(&event));
-    let (status, _) = fixture.answer(&post("/webhooks/livekit", &signature, &event)).await;
+    let (status, _) = fixture.request(&post("/webhooks/livekit", &signature, &event)).await;
     assert_eq!(status, 200);
     let (status, found) =
-        fixture.answer(&format!("GET /streams/{room} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        fixture.request(&format!("GET /streams/{room} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
     assert_eq!((status, &found["participants"][0]["identity"]), (200, &json!("ann")));
 }
 
 #[tokio::test]
 async fn largest_webhook_of_livekit_passes_nginx() {
     let fixture = NginxFixture::start().await;
-    let (_, stream) = fixture.answer(&post("/streams", "", "{}")).await;
+    let (_, stream) = fixture.request(&post("/streams", "", "{}")).await;
     let mut event = participant_webhook("participant_joined", &stream, "ann", &unique("PA"));
     for field in ["metadata", "name"] {
         event["participant"][field] = json!("\u{1}".repeat(64_000));
@@ -65,8 +65,8 @@ async fn largest_webhook_of_livekit_passes_nginx() {
     let event = event.to_string();
     assert!(event.len() > 1_000_000);
     let signature = format!("authorization: {}\r\n", sign_webhook(&event));
-    assert_eq!(fixture.answer(&post("/webhooks/livekit", &signature, &event)).await.0, 200);
-    let (status, problem) = fixture.answer(&post("/webhooks/livekit", "", &event)).await;
+    assert_eq!(fixture.request(&post("/webhooks/livekit", &signature, &event)).await.0, 200);
+    let (status, problem) = fixture.request(&post("/webhooks/livekit", "", &event)).await;
     assert_eq!((status, &problem["code"]), (413, &json!("payload_too_large")));
 }
 

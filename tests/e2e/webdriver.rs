@@ -1,4 +1,4 @@
-//! Chromium with a fake camera, through its own driver.
+//! Chromium with fake media devices, controlled through chromedriver.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -17,14 +17,14 @@ use crate::support::{
     servers::{ChildProcess, free_port, start, wait_for_port},
 };
 
-/// A chromedriver of one's own.
+/// A chromedriver process.
 pub struct Driver {
     port: u16,
     _running: ChildProcess,
 }
 
 impl Drop for Driver {
-    /// Has it end its browsers, also when a test fails half-way; killed, it would leave them behind.
+    /// Shuts the driver down, which ends its browsers. SIGKILL would leave them behind.
     fn drop(&mut self) {
         let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.port)) else { return };
         let _ = connection.set_read_timeout(Some(Duration::from_secs(10)));
@@ -42,12 +42,12 @@ impl Driver {
         Self { port, _running: running }
     }
 
-    /// A browser of its own, with nobody's cookies, a fake camera and a fake microphone.
+    /// Starts a browser with an empty profile, a fake camera and a fake microphone.
     pub async fn browser(&self) -> Browser {
         self.browser_with(&["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]).await
     }
 
-    /// As [`Driver::browser`], with what these arguments make of its devices.
+    /// As [`Driver::browser`], with other arguments about media devices.
     pub async fn browser_with(&self, devices: &[&str]) -> Browser {
         let mut arguments = vec![
             "--headless=new",
@@ -82,9 +82,9 @@ impl Driver {
     }
 }
 
-/// Good news is shown for a few seconds only: what a page has said is kept, for those who look later.
-const KEEP_NOTICES: &str = "window.said = new Set(); \
-    new MutationObserver(() => document.querySelectorAll('.notice').forEach((one) => said.add(one.textContent))) \
+/// Collects all notices in `window.shownNotices`, because the pages remove some of them after a few seconds.
+const KEEP_NOTICES: &str = "window.shownNotices = new Set(); \
+    new MutationObserver(() => document.querySelectorAll('.notice').forEach((one) => shownNotices.add(one.textContent))) \
         .observe(document, {subtree: true, childList: true, characterData: true})";
 
 /// One page in one browser.
@@ -97,7 +97,7 @@ impl Browser {
         self.client.goto(url).await.unwrap();
     }
 
-    /// Waits for an element that is shown.
+    /// Waits until an element is visible.
     pub async fn shown(&self, css: &str) -> Element {
         eventually(&format!("{css} to show"), || async {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
@@ -106,7 +106,7 @@ impl Browser {
         .await
     }
 
-    /// Waits until no such element is shown.
+    /// Waits until no such element is visible.
     pub async fn until_gone(&self, css: &str) {
         let script = format!(
             "return [...document.querySelectorAll({})].every((one) => !one.checkVisibility())",
@@ -129,7 +129,7 @@ impl Browser {
         self.shown(css).await.select_by_value(value).await.unwrap();
     }
 
-    /// Waits for an element's text.
+    /// Waits until an element's text fulfils a condition.
     pub async fn text_is(&self, css: &str, wanted: impl Fn(&str) -> bool) -> String {
         eventually(&format!("the text of {css}"), || async {
             let text = self.client.find(Locator::Css(css)).await.ok()?.text().await.ok()?;
@@ -138,19 +138,19 @@ impl Browser {
         .await
     }
 
-    /// Where a link leads to, without the server.
+    /// Path and query of a link.
     pub async fn path_of(&self, css: &str) -> String {
         let href = self.shown(css).await.prop("href").await.unwrap().unwrap();
         let url = url::Url::parse(&href).unwrap();
         url[url::Position::BeforePath..].to_owned()
     }
 
-    /// Waits until the page is in a phase of its life.
+    /// Waits until the room page is in this phase.
     pub async fn phase(&self, wanted: &str) {
-        let told = "return [document.body.dataset.phase, document.querySelector('#notices')?.textContent]";
+        let state = "return [document.body.dataset.phase, document.querySelector('#notices')?.textContent]";
         let last = std::cell::RefCell::new(Value::Null);
         let reached = eventually_or_none(|| async {
-            let now = self.script(told).await;
+            let now = self.script(state).await;
             let reached = now[0] == wanted;
             *last.borrow_mut() = now;
             reached.then_some(())
@@ -168,7 +168,7 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap_or_default()
     }
 
-    /// Waits until a video has shown so many frames.
+    /// Waits until a video has shown `wanted` frames.
     pub async fn frames(&self, css: &str, wanted: u64) {
         let script = format!(
             "const video = document.querySelector({}); \
@@ -179,7 +179,7 @@ impl Browser {
             .await;
     }
 
-    /// Waits until a video has shown so many frames from now on.
+    /// Waits until a video has shown `wanted` more frames.
     pub async fn more_frames(&self, css: &str, wanted: u64) {
         let count = format!(
             "const video = document.querySelector({}); video.counted = 0; \
