@@ -1,7 +1,7 @@
-//! Log events as JSON, one object a line.
+//! JSON format of log lines: one object for each event.
 //!
-//! The lines look like those of tracing-subscriber's own formatter (flattened, with the current span). That one keeps a
-//! span's fields as a map, parses them again for each line, and allocates several times for a line.
+//! The lines equal those of tracing-subscriber's JSON formatter (flattened, with the current span). That formatter parses the
+//! span's fields again for each line and allocates several times for a line; docs/DECISIONS.md has the measurement.
 
 use std::{
     cell::RefCell,
@@ -20,7 +20,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// The format of events.
+/// Formats an event as one line.
 pub struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -39,7 +39,7 @@ where
         writer.write_str("\",\"level\":\"")?;
         writer.write_str(event.metadata().level().as_str())?;
         writer.write_char('"')?;
-        let mut members = Members::after_others(&mut writer);
+        let mut members = Members::after_other_members(&mut writer);
         event.record(&mut members);
         let target = members.finish()?;
         writer.write_str(",\"target\":")?;
@@ -49,8 +49,9 @@ where
     }
 }
 
-/// The time in UTC, to the microsecond. Formatting a date takes as long as the rest of a line's head, so each thread keeps
-/// the text of the present second.
+/// Writes the time in UTC with microseconds.
+///
+/// Each thread caches the text of the current second, because formatting a date takes as long as the rest of a line's start.
 fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
     thread_local! {
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
@@ -66,12 +67,12 @@ fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
     });
     match is_written {
         Ok(Some(result)) => result,
-        // The thread is ending, or this is called within itself.
+        // The thread-local is destroyed or already borrowed.
         _ => write!(writer, "{}", now.format("%Y-%m-%dT%H:%M:%S%.6fZ")),
     }
 }
 
-/// The event's span with its fields, which are formatted already.
+/// Writes the event's span with its fields, which were formatted when the span was created.
 fn write_span<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>, writer: &mut Writer<'_>) -> fmt::Result
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -93,7 +94,7 @@ where
     writer.write_char('}')
 }
 
-/// The format of a span's fields: the members of a JSON object, without its braces.
+/// Formats a span's fields as members of a JSON object, without braces.
 pub struct JsonMembers;
 
 impl<'a> FormatFields<'a> for JsonMembers {
@@ -112,7 +113,7 @@ impl<'a> FormatFields<'a> for JsonMembers {
     }
 }
 
-/// Writes fields as members of an object.
+/// Visitor that writes fields as members of a JSON object.
 struct Members<'a> {
     writer: &'a mut dyn Write,
     is_first: bool,
@@ -122,7 +123,7 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn after_others(writer: &'a mut dyn Write) -> Self {
+    fn after_other_members(writer: &'a mut dyn Write) -> Self {
         Self { writer, is_first: false, target: None, result: Ok(()) }
     }
 
@@ -131,7 +132,7 @@ impl<'a> Members<'a> {
     }
 
     fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
-        // What the `log` crate's bridge adds: file, line and module.
+        // Fields that the bridge of the `log` crate adds: file, line and module.
         if self.result.is_err() || field.name().starts_with("log.") {
             return;
         }
@@ -188,7 +189,7 @@ fn write_text(writer: &mut dyn Write, text: &str) -> fmt::Result {
     writer.write_char('"')
 }
 
-/// Writes text as the inside of a JSON string.
+/// Writer that escapes text for a JSON string.
 struct Escaped<'a>(&'a mut dyn Write);
 
 impl Write for Escaped<'_> {

@@ -1,6 +1,6 @@
-//! The log: one line an event on standard error, as text on a terminal and as JSON elsewhere.
+//! Logging: one line for each log event on standard error, as text on a terminal and as JSON elsewhere.
 //!
-//! Lines go through a bounded queue (`queue.rs`), so that a reader of the log that stalls does not stall requests.
+//! Lines go through a bounded queue (`queue.rs`), so that a stalled reader of standard error does not stall requests.
 
 mod json;
 mod queue;
@@ -16,14 +16,14 @@ use self::{
     queue::{LogQueue, QueueWriter},
 };
 
-/// Shown without `RUST_LOG`: this service's lines from `info` up and those of libraries from `warn` up.
+/// Filter without `RUST_LOG`: this service's events from `info` up, and those of libraries from `warn` up.
 const DEFAULT_FILTER: &str = "warn,livestream_orchestrator=info";
-/// How long the end of the process waits for a log reader that does not read.
+/// Maximum wait for queued lines at the end of the process.
 const FLUSH_AT_EXIT: Duration = Duration::from_secs(2);
-/// How long a thread that panics waits for its lines to be written.
+/// Maximum wait of a panicking thread for queued lines.
 const FLUSH_AT_PANIC: Duration = Duration::from_millis(200);
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text, for terminals.
@@ -42,9 +42,9 @@ impl Drop for LogGuard {
     }
 }
 
-/// Starts logging for the whole process, and routes panic messages into the log. `RUST_LOG` filters; without it, this
-/// service's lines from `info` up and those of libraries from `warn` up are shown. A second call changes nothing but the
-/// panic hook.
+/// Starts logging for the whole process, and routes panic messages into the log.
+///
+/// `RUST_LOG` sets the filter. A second call replaces only the panic hook.
 ///
 /// # Errors
 /// The writer's thread cannot be started.
@@ -60,29 +60,30 @@ pub fn start(format: LogFormat) -> std::io::Result<LogGuard> {
         }
     };
     if started.is_err() {
-        tracing::debug!("logging was started before");
+        tracing::debug!("logging is already started");
     }
     log_panics(queue.clone());
     Ok(LogGuard(queue))
 }
 
-/// The filter of `RUST_LOG`; the default one where it is unset, empty (as for every other setting) or wrong.
-/// [`EnvFilter`] takes a lock whenever a span is entered, so it is used only for directives that need it.
-fn filter(wanted: Option<String>) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let wanted = wanted.filter(|wanted| EnvFilter::try_new(wanted).is_ok_and(|_| !wanted.is_empty()));
-    let wanted = wanted.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    match wanted.parse::<Targets>() {
+/// Returns the filter of `RUST_LOG`, or the default filter if the variable is unset, empty or invalid.
+///
+/// [`EnvFilter`] takes a lock whenever a span is entered, so it is used only for directives that [`Targets`] cannot parse.
+fn filter(directives: Option<String>) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let directives = directives.filter(|text| EnvFilter::try_new(text).is_ok_and(|_| !text.is_empty()));
+    let directives = directives.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    match directives.parse::<Targets>() {
         Ok(targets) => targets.boxed(),
-        Err(_) => EnvFilter::new(wanted).boxed(),
+        Err(_) => EnvFilter::new(directives).boxed(),
     }
 }
 
-/// Panic messages become log lines. The default hook writes to standard error itself, between the lines of JSON.
+/// Logs panic messages. The default hook would write to standard error directly, between the lines of JSON.
 fn log_panics(queue: Arc<LogQueue>) {
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
         let location = panic.location().map(ToString::to_string);
-        // Empty unless RUST_BACKTRACE asks for it.
+        // Captured only if RUST_BACKTRACE is set.
         let backtrace = Backtrace::capture();
         let backtrace =
             (backtrace.status() == std::backtrace::BacktraceStatus::Captured).then(|| backtrace.to_string());

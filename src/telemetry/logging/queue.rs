@@ -1,7 +1,7 @@
-//! A bounded queue of log lines, and the thread that writes them.
+//! Bounded queue of log lines, and the thread that writes them.
 //!
-//! A line costs its thread a lock and a copy. The writer takes everything that is queued with one `write(2)`, at most
-//! once per [`PAUSE`] under load, and at once after a quiet moment.
+//! A line costs its thread a lock and a copy. The writer writes all queued lines with one `write(2)`: at most once per
+//! [`PAUSE`] under load, and at once if the queue was empty.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -15,22 +15,23 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::telemetry::metrics::log_lines_lost;
 
-/// Bytes that are queued at most: about 16,000 request lines.
+/// Maximum queued bytes: about 16,000 request lines.
 const CAPACITY: usize = 4 << 20;
-/// Further bytes for warnings and errors alone, so that a flood of request lines does not displace them.
+/// Further bytes for warnings and errors only, so that request lines do not displace them.
 const RESERVE: usize = 1 << 20;
-/// Buffers that have grown larger are freed.
+/// Capacity to which the buffers shrink after each batch.
 const KEPT_BUFFER: usize = 1 << 20;
-/// Between two batches. A process that is killed (SIGKILL) loses the lines of this time.
+/// Pause between two batches. A process that is killed (SIGKILL) loses the lines of this time.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 struct State {
     queued: Vec<u8>,
-    /// Lines ever queued, and those of them that have left the queue for good.
+    /// Total lines queued.
     accepted: u64,
+    /// Total lines that were written or lost.
     done: u64,
-    /// Lines lost since the last report of it.
+    /// Lines lost since the last report.
     lost: u64,
     /// The last write failed.
     is_broken: bool,
@@ -47,7 +48,7 @@ impl State {
     }
 }
 
-/// The queue. Lines stay in order.
+/// Queue of log lines in order.
 #[derive(Default)]
 pub struct LogQueue {
     state: Mutex<State>,
@@ -56,18 +57,18 @@ pub struct LogQueue {
 }
 
 impl LogQueue {
-    /// Starts the thread that writes to `output`. It ends with the process.
+    /// Starts the thread that writes to `output`. The thread ends with the process.
     ///
     /// # Errors
     /// The thread cannot be started.
     pub fn start(output: impl Write + Send + 'static) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self::default());
-        let of_writer = queue.clone();
-        thread::Builder::new().name("log".to_owned()).spawn(move || of_writer.write_batches(output))?;
+        let writer_queue = queue.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer_queue.write_batches(output))?;
         Ok(queue)
     }
 
-    /// Waits until the lines queued so far are written, and the report of lost ones, at most for `limit`.
+    /// Waits until the lines queued so far and the report of lost lines are written, for at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let end = Instant::now() + limit;
         self.wait_until(end);
@@ -81,7 +82,7 @@ impl LogQueue {
         drop(self.written.wait_timeout_while(state, limit, |state| state.done < last));
     }
 
-    /// Queues a line, or counts it as lost where it does not fit.
+    /// Queues a line, or counts it as lost if it does not fit.
     fn push(&self, line: &[u8], capacity: usize) {
         let mut state = self.lock();
         if state.queued.len() + line.len() > capacity {
@@ -100,7 +101,7 @@ impl LogQueue {
         let mut batch = Vec::new();
         loop {
             let last = self.take(&mut batch);
-            // The queue is empty now, so the report fits.
+            // The queue is empty here, so the report fits.
             self.report_lost();
             let unwritten = write_all(&mut output, &batch);
             self.finish(last, unwritten);
@@ -110,7 +111,7 @@ impl LogQueue {
         }
     }
 
-    /// Swaps the queued lines for the empty `batch`, as soon as there are any; gives the number of the last one.
+    /// Waits for lines and moves them to the empty `batch`. Returns the number of the last line.
     fn take(&self, batch: &mut Vec<u8>) -> u64 {
         let mut state = self.lock();
         while state.queued.is_empty() {
@@ -122,17 +123,20 @@ impl LogQueue {
         state.accepted
     }
 
-    /// Not before a write succeeds: a report that cannot be written would be followed by another one.
+    /// Logs the number of lost lines. Waits for a successful write, because a report that is lost would cause another one.
     fn report_lost(&self) {
         let mut state = self.lock();
         let lines = if state.is_broken { 0 } else { std::mem::take(&mut state.lost) };
         drop(state);
         if lines > 0 {
-            tracing::error!(lines, "log lines were lost: standard error is not read fast enough, or fails");
+            tracing::error!(
+                lines,
+                "log lines were lost: standard error is not read fast enough, or writing to it fails"
+            );
         }
     }
 
-    /// The batch that ends with line `last` has left the queue; what is unwritten of it is lost.
+    /// Records the end of the batch whose last line is `last`. The unwritten part of it is lost.
     fn finish(&self, last: u64, unwritten: &[u8]) {
         let lines = unwritten.iter().filter(|byte| **byte == b'\n').count();
         let mut state = self.lock();
@@ -147,7 +151,7 @@ impl LogQueue {
     }
 }
 
-/// Gives what could not be written. Waits for a pipe that another process has made non-blocking.
+/// Writes a batch and returns its unwritten part. Waits for a pipe that another process has made non-blocking.
 fn write_all<'a>(output: &mut impl Write, mut batch: &'a [u8]) -> &'a [u8] {
     while !batch.is_empty() {
         match output.write(batch) {
@@ -161,7 +165,7 @@ fn write_all<'a>(output: &mut impl Write, mut batch: &'a [u8]) -> &'a [u8] {
     batch
 }
 
-/// Hands lines to the queue.
+/// Makes writers that add lines to the queue.
 pub struct QueueWriter(pub Arc<LogQueue>);
 
 impl<'a> MakeWriter<'a> for QueueWriter {
@@ -177,7 +181,7 @@ impl<'a> MakeWriter<'a> for QueueWriter {
     }
 }
 
-/// Takes whole lines, as tracing-subscriber writes them.
+/// Adds each write to the queue as one line. tracing-subscriber writes whole lines.
 pub struct LineWriter<'a> {
     queue: &'a LogQueue,
     capacity: usize,
@@ -204,7 +208,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Passes each write on; one without a receiver that takes it blocks, as a full pipe does.
+    /// Output that sends each write to a receiver. Blocks while the channel is full, as a pipe does.
     struct Pipe(SyncSender<Vec<u8>>);
 
     impl Write for Pipe {
@@ -253,14 +257,14 @@ mod tests {
     fn lines_beyond_the_capacity_are_counted_and_the_reserve_is_kept() {
         let (queue, written) = queue(0);
         queue.push(b"taken by the writer\n", 50);
-        // The writer is stuck with the first line from here on.
+        // From here on, the first line blocks the writer.
         while !queue.lock().queued.is_empty() {
             thread::yield_now();
         }
         (0..10).for_each(|_| queue.push(b"ten bytes\n", 50));
         assert_eq!(lost(&queue), 5);
         queue.push(b"error\n", 60);
-        assert_eq!(lost(&queue), 5, "the reserve had room");
+        assert_eq!(lost(&queue), 5, "the line fits into the reserve");
         assert_eq!(written.recv_timeout(LONG).unwrap(), b"taken by the writer\n");
         assert!(written.recv_timeout(LONG).unwrap().ends_with(b"ten bytes\nerror\n"));
     }

@@ -38,7 +38,7 @@ impl MakeWriter<'_> for Output {
 }
 
 impl Output {
-    /// The lines, without their times.
+    /// Parses the lines and removes their timestamps.
     fn lines(&self) -> Vec<Value> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -50,7 +50,7 @@ impl Output {
     }
 }
 
-/// Formats everything that this thread logs by this module, and by tracing-subscriber.
+/// Logs of this thread, formatted by this module and by tracing-subscriber.
 fn both() -> (Output, Output, DefaultGuard) {
     let (own, stock) = (Output::default(), Output::default());
     let stock_layer = format::layer().json().flatten_event(true).with_span_list(false);
@@ -62,7 +62,7 @@ fn both() -> (Output, Output, DefaultGuard) {
 }
 
 #[test]
-fn event_of_every_kind_of_field_looks_as_from_tracing_subscriber() {
+fn line_with_every_kind_of_field_equals_that_of_tracing_subscriber() {
     let (own, stock, _guard) = both();
     let error: &(dyn std::error::Error + 'static) = &io::Error::other("\"broken\"");
     tracing::info!(yes = true, less = -1, more = u64::MAX, part = 0.1, "a {} message", "formatted");
@@ -87,7 +87,7 @@ fn record_of_the_log_crate_has_its_own_target_and_no_bridge_fields() {
 
 proptest! {
     #[test]
-    fn text_of_any_characters_stays_as_it_is(text: String, control in 0..0x20_u8) {
+    fn text_of_any_characters_is_preserved(text: String, control in 0..0x20_u8) {
         let text = format!("{text}{}", char::from(control));
         let (own, _, _guard) = both();
         let span = tracing::info_span!("request", id = text);
