@@ -1,5 +1,5 @@
-#![allow(clippy::print_stdout)] // Here only.
-//! Follows a stream until it is over: `follow my-stream [cursor]`
+#![allow(clippy::print_stdout)] // Not in CLIENTS.md.
+//! Prints the events of a stream until it ends: `follow my-stream [cursor]`
 
 use std::{env, time::Duration};
 
@@ -7,33 +7,34 @@ use anyhow::{Context, bail};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
-/// One message: an event, or a reset.
+/// An event, or a reset.
 struct Message {
     kind: String,
     data: Value,
 }
 
-/// The events of one stream, over as many connections as it takes.
+/// The events of one stream, once and in order. Reconnects and resumes when the connection ends.
 struct Feed {
     client: Client,
     url: Url,
     token: String,
-    /// The cursor: everything up to it has been handed out.
-    after: Option<String>,
+    /// Cursor of the last complete message.
+    cursor: Option<String>,
     connection: Option<Response>,
-    /// What has arrived of the next message.
+    /// Received bytes of incomplete messages.
     buffer: Vec<u8>,
-    pause: Duration,
+    /// Time before the next connection, from the service's `retry`.
+    retry: Duration,
 }
 
 impl Feed {
-    /// The next message; none when the stream is over.
+    /// Returns the next message, or `None` after the stream's last event.
     async fn next(&mut self) -> anyhow::Result<Option<Message>> {
         loop {
-            // A message, and its cursor with it, counts once all of it is here.
+            // An empty line ends a message.
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                if let Some(message) = self.take(std::str::from_utf8(&block)?)? {
+                if let Some(message) = self.parse(std::str::from_utf8(&block)?)? {
                     return Ok(Some(message));
                 }
                 continue;
@@ -46,53 +47,55 @@ impl Feed {
             };
             match connection.chunk().await {
                 Ok(Some(bytes)) => self.buffer.extend_from_slice(&bytes),
-                // The end of this connection, not of the stream.
-                Ok(None) | Err(_) => self.lose().await,
+                // The connection has ended, the stream has not.
+                Ok(None) | Err(_) => self.disconnect().await,
             }
         }
     }
 
-    /// Connects, or waits a little. Says whether the stream is over.
+    /// Connects, or waits before the next attempt. Returns true if the stream has ended.
     async fn connect(&mut self) -> anyhow::Result<bool> {
         let mut request = self.client.get(self.url.clone()).bearer_auth(&self.token);
-        if let Some(after) = &self.after {
-            request = request.header("last-event-id", after);
+        if let Some(cursor) = &self.cursor {
+            request = request.header("last-event-id", cursor);
         }
-        let Ok(answer) = request.send().await else {
-            self.lose().await;
+        let Ok(response) = request.send().await else {
+            self.disconnect().await;
             return Ok(false);
         };
-        let status = answer.status();
+        let status = response.status();
         match status {
-            StatusCode::OK => self.connection = Some(answer),
+            StatusCode::OK => self.connection = Some(response),
             StatusCode::NO_CONTENT => return Ok(true),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => self.wait_as_told(&answer).await,
-            _ if status.is_server_error() => self.wait_as_told(&answer).await,
-            // 401: the token has expired, get a new one. 404: there is no such stream, or no longer.
-            _ => bail!("refused with {status}: {}", answer.text().await?),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => self.wait(&response).await,
+            _ if status.is_server_error() => self.wait(&response).await,
+            // 401: the token has expired, get a new one. 404: the stream does not exist, or has expired after its end.
+            _ => bail!("refused with {status}: {}", response.text().await?),
         }
         Ok(false)
     }
 
-    async fn wait_as_told(&self, answer: &Response) {
-        let told = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        tokio::time::sleep(told.map_or(self.pause, Duration::from_secs)).await;
+    async fn wait(&self, response: &Response) {
+        let header = response.headers().get("retry-after");
+        let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+        tokio::time::sleep(seconds.map_or(self.retry, Duration::from_secs)).await;
     }
 
-    async fn lose(&mut self) {
+    /// Discards the connection and its incomplete message, then waits.
+    async fn disconnect(&mut self) {
         self.connection = None;
         self.buffer.clear();
-        tokio::time::sleep(self.pause).await;
+        tokio::time::sleep(self.retry).await;
     }
 
-    /// Reads one block of lines.
-    fn take(&mut self, block: &str) -> anyhow::Result<Option<Message>> {
+    /// Parses the lines of one message. A block without `data` is not a message.
+    fn parse(&mut self, block: &str) -> anyhow::Result<Option<Message>> {
         let field = |name| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         if let Some(retry) = field("retry") {
-            self.pause = Duration::from_millis(retry.parse()?);
+            self.retry = Duration::from_millis(retry.parse()?);
         }
         if let Some(id) = field("id") {
-            self.after = Some(id.to_owned());
+            self.cursor = Some(id.to_owned());
         }
         let Some(data) = field("data") else { return Ok(None) };
         let kind = field("event").unwrap_or("message").to_owned();
@@ -106,20 +109,20 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = env::args().skip(1);
     let stream = arguments.next().context("a stream's id or room name")?;
 
-    let _ = rustls::crypto::ring::default_provider().install_default(); // Here only.
-    // The service says something every 15 s: after a longer silence the connection is dead.
+    let _ = rustls::crypto::ring::default_provider().install_default(); // Not in CLIENTS.md.
+    // The service sends a comment every 15 s: after 45 s of silence the connection is dead.
     let client = Client::builder().read_timeout(Duration::from_secs(45)).build()?;
     let mut feed = Feed {
         client,
         url: Url::parse_with_params(&format!("{api}/events"), [("streamId", stream)])?,
         token,
-        after: arguments.next(),
+        cursor: arguments.next(),
         connection: None,
         buffer: Vec::new(),
-        pause: Duration::from_secs(2),
+        retry: Duration::from_secs(2),
     };
     while let Some(Message { kind, data }) = feed.next().await? {
-        // After a reset, begin again from data["snapshot"]; everything else is one event more.
+        // After a reset, discard your state and start again from data["snapshot"].
         println!("{kind} {data}");
     }
     Ok(())

@@ -44,7 +44,11 @@ pub fn programs() -> Vec<Program> {
 /// An example as the document shows it: without the lines that only this repository needs.
 pub fn shown(example: &str) -> String {
     let source = fs::read_to_string(format!("{ROOT}/examples/{example}")).unwrap();
-    source.lines().filter(|line| !line.ends_with("// Here only.")).map(|line| format!("{line}\n")).collect()
+    source
+        .lines()
+        .filter(|line| !line.ends_with("// Not in CLIENTS.md."))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// A folder with all programs saved, each under its name.
