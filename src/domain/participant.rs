@@ -131,7 +131,7 @@ impl ParticipantKind {
 pub const UNLISTED_RANK: u8 = 2;
 
 /// A time after every other that still is an exact integer in Lua, whose scripts make the same list keys.
-const END_OF_TIME_MS: u64 = 9_000_000_000_000_000;
+pub const END_OF_TIME_MS: u64 = 9_000_000_000_000_000;
 
 /// The present entry of one identity. The newest LiveKit session of the identity is the one that counts.
 #[derive(Clone, Debug, PartialEq)]

@@ -206,7 +206,7 @@ async fn the_time_of_what_lives_is_renewed() {
         }
     }
     let room = format!("{{{prefix}}}:room:one");
-    let shared = ["events", "tail", "streams:live", "due"].map(|name| format!("{{{prefix}}}:{name}"));
+    let shared = ["events", "tail", "streams:live", "scheduled"].map(|name| format!("{{{prefix}}}:{name}"));
     for name in shared.iter().chain([&room]) {
         let _: bool = connection.pexpire(name, 60_000).await.unwrap();
     }

@@ -1,27 +1,36 @@
-//! Requests that may be sent again.
+//! Requests with idempotency keys.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{RedisStore, corrupt};
+use super::{
+    client::RedisStore,
+    codec::corrupt,
+    scripts::{BeginRequest, UpdateRequest},
+};
 use crate::{
     domain::{StreamId, Timestamp},
     store::{Answers, Attempt, Earlier, Known, Once, StoreError, answers::REMEMBERED},
 };
 
 impl RedisStore {
-    /// Prolongs an attempt, or ends it.
+    /// Renews an attempt; a lease of zero ends it.
     async fn hold_request(
         &self,
         name: &'static str,
         key: &str,
         attempt: &Attempt,
         lease: Duration,
-        answer: &str,
+        answer: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let args = [attempt.holder.clone(), lease.as_millis().to_string(), answer.to_owned()];
-        self.run(name, &self.scripts.request_hold, &[self.keys.request(key)], &args).await
+        let call = UpdateRequest {
+            request: self.keys.request(key),
+            holder: attempt.holder.clone(),
+            lease_ms: lease,
+            answer: answer.map(str::to_owned),
+        };
+        self.run(name, call).await
     }
 }
 
@@ -38,16 +47,16 @@ fn earlier(since: &str, done: &str) -> Result<Earlier, StoreError> {
 impl Answers for RedisStore {
     async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Known, StoreError> {
         let holder = uuid::Uuid::new_v4().to_string();
-        let keys = [self.keys.request(key), self.keys.once(&Once::Request(key.to_owned()))];
-        let args = [
-            fingerprint.to_owned(),
-            holder.clone(),
-            StreamId::generate().to_string(),
-            lease.as_millis().to_string(),
-            REMEMBERED.as_millis().to_string(),
-        ];
-        let answer: Vec<String> =
-            self.run("request_begin", &self.scripts.request_begin, &keys, &args).await?;
+        let call = BeginRequest {
+            request: self.keys.request(key),
+            applied: self.keys.dedup(&Once::Request(key.to_owned())),
+            fingerprint: fingerprint.to_owned(),
+            holder: holder.clone(),
+            new_id: StreamId::generate(),
+            lease_ms: lease,
+            record_ttl_ms: REMEMBERED,
+        };
+        let answer: Vec<String> = self.run("request_begin", call).await?;
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         match answer[..] {
             ["begun", seed, since, done] => {
@@ -55,22 +64,22 @@ impl Answers for RedisStore {
                 let earlier = (!since.is_empty()).then(|| earlier(since, done)).transpose()?;
                 Ok(Known::Begun(Attempt { holder, seed, earlier }))
             }
-            ["under_way"] => Ok(Known::UnderWay),
-            ["other"] => Ok(Known::Other),
+            ["in_progress"] => Ok(Known::UnderWay),
+            ["other_request"] => Ok(Known::Other),
             ["answered", answer] => Ok(Known::Answered(answer.to_owned())),
             _ => Err(corrupt("a script's answer")),
         }
     }
 
     async fn hold(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
-        self.hold_request("request_hold", key, attempt, lease, "").await
+        self.hold_request("request_hold", key, attempt, lease, None).await
     }
 
     async fn answer(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
-        self.hold_request("request_answer", key, attempt, Duration::ZERO, answer).await.map(drop)
+        self.hold_request("request_answer", key, attempt, Duration::ZERO, Some(answer)).await.map(drop)
     }
 
     async fn give_up(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
-        self.hold_request("request_give_up", key, attempt, Duration::ZERO, "").await.map(drop)
+        self.hold_request("request_give_up", key, attempt, Duration::ZERO, None).await.map(drop)
     }
 }

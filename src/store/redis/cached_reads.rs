@@ -1,9 +1,9 @@
 //! Reads that transfer only states that `state_cache` does not have in their current version.
 
 use super::{
-    RedisStore,
+    client::RedisStore,
     codec::{self, Fields},
-    connection::Request,
+    scripts::{ListStreams, ScriptCall},
     state_cache::{EstimatedSize, StateCache, StateVersion},
 };
 use crate::{
@@ -67,12 +67,14 @@ impl RedisStore {
         from: &str,
         count: usize,
     ) -> Result<Option<Vec<String>>, StoreError> {
-        let (keys, never) = ([index.to_owned()], self.keys.never());
-        let args = [from.to_owned(), count.to_string(), self.keys.stream_prefix()];
-        let script = &self.scripts.list;
-        let request = Request::Script { script, keys: &keys, absent_key: Some(&never), args: &args };
+        let call = ScriptCall::from(ListStreams {
+            list: index.to_owned(),
+            from: from.to_owned(),
+            limit: count,
+            stream_key_prefix: self.keys.stream_prefix(),
+        });
         self.timed("list", async {
-            match self.connector.call_once(request).await {
+            match self.connector.call_once(self.request(&call)).await {
                 Err(failure) if failure.is_unsettled_slot() => Ok(None),
                 answer => Ok(Some(redis::from_redis_value(answer?)?)),
             }

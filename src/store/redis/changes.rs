@@ -1,127 +1,157 @@
-//! A change as the call of its script, and the script's answer as what came of it.
+//! The script call of each change, and the decoding of its answer.
 
-use redis::Script;
-
-use super::{RedisStore, codec, corrupt};
+use super::{
+    client::RedisStore,
+    codec::{self, corrupt},
+    keys::Keys,
+    scripts::{
+        AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
+        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetMetadata, SetTrack,
+    },
+};
 use crate::{
     domain::{
-        Attributes, Change, Identity, ParticipantKind, ParticipantSid, Rejection, Session, StreamId,
-        StreamStatus, Timestamp, TrackSid, change::Effect, track::encode_sid,
+        Attributes, Change, ParticipantKind, Rejection, Session, StreamRef, StreamStatus, Timestamp,
+        change::Effect, track::encode_sid,
     },
-    store::{Applied, Guard, StoreError},
+    store::{Applied, Guard, Once, StoreError, Topic},
 };
 
 impl RedisStore {
-    pub(super) fn change_args(&self, id: StreamId, guard: &Guard, own: Vec<String>) -> Vec<String> {
-        let mut args = vec![
-            id.to_string(),
-            text(guard.version),
-            text(guard.once.as_ref().map(|once| once.remembered().as_secs())),
-            self.retention.live.as_millis().to_string(),
-            self.retention.stopped.as_millis().to_string(),
-            text(guard.lease.as_ref().map(|lease| &lease.token)),
-            self.retention.tokens.as_millis().to_string(),
-            fastrand::u32(..).to_string(),
-        ];
-        args.extend(own);
-        args
+    /// The keys and arguments that all changes share.
+    pub(super) fn change_values(&self, stream: &StreamRef, guard: &Guard) -> (ChangeKeys, ChangeArgs) {
+        let args = ChangeArgs {
+            stream_id: stream.id,
+            expected_version: guard.version,
+            dedup_ttl_ms: guard.once.as_ref().map(Once::remembered),
+            live_ttl_ms: self.retention.live,
+            stopped_ttl_ms: self.retention.stopped,
+            lease_token: guard.lease.as_ref().map(|lease| lease.token.clone()),
+            token_ttl_ms: self.retention.tokens,
+            random: fastrand::u32(..),
+        };
+        (change_keys(&self.keys, stream, guard.once.as_ref()), args)
     }
+}
 
-    /// The script of a change and its own arguments.
-    pub(super) fn script_of(&self, change: Change) -> (&'static str, &Script, Vec<String>) {
-        let scripts = &self.scripts;
-        match change {
-            Change::Activate { room_sid } => ("activate", &scripts.activate, vec![room_sid.to_string()]),
-            Change::BeginStop { reason, room_sid } => {
-                ("begin_stop", &scripts.begin_stop, vec![reason.to_string(), text(room_sid)])
-            }
-            Change::Claim => ("claim", &scripts.claim, Vec::new()),
-            Change::Release { until } => ("release", &scripts.release, vec![until.as_millis().to_string()]),
-            Change::RenewLock { until } => {
-                ("renew_lock", &scripts.renew_lock, vec![until.as_millis().to_string()])
-            }
-            Change::Close => {
-                ("close", &scripts.close, vec![StreamStatus::Stopped.to_string(), String::new()])
-            }
-            Change::Fail { reason } => {
-                ("close", &scripts.close, vec![StreamStatus::Error.to_string(), reason])
-            }
-            Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } => {
-                let metadata = text(metadata.as_ref().map(|metadata| metadata.as_text()));
-                let attributes =
-                    attributes.map(|attributes| attributes.as_text().to_owned()).unwrap_or_default();
-                let (role, ttl) = (role.as_str().to_owned(), joining_ttl.as_millis().to_string());
-                let own = vec![identity.to_string(), text(name), role, metadata, ttl, attributes];
-                ("issue_token", &scripts.issue_token, own)
-            }
-            Change::Connect(session) => ("connect", &scripts.connect, session_args(session, None)),
-            Change::Observe { session, before } => {
-                ("connect", &scripts.connect, session_args(session, Some(before)))
-            }
-            Change::Disconnect { identity, sid, at } => {
-                let at = text(at.map(Timestamp::as_millis));
-                ("disconnect", &scripts.disconnect, vec![identity.to_string(), text(sid), at, String::new()])
-            }
-            Change::Lose { identity, sid, before } => {
-                let own = vec![
-                    identity.to_string(),
-                    sid.to_string(),
-                    String::new(),
-                    before.as_millis().to_string(),
-                ];
-                ("disconnect", &scripts.disconnect, own)
-            }
-            Change::Publish { identity, sid, track } => {
-                let own = track_args(&identity, &sid, &track.sid, track.to_string());
-                ("tracks", &scripts.tracks, own)
-            }
-            Change::Unpublish { identity, sid, track } => {
-                ("tracks", &scripts.tracks, track_args(&identity, &sid, &track, String::new()))
-            }
-            Change::ExpireJoining => ("expire_joining", &scripts.expire_joining, Vec::new()),
-            Change::SetMetadata { expected, metadata } => {
-                let own = vec![expected.as_text().to_owned(), metadata.as_text().to_owned()];
-                ("set_metadata", &scripts.set_metadata, own)
-            }
+fn change_keys(keys: &Keys, stream: &StreamRef, once: Option<&Once>) -> ChangeKeys {
+    let StreamRef { id, room_name } = stream;
+    let id = *id;
+    ChangeKeys {
+        stream: keys.stream(id),
+        participants: keys.participants(id),
+        active: keys.active(id),
+        joining: keys.joining(id),
+        order: keys.order(id),
+        tombstones: keys.tombstones(id),
+        log: keys.log(Topic::Stream(id)),
+        room: keys.room(room_name),
+        events: keys.log(Topic::All),
+        tail: keys.tail(),
+        all_streams: keys.all_streams(),
+        live_streams: keys.live_streams(),
+        creating_streams: keys.streams_in(StreamStatus::Creating),
+        active_streams: keys.streams_in(StreamStatus::Active),
+        stopping_streams: keys.streams_in(StreamStatus::Stopping),
+        stopped_streams: keys.streams_in(StreamStatus::Stopped),
+        error_streams: keys.streams_in(StreamStatus::Error),
+        ended_streams: keys.ended_streams(),
+        participant_total: keys.participant_total(),
+        scheduled: keys.scheduled(),
+        dedup: once.map_or_else(|| keys.stream(id), |once| keys.dedup(once)),
+        lease: keys.lease(),
+        closed_rooms: keys.closed_rooms(),
+        room_lock: keys.room_lock(room_name),
+        unlisted: keys.unlisted(id),
+        agents: keys.agents(id),
+    }
+}
+
+/// The call of a change's script, and its name in the metrics.
+pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) -> (&'static str, ScriptCall) {
+    match change {
+        Change::Activate { room_sid } => ("activate", Activate { room_sid }.call(keys, args)),
+        Change::BeginStop { reason, room_sid } => {
+            ("begin_stop", BeginStop { reason, room_sid }.call(keys, args))
+        }
+        Change::Claim => ("claim", AcquireLock {}.call(keys, args)),
+        Change::Release { until } => ("release", ReleaseLock { known_end: until }.call(keys, args)),
+        Change::RenewLock { until } => ("renew_lock", RenewLock { known_end: until }.call(keys, args)),
+        Change::Close => ("close", close(StreamStatus::Stopped, None).call(keys, args)),
+        Change::Fail { reason } => ("close", close(StreamStatus::Error, Some(reason)).call(keys, args)),
+        Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } => {
+            let call = IssueToken {
+                identity,
+                name,
+                role: role.as_str(),
+                metadata: metadata.map(|metadata| metadata.as_text().to_owned()),
+                joining_ttl_ms: joining_ttl,
+                attributes: attributes.map(|attributes| attributes.as_text().to_owned()),
+            };
+            ("issue_token", call.call(keys, args))
+        }
+        Change::Connect(session) => ("connect", connect(session, None).call(keys, args)),
+        Change::Observe { session, before } => ("connect", connect(session, Some(before)).call(keys, args)),
+        Change::Disconnect { identity, sid, at } => {
+            let call = Disconnect { identity, participant_sid: sid, left_at: at, recorded_before: None };
+            ("disconnect", call.call(keys, args))
+        }
+        Change::Lose { identity, sid, before } => {
+            let (participant_sid, recorded_before) = (Some(sid), Some(before));
+            let call = Disconnect { identity, participant_sid, left_at: None, recorded_before };
+            ("disconnect", call.call(keys, args))
+        }
+        Change::Publish { identity, sid, track } => {
+            let (track_sid, track) = (encode_sid(&track.sid).to_string(), Some(track.to_string()));
+            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track }.call(keys, args))
+        }
+        Change::Unpublish { identity, sid, track } => {
+            let track_sid = encode_sid(&track).to_string();
+            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track: None }.call(keys, args))
+        }
+        Change::ExpireJoining => ("expire_joining", ExpireJoining {}.call(keys, args)),
+        Change::SetMetadata { expected, metadata } => {
+            let [expected, metadata] = [expected, metadata].map(|metadata| metadata.as_text().to_owned());
+            ("set_metadata", SetMetadata { expected, metadata }.call(keys, args))
         }
     }
 }
 
-fn track_args(identity: &Identity, sid: &ParticipantSid, track: &TrackSid, text: String) -> Vec<String> {
-    vec![identity.to_string(), sid.to_string(), encode_sid(track).to_string(), text]
+fn close(status: StreamStatus, reason: Option<String>) -> Close {
+    Close { status, reason }
 }
 
-fn session_args(session: Session, before: Option<Timestamp>) -> Vec<String> {
-    vec![
-        session.room_sid.to_string(),
-        session.sid.to_string(),
-        session.identity.to_string(),
-        text(session.name),
-        text(session.role.map(|role| role.as_str())),
-        session.metadata.unwrap_or_default().as_stored(),
-        text(session.joined_at.map(Timestamp::as_millis)),
-        session.tracks.to_string(),
-        text(before.map(Timestamp::as_millis)),
-        text(Some(&session.attributes).filter(|attributes| !attributes.is_empty()).map(Attributes::as_text)),
-        text(
-            Some(session.kind).filter(|kind| *kind != ParticipantKind::Standard).map(ParticipantKind::as_str),
-        ),
-        text(session.hidden.then_some(1)),
-    ]
+fn connect(session: Session, corrects_before: Option<Timestamp>) -> Connect {
+    let attributes = Some(&session.attributes).filter(|attributes| !attributes.is_empty());
+    Connect {
+        attributes: attributes.map(Attributes::as_text).map(str::to_owned),
+        room_sid: session.room_sid,
+        participant_sid: session.sid,
+        identity: session.identity,
+        name: session.name,
+        role: session.role.map(|role| role.as_str()),
+        metadata: session.metadata.unwrap_or_default().as_stored(),
+        session_at: session.joined_at,
+        tracks: session.tracks.to_string(),
+        corrects_before,
+        kind: Some(session.kind)
+            .filter(|kind| *kind != ParticipantKind::Standard)
+            .map(ParticipantKind::as_str),
+        hidden: session.hidden,
+    }
 }
 
-/// An optional argument; scripts read the empty text as none.
-pub(super) fn text(value: Option<impl ToString>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
-}
-
-/// What a script of a change answered.
+/// Decodes the answer of a change's script.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Fenced`] and [`StoreError::Rejected`] as the script answers them;
+/// [`StoreError::Corrupt`] for an unknown answer.
 pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
     let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
     let effect = match answer[..] {
-        ["missing"] => return Err(StoreError::NotFound),
-        ["fenced"] => return Err(StoreError::Fenced),
-        ["rejected", why, detail] => return Err(rejection(why, detail)?.into()),
+        ["not_found"] => return Err(StoreError::NotFound),
+        ["lease_lost"] => return Err(StoreError::Fenced),
+        ["rejected", reason, detail] => return Err(rejection(reason, detail)?.into()),
         ["changed", ..] => Effect::Changed,
         ["unchanged", ..] => Effect::Unchanged,
         ["partial", ..] => Effect::Partial,
@@ -136,10 +166,10 @@ pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
     })
 }
 
-fn rejection(why: &str, detail: &str) -> Result<Rejection, StoreError> {
+fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
     let status = |text: &str| text.parse().map_err(|()| corrupt("status"));
     let number = || detail.parse().map_err(|_| corrupt("a rejection's number"));
-    Ok(match why {
+    Ok(match reason {
         "transition" => {
             let (to, from) = detail.split_once(' ').ok_or_else(|| corrupt("transition"))?;
             Rejection::InvalidTransition { from: status(from)?, to: status(to)? }
@@ -150,4 +180,30 @@ fn rejection(why: &str, detail: &str) -> Result<Rejection, StoreError> {
         "metadata" => Rejection::MetadataChanged,
         _ => return Err(corrupt("a rejection")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{RoomName, StreamId};
+
+    #[test]
+    fn every_key_has_the_one_hash_tag() {
+        let keys = Keys::new("lso");
+        let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
+        let args = ChangeArgs {
+            stream_id: stream.id,
+            expected_version: None,
+            dedup_ttl_ms: None,
+            live_ttl_ms: std::time::Duration::ZERO,
+            stopped_ttl_ms: std::time::Duration::ZERO,
+            lease_token: None,
+            token_ttl_ms: std::time::Duration::ZERO,
+            random: 0,
+        };
+        let once = Once::Webhook("EV_1".to_owned());
+        let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&once)), args).keys;
+        assert_eq!(all.len(), 26);
+        assert!(all.iter().all(|key| key.starts_with("{lso}:")));
+    }
 }

@@ -1,4 +1,4 @@
-//! What Redis holds, read back into the domain's types. Writing is the scripts' part.
+//! Decodes stored values into the domain's types. The scripts encode them.
 
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
@@ -18,7 +18,8 @@ use crate::{
 /// A stream's hash.
 pub type Fields = HashMap<String, String>;
 
-fn corrupt(what: &str) -> StoreError {
+/// The error for a stored value that cannot be decoded.
+pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
 
@@ -26,7 +27,7 @@ fn parsed<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, StoreError>
     text.parse().map_err(|_| corrupt(name))
 }
 
-/// None for the empty text.
+/// Parses a text; `None` for the empty text.
 fn optional<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, StoreError> {
     if text.is_empty() { Ok(None) } else { parsed(name, text).map(Some) }
 }
@@ -39,8 +40,7 @@ fn required_time(name: &str, text: &str) -> Result<Timestamp, StoreError> {
     time(name, text)?.ok_or_else(|| corrupt(name))
 }
 
-/// A stream as its hash has it, and as scripts write it in JSON: every value is a text. Nothing is copied before it is
-/// understood.
+/// A stream's hash, or the same fields in JSON from a script. Every value is a text; borrowed to avoid copies.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StoredStream<'a> {
@@ -64,7 +64,7 @@ struct StoredStream<'a> {
     peak: Cow<'a, str>,
     /// Absent in streams that an earlier version recorded.
     #[serde(borrow, default)]
-    others: Cow<'a, str>,
+    uncounted: Cow<'a, str>,
     #[serde(borrow)]
     created_at: Cow<'a, str>,
     #[serde(borrow)]
@@ -76,7 +76,7 @@ struct StoredStream<'a> {
     #[serde(borrow)]
     empty_since: Cow<'a, str>,
     #[serde(borrow)]
-    claimed_until: Cow<'a, str>,
+    locked_until: Cow<'a, str>,
     #[serde(borrow)]
     reason: Cow<'a, str>,
     #[serde(borrow)]
@@ -96,41 +96,41 @@ impl StoredStream<'_> {
             idle_after: optional("idleAfter", &self.idle_after)?.map(Duration::from_millis),
             participant_count: parsed("count", &self.count)?,
             peak_participant_count: parsed("peak", &self.peak)?,
-            uncounted: optional("others", &self.others)?.unwrap_or_default(),
+            uncounted: optional("uncounted", &self.uncounted)?.unwrap_or_default(),
             created_at: required_time("createdAt", &self.created_at)?,
             started_at: time("startedAt", &self.started_at)?,
             updated_at: required_time("updatedAt", &self.updated_at)?,
             stopped_at: time("stoppedAt", &self.stopped_at)?,
             empty_since: time("emptySince", &self.empty_since)?,
-            claimed_until: time("claimedUntil", &self.claimed_until)?,
+            claimed_until: time("lockedUntil", &self.locked_until)?,
             reason: optional("reason", &self.reason)?,
             version: parsed("version", &self.version)?,
         })
     }
 }
 
-/// A stream from its hash.
+/// Decodes a stream from its hash.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] names what is missing or the first field that is unreadable.
+/// [`StoreError::Corrupt`] with the name of a missing field or of the first invalid one.
 pub fn stream(fields: &Fields) -> Result<Stream, StoreError> {
     let values = fields.iter().map(|(field, value)| (field.as_str(), value.as_str()));
     let stored = StoredStream::deserialize(MapDeserializer::<_, Error>::new(values));
     stored.map_err(|error| corrupt(&error.to_string()))?.into_domain()
 }
 
-/// The newest position in a stream's log, as its hash holds it.
+/// Decodes the cursor of a stream's newest event from its hash.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] where the hash does not.
+/// [`StoreError::Corrupt`] for a missing or invalid cursor.
 pub fn cursor_of(fields: &Fields) -> Result<Cursor, StoreError> {
     fields.get("cursor").and_then(|text| text.parse().ok()).ok_or_else(|| corrupt("cursor"))
 }
 
-/// A stream from the JSON that scripts answer with.
+/// Decodes a stream from the JSON in a script's answer.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] for anything else.
+/// [`StoreError::Corrupt`] for invalid JSON or an invalid field.
 pub fn stream_from_json(json: &str) -> Result<Stream, StoreError> {
     serde_json::from_str::<StoredStream<'_>>(json).map_err(|_| corrupt("stream"))?.into_domain()
 }
@@ -189,10 +189,10 @@ impl StoredParticipant {
     }
 }
 
-/// A participant from its JSON; none for the empty text.
+/// Decodes a participant from its JSON; `None` for the empty text.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] for anything else.
+/// [`StoreError::Corrupt`] for invalid JSON or an invalid field.
 pub fn participant(json: &str) -> Result<Option<Participant>, StoreError> {
     if json.is_empty() {
         return Ok(None);
@@ -201,10 +201,10 @@ pub fn participant(json: &str) -> Result<Option<Participant>, StoreError> {
     stored.into_domain().map(Some)
 }
 
-/// Participants from their JSON, leaving out those that are gone by now.
+/// Decodes participants from their JSON; omits missing entries.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] for one that cannot be read.
+/// [`StoreError::Corrupt`] for an invalid entry.
 pub fn participants(texts: Vec<Option<String>>) -> Result<Vec<Participant>, StoreError> {
     texts.into_iter().flatten().filter_map(|text| participant(&text).transpose()).collect()
 }
@@ -228,10 +228,10 @@ struct StoredEvent<'a> {
     reason: Option<String>,
 }
 
-/// An event from its entry in a log or its message on a channel; both are the same text.
+/// Decodes an event from the JSON of a log entry or a channel's message, which are the same.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] for anything else.
+/// [`StoreError::Corrupt`] for invalid JSON or an invalid field.
 pub fn event(json: &[u8]) -> Result<Event, StoreError> {
     let stored: StoredEvent<'_> = serde_json::from_slice(json).map_err(|_| corrupt("event"))?;
     let cursor = |text: &str| text.parse().map_err(|_| corrupt("cursor"));
@@ -259,7 +259,7 @@ mod tests {
     fn stream_and_event_of_an_earlier_version_are_read() {
         let stream = r#"{"id":"01a222ef-9af5-7493-b17a-b590941a926a","roomName":"room","roomSid":"RM_1","status":"active",
             "metadata":"{}","maxParticipants":"","idleAfter":"300000","count":"1","peak":"1","createdAt":"1","startedAt":"1",
-            "updatedAt":"1","stoppedAt":"","emptySince":"","claimedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;
+            "updatedAt":"1","stoppedAt":"","emptySince":"","lockedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;
         assert_eq!(stream_from_json(stream).unwrap().uncounted, 0);
         let participant = r#"{"identity":"ann","role":"host","state":"active","joinedAt":1,"metadata":"{\"a\":1}","sid":"PA_1"}"#;
         let json = format!(

@@ -7,11 +7,11 @@ use futures_util::StreamExt;
 use redis::aio::{PubSubSink, PubSubStream};
 
 use super::{
-    RedisStore,
-    codec::{self, Fields},
+    client::RedisStore,
+    codec::{self, Fields, corrupt},
     connection::{MasterWatch, with_response_timeout},
-    corrupt,
     keys::Keys,
+    scripts::{PositionBeforeNewest, ReadLog, SnapshotOfAll},
 };
 use crate::{
     domain::{Cursor, Event},
@@ -136,11 +136,17 @@ impl EventFeed for RedisStore {
     }
 
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
-        let keys = [self.keys.log(topic), self.keys.log(Topic::All), self.keys.tail()];
-        let args = [after.to_string(), limit.to_string(), LOG_PAGE_BYTES.to_string()];
+        let call = ReadLog {
+            log: self.keys.log(topic),
+            events: self.keys.log(Topic::All),
+            tail: self.keys.tail(),
+            after: after.to_string(),
+            limit,
+            max_bytes: LOG_PAGE_BYTES,
+        };
         type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Vec<Vec<u8>>, bool);
         let (held, first, held_by_all, first_of_all, newest, texts, complete): Answer =
-            self.read("read_log", &self.scripts.read_log, &keys, &args).await?;
+            self.run("read_log", call).await?;
         let facts = LogFacts {
             held,
             first: first_entry(&first)?,
@@ -163,9 +169,8 @@ impl EventFeed for RedisStore {
     }
 
     async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {
-        let args = [count.to_string()];
-        let cursor: Option<String> =
-            self.read("before_newest", &self.scripts.before_newest, &[self.keys.log(topic)], &args).await?;
+        let call = PositionBeforeNewest { log: self.keys.log(topic), count };
+        let cursor: Option<String> = self.run("before_newest", call).await?;
         cursor.map(|text| text.parse().map_err(|_| corrupt("cursor"))).transpose()
     }
 
@@ -188,10 +193,12 @@ impl EventFeed for RedisStore {
 impl RedisStore {
     /// All live streams and the cursor that they are exactly as of, read by one script.
     async fn snapshot_of_all(&self) -> Result<Snapshot, StoreError> {
-        let keys = [self.keys.live(), self.keys.tail()];
-        let args = [self.keys.stream_prefix()];
-        let (cursor, hashes): (String, Vec<Fields>) =
-            self.run("snapshot_all", &self.scripts.snapshot_all, &keys, &args).await?;
+        let call = SnapshotOfAll {
+            live_streams: self.keys.live_streams(),
+            tail: self.keys.tail(),
+            stream_key_prefix: self.keys.stream_prefix(),
+        };
+        let (cursor, hashes): (String, Vec<Fields>) = self.run("snapshot_all", call).await?;
         let streams = hashes.iter().map(codec::stream).collect::<Result<_, _>>()?;
         let cursor = cursor.parse().map_err(|_| corrupt("tail"))?;
         Ok(Snapshot { cursor, content: SnapshotContent::All(streams) })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    RedisStore,
+    client::RedisStore,
     connection::{Failure, RESPONSE_TIMEOUT},
 };
 use crate::store::{EventFeed, FeedMessage, StoreError, Topic};

@@ -1,20 +1,36 @@
-//! The names of all keys and channels: the only place that knows them.
+//! The names of all keys and channels. docs/ARCHITECTURE.md documents their contents.
 //!
-//! The prefix is a hash tag, so all keys are of one Redis Cluster slot and a script may touch any of them together.
+//! The prefix is a hash tag, so all keys share one Redis Cluster slot, and one script may access any of them.
 
 use crate::{
-    domain::{RoomName, StreamId, StreamRef, StreamStatus},
+    domain::{RoomName, StreamId, StreamStatus},
     store::{Once, Topic},
 };
 
-/// Makes key names under one prefix.
+/// What follows the key of a stream's hash in the keys of its parts; empty for the hash itself.
+pub(super) const STREAM_SUFFIXES: [&str; 9] = [
+    "",
+    ":participants",
+    ACTIVE_SUFFIX,
+    ":joining",
+    ":order",
+    ":tombstones",
+    LOG_SUFFIX,
+    ":unlisted",
+    ":agents",
+];
+/// The suffix of the set of connected participants.
+pub(super) const ACTIVE_SUFFIX: &str = ":active";
+const LOG_SUFFIX: &str = ":log";
+
+/// Makes the names of keys and channels under one prefix.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
 }
 
 impl Keys {
-    /// Keys that begin with `{prefix}:`.
+    /// Names that begin with `{prefix}:`.
     pub fn new(prefix: &str) -> Self {
         Self { prefix: format!("{{{prefix}}}:") }
     }
@@ -23,55 +39,80 @@ impl Keys {
         [&self.prefix, name].concat()
     }
 
-    /// What stands before an id in the key of a stream's hash.
+    /// The key of a stream's hash without the id.
     pub fn stream_prefix(&self) -> String {
         self.shared("stream:")
     }
 
-    fn part(&self, id: StreamId, part: &str) -> String {
-        format!("{}stream:{id}{part}", self.prefix)
+    fn part(&self, id: StreamId, suffix: &str) -> String {
+        format!("{}stream:{id}{suffix}", self.prefix)
     }
 
-    /// The hash with a stream's fields.
+    /// Hash of a stream's fields.
     pub fn stream(&self, id: StreamId) -> String {
         self.part(id, "")
     }
 
-    /// The hash of a stream's participants.
+    /// Hash of a stream's listed participants.
     pub fn participants(&self, id: StreamId) -> String {
         self.part(id, ":participants")
     }
 
-    /// The list of a stream's participants in order.
+    /// Set of the identities of connected participants.
+    pub fn active(&self, id: StreamId) -> String {
+        self.part(id, ACTIVE_SUFFIX)
+    }
+
+    /// Sorted set of identities with an unused token, by expiry.
+    pub fn joining(&self, id: StreamId) -> String {
+        self.part(id, ":joining")
+    }
+
+    /// Sorted set of the list keys of a stream's participants.
     pub fn order(&self, id: StreamId) -> String {
         self.part(id, ":order")
     }
 
-    /// The hash of a stream's unlisted participants.
+    /// Sorted set of the sids of ended participants and tracks, by end.
+    pub fn tombstones(&self, id: StreamId) -> String {
+        self.part(id, ":tombstones")
+    }
+
+    /// Hash of a stream's unlisted participants.
     pub fn unlisted(&self, id: StreamId) -> String {
         self.part(id, ":unlisted")
     }
 
-    /// Who holds a room name.
+    /// Set of the identities of connected agents.
+    pub fn agents(&self, id: StreamId) -> String {
+        self.part(id, ":agents")
+    }
+
+    /// Owner of a room name.
     pub fn room(&self, room: &RoomName) -> String {
         format!("{}{room}", self.room_prefix())
+    }
+
+    /// Key prefix for room-name ownership.
+    pub fn room_prefix(&self) -> String {
+        self.shared("room:")
     }
 
     /// A topic's log, which is also the name of its channel.
     pub fn log(&self, topic: Topic) -> String {
         match topic {
-            Topic::Stream(id) => self.part(id, ":log"),
+            Topic::Stream(id) => self.part(id, LOG_SUFFIX),
             Topic::All => self.shared("events"),
         }
     }
 
-    /// The topic of a channel.
+    /// The topic of a channel; `None` for another channel.
     pub fn topic(&self, channel: &str) -> Option<Topic> {
         let name = channel.strip_prefix(&self.prefix)?;
         if name == "events" {
             return Some(Topic::All);
         }
-        let id = name.strip_prefix("stream:")?.strip_suffix(":log")?;
+        let id = name.strip_prefix("stream:")?.strip_suffix(LOG_SUFFIX)?;
         id.parse().ok().map(Topic::Stream)
     }
 
@@ -80,124 +121,108 @@ impl Keys {
         self.shared("tail")
     }
 
-    /// The list of all streams.
-    pub fn all(&self) -> String {
+    /// List keys of all streams.
+    pub fn all_streams(&self) -> String {
         self.shared("streams:all")
     }
 
-    /// The list of the streams that are not stopped.
-    pub fn live(&self) -> String {
+    /// List keys of the streams that are not stopped.
+    pub fn live_streams(&self) -> String {
         self.shared("streams:live")
     }
 
-    /// The list of the streams in one status.
-    pub fn status(&self, status: StreamStatus) -> String {
+    /// List keys of the streams with one status.
+    pub fn streams_in(&self, status: StreamStatus) -> String {
         [&self.prefix, "streams:", status.as_str()].concat()
     }
 
-    /// The streams that are over, by when.
-    pub fn over(&self) -> String {
-        self.shared("streams:over")
+    /// List keys of ended streams, by end.
+    pub fn ended_streams(&self) -> String {
+        self.shared("streams:ended")
     }
 
-    /// How many participants are active in all streams.
-    pub fn total(&self) -> String {
+    /// Number of connected participants in all streams.
+    pub fn participant_total(&self) -> String {
         self.shared("participants:total")
     }
 
-    /// What is to be done when.
-    pub fn due(&self) -> String {
-        self.shared("due")
+    /// Scheduled jobs of the sweeper, by time.
+    pub fn scheduled(&self) -> String {
+        self.shared("scheduled")
     }
 
-    /// Who reconciles.
+    /// Token of the reconciling instance.
     pub fn lease(&self) -> String {
         self.shared("lease:reconcile")
     }
 
-    /// When reconciling was last done.
-    pub fn lease_done(&self) -> String {
-        self.shared("lease:reconcile:done")
+    /// Time at which the last reconciliation finished.
+    pub fn lease_finished_at(&self) -> String {
+        self.shared("lease:reconcile:finished_at")
     }
 
-    /// When reconciling is due again at the latest.
-    pub fn lease_again(&self) -> String {
-        self.shared("lease:reconcile:again")
+    /// Time from which a reconciliation may begin although its interval is not over.
+    pub fn lease_due_at(&self) -> String {
+        self.shared("lease:reconcile:due_at")
     }
 
-    /// Ids of streams whose rooms LiveKit does not list, by when it first did not.
-    pub fn missing(&self) -> String {
+    /// Ids of streams whose rooms LiveKit does not list, by the time of the first such list.
+    pub fn missing_streams(&self) -> String {
         self.shared("streams:missing")
     }
 
-    /// Since when LiveKit has been listing nothing at all.
-    pub fn suspicion(&self) -> String {
-        self.shared("suspicion")
+    /// Time of the first empty listing by LiveKit.
+    pub fn empty_listing_since(&self) -> String {
+        self.shared("listing:empty_since")
     }
 
-    /// Names of rooms that are over, by when the last join token for them has lapsed.
-    pub fn closed(&self) -> String {
+    /// Room names of ended streams, by the expiry of the last join token.
+    pub fn closed_rooms(&self) -> String {
         self.shared("rooms:closed")
     }
 
-    /// What stands before a room's name in the key of who holds it.
-    pub fn room_prefix(&self) -> String {
-        self.shared("room:")
+    /// Lock on a room name, held while an orphaned room of that name is deleted.
+    pub fn room_lock(&self, room: &RoomName) -> String {
+        format!("{}room_lock:{room}", self.prefix)
     }
 
-    /// Exists while a room of this name that nobody wants is being deleted.
-    pub fn hold(&self, room: &RoomName) -> String {
-        format!("{}hold:{room}", self.prefix)
+    /// Receipt of a probe webhook about this room of `check`.
+    pub fn webhook_probe(&self, room: &RoomName) -> String {
+        format!("{}webhook_probe:{room}", self.prefix)
     }
 
-    /// Exists when a webhook about this room has arrived, for `check`.
-    pub fn note(&self, room: &RoomName) -> String {
-        format!("{}note:{room}", self.prefix)
-    }
-
-    /// The mark that something has had its effect, and on which stream.
-    pub fn once(&self, once: &Once) -> String {
+    /// Deduplication key of a webhook or request; holds the id of the changed stream.
+    pub fn dedup(&self, once: &Once) -> String {
         match once {
             Once::Webhook(id) => format!("{}webhook:{id}", self.prefix),
-            Once::Request(key) => format!("{}done:{key}", self.prefix),
+            Once::Request(key) => format!("{}applied:{key}", self.prefix),
         }
     }
 
-    /// What is known of a request that may be sent again.
+    /// Record of a request with an idempotency key.
     pub fn request(&self, key: &str) -> String {
         format!("{}idem:{key}", self.prefix)
     }
 
-    /// How often somebody has done something.
+    /// State of a rate limit for one caller.
     pub fn rate(&self, subject: &str) -> String {
         format!("{}rate:{subject}", self.prefix)
     }
 
     /// A key that never exists.
-    pub fn never(&self) -> String {
+    pub fn absent(&self) -> String {
         self.shared("never")
     }
 
-    /// The channel of one instance's probes.
+    /// Channel of one connection's probes.
     pub fn probe(&self, connection: &str) -> String {
         format!("{}probe:{connection}", self.prefix)
     }
+}
 
-    /// The KEYS of every script that changes a stream, in the order of `prelude.lua`.
-    pub fn of_change(&self, stream: &StreamRef, once: Option<&Once>) -> Vec<String> {
-        let StreamRef { id, room_name } = stream;
-        let own = self.stream(*id);
-        let parts = ["", ":participants", ":active", ":joining", ":order", ":gone", ":log"];
-        let mut keys = Vec::with_capacity(parts.len() + 19);
-        keys.extend(parts.iter().map(|part| [&own, *part].concat()));
-        keys.extend([self.room(room_name), self.log(Topic::All), self.tail(), self.all(), self.live()]);
-        keys.extend(StreamStatus::ALL.map(|status| self.status(status)));
-        keys.extend([self.over(), self.total(), self.due()]);
-        let of_agents = [&own, ":agents"].concat();
-        keys.push(once.map_or(own, |once| self.once(once)));
-        keys.extend([self.lease(), self.closed(), self.hold(room_name), self.unlisted(*id), of_agents]);
-        keys
-    }
+/// The start of a page in a sorted set in lexical order: behind the last entry of the page before, or `first`.
+pub(super) fn lexical_bound(first: &str, after: Option<&str>) -> String {
+    after.map_or_else(|| first.to_owned(), |after| format!("({after}"))
 }
 
 #[cfg(test)]
@@ -205,21 +230,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_reads_back_as_its_topic() {
+    fn channel_of_a_log_parses_to_its_topic() {
         let keys = Keys::new("lso");
         for topic in [Topic::All, Topic::Stream(StreamId::generate())] {
             assert_eq!(keys.topic(&keys.log(topic)), Some(topic));
         }
         assert_eq!(Keys::new("other").topic(&keys.log(Topic::All)), None);
         assert_eq!(keys.topic("{lso}:probe:x"), None);
-    }
-
-    #[test]
-    fn every_key_has_the_one_hash_tag() {
-        let keys = Keys::new("lso");
-        let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
-        let all = keys.of_change(&stream, Some(&Once::Webhook("EV_1".to_owned())));
-        assert_eq!(all.len(), 26);
-        assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

@@ -2,15 +2,18 @@
 
 use async_trait::async_trait;
 
-use super::{RedisStore, corrupt};
+use super::{client::RedisStore, codec::corrupt, scripts::RateLimit};
 use crate::store::{Limit, Quota, Standing, StoreError};
 
 #[async_trait]
 impl Quota for RedisStore {
     async fn take(&self, subject: &str, limit: Limit) -> Result<Standing, StoreError> {
-        let args = [limit.interval_micros().to_string(), limit.period.as_micros().to_string()];
-        let (granted, debt): (bool, String) =
-            self.run("take", &self.scripts.take, &[self.keys.rate(subject)], &args).await?;
+        let call = RateLimit {
+            full_at: self.keys.rate(subject),
+            interval_micros: limit.interval_micros(),
+            period_micros: limit.period.as_micros(),
+        };
+        let (granted, debt): (bool, String) = self.run("take", call).await?;
         let debt = debt.parse().map_err(|_| corrupt("rate"))?;
         Ok(Standing::of(granted, debt, limit))
     }

@@ -2,8 +2,8 @@
 //!
 //! A read asks the master for the stream's [`StateVersion`] and uses the cached state only where the version is equal.
 //! So a read on any instance includes every acknowledged change. Every visible change gives the stream a cursor that no
-//! other change gets (`next_cursor` in `lua/prelude.lua`). The two other fields of the version cover the operation lock
-//! and the unlisted participants, which change without an event.
+//! other change gets (`next_cursor` in `lua/changes/shared/events.lua`). The two other fields of the version cover the
+//! operation lock and the unlisted participants, which change without an event.
 
 use quick_cache::{Weighter, sync::Cache};
 
@@ -27,8 +27,9 @@ const METADATA_COPIES: usize = 3;
 pub struct StateVersion([String; 3]);
 
 impl StateVersion {
-    /// The newest event's cursor, the end of the operation lock, and the number of connected participants that do not count.
-    pub const FIELDS: [&str; 3] = ["cursor", "claimedUntil", "others"];
+    /// The newest event's cursor, the end of the operation lock, and the number of connected participants that do not
+    /// count.
+    pub const FIELDS: [&str; 3] = ["cursor", "lockedUntil", "uncounted"];
 
     /// Builds a version from the values of [`Self::FIELDS`]; `None` where the stream does not exist.
     pub fn from_values(values: [Option<String>; 3]) -> Option<Self> {

@@ -1,7 +1,3 @@
--- Names of rooms that are over and for which a join token may still be good; it forgets the others.
--- KEYS  1 closed
--- ARGV  1 how many at the most, 2 how many to pass over
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-return redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[2] + ARGV[1] - 1)
+-- Reads a page of names of ended streams' rooms for which a join token may still be valid; removes the other names.
+redis.call('ZREMRANGEBYSCORE', KEY.closed_rooms, '-inf', now)
+return redis.call('ZRANGE', KEY.closed_rooms, ARG.offset, ARG.offset + ARG.limit - 1)

@@ -1,26 +1,25 @@
--- A page of a log after a cursor, and what there is to know about that cursor (see store/log.rs).
--- KEYS  1 the topic's log, 2 the log of all streams, 3 tail
--- ARGV  1 cursor, 2 how many events at the most, 3 how many bytes of them, about
--- Answer {held, first {cursor, previous} or {}, held by all, first of all or {}, newest cursor, events' JSON,
---         1 if the log has no more}
-local function held(log) return #redis.call('XRANGE', log, ARGV[1], ARGV[1]) end
+-- Reads a page of a log after a cursor, and the facts that decide whether the log is complete from there
+-- (see store/log.rs). The page ends with the batch of events that exceeds `max_bytes`.
+-- Answer {1 if the log has an entry with this cursor, first entry {cursor, previous} or {}, the same two for the log of
+--         all streams, newest cursor, events' JSON, 1 if the log has no more}
+local function has_cursor(log) return #redis.call('XRANGE', log, ARG.after, ARG.after) end
 local function first(log)
   local entry = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-  return entry and { entry[1], entry[2][2] } or {}
+  return entry and { cursor_of(entry), previous_of(entry) } or {}
 end
--- In batches, so that a page of large events is never held as a whole before it is cut.
-local events, bytes, last, complete = {}, 0, ARGV[1], false
-local limit, most = tonumber(ARGV[2]), tonumber(ARGV[3])
-while not complete and #events < limit and bytes < most do
-  local asked = math.min(32, limit - #events)
-  local entries = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', asked)
+local events, bytes, last, complete = {}, 0, ARG.after, false
+local limit, max_bytes = tonumber(ARG.limit), tonumber(ARG.max_bytes)
+while not complete and #events < limit and bytes < max_bytes do
+  local count = math.min(LOG_BATCH, limit - #events)
+  local entries = redis.call('XRANGE', KEY.log, '(' .. last, '+', 'COUNT', count)
   for _, entry in ipairs(entries) do
-    events[#events + 1] = entry[2][4]
-    bytes, last = bytes + #entry[2][4], entry[1]
+    local event = event_of(entry)
+    events[#events + 1] = event
+    bytes, last = bytes + #event, cursor_of(entry)
   end
-  complete = #entries < asked
+  complete = #entries < count
 end
 return {
-  held(KEYS[1]), first(KEYS[1]), held(KEYS[2]), first(KEYS[2]), redis.call('GET', KEYS[3]) or '0-0', events,
-  complete and 1 or 0,
+  has_cursor(KEY.log), first(KEY.log), has_cursor(KEY.events), first(KEY.events), redis.call('GET', KEY.tail) or '0-0',
+  events, complete and 1 or 0,
 }

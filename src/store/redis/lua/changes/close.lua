@@ -1,0 +1,26 @@
+-- Ends the stream with the status 'stopped' or 'error'. First ends the visits of its participants, one batch for each
+-- call; the answer 'partial' asks for another call.
+local status, batch = ARG.status, CONST.close_batch
+if stream.status == status then return unchanged() end
+local is_permitted = stream.status == 'stopping' or (stream.status == 'creating' and status == 'error')
+if not is_permitted then return invalid_transition(status) end
+
+local present = redis.call('SRANDMEMBER', KEY.active, batch)
+for _, identity in ipairs(redis.call('SRANDMEMBER', KEY.agents, batch)) do present[#present + 1] = identity end
+table.sort(present)
+for _, identity in ipairs(redis.call('ZRANGE', KEY.joining, 0, batch - 1)) do present[#present + 1] = identity end
+for i = 1, math.min(#present, batch) do end_visit(participant(present[i]), now) end
+if redis.call('EXISTS', KEY.active) + redis.call('EXISTS', KEY.agents) + redis.call('EXISTS', KEY.joining) > 0 then
+  return changed(nil, 'partial')
+end
+
+-- Unlisted participants have no events, so their entries are only removed.
+if redis.call('EXISTS', KEY.unlisted) == 1 then
+  redis.call('UNLINK', KEY.unlisted)
+  redis.call('ZREMRANGEBYLEX', KEY.order, '[' .. CONST.unlisted_rank, '+')
+  stream.uncounted = '0'
+end
+stream.stoppedAt, stream.emptySince, stream.lockedUntil = integer(now), '', ''
+if ARG.reason ~= '' then stream.reason = ARG.reason end
+move_to(status, status == 'stopped' and 'stream_stopped' or 'stream_updated')
+return changed()

@@ -1,0 +1,86 @@
+-- Records a session that LiveKit reports as connected. Of several sessions of an identity, the newest by LiveKit's time
+-- counts. `corrects_before` is '' for a webhook. For a session in LiveKit's list it is a time, and the list corrects
+-- what was recorded before that.
+local sid, identity, before = ARG.participant_sid, ARG.identity, tonumber(ARG.corrects_before)
+local p = participant(identity)
+-- The room's sid is not known yet. The rejection makes LiveKit send the webhook again.
+if stream.status == 'creating' then return rejected('not_active', stream.status) end
+if stream.status ~= 'active' or stream.roomSid ~= ARG.room_sid then return unchanged(p) end
+local ended = redis.call('ZSCORE', KEY.tombstones, sid)
+if ended and not (before and tonumber(ended) < before) then return unchanged(p) end
+
+local function optional(text) return text ~= '' and text or nil end
+local function corrects(entry) return before and entry and (entry.changedAt or 0) < before end
+local kind, is_hidden = optional(ARG.kind), ARG.hidden ~= ''
+local session_at = ARG.session_at ~= '' and math.min(tonumber(ARG.session_at), now + CONST.clock_skew_ms) or now
+
+-- Copies LiveKit's description into an entry; returns whether anything changes. LiveKit writes '' for an absent value.
+local function describe(entry)
+  local reported = {
+    name = optional(ARG.name), role = optional(ARG.role) or entry.role, metadata = ARG.metadata,
+    attributes = optional(ARG.attributes), tracks = optional(ARG.tracks),
+  }
+  local differs = false
+  for _, field in ipairs({ 'name', 'role', 'metadata', 'attributes', 'tracks' }) do
+    differs = differs or entry[field] ~= reported[field]
+    entry[field] = reported[field]
+  end
+  return differs
+end
+
+local function begin_session(entry)
+  entry.state, entry.sid, entry.sessionAt, entry.joinedAt = 'active', sid, session_at, math.min(session_at, now)
+  entry.leftAt, entry.expiresAt, entry.lastJoinedAt, entry.lastLeftAt = nil, nil, nil, nil
+  entry.kind = kind
+  describe(entry)
+end
+
+local hidden = unlisted(identity)
+if not is_listed({ kind = kind, hidden = is_hidden }) then
+  local same = hidden and hidden.sid == sid
+  local older = hidden and not same and session_at < hidden.sessionAt
+  if older and not corrects(hidden) then return unchanged(p) end
+  local old = hidden and list_key(hidden)
+  if same and not (corrects(hidden) and describe(hidden)) then return unchanged(p) end
+  if not same then hidden = { identity = identity, role = 'host', metadata = '{}' } end
+  if p and p.state == 'active' and p.sid == sid then end_visit(p, now) end
+  hidden.hidden = is_hidden or nil
+  begin_session(hidden)
+  put(hidden, old)
+  recount_uncounted()
+  redis.call('ZREM', KEY.tombstones, sid)
+  return changed(p)
+end
+
+-- LiveKit's list counts, whichever session is the newer one by LiveKit's clocks.
+local old = p and list_key(p)
+if p and p.sid == sid and p.state == 'active' then
+  if not corrects(p) or not describe(p) then return unchanged(participant(identity)) end
+  put(p, old)
+  emit('participant_updated', p)
+  return changed(p)
+end
+local older = p and p.sessionAt and session_at < p.sessionAt
+local older_than_hidden = hidden and hidden.sid ~= sid and session_at < hidden.sessionAt
+if (p and p.sid == sid and not before) or (older and not corrects(p)) then return unchanged(p) end
+if older_than_hidden and not corrects(hidden) then return unchanged(p) end
+
+if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
+if p.state == 'active' then end_visit(p, now) end
+begin_session(p)
+put(p, old)
+if hidden then remove_unlisted(hidden) end
+redis.call('ZREM', KEY.tombstones, sid)
+redis.call('ZREM', KEY.joining, identity)
+if counts(p) then
+  redis.call('SADD', KEY.active, identity)
+  redis.call('INCR', KEY.participant_total)
+  stream.count = integer(redis.call('SCARD', KEY.active))
+  if tonumber(stream.count) > tonumber(stream.peak) then stream.peak = stream.count end
+  stream.emptySince = ''
+else
+  redis.call('SADD', KEY.agents, identity)
+  recount_uncounted()
+end
+emit('participant_joined', p)
+return changed(p)

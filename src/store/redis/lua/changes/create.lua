@@ -1,0 +1,22 @@
+-- Records a stream with the status 'creating', unless a live stream owns the room name.
+-- Answer {'changed', stream, ''}, {'existing', id} for a taken room name or id, or {'room_locked'} while an orphaned
+-- room of that name is being deleted.
+if redis.call('EXISTS', KEY.stream) == 1 then return { 'existing', ARG.stream_id } end
+local owner = live_owner_of(KEY.room)
+if owner then return { 'existing', owner } end
+if redis.call('EXISTS', KEY.room_lock) == 1 then return { 'room_locked' } end
+
+stream = {
+  id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating', metadata = ARG.metadata,
+  maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, count = '0', peak = '0', uncounted = '0',
+  createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
+  version = '0', cursor = '0-0', listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
+}
+lock()
+redis.call('SET', KEY.room, 'live:' .. stream.id)
+redis.call('ZREM', KEY.closed_rooms, stream.roomName)
+redis.call('ZADD', KEY.all_streams, 0, stream.listKey)
+redis.call('ZADD', KEY.live_streams, 0, stream.listKey)
+redis.call('ZADD', KEY.creating_streams, 0, stream.listKey)
+emit('stream_created')
+return changed()

@@ -1,0 +1,23 @@
+-- Ends a session: LiveKit reports its end, LiveKit's list lacks it, or the app removes the participant.
+-- `participant_sid` is '' for whichever session exists. `recorded_before` is set where LiveKit's list lacks the
+-- session, and only a session recorded before that time ends.
+local sid = ARG.participant_sid
+local p = participant(ARG.identity)
+if is_ended() then return unchanged(p) end
+local hidden = sid ~= '' and unlisted(ARG.identity)
+if hidden and hidden.sid ~= sid then hidden = nil end
+if ARG.recorded_before ~= '' then
+  local recorded = hidden or p and p.state == 'active' and p.sid == sid and p
+  if not recorded or (recorded.changedAt or 0) >= tonumber(ARG.recorded_before) then return unchanged(p) end
+end
+if sid ~= '' then
+  add_tombstone(sid)
+  redis.call('PEXPIRE', KEY.tombstones, ARG.live_ttl_ms)
+end
+if hidden then
+  remove_unlisted(hidden)
+  return changed(p)
+end
+if not p or p.state == 'disconnected' or (sid ~= '' and p.sid ~= sid) then return unchanged(p) end
+end_visit(p, ARG.left_at ~= '' and math.min(tonumber(ARG.left_at), now) or now)
+return changed(p)

@@ -1,0 +1,102 @@
+-- The ends of every change. Answer {effect, stream, participant}: effect is 'changed', 'unchanged', 'partial' or
+-- 'duplicate', the others are JSON, with '' for no participant. Or {'not_found'}, {'lease_lost'}, or
+-- {'rejected', reason, detail}.
+--
+-- A full Redis (maxmemory) refuses a script at its first write if that may use more memory, and accepts all later
+-- writes. So a change that adds data begins with a write that uses memory, and is refused as a whole. A change that
+-- ends something begins with a write that does not.
+
+local STATUS_INDEX = {
+  creating = KEY.creating_streams, active = KEY.active_streams, stopping = KEY.stopping_streams,
+  stopped = KEY.stopped_streams, error = KEY.error_streams,
+}
+-- After this time the sweeper continues an operation whose lock was released.
+local RETRY_MS = 5000
+
+local function move_to(status, kind)
+  local previous = stream.status
+  redis.call('ZREM', STATUS_INDEX[previous], stream.listKey)
+  redis.call('ZADD', STATUS_INDEX[status], 0, stream.listKey)
+  if status == 'stopped' then redis.call('ZREM', KEY.live_streams, stream.listKey) end
+  stream.status = status
+  if is_ended() then
+    -- A stream that never was active has no join tokens, so a room of its name belongs to another tool.
+    if stream.roomSid ~= '' then
+      redis.call('ZADD', KEY.closed_rooms, now + ARG.token_ttl_ms, stream.roomName)
+    end
+    redis.call('ZADD', KEY.ended_streams, now, stream.listKey)
+    if redis.call('GET', KEY.room) == 'live:' .. stream.id then
+      redis.call('SET', KEY.room, 'ended:' .. stream.id)
+    end
+  end
+  emit(kind, nil, previous, stream.reason ~= '' and stream.reason or nil)
+end
+
+-- Schedules a job of the sweeper at a time; removes it if `at` is nil.
+local function schedule_at(job, at)
+  if at then
+    redis.call('ZADD', KEY.scheduled, at, job .. stream.id)
+  else
+    redis.call('ZREM', KEY.scheduled, job .. stream.id)
+  end
+end
+
+local function schedule()
+  schedule_at(CONST.joining_job, redis.call('ZRANGE', KEY.joining, 0, 0, 'WITHSCORES')[2])
+  local idle = idle_at()
+  schedule_at(CONST.idle_job, idle and integer(idle))
+  local unlocked_at = stream.lockedUntil ~= '' and stream.lockedUntil or integer(now + RETRY_MS)
+  schedule_at(CONST.operation_job, is_under_way() and unlocked_at or nil)
+end
+
+local function expire(keys, ttl)
+  for i = 1, #keys do redis.call('PEXPIRE', keys[i], ttl) end
+end
+
+local function renew_ttls()
+  local own_ttl = is_ended() and ARG.stopped_ttl_ms or ARG.live_ttl_ms
+  expire({
+    KEY.stream, KEY.participants, KEY.active, KEY.joining, KEY.order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents,
+  }, own_ttl)
+  if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
+    redis.call('PEXPIRE', KEY.room, own_ttl)
+  end
+  expire({
+    KEY.events, KEY.tail, KEY.all_streams, KEY.live_streams, KEY.creating_streams, KEY.active_streams,
+    KEY.stopping_streams, KEY.stopped_streams, KEY.error_streams, KEY.ended_streams, KEY.participant_total,
+    KEY.scheduled,
+  }, ARG.live_ttl_ms)
+  redis.call('PEXPIRE', KEY.closed_rooms, math.max(ARG.live_ttl_ms, ARG.token_ttl_ms))
+end
+
+local function answer(effect, p)
+  return { effect, cjson.encode(stream), p and cjson.encode(p) or '' }
+end
+
+-- Records that the webhook or request was applied, and to which stream.
+local function record_dedup_key()
+  if ARG.dedup_ttl_ms ~= '' then redis.call('SET', KEY.dedup, stream.id, 'PX', ARG.dedup_ttl_ms) end
+end
+
+-- Ends a script that had nothing to change.
+local function unchanged(p)
+  record_dedup_key()
+  return answer('unchanged', p)
+end
+
+-- Ends a script that has changed something. Only this writes the fields of `stream`.
+local function changed(p, effect)
+  local flat = {}
+  for field, value in pairs(stream) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  redis.call('HSET', KEY.stream, unpack(flat))
+  schedule()
+  renew_ttls()
+  record_dedup_key()
+  return answer(effect or 'changed', p)
+end
+
+local function rejected(reason, detail) return { 'rejected', reason, detail } end
+local function invalid_transition(to) return rejected('transition', to .. ' ' .. stream.status) end

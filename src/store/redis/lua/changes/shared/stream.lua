@@ -1,0 +1,28 @@
+-- The stream's fields as its hash has them: texts, '' for an absent value.
+local stream = {}
+
+-- Loads the fields; returns false if the stream does not exist.
+local function load()
+  local flat = redis.call('HGETALL', KEY.stream)
+  for i = 1, #flat, 2 do stream[flat[i]] = flat[i + 1] end
+  return #flat > 0
+end
+
+local function is_under_way() return stream.status == 'creating' or stream.status == 'stopping' end
+local function is_ended() return stream.status == 'stopped' or stream.status == 'error' end
+
+-- The time at which an empty stream has been idle for too long; nil for a stream that does not stop when idle.
+local function idle_at()
+  local is_idle = stream.status == 'active' and stream.emptySince ~= '' and stream.idleAfter ~= ''
+  return is_idle and stream.emptySince + stream.idleAfter or nil
+end
+
+local function lock() stream.lockedUntil = integer(now + CONST.operation_lock_ms) end
+
+-- Whether the operation lock still is the one that ended at `known` when its holder last learned its end. A renewal
+-- whose answer was lost moved the end while the lock was held. Another holder cannot have the lock before `known`, so
+-- its lock ends later.
+local function holds_lock(known)
+  local ends = tonumber(stream.lockedUntil)
+  return is_under_way() and ends and ends >= tonumber(known) and ends < known + CONST.operation_lock_ms
+end

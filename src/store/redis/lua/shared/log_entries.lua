@@ -1,0 +1,8 @@
+-- The parts of a log's entry: {cursor, {'previous', cursor, 'event', JSON}}.
+local function cursor_of(entry) return entry[1] end
+local function previous_of(entry) return entry[2][2] end
+local function event_of(entry) return entry[2][4] end
+
+-- The number of entries that one command reads, so that a page of large events is never in memory as a whole before it
+-- is cut.
+local LOG_BATCH = 32

@@ -1,0 +1,11 @@
+-- Renews an attempt at a request, or ends it: with an answer, or without one so that another attempt may begin.
+-- `lease_ms` is 0 to end the attempt, `answer` is '' for none.
+-- Answer 1, or 0 if the caller no longer holds the attempt
+if redis.call('HGET', KEY.request, 'holder') ~= ARG.holder then return 0 end
+if ARG.answer ~= '' then redis.call('HSET', KEY.request, 'answer', ARG.answer) end
+if tonumber(ARG.lease_ms) == 0 then
+  redis.call('HDEL', KEY.request, 'holder', 'heldUntil')
+else
+  redis.call('HSET', KEY.request, 'heldUntil', integer(now + ARG.lease_ms))
+end
+return 1

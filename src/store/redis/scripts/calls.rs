@@ -1,0 +1,219 @@
+//! All scripts but those that change a stream.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::Script;
+
+use super::{
+    argument::Argument,
+    definition::{Definition, Position, ScriptCall},
+    sources::{CLOCK, LIST_KEYS, LOG_ENTRIES, ROOM_OWNER},
+};
+use crate::domain::{ParticipantState, RoomName, StreamId};
+
+macro_rules! reads_declared_keys_only {
+    (read) => {
+        true
+    };
+    (atomic) => {
+        false
+    };
+}
+
+/// Declares scripts. `read` stands for a script that only reads, and only its declared keys.
+macro_rules! scripts {
+    ($($(#[$meta:meta])* $access:ident $name:ident = $file:literal with $shared:expr;
+        KEY { $($(#[$key_meta:meta])* $key:ident),* $(,)? }
+        ARG { $($(#[$arg_meta:meta])* $arg:ident: $type:ty),* $(,)? })*) => {
+        $(
+            $(#[$meta])*
+            pub struct $name {
+                $($(#[$key_meta])* pub(in crate::store::redis) $key: String,)*
+                $($(#[$arg_meta])* pub(in crate::store::redis) $arg: $type,)*
+            }
+
+            impl $name {
+                const DEFINITION: Definition = Definition {
+                    file: concat!($file, ".lua"),
+                    shared: &$shared,
+                    own: include_str!(concat!("../lua/", $file, ".lua")),
+                    keys: [&[], &[$(Position::of::<String>(stringify!($key)),)*]],
+                    args: [&[], &[$(Position::of::<$type>(stringify!($arg)),)*]],
+                };
+            }
+
+            impl From<$name> for ScriptCall {
+                fn from(values: $name) -> Self {
+                    static SCRIPT: LazyLock<Script> = LazyLock::new(|| $name::DEFINITION.script());
+                    let mut args = Vec::with_capacity($name::DEFINITION.args[1].len());
+                    $(values.$arg.append_to(&mut args);)*
+                    ScriptCall {
+                        script: &SCRIPT,
+                        keys: vec![$(values.$key),*],
+                        args,
+                        reads_declared_keys_only: reads_declared_keys_only!($access),
+                    }
+                }
+            }
+        )*
+
+        #[cfg(test)]
+        pub(super) const ALL: &[Definition] = &[$($name::DEFINITION),*];
+    };
+}
+
+scripts! {
+    /// Reads a page of streams.
+    atomic ListStreams = "list_streams" with [LIST_KEYS];
+    KEY {
+        /// Sorted set of list keys.
+        list,
+    }
+    ARG {
+        /// `+`, or `(` and the last list key of the page before.
+        from: String,
+        limit: usize,
+        stream_key_prefix: String,
+    }
+
+    /// Reads a stream and its first participants.
+    read StreamViewCall = "stream_view" with [LIST_KEYS];
+    KEY { stream, participants, order }
+    ARG { limit: usize }
+
+    /// Reads a page of participants.
+    read ListParticipants = "list_participants" with [LIST_KEYS];
+    KEY { stream, participants, order, unlisted }
+    ARG {
+        /// `-`, or `(` and the list key of the last entry before the page.
+        from: String,
+        limit: usize,
+        state: Option<ParticipantState>,
+        kind: Option<&'static str>,
+        shows_hidden: bool,
+    }
+
+    /// Reads a page of a log after a cursor.
+    read ReadLog = "read_log" with [LOG_ENTRIES];
+    KEY { log, events, tail }
+    ARG { after: String, limit: usize, max_bytes: usize }
+
+    /// Finds the position before the newest events of a log.
+    read PositionBeforeNewest = "position_before_newest" with [LOG_ENTRIES];
+    KEY { log }
+    ARG { count: usize }
+
+    /// Reads all live streams.
+    atomic SnapshotOfAll = "snapshot_of_all" with [LIST_KEYS];
+    KEY { live_streams, tail }
+    ARG { stream_key_prefix: String }
+
+    /// Reads the scheduled jobs whose time has come.
+    atomic Scheduled = "scheduled" with [CLOCK];
+    KEY { scheduled, ended_streams, all_streams, live_streams, stopped_streams, error_streams }
+    ARG { limit: usize, stopped_ttl_ms: Duration }
+
+    /// See [`crate::store::Coordination::take_lease`].
+    atomic AcquireLease = "acquire_lease" with [CLOCK];
+    KEY { lease, finished_at, due_at }
+    ARG { token: String, ttl_ms: Duration, interval_ms: Duration }
+
+    /// See [`crate::store::Coordination::renew_lease`].
+    atomic RenewLease = "renew_lease" with [];
+    KEY { lease }
+    ARG { token: String, ttl_ms: Duration }
+
+    /// See [`crate::store::Coordination::end_lease`].
+    atomic ReleaseLease = "release_lease" with [CLOCK];
+    KEY { lease, finished_at, due_at }
+    ARG {
+        token: String,
+        /// How long the time of the job is kept.
+        record_ttl_ms: Duration,
+        due_after_ms: Option<Duration>,
+    }
+
+    /// See [`crate::store::Coordination::set_missing`].
+    atomic RecordMissing = "record_missing" with [CLOCK];
+    KEY { missing_streams }
+    ARG {
+        ttl_ms: Duration,
+        /// At most a few hundred, because Lua's stack bounds them.
+        stream_ids: Vec<StreamId>,
+    }
+
+    /// See [`crate::store::Coordination::suspect`].
+    atomic ConfirmEmptyListing = "confirm_empty_listing" with [CLOCK];
+    KEY { empty_since }
+    ARG { after_ms: Duration, record_ttl_ms: Duration }
+
+    /// See [`crate::store::Coordination::hold_room`].
+    atomic LockRoomName = "lock_room_name" with [CLOCK, ROOM_OWNER];
+    KEY { room, closed_rooms, room_lock }
+    ARG { room_name: RoomName, ttl_ms: Duration }
+
+    /// See [`crate::store::Coordination::closed_rooms`].
+    atomic ClosedRooms = "closed_rooms" with [CLOCK];
+    KEY { closed_rooms }
+    ARG { limit: usize, offset: usize }
+
+    /// See [`crate::store::Coordination::keep`].
+    atomic RenewAndPrune = "renew_and_prune" with [LIST_KEYS];
+    KEY {
+        all_streams,
+        live_streams,
+        creating_streams,
+        active_streams,
+        stopping_streams,
+        stopped_streams,
+        error_streams,
+        ended_streams,
+        scheduled,
+        participant_total,
+        events,
+        tail,
+    }
+    ARG {
+        /// `-`, or `(` and the last list key of the page before.
+        from: String,
+        limit: usize,
+        live_ttl_ms: Duration,
+        stream_key_prefix: String,
+        room_key_prefix: String,
+    }
+
+    /// See [`crate::store::Quota::take`].
+    atomic RateLimit = "rate_limit" with [CLOCK];
+    KEY { full_at }
+    ARG {
+        /// The time after which one call is available again.
+        interval_micros: f64,
+        period_micros: u128,
+    }
+
+    /// See [`crate::store::Answers::begin`].
+    atomic BeginRequest = "begin_request" with [CLOCK];
+    KEY {
+        request,
+        /// The deduplication key of the request's change.
+        applied,
+    }
+    ARG {
+        fingerprint: String,
+        holder: String,
+        /// The id that is reserved at the first attempt.
+        new_id: StreamId,
+        lease_ms: Duration,
+        record_ttl_ms: Duration,
+    }
+
+    /// See [`crate::store::Answers::hold`] and the two that end an attempt.
+    atomic UpdateRequest = "update_request" with [CLOCK];
+    KEY { request }
+    ARG {
+        holder: String,
+        /// Zero ends the attempt.
+        lease_ms: Duration,
+        answer: Option<String>,
+    }
+}

@@ -1,0 +1,196 @@
+//! The scripts that change a stream. They share their keys and the first of their arguments.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::Script;
+
+use super::{
+    argument::Argument,
+    definition::{Definition, Position, ScriptCall, positions},
+    sources::{CHANGE, CREATION},
+};
+use crate::domain::{
+    DisplayName, Identity, ParticipantSid, RoomName, RoomSid, StopReason, StreamId, StreamStatus, Timestamp,
+};
+
+positions! {
+    /// The keys of every change. docs/ARCHITECTURE.md documents their contents.
+    ChangeKeys {
+        stream: String,
+        participants: String,
+        active: String,
+        joining: String,
+        order: String,
+        tombstones: String,
+        log: String,
+        room: String,
+        events: String,
+        tail: String,
+        all_streams: String,
+        live_streams: String,
+        creating_streams: String,
+        active_streams: String,
+        stopping_streams: String,
+        stopped_streams: String,
+        error_streams: String,
+        ended_streams: String,
+        participant_total: String,
+        scheduled: String,
+        /// The stream's own key for a change without deduplication.
+        dedup: String,
+        lease: String,
+        closed_rooms: String,
+        room_lock: String,
+        unlisted: String,
+        agents: String,
+    }
+}
+
+positions! {
+    /// The arguments of every change.
+    ChangeArgs {
+        stream_id: StreamId,
+        /// The version that the stream must have.
+        expected_version: Option<u64>,
+        /// How long the deduplication key exists; `None` for a change without deduplication.
+        dedup_ttl_ms: Option<Duration>,
+        live_ttl_ms: Duration,
+        stopped_ttl_ms: Duration,
+        /// The token that the lease must have.
+        lease_token: Option<String>,
+        /// How long a join token can be valid after its stream has ended.
+        token_ttl_ms: Duration,
+        /// Part of the cursors of this call, see `next_cursor` in `lua/changes/shared/events.lua`.
+        random: u32,
+    }
+}
+
+/// A change's own arguments.
+pub trait ChangeScript {
+    /// The call of the change's script.
+    fn call(self, keys: ChangeKeys, args: ChangeArgs) -> ScriptCall;
+}
+
+macro_rules! change_scripts {
+    ($($(#[$meta:meta])* $shared:ident $name:ident = $file:literal
+        { $($(#[$field_meta:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        $(
+            positions! { $(#[$meta])* $name { $($(#[$field_meta])* $field: $type,)* } }
+
+            impl $name {
+                const DEFINITION: Definition = Definition {
+                    file: concat!("changes/", $file, ".lua"),
+                    shared: $shared,
+                    own: include_str!(concat!("../lua/changes/", $file, ".lua")),
+                    keys: [ChangeKeys::POSITIONS, &[]],
+                    args: [ChangeArgs::POSITIONS, Self::POSITIONS],
+                };
+            }
+
+            impl ChangeScript for $name {
+                fn call(self, keys: ChangeKeys, args: ChangeArgs) -> ScriptCall {
+                    static SCRIPT: LazyLock<Script> = LazyLock::new(|| $name::DEFINITION.script());
+                    let mut call = ScriptCall {
+                        script: &SCRIPT,
+                        keys: Vec::with_capacity(ChangeKeys::POSITIONS.len()),
+                        args: Vec::with_capacity(ChangeArgs::POSITIONS.len() + Self::POSITIONS.len()),
+                        reads_declared_keys_only: false,
+                    };
+                    keys.append_to(&mut call.keys);
+                    args.append_to(&mut call.args);
+                    self.append_to(&mut call.args);
+                    call
+                }
+            }
+        )*
+
+        #[cfg(test)]
+        pub(super) const ALL: &[Definition] = &[$($name::DEFINITION),*];
+        /// The keys and arguments that not every change uses.
+        #[cfg(test)]
+        pub(super) const SHARED: [&[Position]; 2] = [ChangeKeys::POSITIONS, ChangeArgs::POSITIONS];
+    };
+}
+
+change_scripts! {
+    /// Records a stream.
+    CREATION Create = "create" {
+        room_name: RoomName,
+        metadata: String,
+        max_participants: Option<u32>,
+        idle_after_ms: Option<Duration>,
+    }
+    /// See [`crate::domain::Change::Activate`].
+    CHANGE Activate = "activate" { room_sid: RoomSid }
+    /// See [`crate::domain::Change::BeginStop`].
+    CHANGE BeginStop = "begin_stop" { reason: StopReason, room_sid: Option<RoomSid> }
+    /// See [`crate::domain::Change::Claim`].
+    CHANGE AcquireLock = "acquire_lock" {}
+    /// See [`crate::domain::Change::Release`].
+    CHANGE ReleaseLock = "release_lock" {
+        /// The end of the lock as its holder knows it.
+        known_end: Timestamp,
+    }
+    /// See [`crate::domain::Change::RenewLock`].
+    CHANGE RenewLock = "renew_lock" {
+        /// The end of the lock as its holder knows it.
+        known_end: Timestamp,
+    }
+    /// See [`crate::domain::Change::Close`] and [`crate::domain::Change::Fail`].
+    CHANGE Close = "close" {
+        status: StreamStatus,
+        /// `None` keeps the recorded reason.
+        reason: Option<String>,
+    }
+    /// See [`crate::domain::Change::IssueToken`].
+    CHANGE IssueToken = "issue_token" {
+        identity: Identity,
+        name: Option<DisplayName>,
+        role: &'static str,
+        metadata: Option<String>,
+        joining_ttl_ms: Duration,
+        /// JSON.
+        attributes: Option<String>,
+    }
+    /// See [`crate::domain::Change::Connect`] and [`crate::domain::Change::Observe`].
+    CHANGE Connect = "connect" {
+        room_sid: RoomSid,
+        participant_sid: ParticipantSid,
+        identity: Identity,
+        name: Option<DisplayName>,
+        role: Option<&'static str>,
+        metadata: String,
+        /// LiveKit's time of the connection.
+        session_at: Option<Timestamp>,
+        tracks: String,
+        /// For a session in LiveKit's list: the list corrects what was recorded before this time.
+        corrects_before: Option<Timestamp>,
+        /// JSON.
+        attributes: Option<String>,
+        /// `None` for a standard participant.
+        kind: Option<&'static str>,
+        hidden: bool,
+    }
+    /// See [`crate::domain::Change::Disconnect`] and [`crate::domain::Change::Lose`].
+    CHANGE Disconnect = "disconnect" {
+        identity: Identity,
+        /// `None` for whichever session exists.
+        participant_sid: Option<ParticipantSid>,
+        /// LiveKit's time of the end.
+        left_at: Option<Timestamp>,
+        /// For a session that LiveKit's list lacks: ends it only if it was recorded before this time.
+        recorded_before: Option<Timestamp>,
+    }
+    /// See [`crate::domain::Change::Publish`] and [`crate::domain::Change::Unpublish`].
+    CHANGE SetTrack = "set_track" {
+        identity: Identity,
+        participant_sid: ParticipantSid,
+        track_sid: String,
+        /// `None` for a track that has ended.
+        track: Option<String>,
+    }
+    /// See [`crate::domain::Change::ExpireJoining`].
+    CHANGE ExpireJoining = "expire_joining" {}
+    /// See [`crate::domain::Change::SetMetadata`].
+    CHANGE SetMetadata = "set_metadata" { expected: String, metadata: String }
+}

@@ -1,0 +1,51 @@
+//! Constants that the Rust code and the scripts share, as `CONST` in Lua.
+
+use std::{fmt, time::Duration};
+
+use super::super::{keys, state_cache::StateVersion};
+use crate::{
+    domain::{
+        change::{CLOCK_SKEW, CLOSE_BATCH},
+        participant::{END_OF_TIME_MS, UNLISTED_RANK},
+        stream::OPERATION_LOCK,
+    },
+    store::{ALL_LOG_LENGTH, STREAM_LOG_LENGTH},
+};
+
+/// Prefix of the scheduled job that removes participants whose token was not used in time.
+pub const JOINING_JOB: &str = "joining:";
+/// Prefix of the scheduled job that stops an idle stream.
+pub const IDLE_JOB: &str = "idle:";
+/// Prefix of the scheduled job that continues an operation whose lock has ended.
+pub const OPERATION_JOB: &str = "operation:";
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+fn text(value: impl fmt::Display) -> String {
+    format!("'{value}'")
+}
+
+fn list(values: &[&str]) -> String {
+    format!("{{ {} }}", values.iter().map(text).collect::<Vec<_>>().join(", "))
+}
+
+/// All constants: their names and their values in Lua.
+pub(super) fn all() -> Vec<(&'static str, String)> {
+    vec![
+        ("active_suffix", text(keys::ACTIVE_SUFFIX)),
+        ("all_log_length", ALL_LOG_LENGTH.to_string()),
+        ("clock_skew_ms", millis(CLOCK_SKEW)),
+        ("close_batch", CLOSE_BATCH.to_string()),
+        ("end_of_time_ms", END_OF_TIME_MS.to_string()),
+        ("idle_job", text(IDLE_JOB)),
+        ("joining_job", text(JOINING_JOB)),
+        ("operation_job", text(OPERATION_JOB)),
+        ("operation_lock_ms", millis(OPERATION_LOCK)),
+        ("state_version_fields", list(&StateVersion::FIELDS)),
+        ("stream_key_suffixes", list(&keys::STREAM_SUFFIXES)),
+        ("stream_log_length", STREAM_LOG_LENGTH.to_string()),
+        ("unlisted_rank", text(UNLISTED_RANK)),
+    ]
+}

@@ -1,0 +1,23 @@
+//! The Lua scripts: one struct for each, whose fields are its keys and arguments.
+//!
+//! The structs are declared once, in `changes` and `calls`. A declaration yields both sides of a call. In Rust, a
+//! script cannot be called with a missing, extra or misplaced value. In Lua, a generated header in front of the script
+//! gives each value its name: `KEY.stream`, `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
+//!
+//! Import direction: `argument ← definition ← changes, calls`, with `constants` and `sources` left of `definition`.
+
+mod argument;
+mod calls;
+mod changes;
+mod constants;
+mod definition;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    calls::*,
+    changes::*,
+    constants::{IDLE_JOB, JOINING_JOB, OPERATION_JOB},
+    definition::ScriptCall,
+};

@@ -1,0 +1,29 @@
+//! The Lua files that several scripts contain.
+
+macro_rules! shared {
+    ($($(#[$meta:meta])* $name:ident = $file:literal;)*) => {
+        $($(#[$meta])* pub(super) const $name: &str = include_str!(concat!("../lua/", $file));)*
+    };
+}
+
+shared! {
+    /// Defines `now` and `now_micros`.
+    CLOCK = "shared/clock.lua";
+    /// Splits list keys.
+    LIST_KEYS = "shared/list_keys.lua";
+    /// Splits entries of a log.
+    LOG_ENTRIES = "shared/log_entries.lua";
+    /// Reads the owner of a room name.
+    ROOM_OWNER = "shared/room_owner.lua";
+    PERMISSIONS = "changes/shared/permissions.lua";
+    STREAM = "changes/shared/stream.lua";
+    EVENTS = "changes/shared/events.lua";
+    PARTICIPANTS = "changes/shared/participants.lua";
+    OUTCOME = "changes/shared/outcome.lua";
+    GUARD = "changes/shared/guard.lua";
+}
+
+/// In front of the script that creates a stream.
+pub(super) const CREATION: &[&str] = &[PERMISSIONS, CLOCK, ROOM_OWNER, STREAM, EVENTS, PARTICIPANTS, OUTCOME];
+/// In front of every other change.
+pub(super) const CHANGE: &[&str] = &[PERMISSIONS, CLOCK, STREAM, EVENTS, PARTICIPANTS, OUTCOME, GUARD];

@@ -1,0 +1,146 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use super::{
+    calls, changes, constants,
+    definition::{Definition, Position},
+    sources::{CHANGE, CREATION},
+};
+
+const FOLDER: &str = "src/store/redis/lua";
+
+fn definitions() -> impl Iterator<Item = &'static Definition> {
+    changes::ALL.iter().chain(calls::ALL)
+}
+
+/// The Lua files by their paths under [`FOLDER`].
+fn files() -> BTreeMap<String, String> {
+    fn collect(folder: &Path, files: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else {
+                let name = path.strip_prefix(FOLDER).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut files = BTreeMap::new();
+    collect(Path::new(FOLDER), &mut files);
+    files
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().map(|line| line.split("--").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The names behind `prefix`, as in `KEY.name`.
+fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    let end = |rest: &str| rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    text.split(prefix).skip(1).map(|rest| &rest[..end(rest)]).collect()
+}
+
+fn names(positions: [&'static [Position]; 2]) -> BTreeSet<&'static str> {
+    positions.into_iter().flatten().map(|position| position.name).collect()
+}
+
+fn body(definition: &Definition) -> String {
+    without_comments(&(definition.shared.concat() + definition.own))
+}
+
+#[test]
+fn every_name_in_a_script_is_declared_and_every_declared_name_is_used() {
+    let (mut used_in_changes, mut used_constants) = (BTreeSet::new(), BTreeSet::new());
+    let constants: BTreeSet<_> = constants::all().into_iter().map(|(name, _)| name).collect();
+    for definition in definitions() {
+        let (file, body) = (definition.file, body(definition));
+        let is_change = file.starts_with("changes/");
+        for (prefix, positions) in [("KEY.", definition.keys), ("ARG.", definition.args)] {
+            let (used, declared) = (names_after(&body, prefix), names(positions));
+            let undeclared: Vec<_> = used.difference(&declared).collect();
+            assert!(undeclared.is_empty(), "{file} uses {undeclared:?}");
+            let unused: Vec<_> =
+                positions[1].iter().filter(|position| !used.contains(position.name)).collect();
+            assert!(unused.is_empty(), "{file} does not use {unused:?}");
+            if is_change {
+                used_in_changes.extend(used.into_iter().map(|name| format!("{prefix}{name}")));
+            }
+            assert_eq!(declared.len(), positions.into_iter().flatten().count(), "{file} has a name twice");
+        }
+        let named = names_after(&body, "CONST.");
+        let undeclared: Vec<_> = named.difference(&constants).collect();
+        assert!(undeclared.is_empty(), "{file} uses {undeclared:?}");
+        used_constants.extend(named.into_iter().map(str::to_owned));
+    }
+    let unused: Vec<_> = constants.iter().filter(|name| !used_constants.contains(**name)).collect();
+    assert!(unused.is_empty(), "no script uses {unused:?}");
+    for (prefix, positions) in ["KEY.", "ARG."].into_iter().zip(changes::SHARED) {
+        for position in positions {
+            let name = format!("{prefix}{}", position.name);
+            assert!(used_in_changes.contains(&name), "no change uses {name}");
+        }
+    }
+}
+
+#[test]
+fn every_file_is_part_of_a_script_and_names_no_position() {
+    let texts: BTreeSet<_> =
+        definitions().flat_map(|one| one.shared.iter().copied().chain([one.own])).collect();
+    for (name, text) in files() {
+        assert!(texts.contains(text.as_str()), "no script contains {name}");
+        for positional in ["KEYS", "ARGV"] {
+            assert!(!text.contains(positional), "{name} contains {positional}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 120), "{name} has a line over 120 columns");
+    }
+}
+
+#[test]
+fn only_the_clock_reads_the_time() {
+    for (name, text) in files() {
+        assert_eq!(text.contains("call('TIME')"), name == "shared/clock.lua", "{name}");
+    }
+}
+
+#[test]
+fn a_list_of_values_is_the_last_argument() {
+    for definition in definitions() {
+        let positions: Vec<_> = definition.args.into_iter().flatten().rev().skip(1).collect();
+        assert!(positions.iter().all(|position| !position.is_tail), "{}", definition.file);
+    }
+}
+
+#[test]
+fn header_names_positions_and_constants_in_order() {
+    let definition = calls::ALL.iter().find(|one| one.file == "record_missing.lua").unwrap();
+    let text = definition.text();
+    assert!(text.starts_with(
+        "-- record_missing.lua\nlocal KEY = { missing_streams = KEYS[1] }\n\
+         local ARG = { ttl_ms = ARGV[1], stream_ids = { unpack(ARGV, 2) } }\n--"
+    ));
+    let definition = changes::ALL.iter().find(|one| one.file == "changes/close.lua").unwrap();
+    let text = definition.text();
+    assert!(text.contains("agents = KEYS[26] }") && text.contains("reason = ARGV[10] }"), "{text}");
+    assert!(text.contains("close_batch = 100") && text.contains("unlisted_rank = '2'"), "{text}");
+}
+
+/// The commands in `redis.call('…'`.
+fn commands(text: &str) -> BTreeSet<&str> {
+    text.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect()
+}
+
+#[test]
+fn change_checks_permission_for_every_command_that_it_runs() {
+    let permissions = CHANGE[0];
+    let checked = permissions.split("for _, command in ipairs({").nth(1).unwrap().split("})").next().unwrap();
+    let mut checked: BTreeSet<_> = checked.split('\'').skip(1).step_by(2).collect();
+    checked.insert("PUBLISH");
+    let texts = changes::ALL.iter().map(|change| change.own).chain(CHANGE.iter().chain(CREATION).copied());
+    let run: BTreeSet<_> = texts.flat_map(commands).collect();
+    assert!(changes::ALL.len() >= 12);
+    assert_eq!(run, checked);
+}

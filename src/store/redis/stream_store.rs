@@ -1,0 +1,228 @@
+//! [`StreamStore`] in Redis.
+
+use async_trait::async_trait;
+
+use super::{
+    changes::{applied, change_call},
+    client::RedisStore,
+    codec::{self, Fields, corrupt},
+    keys::lexical_bound,
+    scripts::{
+        ChangeScript, Create, IDLE_JOB, JOINING_JOB, ListParticipants, OPERATION_JOB, PositionBeforeNewest,
+        Scheduled, StreamViewCall,
+    },
+    state_cache::StateVersion,
+};
+use crate::{
+    domain::{
+        Change, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView,
+        stream::{MAX_LISTED_PARTICIPANTS, NewStream},
+    },
+    store::{
+        Applied, Created, Due, Guard, KindFilter, Page, ParticipantFilter, StoreError, StreamFilter,
+        StreamStore, Topic, Totals,
+    },
+};
+
+/// Parses a member of the sorted set of scheduled jobs.
+fn job(member: &str) -> Option<Due> {
+    let id = |prefix| member.strip_prefix(prefix)?.parse().ok();
+    id(JOINING_JOB)
+        .map(Due::Joining)
+        .or_else(|| id(IDLE_JOB).map(Due::Idle))
+        .or_else(|| id(OPERATION_JOB).map(Due::Stuck))
+}
+
+#[async_trait]
+impl StreamStore for RedisStore {
+    async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
+        let reference = StreamRef { id: new.id, room_name: new.room_name };
+        let (keys, args) = self.change_values(&reference, &Guard::default());
+        let create = Create {
+            room_name: reference.room_name,
+            metadata: new.metadata.as_text().to_owned(),
+            max_participants: new.max_participants,
+            idle_after_ms: new.idle_after,
+        };
+        let answer: Vec<String> = self.run("create", create.call(keys, args)).await?;
+        if answer == ["room_locked"] {
+            return Ok(Created::Held);
+        }
+        let [outcome, detail, ..] = &answer[..] else { return Err(corrupt("a script's answer")) };
+        if outcome != "existing" {
+            return codec::stream_from_json(detail).map(Created::New);
+        }
+        let id = detail.parse().map_err(|_| corrupt("room"))?;
+        // The stream expired after the script had read its id; the caller may repeat the call.
+        let gone =
+            || StoreError::Unavailable("the stream that held the room name has just expired".to_owned());
+        self.get(id).await?.map(Created::Existing).ok_or_else(gone)
+    }
+
+    async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
+        let (keys, args) = self.change_values(stream, &guard);
+        let (name, call) = change_call(change, keys, args);
+        let answer: Vec<String> = self.run(name, call).await?;
+        applied(&answer)
+    }
+
+    async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
+        let fields: Fields = self.query("get", redis::cmd("HGETALL").arg(self.keys.stream(id))).await?;
+        if fields.is_empty() { Ok(None) } else { codec::stream(&fields).map(Some) }
+    }
+
+    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
+        if let Some(room_name) = self.caches.room_names.get(&id) {
+            return Ok(Some(StreamRef { id, room_name }));
+        }
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.stream(id)).arg("roomName");
+        let found: Option<String> = self.query("reference", &command).await?;
+        let Some(found) = found else { return Ok(None) };
+        let room_name = RoomName::parse(found).map_err(|_| corrupt("roomName"))?;
+        self.caches.room_names.insert(id, room_name.clone());
+        Ok(Some(StreamRef { id, room_name }))
+    }
+
+    async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
+        let holder: Option<String> = self.query("room", redis::cmd("GET").arg(self.keys.room(room))).await?;
+        let id = |text: String| {
+            text.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("room"))
+        };
+        holder.map(id).transpose()
+    }
+
+    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
+        if let Some(view) = self.cached_if_current(&self.caches.views, id).await? {
+            return Ok(Some(view));
+        }
+        let call = StreamViewCall {
+            stream: self.keys.stream(id),
+            participants: self.keys.participants(id),
+            order: self.keys.order(id),
+            limit: MAX_LISTED_PARTICIPANTS,
+        };
+        let (fields, entries): (Fields, Vec<Option<String>>) = self.run("view", call).await?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(entries)?);
+        let version = StateVersion::from_fields(&fields);
+        let view = StreamView { stream: codec::stream(&fields)?, participants, cursor };
+        Ok(Some(self.caches.views.insert(id, version, view)))
+    }
+
+    async fn list(
+        &self,
+        filter: StreamFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Shared<Stream>>, StoreError> {
+        let index = match filter {
+            StreamFilter::All => self.keys.all_streams(),
+            StreamFilter::NotStopped => self.keys.live_streams(),
+            StreamFilter::Status(status) => self.keys.streams_in(status),
+        };
+        let found = self.list_page(index, lexical_bound("+", after), limit + 1).await?;
+        let mut listed = Vec::with_capacity(limit);
+        for (key, version) in found.iter().take(limit) {
+            let id =
+                key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))?;
+            listed.push((id, version.as_ref().and_then(|version| self.caches.streams.get(id, version))));
+        }
+        let missing: Vec<_> =
+            listed.iter().filter(|(_, cached)| cached.is_none()).map(|(id, _)| *id).collect();
+        let mut read = self.read_streams(&missing).await?.into_iter().peekable();
+        // The entry of an expired stream is omitted; a later sweep removes it from the list.
+        let items = listed
+            .into_iter()
+            .filter_map(|(id, cached)| cached.or_else(|| read.next_if(|stream| stream.id == id)));
+        let next = (found.len() > limit).then(|| found.get(limit - 1)).flatten().map(|(key, _)| key.clone());
+        Ok(Page { items: items.collect(), next })
+    }
+
+    async fn participants(
+        &self,
+        id: StreamId,
+        filter: ParticipantFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Participant>, StoreError> {
+        let call = ListParticipants {
+            stream: self.keys.stream(id),
+            participants: self.keys.participants(id),
+            order: self.keys.order(id),
+            unlisted: self.keys.unlisted(id),
+            from: lexical_bound("-", after),
+            limit,
+            state: filter.state,
+            kind: filter.kind.map(KindFilter::as_str),
+            shows_hidden: filter.shows_hidden,
+        };
+        let (exists, found, next): (bool, Vec<Option<String>>, String) =
+            self.run("participants", call).await?;
+        if !exists {
+            return Err(StoreError::NotFound);
+        }
+        Ok(Page { items: codec::participants(found)?, next: Some(next).filter(|next| !next.is_empty()) })
+    }
+
+    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.unlisted(id)).arg(identity);
+        let found: Option<String> = self.query("participant", &command).await?;
+        codec::participant(&found.unwrap_or_default())
+    }
+
+    async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.participants(id)).arg(identity);
+        let found: Option<String> = self.query("participant", &command).await?;
+        codec::participant(&found.unwrap_or_default())
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let call = Scheduled {
+            scheduled: self.keys.scheduled(),
+            ended_streams: self.keys.ended_streams(),
+            all_streams: self.keys.all_streams(),
+            live_streams: self.keys.live_streams(),
+            stopped_streams: self.keys.streams_in(StreamStatus::Stopped),
+            error_streams: self.keys.streams_in(StreamStatus::Error),
+            limit,
+            stopped_ttl_ms: self.retention.stopped,
+        };
+        let members: Vec<String> = self.run("due", call).await?;
+        members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
+    }
+
+    async fn forget_due(&self, due: Due) -> Result<(), StoreError> {
+        let member = match due {
+            Due::Joining(id) => format!("{JOINING_JOB}{id}"),
+            Due::Idle(id) => format!("{IDLE_JOB}{id}"),
+            Due::Stuck(id) => format!("{OPERATION_JOB}{id}"),
+        };
+        self.query("forget_due", redis::cmd("ZREM").arg(self.keys.scheduled()).arg(member)).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        let mut commands = redis::pipe();
+        commands.get(self.keys.participant_total());
+        for status in StreamStatus::ALL {
+            commands.zcard(self.keys.streams_in(status));
+        }
+        let answers: Vec<Option<i64>> = self.pipeline("totals", &commands).await?;
+        let mut numbers = answers.into_iter().map(|number| number.unwrap_or_default());
+        let mut next = || numbers.next().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+        let participants = next();
+        let streams = StreamStatus::ALL.into_iter().map(|status| (status, next())).collect();
+        Ok(Totals { streams, participants })
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        // PING would not suffice: a cluster that is down answers it, and so does a Redis that forbids scripts.
+        let call = PositionBeforeNewest { log: self.keys.log(Topic::All), count: 0 };
+        let _: Option<String> = self.run("ping", call).await?;
+        Ok(())
+    }
+}
