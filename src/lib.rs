@@ -1,21 +1,20 @@
 //! A horizontally scalable, Redis-backed, stateless API that orchestrates LiveKit livestreams.
 //!
-//! The map, from the inside out; nothing points from left to right:
+//! `tests/api/imports.rs` lists which module may name items of which others, and checks it.
 //!
-//! [`domain`] ← [`access`], [`store`], [`rooms`] ← [`orchestrator`], [`relay`], [`admission`] ← [`http`], [`grpc`] ← [`app`]
-//!
-//! - [`domain`]: what a stream is and how it may change. Pure.
-//! - [`access`]: who may do what. Pure.
-//! - [`store`]: where streams are kept, and the feed of what happens to them.
+//! - [`domain`]: streams, participants and the rules of their changes. Pure: no clock, no I/O, no framework.
+//! - [`access`]: permissions of callers. Pure.
+//! - [`store`]: storage of streams, and the feed of their events.
 //! - [`rooms`]: LiveKit, or a simulation of it.
-//! - [`admission`]: the door that every call passes: who is asking, and how often they may.
-//! - [`orchestrator`]: the use cases over these.
-//! - [`relay`]: this instance's clients: one feed in, many bounded queues out.
-//! - [`http`]: routes, server-sent events, the pages.
-//! - [`grpc`]: the state of streams and their events over gRPC.
-//! - [`app`]: the composition root, and [`settings`] for it.
+//! - [`admission`]: admission control, applied to every request: authentication, rate limits, limits on open feeds.
+//! - [`orchestrator`]: use cases over the store and the rooms.
+//! - [`relay`]: delivery of events to the clients of this instance.
+//! - [`error_mapping`]: the error table, with the status of each error over HTTP, gRPC and WebSocket.
+//! - [`http`]: the HTTP API, server-sent events, WebSockets, the pages.
+//! - [`grpc`]: states and events of streams over gRPC.
+//! - [`app`]: the composition root; [`settings`] parses its settings.
 //! - [`check`]: the commands `check` and `healthcheck`.
-//! - [`telemetry`]: log lines and metrics, for all of them.
+//! - [`telemetry`]: log lines and metrics.
 
 pub mod access;
 pub mod admission;

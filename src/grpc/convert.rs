@@ -1,4 +1,4 @@
-//! The domain's types as the proto file has them.
+//! Conversion of domain values to messages of `proto/`.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,8 @@ fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Values that are not strings as their JSON text. Text that is no JSON object has no entries.
+/// Converts metadata to a map. A value that is not a string becomes its JSON text; metadata that is not an object has no
+/// entries.
 fn metadata(text: &str) -> HashMap<String, String> {
     let Ok(Json::Object(members)) = Json::parse(text) else { return HashMap::new() };
     members
@@ -40,21 +41,21 @@ fn status(status: StreamStatus) -> i32 {
     status.into()
 }
 
-fn participant(one: &Participant) -> proto::Participant {
-    let kind = Some(one.kind).filter(|kind| *kind != ParticipantKind::Standard);
-    let text = (!one.metadata.is_object()).then(|| one.metadata.as_text().to_owned());
+fn participant(participant: &Participant) -> proto::Participant {
+    let kind = Some(participant.kind).filter(|kind| *kind != ParticipantKind::Standard);
+    let text = (!participant.metadata.is_object()).then(|| participant.metadata.as_text().to_owned());
     proto::Participant {
-        id: one.identity.to_string(),
-        identity: one.identity.to_string(),
-        joined_at: one.joined_at.as_millis(),
-        left_at: millis(one.left_at),
-        metadata: metadata(one.metadata.as_text()),
-        name: one.name.as_ref().map(ToString::to_string).unwrap_or_default(),
-        role: one.role.as_str().to_owned(),
-        state: one.state.as_str().to_owned(),
-        sid: one.sid.as_ref().map(ToString::to_string).unwrap_or_default(),
-        tracks: one.tracks.as_slice().iter().map(track).collect(),
-        attributes: one.attributes.entries().into_iter().collect(),
+        id: participant.identity.to_string(),
+        identity: participant.identity.to_string(),
+        joined_at: participant.joined_at.as_millis(),
+        left_at: millis(participant.left_at),
+        metadata: metadata(participant.metadata.as_text()),
+        name: participant.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        role: participant.role.as_str().to_owned(),
+        state: participant.state.as_str().to_owned(),
+        sid: participant.sid.as_ref().map(ToString::to_string).unwrap_or_default(),
+        tracks: participant.tracks.as_slice().iter().map(track).collect(),
+        attributes: participant.attributes.entries().into_iter().collect(),
         kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         metadata_text: text.unwrap_or_default(),
     }
@@ -78,7 +79,7 @@ fn stream_state(stream: &Stream, participants: &[Participant]) -> proto::StreamS
     }
 }
 
-/// The state of a stream.
+/// Converts the state of a stream.
 pub fn state(view: &StreamView) -> proto::StreamState {
     stream_state(&view.stream, &view.participants)
 }
@@ -98,7 +99,7 @@ fn reset_data(reset: &ResetFrame) -> proto::ResetData {
     }
 }
 
-/// An event.
+/// Converts an event of `Subscribe`.
 pub fn event(event: &Event) -> proto::StreamEvent {
     use proto::StreamEventType as Type;
     let draft = &event.draft;
@@ -150,7 +151,7 @@ pub fn event(event: &Event) -> proto::StreamEvent {
     }
 }
 
-/// A reset as an event.
+/// Converts a reset of `Subscribe`.
 pub fn reset_event(reset: &ResetFrame) -> proto::StreamEvent {
     proto::StreamEvent {
         event_type: proto::StreamEventType::Reset.into(),
@@ -160,7 +161,7 @@ pub fn reset_event(reset: &ResetFrame) -> proto::StreamEvent {
     }
 }
 
-/// An event as an update.
+/// Converts an event of `StreamUpdates`.
 pub fn update(event: &Event) -> proto::StreamUpdate {
     use proto::UpdateType as Type;
     let draft = &event.draft;
@@ -188,7 +189,7 @@ pub fn update(event: &Event) -> proto::StreamUpdate {
     }
 }
 
-/// A reset as an update.
+/// Converts a reset of `StreamUpdates`.
 pub fn reset_update(reset: &ResetFrame) -> proto::StreamUpdate {
     proto::StreamUpdate {
         update_type: proto::UpdateType::Reset.into(),
@@ -198,7 +199,7 @@ pub fn reset_update(reset: &ResetFrame) -> proto::StreamUpdate {
     }
 }
 
-/// A snapshot as the updates that come first.
+/// Converts a snapshot to one update for each of its streams, which `StreamUpdates` begins with.
 pub fn first_updates(snapshot: &Snapshot) -> Vec<proto::StreamUpdate> {
     let update = |state: proto::StreamState| proto::StreamUpdate {
         stream_id: state.stream_id,

@@ -1,16 +1,17 @@
-//! When a feed over gRPC ends by itself: at the caller's deadline, or when its connection has lasted long enough.
+//! Deadline of a feed over gRPC: the caller's deadline or the end of the connection's lifetime.
 //!
-//! tonic keeps to a caller's deadline until the answer begins. A feed is all answer, so it has to do that itself.
+//! tonic enforces a caller's deadline until the response begins. The messages of a feed come after that, so the feed
+//! enforces the deadline itself.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::{Status, metadata::MetadataMap};
 
-use super::status::{code_of, status};
+use super::status::{end_code, status};
 use crate::{domain::ErrorCode, relay::Lifetime};
 
-/// The end of one feed.
+/// Time at which a feed ends, and the error that it then ends with.
 #[derive(Clone, Copy)]
 pub struct Deadline {
     at: Instant,
@@ -18,33 +19,32 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The caller's `grpc-timeout`, or the end of the lifetime if that comes first.
+    /// Returns the caller's deadline (`grpc-timeout`) or the end of the lifetime, whichever comes first.
     pub fn of(metadata: &MetadataMap, lifetime: Lifetime) -> Self {
-        let asked = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
-        let asked = asked.and_then(|timeout| Instant::now().checked_add(timeout));
-        match asked.filter(|at| *at < lifetime.end()) {
+        let timeout = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        match deadline.filter(|at| *at < lifetime.end()) {
             Some(at) => Self { at, code: ErrorCode::DeadlineExceeded },
-            None => Self { at: lifetime.end(), code: code_of(lifetime.reason()) },
+            None => Self { at: lifetime.end(), code: end_code(lifetime.reason()) },
         }
     }
 
-    /// When it is.
-    pub const fn at(&self) -> Instant {
+    pub(super) const fn at(&self) -> Instant {
         self.at
     }
 
-    /// Whether it is over.
+    /// Reports whether the deadline has passed.
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.at
     }
 
-    /// What is said then.
+    /// Returns the status that ends the feed.
     pub fn status(&self) -> Status {
         status(self.code, None)
     }
 }
 
-/// A timeout as gRPC writes it: at most eight digits and a unit ("gRPC over HTTP2", Request-Headers).
+/// Parses a timeout: at most eight digits and a unit ("gRPC over HTTP2", Request-Headers).
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_are_read_as_grpc_writes_them() {
+    fn timeout_with_unit_parses() {
         for (text, expected) in [
             ("2S", Some(Duration::from_secs(2))),
             ("250m", Some(Duration::from_millis(250))),

@@ -1,4 +1,4 @@
-//! Who is asking: the same question as over HTTP, in gRPC's words.
+//! Admission control of gRPC calls, by the same rules as for HTTP requests.
 
 use tonic::{Request, Status};
 
@@ -9,11 +9,12 @@ use crate::{
     domain::ErrorCode,
 };
 
-/// Takes down who calls, by `authorization: Bearer …`. Nobody is refused here, because nothing can be counted here: a call
-/// learns who is asking by [`admit`] alone.
-pub fn note_caller(admission: &Admission, mut request: Request<()>) -> Request<()> {
+/// Attaches the caller's token and address to a request.
+///
+/// An interceptor cannot await the rate limiter, so each call admits its caller itself, by [`admit`].
+pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Request<()> {
     let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-    // What is there and is no token is refused as one.
+    // A header without a bearer token counts as an invalid token.
     let token = authorization.map(|value| bearer(value).unwrap_or_default());
     let forwarded: Vec<_> = request.metadata().get_all("x-forwarded-for").iter().collect();
     let forwarded = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
@@ -22,10 +23,10 @@ pub fn note_caller(admission: &Admission, mut request: Request<()>) -> Request<(
     request
 }
 
-/// Lets a call in, or says why not.
+/// Authenticates and rate-limits a call, and checks that the caller may take one of the actions.
 ///
 /// # Errors
-/// `RESOURCE_EXHAUSTED` for one who asks too often, UNAUTHENTICATED without a good token, `PERMISSION_DENIED` without a grant.
+/// `RESOURCE_EXHAUSTED` over the rate limit, `UNAUTHENTICATED` without a valid token, `PERMISSION_DENIED` without a grant.
 pub async fn admit<T>(
     admission: &Admission,
     request: &Request<T>,

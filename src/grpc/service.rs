@@ -1,4 +1,4 @@
-//! The three calls.
+//! The calls of `StreamService`.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
     },
-    status::{of_end, of_error, of_store, status},
+    status::{end_status, status, store_status, use_case_status},
 };
 use crate::{
     access::{Action, Caller},
@@ -26,18 +26,15 @@ use crate::{
     store::Topic,
 };
 
-/// What the calls work with.
+/// Implementation of `StreamService`. Clones share the parts of the instance.
 #[derive(Clone)]
 pub struct Service {
-    /// The use cases.
-    pub orchestrator: Arc<Orchestrator>,
-    /// This instance's clients.
-    pub relay: Relay,
-    /// The door that every call passes.
-    pub admission: Arc<Admission>,
+    pub(crate) orchestrator: Arc<Orchestrator>,
+    pub(crate) relay: Relay,
+    pub(crate) admission: Arc<Admission>,
 }
 
-/// Who may follow anything at all; what exactly is looked at with the stream.
+/// Actions of which a caller needs one to open a feed. The topic of the request decides which one is checked later.
 const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -45,14 +42,15 @@ type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Service {
     async fn topic(&self, caller: &Caller, stream_id: &str) -> Result<Topic, Status> {
         if stream_id.is_empty() {
-            permit_some(caller, Action::FollowAll).map_err(of_error)?;
+            permit_some(caller, Action::FollowAll).map_err(use_case_status)?;
             return Ok(Topic::All);
         }
-        let stream = self.orchestrator.find(caller, Action::Read, stream_id).await.map_err(of_error)?;
+        let stream =
+            self.orchestrator.find(caller, Action::Read, stream_id).await.map_err(use_case_status)?;
         Ok(Topic::Stream(stream.id))
     }
 
-    /// A place for a feed of this caller, and when it ends by itself: not later than their token.
+    /// Counts a new feed of the caller and returns its permit and its deadline, at most the expiry of the caller's token.
     fn open_feed<T>(&self, asking: &Asking, request: &Request<T>) -> Result<(Permit, Deadline), Status> {
         let permit = self.admission.open_feed(asking);
         let permit = permit.ok_or_else(|| status(ErrorCode::TooManyFeeds, None))?;
@@ -61,7 +59,7 @@ impl Service {
     }
 
     async fn follow(&self, topic: Topic, start: Start) -> Result<Subscription, Status> {
-        self.relay.subscribe(topic, start, &Client::new(Transport::Grpc)).await.map_err(of_store)
+        self.relay.subscribe(topic, start, &Client::new(Transport::Grpc)).await.map_err(store_status)
     }
 }
 
@@ -69,16 +67,16 @@ fn start(after: &str) -> Result<Start, Status> {
     if after.is_empty() {
         return Ok(Start::Now);
     }
-    let refused = |_| {
+    let invalid = |_| {
         status(ErrorCode::InvalidCursor, Some("after is not a cursor that this service gave out".to_owned()))
     };
-    after.parse().map(Start::After).map_err(refused)
+    after.parse().map(Start::After).map_err(invalid)
 }
 
-/// The initial metadata that names the cursor a feed begins after, so that a client that sees no message can resume too.
+/// Initial metadata with the cursor after which a feed begins. A client without any message resumes from it.
 const CURSOR: &str = "cursor";
 
-fn answer<T>(from: Cursor, messages: T) -> Response<T> {
+fn response_from<T>(from: Cursor, messages: T) -> Response<T> {
     let mut response = Response::new(messages);
     if let Ok(cursor) = from.to_string().parse() {
         response.metadata_mut().insert(CURSOR, cursor);
@@ -86,8 +84,9 @@ fn answer<T>(from: Cursor, messages: T) -> Response<T> {
     response
 }
 
-/// A subscription as messages, until it ends or its deadline is over. Dropping the stream releases the subscription and
-/// its admission permit.
+/// Returns the messages of a subscription until it ends or its deadline passes.
+///
+/// Dropping the stream releases the subscription and its permit.
 fn messages<T: Message + 'static>(
     subscription: Subscription,
     (permit, deadline): (Permit, Deadline),
@@ -96,14 +95,14 @@ fn messages<T: Message + 'static>(
 ) -> Messages<T> {
     Box::pin(stream::unfold(Some((subscription, permit)), move |feed| async move {
         let (mut subscription, permit) = feed?;
-        // A feed that never pauses has an end too.
+        // `timeout_at` does not fire while messages are ready, so the deadline is checked before each of them.
         if deadline.is_over() {
             return Some((Err(deadline.status()), None));
         }
         let message = match timeout_at(deadline.at(), subscription.next()).await {
             Ok(Delivery::Event(frame)) => event(&frame),
             Ok(Delivery::Reset(frame)) => reset(&frame),
-            Ok(Delivery::Ended(reason)) => return of_end(reason).map(|status| (Err(status), None)),
+            Ok(Delivery::Ended(reason)) => return end_status(reason).map(|status| (Err(status), None)),
             Err(_) => return Some((Err(deadline.status()), None)),
         };
         subscription.sent(message.encoded_len());
@@ -121,13 +120,13 @@ impl StreamService for Service {
         request: Request<StreamUpdatesRequest>,
     ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
         let asking = admit(&self.admission, &request, FOLLOW).await?;
-        let place = self.open_feed(&asking, &request)?;
+        let feed = self.open_feed(&asking, &request)?;
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
         let topic = self.topic(&asking.caller, &stream_id).await?;
         let resumed = start(&after)?;
         let (first, from) = if resumed == Start::Now {
-            // The state and what follows it: the snapshot's own cursor leaves nothing out and doubles nothing.
-            let snapshot = self.relay.feed().snapshot(topic).await.map_err(of_store)?;
+            // The snapshot's cursor makes the events after it follow without a gap or a duplicate.
+            let snapshot = self.relay.feed().snapshot(topic).await.map_err(store_status)?;
             (convert::first_updates(&snapshot), Start::After(snapshot.cursor))
         } else {
             (Vec::new(), resumed)
@@ -135,8 +134,8 @@ impl StreamService for Service {
         let subscription = self.follow(topic, from).await?;
         let cursor = subscription.from();
         let event = |frame: &EventFrame| convert::update(frame.event());
-        let rest = messages(subscription, place, event, convert::reset_update);
-        Ok(answer(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
+        let rest = messages(subscription, feed, event, convert::reset_update);
+        Ok(response_from(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
     }
 
     async fn get_stream_state(
@@ -148,7 +147,7 @@ impl StreamService for Service {
         if stream_id.is_empty() {
             return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
         }
-        let view = self.orchestrator.view(&asking.caller, &stream_id).await.map_err(of_error)?;
+        let view = self.orchestrator.view(&asking.caller, &stream_id).await.map_err(use_case_status)?;
         Ok(Response::new(convert::state(&view)))
     }
 
@@ -157,11 +156,11 @@ impl StreamService for Service {
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let asking = admit(&self.admission, &request, FOLLOW).await?;
-        let place = self.open_feed(&asking, &request)?;
+        let feed = self.open_feed(&asking, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let topic = self.topic(&asking.caller, &stream_id).await?;
         let subscription = self.follow(topic, start(&after)?).await?;
         let event = |frame: &EventFrame| convert::event(frame.event());
-        Ok(answer(subscription.from(), messages(subscription, place, event, convert::reset_event)))
+        Ok(response_from(subscription.from(), messages(subscription, feed, event, convert::reset_event)))
     }
 }

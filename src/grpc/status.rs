@@ -1,10 +1,10 @@
-//! The only mapping of errors to gRPC.
+//! gRPC statuses of errors and of the ends of feeds.
 
 use tonic::{Code, Status};
 
 use crate::{domain::ErrorCode, error_mapping::ErrorMapping, orchestrator, relay::Ended, store::StoreError};
 
-/// The status of an error code, with words for this one occurrence.
+/// Returns the status of an error code. Its message is `detail`, or the title of the error.
 pub fn status(code: ErrorCode, detail: Option<String>) -> Status {
     let mapping = ErrorMapping::of(code);
     let mut status =
@@ -15,27 +15,27 @@ pub fn status(code: ErrorCode, detail: Option<String>) -> Status {
     status
 }
 
-/// The status of a use case's error.
+/// Returns the status of a use case's error, and logs errors of the service.
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
-pub fn of_error(error: orchestrator::Error) -> Status {
+pub fn use_case_status(error: orchestrator::Error) -> Status {
     if ErrorMapping::of(error.code()).http >= 500 {
         tracing::error!(%error, "a gRPC call failed");
     }
     status(error.code(), error.detail())
 }
 
-/// The status of an error of the store.
-pub fn of_store(error: StoreError) -> Status {
-    of_error(error.into())
+/// Returns the status of an error of the store.
+pub fn store_status(error: StoreError) -> Status {
+    use_case_status(error.into())
 }
 
-/// How a feed ends: with OK where it is complete.
-pub fn of_end(reason: Ended) -> Option<Status> {
-    (reason != Ended::Complete).then(|| status(code_of(reason), None))
+/// Returns the status that ends a feed; `None` (OK) for a complete feed.
+pub fn end_status(reason: Ended) -> Option<Status> {
+    (reason != Ended::Complete).then(|| status(end_code(reason), None))
 }
 
-/// The code for the end of a feed that is not complete.
-pub const fn code_of(reason: Ended) -> ErrorCode {
+/// Returns the error code for the end of an incomplete feed.
+pub const fn end_code(reason: Ended) -> ErrorCode {
     match reason {
         Ended::TooSlow => ErrorCode::SlowConsumer,
         Ended::Complete | Ended::ShuttingDown => ErrorCode::ShuttingDown,

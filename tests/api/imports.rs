@@ -1,19 +1,25 @@
-//! The direction of the house: `domain ← store, rooms ← orchestrator, relay ← http ← app`. Read from the sources.
+//! Direction of the imports: which folders of `src` may name items of which others, and that no files name each other in
+//! a circle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{fs, path::Path};
+mod graph;
+mod module;
 
-/// What a folder may name of this crate besides itself.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+use std::{collections::BTreeSet, fs, path::Path};
+
+use self::graph::{Graph, Target};
+
+/// Which folders and files at the top of `src` may name items of which others. This is the only list of the direction.
+const MAY_NAME: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("access", &["domain"]),
-    ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
-    ("error_mapping", &["domain"]),
     ("telemetry", &[]),
+    ("error_mapping", &["domain"]),
+    ("access", &["domain"]),
     ("store", &["domain", "telemetry"]),
     ("rooms", &["access", "domain", "telemetry"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
+    ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
     (
         "http",
         &[
@@ -21,85 +27,113 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
             "admission",
             "domain",
             "error_mapping",
-            "store",
-            "rooms",
             "orchestrator",
             "relay",
+            "rooms",
+            "store",
             "telemetry",
         ],
     ),
-    ("grpc", &["access", "admission", "domain", "error_mapping", "store", "orchestrator", "relay"]),
+    ("grpc", &["access", "admission", "domain", "error_mapping", "orchestrator", "relay", "store"]),
     ("settings", &["admission", "orchestrator", "relay", "rooms", "store", "telemetry"]),
 ];
+/// Folders and files at the top of `src` that may name all others.
+const ROOTS: [&str; 2] = ["app", "check"];
 
-/// Frameworks and servers that the inner folders must not name.
-const OUTSIDE: [&str; 6] = ["actix_web", "actix_cors", "tonic", "redis::", "livekit_api", "livekit_protocol"];
-const PURE: [&str; 4] = ["access", "domain", "orchestrator", "relay"];
+/// Folders that may not name frameworks and servers.
+const PURE: [&str; 5] = ["access", "domain", "error_mapping", "orchestrator", "relay"];
+/// Crates of frameworks and servers.
+const FRAMEWORKS: [&str; 9] = [
+    "actix_http",
+    "actix_server",
+    "actix_service",
+    "actix_web",
+    "actix_ws",
+    "livekit_api",
+    "livekit_protocol",
+    "redis",
+    "tonic",
+];
 
-fn sources(path: &Path, found: &mut Vec<(String, String)>) {
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            sources(&entry.unwrap().path(), found);
-        }
-    } else if path.extension().is_some_and(|extension| extension == "rs") {
-        let text = fs::read_to_string(path).unwrap();
-        // What tests within a module use is their own affair; comments say what they like.
-        let code = text.split("#[cfg(test)]\nmod").next().unwrap();
-        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        found.push((path.display().to_string(), lines.collect::<Vec<_>>().join("\n")));
-    }
+/// Folders whose files still name each other in a circle. The list may only shrink.
+const KNOWN_CYCLES: &[&str] = &[
+    "src/domain/",
+    "src/http/",
+    "src/orchestrator/",
+    "src/relay/",
+    "src/rooms/",
+    "src/store/",
+    "benches/faults/",
+    "benches/speed/",
+];
+
+fn top_of(module: &[String]) -> &str {
+    module.first().map_or("lib", String::as_str)
 }
 
-/// The first path segment after every `crate::`, also within `use crate::{…}`.
-fn named(code: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let mut depth = 0;
-            let mut item = String::new();
-            for c in group.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => names.push(std::mem::take(&mut item)),
-                    _ if depth == 0 => item.push(c),
-                    _ => {}
-                }
-            }
-            names.push(item);
-        } else {
-            names.push(rest.to_owned());
-        }
-    }
-    let word = |text: &String| {
-        text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+#[test]
+fn folder_names_only_folders_to_its_left() {
+    let violations: Vec<_> = Graph::of_crate("src/lib.rs")
+        .references()
+        .into_iter()
+        .filter_map(|reference| {
+            let allowed = MAY_NAME.iter().find(|(folder, _)| *folder == top_of(&reference.module))?.1;
+            let target = reference.target.as_ref().ok().map(|(_, target)| top_of(target))?;
+            let is_allowed = target == top_of(&reference.module) || allowed.contains(&target);
+            (!is_allowed).then(|| format!("{} names {}", reference.from, reference.path))
+        })
+        .collect();
+    assert!(violations.is_empty(), "imports against the direction:\n{}", violations.join("\n"));
+}
+
+#[test]
+fn every_folder_of_src_has_a_rule() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    let names: BTreeSet<_> =
+        names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let ruled = MAY_NAME.iter().map(|(folder, _)| *folder).chain(ROOTS).chain(["lib", "main"]);
+    assert_eq!(names, ruled.map(str::to_owned).collect());
+}
+
+#[test]
+fn pure_folder_names_no_framework() {
+    let violations: Vec<_> = Graph::of_crate("src/lib.rs")
+        .references()
+        .into_iter()
+        .filter(|reference| PURE.contains(&top_of(&reference.module)))
+        .filter(|reference| reference.target.as_ref().is_err_and(|name| FRAMEWORKS.contains(&name.as_str())))
+        .map(|reference| format!("{} names {}", reference.from, reference.path))
+        .collect();
+    assert!(violations.is_empty(), "frameworks in pure folders:\n{}", violations.join("\n"));
+}
+
+#[test]
+fn files_do_not_name_each_other_in_a_circle() {
+    let is_known = |files: &BTreeSet<String>| {
+        KNOWN_CYCLES.iter().any(|folder| files.iter().all(|file| file.starts_with(folder)))
     };
-    names.iter().map(word).filter(|name| !name.is_empty()).collect()
-}
-
-#[test]
-fn nothing_points_from_left_to_right() {
-    for (folder, allowed) in MAY_NAME {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut found = Vec::new();
-        let path = root.join(folder);
-        sources(&if path.is_dir() { path } else { path.with_extension("rs") }, &mut found);
-        assert!(!found.is_empty(), "{folder} has sources");
-        for (file, code) in found {
-            for name in named(&code) {
-                assert!(name == folder || allowed.contains(&name.as_str()), "{file} names {name}");
-            }
-            if PURE.contains(&folder) {
-                assert!(!OUTSIDE.iter().any(|outside| code.contains(outside)), "{file} names a framework");
+    let mut found = Vec::new();
+    for root in ["src/lib.rs", "benches/speed/main.rs", "benches/faults/main.rs"] {
+        for (files, references) in Graph::of_crate(root).cycles() {
+            if !is_known(&files) {
+                found.push(format!("{files:?}\n    {}", references.join("\n    ")));
             }
         }
     }
+    assert!(found.is_empty(), "{} cycles:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]
-fn the_reader_of_imports_sees_them() {
-    let code = "use crate::{\n    domain::{Cursor, Event},\n    store::Topic,\n};\nlet x = crate::http::y;";
-    assert_eq!(named(code), ["domain", "store", "http"]);
+fn path_resolves_to_the_file_that_defines_the_item() {
+    let graph = Graph::of_crate("src/lib.rs");
+    let resolve = |module: &str, path: &str| {
+        let split = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
+        graph.resolve(&split(module), &split(path))
+    };
+    let item = |module: &str| Target::Item(module.split("::").map(str::to_owned).collect());
+    assert_eq!(resolve("http", "crate::domain::Cursor"), item("domain::cursor"), "re-export");
+    assert_eq!(resolve("domain::event", "Cursor::ORIGIN"), item("domain::cursor"), "name in scope");
+    assert_eq!(resolve("domain::aggregate", "super::event::Draft"), item("domain::event"), "relative path");
+    assert_eq!(resolve("domain::event", "serde::Serialize"), Target::External("serde".to_owned()));
 }

@@ -1,0 +1,57 @@
+//! gRPC server: calls, health checks and reflection on one listener.
+
+use std::{net::TcpListener, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
+
+use super::{
+    interceptor,
+    proto::{self, stream_service_server::StreamServiceServer},
+    service::Service,
+};
+
+/// Interval of HTTP/2 pings on a connection.
+const KEEPALIVE: Duration = Duration::from_secs(25);
+/// Maximum time of a client to answer a ping. The connection is closed after it.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves the calls, health checks and reflection on a bound listener until `shutdown` is cancelled.
+///
+/// # Errors
+/// Errors of the listener and of the transport.
+pub async fn serve(
+    service: Service,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let admission = service.admission.clone();
+    let attach_call = move |request| Ok(interceptor::attach_call(&admission, request));
+    listener.set_nonblocking(true)?;
+    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<StreamServiceServer<Service>>().await;
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(InterceptedService::new(StreamServiceServer::new(service), attach_call))
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// Returns a builder with the descriptors of all services. Reflection `v1` is current; older grpcui and Evans use only
+/// `v1alpha`.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
