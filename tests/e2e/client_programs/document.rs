@@ -1,4 +1,4 @@
-//! The programs of docs/CLIENTS.md, as the document has them.
+//! Extraction of the programs from docs/CLIENTS.md.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use crate::support::unique;
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A fenced block; the fence says its language and the name to save it under.
+/// A fenced block. The info string of the fence has its language and its file name.
 pub struct Program {
     pub name: String,
     pub text: String,
 }
 
-/// All blocks of the document.
+/// Returns all fenced blocks of the document.
 pub fn programs() -> Vec<Program> {
     let document = fs::read_to_string(format!("{ROOT}/docs/CLIENTS.md")).unwrap();
     let (mut programs, mut open) = (Vec::<Program>::new(), false);
@@ -41,7 +41,7 @@ pub fn programs() -> Vec<Program> {
     programs
 }
 
-/// An example as the document shows it: without the lines that only this repository needs.
+/// Returns an example without the lines that only this repository needs, as the document shows it.
 pub fn shown(example: &str) -> String {
     let source = fs::read_to_string(format!("{ROOT}/examples/{example}")).unwrap();
     source
@@ -51,7 +51,7 @@ pub fn shown(example: &str) -> String {
         .collect()
 }
 
-/// A folder with all programs saved, each under its name.
+/// A temporary folder with all programs under their names.
 pub struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -76,7 +76,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// A command that runs a program as the document says.
+    /// Returns the command that runs a program.
     pub fn command(&self, name: &str) -> Command {
         let path = self.path(name);
         let runner = match (name, path.extension().unwrap().to_str().unwrap()) {
@@ -89,11 +89,11 @@ impl Folder {
                 prepare(&mut command);
                 return command;
             }
-            other => panic!("nothing runs {other:?}"),
+            other => panic!("no runner for {other:?}"),
         };
         let mut command = Command::new(runner);
         if name == "follow-grpc.sh" {
-            // Kept under a name with its version; the document calls it by its own.
+            // The downloaded file has a version in its name; the document calls `grpcurl`.
             let link = self.path("grpcurl");
             if !link.exists() {
                 std::os::unix::fs::symlink(variable("GRPCURL"), link).unwrap();
@@ -114,10 +114,10 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("scripts/test sets {name}"))
 }
 
-/// The program that was built from an example.
+/// Path of the binary of an example, which must be newer than its source.
 fn built(example: &str) -> PathBuf {
     let source = Path::new(ROOT).join("examples").join(example);
-    // This test is target/…/deps/e2e-….
+    // The test binary is target/…/deps/e2e-….
     let tests = std::env::current_exe().unwrap();
     let binary = tests.parent().unwrap().with_file_name("examples").join(source.file_stem().unwrap());
     let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();

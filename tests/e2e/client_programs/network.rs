@@ -1,5 +1,5 @@
-//! What is between a client and the service, and how it fails: answers that are lost, connections that are cut in the
-//! middle of a message. And a web server for pages that come from elsewhere.
+//! Proxies with faults between a program and the service: lost responses, and connections that end in the middle of an
+//! event. Also a web server for pages of another origin.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Serves every connection by itself, until it is dropped.
+/// A TCP server that handles each connection in its own task until it is dropped.
 pub struct Server {
     pub base: String,
     accepting: JoinHandle<()>,
@@ -40,7 +40,7 @@ impl Server {
         Self { base, accepting }
     }
 
-    /// A web server with the files of a folder.
+    /// Starts a web server for the files of a folder.
     pub async fn of_files(folder: PathBuf) -> Self {
         Self::start(move |connection| {
             let folder = folder.clone();
@@ -59,7 +59,7 @@ impl Server {
     }
 }
 
-/// A request as it came.
+/// A received HTTP request.
 struct Request {
     method: Method,
     path: String,
@@ -109,38 +109,38 @@ async fn answer(
     connection.write_all(&[head.as_bytes(), body].concat()).await.ok()
 }
 
-/// What becomes of a request.
+/// Fault of a request.
 #[derive(Clone, Copy)]
-pub enum Fate {
-    /// It is carried out, and the answer is lost.
-    Lost,
-    /// It is not carried out; come back in a second.
-    NotNow(u16),
+pub enum Fault {
+    /// The service executes the request, and the response is lost.
+    LostResponse,
+    /// The request is refused with this status and `Retry-After: 1`.
+    TemporaryRefusal(u16),
 }
 
-/// One attempt at a request, as the service would have seen it.
+/// One attempt of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     pub path: String,
     pub key: Option<String>,
-    /// Whether the service said that it gave this answer before.
+    /// True if the service marked the response as a replay.
     pub replayed: bool,
 }
 
-/// A way to the service on which the first requests fare badly.
-pub struct Lossy {
+/// An HTTP proxy in front of the service with faults for the first requests.
+pub struct FaultyServer {
     pub server: Server,
     attempts: Arc<Mutex<Vec<Attempt>>>,
 }
 
-impl Lossy {
-    pub async fn to(base: String, fates: impl IntoIterator<Item = Fate>) -> Self {
-        let fates = Arc::new(Mutex::new(fates.into_iter().collect::<VecDeque<_>>()));
+impl FaultyServer {
+    pub async fn start(base: String, faults: impl IntoIterator<Item = Fault>) -> Self {
+        let faults = Arc::new(Mutex::new(faults.into_iter().collect::<VecDeque<_>>()));
         let attempts = Arc::<Mutex<Vec<Attempt>>>::default();
-        let noted = attempts.clone();
+        let recorded = attempts.clone();
         let server = Server::start(move |connection| {
-            let fate = fates.lock().unwrap().pop_front();
-            pass(connection, base.clone(), fate, noted.clone())
+            let fault = faults.lock().unwrap().pop_front();
+            forward(connection, base.clone(), fault, recorded.clone())
         })
         .await;
         Self { server, attempts }
@@ -151,20 +151,21 @@ impl Lossy {
     }
 }
 
-async fn pass(
+/// Handles one request of a [`FaultyServer`].
+async fn forward(
     connection: TcpStream,
     base: String,
-    fate: Option<Fate>,
+    fault: Option<Fault>,
     attempts: Arc<Mutex<Vec<Attempt>>>,
 ) -> Option<()> {
     let mut connection = BufReader::new(connection);
     let request = Request::read(&mut connection).await?;
     let key = request.header("idempotency-key").map(str::to_owned);
     let mut attempt = Attempt { path: request.path.clone(), key, replayed: false };
-    if let Some(Fate::NotNow(status)) = fate {
+    if let Some(Fault::TemporaryRefusal(status)) = fault {
         attempts.lock().unwrap().push(attempt);
         let headers = "retry-after: 1\r\ncontent-type: application/problem+json\r\n";
-        return answer(&mut connection, status, headers, b"{\"code\": \"not_now\"}").await;
+        return answer(&mut connection, status, headers, b"{\"code\": \"temporary_refusal\"}").await;
     }
     let url = format!("{base}{}", request.path);
     let mut forwarded =
@@ -178,13 +179,13 @@ async fn pass(
     attempt.replayed = answered.headers().contains_key("idempotency-replayed");
     let (status, body) = (answered.status().as_u16(), answered.bytes().await.ok()?);
     attempts.lock().unwrap().push(attempt);
-    if fate.is_some() {
+    if fault.is_some() {
         return None;
     }
     answer(&mut connection, status, "content-type: application/json\r\n", &body).await
 }
 
-/// Where a connection is cut, in the second event that it brings.
+/// Where a connection ends, in the second event that it delivers.
 #[derive(Clone, Copy, Debug)]
 pub enum Cut {
     InTheCursor,
@@ -197,7 +198,7 @@ impl Cut {
     pub const ALL: [Self; 4] =
         [Self::InTheCursor, Self::BeforeTheData, Self::InTheData, Self::BeforeTheEmptyLine];
 
-    /// How much of what came may pass now, and whether that is all.
+    /// Returns how many of the received bytes may be forwarded, and whether the connection ends after them.
     fn position(self, bytes: &[u8]) -> (usize, bool) {
         let find = |needle: &[u8], from: usize| {
             let found = bytes.get(from..)?.windows(needle.len()).position(|window| window == needle)?;
@@ -220,28 +221,31 @@ impl Cut {
     }
 }
 
-/// A way to the service whose first connections are cut, each at another place.
-pub struct Scissors {
+/// A TCP proxy in front of the service that cuts its first connections, each at another place.
+pub struct CuttingProxy {
     pub server: Server,
     cuts: Arc<Mutex<VecDeque<Cut>>>,
 }
 
-impl Scissors {
-    pub async fn before(base: &str) -> Self {
+impl CuttingProxy {
+    pub async fn start(base: &str) -> Self {
         let target = base.trim_start_matches("http://").to_owned();
         let cuts = Arc::new(Mutex::new(VecDeque::from(Cut::ALL)));
-        let left = cuts.clone();
-        let server = Server::start(move |connection| connect(connection, target.clone(), left.clone())).await;
+        let remaining = cuts.clone();
+        let server =
+            Server::start(move |connection| forward_until_cut(connection, target.clone(), remaining.clone()))
+                .await;
         Self { server, cuts }
     }
 
-    /// The cuts that were not made.
-    pub fn left(&self) -> usize {
+    /// Number of cuts that are still to be made.
+    pub fn remaining_cuts(&self) -> usize {
         self.cuts.lock().unwrap().len()
     }
 }
 
-async fn connect(client: TcpStream, target: String, cuts: Arc<Mutex<VecDeque<Cut>>>) -> Option<()> {
+/// Forwards one connection of a [`CuttingProxy`] up to its cut.
+async fn forward_until_cut(client: TcpStream, target: String, cuts: Arc<Mutex<VecDeque<Cut>>>) -> Option<()> {
     let service = TcpStream::connect(target).await.ok()?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_service, mut to_service) = service.into_split();
