@@ -4,8 +4,8 @@ ARG RUST_VERSION=1.95
 ARG DEBIAN_RELEASE=bookworm
 
 
-# The LiveKit browser library, at the version and hash that static/assets/media.js pins. The build fails without it, because the
-# pages would silently load the library from a CDN.
+# The LiveKit browser library, at the version and hash that static/assets/media.js pins. The build fails without it,
+# because the pages would silently load the library from a CDN.
 FROM node:22-${DEBIAN_RELEASE}-slim AS vendor
 WORKDIR /src
 COPY scripts/vendor scripts/vendor
@@ -15,8 +15,8 @@ RUN scripts/vendor
 
 FROM rust:${RUST_VERSION}-${DEBIAN_RELEASE} AS build
 WORKDIR /src
-# Builds the dependencies for an empty crate of the same name, in a layer that changes with these two files only. cargo-chef
-# would do the same, but is one more tool to build and trust.
+# Builds the dependencies for an empty crate of the same name, in a layer that changes with these two files only.
+# cargo-chef would do the same, but is one more tool to build and trust.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/faults benches/speed \
     && echo 'fn main() {}' | tee src/main.rs build.rs benches/faults/main.rs benches/speed/main.rs >/dev/null \
@@ -32,8 +32,8 @@ COPY src src
 RUN find src build.rs -type f -exec touch {} + && cargo build --release --locked
 
 
-# Not scratch, because the binary links glibc. The binary includes the root certificates for TLS to LiveKit. TLS to Redis uses
-# those of the system, which debian-slim lacks and a COPY below adds.
+# Not scratch, because the binary links glibc. The binary includes the root certificates for TLS to LiveKit. TLS to
+# Redis uses those of the system, which debian-slim lacks and a COPY below adds.
 FROM debian:${DEBIAN_RELEASE}-slim
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -44,7 +44,8 @@ LABEL org.opencontainers.image.title="livestream-orchestrator" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/livestream-orchestrator /usr/local/bin/livestream-orchestrator
-# A numeric id, which Kubernetes' runAsNonRoot can check. The service writes no files: the root file system may be read-only.
+# A numeric id, which Kubernetes' runAsNonRoot can check. The service writes no files: the root file system may be
+# read-only.
 USER 10001:10001
 # The defaults of PORT and GRPC_PORT.
 EXPOSE 3000 3001
