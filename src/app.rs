@@ -27,7 +27,7 @@ use crate::{
         webhook::Receiver,
     },
     settings::{AdmissionSettings, Settings},
-    store::{Answers, EventFeed, Quota, StreamStore, memory::MemoryStore, redis::RedisStore},
+    store::{EventFeed, IdempotencyStore, RateLimitStore, Store, memory::MemoryStore, redis::RedisStore},
     telemetry::Metrics,
 };
 
@@ -190,10 +190,10 @@ impl Servers {
 }
 
 struct Stores {
-    store: Arc<dyn StreamStore>,
+    store: Arc<dyn Store>,
     feed: Arc<dyn EventFeed>,
-    quota: Arc<dyn Quota>,
-    answers: Arc<dyn Answers>,
+    quota: Arc<dyn RateLimitStore>,
+    answers: Arc<dyn IdempotencyStore>,
     kind: &'static str,
 }
 
@@ -209,13 +209,16 @@ impl Stores {
         Ok(Self::of(store, "redis"))
     }
 
-    fn of<S: StreamStore + EventFeed + Quota + Answers + 'static>(store: Arc<S>, kind: &'static str) -> Self {
+    fn of<S: Store + EventFeed + RateLimitStore + IdempotencyStore + 'static>(
+        store: Arc<S>,
+        kind: &'static str,
+    ) -> Self {
         Self { store: store.clone(), feed: store.clone(), quota: store.clone(), answers: store, kind }
     }
 }
 
 /// The door, as configured.
-fn admission(settings: &Settings, quota: Arc<dyn Quota>, metrics: &Arc<Metrics>) -> Admission {
+fn admission(settings: &Settings, quota: Arc<dyn RateLimitStore>, metrics: &Arc<Metrics>) -> Admission {
     let AdmissionSettings { authenticates, limits, trusted_proxies, max_feeds, max_feeds_per_caller } =
         &settings.admission;
     if !authenticates {

@@ -5,7 +5,7 @@ use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration
 use livestream_orchestrator::{
     domain::{Change, Identity, Metadata, Role, RoomName, StreamId, StreamRef, stream::NewStream},
     store::{
-        Created, Guard, Retention, StreamStore,
+        CreateOutcome, Guard, Retention, Store,
         redis::{Address, RedisStore},
     },
     telemetry::Metrics,
@@ -56,7 +56,7 @@ impl Deployment {
 pub struct Service {
     instance: Instance,
     redis: Redis,
-    store: Arc<dyn StreamStore>,
+    store: Arc<dyn Store>,
     pub address: SocketAddr,
 }
 
@@ -103,7 +103,9 @@ impl Service {
             max_participants: None,
             idle_after: None,
         };
-        let Ok(Created::New(stream)) = self.store.create(new).await else { panic!("{room} was not created") };
+        let Ok(CreateOutcome::Created(stream)) = self.store.create(new).await else {
+            panic!("{room} was not created")
+        };
         let (stream, room_sid) = (stream.reference(), ROOM_SID.into());
         self.change(&stream, Change::Activate { room_sid }).await;
         stream

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    store::{Limit, Quota, Standing},
+    store::{RateLimit, RateLimitDecision, RateLimitStore},
     telemetry::Metrics,
 };
 
@@ -33,32 +33,32 @@ impl Budget {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// Of [`Budget::Read`].
-    pub read: Option<Limit>,
+    pub read: Option<RateLimit>,
     /// Of [`Budget::Write`].
-    pub write: Option<Limit>,
+    pub write: Option<RateLimit>,
     /// Of [`Budget::Join`].
-    pub join: Option<Limit>,
+    pub join: Option<RateLimit>,
 }
 
 /// A limit, and where a caller stands with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
     /// The limit.
-    pub limit: Limit,
+    pub limit: RateLimit,
     /// Where the caller stands.
-    pub standing: Standing,
+    pub standing: RateLimitDecision,
 }
 
 /// Counts calls.
 pub struct Limiter {
-    quota: Arc<dyn Quota>,
+    quota: Arc<dyn RateLimitStore>,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
 
 impl Limiter {
     /// Keeps to `limits`, counted in `quota`.
-    pub fn new(quota: Arc<dyn Quota>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(quota: Arc<dyn RateLimitStore>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         Self { quota, limits, metrics }
     }
 
@@ -73,7 +73,7 @@ impl Limiter {
         let word = budget.as_str();
         match self.quota.take(&format!("{word}:{subject}"), limit).await {
             Ok(standing) => {
-                if !standing.granted {
+                if !standing.allowed {
                     self.metrics.rate_limited.with_label_values(&[word]).inc();
                 }
                 Some(Verdict { limit, standing })

@@ -22,7 +22,7 @@ use crate::{
     access::{Action, Caller},
     domain::Timestamp,
     rooms::verifier::{TokenError, Verifier},
-    store::Standing,
+    store::RateLimitDecision,
     telemetry::Metrics,
 };
 
@@ -59,7 +59,7 @@ pub struct Call {
 /// Why a call is not let in.
 pub enum Refusal {
     /// The caller asks too often.
-    TooOften(Standing),
+    TooOften(RateLimitDecision),
     /// There is no good token.
     Unauthenticated(TokenError),
     /// The token grants none of these.
@@ -107,7 +107,7 @@ impl Admission {
         verdict: Option<Verdict>,
         actions: &'static [Action],
     ) -> Result<Asking, Refusal> {
-        if let Some(Verdict { standing, .. }) = verdict.filter(|verdict| !verdict.standing.granted) {
+        if let Some(Verdict { standing, .. }) = verdict.filter(|verdict| !verdict.standing.allowed) {
             return Err(Refusal::TooOften(standing));
         }
         let caller = found.map_err(|why| {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::finding::{Finding, Subject};
 use crate::store::{
-    Coordination,
+    Clock,
     redis::{Failure, FailureKind, PubSubError, RedisStore, ServerInfo},
 };
 

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     domain::RoomName,
     settings::Settings,
-    store::{Coordination, redis::RedisStore},
+    store::{ProbeWebhooks, redis::RedisStore},
 };
 
 /// Maximum time to wait for the webhook. LiveKit repeats an unanswered one after 1, 2, 4 and 8 seconds.
@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) async fn await_webhook(store: &RedisStore, room: &RoomName, is_temporary: bool) -> Finding {
     let started = Instant::now();
     while started.elapsed() < WEBHOOK_TIMEOUT {
-        if store.is_noted(room).await.unwrap_or(false) {
+        if store.has_probe_webhook(room).await.unwrap_or(false) {
             let millis = started.elapsed().as_millis();
             return Subject::Webhooks
                 .ok(format!("a webhook from LiveKit arrived within {millis} ms, with a valid signature"));

@@ -30,11 +30,11 @@ pub enum Change {
         /// Only if this is its room; a late word about an older room of the same name changes nothing.
         room_sid: Option<RoomSid>,
     },
-    /// Whoever was creating or stopping it is to be relieved: only one at a time calls LiveKit for a stream, and the
-    /// room name is held meanwhile, so that nobody deletes the room of a later stream of that name.
-    Claim,
-    /// Releases the operation lock: its holder could not finish, and another instance may try.
-    Release {
+    /// Acquires the operation lock, whose last holder has ended or given up. One instance at a time calls LiveKit for a
+    /// stream, so that no instance deletes the room of a later stream of the same name.
+    AcquireLock,
+    /// Releases the operation lock: its holder cannot finish the operation, and another instance may continue it.
+    ReleaseLock {
         /// As in [`Self::RenewLock`].
         until: Timestamp,
     },

@@ -18,6 +18,7 @@ mod rendered;
 pub mod sids;
 pub mod stream;
 pub mod time;
+pub mod topic;
 pub mod track;
 
 pub use aggregate::Aggregate;
@@ -34,4 +35,5 @@ pub use rendered::{Rendered, Shared};
 pub use sids::{ParticipantSid, RoomSid, TrackSid};
 pub use stream::{Stream, StreamRef, StreamView};
 pub use time::Timestamp;
+pub use topic::Topic;
 pub use track::{Track, TrackSource, Tracks};

@@ -55,9 +55,8 @@ pub struct Stream {
     pub stopped_at: Option<Timestamp>,
     /// Since when nobody is in it; none while somebody is.
     pub empty_since: Option<Timestamp>,
-    /// While it is being created or stopped: until when whoever does so may take for it. Nobody else calls LiveKit for
-    /// it before.
-    pub claimed_until: Option<Timestamp>,
+    /// End of the operation lock. Until then only its holder, which creates or stops the stream, calls LiveKit for it.
+    pub lock_expires_at: Option<Timestamp>,
     /// Why it is being or was stopped, or failed.
     pub reason: Option<String>,
     /// The sequence number of its newest event.
@@ -83,7 +82,7 @@ impl Stream {
             updated_at: now,
             stopped_at: None,
             empty_since: None,
-            claimed_until: Some(now.plus(OPERATION_LOCK)),
+            lock_expires_at: Some(now.plus(OPERATION_LOCK)),
             reason: None,
             version: 0,
         }

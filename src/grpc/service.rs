@@ -20,10 +20,9 @@ use super::{
 use crate::{
     access::{Action, Caller},
     admission::{Admission, Asking, Permit},
-    domain::{Cursor, ErrorCode},
+    domain::{Cursor, ErrorCode, Topic},
     orchestrator::{Orchestrator, permit_some},
     relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
-    store::Topic,
 };
 
 /// Implementation of `StreamService`. Clones share the parts of the instance.

@@ -11,7 +11,7 @@ use crate::{
     orchestrator::Orchestrator,
     relay::{Lifetime, Relay},
     rooms::webhook::Receiver,
-    store::Answers,
+    store::IdempotencyStore,
     telemetry::Metrics,
 };
 
@@ -23,7 +23,7 @@ pub struct AppState {
     /// Authentication, rate limits and limits on open feeds.
     pub admission: Arc<Admission>,
     /// Stored responses of requests with an idempotency key.
-    pub answers: Arc<dyn Answers>,
+    pub answers: Arc<dyn IdempotencyStore>,
     /// Delivery of events to the clients of this instance.
     pub relay: Relay,
     /// Verifies the signatures of webhooks and parses them.

@@ -24,11 +24,10 @@ use super::{
 use crate::{
     access::Action,
     admission::{Asking, Budget, Permit},
-    domain::ErrorCode,
+    domain::{ErrorCode, Topic},
     error_mapping::ErrorMapping,
     orchestrator::permit_some,
     relay::{Client, Delivery, Ended, Lifetime, Start, Subscription, Transport},
-    store::Topic,
 };
 
 /// How often the server pings.
@@ -219,7 +218,7 @@ impl Connection {
             Some(Err(_)) => Start::Unknown,
         };
         let counted = self.api.admission.limiter.take(Budget::Read, &self.asking.subject).await;
-        if counted.is_some_and(|verdict| !verdict.standing.granted) {
+        if counted.is_some_and(|verdict| !verdict.standing.allowed) {
             return Err(Problem::new(ErrorCode::RateLimited));
         }
         let caller = &self.asking.caller;

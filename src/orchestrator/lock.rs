@@ -43,7 +43,7 @@ impl OperationLock {
 
     /// The same lock, now that the store has given it with this stream.
     pub(super) fn given(self, stream: &Stream) -> Self {
-        self.set(State { until: stream.claimed_until, ..self.get() });
+        self.set(State { until: stream.lock_expires_at, ..self.get() });
         self
     }
 
@@ -93,7 +93,7 @@ impl Orchestrator {
         let since = Instant::now();
         match self.store.apply(stream, Change::RenewLock { until }, Guard::default()).await {
             Ok(renewed) if renewed.effect == Effect::Changed => {
-                lock.set(State { since, until: renewed.stream.claimed_until });
+                lock.set(State { since, until: renewed.stream.lock_expires_at });
             }
             Ok(_) => tracing::debug!(stream = %stream.id, "the operation is over, or its lock is lost"),
             Err(error) => {

@@ -30,7 +30,7 @@ use crate::{
     access::{Action, Caller},
     domain::{ErrorCode, Rejection, RoomName, Shared, Stream, StreamId, StreamRef, StreamView},
     rooms::{Rooms, RoomsError},
-    store::{StoreError, StreamStore},
+    store::{Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -136,7 +136,7 @@ pub fn permit(caller: &Caller, action: Action, room: &RoomName) -> Result<(), Er
 
 /// The use cases over one store and one LiveKit deployment.
 pub struct Orchestrator {
-    store: Arc<dyn StreamStore>,
+    store: Arc<dyn Store>,
     rooms: Arc<dyn Rooms>,
     policy: Policy,
     metrics: Arc<Metrics>,
@@ -146,12 +146,7 @@ pub struct Orchestrator {
 
 impl Orchestrator {
     /// Use cases that keep to `policy`.
-    pub fn new(
-        store: Arc<dyn StreamStore>,
-        rooms: Arc<dyn Rooms>,
-        policy: Policy,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, rooms: Arc<dyn Rooms>, policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self { store, rooms, policy, metrics, default_limit: AtomicU32::new(0) }
     }
 
@@ -161,7 +156,7 @@ impl Orchestrator {
     }
 
     /// What is kept, for reading.
-    pub fn store(&self) -> &dyn StreamStore {
+    pub fn store(&self) -> &dyn Store {
         &*self.store
     }
 

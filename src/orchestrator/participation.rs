@@ -4,7 +4,7 @@ use super::{Error, Orchestrator};
 use crate::{
     domain::{Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
     rooms::{JoinToken, TokenRequest},
-    store::{Earlier, Guard, Once},
+    store::{DedupKey, Guard, PreviousAttempt},
 };
 
 /// Who wants to join, and how.
@@ -21,7 +21,7 @@ pub struct JoinRequest {
     /// LiveKit's attributes of them.
     pub attributes: Option<Attributes>,
     /// Under what this is recorded once only, however often it is asked for.
-    pub once: Option<Once>,
+    pub dedup_key: Option<DedupKey>,
 }
 
 /// Who leaves.
@@ -30,21 +30,23 @@ pub struct LeaveRequest {
     /// Who.
     pub identity: Identity,
     /// Under what this is recorded once only, however often it is asked for.
-    pub once: Option<Once>,
+    pub dedup_key: Option<DedupKey>,
     /// What came of earlier attempts at the same.
-    pub earlier: Option<Earlier>,
+    pub previous: Option<PreviousAttempt>,
 }
 
 impl LeaveRequest {
     /// Asked for once.
     pub const fn of(identity: Identity) -> Self {
-        Self { identity, once: None, earlier: None }
+        Self { identity, dedup_key: None, previous: None }
     }
 
     /// Whether they have left already, by an earlier attempt, and this is somebody who has come back.
     fn is_done(&self, known: Option<&Participant>) -> bool {
         let came_back = |since| known.is_some_and(|known| known.is_active() && known.joined_at > since);
-        self.earlier.as_ref().is_some_and(|earlier| earlier.done.is_some() || came_back(earlier.since))
+        self.previous
+            .as_ref()
+            .is_some_and(|previous| previous.changed_stream.is_some() || came_back(previous.since))
     }
 }
 
@@ -71,7 +73,7 @@ impl Orchestrator {
     /// [`crate::domain::Rejection::NotActive`] where the stream is not live, [`crate::domain::Rejection::Full`] where
     /// as many as may be are active.
     pub async fn join(&self, stream: &StreamRef, request: JoinRequest) -> Result<Joined, Error> {
-        let JoinRequest { identity, name, role, metadata, attributes, once } = request;
+        let JoinRequest { identity, name, role, metadata, attributes, dedup_key } = request;
         let issue = Change::IssueToken {
             identity: identity.clone(),
             name: name.clone(),
@@ -80,7 +82,7 @@ impl Orchestrator {
             attributes: attributes.clone(),
             joining_ttl: self.policy.joining_ttl,
         };
-        let guard = Guard { once, ..Guard::default() };
+        let guard = Guard { dedup_key, ..Guard::default() };
         let applied = self.store.apply(stream, issue, guard).await?;
         let token = self.rooms.token(&TokenRequest {
             room: applied.stream.room_name.clone(),
@@ -103,8 +105,8 @@ impl Orchestrator {
         if stream.status.is_final() || request.is_done(known.as_ref()) {
             return Ok(Left { stream, participant: known });
         }
-        let LeaveRequest { identity, once, .. } = request;
-        let guard = Guard { once, ..Guard::default() };
+        let LeaveRequest { identity, dedup_key, .. } = request;
+        let guard = Guard { dedup_key, ..Guard::default() };
         let reference = stream.reference();
         let applied = if let Some(known) = known.filter(Participant::is_active) {
             self.rooms.remove(&stream.room_name, &identity).await?;

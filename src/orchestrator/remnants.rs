@@ -24,7 +24,7 @@ impl Orchestrator {
         room_sid: Option<&RoomSid>,
     ) -> Result<Outcome, Error> {
         if room.as_str().starts_with(CHECK_ROOM) {
-            self.store.note(room).await?;
+            self.store.record_probe_webhook(room).await?;
             return Ok(Outcome::Applied);
         }
         if let Some(id) = self.store.id_of_room(room).await?
@@ -48,7 +48,7 @@ impl Orchestrator {
     /// Deletes the room if its stream is over; says whether it did.
     async fn delete_remnant(&self, room: &RoomName) -> Result<bool, Error> {
         let lock = OperationLock::asked();
-        if !self.store.hold_room(room, OPERATION_LOCK).await? {
+        if !self.store.lock_room_name(room, OPERATION_LOCK).await? {
             return Ok(false);
         }
         let deleted = self.delete_room(room, &lock).await;
@@ -56,7 +56,7 @@ impl Orchestrator {
         // After a lock that has run out the name may be held by another instance.
         let settled = !matches!(deleted, Err(RoomsError::Unavailable(_)));
         if settled && lock.lasts() {
-            self.store.release_room(room).await?;
+            self.store.unlock_room_name(room).await?;
         }
         deleted?;
         tracing::info!(%room, "a room that came back after its stream was stopped is deleted");

@@ -51,7 +51,7 @@ impl Orchestrator {
         stream: &StreamRef,
     ) -> Result<Option<(Stream, OperationLock)>, Error> {
         let lock = OperationLock::asked();
-        let taken = self.store.apply(stream, Change::Claim, Guard::default()).await?;
+        let taken = self.store.apply(stream, Change::AcquireLock, Guard::default()).await?;
         if taken.effect != Effect::Changed {
             return Ok(None);
         }
@@ -83,7 +83,7 @@ impl Orchestrator {
         if deleted.is_err()
             && let Some(until) = lock.until()
         {
-            self.store.apply(stream, Change::Release { until }, Guard::default()).await?;
+            self.store.apply(stream, Change::ReleaseLock { until }, Guard::default()).await?;
         }
         Ok(deleted?)
     }
@@ -105,7 +105,7 @@ impl Orchestrator {
             if current.status.is_final() {
                 return Ok(current);
             }
-            if current.claimed_until.is_none() || Instant::now() > deadline {
+            if current.lock_expires_at.is_none() || Instant::now() > deadline {
                 let words = "another request could not stop it either".to_owned();
                 return Err(RoomsError::Unavailable(words).into());
             }

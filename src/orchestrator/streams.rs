@@ -11,7 +11,7 @@ use crate::{
         stream::NewStream,
     },
     rooms::{RoomSpec, RoomsError},
-    store::{Created, Guard, Once, StoreError},
+    store::{CreateOutcome, DedupKey, Guard, StoreError},
 };
 
 /// How long a second request for the same creation or stop waits for the first to be through.
@@ -64,7 +64,7 @@ pub struct Patch {
     /// The version that the stream must be at.
     pub version: Option<u64>,
     /// Under what the change is made once only, however often it is asked for.
-    pub once: Option<Once>,
+    pub dedup_key: Option<DedupKey>,
 }
 
 impl Orchestrator {
@@ -97,15 +97,15 @@ impl Orchestrator {
         loop {
             let lock = OperationLock::asked();
             let existing = match self.store.create(new.clone()).await? {
-                Created::New(stream) => {
+                CreateOutcome::Created(stream) => {
                     let lock = lock.given(&stream);
                     let reference = stream.reference();
                     let opening = self.open_room(&reference, &spec, &lock);
                     let stream = self.while_locked(&reference, &lock, opening).await?;
                     return Ok(Creation { stream, is_new: true });
                 }
-                Created::Existing(stream) => Some(stream),
-                Created::Held => None,
+                CreateOutcome::Existing(stream) => Some(stream),
+                CreateOutcome::RoomNameLocked => None,
             };
             let late = Instant::now() > deadline;
             match existing {
@@ -140,7 +140,7 @@ impl Orchestrator {
             Some(status) if status != stream.status => return Err(refused(status)),
             _ => false,
         };
-        let guard = Guard { version: patch.version, once: patch.once, ..Guard::default() };
+        let guard = Guard { version: patch.version, dedup_key: patch.dedup_key, ..Guard::default() };
         let Some(change) = patch.metadata else {
             return if stops {
                 self.stop(&stream, StopReason::Requested, guard).await

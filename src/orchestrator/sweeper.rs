@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::{Error, Orchestrator};
 use crate::{
     domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
-    store::{Due, Guard, StoreError},
+    store::{Guard, ScheduledJob, StoreError},
 };
 
 /// How often an instance looks for what is due.
@@ -27,22 +27,21 @@ impl Orchestrator {
     /// # Errors
     /// The store's, where it cannot say what is due. What fails for one stream is logged and tried again next time.
     pub async fn sweep(&self) -> Result<usize, Error> {
-        let due = self.store.due(SWEEP_BATCH).await?;
+        let due = self.store.scheduled_jobs(SWEEP_BATCH).await?;
         let count = due.len();
         stream::iter(due).for_each_concurrent(SWEEP_CONCURRENCY, |item| self.settle(item)).await;
         Ok(count)
     }
 
-    async fn settle(&self, item: Due) {
-        let (Due::Joining(id) | Due::Idle(id) | Due::Stuck(id)) = item;
-        let done = match (self.existing(id).await, item) {
+    async fn settle(&self, item: ScheduledJob) {
+        let done = match (self.existing(item.stream_id()).await, item) {
             (Err(error), _) => Err(error),
-            (Ok(stream), Due::Joining(_)) => self.expire_joining(&stream).await,
-            (Ok(stream), Due::Idle(_)) => self.stop_idle(&stream).await,
-            (Ok(stream), Due::Stuck(_)) => self.heal(&stream).await,
+            (Ok(stream), ScheduledJob::ExpireJoining(_)) => self.expire_joining(&stream).await,
+            (Ok(stream), ScheduledJob::StopIdle(_)) => self.stop_idle(&stream).await,
+            (Ok(stream), ScheduledJob::ResumeOperation(_)) => self.heal(&stream).await,
         };
         let done = match done {
-            Err(Error::Store(StoreError::NotFound)) => self.store.forget_due(item).await.map_err(Error::from),
+            Err(Error::Store(StoreError::NotFound)) => self.store.remove_job(item).await.map_err(Error::from),
             other => other,
         };
         if let Err(error) = done {

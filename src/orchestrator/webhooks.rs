@@ -4,7 +4,7 @@ use super::{Error, Orchestrator};
 use crate::{
     domain::{Change, Rejection, StopReason, StreamRef, StreamStatus, change::Effect},
     rooms::{RoomEvent, RoomEventKind},
-    store::{Guard, Once, StoreError},
+    store::{DedupKey, Guard, StoreError},
 };
 
 /// What came of a webhook; the word in metrics.
@@ -64,7 +64,7 @@ impl Orchestrator {
         };
         let stream = StreamRef { id: stream_id, room_name: room };
         let closes = matches!(change, Change::BeginStop { .. });
-        let guard = Guard { once: id.filter(|_| !closes).map(Once::Webhook), ..Guard::default() };
+        let guard = Guard { dedup_key: id.filter(|_| !closes).map(DedupKey::Webhook), ..Guard::default() };
         let applied = match self.store.apply(&stream, change, guard).await {
             Ok(applied) => applied,
             Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating })) => {

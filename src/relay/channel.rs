@@ -15,10 +15,7 @@ use super::{
     frame::{EventFrame, ResetFrame},
     subscriber::{Delivery, Subscriber, SubscriberId},
 };
-use crate::{
-    domain::{Cursor, Event},
-    store::Topic,
-};
+use crate::domain::{Cursor, Event, Topic};
 
 /// Phase of a channel.
 pub(super) enum Phase {

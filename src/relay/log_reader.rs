@@ -6,8 +6,8 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use super::frame::ResetFrame;
 use crate::{
-    domain::{Cursor, Event},
-    store::{EventFeed, LogRead, StoreError, Topic},
+    domain::{Cursor, Event, Topic},
+    store::{EventFeed, LogRead, StoreError},
 };
 
 /// Maximum events a read. Clients receive one page while the next is read.

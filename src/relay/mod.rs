@@ -53,8 +53,8 @@ use self::{
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
-    domain::{Cursor, StreamId},
-    store::{EventFeed, StoreError, Topic},
+    domain::{Cursor, StreamId, Topic},
+    store::{EventFeed, StoreError},
     telemetry::Metrics,
 };
 

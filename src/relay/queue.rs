@@ -5,8 +5,8 @@ use super::{
     subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue},
 };
 use crate::{
-    domain::Cursor,
-    store::{StoreError, Topic},
+    domain::{Cursor, Topic},
+    store::StoreError,
 };
 
 /// Source of published messages for one subscription.

@@ -17,8 +17,8 @@ use tokio::{
 
 use super::{Client, Delivery, Ended, Relay, Start, Subscription, Transport, frame::to_json};
 use crate::{
-    domain::{Cursor, StreamId},
-    store::{Snapshot, SnapshotContent, StoreError, Topic},
+    domain::{Cursor, StreamId, Topic},
+    store::{Snapshot, SnapshotContent, StoreError},
 };
 
 /// Minimum time between two states for one client.

@@ -10,8 +10,8 @@ use super::{
     subscriber_metrics::SubscriberMetrics,
 };
 use crate::{
-    domain::{Cursor, Event},
-    store::{LogRead, Lost, StoreError, Topic},
+    domain::{Cursor, Event, Topic},
+    store::{LogRead, Lost, StoreError},
 };
 
 /// Maximum events in one page of the log.

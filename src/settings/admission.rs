@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::reader::Reader;
-use crate::{admission::Limits, rooms::tokens::ApiKey, store::Limit};
+use crate::{admission::Limits, rooms::tokens::ApiKey, store::RateLimit};
 
 const DEFAULT_MAX_FEEDS: u32 = 20_000;
 const DEFAULT_MAX_FEEDS_PER_CALLER: u32 = 1_000;
@@ -111,7 +111,7 @@ impl AdmissionArguments {
     }
 
     fn limits(&self, reader: &mut Reader) -> Limits {
-        let per_minute = |count| Limit { count, period: Duration::from_secs(60) };
+        let per_minute = |count| RateLimit { count, period: Duration::from_secs(60) };
         Limits {
             read: limit(reader, "RATE_LIMIT_READ", self.rate_limit_read.as_ref(), per_minute(600)),
             write: limit(reader, "RATE_LIMIT_WRITE", self.rate_limit_write.as_ref(), per_minute(120)),
@@ -150,7 +150,7 @@ fn parse_network(text: &str) -> Option<IpNet> {
 }
 
 /// Parses a rate limit; `off` becomes `None`.
-fn limit(reader: &mut Reader, setting: &str, text: Option<&String>, default: Limit) -> Option<Limit> {
+fn limit(reader: &mut Reader, setting: &str, text: Option<&String>, default: RateLimit) -> Option<RateLimit> {
     match text.map(String::as_str) {
         None => Some(default),
         Some("off") => None,
@@ -161,7 +161,7 @@ fn limit(reader: &mut Reader, setting: &str, text: Option<&String>, default: Lim
 }
 
 /// Parses `N/s`, `N/m` or `N/h`, with N above 0.
-fn parse_limit(text: &str) -> Option<Limit> {
+fn parse_limit(text: &str) -> Option<RateLimit> {
     let (count, unit) = text.split_once('/')?;
     let seconds = match unit {
         "s" => 1,
@@ -169,5 +169,5 @@ fn parse_limit(text: &str) -> Option<Limit> {
         "h" => 3_600,
         _ => return None,
     };
-    Some(Limit { count: count.parse::<NonZeroU32>().ok()?.get(), period: Duration::from_secs(seconds) })
+    Some(RateLimit { count: count.parse::<NonZeroU32>().ok()?.get(), period: Duration::from_secs(seconds) })
 }

@@ -1,7 +1,7 @@
 //! Whether a log can be continued from a cursor: the one rule, for every backend.
 
-use super::{Lost, Topic};
-use crate::domain::Cursor;
+use super::Lost;
+use crate::domain::{Cursor, Topic};
 
 /// The oldest entry that a log still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

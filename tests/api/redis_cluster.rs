@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use livestream_orchestrator::{
-    domain::{Metadata, RoomName, StreamId, stream::NewStream},
+    domain::{Metadata, RoomName, StreamId, Topic, stream::NewStream},
     store::{
-        Coordination, EventFeed, SnapshotContent, StoreError, StreamFilter, StreamStore, Topic,
-        redis::RedisStore,
+        EventFeed, Maintenance, SnapshotContent, StoreError, StreamFilter, StreamStore, redis::RedisStore,
     },
     telemetry::Metrics,
 };
@@ -130,12 +129,12 @@ async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
         let is_moved = |key: &str| key.contains(":stream:") == streams;
         assert!(cluster.move_matching_keys(slot, at, to, is_moved).await > 0);
         assert!(matches!(store.snapshot(Topic::All).await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.keep(100, None).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.renew_and_prune(100, None).await, Err(StoreError::Unavailable(_))));
     }
     cluster.finish_migration(slot, to).await;
     let SnapshotContent::All(streams) = store.snapshot(Topic::All).await.unwrap().content else { panic!() };
     assert_eq!(streams.len(), 1);
-    assert_eq!(store.keep(100, None).await.unwrap().dropped, 0);
+    assert_eq!(store.renew_and_prune(100, None).await.unwrap().removed, 0);
     assert_eq!(store.list(StreamFilter::All, 10, None).await.unwrap().items.len(), 1);
 }
 

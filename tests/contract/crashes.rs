@@ -14,7 +14,7 @@ use livestream_orchestrator::{
     },
     orchestrator::{CreateRequest, JoinRequest, LeaveRequest, Orchestrator, Patch},
     rooms::Rooms,
-    store::{Earlier, Guard, StreamFilter, StreamStore},
+    store::{Guard, PreviousAttempt, Store, StreamFilter},
     telemetry::Metrics,
 };
 
@@ -35,7 +35,7 @@ fn join(who: &str) -> JoinRequest {
         role: Role::Host,
         metadata: None,
         attributes: None,
-        once: None,
+        dedup_key: None,
     }
 }
 
@@ -74,7 +74,7 @@ const USECASES: [Usecase; 11] = [
 
 struct Scene {
     world: Arc<World>,
-    store: Arc<dyn StreamStore>,
+    store: Arc<dyn Store>,
 }
 
 impl Scene {
@@ -283,16 +283,16 @@ async fn leaving_again_after_a_death_lets_who_has_come_back_stay() {
     scene.world.remove(&stream.room_name, &identity("ann")).await.unwrap();
     scene.world.advance(Duration::from_secs(1));
     let ask = async || {
-        let earlier = Some(Earlier { since, done: None });
-        let request = LeaveRequest { earlier, ..LeaveRequest::of(identity("ann")) };
+        let previous = Some(PreviousAttempt { since, changed_stream: None });
+        let request = LeaveRequest { previous, ..LeaveRequest::of(identity("ann")) };
         scene.immortal().leave(stream.clone(), request).await.unwrap().participant.unwrap()
     };
     scene.world.connect(ROOM, "ann");
     scene.hear().await;
     assert!(ask().await.is_active(), "another session than the one that was meant");
 
-    let stayed = Earlier { since: scene.world.now(), done: None };
-    let request = LeaveRequest { earlier: Some(stayed), ..LeaveRequest::of(identity("ann")) };
+    let stayed = PreviousAttempt { since: scene.world.now(), changed_stream: None };
+    let request = LeaveRequest { previous: Some(stayed), ..LeaveRequest::of(identity("ann")) };
     let left = scene.immortal().leave(stream.clone(), request).await.unwrap();
     assert!(!left.participant.unwrap().is_active(), "the one that was meant is put out");
 }

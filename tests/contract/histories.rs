@@ -6,11 +6,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     domain::{
-        EventKind, Participant, ParticipantState, RoomName, StopReason, StreamId, StreamStatus, TrackSource,
+        EventKind, Participant, ParticipantState, RoomName, StopReason, StreamId, StreamStatus, Topic,
+        TrackSource,
     },
     orchestrator::{CreateRequest, Orchestrator},
     rooms::RoomEvent,
-    store::{EventFeed, Guard, StreamStore, Topic, memory::MemoryStore},
+    store::{EventFeed, Guard, StreamStore, memory::MemoryStore},
 };
 use proptest::{
     prelude::*,

@@ -7,9 +7,9 @@ use livestream_orchestrator::{
     domain::{
         Attributes, Change, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
         ParticipantMetadata, ParticipantSid, ParticipantState, Role, Session, StopReason, Stream,
-        StreamStatus, Timestamp, Track, TrackSource, Tracks, stream::NewStream,
+        StreamStatus, Timestamp, Topic, Track, TrackSource, Tracks, stream::NewStream,
     },
-    store::{Created, Guard, KindFilter, Once, ParticipantFilter, StoreError, StreamFilter, Topic},
+    store::{CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, StoreError, StreamFilter},
 };
 use proptest::{prelude::*, sample::select};
 
@@ -170,8 +170,8 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),
-        1 => Just(Change::Claim),
-        1 => Just(Change::Release { until: Timestamp::from_millis(1) }),
+        1 => Just(Change::AcquireLock),
+        1 => Just(Change::ReleaseLock { until: Timestamp::from_millis(1) }),
         1 => Just(Change::RenewLock { until: Timestamp::from_millis(1) }),
         1 => Just(Change::Fail { reason: "broken".to_owned() }),
     ]
@@ -192,7 +192,7 @@ fn timeless(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
             stream.started_at.is_some(),
             stream.stopped_at.is_some(),
             stream.empty_since.is_some(),
-            stream.claimed_until.is_some(),
+            stream.lock_expires_at.is_some(),
         ),
     )
 }
@@ -259,12 +259,14 @@ async fn compare(history: History) {
         ..new_stream("cé/\"room\"")
     };
     let reference = match (model.store.create(new.clone()).await, redis.store.create(new).await) {
-        (Ok(Created::New(a)), Ok(Created::New(b))) if timeless(&a) == timeless(&b) => a.reference(),
+        (Ok(CreateOutcome::Created(a)), Ok(CreateOutcome::Created(b))) if timeless(&a) == timeless(&b) => {
+            a.reference()
+        }
         other => panic!("{other:?}"),
     };
     for (change, version, once) in history.steps {
         next_millisecond();
-        let guard = || Guard { version, once: once.clone().map(Once::Webhook), lease: None };
+        let guard = || Guard { version, dedup_key: once.clone().map(DedupKey::Webhook), lease: None };
         let expected = model.store.apply(&reference, change.clone(), guard()).await;
         let made = redis.store.apply(&reference, change.clone(), guard()).await;
         match (expected, made) {

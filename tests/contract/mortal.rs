@@ -18,7 +18,8 @@ use livestream_orchestrator::{
     },
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
-        Applied, Coordination, Created, Due, Guard, Kept, Lease, Page, ParticipantFilter, StoreError,
+        Applied, Clock, CreateOutcome, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
+        ParticipantFilter, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, Store, StoreError,
         StreamFilter, StreamStore, Totals,
     },
 };
@@ -106,10 +107,14 @@ impl Rooms for Mortal<dyn Rooms> {
 }
 
 #[async_trait]
-impl Coordination for Mortal<dyn StreamStore> {
+impl Clock for Mortal<dyn Store> {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.life.call(self.inner.now()).await
     }
+}
+
+#[async_trait]
+impl Leases for Mortal<dyn Store> {
     async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
         self.life.call(self.inner.take_lease(ttl, every)).await
     }
@@ -119,6 +124,23 @@ impl Coordination for Mortal<dyn StreamStore> {
     async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
         self.life.call(self.inner.end_lease(lease, again)).await
     }
+}
+
+#[async_trait]
+impl RoomNameLocks for Mortal<dyn Store> {
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        self.life.call(self.inner.closed_rooms(limit, offset)).await
+    }
+    async fn lock_room_name(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.lock_room_name(room, ttl)).await
+    }
+    async fn unlock_room_name(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.life.call(self.inner.unlock_room_name(room)).await
+    }
+}
+
+#[async_trait]
+impl ListingHistory for Mortal<dyn Store> {
     async fn missing(&self) -> Result<HashMap<StreamId, Timestamp>, StoreError> {
         self.life.call(self.inner.missing()).await
     }
@@ -128,34 +150,39 @@ impl Coordination for Mortal<dyn StreamStore> {
     async fn clear_missing(&self, streams: &[StreamId]) -> Result<(), StoreError> {
         self.life.call(self.inner.clear_missing(streams)).await
     }
-    async fn suspect(&self, after: Duration) -> Result<bool, StoreError> {
-        self.life.call(self.inner.suspect(after)).await
+    async fn confirm_empty_listing(&self, after: Duration) -> Result<bool, StoreError> {
+        self.life.call(self.inner.confirm_empty_listing(after)).await
     }
-    async fn trust(&self) -> Result<(), StoreError> {
-        self.life.call(self.inner.trust()).await
-    }
-    async fn hold_room(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
-        self.life.call(self.inner.hold_room(room, ttl)).await
-    }
-    async fn release_room(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.life.call(self.inner.release_room(room)).await
-    }
-    async fn note(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.life.call(self.inner.note(room)).await
-    }
-    async fn is_noted(&self, room: &RoomName) -> Result<bool, StoreError> {
-        self.life.call(self.inner.is_noted(room)).await
-    }
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        self.life.call(self.inner.closed_rooms(limit, offset)).await
-    }
-    async fn keep(&self, limit: usize, after: Option<&str>) -> Result<Kept, StoreError> {
-        self.life.call(self.inner.keep(limit, after)).await
+    async fn clear_empty_listing(&self) -> Result<(), StoreError> {
+        self.life.call(self.inner.clear_empty_listing()).await
     }
 }
 
 #[async_trait]
-impl StreamStore for Mortal<dyn StreamStore> {
+impl ProbeWebhooks for Mortal<dyn Store> {
+    async fn record_probe_webhook(&self, room: &RoomName) -> Result<(), StoreError> {
+        self.life.call(self.inner.record_probe_webhook(room)).await
+    }
+    async fn has_probe_webhook(&self, room: &RoomName) -> Result<bool, StoreError> {
+        self.life.call(self.inner.has_probe_webhook(room)).await
+    }
+}
+
+#[async_trait]
+impl Maintenance for Mortal<dyn Store> {
+    async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError> {
+        self.life.call(self.inner.scheduled_jobs(limit)).await
+    }
+    async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
+        self.life.call(self.inner.remove_job(due)).await
+    }
+    async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError> {
+        self.life.call(self.inner.renew_and_prune(limit, after)).await
+    }
+}
+
+#[async_trait]
+impl StreamStore for Mortal<dyn Store> {
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         self.life.call(self.inner.apply(stream, change, guard)).await
     }
@@ -189,7 +216,7 @@ impl StreamStore for Mortal<dyn StreamStore> {
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         self.life.call(self.inner.participant(id, identity)).await
     }
-    async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
+    async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
         self.life.call(self.inner.create(new)).await
     }
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
@@ -197,12 +224,6 @@ impl StreamStore for Mortal<dyn StreamStore> {
     }
     async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
         self.life.call(self.inner.view(id)).await
-    }
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        self.life.call(self.inner.due(limit)).await
-    }
-    async fn forget_due(&self, due: Due) -> Result<(), StoreError> {
-        self.life.call(self.inner.forget_due(due)).await
     }
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.life.call(self.inner.totals()).await

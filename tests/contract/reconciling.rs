@@ -287,7 +287,7 @@ async fn time_ends_what_nobody_uses() {
         role: Role::Host,
         metadata: None,
         attributes: None,
-        once: None,
+        dedup_key: None,
     };
     scene.orchestrator.join(&stream.reference(), join).await.unwrap();
     let known = async || scene.store.participant(stream.id, "ann").await.unwrap();

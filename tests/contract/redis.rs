@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use livestream_orchestrator::{
-    domain::{Change, Cursor, StreamId, StreamStatus},
-    store::{LogRead, Retention, StreamFilter, Topic},
+    domain::{Change, Cursor, StreamId, StreamStatus, Topic},
+    store::{LogRead, Retention, StreamFilter},
 };
 use redis::AsyncCommands;
 
@@ -56,7 +56,7 @@ async fn a_stopped_stream_leaves_nothing_behind() {
     backend.stop(&stream).await;
     backend.change(&failed, Change::Fail { reason: "x".to_owned() }).await;
     eventually("the end of its keys", || async {
-        backend.store.due(10).await.unwrap();
+        backend.store.scheduled_jobs(10).await.unwrap();
         let left = keys(&prefix).await;
         let own = left.iter().any(|key| key.contains(&stream.id.to_string()) || key.contains("room:"));
         let listed = backend.store.list(StreamFilter::All, 10, None).await.unwrap().items.len();
@@ -116,7 +116,7 @@ async fn metadata_is_compared_as_it_is_kept() {
 
 #[tokio::test]
 async fn an_event_that_cannot_be_read_is_no_silent_gap() {
-    use livestream_orchestrator::store::{LogRead, Lost, Topic};
+    use livestream_orchestrator::store::{LogRead, Lost};
     let prefix = unique("unreadable");
     let backend = Backend::redis(&prefix, RETENTION);
     let stream = backend.active("unreadable").await;
@@ -133,7 +133,7 @@ async fn an_event_that_cannot_be_read_is_no_silent_gap() {
 async fn a_log_is_trimmed_and_says_so() {
     use livestream_orchestrator::{
         domain::Cursor,
-        store::{LogRead, Lost, STREAM_LOG_LENGTH, Topic},
+        store::{LogRead, Lost, STREAM_LOG_LENGTH},
     };
     let backend = Backend::redis(&unique("trim"), RETENTION);
     let stream = backend.active("trim").await;
@@ -159,7 +159,7 @@ async fn a_log_is_trimmed_and_says_so() {
 async fn a_page_of_large_events_ends_early() {
     use livestream_orchestrator::{
         domain::{Cursor, Metadata},
-        store::{LOG_PAGE_BYTES, Topic},
+        store::LOG_PAGE_BYTES,
     };
     const METADATA_BYTES: usize = 50_000;
     let backend = Backend::redis(&unique("large"), RETENTION);
@@ -181,8 +181,8 @@ async fn a_page_of_large_events_ends_early() {
 async fn pages_kept(backend: &Backend) -> (u64, u64) {
     let (mut renewed, mut dropped, mut after) = (0, 0, None::<String>);
     loop {
-        let kept = backend.store.keep(2, after.as_deref()).await.unwrap();
-        (renewed, dropped, after) = (renewed + kept.renewed, dropped + kept.dropped, kept.next);
+        let kept = backend.store.renew_and_prune(2, after.as_deref()).await.unwrap();
+        (renewed, dropped, after) = (renewed + kept.renewed, dropped + kept.removed, kept.next);
         if after.is_none() {
             return (renewed, dropped);
         }

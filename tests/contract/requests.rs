@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     domain::{Change, Metadata, change::Effect},
-    store::{Attempt, Created, Earlier, Guard, Known, Limit, Once},
+    store::{Attempt, BeginOutcome, CreateOutcome, DedupKey, Guard, PreviousAttempt, RateLimit},
 };
 
 use super::store::{Backend, RETENTION, new_stream};
@@ -17,9 +17,9 @@ fn backends() -> [Backend; 2] {
     [Backend::memory(RETENTION), Backend::redis(&unique("requests"), RETENTION)]
 }
 
-fn begun(known: Known) -> Attempt {
+fn begun(known: BeginOutcome) -> Attempt {
     match known {
-        Known::Begun(attempt) => attempt,
+        BeginOutcome::Begun(attempt) => attempt,
         other => panic!("not begun: {other:?}"),
     }
 }
@@ -28,21 +28,21 @@ fn begun(known: Known) -> Attempt {
 async fn one_carries_a_request_out_and_its_answer_is_everybodys() {
     for Backend { answers, .. } in backends() {
         let first = begun(answers.begin("k", "the body", LEASE).await.unwrap());
-        assert_eq!(first.earlier, None);
-        assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), Known::UnderWay);
-        assert_eq!(answers.begin("k", "another", LEASE).await.unwrap(), Known::Other);
+        assert_eq!(first.previous, None);
+        assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), BeginOutcome::InProgress);
+        assert_eq!(answers.begin("k", "another", LEASE).await.unwrap(), BeginOutcome::Mismatch);
         let stranger = Attempt { holder: "somebody".to_owned(), ..first.clone() };
         assert!(
-            answers.hold("k", &first, LEASE).await.unwrap()
-                && !answers.hold("k", &stranger, LEASE).await.unwrap()
+            answers.renew("k", &first, LEASE).await.unwrap()
+                && !answers.renew("k", &stranger, LEASE).await.unwrap()
         );
-        answers.answer("k", &stranger, "not mine to say").await.unwrap();
-        answers.give_up("k", &stranger).await.unwrap();
-        assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), Known::UnderWay);
-        answers.answer("k", &first, "the answer").await.unwrap();
-        let answered = Known::Answered("the answer".to_owned());
+        answers.complete("k", &stranger, "not mine to say").await.unwrap();
+        answers.abandon("k", &stranger).await.unwrap();
+        assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), BeginOutcome::InProgress);
+        answers.complete("k", &first, "the answer").await.unwrap();
+        let answered = BeginOutcome::Completed("the answer".to_owned());
         assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), answered);
-        assert_eq!(answers.begin("k", "another", LEASE).await.unwrap(), Known::Other);
+        assert_eq!(answers.begin("k", "another", LEASE).await.unwrap(), BeginOutcome::Mismatch);
     }
 }
 
@@ -55,25 +55,27 @@ async fn whoever_comes_after_a_death_has_what_the_first_had() {
         // Nobody holds it any more.
         let second = eventually("the end of a lease", || async {
             match answers.begin("k", "the body", LEASE).await.unwrap() {
-                Known::Begun(attempt) => Some(attempt),
+                BeginOutcome::Begun(attempt) => Some(attempt),
                 _ => None,
             }
         })
         .await;
-        let Some(Earlier { since, done: None }) = second.earlier else { panic!("{second:?}") };
-        assert_eq!(second.seed, first.seed);
+        let Some(PreviousAttempt { since, changed_stream: None }) = second.previous else {
+            panic!("{second:?}")
+        };
+        assert_eq!(second.reserved_id, first.reserved_id);
         assert_ne!(second.holder, first.holder);
-        answers.answer("k", &first, "too late").await.unwrap();
+        answers.complete("k", &first, "too late").await.unwrap();
 
         let metadata = || Metadata::parse(r#"{"n":1}"#).unwrap();
         let change = || Change::SetMetadata { expected: Metadata::default(), metadata: metadata() };
-        let guard = || Guard { once: Some(Once::Request("k".to_owned())), ..Guard::default() };
+        let guard = || Guard { dedup_key: Some(DedupKey::Request("k".to_owned())), ..Guard::default() };
         let made = backend.store.apply(&stream, change(), guard()).await.unwrap();
         let again = backend.store.apply(&stream, change(), guard()).await.unwrap();
         assert_eq!((made.effect, again.effect), (Effect::Changed, Effect::Duplicate));
-        answers.give_up("k", &second).await.unwrap();
+        answers.abandon("k", &second).await.unwrap();
         let third = begun(answers.begin("k", "the body", LEASE).await.unwrap());
-        assert_eq!(third.earlier, Some(Earlier { since, done: Some(stream.id) }));
+        assert_eq!(third.previous, Some(PreviousAttempt { since, changed_stream: Some(stream.id) }));
     }
 }
 
@@ -81,10 +83,12 @@ async fn whoever_comes_after_a_death_has_what_the_first_had() {
 async fn a_stream_is_created_once_under_its_id() {
     for backend in backends() {
         let new = new_stream("room");
-        let Created::New(stream) = backend.store.create(new.clone()).await.unwrap() else { panic!("taken") };
+        let CreateOutcome::Created(stream) = backend.store.create(new.clone()).await.unwrap() else {
+            panic!("taken")
+        };
         backend.change(&stream.reference(), Change::Activate { room_sid: "RM_1".into() }).await;
         backend.stop(&stream.reference()).await;
-        let Created::Existing(again) = backend.store.create(new).await.unwrap() else {
+        let CreateOutcome::Existing(again) = backend.store.create(new).await.unwrap() else {
             panic!("created twice")
         };
         assert_eq!(again.id, stream.id, "also when it is over and its room name is free");
@@ -95,18 +99,18 @@ async fn a_stream_is_created_once_under_its_id() {
 async fn a_quota_is_exact_and_each_subjects_own() {
     for Backend { quota, .. } in backends() {
         for count in [1, 3, 7, 1_000] {
-            let limit = Limit { count, period: Duration::from_secs(100_000) };
+            let limit = RateLimit { count, period: Duration::from_secs(100_000) };
             let subject = format!("read:{count}");
             for left in (0..count).rev() {
                 let standing = quota.take(&subject, limit).await.unwrap();
-                assert!(standing.granted && standing.remaining == left, "{count}: {standing:?}");
+                assert!(standing.allowed && standing.remaining == left, "{count}: {standing:?}");
             }
             let refused = quota.take(&subject, limit).await.unwrap();
-            assert!(!refused.granted && refused.remaining == 0, "{refused:?}");
+            assert!(!refused.allowed && refused.remaining == 0, "{refused:?}");
             assert!(refused.retry_after > Duration::ZERO && refused.retry_after <= limit.period / count);
             assert!(refused.reset >= refused.retry_after && refused.reset <= limit.period);
             let other = format!("join:{count}");
-            assert!(quota.take(&other, limit).await.unwrap().granted, "somebody else's is their own");
+            assert!(quota.take(&other, limit).await.unwrap().allowed, "somebody else's is their own");
         }
     }
 }

@@ -8,13 +8,13 @@ use livestream_orchestrator::{
     domain::{
         Attributes, Change, Cursor, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
         ParticipantSid, ParticipantState, Rejection, Role, RoomName, RoomSid, Session, StopReason, Stream,
-        StreamId, StreamRef, StreamStatus, Timestamp, Track, TrackSource, Tracks, change::Effect,
+        StreamId, StreamRef, StreamStatus, Timestamp, Topic, Track, TrackSource, Tracks, change::Effect,
         stream::NewStream,
     },
     store::{
-        Answers, Applied, Created, Due, EventFeed, FeedMessage, Guard, KindFilter, Lease, LogRead, Lost,
-        Once, ParticipantFilter, Quota, Retention, SnapshotContent, StoreError, StreamFilter, StreamStore,
-        Topic,
+        Applied, CreateOutcome, DedupKey, EventFeed, FeedMessage, Guard, IdempotencyStore, KindFilter, Lease,
+        LogRead, Lost, ParticipantFilter, RateLimitStore, Retention, ScheduledJob, SnapshotContent, Store,
+        StoreError, StreamFilter,
         memory::MemoryStore,
         redis::{Address, RedisStore},
     },
@@ -26,10 +26,10 @@ use crate::support::{servers::shared_redis, unique, within};
 /// A store with its feed.
 #[derive(Clone)]
 pub struct Backend {
-    pub store: Arc<dyn StreamStore>,
+    pub store: Arc<dyn Store>,
     pub feed: Arc<dyn EventFeed>,
-    pub answers: Arc<dyn Answers>,
-    pub quota: Arc<dyn Quota>,
+    pub answers: Arc<dyn IdempotencyStore>,
+    pub quota: Arc<dyn RateLimitStore>,
 }
 
 pub const RETENTION: Retention = Retention {
@@ -44,7 +44,7 @@ impl Backend {
         Self::of(store)
     }
 
-    fn of<S: StreamStore + EventFeed + Answers + Quota + 'static>(store: Arc<S>) -> Self {
+    fn of<S: Store + EventFeed + IdempotencyStore + RateLimitStore + 'static>(store: Arc<S>) -> Self {
         Self { store: store.clone(), feed: store.clone(), answers: store.clone(), quota: store }
     }
 
@@ -57,7 +57,7 @@ impl Backend {
 
     pub async fn create(&self, room: &str) -> Stream {
         match self.store.create(new_stream(room)).await.unwrap() {
-            Created::New(stream) => stream,
+            CreateOutcome::Created(stream) => stream,
             other => panic!("the room name is taken: {other:?}"),
         }
     }
@@ -148,7 +148,7 @@ pub fn token(who: &str, joining_ttl: Duration) -> Change {
 
 /// The end of a stream's operation lock.
 async fn held_until(backend: &Backend, stream: &StreamRef) -> Timestamp {
-    backend.store.get(stream.id).await.unwrap().unwrap().claimed_until.unwrap()
+    backend.store.get(stream.id).await.unwrap().unwrap().lock_expires_at.unwrap()
 }
 
 pub fn left(who: &str, sid: Option<&str>) -> Change {
@@ -259,7 +259,7 @@ async fn a_life_is_told_event_by_event(backend: Backend) {
 async fn a_room_name_is_held_until_the_end(backend: Backend) {
     let first = backend.active("held").await;
     let again = backend.store.create(new_stream("held")).await.unwrap();
-    assert!(matches!(again, Created::Existing(stream) if stream.id == first.id));
+    assert!(matches!(again, CreateOutcome::Existing(stream) if stream.id == first.id));
     backend.stop(&first).await;
     assert_eq!(
         backend.store.id_of_room(&first.room_name).await.unwrap(),
@@ -288,12 +288,12 @@ async fn stop_of_failed_stream_changes_nothing(backend: Backend) {
 
 async fn of_concurrent_creations_one_wins(backend: Backend) {
     let creations = join_all((0..20).map(|_| backend.store.create(new_stream("race")))).await;
-    let new = creations.iter().filter(|created| matches!(created, Ok(Created::New(_)))).count();
+    let new = creations.iter().filter(|created| matches!(created, Ok(CreateOutcome::Created(_)))).count();
     let ids: HashSet<_> = creations
         .into_iter()
         .map(|created| match created.unwrap() {
-            Created::New(stream) | Created::Existing(stream) => stream.id,
-            Created::Held => panic!("nobody holds it"),
+            CreateOutcome::Created(stream) | CreateOutcome::Existing(stream) => stream.id,
+            CreateOutcome::RoomNameLocked => panic!("nobody holds it"),
         })
         .collect();
     assert_eq!((new, ids.len()), (1, 1));
@@ -328,7 +328,10 @@ async fn a_guarded_write_is_never_lost_silently(backend: Backend) {
         async move {
             let metadata = Metadata::parse(&format!(r#"{{"n":{n}}}"#)).unwrap();
             let change = Change::SetMetadata { expected: Metadata::default(), metadata };
-            backend.store.apply(&stream, change, Guard { version: Some(2), once: None, lease: None }).await
+            backend
+                .store
+                .apply(&stream, change, Guard { version: Some(2), dedup_key: None, lease: None })
+                .await
         }
     };
     let results = join_all((0..20).map(write)).await;
@@ -405,7 +408,8 @@ async fn another_room_of_the_same_name_is_not_ours(backend: Backend) {
 
 async fn the_same_event_counts_once(backend: Backend) {
     let stream = backend.active("once").await;
-    let guard = || Guard { version: None, once: Some(Once::Webhook("EV_1".to_owned())), lease: None };
+    let guard =
+        || Guard { version: None, dedup_key: Some(DedupKey::Webhook("EV_1".to_owned())), lease: None };
     let connect = || Change::Connect(session("ann", "PA_1", 1));
     let first = backend.store.apply(&stream, connect(), guard()).await.unwrap();
     let again = backend.store.apply(&stream, left("ann", None), guard()).await.unwrap();
@@ -415,7 +419,7 @@ async fn the_same_event_counts_once(backend: Backend) {
 
 async fn a_full_stream_takes_nobody_else(backend: Backend) {
     let new = NewStream { max_participants: Some(1), ..new_stream("full") };
-    let Created::New(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
     let stream = stream.reference();
     let early = backend.apply(&stream, token("ann", Duration::from_secs(60))).await;
     assert!(matches!(
@@ -469,9 +473,13 @@ async fn an_unused_token_expires(backend: Backend) {
         backend.change(&stream, token(who, Duration::ZERO)).await;
     }
     backend.change(&stream, token("waiting", Duration::from_secs(60))).await;
-    assert!(backend.store.due(10).await.unwrap().contains(&Due::Joining(stream.id)));
+    assert!(
+        backend.store.scheduled_jobs(10).await.unwrap().contains(&ScheduledJob::ExpireJoining(stream.id))
+    );
     assert_eq!(backend.change(&stream, Change::ExpireJoining).await.effect, Effect::Changed);
-    assert!(!backend.store.due(10).await.unwrap().contains(&Due::Joining(stream.id)));
+    assert!(
+        !backend.store.scheduled_jobs(10).await.unwrap().contains(&ScheduledJob::ExpireJoining(stream.id))
+    );
     assert_eq!(backend.store.participant(stream.id, "ann").await.unwrap(), None);
     let back = backend.store.participant(stream.id, "back").await.unwrap().unwrap();
     assert_eq!(Participant { changed_at: before.changed_at, ..back }, before, "back to the visit before");
@@ -486,21 +494,23 @@ async fn an_unused_token_expires(backend: Backend) {
 
 async fn an_empty_stream_is_due(backend: Backend) {
     let new = NewStream { idle_after: Some(Duration::ZERO), ..new_stream("idle") };
-    let Created::New(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
     let stream = stream.reference();
     backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
-    assert_eq!(backend.store.due(10).await.unwrap(), [Due::Idle(stream.id)]);
+    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), [ScheduledJob::StopIdle(stream.id)]);
     backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
-    assert_eq!(backend.store.due(10).await.unwrap(), []);
+    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), []);
     let idle = || Change::BeginStop { reason: StopReason::Idle, room_sid: None };
     assert_eq!(backend.change(&stream, idle()).await.effect, Effect::Unchanged, "somebody is in it");
     backend.change(&stream, left("ann", None)).await;
-    assert_eq!(backend.store.due(10).await.unwrap(), [Due::Idle(stream.id)]);
+    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), [ScheduledJob::StopIdle(stream.id)]);
     assert_eq!(backend.change(&stream, idle()).await.stream.status, StreamStatus::Stopping);
     let forever = NewStream { idle_after: None, ..new_stream("forever") };
-    let Created::New(forever) = backend.store.create(forever).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(forever) = backend.store.create(forever).await.unwrap() else {
+        panic!("taken")
+    };
     backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".into() }).await;
-    assert_eq!(backend.store.due(10).await.unwrap(), []);
+    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), []);
 }
 
 async fn operation_lock_is_renewed_and_released_by_its_holder_alone(backend: Backend) {
@@ -510,12 +520,12 @@ async fn operation_lock_is_renewed_and_released_by_its_holder_alone(backend: Bac
     assert_eq!(renewed.effect, Effect::Changed);
     // The answer was lost: the holder knows the end from before.
     assert_eq!(backend.change(&stream, Change::RenewLock { until: first }).await.effect, Effect::Changed);
-    assert_eq!(backend.change(&stream, Change::Release { until: first }).await.effect, Effect::Changed);
-    backend.change(&stream, Change::Claim).await;
+    assert_eq!(backend.change(&stream, Change::ReleaseLock { until: first }).await.effect, Effect::Changed);
+    backend.change(&stream, Change::AcquireLock).await;
     let second = held_until(&backend, &stream).await;
     // A holder whose lock ran out long ago has no part in the lock of the next one.
     let stale = second.minus(livestream_orchestrator::domain::stream::OPERATION_LOCK);
-    for change in [Change::RenewLock { until: stale }, Change::Release { until: stale }] {
+    for change in [Change::RenewLock { until: stale }, Change::ReleaseLock { until: stale }] {
         assert_eq!(backend.change(&stream, change).await.effect, Effect::Unchanged);
     }
     assert_eq!(held_until(&backend, &stream).await, second);
@@ -550,22 +560,22 @@ async fn page_cursor_of_a_viewer_has_no_hidden_identity(backend: Backend) {
 async fn one_at_a_time_creates_or_stops(backend: Backend) {
     let creating = backend.create("claimed").await.reference();
     assert_eq!(
-        backend.change(&creating, Change::Claim).await.effect,
+        backend.change(&creating, Change::AcquireLock).await.effect,
         Effect::Unchanged,
         "its creator is at it"
     );
     assert_eq!(
         backend
-            .change(&creating, Change::Release { until: held_until(&backend, &creating).await })
+            .change(&creating, Change::ReleaseLock { until: held_until(&backend, &creating).await })
             .await
             .effect,
         Effect::Changed
     );
-    let claims = join_all((0..10).map(|_| backend.change(&creating, Change::Claim))).await;
+    let claims = join_all((0..10).map(|_| backend.change(&creating, Change::AcquireLock))).await;
     assert_eq!(claims.iter().filter(|claim| claim.effect == Effect::Changed).count(), 1);
     let active = backend.active("active").await;
     assert_eq!(
-        backend.change(&active, Change::Claim).await.effect,
+        backend.change(&active, Change::AcquireLock).await.effect,
         Effect::Unchanged,
         "there is nothing to finish"
     );
@@ -576,7 +586,7 @@ async fn one_at_a_time_creates_or_stops(backend: Backend) {
         1,
         "who stops it has claimed it"
     );
-    assert_eq!(backend.change(&active, Change::Claim).await.effect, Effect::Unchanged);
+    assert_eq!(backend.change(&active, Change::AcquireLock).await.effect, Effect::Unchanged);
     assert_eq!(backend.log(active.id).await.len(), 3, "claims are nobody's business but ours");
 }
 
@@ -926,12 +936,12 @@ async fn a_lease_that_is_not_renewed_lapses(backend: Backend) {
 
 async fn what_is_suspected_is_believed_when_it_is_seen_again(backend: Backend) {
     let (store, wait) = (&backend.store, Duration::from_millis(50));
-    assert!(!store.suspect(Duration::from_secs(60)).await.unwrap());
-    assert!(!store.suspect(Duration::from_secs(60)).await.unwrap(), "too soon to count");
-    store.trust().await.unwrap();
-    assert!(!store.suspect(wait).await.unwrap());
+    assert!(!store.confirm_empty_listing(Duration::from_secs(60)).await.unwrap());
+    assert!(!store.confirm_empty_listing(Duration::from_secs(60)).await.unwrap(), "too soon to count");
+    store.clear_empty_listing().await.unwrap();
+    assert!(!store.confirm_empty_listing(wait).await.unwrap());
     crate::support::eventually("the second time", || async {
-        store.suspect(wait).await.unwrap().then_some(())
+        store.confirm_empty_listing(wait).await.unwrap().then_some(())
     })
     .await;
 }
@@ -939,19 +949,19 @@ async fn what_is_suspected_is_believed_when_it_is_seen_again(backend: Backend) {
 async fn the_name_of_a_room_that_is_over_can_be_held(backend: Backend) {
     let (store, ttl) = (&backend.store, Duration::from_secs(60));
     let room = RoomName::parse("over").unwrap();
-    assert!(!store.hold_room(&room, ttl).await.unwrap(), "nobody ever had it");
+    assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "nobody ever had it");
     let stream = backend.active("over").await;
-    assert!(!store.hold_room(&room, ttl).await.unwrap(), "a live stream has it");
+    assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "a live stream has it");
     assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
     backend.stop(&stream).await;
     assert_eq!(store.closed_rooms(10, 0).await.unwrap(), std::slice::from_ref(&room));
     assert!(store.closed_rooms(10, 1).await.unwrap().is_empty());
-    assert!(store.hold_room(&room, ttl).await.unwrap());
-    assert!(!store.hold_room(&room, ttl).await.unwrap(), "somebody holds it");
-    assert!(matches!(store.create(new_stream("over")).await, Ok(Created::Held)));
-    store.release_room(&room).await.unwrap();
+    assert!(store.lock_room_name(&room, ttl).await.unwrap());
+    assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "somebody holds it");
+    assert!(matches!(store.create(new_stream("over")).await, Ok(CreateOutcome::RoomNameLocked)));
+    store.unlock_room_name(&room).await.unwrap();
     backend.create("over").await;
-    assert!(!store.hold_room(&room, ttl).await.unwrap(), "a new stream has it");
+    assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "a new stream has it");
     assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
 }
 

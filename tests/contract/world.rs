@@ -22,7 +22,7 @@ use livestream_orchestrator::{
         JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest,
         tokens::{self, ApiKey},
     },
-    store::{StreamStore, memory::MemoryStore},
+    store::{Store, memory::MemoryStore},
     telemetry::Metrics,
 };
 
@@ -141,7 +141,7 @@ impl World {
         Arc::new(MemoryStore::new(RETENTION, Arc::new(move || world.now())))
     }
 
-    pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn StreamStore>) -> Orchestrator {
+    pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn Store>) -> Orchestrator {
         Orchestrator::new(store, self.clone(), POLICY, Arc::new(Metrics::new().unwrap()))
     }
 

@@ -95,8 +95,8 @@ impl Aggregate {
         match change {
             Change::Activate { room_sid } => self.activate(room_sid, now),
             Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_ref(), now),
-            Change::Claim => Ok((self.claim(now), Vec::new())),
-            Change::Release { until } => Ok((self.release(until), Vec::new())),
+            Change::AcquireLock => Ok((self.acquire_lock(now), Vec::new())),
+            Change::ReleaseLock { until } => Ok((self.release_lock(until), Vec::new())),
             Change::RenewLock { until } => Ok((self.renew_lock(until, now), Vec::new())),
             Change::Close => self.close(StreamStatus::Stopped, None, now),
             Change::Fail { reason } => self.close(StreamStatus::Error, Some(reason), now),
@@ -161,7 +161,7 @@ impl Aggregate {
         if !self.stream.status.may_become(StreamStatus::Active) {
             return self.refused(StreamStatus::Active);
         }
-        self.stream.claimed_until = None;
+        self.stream.lock_expires_at = None;
         self.stream.room_sid = Some(room_sid);
         self.stream.started_at = Some(now);
         if self.stream.participant_count == 0 {
@@ -181,23 +181,23 @@ impl Aggregate {
             return self.refused(StreamStatus::Stopping);
         }
         stream.reason = Some(reason.as_str().to_owned());
-        stream.claimed_until = Some(now.plus(OPERATION_LOCK));
+        stream.lock_expires_at = Some(now.plus(OPERATION_LOCK));
         self.recorded(now, |recorder| recorder.move_to(StreamStatus::Stopping, EventKind::StreamUpdated))
     }
 
-    fn claim(&mut self, now: Timestamp) -> Effect {
+    fn acquire_lock(&mut self, now: Timestamp) -> Effect {
         let stream = &mut self.stream;
-        if !stream.is_under_way() || stream.claimed_until.is_some_and(|until| until > now) {
+        if !stream.is_under_way() || stream.lock_expires_at.is_some_and(|until| until > now) {
             return Effect::Unchanged;
         }
-        stream.claimed_until = Some(now.plus(OPERATION_LOCK));
+        stream.lock_expires_at = Some(now.plus(OPERATION_LOCK));
         Effect::Changed
     }
 
-    fn release(&mut self, until: Timestamp) -> Effect {
+    fn release_lock(&mut self, until: Timestamp) -> Effect {
         let held = self.holds_lock(until);
         if held {
-            self.stream.claimed_until = None;
+            self.stream.lock_expires_at = None;
         }
         if held { Effect::Changed } else { Effect::Unchanged }
     }
@@ -205,7 +205,7 @@ impl Aggregate {
     /// Whether the operation lock still is the one that ended at `known` when its holder last heard of it. A renewal
     /// whose answer was lost moved the end while the lock was held; another holder's lock ends later than that.
     fn holds_lock(&self, known: Timestamp) -> bool {
-        let Some(until) = self.stream.claimed_until else { return false };
+        let Some(until) = self.stream.lock_expires_at else { return false };
         self.stream.is_under_way() && until >= known && until < known.plus(OPERATION_LOCK)
     }
 
@@ -213,7 +213,7 @@ impl Aggregate {
         if !self.holds_lock(until) {
             return Effect::Unchanged;
         }
-        self.stream.claimed_until = Some(now.plus(OPERATION_LOCK));
+        self.stream.lock_expires_at = Some(now.plus(OPERATION_LOCK));
         Effect::Changed
     }
 
@@ -241,7 +241,7 @@ impl Aggregate {
         recorder.stream.uncounted = 0;
         recorder.stream.stopped_at = Some(now);
         recorder.stream.empty_since = None;
-        recorder.stream.claimed_until = None;
+        recorder.stream.lock_expires_at = None;
         recorder.stream.reason = reason.or(recorder.stream.reason.take());
         let kind =
             if status == StreamStatus::Stopped { EventKind::StreamStopped } else { EventKind::StreamUpdated };

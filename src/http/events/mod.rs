@@ -22,10 +22,10 @@ use crate::http::{
 use crate::{
     access::Action,
     admission::Asking,
-    domain::{Cursor, ErrorCode, Event},
+    domain::{Cursor, ErrorCode, Event, Topic},
     orchestrator::permit_some,
     relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
-    store::{LogRead, Lost, StoreError, Topic},
+    store::{LogRead, Lost, StoreError},
 };
 
 /// Where a client wants to resume: the header that a browser sends when it reconnects, before the parameter that its

@@ -11,14 +11,14 @@ use crate::{
     admission::Asking,
     domain::{ErrorCode, StreamId},
     http::problem::Problem,
-    store::{Attempt, Earlier, Once},
+    store::{Attempt, DedupKey, PreviousAttempt},
 };
 
 /// What makes the change of a request happen once; handlers find it with the request.
 #[derive(Clone)]
 pub struct Repeatable {
     /// What its change is made under.
-    pub once: Once,
+    pub dedup_key: DedupKey,
     /// The attempt.
     pub attempt: Attempt,
 }
@@ -41,23 +41,23 @@ impl Retry {
     /// The stream that the request is about, as its path names it; or the one that an earlier attempt has changed, because
     /// the name may be another stream's by now.
     pub fn stream<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        let done = self.earlier().and_then(|earlier| earlier.done);
+        let done = self.previous().and_then(|previous| previous.changed_stream);
         done.map_or(Cow::Borrowed(path), |id| Cow::Owned(id.to_string()))
     }
 
     /// The id of a stream that the request creates.
-    pub fn seed(&self) -> Option<StreamId> {
-        self.0.as_ref().map(|repeatable| repeatable.attempt.seed)
+    pub fn reserved_id(&self) -> Option<StreamId> {
+        self.0.as_ref().map(|repeatable| repeatable.attempt.reserved_id)
     }
 
     /// What came of attempts before this one.
-    pub fn earlier(&self) -> Option<&Earlier> {
-        self.0.as_ref()?.attempt.earlier.as_ref()
+    pub fn previous(&self) -> Option<&PreviousAttempt> {
+        self.0.as_ref()?.attempt.previous.as_ref()
     }
 
     /// Under what the change is made.
-    pub fn once(&self) -> Option<Once> {
-        self.0.as_ref().map(|repeatable| repeatable.once.clone())
+    pub fn dedup_key(&self) -> Option<DedupKey> {
+        self.0.as_ref().map(|repeatable| repeatable.dedup_key.clone())
     }
 }
 

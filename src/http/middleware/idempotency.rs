@@ -29,7 +29,7 @@ use crate::{
         extract::{MAX_BODY_BYTES, Repeatable, header_text, read_body},
         problem::{FieldError, Problem},
     },
-    store::{Attempt, Known, Once},
+    store::{Attempt, BeginOutcome, DedupKey},
 };
 
 /// The header that names a request.
@@ -131,10 +131,14 @@ pub async fn once(
         Err(error) => return Ok(request.error_response(Problem::from(error))),
     };
     let attempt = match known {
-        Known::Begun(attempt) => attempt,
-        Known::UnderWay => return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyInProgress))),
-        Known::Other => return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyMismatch))),
-        Known::Answered(answer) => {
+        BeginOutcome::Begun(attempt) => attempt,
+        BeginOutcome::InProgress => {
+            return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyInProgress)));
+        }
+        BeginOutcome::Mismatch => {
+            return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyMismatch)));
+        }
+        BeginOutcome::Completed(answer) => {
             let kept = serde_json::from_str::<Kept>(&answer).ok().and_then(|kept| kept.replay());
             let Some(response) = kept else {
                 return Ok(request.error_response(Problem::new(ErrorCode::Internal)));
@@ -143,7 +147,7 @@ pub async fn once(
             return Ok(request.into_response(response));
         }
     };
-    let repeatable = Repeatable { once: Once::Request(key.clone()), attempt: attempt.clone() };
+    let repeatable = Repeatable { dedup_key: DedupKey::Request(key.clone()), attempt: attempt.clone() };
     request.extensions_mut().insert(repeatable);
     // To its end and its record, also when the client goes away in between.
     let carried_out = rt::spawn(carry_out(api.clone(), key, attempt, request, next).in_current_span());
@@ -175,7 +179,7 @@ async fn carry_out(
         tokio::select! {
             answered = &mut answered => break answered,
             _ = tick.tick() => {
-                if let Err(error) = api.answers.hold(&key, &attempt, LEASE).await {
+                if let Err(error) = api.answers.renew(&key, &attempt, LEASE).await {
                     tracing::warn!(%error, "an idempotency key could not be held");
                 }
             }
@@ -184,9 +188,9 @@ async fn carry_out(
     let recorded = match &answered {
         Ok((response, body)) if !response.status().is_server_error() => {
             let kept = serde_json::to_string(&Kept::of(response, body)).unwrap_or_default();
-            api.answers.answer(&key, &attempt, &kept).await
+            api.answers.complete(&key, &attempt, &kept).await
         }
-        _ => api.answers.give_up(&key, &attempt).await,
+        _ => api.answers.abandon(&key, &attempt).await,
     };
     if let Err(error) = recorded {
         // The answer is true all the same. A retry makes the change once, and finds out what it came to.

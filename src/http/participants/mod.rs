@@ -98,8 +98,8 @@ pub async fn join(
     let role = role.unwrap_or(Role::Host);
     let named = retry.stream(&id);
     let stream = api.orchestrator.find_reference(&asking.caller, Action::Join, &named).await?;
-    let once = retry.once();
-    let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, once };
+    let dedup_key = retry.dedup_key();
+    let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
     let joined = api.orchestrator.join(&stream, request).await?;
     let answer = Answer {
         token: &joined.token.jwt,
@@ -158,8 +158,8 @@ pub async fn leave(
     let action = asking.caller.leaving(&identity);
     let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
     require_parsable_unless_known(&api, stream.id, &identity).await?;
-    let earlier = retry.earlier().cloned();
-    let request = LeaveRequest { identity: identity.clone(), once: retry.once(), earlier };
+    let previous = retry.previous().cloned();
+    let request = LeaveRequest { identity: identity.clone(), dedup_key: retry.dedup_key(), previous };
     let left = api.orchestrator.leave(stream, request).await?;
     Ok(HttpResponse::Ok().json(Answer {
         stream_id: left.stream.id,

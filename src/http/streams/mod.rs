@@ -103,7 +103,7 @@ pub async fn create(
     let empty_timeout = form.integer("emptyTimeout", 1, MAX_EMPTY_TIMEOUT_SECONDS);
     form.finish()?;
     let request = CreateRequest {
-        id: retry.seed(),
+        id: retry.reserved_id(),
         room_name,
         metadata: metadata.unwrap_or_default(),
         // As in LiveKit, 0 means no limit.
@@ -263,7 +263,7 @@ pub async fn patch(
         return Err(Problem::invalid(vec![FieldError::new("version", "contradicts If-Match")]));
     }
     let version = asked_in_body.or(asked_in_header);
-    let patch = Patch { metadata, status, version, once: retry.once() };
+    let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
     Ok(view_answer(StatusCode::OK, &view, may_read(&asking.caller, &view)))
@@ -285,7 +285,7 @@ pub async fn stop(
 ) -> Result<HttpResponse, Problem> {
     let stream = api.orchestrator.find(&asking.caller, Action::Stop, &retry.stream(&id)).await?;
     let version = if_match(request.headers(), stream.version)?;
-    let guard = Guard { version, once: retry.once(), lease: None };
+    let guard = Guard { version, dedup_key: retry.dedup_key(), lease: None };
     let stopped = through(&api, async move |orchestrator| {
         orchestrator.stop(&stream, StopReason::Requested, guard).await
     })

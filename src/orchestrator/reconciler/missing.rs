@@ -64,10 +64,13 @@ impl Orchestrator {
     /// before.
     pub(super) async fn is_believable(&self, listed: usize, missing: usize) -> Result<bool, Error> {
         if listed > 0 || missing < MANY {
-            self.store.trust().await?;
+            self.store.clear_empty_listing().await?;
             return Ok(true);
         }
-        let again = self.store.suspect((self.policy.reconcile_interval / 2).min(EMPTY_LIST_LASTS)).await?;
+        let again = self
+            .store
+            .confirm_empty_listing((self.policy.reconcile_interval / 2).min(EMPTY_LIST_LASTS))
+            .await?;
         if !again {
             tracing::warn!(
                 streams = missing,

@@ -219,9 +219,9 @@ impl Orchestrator {
     async fn keep_all(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
-            let kept = self.store.keep(PAGE, after.as_deref()).await?;
+            let kept = self.store.renew_and_prune(PAGE, after.as_deref()).await?;
             self.cleaned("renewed", kept.renewed);
-            self.cleaned("forgotten", kept.dropped);
+            self.cleaned("forgotten", kept.removed);
             after = kept.next;
             if after.is_none() {
                 return Ok(());

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::{Hub, TaskResult, lag, send};
 use crate::{
-    domain::Event,
+    domain::{Event, Topic},
     relay::{
         channel::{Channel, Phase, ReadCause},
         frame::ResetFrame,
         log_reader::{LogOutcome, read_log},
     },
-    store::Topic,
 };
 
 impl Hub {

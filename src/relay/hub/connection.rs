@@ -6,8 +6,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Hub, TaskResult, send};
 use crate::{
+    domain::Topic,
     relay::{channel::ReadCause, jitter},
-    store::{FeedConnection, StoreError, Topic},
+    store::{FeedConnection, StoreError},
 };
 
 const MIN_BACKOFF: Duration = Duration::from_millis(50);

@@ -6,9 +6,8 @@ use tokio::time::Instant;
 
 use super::{Hub, TaskResult, send};
 use crate::{
-    domain::Cursor,
+    domain::{Cursor, Topic},
     relay::channel::{Channel, ReadCause},
-    store::Topic,
 };
 
 /// Time that a channel stays open without subscribers.

@@ -24,8 +24,8 @@ use super::{
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
-    domain::{Cursor, Event},
-    store::{EventFeed, FeedConnection, FeedMessage, StoreError, Topic},
+    domain::{Cursor, Event, Topic},
+    store::{EventFeed, FeedConnection, FeedMessage, StoreError},
     telemetry::Metrics,
 };
 

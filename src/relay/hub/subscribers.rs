@@ -4,11 +4,12 @@ use std::collections::hash_map::Entry;
 
 use super::{Hub, Reply};
 use crate::{
+    domain::Topic,
     relay::{
         channel::{Channel, ReadCause},
         subscriber::{Subscriber, SubscriberId},
     },
-    store::{StoreError, Topic},
+    store::StoreError,
 };
 
 impl Hub {

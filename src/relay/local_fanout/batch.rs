@@ -3,9 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    domain::Cursor,
+    domain::{Cursor, Topic},
     relay::{frame::EventFrame, subscriber::Delivery},
-    store::Topic,
 };
 
 /// Encodes events for direct writes. The transport provides it, because it owns the wire format.

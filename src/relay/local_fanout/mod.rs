@@ -74,7 +74,8 @@ use super::{
     Relay, RelayId,
     subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue, Transport},
 };
-use crate::store::{StoreError, Topic};
+use crate::domain::Topic;
+use crate::store::StoreError;
 
 /// Maximum messages in one batch.
 const MAX_BATCH: usize = 16;

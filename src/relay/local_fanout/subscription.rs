@@ -12,13 +12,13 @@ use super::{
     subscriber::{DirectSink, LocalSubscriber},
 };
 use crate::{
-    domain::Cursor,
+    domain::{Cursor, Topic},
     relay::{
         Relay,
         queue::Queue,
         subscriber::{Delivery, Ended, Transport},
     },
-    store::{StoreError, Topic},
+    store::StoreError,
 };
 
 /// Delivery queue of one client, backed by the fan-out's shared buffer. Dropping it removes the client.

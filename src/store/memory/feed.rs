@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use super::{Entry, MemoryStore, view};
 use crate::{
-    domain::{Cursor, Event, Rendered, StreamStatus},
+    domain::{Cursor, Event, Rendered, StreamStatus, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StoreError, Topic,
+        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StoreError,
         log::{FirstEntry, LogFacts, why_lost},
     },
 };

@@ -1,9 +1,10 @@
 //! Everything in this process's memory: for dev mode, and the model that the Redis store is compared with.
 
-mod answers;
+mod coordination;
 mod feed;
-mod jobs;
-mod quota;
+mod idempotency;
+mod maintenance;
+mod rate_limit;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    ALL_LOG_LENGTH, Applied, Created, Due, Guard, Once, Page, ParticipantFilter, Retention,
+    ALL_LOG_LENGTH, Applied, CreateOutcome, DedupKey, Guard, Page, ParticipantFilter, Retention,
     STREAM_LOG_LENGTH, StoreError, StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
@@ -24,28 +25,31 @@ use crate::domain::{
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
 };
 
-/// Says what time it is.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Source of the current time.
+pub type TimeSource = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The store. Clones share what they hold.
 #[derive(Clone)]
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
     retention: Retention,
-    clock: Clock,
+    time_source: TimeSource,
 }
 
 #[derive(Default)]
 struct Inner {
     streams: BTreeMap<StreamId, Entry>,
     rooms: HashMap<RoomName, StreamId>,
-    once: HashMap<Once, StreamId>,
+    dedup_keys: HashMap<DedupKey, StreamId>,
     log: Vec<Arc<Event>>,
     newest: Cursor,
     followers: Vec<feed::Follower>,
-    jobs: jobs::Jobs,
-    rates: quota::Rates,
-    requests: answers::Requests,
+    lease: coordination::LeaseState,
+    closed_rooms: coordination::ClosedRooms,
+    listings: coordination::Listings,
+    probed_rooms: coordination::ProbedRooms,
+    rates: rate_limit::Rates,
+    requests: idempotency::Requests,
 }
 
 /// A stream with its log.
@@ -56,9 +60,9 @@ struct Entry {
 }
 
 impl MemoryStore {
-    /// An empty store that takes its time from `clock`.
-    pub fn new(retention: Retention, clock: Clock) -> Self {
-        Self { inner: Arc::default(), retention, clock }
+    /// An empty store that takes its time from `time_source`.
+    pub fn new(retention: Retention, time_source: TimeSource) -> Self {
+        Self { inner: Arc::default(), retention, time_source }
     }
 
     /// An empty store on this machine's clock.
@@ -70,7 +74,7 @@ impl MemoryStore {
     fn current(&self) -> (MutexGuard<'_, Inner>, Timestamp) {
         // A panic while the lock was held is a bug that has been reported; the data is still whole enough to go on.
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = (self.clock)();
+        let now = (self.time_source)();
         let over = |kept: &Entry| {
             let stream = &kept.aggregate.stream;
             stream.status.is_final() && stream.updated_at.plus(self.retention.stopped) <= now
@@ -84,7 +88,7 @@ impl MemoryStore {
 }
 
 impl Inner {
-    fn live_holder(&self, room: &RoomName) -> Option<Stream> {
+    fn live_owner(&self, room: &RoomName) -> Option<Stream> {
         let stream = &self.streams.get(self.rooms.get(room)?)?.aggregate.stream;
         (!stream.status.is_final()).then(|| stream.clone())
     }
@@ -130,33 +134,33 @@ fn identity_of(change: &Change) -> Option<Identity> {
 
 #[async_trait]
 impl StreamStore for MemoryStore {
-    async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
+    async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
         let (mut inner, now) = self.current();
         if let Some(existing) = inner.streams.get(&new.id) {
-            return Ok(Created::Existing(existing.aggregate.stream.clone()));
+            return Ok(CreateOutcome::Existing(existing.aggregate.stream.clone()));
         }
-        if let Some(existing) = inner.live_holder(&new.room_name) {
-            return Ok(Created::Existing(existing));
+        if let Some(existing) = inner.live_owner(&new.room_name) {
+            return Ok(CreateOutcome::Existing(existing));
         }
-        if inner.jobs.is_held(&new.room_name, now) {
-            return Ok(Created::Held);
+        if inner.closed_rooms.is_locked(&new.room_name, now) {
+            return Ok(CreateOutcome::RoomNameLocked);
         }
-        inner.jobs.reopen(&new.room_name);
+        inner.closed_rooms.reopen(&new.room_name);
         let (id, room) = (new.id, new.room_name.clone());
         let (aggregate, draft) = Aggregate::create(new, now);
         let stream = aggregate.stream.clone();
         inner.rooms.insert(room, id);
         inner.streams.insert(id, Entry { aggregate, log: Vec::new(), newest: Cursor::ORIGIN });
         inner.publish(id, vec![draft], now);
-        Ok(Created::New(stream))
+        Ok(CreateOutcome::Created(stream))
     }
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         let (mut inner, now) = self.current();
-        if guard.lease.as_ref().is_some_and(|lease| !inner.jobs.is_held_by(lease, now)) {
+        if guard.lease.as_ref().is_some_and(|lease| !inner.lease.is_held_by(lease, now)) {
             return Err(StoreError::Fenced);
         }
-        let seen = guard.once.as_ref().is_some_and(|once| inner.once.contains_key(once));
+        let seen = guard.dedup_key.as_ref().is_some_and(|key| inner.dedup_keys.contains_key(key));
         let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
         let identity = identity_of(&change);
         let current = kept.aggregate.stream.version;
@@ -176,10 +180,10 @@ impl StreamStore for MemoryStore {
         let ended = drafts.iter().map(|draft| &draft.stream).any(|stream| stream.status.is_final())
             && applied.stream.room_sid.is_some();
         if ended {
-            inner.jobs.close(stream.room_name.clone(), now.plus(self.retention.tokens));
+            inner.closed_rooms.close(stream.room_name.clone(), now.plus(self.retention.tokens));
         }
         inner.publish(stream.id, drafts, now);
-        inner.once.extend(guard.once.map(|once| (once, stream.id)));
+        inner.dedup_keys.extend(guard.dedup_key.map(|key| (key, stream.id)));
         Ok(applied)
     }
 
@@ -245,30 +249,6 @@ impl StreamStore for MemoryStore {
         let known = kept
             .and_then(|kept| kept.aggregate.participants.values().find(|p| p.identity.as_str() == identity));
         Ok(known.cloned())
-    }
-
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let (inner, now) = self.current();
-        let mut due = Vec::new();
-        for (id, kept) in &inner.streams {
-            let expired = |entry: &Participant| entry.expires_at.is_some_and(|at| at <= now);
-            if kept.aggregate.participants.values().any(expired) {
-                due.push(Due::Joining(*id));
-            }
-            let stream = &kept.aggregate.stream;
-            if stream.is_idle(now) {
-                due.push(Due::Idle(*id));
-            }
-            if stream.is_under_way() && stream.claimed_until.is_none_or(|until| until <= now) {
-                due.push(Due::Stuck(*id));
-            }
-        }
-        due.truncate(limit);
-        Ok(due)
-    }
-
-    async fn forget_due(&self, _: Due) -> Result<(), StoreError> {
-        Ok(())
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Attributes, Change, ParticipantKind, Rejection, Session, StreamRef, StreamStatus, Timestamp,
+        Attributes, Change, ParticipantKind, Rejection, Session, StreamRef, StreamStatus, Timestamp, Topic,
         change::Effect, track::encode_sid,
     },
-    store::{Applied, Guard, Once, StoreError, Topic},
+    store::{Applied, DedupKey, Guard, StoreError},
 };
 
 impl RedisStore {
@@ -23,18 +23,18 @@ impl RedisStore {
         let args = ChangeArgs {
             stream_id: stream.id,
             expected_version: guard.version,
-            dedup_ttl_ms: guard.once.as_ref().map(Once::remembered),
+            dedup_ttl_ms: guard.dedup_key.as_ref().map(DedupKey::ttl),
             live_ttl_ms: self.retention.live,
             stopped_ttl_ms: self.retention.stopped,
             lease_token: guard.lease.as_ref().map(|lease| lease.token.clone()),
             token_ttl_ms: self.retention.tokens,
             random: fastrand::u32(..),
         };
-        (change_keys(&self.keys, stream, guard.once.as_ref()), args)
+        (change_keys(&self.keys, stream, guard.dedup_key.as_ref()), args)
     }
 }
 
-fn change_keys(keys: &Keys, stream: &StreamRef, once: Option<&Once>) -> ChangeKeys {
+fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) -> ChangeKeys {
     let StreamRef { id, room_name } = stream;
     let id = *id;
     ChangeKeys {
@@ -58,7 +58,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, once: Option<&Once>) -> ChangeKe
         ended_streams: keys.ended_streams(),
         participant_total: keys.participant_total(),
         scheduled: keys.scheduled(),
-        dedup: once.map_or_else(|| keys.stream(id), |once| keys.dedup(once)),
+        dedup: dedup_key.map_or_else(|| keys.stream(id), |dedup_key| keys.dedup(dedup_key)),
         lease: keys.lease(),
         closed_rooms: keys.closed_rooms(),
         room_lock: keys.room_lock(room_name),
@@ -74,8 +74,8 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
         Change::BeginStop { reason, room_sid } => {
             ("begin_stop", BeginStop { reason, room_sid }.call(keys, args))
         }
-        Change::Claim => ("claim", AcquireLock {}.call(keys, args)),
-        Change::Release { until } => ("release", ReleaseLock { known_end: until }.call(keys, args)),
+        Change::AcquireLock => ("claim", AcquireLock {}.call(keys, args)),
+        Change::ReleaseLock { until } => ("release", ReleaseLock { known_end: until }.call(keys, args)),
         Change::RenewLock { until } => ("renew_lock", RenewLock { known_end: until }.call(keys, args)),
         Change::Close => ("close", close(StreamStatus::Stopped, None).call(keys, args)),
         Change::Fail { reason } => ("close", close(StreamStatus::Error, Some(reason)).call(keys, args)),
@@ -201,8 +201,8 @@ mod tests {
             token_ttl_ms: std::time::Duration::ZERO,
             random: 0,
         };
-        let once = Once::Webhook("EV_1".to_owned());
-        let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&once)), args).keys;
+        let dedup_key = DedupKey::Webhook("EV_1".to_owned());
+        let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
         assert_eq!(all.len(), 26);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }

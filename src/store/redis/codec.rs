@@ -102,7 +102,7 @@ impl StoredStream<'_> {
             updated_at: required_time("updatedAt", &self.updated_at)?,
             stopped_at: time("stoppedAt", &self.stopped_at)?,
             empty_since: time("emptySince", &self.empty_since)?,
-            claimed_until: time("lockedUntil", &self.locked_until)?,
+            lock_expires_at: time("lockedUntil", &self.locked_until)?,
             reason: optional("reason", &self.reason)?,
             version: parsed("version", &self.version)?,
         })

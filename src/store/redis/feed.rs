@@ -14,10 +14,10 @@ use super::{
     scripts::{PositionBeforeNewest, ReadLog, SnapshotOfAll},
 };
 use crate::{
-    domain::{Cursor, Event},
+    domain::{Cursor, Event, Topic},
     store::{
         EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, Lost, Snapshot, SnapshotContent,
-        StoreError, StreamStore, Topic,
+        StoreError, StreamStore,
         log::{FirstEntry, LogFacts, why_lost},
     },
 };

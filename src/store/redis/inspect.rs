@@ -6,7 +6,8 @@ use super::{
     client::RedisStore,
     connection::{Failure, RESPONSE_TIMEOUT},
 };
-use crate::store::{EventFeed, FeedMessage, StoreError, Topic};
+use crate::domain::Topic;
+use crate::store::{EventFeed, FeedMessage, StoreError};
 
 /// The fields of `INFO` that matter for this service. Fields that the server does not report are absent, zero or false.
 pub struct ServerInfo {

@@ -3,8 +3,8 @@
 //! The prefix is a hash tag, so all keys share one Redis Cluster slot, and one script may access any of them.
 
 use crate::{
-    domain::{RoomName, StreamId, StreamStatus},
-    store::{Once, Topic},
+    domain::{RoomName, StreamId, StreamStatus, Topic},
+    store::DedupKey,
 };
 
 /// What follows the key of a stream's hash in the keys of its parts; empty for the hash itself.
@@ -192,10 +192,10 @@ impl Keys {
     }
 
     /// Deduplication key of a webhook or request; holds the id of the changed stream.
-    pub fn dedup(&self, once: &Once) -> String {
-        match once {
-            Once::Webhook(id) => format!("{}webhook:{id}", self.prefix),
-            Once::Request(key) => format!("{}applied:{key}", self.prefix),
+    pub fn dedup(&self, key: &DedupKey) -> String {
+        match key {
+            DedupKey::Webhook(id) => format!("{}webhook:{id}", self.prefix),
+            DedupKey::Request(key) => format!("{}applied:{key}", self.prefix),
         }
     }
 

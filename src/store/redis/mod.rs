@@ -6,20 +6,23 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! codec, keys ← state_cache ← scripts ← client (on connection) ← changes, cached_reads
-//!             ← stream_store, feed, coordination, quota, answers ← inspect
+//!             ← stream_store, feed, idempotency, leases, listing_history, maintenance, rate_limit, room_names ← inspect
 //! ```
 
-mod answers;
 mod cached_reads;
 mod changes;
 mod client;
 mod codec;
 mod connection;
-mod coordination;
 mod feed;
+mod idempotency;
 mod inspect;
 mod keys;
-mod quota;
+mod leases;
+mod listing_history;
+mod maintenance;
+mod rate_limit;
+mod room_names;
 mod scripts;
 mod state_cache;
 mod stream_store;

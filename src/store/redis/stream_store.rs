@@ -7,35 +7,23 @@ use super::{
     client::RedisStore,
     codec::{self, Fields, corrupt},
     keys::lexical_bound,
-    scripts::{
-        ChangeScript, Create, IDLE_JOB, JOINING_JOB, ListParticipants, OPERATION_JOB, PositionBeforeNewest,
-        Scheduled, StreamViewCall,
-    },
+    scripts::{ChangeScript, Create, ListParticipants, PositionBeforeNewest, StreamViewCall},
     state_cache::StateVersion,
 };
 use crate::{
     domain::{
-        Change, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView,
+        Change, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView, Topic,
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
     store::{
-        Applied, Created, Due, Guard, KindFilter, Page, ParticipantFilter, StoreError, StreamFilter,
-        StreamStore, Topic, Totals,
+        Applied, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, StoreError, StreamFilter,
+        StreamStore, Totals,
     },
 };
 
-/// Parses a member of the sorted set of scheduled jobs.
-fn job(member: &str) -> Option<Due> {
-    let id = |prefix| member.strip_prefix(prefix)?.parse().ok();
-    id(JOINING_JOB)
-        .map(Due::Joining)
-        .or_else(|| id(IDLE_JOB).map(Due::Idle))
-        .or_else(|| id(OPERATION_JOB).map(Due::Stuck))
-}
-
 #[async_trait]
 impl StreamStore for RedisStore {
-    async fn create(&self, new: NewStream) -> Result<Created, StoreError> {
+    async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
         let reference = StreamRef { id: new.id, room_name: new.room_name };
         let (keys, args) = self.change_values(&reference, &Guard::default());
         let create = Create {
@@ -46,17 +34,17 @@ impl StreamStore for RedisStore {
         };
         let answer: Vec<String> = self.run("create", create.call(keys, args)).await?;
         if answer == ["room_locked"] {
-            return Ok(Created::Held);
+            return Ok(CreateOutcome::RoomNameLocked);
         }
         let [outcome, detail, ..] = &answer[..] else { return Err(corrupt("a script's answer")) };
         if outcome != "existing" {
-            return codec::stream_from_json(detail).map(Created::New);
+            return codec::stream_from_json(detail).map(CreateOutcome::Created);
         }
         let id = detail.parse().map_err(|_| corrupt("room"))?;
         // The stream expired after the script had read its id; the caller may repeat the call.
         let gone =
             || StoreError::Unavailable("the stream that held the room name has just expired".to_owned());
-        self.get(id).await?.map(Created::Existing).ok_or_else(gone)
+        self.get(id).await?.map(CreateOutcome::Existing).ok_or_else(gone)
     }
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
@@ -179,30 +167,6 @@ impl StreamStore for RedisStore {
         command.arg(self.keys.participants(id)).arg(identity);
         let found: Option<String> = self.query("participant", &command).await?;
         codec::participant(&found.unwrap_or_default())
-    }
-
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let call = Scheduled {
-            scheduled: self.keys.scheduled(),
-            ended_streams: self.keys.ended_streams(),
-            all_streams: self.keys.all_streams(),
-            live_streams: self.keys.live_streams(),
-            stopped_streams: self.keys.streams_in(StreamStatus::Stopped),
-            error_streams: self.keys.streams_in(StreamStatus::Error),
-            limit,
-            stopped_ttl_ms: self.retention.stopped,
-        };
-        let members: Vec<String> = self.run("due", call).await?;
-        members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
-    }
-
-    async fn forget_due(&self, due: Due) -> Result<(), StoreError> {
-        let member = match due {
-            Due::Joining(id) => format!("{JOINING_JOB}{id}"),
-            Due::Idle(id) => format!("{IDLE_JOB}{id}"),
-            Due::Stuck(id) => format!("{OPERATION_JOB}{id}"),
-        };
-        self.query("forget_due", redis::cmd("ZREM").arg(self.keys.scheduled()).arg(member)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

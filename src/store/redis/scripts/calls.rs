@@ -113,17 +113,17 @@ scripts! {
     KEY { scheduled, ended_streams, all_streams, live_streams, stopped_streams, error_streams }
     ARG { limit: usize, stopped_ttl_ms: Duration }
 
-    /// See [`crate::store::Coordination::take_lease`].
+    /// See [`crate::store::Leases::take_lease`].
     atomic AcquireLease = "acquire_lease" with [CLOCK];
     KEY { lease, finished_at, due_at }
     ARG { token: String, ttl_ms: Duration, interval_ms: Duration }
 
-    /// See [`crate::store::Coordination::renew_lease`].
+    /// See [`crate::store::Leases::renew_lease`].
     atomic RenewLease = "renew_lease" with [];
     KEY { lease }
     ARG { token: String, ttl_ms: Duration }
 
-    /// See [`crate::store::Coordination::end_lease`].
+    /// See [`crate::store::Leases::end_lease`].
     atomic ReleaseLease = "release_lease" with [CLOCK];
     KEY { lease, finished_at, due_at }
     ARG {
@@ -133,7 +133,7 @@ scripts! {
         due_after_ms: Option<Duration>,
     }
 
-    /// See [`crate::store::Coordination::set_missing`].
+    /// See [`crate::store::ListingHistory::set_missing`].
     atomic RecordMissing = "record_missing" with [CLOCK];
     KEY { missing_streams }
     ARG {
@@ -142,22 +142,22 @@ scripts! {
         stream_ids: Vec<StreamId>,
     }
 
-    /// See [`crate::store::Coordination::suspect`].
+    /// See [`crate::store::ListingHistory::confirm_empty_listing`].
     atomic ConfirmEmptyListing = "confirm_empty_listing" with [CLOCK];
     KEY { empty_since }
     ARG { after_ms: Duration, record_ttl_ms: Duration }
 
-    /// See [`crate::store::Coordination::hold_room`].
+    /// See [`crate::store::RoomNameLocks::lock_room_name`].
     atomic LockRoomName = "lock_room_name" with [CLOCK, ROOM_OWNER];
     KEY { room, closed_rooms, room_lock }
     ARG { room_name: RoomName, ttl_ms: Duration }
 
-    /// See [`crate::store::Coordination::closed_rooms`].
+    /// See [`crate::store::RoomNameLocks::closed_rooms`].
     atomic ClosedRooms = "closed_rooms" with [CLOCK];
     KEY { closed_rooms }
     ARG { limit: usize, offset: usize }
 
-    /// See [`crate::store::Coordination::keep`].
+    /// See [`crate::store::Maintenance::renew_and_prune`].
     atomic RenewAndPrune = "renew_and_prune" with [LIST_KEYS];
     KEY {
         all_streams,
@@ -182,7 +182,7 @@ scripts! {
         room_key_prefix: String,
     }
 
-    /// See [`crate::store::Quota::take`].
+    /// See [`crate::store::RateLimitStore::take`].
     atomic RateLimit = "rate_limit" with [CLOCK];
     KEY { full_at }
     ARG {
@@ -191,7 +191,7 @@ scripts! {
         period_micros: u128,
     }
 
-    /// See [`crate::store::Answers::begin`].
+    /// See [`crate::store::IdempotencyStore::begin`].
     atomic BeginRequest = "begin_request" with [CLOCK];
     KEY {
         request,
@@ -207,7 +207,7 @@ scripts! {
         record_ttl_ms: Duration,
     }
 
-    /// See [`crate::store::Answers::hold`] and the two that end an attempt.
+    /// See [`crate::store::IdempotencyStore::renew`] and the two that end an attempt.
     atomic UpdateRequest = "update_request" with [CLOCK];
     KEY { request }
     ARG {

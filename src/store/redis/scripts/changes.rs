@@ -124,9 +124,9 @@ change_scripts! {
     CHANGE Activate = "activate" { room_sid: RoomSid }
     /// See [`crate::domain::Change::BeginStop`].
     CHANGE BeginStop = "begin_stop" { reason: StopReason, room_sid: Option<RoomSid> }
-    /// See [`crate::domain::Change::Claim`].
+    /// See [`crate::domain::Change::AcquireLock`].
     CHANGE AcquireLock = "acquire_lock" {}
-    /// See [`crate::domain::Change::Release`].
+    /// See [`crate::domain::Change::ReleaseLock`].
     CHANGE ReleaseLock = "release_lock" {
         /// The end of the lock as its holder knows it.
         known_end: Timestamp,

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     domain::{StreamId, Timestamp},
-    store::{Answers, Attempt, Earlier, Known, Once, StoreError, answers::REMEMBERED},
+    store::{
+        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt, StoreError,
+    },
 };
 
 impl RedisStore {
@@ -38,48 +40,48 @@ fn id(text: &str) -> Result<StreamId, StoreError> {
     text.parse().map_err(|_| corrupt("request"))
 }
 
-fn earlier(since: &str, done: &str) -> Result<Earlier, StoreError> {
+fn previous_attempt(since: &str, done: &str) -> Result<PreviousAttempt, StoreError> {
     let since = since.parse().map(Timestamp::from_millis).map_err(|_| corrupt("request"))?;
-    Ok(Earlier { since, done: (!done.is_empty()).then(|| id(done)).transpose()? })
+    Ok(PreviousAttempt { since, changed_stream: (!done.is_empty()).then(|| id(done)).transpose()? })
 }
 
 #[async_trait]
-impl Answers for RedisStore {
-    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Known, StoreError> {
+impl IdempotencyStore for RedisStore {
+    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError> {
         let holder = uuid::Uuid::new_v4().to_string();
         let call = BeginRequest {
             request: self.keys.request(key),
-            applied: self.keys.dedup(&Once::Request(key.to_owned())),
+            applied: self.keys.dedup(&DedupKey::Request(key.to_owned())),
             fingerprint: fingerprint.to_owned(),
             holder: holder.clone(),
             new_id: StreamId::generate(),
             lease_ms: lease,
-            record_ttl_ms: REMEMBERED,
+            record_ttl_ms: IDEMPOTENCY_TTL,
         };
         let answer: Vec<String> = self.run("request_begin", call).await?;
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         match answer[..] {
-            ["begun", seed, since, done] => {
-                let seed = id(seed)?;
-                let earlier = (!since.is_empty()).then(|| earlier(since, done)).transpose()?;
-                Ok(Known::Begun(Attempt { holder, seed, earlier }))
+            ["begun", reserved_id, since, done] => {
+                let reserved_id = id(reserved_id)?;
+                let previous = (!since.is_empty()).then(|| previous_attempt(since, done)).transpose()?;
+                Ok(BeginOutcome::Begun(Attempt { holder, reserved_id, previous }))
             }
-            ["in_progress"] => Ok(Known::UnderWay),
-            ["other_request"] => Ok(Known::Other),
-            ["answered", answer] => Ok(Known::Answered(answer.to_owned())),
+            ["in_progress"] => Ok(BeginOutcome::InProgress),
+            ["other_request"] => Ok(BeginOutcome::Mismatch),
+            ["answered", answer] => Ok(BeginOutcome::Completed(answer.to_owned())),
             _ => Err(corrupt("a script's answer")),
         }
     }
 
-    async fn hold(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
         self.hold_request("request_hold", key, attempt, lease, None).await
     }
 
-    async fn answer(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
+    async fn complete(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
         self.hold_request("request_answer", key, attempt, Duration::ZERO, Some(answer)).await.map(drop)
     }
 
-    async fn give_up(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
+    async fn abandon(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
         self.hold_request("request_give_up", key, attempt, Duration::ZERO, None).await.map(drop)
     }
 }

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     domain::{StreamId, Timestamp},
-    store::{Answers, Attempt, Earlier, Known, Once, StoreError, answers::REMEMBERED},
+    store::{
+        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt, StoreError,
+    },
 };
 
 struct Request {
     fingerprint: String,
-    seed: StreamId,
+    reserved_id: StreamId,
     since: Option<Timestamp>,
     /// Who is at it, and until when.
     held: Option<(String, Timestamp)>,
@@ -30,34 +32,34 @@ impl Requests {
         key: &str,
         fingerprint: &str,
         lease: Duration,
-        done: Option<StreamId>,
+        changed_stream: Option<StreamId>,
         now: Timestamp,
-    ) -> Known {
+    ) -> BeginOutcome {
         self.0.retain(|_, request| request.forget > now);
         let request = self.0.entry(key.to_owned()).or_insert_with(|| Request {
             fingerprint: fingerprint.to_owned(),
-            seed: StreamId::generate(),
+            reserved_id: StreamId::generate(),
             since: None,
             held: None,
             answer: None,
             forget: now,
         });
         if request.fingerprint != fingerprint {
-            return Known::Other;
+            return BeginOutcome::Mismatch;
         }
         if let Some(answer) = &request.answer {
-            return Known::Answered(answer.clone());
+            return BeginOutcome::Completed(answer.clone());
         }
         if request.held.as_ref().is_some_and(|(_, until)| *until > now) {
-            return Known::UnderWay;
+            return BeginOutcome::InProgress;
         }
-        let earlier = request.since.map(|since| Earlier { since, done });
+        let previous = request.since.map(|since| PreviousAttempt { since, changed_stream });
         request.since.get_or_insert(now);
         let holder = uuid::Uuid::new_v4().to_string();
-        let attempt = Attempt { holder, seed: request.seed, earlier };
+        let attempt = Attempt { holder, reserved_id: request.reserved_id, previous };
         request.held = Some((attempt.holder.clone(), now.plus(lease)));
-        request.forget = now.plus(REMEMBERED);
-        Known::Begun(attempt)
+        request.forget = now.plus(IDEMPOTENCY_TTL);
+        BeginOutcome::Begun(attempt)
     }
 
     fn held_by(&mut self, key: &str, attempt: &Attempt) -> Option<&mut Request> {
@@ -67,14 +69,14 @@ impl Requests {
 }
 
 #[async_trait]
-impl Answers for MemoryStore {
-    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Known, StoreError> {
+impl IdempotencyStore for MemoryStore {
+    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError> {
         let (mut inner, now) = self.current();
-        let done = inner.once.get(&Once::Request(key.to_owned())).copied();
-        Ok(inner.requests.begin(key, fingerprint, lease, done, now))
+        let changed_stream = inner.dedup_keys.get(&DedupKey::Request(key.to_owned())).copied();
+        Ok(inner.requests.begin(key, fingerprint, lease, changed_stream, now))
     }
 
-    async fn hold(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
         let (mut inner, now) = self.current();
         let request = inner.requests.held_by(key, attempt);
         Ok(request.is_some_and(|request| {
@@ -83,14 +85,14 @@ impl Answers for MemoryStore {
         }))
     }
 
-    async fn answer(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
+    async fn complete(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
         if let Some(request) = self.current().0.requests.held_by(key, attempt) {
             (request.answer, request.held) = (Some(answer.to_owned()), None);
         }
         Ok(())
     }
 
-    async fn give_up(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
+    async fn abandon(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
         if let Some(request) = self.current().0.requests.held_by(key, attempt) {
             request.held = None;
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::store::{Limit, Quota, Standing, StoreError};
+use crate::store::{RateLimit, RateLimitDecision, RateLimitStore, StoreError};
 
 /// From how many subjects on those that can be forgotten are.
 const FORGET_FROM: usize = 10_000;
@@ -15,7 +15,7 @@ const FORGET_FROM: usize = 10_000;
 pub(super) struct Rates(HashMap<String, f64>);
 
 impl Rates {
-    fn take(&mut self, subject: &str, now: f64, limit: Limit) -> Standing {
+    fn take(&mut self, subject: &str, now: f64, limit: RateLimit) -> RateLimitDecision {
         if self.0.len() >= FORGET_FROM {
             self.0.retain(|_, free| *free > now);
         }
@@ -26,13 +26,13 @@ impl Rates {
         if granted {
             *free += interval;
         }
-        Standing::of(granted, *free - now, limit)
+        RateLimitDecision::new(granted, *free - now, limit)
     }
 }
 
 #[async_trait]
-impl Quota for MemoryStore {
-    async fn take(&self, subject: &str, limit: Limit) -> Result<Standing, StoreError> {
+impl RateLimitStore for MemoryStore {
+    async fn take(&self, subject: &str, limit: RateLimit) -> Result<RateLimitDecision, StoreError> {
         let (mut inner, now) = self.current();
         #[expect(clippy::cast_precision_loss, reason = "microseconds of this century are exact")]
         let now = now.as_millis() as f64 * 1e3;

@@ -1,0 +1,124 @@
+//! The event feed: published events, and the logs that hold them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::{Cursor, Event, Shared, Stream, StreamView, Topic};
+
+/// Why a log cannot be continued from a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The cursor is greater than the newest one: the log has lost events.
+    Future,
+    /// This log never contained the cursor.
+    Unknown,
+    /// Events after the cursor have been trimmed.
+    Expired,
+    /// This version of the service cannot parse an event after the cursor.
+    Unreadable,
+}
+
+impl Lost {
+    /// Returns the `reason` of a reset.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Future => "cursor_from_the_future",
+            Self::Unknown => "cursor_unknown",
+            Self::Expired => "cursor_expired",
+            Self::Unreadable => "log_unreadable",
+        }
+    }
+}
+
+/// Result of a read of a log.
+#[derive(Clone, Debug)]
+pub enum LogRead {
+    /// The events after the cursor, oldest first.
+    Events {
+        /// At most the requested number, or about [`super::LOG_PAGE_BYTES`].
+        events: Vec<Arc<Event>>,
+        /// True if the log had no further events at that moment.
+        complete: bool,
+    },
+    /// The log cannot prove that it holds every event after the cursor.
+    Lost(Lost),
+}
+
+/// A state from which a client can start again.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state contains every event up to this cursor and none after it.
+    pub cursor: Cursor,
+    /// The state.
+    pub content: SnapshotContent,
+}
+
+/// Content of a snapshot.
+#[derive(Clone, Debug)]
+pub enum SnapshotContent {
+    /// Snapshot of one stream; `None` if the stream does not exist.
+    Stream(Option<Shared<StreamView>>),
+    /// Snapshot of the streams that are not stopped, newest first.
+    All(Vec<Stream>),
+}
+
+/// Published events and their logs.
+///
+/// Delivery is at most once from the moment of the subscription: a connection that breaks, or an overloaded server,
+/// loses messages silently. The relay makes exactly-once delivery of it with the logs.
+///
+/// # Errors
+/// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
+#[async_trait]
+pub trait EventFeed: Send + Sync {
+    /// Opens a connection of its own for published events.
+    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError>;
+
+    /// Returns the newest cursor in each topic's log; [`Cursor::ORIGIN`] for an empty log.
+    async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError>;
+
+    /// Returns a page of the log after a cursor.
+    async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError>;
+
+    /// Returns the newest events of the log, oldest first.
+    async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// Returns the cursor before the newest `count` events of the log, or before all of a shorter log.
+    ///
+    /// Returns `None` for an empty log.
+    async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError>;
+
+    /// Publishes a probe that only the connection with this [`FeedConnection::probe_address`] receives, as
+    /// [`FeedMessage::Probe`].
+    async fn probe(&self, address: &str) -> Result<(), StoreError>;
+
+    /// Returns the state of a topic and its cursor.
+    async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError>;
+}
+
+/// Message of a feed connection.
+#[derive(Clone, Debug)]
+pub enum FeedMessage {
+    /// An event of a subscribed topic.
+    Event(Topic, Arc<Event>),
+    /// A probe of this connection: the connection delivers messages.
+    Probe,
+}
+
+/// A connection that delivers published events. Dropping it closes it.
+#[async_trait]
+pub trait FeedConnection: Send {
+    /// Subscribes to topics. Every event that is published after the method returns is delivered.
+    async fn subscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError>;
+
+    /// Ends delivery of these topics.
+    async fn unsubscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError>;
+
+    /// Returns the next message; `None` after the connection is lost. Cancellation safe.
+    async fn next(&mut self) -> Option<FeedMessage>;
+
+    /// Returns the address for [`EventFeed::probe`].
+    fn probe_address(&self) -> &str;
+}

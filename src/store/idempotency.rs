@@ -1,0 +1,90 @@
+//! Idempotent requests (`Idempotency-Key`) and deduplication keys.
+//!
+//! A stored answer makes a retry cheap but not safe, because an instance may end between a change and the record of its
+//! answer. The record therefore also holds what makes the change itself idempotent: the id of a stream that the request
+//! creates, and the deduplication key that the change stores ([`DedupKey::Request`]).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::{StreamId, Timestamp};
+
+/// How long a request is remembered (contract, section 3).
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How long a webhook is remembered. LiveKit stops retrying an event after less than a minute.
+const WEBHOOK_TTL: Duration = Duration::from_secs(3_600);
+
+/// Key under which a change is made at most once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DedupKey {
+    /// A webhook, by the id of its event.
+    Webhook(String),
+    /// A request, by its idempotency key.
+    Request(String),
+}
+
+impl DedupKey {
+    /// Returns how long the key is remembered.
+    pub const fn ttl(&self) -> Duration {
+        match self {
+            Self::Webhook(_) => WEBHOOK_TTL,
+            Self::Request(_) => IDEMPOTENCY_TTL,
+        }
+    }
+}
+
+/// The right to execute a request, which one caller at a time holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Unique token of this attempt.
+    pub holder: String,
+    /// Id for a stream that the request creates: the same for every attempt.
+    pub reserved_id: StreamId,
+    /// Attempts before this one, if any.
+    pub previous: Option<PreviousAttempt>,
+}
+
+/// Earlier attempts of the same request, which ended without a stored answer: they failed, or their instance ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviousAttempt {
+    /// Start of the first attempt, by the store's clock.
+    pub since: Timestamp,
+    /// Stream that an attempt changed under [`DedupKey::Request`]. Another stream may own the room name by now.
+    pub changed_stream: Option<StreamId>,
+}
+
+/// Outcome of [`IdempotencyStore::begin`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BeginOutcome {
+    /// The caller must execute the request: it is new, or its last attempt ended without an answer.
+    Begun(Attempt),
+    /// Another caller executes the request.
+    InProgress,
+    /// The key belongs to a request with another fingerprint.
+    Mismatch,
+    /// The request was executed; this is its stored answer.
+    Completed(String),
+}
+
+/// Executed requests and their answers.
+///
+/// # Errors
+/// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
+#[async_trait]
+pub trait IdempotencyStore: Send + Sync {
+    /// Looks a request up and gives its execution to the caller for `lease` if nobody else holds it.
+    ///
+    /// One of any number of concurrent callers gets [`BeginOutcome::Begun`].
+    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError>;
+
+    /// Extends an attempt to `lease` from now. Returns false if the caller does not hold it any more.
+    async fn renew(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError>;
+
+    /// Stores the answer, unless the caller does not hold the attempt any more.
+    async fn complete(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError>;
+
+    /// Ends an attempt without an answer: the next caller may execute the request.
+    async fn abandon(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError>;
+}

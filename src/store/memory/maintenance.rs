@@ -1,0 +1,41 @@
+//! Scheduled jobs, computed from the streams.
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::{
+    domain::Participant,
+    store::{Maintenance, Pruned, ScheduledJob, StoreError},
+};
+
+#[async_trait]
+impl Maintenance for MemoryStore {
+    async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError> {
+        let (inner, now) = self.current();
+        let mut jobs = Vec::new();
+        for (id, kept) in &inner.streams {
+            let expired = |entry: &Participant| entry.expires_at.is_some_and(|at| at <= now);
+            if kept.aggregate.participants.values().any(expired) {
+                jobs.push(ScheduledJob::ExpireJoining(*id));
+            }
+            let stream = &kept.aggregate.stream;
+            if stream.is_idle(now) {
+                jobs.push(ScheduledJob::StopIdle(*id));
+            }
+            if stream.is_under_way() && stream.lock_expires_at.is_none_or(|until| until <= now) {
+                jobs.push(ScheduledJob::ResumeOperation(*id));
+            }
+        }
+        jobs.truncate(limit);
+        Ok(jobs)
+    }
+
+    async fn remove_job(&self, _: ScheduledJob) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn renew_and_prune(&self, _: usize, _: Option<&str>) -> Result<Pruned, StoreError> {
+        // Streams in memory have no TTL while they are live.
+        Ok(Pruned::default())
+    }
+}

@@ -1,0 +1,74 @@
+//! Scheduled jobs, renewal of TTLs and removal of expired entries.
+
+use async_trait::async_trait;
+
+use super::{
+    client::RedisStore,
+    codec::corrupt,
+    keys::lexical_bound,
+    scripts::{IDLE_JOB, JOINING_JOB, OPERATION_JOB, RenewAndPrune, Scheduled},
+};
+use crate::{
+    domain::{StreamStatus, Topic},
+    store::{Maintenance, Pruned, ScheduledJob, StoreError},
+};
+
+/// Parses a member of the sorted set of scheduled jobs.
+fn job(member: &str) -> Option<ScheduledJob> {
+    let id = |prefix| member.strip_prefix(prefix)?.parse().ok();
+    id(JOINING_JOB)
+        .map(ScheduledJob::ExpireJoining)
+        .or_else(|| id(IDLE_JOB).map(ScheduledJob::StopIdle))
+        .or_else(|| id(OPERATION_JOB).map(ScheduledJob::ResumeOperation))
+}
+
+#[async_trait]
+impl Maintenance for RedisStore {
+    async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError> {
+        let call = Scheduled {
+            scheduled: self.keys.scheduled(),
+            ended_streams: self.keys.ended_streams(),
+            all_streams: self.keys.all_streams(),
+            live_streams: self.keys.live_streams(),
+            stopped_streams: self.keys.streams_in(StreamStatus::Stopped),
+            error_streams: self.keys.streams_in(StreamStatus::Error),
+            limit,
+            stopped_ttl_ms: self.retention.stopped,
+        };
+        let members: Vec<String> = self.run("due", call).await?;
+        members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
+    }
+
+    async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
+        let member = match due {
+            ScheduledJob::ExpireJoining(id) => format!("{JOINING_JOB}{id}"),
+            ScheduledJob::StopIdle(id) => format!("{IDLE_JOB}{id}"),
+            ScheduledJob::ResumeOperation(id) => format!("{OPERATION_JOB}{id}"),
+        };
+        self.query("forget_due", redis::cmd("ZREM").arg(self.keys.scheduled()).arg(member)).await
+    }
+
+    async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError> {
+        let call = RenewAndPrune {
+            all_streams: self.keys.all_streams(),
+            live_streams: self.keys.live_streams(),
+            creating_streams: self.keys.streams_in(StreamStatus::Creating),
+            active_streams: self.keys.streams_in(StreamStatus::Active),
+            stopping_streams: self.keys.streams_in(StreamStatus::Stopping),
+            stopped_streams: self.keys.streams_in(StreamStatus::Stopped),
+            error_streams: self.keys.streams_in(StreamStatus::Error),
+            ended_streams: self.keys.ended_streams(),
+            scheduled: self.keys.scheduled(),
+            participant_total: self.keys.participant_total(),
+            events: self.keys.log(Topic::All),
+            tail: self.keys.tail(),
+            from: lexical_bound("-", after),
+            limit,
+            live_ttl_ms: self.retention.live,
+            stream_key_prefix: self.keys.stream_prefix(),
+            room_key_prefix: self.keys.room_prefix(),
+        };
+        let (next, renewed, removed): (String, u64, u64) = self.run("keep", call).await?;
+        Ok(Pruned { renewed, removed, next: Some(next).filter(|next| !next.is_empty()) })
+    }
+}
