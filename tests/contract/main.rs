@@ -1,16 +1,25 @@
-//! One suite for the store and one for rooms, run on every backend.
+//! Contract tests: one suite for every store, one for every rooms backend, and the use cases on a fake LiveKit.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod crashes;
-mod histories;
-mod locks;
-mod model;
-mod mortal;
-mod reconciling;
-mod redis;
-mod requests;
+mod backend;
+mod coordination;
+mod crash_recovery;
+mod crashing_process;
+mod event_log;
+mod fake_livekit;
+mod idempotency;
+mod instance;
+mod join_tokens;
+mod listings;
+mod livekit_reports;
+mod lua_scripts;
+mod operation_lock;
+mod orphaned_rooms;
+mod reconciler;
+mod redis_store;
 mod rooms;
-mod store;
-mod world;
+mod stream_lifecycle;
+mod sweeper;
+mod webhook_faults;

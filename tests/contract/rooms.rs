@@ -1,4 +1,4 @@
-//! What every rooms backend must hold.
+//! Contract of every rooms backend: a real LiveKit server and the simulation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{sync::Arc, time::Duration};
@@ -40,7 +40,7 @@ macro_rules! suite {
         mod simulated {
             $(#[tokio::test]
             async fn $test() {
-                let (rooms, _happenings) = super::SimulatedRooms::new(super::key(super::SECRET));
+                let (rooms, _room_events) = super::SimulatedRooms::new(super::key(super::SECRET));
                 super::$test(std::sync::Arc::new(rooms)).await;
             })*
         }
@@ -54,18 +54,18 @@ macro_rules! suite {
 }
 
 suite!(
-    a_room_is_made_once_and_listed,
-    what_is_not_there_is_as_good_as_deleted,
-    metadata_is_set,
-    names_may_be_anything_printable,
-    a_token_is_signed_for_the_room,
+    created_room_is_listed_once,
+    missing_room_or_participant_is_deleted_without_error,
+    metadata_is_listed_after_set,
+    room_names_of_any_printable_text_work,
+    token_is_signed_for_its_room,
 );
 
 fn room() -> RoomName {
     RoomName::parse(unique("room")).unwrap()
 }
 
-async fn a_room_is_made_once_and_listed(rooms: Arc<dyn Rooms>) {
+async fn created_room_is_listed_once(rooms: Arc<dyn Rooms>) {
     let name = room();
     let Room { sid, .. } = rooms.create(&spec(&name)).await.unwrap();
     assert_eq!(rooms.create(&spec(&name)).await.unwrap().sid, sid, "the same room");
@@ -73,7 +73,7 @@ async fn a_room_is_made_once_and_listed(rooms: Arc<dyn Rooms>) {
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].name.as_str(), &listed[0].sid), (name.as_str(), &sid));
     assert_eq!(listed[0].metadata, spec(&name).metadata.as_text());
-    assert!(rooms.list(&[]).await.unwrap().is_empty(), "no names are no rooms");
+    assert!(rooms.list(&[]).await.unwrap().is_empty(), "no names list no rooms");
     assert!(rooms.occupants(&name).await.unwrap().unwrap().sessions.is_empty());
     rooms.ping().await.unwrap();
     rooms.delete(&name).await.unwrap();
@@ -82,22 +82,22 @@ async fn a_room_is_made_once_and_listed(rooms: Arc<dyn Rooms>) {
     rooms.delete(&name).await.unwrap();
 }
 
-async fn what_is_not_there_is_as_good_as_deleted(rooms: Arc<dyn Rooms>) {
-    let (nowhere, nobody) = (room(), Identity::parse("nobody").unwrap());
-    rooms.delete(&nowhere).await.unwrap();
-    rooms.remove(&nowhere, &nobody).await.unwrap();
-    assert_eq!(rooms.occupants(&nowhere).await.unwrap(), None);
-    rooms.create(&spec(&nowhere)).await.unwrap();
-    rooms.remove(&nowhere, &nobody).await.unwrap();
-    rooms.delete(&nowhere).await.unwrap();
+async fn missing_room_or_participant_is_deleted_without_error(rooms: Arc<dyn Rooms>) {
+    let (missing, unknown) = (room(), Identity::parse("nobody").unwrap());
+    rooms.delete(&missing).await.unwrap();
+    rooms.remove(&missing, &unknown).await.unwrap();
+    assert_eq!(rooms.occupants(&missing).await.unwrap(), None);
+    rooms.create(&spec(&missing)).await.unwrap();
+    rooms.remove(&missing, &unknown).await.unwrap();
+    rooms.delete(&missing).await.unwrap();
 }
 
-async fn metadata_is_set(rooms: Arc<dyn Rooms>) {
+async fn metadata_is_listed_after_set(rooms: Arc<dyn Rooms>) {
     let name = room();
     rooms.create(&spec(&name)).await.unwrap();
     let changed = Metadata::parse(r#"{"title":"two"}"#).unwrap();
     rooms.set_metadata(&name, &changed).await.unwrap();
-    // LiveKit answers before its lists, and whoever serves the room, have it.
+    // LiveKit answers before its listings and the node of the room have the metadata.
     eventually("the metadata in a list", async || {
         let listed = rooms.list(std::slice::from_ref(&name)).await.unwrap();
         listed.first().is_some_and(|room| room.metadata == changed.as_text()).then_some(())
@@ -110,7 +110,7 @@ async fn metadata_is_set(rooms: Arc<dyn Rooms>) {
     .await;
 }
 
-async fn names_may_be_anything_printable(rooms: Arc<dyn Rooms>) {
+async fn room_names_of_any_printable_text_work(rooms: Arc<dyn Rooms>) {
     let base = unique("x");
     for text in [format!("{base} /?#%é\u{1F600}"), format!("{base}{}", "y".repeat(256 - base.len()))] {
         let name = RoomName::parse(text).unwrap();
@@ -120,7 +120,7 @@ async fn names_may_be_anything_printable(rooms: Arc<dyn Rooms>) {
     }
 }
 
-async fn a_token_is_signed_for_the_room(rooms: Arc<dyn Rooms>) {
+async fn token_is_signed_for_its_room(rooms: Arc<dyn Rooms>) {
     let request = TokenRequest {
         room: room(),
         identity: Identity::parse("ann").unwrap(),
@@ -138,9 +138,9 @@ async fn a_token_is_signed_for_the_room(rooms: Arc<dyn Rooms>) {
 }
 
 #[tokio::test]
-async fn a_livekit_that_does_not_answer_is_told_from_one_that_refuses() {
-    let nowhere = livekit(&format!("ws://127.0.0.1:{}", free_port()), SECRET);
-    assert!(matches!(nowhere.create(&spec(&room())).await, Err(RoomsError::Unavailable(_))));
+async fn unreachable_livekit_and_refusing_livekit_are_distinct_errors() {
+    let unreachable = livekit(&format!("ws://127.0.0.1:{}", free_port()), SECRET);
+    assert!(matches!(unreachable.create(&spec(&room())).await, Err(RoomsError::Unavailable(_))));
     let wrong_secret = livekit(shared_livekit(), "not the secret");
     assert!(matches!(wrong_secret.create(&spec(&room())).await, Err(RoomsError::Refused(_))));
     assert!(matches!(wrong_secret.ping().await, Err(RoomsError::Refused(_))));

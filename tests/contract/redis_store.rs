@@ -1,4 +1,4 @@
-//! What only the Redis store must hold.
+//! Properties of the Redis store only: TTLs, leftover keys, trimming, script flushes and unreadable entries.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use livestream_orchestrator::{
 };
 use redis::AsyncCommands;
 
-use super::store::{Backend, RETENTION, session, token};
+use super::backend::{Backend, RETENTION, session, token};
 use crate::support::{eventually, servers::shared_redis, unique};
 
 async fn connection() -> redis::aio::MultiplexedConnection {
@@ -21,21 +21,21 @@ async fn keys(prefix: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_key_has_a_time_to_live() {
+async fn every_key_has_a_ttl() {
     let prefix = unique("ttl");
     let backend = Backend::redis(&prefix, RETENTION);
     let (live, over) = (backend.active("live").await, backend.active("over").await);
     for stream in [&live, &over] {
         backend.change(stream, Change::Connect(session("ann", "PA_1", 1))).await;
-        backend.change(stream, super::store::left("ann", Some("PA_1"))).await;
-        backend.change(stream, super::store::left("bob", Some("PA_2"))).await;
+        backend.change(stream, super::backend::left("ann", Some("PA_1"))).await;
+        backend.change(stream, super::backend::left("bob", Some("PA_2"))).await;
         backend.change(stream, Change::Connect(session("cid", "PA_3", 1))).await;
         backend.change(stream, token("dan", Duration::from_secs(60))).await;
     }
     backend.stop(&over).await;
-    // Words that come late keep nothing longer.
-    backend.change(&over, super::store::left("cid", Some("PA_3"))).await;
-    let (identity, sid, track) = (super::store::identity("cid"), "PA_3".into(), "TR_1".into());
+    // Late reports do not extend any TTL.
+    backend.change(&over, super::backend::left("cid", Some("PA_3"))).await;
+    let (identity, sid, track) = (super::backend::identity("cid"), "PA_3".into(), "TR_1".into());
     backend.change(&over, Change::Unpublish { identity, sid, track }).await;
     let found = keys(&prefix).await;
     assert!(found.len() > 15, "{found:?}");
@@ -48,7 +48,7 @@ async fn every_key_has_a_time_to_live() {
 }
 
 #[tokio::test]
-async fn a_stopped_stream_leaves_nothing_behind() {
+async fn expired_stream_leaves_no_keys() {
     let prefix = unique("gone");
     let backend = Backend::redis(&prefix, Retention { stopped: Duration::from_millis(300), ..RETENTION });
     let (stream, failed) = (backend.active("gone").await, backend.create("failed").await.reference());
@@ -68,9 +68,9 @@ async fn a_stopped_stream_leaves_nothing_behind() {
     assert!(totals.streams.iter().all(|(_, count)| *count == 0) && totals.participants == 0);
 }
 
-/// As an old master and a new one for a moment: the same milliseconds, and never the same cursor.
+/// An old and a new master may write in the same milliseconds after a failover.
 #[tokio::test]
-async fn two_histories_have_no_cursor_in_common() {
+async fn cursors_of_two_masters_never_collide() {
     let backends = [Backend::redis(&unique("one"), RETENTION), Backend::redis(&unique("two"), RETENTION)];
     let streams = [backends[0].active("one").await, backends[1].active("two").await];
     let cursors = async |n: usize| {
@@ -86,12 +86,12 @@ async fn two_histories_have_no_cursor_in_common() {
     let millis = |cursors: &std::collections::HashSet<Cursor>| {
         cursors.iter().map(|cursor| cursor.millis()).collect::<std::collections::HashSet<_>>()
     };
-    assert!(millis(&one).intersection(&millis(&two)).count() > 0, "there were moments that they shared");
+    assert!(millis(&one).intersection(&millis(&two)).count() > 0, "both wrote in the same millisecond");
     assert_eq!(one.intersection(&two).count(), 0);
 }
 
 #[tokio::test]
-async fn forgotten_scripts_are_loaded_again() {
+async fn flushed_scripts_are_loaded_again() {
     let backend = Backend::redis(&unique("flush"), RETENTION);
     let stream = backend.active("flush").await;
     let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut connection().await).await.unwrap();
@@ -100,7 +100,7 @@ async fn forgotten_scripts_are_loaded_again() {
 }
 
 #[tokio::test]
-async fn metadata_is_compared_as_it_is_kept() {
+async fn metadata_with_floats_is_compared_as_stored() {
     use livestream_orchestrator::domain::Metadata;
     let backend = Backend::redis(&unique("floats"), RETENTION);
     let stream = backend.active("floats").await;
@@ -115,7 +115,7 @@ async fn metadata_is_compared_as_it_is_kept() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_is_no_silent_gap() {
+async fn unreadable_event_is_reported_as_lost() {
     use livestream_orchestrator::store::{LogRead, Lost};
     let prefix = unique("unreadable");
     let backend = Backend::redis(&prefix, RETENTION);
@@ -130,7 +130,7 @@ async fn an_event_that_cannot_be_read_is_no_silent_gap() {
 }
 
 #[tokio::test]
-async fn a_log_is_trimmed_and_says_so() {
+async fn trimmed_log_reports_expired_cursor() {
     use livestream_orchestrator::{
         domain::Cursor,
         store::{LogRead, Lost, STREAM_LOG_LENGTH},
@@ -142,7 +142,7 @@ async fn a_log_is_trimmed_and_says_so() {
     }
     backend.change(&stream, token("ann", Duration::from_secs(60))).await;
     let topic = Topic::Stream(stream.id);
-    // Trimming is by whole nodes, so go on until the beginning is gone.
+    // Redis trims whole nodes of a stream, so this continues until the first entry is gone.
     while let LogRead::Events { .. } = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap() {
         backend.change(&stream, token("ann", Duration::from_secs(60))).await;
     }
@@ -150,13 +150,13 @@ async fn a_log_is_trimmed_and_says_so() {
     assert!((STREAM_LOG_LENGTH..STREAM_LOG_LENGTH + 300).contains(&kept.len()), "{}", kept.len());
     let first = &kept[0];
     let (rest, _) = backend.pages(topic, first.previous, 5_000).await;
-    assert_eq!(rest.len(), kept.len(), "everything after the last that was trimmed is still there");
+    assert_eq!(rest.len(), kept.len(), "all later entries are kept");
     let expired = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap();
     assert!(matches!(expired, LogRead::Lost(Lost::Expired)));
 }
 
 #[tokio::test]
-async fn a_page_of_large_events_ends_early() {
+async fn page_of_large_events_ends_early() {
     use livestream_orchestrator::{
         domain::{Cursor, Metadata},
         store::LOG_PAGE_BYTES,
@@ -173,7 +173,7 @@ async fn a_page_of_large_events_ends_early() {
     }
     let (all, sizes) = backend.pages(Topic::Stream(stream.id), Cursor::ORIGIN, 1_000).await;
     assert_eq!(all.len(), 102);
-    // A batch may exceed what is left of the page.
+    // The last batch of a page may exceed its limit.
     let most = LOG_PAGE_BYTES / METADATA_BYTES + 32;
     assert!(sizes.len() > 2 && sizes.iter().all(|size| *size <= most), "{sizes:?}");
 }
@@ -190,14 +190,14 @@ async fn pages_kept(backend: &Backend) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn the_time_of_what_lives_is_renewed() {
+async fn ttl_of_live_streams_is_renewed() {
     let prefix = unique("renew");
     let backend = Backend::redis(&prefix, RETENTION);
     let streams = [backend.active("one").await, backend.active("two").await, backend.active("three").await];
     let over = backend.active("over").await;
     backend.stop(&over).await;
     backend.change(&streams[0], token("ann", Duration::from_secs(60))).await;
-    assert_eq!(pages_kept(&backend).await, (0, 0), "all of it is fresh");
+    assert_eq!(pages_kept(&backend).await, (0, 0), "no TTL needs a renewal");
     let mut connection = connection().await;
     let key = |id: StreamId, part: &str| format!("{{{prefix}}}:stream:{id}{part}");
     for id in streams.iter().chain([&over]).map(|stream| stream.id) {
@@ -210,7 +210,7 @@ async fn the_time_of_what_lives_is_renewed() {
     for name in shared.iter().chain([&room]) {
         let _: bool = connection.pexpire(name, 60_000).await.unwrap();
     }
-    assert_eq!(pages_kept(&backend).await, (3, 0), "those that live, and not what is over");
+    assert_eq!(pages_kept(&backend).await, (3, 0), "live streams only");
     let live = i64::try_from(RETENTION.live.as_millis()).unwrap();
     for name in [key(streams[0].id, ""), key(streams[0].id, ":log"), room].into_iter().chain(shared) {
         let left: i64 = connection.pttl(&name).await.unwrap();
@@ -221,8 +221,7 @@ async fn the_time_of_what_lives_is_renewed() {
 }
 
 #[tokio::test]
-async fn what_has_vanished_leaves_the_lists_and_the_counts() {
-    use livestream_orchestrator::store::StreamFilter;
+async fn deleted_stream_leaves_lists_and_totals() {
     let prefix = unique("vanish");
     let backend = Backend::redis(&prefix, RETENTION);
     let (gone, stays) = (backend.active("gone").await, backend.active("stays").await);
@@ -230,7 +229,7 @@ async fn what_has_vanished_leaves_the_lists_and_the_counts() {
         backend.change(stream, Change::Connect(session(who, &format!("PA_{who}"), 1))).await;
     }
     assert_eq!(backend.store.totals().await.unwrap().participants, 3);
-    // As somebody might who cleans up by hand.
+    // As an operator might do by hand.
     let mut connection = connection().await;
     for part in ["", ":participants", ":active", ":order", ":log"] {
         let _: i64 = connection.del(format!("{{{prefix}}}:stream:{}{part}", gone.id)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Requests that may be sent again, and quotas: the same on every backend.
+//! Idempotency keys and rate limits, in every store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use livestream_orchestrator::{
     store::{Attempt, BeginOutcome, CreateOutcome, DedupKey, Guard, PreviousAttempt, RateLimit},
 };
 
-use super::store::{Backend, RETENTION, new_stream};
+use super::backend::{Backend, RETENTION, new_stream};
 use crate::support::{eventually, unique};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -25,18 +25,18 @@ fn begun(known: BeginOutcome) -> Attempt {
 }
 
 #[tokio::test]
-async fn one_carries_a_request_out_and_its_answer_is_everybodys() {
+async fn concurrent_requests_with_one_key_run_once() {
     for Backend { answers, .. } in backends() {
         let first = begun(answers.begin("k", "the body", LEASE).await.unwrap());
         assert_eq!(first.previous, None);
         assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), BeginOutcome::InProgress);
         assert_eq!(answers.begin("k", "another", LEASE).await.unwrap(), BeginOutcome::Mismatch);
-        let stranger = Attempt { holder: "somebody".to_owned(), ..first.clone() };
+        let stranger = Attempt { holder: "another".to_owned(), ..first.clone() };
         assert!(
             answers.renew("k", &first, LEASE).await.unwrap()
                 && !answers.renew("k", &stranger, LEASE).await.unwrap()
         );
-        answers.complete("k", &stranger, "not mine to say").await.unwrap();
+        answers.complete("k", &stranger, "of another attempt").await.unwrap();
         answers.abandon("k", &stranger).await.unwrap();
         assert_eq!(answers.begin("k", "the body", LEASE).await.unwrap(), BeginOutcome::InProgress);
         answers.complete("k", &first, "the answer").await.unwrap();
@@ -47,12 +47,12 @@ async fn one_carries_a_request_out_and_its_answer_is_everybodys() {
 }
 
 #[tokio::test]
-async fn whoever_comes_after_a_death_has_what_the_first_had() {
+async fn request_after_expired_attempt_continues_it() {
     for backend in backends() {
         let stream = backend.active("room").await;
         let answers = &backend.answers;
         let first = begun(answers.begin("k", "the body", Duration::from_millis(1)).await.unwrap());
-        // Nobody holds it any more.
+        // The attempt holds the key until its lease expires.
         let second = eventually("the end of a lease", || async {
             match answers.begin("k", "the body", LEASE).await.unwrap() {
                 BeginOutcome::Begun(attempt) => Some(attempt),
@@ -80,7 +80,7 @@ async fn whoever_comes_after_a_death_has_what_the_first_had() {
 }
 
 #[tokio::test]
-async fn a_stream_is_created_once_under_its_id() {
+async fn stream_id_is_created_once() {
     for backend in backends() {
         let new = new_stream("room");
         let CreateOutcome::Created(stream) = backend.store.create(new.clone()).await.unwrap() else {
@@ -91,12 +91,12 @@ async fn a_stream_is_created_once_under_its_id() {
         let CreateOutcome::Existing(again) = backend.store.create(new).await.unwrap() else {
             panic!("created twice")
         };
-        assert_eq!(again.id, stream.id, "also when it is over and its room name is free");
+        assert_eq!(again.id, stream.id, "also after its end, when its room name is free");
     }
 }
 
 #[tokio::test]
-async fn a_quota_is_exact_and_each_subjects_own() {
+async fn quota_is_exact_for_each_subject() {
     for Backend { quota, .. } in backends() {
         for count in [1, 3, 7, 1_000] {
             let limit = RateLimit { count, period: Duration::from_secs(100_000) };
@@ -110,7 +110,10 @@ async fn a_quota_is_exact_and_each_subjects_own() {
             assert!(refused.retry_after > Duration::ZERO && refused.retry_after <= limit.period / count);
             assert!(refused.reset >= refused.retry_after && refused.reset <= limit.period);
             let other = format!("join:{count}");
-            assert!(quota.take(&other, limit).await.unwrap().allowed, "somebody else's is their own");
+            assert!(
+                quota.take(&other, limit).await.unwrap().allowed,
+                "another subject has a quota of its own"
+            );
         }
     }
 }

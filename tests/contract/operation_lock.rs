@@ -1,4 +1,4 @@
-//! The operation lock: renewed while its holder lives, however long LiveKit takes, and taken over after its death.
+//! The operation lock: renewed while its holder runs, independent of the duration of LiveKit's calls, and taken over after a crash.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{sync::Arc, time::Duration};
@@ -17,24 +17,24 @@ use livestream_orchestrator::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    store::RETENTION,
-    world::{POLICY, World},
+    backend::RETENTION,
+    fake_livekit::{FakeLiveKit, POLICY},
 };
 
-/// How long LiveKit takes for each call; a call is given up after 5 s.
-const SLOW: Duration = Duration::from_millis(4_900);
+/// Duration of each slow call, just below the timeout of 5 s.
+const CALL_DURATION: Duration = Duration::from_millis(4_900);
 
-/// A LiveKit that takes its time.
-struct Slow(Arc<World>);
+/// A fake LiveKit with slow calls.
+struct SlowLiveKit(Arc<FakeLiveKit>);
 
 #[async_trait]
-impl Rooms for Slow {
+impl Rooms for SlowLiveKit {
     async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
-        sleep(SLOW).await;
+        sleep(CALL_DURATION).await;
         self.0.create(spec).await
     }
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
-        sleep(SLOW).await;
+        sleep(CALL_DURATION).await;
         self.0.delete(room).await
     }
     async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
@@ -48,7 +48,7 @@ impl Rooms for Slow {
     }
     async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
         let listed = self.0.occupants_of(room, room_sid).await;
-        sleep(SLOW).await;
+        sleep(CALL_DURATION).await;
         listed
     }
     async fn ping(&self) -> Result<(), RoomsError> {
@@ -62,38 +62,39 @@ impl Rooms for Slow {
     }
 }
 
-/// Two instances on one store, whose clock is the test's: the first works slowly, the second sweeps every second.
-struct Scene {
-    world: Arc<World>,
+/// Two instances on one store with the test's clock. The first has a slow LiveKit, the second sweeps every second.
+struct Fixture {
+    livekit: Arc<FakeLiveKit>,
     store: Arc<MemoryStore>,
     slow: Arc<Orchestrator>,
     sweeper: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.sweeper.abort();
     }
 }
 
-impl Scene {
-    fn set() -> Self {
-        let begun = Instant::now();
+impl Fixture {
+    fn new() -> Self {
+        let started = Instant::now();
         let now = move || {
-            let passed = i64::try_from(begun.elapsed().as_millis()).unwrap();
-            Timestamp::from_millis(1_795_000_000_000 + passed)
+            let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap();
+            Timestamp::from_millis(1_795_000_000_000 + elapsed)
         };
-        let (world, store) = (World::new(), Arc::new(MemoryStore::new(RETENTION, Arc::new(now))));
+        let (livekit, store) = (FakeLiveKit::new(), Arc::new(MemoryStore::new(RETENTION, Arc::new(now))));
         let metrics = || Arc::new(Metrics::new().unwrap());
-        let slow = Orchestrator::new(store.clone(), Arc::new(Slow(world.clone())), POLICY, metrics());
-        let other = Orchestrator::new(store.clone(), world.clone(), POLICY, metrics());
+        let slow =
+            Orchestrator::new(store.clone(), Arc::new(SlowLiveKit(livekit.clone())), POLICY, metrics());
+        let other = Orchestrator::new(store.clone(), livekit.clone(), POLICY, metrics());
         let sweeper = tokio::spawn(async move {
             loop {
                 other.sweep().await.unwrap();
                 sleep(Duration::from_secs(1)).await;
             }
         });
-        Self { world, store, slow: Arc::new(slow), sweeper }
+        Self { livekit, store, slow: Arc::new(slow), sweeper }
     }
 
     async fn only_stream(&self) -> Option<Stream> {
@@ -101,7 +102,7 @@ impl Scene {
         all.first().map(|stream| (***stream).clone())
     }
 
-    async fn until(&self, status: StreamStatus) {
+    async fn await_status(&self, status: StreamStatus) {
         loop {
             if self.only_stream().await.is_some_and(|stream| stream.status == status) {
                 return;
@@ -117,62 +118,62 @@ fn request() -> CreateRequest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn operation_longer_than_the_lock_is_not_taken_over_while_its_holder_lives() {
-    let scene = Scene::set();
-    // An empty room with other settings has to be replaced: five calls, each as slow as can be.
-    scene.world.connect("room", "x");
-    scene.world.disconnect("room", "x");
-    let begun = Instant::now();
-    let stream = scene.slow.create(request()).await.unwrap().stream;
-    assert!(begun.elapsed() > OPERATION_LOCK * 2);
+async fn operation_longer_than_lock_is_not_taken_over_while_holder_runs() {
+    let fixture = Fixture::new();
+    // The replacement of an empty room with other settings takes five calls.
+    fixture.livekit.connect("room", "x");
+    fixture.livekit.disconnect("room", "x");
+    let started = Instant::now();
+    let stream = fixture.slow.create(request()).await.unwrap().stream;
+    assert!(started.elapsed() > OPERATION_LOCK * 2);
     assert_eq!(stream.status, StreamStatus::Active);
-    let stopped = scene.slow.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+    let stopped = fixture.slow.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
     assert_eq!(stopped.status, StreamStatus::Stopped);
 }
 
 #[tokio::test(start_paused = true)]
-async fn creation_is_undone_within_12_seconds_of_a_death() {
-    let scene = Scene::set();
-    let slow = scene.slow.clone();
-    let working = tokio::spawn(async move { slow.create(request()).await });
-    scene.until(StreamStatus::Creating).await;
-    // It has renewed its lock more than once.
+async fn creation_is_undone_within_12_seconds_of_a_crash() {
+    let fixture = Fixture::new();
+    let slow = fixture.slow.clone();
+    let operation = tokio::spawn(async move { slow.create(request()).await });
+    fixture.await_status(StreamStatus::Creating).await;
+    // The instance has renewed its lock more than once by then.
     sleep(Duration::from_secs(7)).await;
-    working.abort();
-    timeout(Duration::from_secs(12), scene.until(StreamStatus::Error)).await.unwrap();
-    assert!(scene.world.rooms().is_empty(), "no room without a stream");
+    operation.abort();
+    timeout(Duration::from_secs(12), fixture.await_status(StreamStatus::Error)).await.unwrap();
+    assert!(fixture.livekit.rooms().is_empty(), "the room of the failed stream is deleted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn stop_is_finished_within_12_seconds_of_a_death() {
-    let scene = Scene::set();
-    let stream = scene.slow.create(request()).await.unwrap().stream;
-    let slow = scene.slow.clone();
-    let working =
+async fn stop_is_finished_within_12_seconds_of_a_crash() {
+    let fixture = Fixture::new();
+    let stream = fixture.slow.create(request()).await.unwrap().stream;
+    let slow = fixture.slow.clone();
+    let operation =
         tokio::spawn(async move { slow.stop(&stream, StopReason::Requested, Guard::default()).await });
-    scene.until(StreamStatus::Stopping).await;
-    working.abort();
-    timeout(Duration::from_secs(12), scene.until(StreamStatus::Stopped)).await.unwrap();
-    assert!(scene.world.rooms().is_empty());
+    fixture.await_status(StreamStatus::Stopping).await;
+    operation.abort();
+    timeout(Duration::from_secs(12), fixture.await_status(StreamStatus::Stopped)).await.unwrap();
+    assert!(fixture.livekit.rooms().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn participant_that_leaves_during_a_takeover_is_not_shown() {
-    let scene = Scene::set();
-    scene.world.connect("room", "ann");
-    scene.world.webhooks();
-    let slow = scene.slow.clone();
+async fn participant_that_leaves_during_room_takeover_is_not_active() {
+    let fixture = Fixture::new();
+    fixture.livekit.connect("room", "ann");
+    fixture.livekit.take_webhooks();
+    let slow = fixture.slow.clone();
     let request = CreateRequest {
         room_name: Some(RoomName::parse("room").unwrap()),
         empty_timeout: Some(Duration::from_secs(300)),
         ..CreateRequest::default()
     };
     let creating = tokio::spawn(async move { slow.create(request).await });
-    // CreateRoom has answered, the list has ann, and its answer is on the way.
-    sleep(SLOW + SLOW / 2).await;
-    scene.world.disconnect("room", "ann");
-    for webhook in scene.world.webhooks() {
-        scene.slow.hear(webhook).await.unwrap();
+    // CreateRoom has answered. The listing contains ann, and its answer is delayed.
+    sleep(CALL_DURATION + CALL_DURATION / 2).await;
+    fixture.livekit.disconnect("room", "ann");
+    for webhook in fixture.livekit.take_webhooks() {
+        fixture.slow.hear(webhook).await.unwrap();
     }
     let stream = creating.await.unwrap().unwrap().stream;
     assert_eq!((stream.status, stream.participant_count), (StreamStatus::Active, 0));

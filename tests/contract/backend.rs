@@ -1,0 +1,187 @@
+//! Store backends under test, and builders of test data.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use livestream_orchestrator::{
+    domain::{
+        Attributes, Change, Cursor, Event, EventKind, Identity, Metadata, ParticipantKind, Role, RoomName,
+        Session, StopReason, Stream, StreamId, StreamRef, Timestamp, Topic, Tracks, change::Effect,
+        stream::NewStream,
+    },
+    store::{
+        Applied, CreateOutcome, EventFeed, Guard, IdempotencyStore, LogRead, RateLimitStore, Retention,
+        Store, StoreError,
+        memory::MemoryStore,
+        redis::{Address, RedisStore},
+    },
+    telemetry::Metrics,
+};
+
+use crate::support::servers::shared_redis;
+
+/// The traits of one store.
+#[derive(Clone)]
+pub struct Backend {
+    pub store: Arc<dyn Store>,
+    pub feed: Arc<dyn EventFeed>,
+    pub answers: Arc<dyn IdempotencyStore>,
+    pub quota: Arc<dyn RateLimitStore>,
+}
+
+pub const RETENTION: Retention = Retention {
+    live: Duration::from_secs(3600),
+    stopped: Duration::from_secs(300),
+    tokens: Duration::from_secs(600),
+};
+
+impl Backend {
+    pub fn memory(retention: Retention) -> Self {
+        let store = Arc::new(MemoryStore::on_system_clock(retention));
+        Self::of(store)
+    }
+
+    fn of<S: Store + EventFeed + IdempotencyStore + RateLimitStore + 'static>(store: Arc<S>) -> Self {
+        Self { store: store.clone(), feed: store.clone(), answers: store.clone(), quota: store }
+    }
+
+    pub fn redis(prefix: &str, retention: Retention) -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let address = Address { url: shared_redis().into(), ca: None, identity: None };
+        let store = Arc::new(RedisStore::new(&address, prefix, retention, metrics).unwrap());
+        Self::of(store)
+    }
+
+    pub async fn create(&self, room: &str) -> Stream {
+        match self.store.create(new_stream(room)).await.unwrap() {
+            CreateOutcome::Created(stream) => stream,
+            other => panic!("the room name is taken: {other:?}"),
+        }
+    }
+
+    /// Creates an active stream with the room sid `RM_1`.
+    pub async fn active(&self, room: &str) -> StreamRef {
+        let stream = self.create(room).await.reference();
+        self.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
+        stream
+    }
+
+    pub async fn apply(&self, stream: &StreamRef, change: Change) -> Result<Applied, StoreError> {
+        self.store.apply(stream, change, Guard::default()).await
+    }
+
+    pub async fn change(&self, stream: &StreamRef, change: Change) -> Applied {
+        self.apply(stream, change).await.unwrap()
+    }
+
+    pub async fn stop(&self, stream: &StreamRef) -> Stream {
+        self.change(stream, Change::BeginStop { reason: StopReason::Requested, room_sid: None }).await;
+        loop {
+            let applied = self.change(stream, Change::Close).await;
+            if applied.effect != Effect::Partial {
+                return applied.stream;
+            }
+        }
+    }
+
+    /// Reads all events after a cursor; returns them with the size of each page.
+    pub async fn pages(&self, topic: Topic, after: Cursor, limit: usize) -> (Vec<Arc<Event>>, Vec<usize>) {
+        let (mut all, mut sizes, mut last) = (Vec::new(), Vec::new(), after);
+        loop {
+            let LogRead::Events { events, complete } =
+                self.feed.read_after(topic, last, limit).await.unwrap()
+            else {
+                panic!("{last} is a valid cursor")
+            };
+            assert!(events.len() <= limit && (complete || !events.is_empty()));
+            last = events.last().map_or(last, |event| event.cursor);
+            sizes.push(events.len());
+            all.extend(events);
+            if complete {
+                return (all, sizes);
+            }
+        }
+    }
+
+    pub async fn log(&self, id: StreamId) -> Vec<Arc<Event>> {
+        self.feed.newest(Topic::Stream(id), 1_000).await.unwrap()
+    }
+}
+
+pub fn new_stream(room: &str) -> NewStream {
+    NewStream {
+        id: StreamId::generate(),
+        room_name: RoomName::parse(room).unwrap(),
+        metadata: Metadata::default(),
+        max_participants: None,
+        idle_after: Some(Duration::from_secs(600)),
+    }
+}
+
+pub fn identity(text: &str) -> Identity {
+    Identity::parse(text).unwrap()
+}
+
+pub fn session(who: &str, sid: &str, joined_at: i64) -> Session {
+    Session {
+        room_sid: "RM_1".into(),
+        sid: sid.into(),
+        identity: identity(who),
+        name: None,
+        role: None,
+        metadata: None,
+        attributes: Attributes::default(),
+        kind: ParticipantKind::Standard,
+        hidden: false,
+        joined_at: Some(Timestamp::from_millis(joined_at)),
+        tracks: Tracks::default(),
+    }
+}
+
+pub fn token(who: &str, joining_ttl: Duration) -> Change {
+    let (identity, attributes) = (identity(who), None);
+    Change::IssueToken { identity, name: None, role: Role::Host, metadata: None, attributes, joining_ttl }
+}
+
+pub fn left(who: &str, sid: Option<&str>) -> Change {
+    Change::Disconnect { identity: identity(who), sid: sid.map(Into::into), at: None }
+}
+
+pub fn kinds(log: &[Arc<Event>]) -> Vec<EventKind> {
+    log.iter().map(|event| event.draft.kind).collect()
+}
+
+/// Asserts that events are numbered from 1 without gaps and that each names its predecessor.
+pub fn assert_unbroken(log: &[Arc<Event>]) {
+    let mut previous = Cursor::ORIGIN;
+    for (position, event) in log.iter().enumerate() {
+        assert_eq!(event.seq(), position as u64 + 1);
+        assert_eq!(event.previous, previous);
+        assert!(event.cursor > previous);
+        previous = event.cursor;
+    }
+}
+
+/// Defines a module of tests for each backend. Each test is a function that takes a [`Backend`].
+macro_rules! on_every_backend {
+    ($($test:ident),* $(,)?) => {
+        mod on_memory {
+            use crate::backend::{Backend, RETENTION};
+
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(Backend::memory(RETENTION)).await;
+            })*
+        }
+
+        mod on_redis {
+            use crate::{backend::{Backend, RETENTION}, support::unique};
+
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(Backend::redis(&unique("store"), RETENTION)).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_every_backend;

@@ -1,0 +1,144 @@
+//! Logs, published events and snapshots, in every store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use livestream_orchestrator::{
+    domain::{Change, Cursor, Event, StreamId, Topic},
+    store::{FeedMessage, LogRead, Lost, SnapshotContent},
+};
+
+use super::backend::{Backend, left, on_every_backend, session};
+use crate::support::within;
+
+on_every_backend!(
+    log_continues_after_every_cursor,
+    log_is_read_in_pages_and_from_newest,
+    published_events_equal_logged_events,
+    snapshot_state_matches_its_cursor,
+);
+
+async fn log_continues_after_every_cursor(backend: Backend) {
+    let (one, two) = (backend.active("one").await, backend.active("two").await);
+    for n in 0..10 {
+        let stream = if n % 3 == 0 { &one } else { &two };
+        backend.change(stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+    }
+    let all = backend.feed.newest(Topic::All, 1_000).await.unwrap();
+    assert_eq!(all.len(), 14);
+    let positions = std::iter::once(Cursor::ORIGIN).chain(all.iter().map(|event| event.cursor));
+    for after in positions {
+        for topic in [Topic::All, Topic::Stream(one.id), Topic::Stream(two.id)] {
+            let LogRead::Events { events, .. } = backend.feed.read_after(topic, after, 1_000).await.unwrap()
+            else {
+                panic!("{after} is a valid cursor")
+            };
+            let of_topic =
+                |event: &&Arc<Event>| topic == Topic::All || topic == Topic::Stream(event.stream_id());
+            let expected: Vec<_> =
+                all.iter().filter(|event| event.cursor > after).filter(of_topic).cloned().collect();
+            assert_eq!(events, expected, "{topic:?} after {after}");
+        }
+    }
+    let newest = all.last().unwrap().cursor;
+    for (cursor, lost) in [
+        (newest.next(newest.millis() + 1), Lost::Future),
+        (Cursor::new(1, 0), Lost::Unknown),
+        (newest.next(newest.millis()), Lost::Future),
+    ] {
+        for topic in [Topic::All, Topic::Stream(one.id)] {
+            let read = backend.feed.read_after(topic, cursor, 10).await.unwrap();
+            assert!(
+                matches!(read, LogRead::Lost(reason) if reason == lost),
+                "{topic:?} after {cursor}: {read:?}"
+            );
+        }
+    }
+    let tails =
+        backend.feed.tails(&[Topic::All, Topic::Stream(one.id), Topic::Stream(StreamId::generate())]).await;
+    assert_eq!(tails.unwrap(), [newest, newest, Cursor::ORIGIN]);
+}
+
+async fn log_is_read_in_pages_and_from_newest(backend: Backend) {
+    let stream = backend.active("pages").await;
+    for n in 0..38 {
+        backend.change(&stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+    }
+    let log = backend.log(stream.id).await;
+    assert_eq!(log.len(), 40);
+    for topic in [Topic::Stream(stream.id), Topic::All] {
+        for limit in [1, 7, 39, 40, 41, 1_000] {
+            assert_eq!(backend.pages(topic, Cursor::ORIGIN, limit).await.0, log, "by {limit}");
+        }
+        for count in [0, 1, 31, 32, 33, 40, 100] {
+            let before = backend.feed.before_newest(topic, count).await.unwrap().unwrap();
+            let wanted = &log[log.len() - count.min(40)..];
+            assert_eq!(backend.pages(topic, before, 1_000).await.0, wanted, "the newest {count}");
+        }
+    }
+    let unknown = Topic::Stream(StreamId::generate());
+    assert_eq!(backend.feed.before_newest(unknown, 5).await.unwrap(), None);
+}
+
+async fn published_events_equal_logged_events(backend: Backend) {
+    let (followed, other) = (backend.active("followed").await, backend.active("other").await);
+    let mut connection = backend.feed.connect().await.unwrap();
+    let (own, all) = (Topic::Stream(followed.id), Topic::All);
+    connection.subscribe(&[own, all]).await.unwrap();
+    for n in 0..5 {
+        for stream in [&followed, &other] {
+            backend.change(stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1))).await;
+        }
+    }
+    let mut of_topic: [Vec<Arc<Event>>; 2] = Default::default();
+    for _ in 0..15 {
+        match within("a published event", connection.next()).await {
+            Some(FeedMessage::Event(topic, event)) => of_topic[usize::from(topic == all)].push(event),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(of_topic[0], backend.log(followed.id).await[2..]);
+    assert_eq!(of_topic[1], backend.feed.newest(all, 10).await.unwrap());
+    connection.unsubscribe(&[own, all]).await.unwrap();
+    backend.change(&followed, left("p0", None)).await;
+    backend.feed.probe(connection.probe_address()).await.unwrap();
+    assert!(
+        matches!(within("the probe", connection.next()).await, Some(FeedMessage::Probe)),
+        "no other message arrived"
+    );
+}
+
+async fn snapshot_state_matches_its_cursor(backend: Backend) {
+    let stream = backend.active("snapshot").await;
+    let writer = {
+        let (backend, stream) = (backend.clone(), stream.clone());
+        tokio::spawn(async move {
+            for n in 0..60 {
+                backend
+                    .change(&stream, Change::Connect(session(&format!("p{n}"), &format!("PA_{n}"), 1)))
+                    .await;
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut seen = Vec::new();
+    while !writer.is_finished() {
+        for topic in [Topic::Stream(stream.id), Topic::All] {
+            seen.push(backend.feed.snapshot(topic).await.unwrap());
+        }
+        // The memory store never yields, so the writer needs this to run.
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+    let log = backend.log(stream.id).await;
+    for snapshot in seen {
+        let (found, listed) = match snapshot.content {
+            SnapshotContent::Stream(Some(view)) => (view.stream.clone(), Some(view.participants.len())),
+            SnapshotContent::All(mut streams) => (streams.remove(0), None),
+            SnapshotContent::Stream(None) => panic!("the stream exists"),
+        };
+        let as_of = log.iter().find(|event| event.cursor == snapshot.cursor).unwrap();
+        assert_eq!(found, as_of.draft.stream);
+        assert!(listed.is_none_or(|listed| listed == found.participant_count as usize));
+    }
+}

@@ -1,0 +1,75 @@
+//! Calls of the fake LiveKit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use livestream_orchestrator::{
+    domain::{Identity, Metadata, RoomName, RoomSid, Session},
+    rooms::{
+        JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest,
+        tokens::{self, ApiKey},
+    },
+};
+
+use super::FakeLiveKit;
+
+#[async_trait]
+impl Rooms for FakeLiveKit {
+    async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError> {
+        let seconds = u32::try_from(spec.empty_timeout.as_secs()).unwrap();
+        self.answer(|state, now| {
+            let settings = (spec.max_participants.unwrap_or(state.default_limit), seconds);
+            state.open(spec.name.as_str(), spec.metadata.as_text(), settings, now)
+        })
+    }
+
+    async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
+        self.answer(|state, now| state.finish(room.as_str(), now))
+    }
+
+    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+        self.answer(|state, now| state.leave(room.as_str(), identity.as_str(), now))
+    }
+
+    async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
+        self.answer(|state, _| {
+            if let Some(room) = state.rooms.get_mut(room.as_str()) {
+                metadata.as_text().clone_into(&mut room.metadata);
+            }
+        })
+    }
+
+    async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
+        self.answer(|state, _| {
+            let listed = names.iter().filter_map(|name| state.rooms.get_key_value(name.as_str()));
+            listed.map(|(name, room)| room.listed(name)).collect()
+        })
+    }
+
+    async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
+        let delay = self.listing_delay.load(Ordering::Relaxed);
+        if self.failing_room.lock().unwrap().as_deref() == Some(room.as_str()) {
+            return Err(RoomsError::Unavailable("the node of the room is unavailable".to_owned()));
+        }
+        self.answer(|state, now| {
+            let room = state.rooms.get(room.as_str()).filter(|room| room.sid == *room_sid);
+            let as_of = |list: &&(i64, Vec<Session>)| list.0 <= now - delay;
+            let listed = room.and_then(|room| room.history.iter().rev().find(as_of));
+            let sessions = listed.map(|(_, sessions)| sessions.clone()).unwrap_or_default();
+            Occupants { room_sid: room_sid.clone(), sessions, unsettled: Vec::new() }
+        })
+    }
+
+    async fn ping(&self) -> Result<(), RoomsError> {
+        self.answer(|_, _| ())
+    }
+
+    fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        tokens::sign(&ApiKey { key: "devkey".to_owned(), secret: "secret".into() }, request)
+    }
+
+    fn simulated(&self) -> bool {
+        true
+    }
+}

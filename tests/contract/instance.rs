@@ -1,0 +1,53 @@
+//! One instance on a memory store and a fake LiveKit, for the tests of reconciler and sweeper.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use livestream_orchestrator::{
+    domain::{RoomName, Stream},
+    orchestrator::{CreateRequest, Orchestrator, Outcome},
+    store::{StreamStore, memory::MemoryStore},
+};
+
+use super::fake_livekit::FakeLiveKit;
+
+/// Time after which a record is older than the delay of listings.
+pub const LISTING_GRACE: Duration = Duration::from_secs(15);
+
+/// One instance on a memory store and a fake LiveKit.
+pub struct Fixture {
+    pub livekit: Arc<FakeLiveKit>,
+    pub store: Arc<MemoryStore>,
+    pub orchestrator: Orchestrator,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let livekit = FakeLiveKit::new();
+        let store = livekit.store();
+        Self { orchestrator: livekit.orchestrator(store.clone()), store, livekit }
+    }
+
+    pub async fn create(&self, room: &str) -> Stream {
+        let request =
+            CreateRequest { room_name: Some(RoomName::parse(room).unwrap()), ..CreateRequest::default() };
+        self.orchestrator.create(request).await.unwrap().stream
+    }
+
+    pub async fn deliver_webhooks(&self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for webhook in self.livekit.take_webhooks() {
+            outcomes.push(self.orchestrator.hear(webhook).await.unwrap());
+        }
+        outcomes
+    }
+
+    pub async fn current(&self, stream: &Stream) -> Stream {
+        self.store.get(stream.id).await.unwrap().unwrap()
+    }
+
+    /// Reconciles; returns the number of repairs.
+    pub async fn reconcile(&self) -> u64 {
+        self.orchestrator.reconcile(Duration::ZERO).await.unwrap().expect("the lease is free").repairs()
+    }
+}

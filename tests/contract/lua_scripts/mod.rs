@@ -1,0 +1,188 @@
+//! The Lua scripts compared with the model in src/domain/aggregate: random changes have the same results on both.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod random_changes;
+
+use livestream_orchestrator::{
+    domain::{
+        Event, EventKind, Participant, ParticipantKind, ParticipantState, Stream, StreamStatus, Topic,
+        stream::NewStream,
+    },
+    store::{CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, StoreError, StreamFilter},
+};
+use proptest::prelude::*;
+
+use self::random_changes::{History, history};
+use crate::{
+    backend::{Backend, RETENTION, new_stream},
+    support::unique,
+};
+
+/// Returns a stream without its times, because the two stores have different clocks.
+fn without_times(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.participant_count),
+        (stream.peak_participant_count, stream.uncounted, stream.version, stream.reason.clone()),
+        (
+            stream.started_at.is_some(),
+            stream.stopped_at.is_some(),
+            stream.empty_since.is_some(),
+            stream.lock_expires_at.is_some(),
+        ),
+    )
+}
+
+fn participant_without_times(one: &Participant) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        (one.identity.clone(), one.name.clone(), one.role, one.state, one.metadata.clone(), one.sid.clone()),
+        (one.tracks.clone(), one.attributes.clone(), one.kind, one.hidden),
+        (one.left_at.is_some(), one.session_at.is_some(), one.expires_at.is_some(), one.last_visit.is_some()),
+    )
+}
+
+fn event_without_times(event: &Event) -> impl PartialEq + std::fmt::Debug + use<> {
+    let draft = &event.draft;
+    (
+        draft.kind,
+        without_times(&draft.stream),
+        draft.participant.as_ref().map(participant_without_times),
+        draft.previous_status,
+        draft.reason.clone(),
+    )
+}
+
+/// Waits for the next millisecond of the clock.
+///
+/// Otherwise two changes could have the same millisecond in one store and different ones in the other, and expiries are
+/// published in the order of their times.
+fn next_millisecond() {
+    let now = || chrono::Utc::now().timestamp_millis();
+    let before = now();
+    while now() == before {
+        std::hint::spin_loop();
+    }
+}
+
+async fn compare(history: History) {
+    let model = Backend::memory(RETENTION);
+    let prefix = unique("model");
+    let redis = Backend::redis(&prefix, RETENTION);
+    // A second instance, which only reads.
+    let reader = Backend::redis(&prefix, RETENTION);
+    let new = NewStream {
+        max_participants: history.max_participants,
+        idle_after: history.idle_after,
+        ..new_stream("cé/\"room\"")
+    };
+    let reference = match (model.store.create(new.clone()).await, redis.store.create(new).await) {
+        (Ok(CreateOutcome::Created(a)), Ok(CreateOutcome::Created(b)))
+            if without_times(&a) == without_times(&b) =>
+        {
+            a.reference()
+        }
+        other => panic!("{other:?}"),
+    };
+    for (change, version, once) in history.steps {
+        next_millisecond();
+        let guard = || Guard { version, dedup_key: once.clone().map(DedupKey::Webhook), lease: None };
+        let expected = model.store.apply(&reference, change.clone(), guard()).await;
+        let made = redis.store.apply(&reference, change.clone(), guard()).await;
+        match (expected, made) {
+            (Ok(expected), Ok(made)) => {
+                assert_eq!(made.effect, expected.effect, "{change:?}");
+                assert_eq!(without_times(&made.stream), without_times(&expected.stream), "{change:?}");
+                let of = |one: &Option<Participant>| one.as_ref().map(participant_without_times);
+                if made.effect != livestream_orchestrator::domain::change::Effect::Duplicate {
+                    assert_eq!(of(&made.participant), of(&expected.participant), "{change:?}");
+                }
+                assert_reader_sees(&reader, &made.stream).await;
+            }
+            (Err(StoreError::Rejected(expected)), Err(StoreError::Rejected(made))) => {
+                assert_eq!(made, expected);
+            }
+            other => panic!("{change:?}: {other:?}"),
+        }
+    }
+    for filter in filters() {
+        let of = async |backend: &Backend| {
+            let page = backend.store.participants(reference.id, filter, 1_000, None).await.unwrap();
+            let shown =
+                page.items.iter().map(|one| (one.identity.clone(), one.sid.clone(), one.kind, one.hidden));
+            shown.collect::<std::collections::HashSet<_>>()
+        };
+        assert_eq!(of(&redis).await, of(&model).await, "{filter:?}");
+    }
+    let (expected, made) = (model.log(reference.id).await, redis.log(reference.id).await);
+    let events = |log: &[std::sync::Arc<Event>]| {
+        log.iter().map(|event| event_without_times(event)).collect::<Vec<_>>()
+    };
+    assert_eq!(events(&made), events(&expected));
+    assert_invariants(&redis, reference.id, &made).await;
+}
+
+fn filters() -> impl Iterator<Item = ParticipantFilter> {
+    let kinds = ParticipantKind::ALL.map(|kind| Some(KindFilter::Kind(kind)));
+    let kinds = kinds.into_iter().chain([None, Some(KindFilter::Hidden)]);
+    kinds.flat_map(|kind| {
+        [true, false].map(|shows_hidden| ParticipantFilter { kind, shows_hidden, state: None })
+    })
+}
+
+/// Asserts that an instance with cached states reads the last change of another instance.
+async fn assert_reader_sees(reader: &Backend, stream: &Stream) {
+    // The second read is answered from the cache that the first one filled.
+    for _ in 0..2 {
+        assert_eq!(reader.store.get(stream.id).await.unwrap().as_ref(), Some(stream));
+        let view = reader.store.view(stream.id).await.unwrap().unwrap();
+        assert_eq!(view.stream, *stream);
+        // Pages of participants are never cached.
+        let participants = reader
+            .store
+            .participants(stream.id, ParticipantFilter::default(), 1_000, None)
+            .await
+            .unwrap()
+            .items;
+        assert_eq!(view.participants, participants);
+        let listed = reader.store.list(StreamFilter::All, 10, None).await.unwrap().items;
+        assert_eq!(listed.iter().map(|one| &***one).collect::<Vec<_>>(), [stream]);
+    }
+}
+
+/// Asserts what holds after any sequence of changes.
+async fn assert_invariants(
+    backend: &Backend,
+    id: livestream_orchestrator::domain::StreamId,
+    log: &[std::sync::Arc<Event>],
+) {
+    let view = backend.store.view(id).await.unwrap().unwrap();
+    let active = view.participants.iter().filter(|one| one.is_active()).count();
+    let counted = view.participants.iter().filter(|one| one.is_active() && one.counts()).count();
+    assert_eq!(view.stream.participant_count as usize, counted);
+    assert!(log.iter().all(|event| event.draft.participant.as_ref().is_none_or(Participant::is_listed)));
+    let published = |kind| log.iter().filter(|event| event.draft.kind == kind).count();
+    assert_eq!(
+        published(EventKind::ParticipantJoined) - published(EventKind::ParticipantLeft),
+        active,
+        "joined and left balance"
+    );
+    assert_eq!(view.stream.version, log.len() as u64);
+    assert!(
+        log.iter().all(|event| event.draft.stream.participant_count <= view.stream.peak_participant_count)
+    );
+    if view.stream.status.is_final() {
+        assert!(view.participants.iter().all(|one| one.state == ParticipantState::Disconnected));
+        assert!(log.iter().rev().skip(1).all(|event| !event.is_last()), "nothing follows the last event");
+    }
+    assert!(log.iter().all(|event| event.draft.stream.status != StreamStatus::Stopped || event.is_last()));
+    let all = backend.feed.newest(Topic::All, 10_000).await.unwrap();
+    assert_eq!(all, log, "both logs are equal");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scripts_match_the_model_on_random_changes(history in history()) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(compare(history));
+    }
+}

@@ -1,0 +1,199 @@
+//! Random changes of a stream, as proptest strategies.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use livestream_orchestrator::domain::{
+    Attributes, Change, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata,
+    ParticipantSid, Role, Session, StopReason, Timestamp, Track, TrackSource, Tracks,
+};
+use proptest::{prelude::*, sample::select};
+
+fn who() -> impl Strategy<Value = String> {
+    select(vec!["ann", "bob", "cé \"/", "new\nline:\u{0}"]).prop_map(str::to_owned)
+}
+
+fn sid() -> impl Strategy<Value = ParticipantSid> {
+    (1..6u8).prop_map(|n| format!("PA_{n}").into())
+}
+
+fn metadata() -> impl Strategy<Value = Metadata> {
+    select(vec!["{}", r#"{"a":[]}"#, r#"{"a":{"b":9007199254740993}}"#])
+        .prop_map(|text| Metadata::parse(text).unwrap())
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    select(vec![Role::Host, Role::Viewer])
+}
+
+fn name() -> impl Strategy<Value = Option<DisplayName>> {
+    select(vec![None, Some("Ann"), Some("\u{1F600} /\\\"")])
+        .prop_map(|name| name.map(|n| DisplayName::parse(n).unwrap()))
+}
+
+fn track() -> impl Strategy<Value = Track> {
+    let source = select(&TrackSource::ALL[..]);
+    (1..5u8, source, any::<bool>()).prop_map(|(n, source, muted)| Track {
+        sid: if n == 1 { "T;\n %".into() } else { format!("TR_{n}").into() },
+        source,
+        muted,
+    })
+}
+
+fn attributes() -> impl Strategy<Value = Attributes> {
+    let entry = (select(vec!["a", "b \""]), select(vec!["", "1", "\n"]));
+    let entries = prop::collection::vec(entry, 0..3);
+    entries.prop_map(|entries| {
+        Attributes::reported(entries.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())))
+    })
+}
+
+/// A kind of participant, and whether LiveKit hides it.
+fn kind() -> impl Strategy<Value = (ParticipantKind, bool)> {
+    let kind = prop_oneof![3 => Just(ParticipantKind::Standard), 2 => select(&ParticipantKind::ALL[..])];
+    (kind, prop::bool::weighted(0.15))
+}
+
+fn reported_metadata() -> impl Strategy<Value = ParticipantMetadata> {
+    select(vec!["{}", r#"{"a":1.0,"a":2}"#, "words\n", "[1]", "{"]).prop_map(ParticipantMetadata::reported)
+}
+
+fn tracks() -> impl Strategy<Value = Tracks> {
+    prop::collection::vec(track(), 0..3).prop_map(Tracks::new)
+}
+
+fn past() -> impl Strategy<Value = Option<Timestamp>> {
+    prop::option::of((1..5i64).prop_map(|n| Timestamp::from_millis(n * 1_000)))
+}
+
+/// Changes of listings and of webhooks about tracks.
+fn listing() -> impl Strategy<Value = Change> {
+    let lose = (who(), sid(), any::<bool>()).prop_map(|(who, sid, old)| Change::Lose {
+        identity: Identity::reported(who).unwrap(),
+        sid,
+        before: Timestamp::from_millis(if old { i64::MAX / 2_000_000 } else { 0 }),
+    });
+    let publish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Publish {
+        identity: Identity::reported(who).unwrap(),
+        sid,
+        track,
+    });
+    let unpublish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Unpublish {
+        identity: Identity::reported(who).unwrap(),
+        sid,
+        track: track.sid,
+    });
+    prop_oneof![3 => lose, 4 => publish, 2 => unpublish]
+}
+
+/// Sessions reported by webhooks and listings.
+fn connect() -> impl Strategy<Value = Change> {
+    let session = (
+        select(vec!["RM_1", "RM_1", "RM_1", "RM_2"]),
+        sid(),
+        who(),
+        name(),
+        prop::option::of(role()),
+        past(),
+    );
+    let listed = prop::option::weighted(0.5, any::<bool>());
+    (session, prop::option::of(reported_metadata()), tracks(), attributes(), kind(), listed).prop_map(
+        |(
+            (room_sid, sid, who, name, role, joined_at),
+            metadata,
+            tracks,
+            attributes,
+            (kind, hidden),
+            listed,
+        )| {
+            let identity = Identity::reported(who).unwrap();
+            let session = Session {
+                room_sid: room_sid.into(),
+                sid,
+                identity,
+                name,
+                role,
+                metadata,
+                attributes,
+                kind,
+                hidden,
+                joined_at,
+                tracks,
+            };
+            // A listing that is newer than all records, or older.
+            match listed {
+                None => Change::Connect(session),
+                Some(true) => {
+                    Change::Observe { session, before: Timestamp::from_millis(i64::MAX / 2_000_000) }
+                }
+                Some(false) => Change::Observe { session, before: Timestamp::from_millis(0) },
+            }
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
+    let attributes = prop::option::of(attributes());
+    let issue = (who(), name(), role(), prop::option::of(metadata()), attributes, ttl).prop_map(
+        |(who, name, role, metadata, attributes, joining_ttl)| Change::IssueToken {
+            identity: Identity::reported(who).unwrap(),
+            name,
+            role,
+            metadata,
+            attributes,
+            joining_ttl,
+        },
+    );
+    let disconnect = (who(), prop::option::of(sid()), past()).prop_map(|(who, sid, at)| Change::Disconnect {
+        identity: Identity::reported(who).unwrap(),
+        sid,
+        at,
+    });
+    let reasons = vec![StopReason::Requested, StopReason::RoomFinished, StopReason::Idle];
+    let begin = (select(reasons), select(vec![None, Some("RM_1"), Some("RM_2")]))
+        .prop_map(|(reason, room)| Change::BeginStop { reason, room_sid: room.map(Into::into) });
+    prop_oneof![
+        9 => listing(),
+        2 => Just(Change::Activate { room_sid: "RM_1".into() }),
+        8 => connect(),
+        5 => issue,
+        5 => disconnect,
+        2 => Just(Change::ExpireJoining),
+        2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
+        1 => begin,
+        1 => Just(Change::Close),
+        1 => Just(Change::AcquireLock),
+        1 => Just(Change::ReleaseLock { until: Timestamp::from_millis(1) }),
+        1 => Just(Change::RenewLock { until: Timestamp::from_millis(1) }),
+        1 => Just(Change::Fail { reason: "broken".to_owned() }),
+    ]
+}
+
+/// A change with an optional expected version and an optional deduplication key.
+fn step() -> impl Strategy<Value = (Change, Option<u64>, Option<String>)> {
+    let once = prop::option::weighted(0.3, (1..8u8).prop_map(|n| format!("EV_{n}")));
+    (change(), prop::option::weighted(0.2, 1..12u64), once)
+}
+
+/// A stream's settings and the changes to it.
+#[derive(Debug, Clone)]
+pub struct History {
+    pub max_participants: Option<u32>,
+    pub idle_after: Option<Duration>,
+    pub steps: Vec<(Change, Option<u64>, Option<String>)>,
+}
+
+pub fn history() -> impl Strategy<Value = History> {
+    let idle = select(vec![None, Some(Duration::ZERO), Some(Duration::from_secs(3_600))]);
+    let start = Just((Change::Activate { room_sid: "RM_1".into() }, None, None));
+    (prop::option::of(1..3u32), idle, start, prop::collection::vec(step(), 1..40)).prop_map(
+        |(max_participants, idle_after, start, mut steps)| {
+            // One case in eight begins without a room.
+            if steps.len() % 8 != 0 {
+                steps.insert(0, start);
+            }
+            History { max_participants, idle_after, steps }
+        },
+    )
+}
