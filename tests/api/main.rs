@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod auth_fixture;
 mod commands;
 mod connection_lifetimes;
 mod delivery_fixture;

@@ -31,11 +31,11 @@ async fn resumed_instance_without_lease_changes_nothing() {
     let stream: Value = created.json().await.unwrap();
     let id = stream["id"].as_str().unwrap();
     // LiveKit does not have this participant. The reconciler removes it when the assumed delay of LiveKit's lists is over.
-    let ghost = participant_webhook("participant_joined", &stream, "ghost", "PA_ghost").to_string();
+    let webhook_body = participant_webhook("participant_joined", &stream, "absent", "PA_absent").to_string();
     let webhook = client.post(format!("{base}/webhooks/livekit"));
-    let webhook = webhook.header("authorization", sign_webhook(&ghost)).body(ghost);
+    let webhook = webhook.header("authorization", sign_webhook(&webhook_body)).body(webhook_body);
     assert!(webhook.send().await.unwrap().status().is_success());
-    proxy.hold("PA_ghost");
+    proxy.hold("PA_absent");
     eventually("a held repair", || async { (proxy.held_count() > 0).then_some(()) }).await;
     signal(first.pid(), "STOP");
 
@@ -52,9 +52,9 @@ async fn resumed_instance_without_lease_changes_nothing() {
     eventually("the refusal of the late repair", || async { (proxy.fenced_count() > 0).then_some(()) }).await;
     signal(first.pid(), "CONT");
     // Both processes continue to work, whichever has the lease.
-    let ghost = participant_webhook("participant_joined", &stream, "late", "PA_late").to_string();
+    let webhook_body = participant_webhook("participant_joined", &stream, "late", "PA_late").to_string();
     let webhook = client.post(format!("{}/webhooks/livekit", first.address().http));
-    let webhook = webhook.header("authorization", sign_webhook(&ghost)).body(ghost);
+    let webhook = webhook.header("authorization", sign_webhook(&webhook_body)).body(webhook_body);
     assert!(webhook.send().await.unwrap().status().is_success());
     eventually("the next repair", || async {
         let state = get(&base, &format!("/streams/{id}/state")).await;

@@ -146,7 +146,7 @@ async fn sentinels_with_users_and_tls_are_supported() {
     assert_eq!(created.unwrap().status(), StatusCode::CREATED);
     for (url, expected) in [
         (url("wrong"), "no master is known"),
-        (url("hunter2").replace(MASTER, "nobody"), "no master is known"),
+        (url("hunter2").replace(MASTER, "unknown"), "no master is known"),
         (format!("rediss+sentinel://127.0.0.1:{tls_port}/{MASTER}"), "no master is known"),
     ] {
         let (code, output) = instance(&url).run_command(&["check"]).await;

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite::Error};
 
-use super::{Pair, access, access::start_with_auth, token_rules::now, webhooks::body_hash};
+use super::{Pair, auth_fixture, auth_fixture::start_with_auth, token_rules::now, webhooks::body_hash};
 use crate::support::{
     app::{TestResponse, participant_webhook},
     grpc,
@@ -28,7 +28,7 @@ async fn refused_token_has_reason_on_every_transport_and_in_metrics() {
         ("not_yet_valid", jwt(&json!({"iss": KEY, "nbf": now + 600}), "HS256", SECRET), "not valid yet"),
     ];
     for (reason, bearer, detail) in &cases {
-        let problem = access::send(&app, bearer, Method::GET, "/streams", None).await;
+        let problem = auth_fixture::send(&app, bearer, Method::GET, "/streams", None).await;
         let problem = problem.expect_problem(401, "unauthenticated");
         assert!(problem["detail"].as_str().unwrap().contains(detail), "{reason}: {problem}");
         let status = grpc::Client::of(&app).await.with_token(bearer).state("x").await.unwrap_err();

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree,
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Pair, access, access::start_with_auth};
+use super::{Pair, auth_fixture, auth_fixture::start_with_auth};
 use crate::support::{
     app::{TestApp, TestResponse},
     servers::{KEY, SECRET, shared_livekit},
@@ -38,7 +38,7 @@ impl Servers {
     async fn start() -> Self {
         let Pair(app, _other) = start_with_auth().await;
         let room = unique("room");
-        access::create(&app, &room).await;
+        auth_fixture::create(&app, &room).await;
         let livekit = shared_livekit().replacen("ws", "http", 1);
         Self { livekit, client: Client::new(), app, room }
     }
@@ -71,15 +71,15 @@ impl Servers {
 
     async fn answers(&self, token: &str) -> [TestResponse; 2] {
         let state = format!("/streams/{}/state", self.room);
-        let list = access::send(&self.app, token, Method::GET, "/streams", None).await;
-        [list, access::send(&self.app, token, Method::GET, &state, None).await]
+        let list = auth_fixture::send(&self.app, token, Method::GET, "/streams", None).await;
+        [list, auth_fixture::send(&self.app, token, Method::GET, &state, None).await]
     }
 
     /// Checks that both servers decide alike; returns the detail of this service's refusal.
     async fn compare(&self, what: &str, token: &str) -> Option<String> {
-        let (theirs, answers) = (self.livekit_decisions(token).await, self.answers(token).await);
-        let ours = answers.each_ref().map(decision);
-        assert_eq!(ours, theirs, "{what}: this service and LiveKit");
+        let (livekit, answers) = (self.livekit_decisions(token).await, self.answers(token).await);
+        let found = answers.each_ref().map(decision);
+        assert_eq!(found, livekit, "{what}: this service and LiveKit");
         let [list, _] = answers;
         (list.status == StatusCode::UNAUTHORIZED).then(|| list.body["detail"].as_str().unwrap().to_owned())
     }
@@ -191,9 +191,9 @@ async fn tokens_that_livekit_refuses_are_refused_with_reason() {
     assert_eq!(servers.compare("null grants", &no_grant).await, None);
     // Without `video`, the response of /rtc/validate does not show that the token is valid.
     let no_video = unusual(json!({"video": null}));
-    let ([theirs, _], [ours, _]) =
+    let ([livekit, _], [answer, _]) =
         (servers.livekit_decisions(&no_video).await, servers.answers(&no_video).await);
-    assert_eq!((theirs.accepted, decision(&ours)), (true, theirs));
+    assert_eq!((livekit.accepted, decision(&answer)), (true, livekit));
 }
 
 /// Header and claims of a valid token, without the signature.
@@ -276,14 +276,14 @@ async fn random_claims_are_accepted_if_livekit_accepts_them() {
         let more: String = members.iter().map(|(name, value)| format!(",{}:{value}", json!(name))).collect();
         let claims = format!(r#"{{"iss":"{KEY}","sub":"ann","video":{{"roomList":true}}{more}}}"#);
         let token = sign(HEADER, &claims, SECRET);
-        let [theirs, _] = servers.livekit_decisions(&token).await;
+        let [livekit, _] = servers.livekit_decisions(&token).await;
         let [list, _] = servers.answers(&token).await;
-        let ours = decision(&list);
+        let found = decision(&list);
         let unread = ["jti", "iat", "aud", "name", "roomConfig"];
-        if theirs.accepted || !members.iter().any(|(name, _)| unread.contains(name)) {
-            assert_eq!(ours, theirs, "this service and LiveKit: {claims}: {}", list.text);
+        if livekit.accepted || !members.iter().any(|(name, _)| unread.contains(name)) {
+            assert_eq!(found, livekit, "this service and LiveKit: {claims}: {}", list.text);
         }
-        accepted += usize::from(theirs.accepted);
+        accepted += usize::from(livekit.accepted);
     }
     assert!((CASES / 20..CASES).contains(&accepted), "accepted and refused tokens both occur: {accepted}");
 }

@@ -15,7 +15,7 @@ use tonic::Code;
 
 use super::{
     Pair,
-    access::{CALLER, create, only_grant, routes, send, start_with_auth, token},
+    auth_fixture::{CALLER, create, only_grant, routes, send, start_with_auth, token},
 };
 use crate::support::{
     grpc::{Client, subscribe_request},

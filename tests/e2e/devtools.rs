@@ -183,6 +183,6 @@ fn axe() -> &'static str {
     static SOURCE: OnceLock<String> = OnceLock::new();
     SOURCE.get_or_init(|| {
         let file = std::env::var_os("AXE_CORE").expect("scripts/test sets AXE_CORE");
-        std::fs::read_to_string(file).expect("axe-core is where AXE_CORE says")
+        std::fs::read_to_string(file).expect("axe-core at the path in AXE_CORE")
     })
 }

@@ -54,18 +54,18 @@ impl Sentinel {
         Self { port, folder, _running: running }
     }
 
-    async fn query_strings(&self, words: &[&str]) -> redis::RedisResult<Vec<String>> {
-        self.query(words).await
+    async fn query_strings(&self, command: &[&str]) -> redis::RedisResult<Vec<String>> {
+        self.query(command).await
     }
 
-    async fn execute(&self, words: &[&str]) -> redis::RedisResult<()> {
-        self.query(words).await
+    async fn execute(&self, command: &[&str]) -> redis::RedisResult<()> {
+        self.query(command).await
     }
 
-    async fn query<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+    async fn query<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("SENTINEL").arg(words).query_async(&mut connection).await
+        redis::cmd("SENTINEL").arg(command).query_async(&mut connection).await
     }
 }
 

@@ -1,0 +1,91 @@
+//! Instances with authentication, tokens with single grants, and the routes that need them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use livestream_orchestrator::access::{Action, Grant};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::Pair;
+use crate::support::{
+    app::{TestApp, TestResponse},
+    servers::{KEY, SECRET},
+};
+
+/// Identity of the tokens.
+pub const CALLER: &str = "ann";
+
+/// A token that is valid for a minute.
+pub fn token(grants: VideoGrants) -> String {
+    let token =
+        AccessToken::with_api_key(KEY, SECRET).with_identity(CALLER).with_ttl(Duration::from_secs(60));
+    token.with_grants(grants).to_jwt().unwrap()
+}
+
+/// Grants that contain only `grant`.
+pub fn only_grant(grant: Grant, room: &str) -> VideoGrants {
+    let room = room.to_owned();
+    match grant {
+        Grant::RoomCreate => VideoGrants { room_create: true, ..VideoGrants::default() },
+        Grant::RoomList => VideoGrants { room_list: true, ..VideoGrants::default() },
+        Grant::RoomAdmin => VideoGrants { room_admin: true, room, ..VideoGrants::default() },
+        Grant::RoomJoin => VideoGrants { room_join: true, room, ..VideoGrants::default() },
+    }
+}
+
+/// A token with every grant for one room.
+fn token_with_all_grants(room: &str) -> String {
+    let room = room.to_owned();
+    token(VideoGrants {
+        room_create: true,
+        room_list: true,
+        room_admin: true,
+        room,
+        ..VideoGrants::default()
+    })
+}
+
+/// Two instances with `AUTH=livekit`.
+pub async fn start_with_auth() -> Pair {
+    Pair::with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).await
+}
+
+pub async fn send(
+    app: &TestApp,
+    bearer: &str,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> TestResponse {
+    let request = app.request(method, path).header("authorization", format!("Bearer {bearer}"));
+    let request = if let Some(body) = body { request.json(body) } else { request };
+    TestResponse::read(request.send().await.unwrap()).await
+}
+
+pub async fn create(app: &TestApp, room: &str) -> Value {
+    let body = json!({"roomName": room});
+    send(app, &token_with_all_grants(room), Method::POST, "/streams", Some(&body))
+        .await
+        .expect(StatusCode::CREATED)
+}
+
+/// Every route of one stream with its action. Routes that end the stream come last.
+pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
+    let stream = format!("/streams/{id}");
+    let at = |rest: &str| format!("{stream}{rest}");
+    vec![
+        (Method::GET, stream.clone(), None, Action::Read),
+        (Method::HEAD, stream.clone(), None, Action::Read),
+        (Method::GET, at("/state"), None, Action::Read),
+        (Method::GET, at("/participants"), None, Action::Read),
+        (Method::GET, format!("/events/{id}"), None, Action::Read),
+        (Method::PATCH, stream.clone(), Some(json!({"metadata": {"a": 1}})), Action::Update),
+        (Method::POST, at("/join"), Some(json!({"identity": "bob"})), Action::Join),
+        (Method::POST, at("/leave"), Some(json!({"identity": CALLER})), Action::Leave),
+        (Method::POST, at("/leave"), Some(json!({"identity": "bob"})), Action::Remove),
+        (Method::PATCH, stream.clone(), Some(json!({"status": "stopped"})), Action::Stop),
+        (Method::DELETE, stream, None, Action::Stop),
+    ]
+}
