@@ -43,8 +43,8 @@ impl Outcome {
 
     /// The outcome that the permission table requires, derived independently.
     ///
-    /// A caller without any of the grants is refused for every stream. A caller whose grant is for another room gets 404,
-    /// so that the response does not reveal the stream, unless the caller may read it.
+    /// A caller without any of the grants is refused for every stream. A caller whose grant is for another room gets
+    /// 404, so that the response does not reveal the stream, unless the caller may read it.
     fn expected(grant: Grant, action: Action, own_room: bool) -> Self {
         let covers =
             |action: Action| action.rule().grants.contains(&grant) && (own_room || !grant.is_of_a_room());

@@ -1,4 +1,5 @@
-//! Fixture of delivery tests: two instances, clients on every transport of both, changes under load, copies of the logs.
+//! Fixture of delivery tests: two instances, clients on every transport of both, changes under load, copies of the
+//! logs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{

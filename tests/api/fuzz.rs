@@ -151,7 +151,8 @@ async fn websocket_after_random_message_still_answers_ping() {
         1 => any::<String>(),
         2 => ("\\PC{0,10}", "\\PC{0,20}").prop_map(|(stream, after)|
             json!({"type": "subscribe", "streamId": stream, "after": after}).to_string()),
-        1 => "\\PC{0,20}".prop_map(|after| json!({"type": "subscribe", "streamId": "fuzz", "after": after}).to_string()),
+        1 => "\\PC{0,20}".prop_map(|after|
+            json!({"type": "subscribe", "streamId": "fuzz", "after": after}).to_string()),
     ];
     for text in cases(text) {
         socket.send(Message::text(text.clone())).await.unwrap();

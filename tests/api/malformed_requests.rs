@@ -51,7 +51,9 @@ async fn incomplete_requests_are_ended_and_block_no_other_request() {
     }
     // A body that is sent one byte at a time until the server ends the connection.
     let mut slow_body = connect(&address).await;
-    slow_body.write_all(b"POST /streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n").await.unwrap();
+    let head = b"POST /streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Content-Length: 1000\r\n\r\n";
+    slow_body.write_all(head).await.unwrap();
     let slow_body = tokio::spawn(async move {
         let (mut reader, mut writer) = slow_body.into_split();
         let mut pace = interval(Duration::from_millis(500));

@@ -30,7 +30,8 @@ fn value() -> impl Strategy<Value = String> {
         "-?[1-9](\\.[0-9]{1,5})?[eE][+-]?[0-9]{1,4}",
     ];
     let string = "\"([a-z é😀/]|\\\\u00e9|\\\\/|\\\\n|\\\\u0000|\\\\ud83d\\\\ude00|\\\\\"){0,6}\"";
-    let leaf = prop_oneof![3 => number, 2 => string, 1 => prop::sample::select(vec!["true", "false", "null"]).prop_map(str::to_owned)];
+    let literal = prop::sample::select(vec!["true", "false", "null"]).prop_map(str::to_owned);
+    let leaf = prop_oneof![3 => number, 2 => string, 1 => literal];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(","))),

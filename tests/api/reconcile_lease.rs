@@ -1,5 +1,5 @@
-//! The lease of the reconciler: the holder is paused during a reconciliation, another process takes over, and the changes of
-//! the resumed process are refused.
+//! The lease of the reconciler: the holder is paused during a reconciliation, another process takes over, and the
+//! changes of the resumed process are refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};
@@ -30,7 +30,8 @@ async fn resumed_instance_without_lease_changes_nothing() {
     let created = client.post(format!("{base}/streams")).json(&json!({})).send().await.unwrap();
     let stream: Value = created.json().await.unwrap();
     let id = stream["id"].as_str().unwrap();
-    // LiveKit does not have this participant. The reconciler removes it when the assumed delay of LiveKit's lists is over.
+    // LiveKit does not have this participant. The reconciler removes it when the assumed delay of LiveKit's lists is
+    // over.
     let webhook_body = participant_webhook("participant_joined", &stream, "absent", "PA_absent").to_string();
     let webhook = client.post(format!("{base}/webhooks/livekit"));
     let webhook = webhook.header("authorization", sign_webhook(&webhook_body)).body(webhook_body);

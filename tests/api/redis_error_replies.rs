@@ -1,5 +1,5 @@
-//! Error replies of Redis. Each causes a 503 and a metric, and the instance is not ready if it cannot serve. The instance
-//! recovers when the cause ends.
+//! Error replies of Redis. Each causes a 503 and a metric, and the instance is not ready if it cannot serve. The
+//! instance recovers when the cause ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;

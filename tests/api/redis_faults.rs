@@ -1,7 +1,7 @@
 //! Faults of a real Redis and of the network to it, under load: every client receives every event once and in order.
 //!
-//! Each fault runs twice. In the second run, gaps of the feed are not repaired from the log. The clients must see a loss
-//! then, which proves that the first run would have detected one.
+//! Each fault runs twice. In the second run, gaps of the feed are not repaired from the log. The clients must see a
+//! loss then, which proves that the first run would have detected one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;

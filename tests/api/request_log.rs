@@ -1,5 +1,5 @@
-//! The request log of a process: which requests have a line, the fields of a line, and the lines of a process that ends or
-//! whose log is not read.
+//! The request log of a process: which requests have a line, the fields of a line, and the lines of a process that ends
+//! or whose log is not read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{PipeReader, Read};

@@ -1,5 +1,5 @@
-//! No output of an instance contains a token or a secret: neither the log at trace level nor metrics, errors, responses and
-//! command output.
+//! No output of an instance contains a token or a secret: neither the log at trace level nor metrics, errors, responses
+//! and command output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;

@@ -25,8 +25,8 @@ const READERS: usize = 100;
 /// More events than a client's queue and the buffers of its connection can hold.
 const EVENTS: usize = 300;
 const EVENT_BYTES: usize = 50_000;
-/// Maximum growth of an instance while a client does not read: the queue of 4 MiB, temporary buffers of the log readers,
-/// and fragmentation. All events are 15 MB for each client that would keep them.
+/// Maximum growth of an instance while a client does not read: the queue of 4 MiB, temporary buffers of the log
+/// readers, and fragmentation. All events are 15 MB for each client that would keep them.
 const GROWTH_KIB: u64 = 100 * 1024;
 
 /// An instance with one stream.

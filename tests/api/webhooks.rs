@@ -147,8 +147,8 @@ async fn webhook_is_applied_once_and_ignored_for_unknown_room() {
     assert_eq!(document["participants"][0]["state"], "disconnected");
 }
 
-/// LiveKit allows 64 KiB each for the metadata of a room and of a participant, and for attributes, and JSON escapes take
-/// up to six bytes a byte. LiveKit counts a 413 as delivered.
+/// LiveKit allows 64 KiB each for the metadata of a room and of a participant, and for attributes, and JSON escapes
+/// take up to six bytes a byte. LiveKit counts a 413 as delivered.
 #[tokio::test]
 async fn webhook_with_largest_participant_is_applied() {
     let Pair(app, _) = Pair::start().await;

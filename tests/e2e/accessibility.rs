@@ -1,4 +1,5 @@
-//! Keyboard operation, reduced motion, time zone and locale of the pages; markup as text, and the content security policy.
+//! Keyboard operation, reduced motion, time zone and locale of the pages; markup as text, and the content security
+//! policy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fantoccini::key::Key;
@@ -19,7 +20,8 @@ async fn markup_in_every_field_is_shown_as_text() {
     let fixture = PageFixture::start().await;
     // A room name has a maximum length.
     let room = format!("<img src=x onerror=hacked=2> {}", unique("room"));
-    let body = json!({"roomName": room, "metadata": {"title": hostile_text("title"), hostile_text("key"): hostile_text("value")}});
+    let metadata = json!({"title": hostile_text("title"), hostile_text("key"): hostile_text("value")});
+    let body = json!({"roomName": room, "metadata": metadata});
     let stream = fixture.create(body).await;
     let path = format!("/streams/{}/join", stream["id"].as_str().unwrap());
     let (identity, name) = (hostile_text("identity"), hostile_text("name"));
@@ -73,7 +75,8 @@ fn urlencoded(text: &str) -> String {
 
 /// Checks that no markup became an element and no script ran.
 async fn assert_no_injection(page: &Browser) {
-    let injected = "return [typeof window.hacked, document.querySelectorAll('img[src=x], svg[onload], [onerror]').length]";
+    let injected = "return [typeof window.hacked, \
+                    document.querySelectorAll('img[src=x], svg[onload], [onerror]').length]";
     assert_eq!(page.script(injected).await, json!(["undefined", 0]));
     assert_eq!(page.console_errors(false).await, Vec::<String>::new());
 }
@@ -91,7 +94,8 @@ async fn times_and_numbers_use_browser_time_zone_and_locale() {
     page.open(&fixture.room(&stream)).await;
     page.text_is("#limit", |text| text.trim() == "of 1.234").await;
     page.text_is("#participants .joined-at", |text| !text.is_empty()).await;
-    let time = "const time = document.querySelector('#participants .joined-at'); return [time.textContent, time.dateTime]";
+    let time = "const time = document.querySelector('#participants .joined-at'); \
+                return [time.textContent, time.dateTime]";
     let [shown, moment]: [String; 2] = serde_json::from_value(page.script(time).await).unwrap();
     let moment = chrono::DateTime::parse_from_rfc3339(&moment).unwrap();
     let kathmandu = chrono::FixedOffset::east_opt((5 * 60 + 45) * 60).unwrap();
@@ -118,12 +122,13 @@ async fn reduced_motion_preference_stops_animations() {
     page.close().await;
 }
 
-/// Presses Tab until an element has the focus. Checks that every focused element on the way has a visible outline, except
-/// elements with a negative `tabIndex`, which only scripts focus.
+/// Presses Tab until an element has the focus. Checks that every focused element on the way has a visible outline,
+/// except elements with a negative `tabIndex`, which only scripts focus.
 async fn tab_to(page: &Browser, css: &str) {
     for _ in 0..40 {
         let focus = format!(
-            "const at = document.activeElement; return [at.matches({}), at.tabIndex < 0 || getComputedStyle(at).outlineStyle !== 'none']",
+            "const at = document.activeElement; \
+             return [at.matches({}), at.tabIndex < 0 || getComputedStyle(at).outlineStyle !== 'none']",
             json!(css)
         );
         match page.script(&focus).await {

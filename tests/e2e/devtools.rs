@@ -111,7 +111,8 @@ impl Browser {
     }
 
     pub async fn emulate(&self, screen: Screen) {
-        let size = json!({"width": screen.width, "height": screen.height, "deviceScaleFactor": 1, "mobile": screen.width < 600});
+        let (width, height, is_mobile) = (screen.width, screen.height, screen.width < 600);
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_mobile});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
         let scheme = if screen.dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -122,8 +123,9 @@ impl Browser {
     pub async fn accessibility_violations(&self) -> Vec<String> {
         let script = format!(
             "const done = arguments[arguments.length - 1]; if (!window.axe) {{ {} }} \
-             axe.run(document, {{resultTypes: ['violations'], preload: false}}).then(({{violations}}) => done(violations.map( \
-             ({{id, impact, nodes}}) => `${{id}} (${{impact}}): ` + nodes.map((node) => node.html.slice(0, 160)).join(' | '))), \
+             axe.run(document, {{resultTypes: ['violations'], preload: false}}).then( \
+             ({{violations}}) => done(violations.map(({{id, impact, nodes}}) => \
+             `${{id}} (${{impact}}): ` + nodes.map((node) => node.html.slice(0, 160)).join(' | '))), \
              (error) => done([String(error)]))",
             axe()
         );

@@ -1,4 +1,5 @@
-//! Fixture of tests with lost webhooks: instances that reconcile every second, and LiveKit with a proxy for its webhooks.
+//! Fixture of tests with lost webhooks: instances that reconcile every second, and LiveKit with a proxy for its
+//! webhooks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;

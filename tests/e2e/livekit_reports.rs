@@ -1,4 +1,5 @@
-//! Unusual participants that LiveKit reports: identities that the API would refuse, recorders, agents, hidden participants.
+//! Unusual participants that LiveKit reports: identities that the API would refuse, recorders, agents, hidden
+//! participants.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use livekit_api::access_token::VideoGrants;

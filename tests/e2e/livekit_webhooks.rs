@@ -1,4 +1,5 @@
-//! The webhooks of a real LiveKit server: each kind is handled, repeated webhooks have no effect, changed ones are refused.
+//! The webhooks of a real LiveKit server: each kind is handled, repeated webhooks have no effect, changed ones are
+//! refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,5 @@
-//! The OpenAPI document against the service: schemathesis generates requests and compares each response with the document.
+//! The OpenAPI document against the service: schemathesis generates requests and compares each response with the
+//! document.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Stdio;
@@ -14,7 +15,8 @@ use crate::support::{
 /// Feeds have no end, so schemathesis cannot compare their responses.
 const FEEDS: [&str; 3] = ["followEvents", "followState", "openWebSocket"];
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-                      response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance";
+                      response_headers_conformance,response_schema_conformance,unsupported_method,\
+                      allow_header_conformance";
 
 #[tokio::test]
 async fn every_response_matches_openapi_document() {

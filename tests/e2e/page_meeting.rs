@@ -165,7 +165,8 @@ async fn third_participant_of_full_stream_joins_after_a_departure() {
 }
 
 /// Sequence numbers and connection notes of the page's event log, oldest first.
-const LOG: &str = "return [...document.querySelectorAll('#log li')].reverse().map((row) => row.dataset.seq ? Number(row.dataset.seq) : row.dataset.note)";
+const LOG: &str = "return [...document.querySelectorAll('#log li')].reverse() \
+                   .map((row) => row.dataset.seq ? Number(row.dataset.seq) : row.dataset.note)";
 
 /// Through the other instance: creates a stream, stops one, and changes one three times.
 async fn change_through(other: &Instance, kept: &Value, stopped: &Value) -> Value {
@@ -191,7 +192,8 @@ async fn pages_after_instance_restart_show_missed_events() {
     let stopped = fixture.create(json!({"metadata": {"title": "Stopped meanwhile"}})).await;
     let (list, room) = (fixture.driver.browser().await, fixture.driver.browser().await);
     list.open(&fixture.page("/")).await;
-    let rows = "return [...document.querySelectorAll('#streams > li:not([data-ended])')].map((row) => row.querySelector('h3').textContent)";
+    let rows = "return [...document.querySelectorAll('#streams > li:not([data-ended])')] \
+                .map((row) => row.querySelector('h3').textContent)";
     list.until("the rows", || async { list.script(rows).await == json!(["Stopped meanwhile", "Kept"]) })
         .await;
     fixture.join_room(&room, &kept, "Ann", "host").await;

@@ -52,7 +52,8 @@ async fn every_state_of_list_page_is_accessible_and_fits() {
     page.inspect("index-started").await;
 
     for (title, room, limit) in LISTED {
-        let body = json!({"roomName": format!("{room}-{}", fixture.prefix), "metadata": {"title": title}, "maxParticipants": limit});
+        let room = format!("{room}-{}", fixture.prefix);
+        let body = json!({"roomName": room, "metadata": {"title": title}, "maxParticipants": limit});
         let stream = fixture.create(body).await;
         page.shown(&format!("[data-stream-id='{}']", stream["id"].as_str().unwrap())).await;
     }
@@ -234,9 +235,12 @@ async fn room_page_with_many_hosts_shows_25_tiles_that_fit() {
         // All tiles are visible, do not overlap and have the same width.
         let fit = "const area = document.querySelector('#tiles').getBoundingClientRect(); \
             const boxes = [...document.querySelectorAll('#tiles .tile')].map((tile) => tile.getBoundingClientRect()); \
-            const inside = (box) => box.left >= area.left - 1 && box.right <= area.right + 1 && box.top >= area.top - 1 && box.bottom <= area.bottom + 1; \
-            const apart = (a, b) => a === b || a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top; \
-            return boxes.every((box) => inside(box) && box.width > 60 && box.width === boxes[0].width && boxes.every((other) => apart(box, other)))";
+            const inside = (box) => box.left >= area.left - 1 && box.right <= area.right + 1 \
+                && box.top >= area.top - 1 && box.bottom <= area.bottom + 1; \
+            const apart = (a, b) => a === b || a.right <= b.left || b.right <= a.left \
+                || a.bottom <= b.top || b.bottom <= a.top; \
+            return boxes.every((box) => inside(box) && box.width > 60 && box.width === boxes[0].width \
+                && boxes.every((other) => apart(box, other)))";
         page.inspect(&format!("room-tiles-{wanted}")).await;
         page.until("the tiles to fit", || async { page.script(fit).await == true }).await;
     }

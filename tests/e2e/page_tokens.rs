@@ -139,7 +139,8 @@ async fn room_page_with_token_of_its_room_joins_and_of_another_fails() {
 
 /// Checks that the token is in the tab's `sessionStorage` only.
 async fn assert_token_is_in_session_only(page: &Browser, token: &str) {
-    let readable = "return JSON.stringify([location.href, document.cookie, Object.values(localStorage), document.documentElement.outerHTML])";
+    let readable = "return JSON.stringify([location.href, document.cookie, Object.values(localStorage), \
+                    document.documentElement.outerHTML])";
     assert!(!page.script(readable).await.to_string().contains(token));
     assert_eq!(page.script("return sessionStorage.getItem('token')").await, token);
 }
@@ -214,8 +215,9 @@ async fn room_page_with_join_token_takes_name_and_role_from_it() {
     page.click("#token .primary").await;
     page.phase("lobby").await;
     // Name and role come from the token.
-    assert_eq!(page.script("const {name, role} = document.querySelector('#join').elements; return [name.value, name.readOnly, role.value, role.disabled]").await,
-        json!(["sam", true, "viewer", true]));
+    let fields = "const {name, role} = document.querySelector('#join').elements; \
+                  return [name.value, name.readOnly, role.value, role.disabled]";
+    assert_eq!(page.script(fields).await, json!(["sam", true, "viewer", true]));
     page.click("#join button[type=submit]").await;
     page.phase("live").await;
     page.shown("#participants [data-identity=sam][data-state=active]").await;
@@ -242,7 +244,8 @@ async fn list_page_after_token_expiry_asks_again_and_misses_no_event() {
     assert_eq!(stopped.status(), StatusCode::OK);
     create(&fixture, "Monday demo").await;
     enter_token(&page, &token("operator", operator_grants())).await;
-    let rows = "return [...document.querySelectorAll('#streams > li:not([data-ended]) h3')].map((title) => title.textContent)";
+    let rows = "return [...document.querySelectorAll('#streams > li:not([data-ended]) h3')] \
+                .map((title) => title.textContent)";
     page.until("the rows", || async { page.script(rows).await == json!(["Monday demo"]) }).await;
     page.text_is("#feed", |text| text == "Up to date").await;
     page.close().await;

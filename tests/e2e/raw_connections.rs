@@ -1,4 +1,5 @@
-//! Raw connections to the shipped nginx: half-closed connections, large webhooks, and requests that nginx refuses itself.
+//! Raw connections to the shipped nginx: half-closed connections, large webhooks, and requests that nginx refuses
+//! itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};

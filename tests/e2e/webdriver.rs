@@ -84,7 +84,8 @@ impl Driver {
 
 /// Collects all notices in `window.shownNotices`, because the pages remove some of them after a few seconds.
 const KEEP_NOTICES: &str = "window.shownNotices = new Set(); \
-    new MutationObserver(() => document.querySelectorAll('.notice').forEach((one) => shownNotices.add(one.textContent))) \
+    new MutationObserver(() => document.querySelectorAll('.notice') \
+        .forEach((one) => shownNotices.add(one.textContent))) \
         .observe(document, {subtree: true, childList: true, characterData: true})";
 
 /// One page in one browser.

@@ -23,7 +23,8 @@ fn openssl(args: &[&str], folder: &Path) {
 }
 
 impl Certificates {
-    /// Generates two certificate authorities, `ca` and `other`, and the certificates `server` and `client`, signed by `ca`.
+    /// Generates two certificate authorities, `ca` and `other`, and the certificates `server` and `client`, signed by
+    /// `ca`.
     pub fn generate() -> Self {
         let folder = std::env::temp_dir().join(unique("certificates"));
         fs::create_dir(&folder).unwrap();

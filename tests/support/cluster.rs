@@ -6,7 +6,8 @@ use super::{
     servers::{Redis, free_port, run},
 };
 
-/// Node timeout in milliseconds while no failover is expected. On a busy machine a live node may be silent for a second.
+/// Node timeout in milliseconds while no failover is expected. On a busy machine a live node may be silent for a
+/// second.
 const LONG_NODE_TIMEOUT: &str = "15000";
 /// Node timeout in milliseconds while a failover is expected.
 const SHORT_NODE_TIMEOUT: &str = "1500";

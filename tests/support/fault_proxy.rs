@@ -1,7 +1,7 @@
 //! A TCP proxy in front of Redis or LiveKit that simulates network faults: silence, delay, lost messages and replies.
 //!
-//! It parses the frames of both directions (RESP, https://redis.io/docs/latest/develop/reference/protocol-spec/), so it can
-//! drop one published message and keep the connection open.
+//! It parses the frames of both directions (RESP, https://redis.io/docs/latest/develop/reference/protocol-spec/), so it
+//! can drop one published message and keep the connection open.
 
 use std::{
     collections::VecDeque,

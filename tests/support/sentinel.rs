@@ -45,7 +45,8 @@ impl Sentinel {
         let file = folder.join("sentinel.conf");
         let config = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} {quorum}\n\
-             sentinel down-after-milliseconds {MASTER} {LONG_DOWN_AFTER}\nsentinel failover-timeout {MASTER} 5000\n{more}",
+             sentinel down-after-milliseconds {MASTER} {LONG_DOWN_AFTER}\n\
+             sentinel failover-timeout {MASTER} 5000\n{more}",
             folder.display()
         );
         fs::write(&file, config).unwrap();
@@ -109,7 +110,8 @@ impl SentinelGroup {
         format!("redis+sentinel://{}/{MASTER}/0", sentinels.collect::<Vec<_>>().join(","))
     }
 
-    /// URL of the first master, for a [`LogAuditor`](super::recording::LogAuditor). The test changes it after a failover.
+    /// URL of the first master, for a [`LogAuditor`](super::recording::LogAuditor). The test changes it after a
+    /// failover.
     pub fn shared_url(&self) -> SharedUrl {
         SharedUrl::new(self.nodes[0].url().into())
     }

@@ -1,5 +1,5 @@
-//! A proxy for LiveKit's webhooks, which forwards or drops them. LiveKit gets 200 for dropped webhooks and does not repeat
-//! them. The proxy keeps all webhooks for the test.
+//! A proxy for LiveKit's webhooks, which forwards or drops them. LiveKit gets 200 for dropped webhooks and does not
+//! repeat them. The proxy keeps all webhooks for the test.
 
 use std::sync::{
     Arc, Mutex,

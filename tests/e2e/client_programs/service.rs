@@ -39,7 +39,8 @@ pub fn expiring_participant(room: &str, life: Duration) -> String {
     accepted_for(life, "ann", &join_grants(room))
 }
 
-/// Two instances with `AUTH=livekit`. The first one serves the program and is restarted; changes are made through the second.
+/// Two instances with `AUTH=livekit`. The first one serves the program and is restarted; changes are made through the
+/// second.
 pub struct Service {
     pub one: Instance,
     pub two: Instance,

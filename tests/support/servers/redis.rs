@@ -38,8 +38,8 @@ impl Redis {
         Self::start_in(None, &[])
     }
 
-    /// Starts a server that loses no acknowledged write when it is killed. `appendfsync everysec` would not suffice: during
-    /// an fsync Redis may reply before it has written the change.
+    /// Starts a server that loses no acknowledged write when it is killed. `appendfsync everysec` would not suffice:
+    /// during an fsync Redis may reply before it has written the change.
     pub fn start_durable() -> Self {
         Self::start_in(Some(folder()), &["--appendonly", "yes", "--appendfsync", "always"])
     }
