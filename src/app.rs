@@ -17,15 +17,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    admission::{Admission, Feeds, Limiter},
+    access::token::TokenVerifier,
+    admission::{Admission, FeedLimiter, RateLimiter},
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
     orchestrator::{Orchestrator, SWEEP_INTERVAL},
     relay::Relay,
-    rooms::{
-        RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, verifier::Verifier,
-        webhook::Receiver,
-    },
+    rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, webhook::Receiver},
     settings::{AdmissionSettings, Settings},
     store::{EventFeed, IdempotencyStore, RateLimitStore, Store, memory::MemoryStore, redis::RedisStore},
     telemetry::Metrics,
@@ -225,10 +223,10 @@ fn admission(settings: &Settings, quota: Arc<dyn RateLimitStore>, metrics: &Arc<
         tracing::warn!("AUTH=off: whoever reaches this service may do everything");
     }
     Admission {
-        verifier: authenticates.then(|| Verifier::new(&settings.livekit.keys)),
+        verifier: authenticates.then(|| TokenVerifier::new(&settings.livekit.keys)),
         trusted_proxies: trusted_proxies.clone(),
-        limiter: Limiter::new(quota, *limits, metrics.clone()),
-        feeds: Feeds::new(*max_feeds, *max_feeds_per_caller),
+        rate_limiter: RateLimiter::new(quota, *limits, metrics.clone()),
+        feed_limiter: FeedLimiter::new(*max_feeds, *max_feeds_per_caller),
         metrics: metrics.clone(),
     }
 }

@@ -1,73 +1,63 @@
-//! Who is asking.
+//! Caller of a request: the owner of a verified token.
 
 use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use super::{Action, Grants, allowed};
+use super::{Action, Grants, is_allowed, token::VerifiedToken};
 use crate::domain::{Identity, RoomName, Timestamp};
 
-/// A token that has been checked: what is left of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// The key that signed it (`iss`).
-    pub issuer: String,
-    /// The identity of the token's owner (`sub`, or `jti` without one); empty where the token names none.
-    pub identity: String,
-    /// What it opens.
-    pub grants: Grants,
-    /// Until when it is good, leeway included; none for a token without `exp`.
-    pub expires_at: Option<Timestamp>,
-}
-
-/// Who is asking: the owner of a token, or anybody where the API is open.
+/// Owner of a verified token, or a caller without restrictions if authentication is off.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    token: Option<Arc<Token>>,
+    /// `None` if authentication is off.
+    token: Option<Arc<VerifiedToken>>,
 }
 
 impl Caller {
-    /// Anybody, who may do everything: `AUTH=off`.
-    pub const fn anybody() -> Self {
+    /// Returns the caller that every action is allowed to: `AUTH=off`.
+    pub const fn unrestricted() -> Self {
         Self { token: None }
     }
 
-    /// The owner of a token.
-    pub fn of(token: Token) -> Self {
+    /// Returns the owner of a token.
+    pub fn from_token(token: VerifiedToken) -> Self {
         Self { token: Some(Arc::new(token)) }
     }
 
-    /// Whether there is a stream at all, or could be, to which the caller may do this.
-    pub fn may(&self, action: Action) -> bool {
-        self.token.as_ref().is_none_or(|token| allowed(&token.grants, action, None))
+    /// True if the caller may do this to at least one stream, whether it exists or not.
+    pub fn is_allowed(&self, action: Action) -> bool {
+        self.token.as_ref().is_none_or(|token| is_allowed(&token.grants, action, None))
     }
 
-    /// Whether the caller may do this to the stream of this room.
-    pub fn may_to(&self, action: Action, room: &RoomName) -> bool {
-        self.token.as_ref().is_none_or(|token| allowed(&token.grants, action, Some(room)))
+    /// True if the caller may do this to the stream of this room.
+    pub fn is_allowed_in(&self, action: Action, room: &RoomName) -> bool {
+        self.token.as_ref().is_none_or(|token| is_allowed(&token.grants, action, Some(room)))
     }
 
-    /// What it is when the caller takes this identity out of a stream: leaving, or putting somebody out.
-    pub fn leaving(&self, identity: &Identity) -> Action {
-        let oneself = self.token.as_ref().is_some_and(|token| token.identity == identity.as_str());
-        if oneself { Action::Leave } else { Action::Remove }
+    /// Returns the action that ending this identity's session is: [`Action::Leave`] for the token's own identity,
+    /// [`Action::Remove`] for any other.
+    pub fn leave_action(&self, identity: &Identity) -> Action {
+        let is_own = self.token.as_ref().is_some_and(|token| token.identity == identity.as_str());
+        if is_own { Action::Leave } else { Action::Remove }
     }
 
-    /// For how long the caller's token is good yet; none where it never expires, and where no token is needed.
-    pub fn remaining(&self, now: Timestamp) -> Option<Duration> {
+    /// Returns the time until the caller's token expires; `None` for a token without `exp` and without authentication.
+    pub fn token_lifetime(&self, now: Timestamp) -> Option<Duration> {
         let millis = self.token.as_ref()?.expires_at?.as_millis().saturating_sub(now.as_millis());
         Some(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
     }
 
-    /// Tells callers apart without their tokens: backends make a new token for every call, and each of them is the same
-    /// caller. None for anybody.
+    /// Returns a hash of the token's owner, the same for all tokens of one owner; `None` without authentication.
+    ///
+    /// The owner is the issuer, the identity, the room and the grants, because backends create a token for every request.
     pub fn fingerprint(&self) -> Option<String> {
-        let Token { issuer, identity, grants, .. } = self.token.as_deref()?;
+        let VerifiedToken { issuer, identity, grants, .. } = self.token.as_deref()?;
         let Grants { room_create, room_list, room_admin, room_join, room } = grants;
         let flags = [room_create, room_list, room_admin, room_join].map(|flag| u8::from(*flag));
         let mut hash = Sha256::new();
         for part in [issuer.as_bytes(), identity.as_bytes(), room.as_bytes(), &flags] {
-            // With its length in front, so that no two callers read alike.
+            // The length prefix makes the encoding of the parts unambiguous.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -79,8 +69,8 @@ impl Caller {
 mod tests {
     use super::*;
 
-    fn token(identity: &str, room: &str, expires: i64) -> Token {
-        Token {
+    fn token(identity: &str, room: &str, expires: i64) -> VerifiedToken {
+        VerifiedToken {
             issuer: "key".to_owned(),
             identity: identity.to_owned(),
             grants: Grants { room_join: true, room: room.to_owned(), ..Grants::default() },
@@ -89,23 +79,24 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_stays_the_same_with_a_new_token_and_is_nobody_else() {
-        let fingerprint = |token| Caller::of(token).fingerprint().unwrap();
+    fn fingerprint_is_equal_for_tokens_of_one_owner_only() {
+        let fingerprint = |token| Caller::from_token(token).fingerprint().unwrap();
         assert_eq!(fingerprint(token("ann", "one", 1)), fingerprint(token("ann", "one", 2)));
         assert_ne!(fingerprint(token("ann", "one", 1)), fingerprint(token("bob", "one", 1)));
         assert_ne!(fingerprint(token("ann", "one", 1)), fingerprint(token("ann", "two", 1)));
         assert_ne!(fingerprint(token("ann", "one", 1)), fingerprint(token("anno", "ne", 1)));
-        assert_eq!(Caller::anybody().fingerprint(), None);
+        assert_eq!(Caller::unrestricted().fingerprint(), None);
     }
 
     #[test]
-    fn leaving_as_oneself_is_not_putting_somebody_out() {
-        let ann = Caller::of(token("ann", "one", 1));
+    fn leave_of_own_identity_is_allowed_and_of_another_is_not() {
+        let ann = Caller::from_token(token("ann", "one", 1));
         let identity = |name: &str| Identity::parse(name).unwrap();
-        assert_eq!(ann.leaving(&identity("ann")), Action::Leave);
-        assert_eq!(ann.leaving(&identity("bob")), Action::Remove);
+        assert_eq!(ann.leave_action(&identity("ann")), Action::Leave);
+        assert_eq!(ann.leave_action(&identity("bob")), Action::Remove);
         let room = RoomName::parse("one").unwrap();
-        assert!(ann.may_to(Action::Leave, &room) && !ann.may_to(Action::Remove, &room));
-        assert!(Caller::anybody().may_to(Action::Remove, &room) && Caller::anybody().may(Action::Create));
+        assert!(ann.is_allowed_in(Action::Leave, &room) && !ann.is_allowed_in(Action::Remove, &room));
+        let unrestricted = Caller::unrestricted();
+        assert!(unrestricted.is_allowed_in(Action::Remove, &room) && unrestricted.is_allowed(Action::Create));
     }
 }

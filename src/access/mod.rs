@@ -1,34 +1,35 @@
-//! Who may do what: the grants of a LiveKit access token, and the one decision that HTTP, WebSocket and gRPC share.
+//! Access control: verification of LiveKit access tokens, and the permission decision that HTTP, WebSocket and gRPC share.
 //!
-//! Pure: tokens are checked in [`crate::rooms::verifier`], requests are read in [`crate::http`] and [`crate::grpc`], and
-//! the use cases of [`crate::orchestrator`] find no stream without asking here.
+//! Pure: no I/O, no clock, no framework. [`crate::admission`] verifies tokens here for every request, and the use cases of
+//! [`crate::orchestrator`] check permissions here at every lookup of a stream.
 
 mod caller;
-mod table;
+mod permissions;
+pub mod token;
 
 pub use self::{
-    caller::{Caller, Token},
-    table::{Action, Grant, Rule, TABLE},
+    caller::Caller,
+    permissions::{Action, Grant, PERMISSIONS, Permission},
 };
 use crate::domain::RoomName;
 
-/// The grants of a token that count here, in LiveKit's words (`VideoGrants`).
+/// Grants of a token that this service evaluates; the names are those of LiveKit's `VideoGrant`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     /// `roomCreate`
     pub room_create: bool,
     /// `roomList`
     pub room_list: bool,
-    /// `roomAdmin`, of [`Self::room`] alone.
+    /// `roomAdmin`; valid only for [`Self::room`].
     pub room_admin: bool,
-    /// `roomJoin`, to [`Self::room`] alone.
+    /// `roomJoin`; valid only for [`Self::room`].
     pub room_join: bool,
-    /// `room`; empty where the token names none.
+    /// `room`; empty if the token has none.
     pub room: String,
 }
 
 impl Grants {
-    /// Whether the token has a grant, for some room at least where it is one of a room.
+    /// True if the token has the grant. A room-scoped grant without a room is ignored.
     pub fn has(&self, grant: Grant) -> bool {
         match grant {
             Grant::RoomCreate => self.room_create,
@@ -39,12 +40,13 @@ impl Grants {
     }
 }
 
-/// Decides: whether a token with these grants may do this to the stream of `room`. Without a room: to any stream at all,
-/// which says whether there is a point in looking for one.
-pub fn allowed(grants: &Grants, action: Action, room: Option<&RoomName>) -> bool {
-    action.rule().grants.iter().any(|grant| {
-        let covers = !grant.is_of_a_room() || room.is_none_or(|room| room.as_str() == grants.room);
-        grants.has(*grant) && covers
+/// Decides whether these grants allow the action on the stream of `room`.
+///
+/// `None` as the room asks whether the grants allow the action on at least one stream.
+pub fn is_allowed(grants: &Grants, action: Action, room: Option<&RoomName>) -> bool {
+    action.permission().grants.iter().any(|grant| {
+        let covers_room = !grant.is_room_scoped() || room.is_none_or(|room| room.as_str() == grants.room);
+        grants.has(*grant) && covers_room
     })
 }
 
@@ -57,32 +59,35 @@ mod tests {
     }
 
     #[test]
-    fn grants_of_a_room_are_good_for_that_room_only() {
+    fn room_scoped_grant_allows_actions_in_its_room_only() {
         let admin = Grants { room_admin: true, room: "one".to_owned(), ..Grants::default() };
-        assert!(allowed(&admin, Action::Join, Some(&room("one"))) && allowed(&admin, Action::Join, None));
-        assert!(!allowed(&admin, Action::Join, Some(&room("two"))));
+        assert!(
+            is_allowed(&admin, Action::Join, Some(&room("one"))) && is_allowed(&admin, Action::Join, None)
+        );
+        assert!(!is_allowed(&admin, Action::Join, Some(&room("two"))));
         let nowhere = Grants { room: String::new(), ..admin };
         assert!(
-            !allowed(&nowhere, Action::Join, Some(&room("one"))) && !allowed(&nowhere, Action::Join, None)
+            !is_allowed(&nowhere, Action::Join, Some(&room("one")))
+                && !is_allowed(&nowhere, Action::Join, None)
         );
     }
 
     #[test]
-    fn grants_of_the_service_are_good_for_every_room() {
+    fn service_wide_grants_allow_actions_in_every_room() {
         let all = Grants { room_create: true, room_list: true, ..Grants::default() };
         for action in [Action::Create, Action::List, Action::FollowAll, Action::Read, Action::Stop] {
-            assert!(allowed(&all, action, Some(&room("any"))), "{action:?}");
+            assert!(is_allowed(&all, action, Some(&room("any"))), "{action:?}");
         }
         for action in [Action::Update, Action::Join, Action::Leave, Action::Remove] {
-            assert!(!allowed(&all, action, Some(&room("any"))), "{action:?}");
+            assert!(!is_allowed(&all, action, Some(&room("any"))), "{action:?}");
         }
     }
 
     #[test]
-    fn no_grant_opens_nothing() {
-        for Rule { action, .. } in TABLE {
+    fn token_without_grants_allows_no_action() {
+        for Permission { action, .. } in PERMISSIONS {
             assert!(
-                !allowed(&Grants { room: "one".to_owned(), ..Grants::default() }, action, None),
+                !is_allowed(&Grants { room: "one".to_owned(), ..Grants::default() }, action, None),
                 "{action:?}"
             );
         }

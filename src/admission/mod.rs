@@ -1,9 +1,11 @@
-//! The door that every call passes, whatever it comes by: who is asking, how often they may, and how much they may keep
-//! open. HTTP and gRPC both ask here and say the answer in their own words.
+//! Admission control, applied to every request of HTTP and gRPC: authentication, rate limits, limits on open feeds.
+//!
+//! A request passes in two steps. [`Admission::authenticate`] verifies the token and selects the key that limits count
+//! under. [`Admission::admit`] counts the request against its rate limit and then checks the caller's grants.
 
-mod address;
-mod feeds;
-mod limiter;
+mod client_address;
+mod feed_limiter;
+mod rate_limiter;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -13,132 +15,140 @@ use std::{
 
 use ipnet::IpNet;
 
-use self::address::client_address;
+use self::client_address::client_address;
 pub use self::{
-    feeds::{Feeds, Permit},
-    limiter::{Budget, Limiter, Limits, Verdict},
+    feed_limiter::{FeedLimiter, FeedPermit},
+    rate_limiter::{AppliedRateLimit, RateLimitClass, RateLimiter, RateLimits},
 };
 use crate::{
-    access::{Action, Caller},
+    access::{
+        Action, Caller,
+        token::{TokenError, TokenVerifier},
+    },
     domain::Timestamp,
-    rooms::verifier::{TokenError, Verifier},
     store::RateLimitDecision,
     telemetry::Metrics,
 };
 
-/// What is asked of every call.
+/// Admission control of one instance.
 pub struct Admission {
-    /// Checks access tokens; none where the API is open to everybody (`AUTH=off`).
-    pub verifier: Option<Verifier>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Verifier of access tokens; `None` if authentication is off (`AUTH=off`).
+    pub verifier: Option<TokenVerifier>,
+    /// Networks of proxies whose `X-Forwarded-For` is used.
     pub trusted_proxies: Vec<IpNet>,
-    /// How often anybody may call.
-    pub limiter: Limiter,
-    /// How many feeds may be open.
-    pub feeds: Feeds,
-    /// Counts who is refused.
+    /// Rate limits.
+    pub rate_limiter: RateLimiter,
+    /// Limits on open feeds.
+    pub feed_limiter: FeedLimiter,
+    /// Metrics of rejections.
     pub metrics: Arc<Metrics>,
 }
 
-/// Who is asking, once they are let in.
+/// Admitted request's caller, and the key of its limits.
 #[derive(Clone)]
-pub struct Asking {
-    /// Whose call it is.
+pub struct RequestContext {
+    /// Caller of the request.
     pub caller: Caller,
-    /// What their calls and feeds are counted under.
-    pub subject: String,
+    /// Key that the caller's requests and feeds are counted under.
+    pub limit_key: String,
 }
 
-/// A call at the door.
+/// Result of [`Admission::authenticate`], also for a request without a valid token.
 #[derive(Clone)]
-pub struct Call {
-    found: Result<Caller, TokenError>,
-    subject: String,
+pub struct Authentication {
+    caller: Result<Caller, TokenError>,
+    limit_key: String,
 }
 
-/// Why a call is not let in.
-pub enum Refusal {
-    /// The caller asks too often.
-    TooOften(RateLimitDecision),
-    /// There is no good token.
+/// Reason for which a request is rejected.
+pub enum Rejection {
+    /// The rate limit is exhausted.
+    RateLimited(RateLimitDecision),
+    /// The request has no valid token.
     Unauthenticated(TokenError),
-    /// The token grants none of these.
+    /// The token allows none of these actions on any stream.
     Forbidden(&'static [Action]),
 }
 
 impl Admission {
-    /// A call that shows this token, or none, from `peer` (none for a connection that is over). `forwarded` are the values of
-    /// `X-Forwarded-For`, in order.
-    pub fn call<'a>(
+    /// Verifies the token of a request from `peer`, and selects its limit key: the token's owner, or the client's address
+    /// without a valid token.
+    ///
+    /// `peer` is `None` if the connection has ended. `forwarded` has the values of `X-Forwarded-For`, in order.
+    pub fn authenticate<'a>(
         &self,
         token: Option<&str>,
         peer: Option<IpAddr>,
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
-    ) -> Call {
-        let address =
-            client_address(&self.trusted_proxies, peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), forwarded);
-        let found = match &self.verifier {
-            None => Ok(Caller::anybody()),
-            Some(verifier) => token
-                .ok_or(TokenError::Missing)
-                .and_then(|token| verifier.verify(token, now()))
-                .map(Caller::of),
-        };
-        let owner = found.as_ref().ok().and_then(Caller::fingerprint);
-        let subject = owner.map_or_else(|| address_subject(address), |owner| format!("token:{owner}"));
-        Call { found, subject }
+    ) -> Authentication {
+        let caller = self.caller(token);
+        let owner = caller.as_ref().ok().and_then(Caller::fingerprint);
+        let limit_key = owner.map(|owner| format!("token:{owner}")).unwrap_or_else(|| {
+            let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+            address_key(client_address(&self.trusted_proxies, peer, forwarded))
+        });
+        Authentication { caller, limit_key }
     }
 
-    /// Lets a call in, if its caller may do any of `actions`. It is counted first: also who tries one token after another is
-    /// not to try too often. Beside the answer: where the caller stands with the limit, if there is one.
+    fn caller(&self, token: Option<&str>) -> Result<Caller, TokenError> {
+        let Some(verifier) = &self.verifier else { return Ok(Caller::unrestricted()) };
+        verifier.verify(token.ok_or(TokenError::Missing)?, now()).map(Caller::from_token)
+    }
+
+    /// Admits a request whose caller may do at least one of `actions` to at least one stream.
+    ///
+    /// The request is counted first, so that rejected tokens are rate limited too. Also returns the applied rate limit,
+    /// if there is one.
     pub async fn admit(
         &self,
-        call: Call,
-        budget: Budget,
+        authentication: Authentication,
+        class: RateLimitClass,
         actions: &'static [Action],
-    ) -> (Option<Verdict>, Result<Asking, Refusal>) {
-        let verdict = self.limiter.take(budget, &call.subject).await;
-        (verdict, self.judge(call, verdict, actions))
+    ) -> (Option<AppliedRateLimit>, Result<RequestContext, Rejection>) {
+        let applied = self.rate_limiter.take(class, &authentication.limit_key).await;
+        let admitted = match applied {
+            Some(AppliedRateLimit { decision, .. }) if !decision.allowed => {
+                Err(Rejection::RateLimited(decision))
+            }
+            _ => self.authorize(authentication, actions),
+        };
+        (applied, admitted)
     }
 
-    fn judge(
+    fn authorize(
         &self,
-        Call { found, subject }: Call,
-        verdict: Option<Verdict>,
+        Authentication { caller, limit_key }: Authentication,
         actions: &'static [Action],
-    ) -> Result<Asking, Refusal> {
-        if let Some(Verdict { standing, .. }) = verdict.filter(|verdict| !verdict.standing.allowed) {
-            return Err(Refusal::TooOften(standing));
-        }
-        let caller = found.map_err(|why| {
-            self.refused(why.as_str());
-            Refusal::Unauthenticated(why)
+    ) -> Result<RequestContext, Rejection> {
+        let caller = caller.map_err(|error| {
+            self.count_rejection(error.as_str());
+            Rejection::Unauthenticated(error)
         })?;
-        if actions.iter().any(|action| caller.may(*action)) {
-            return Ok(Asking { caller, subject });
+        if actions.iter().any(|action| caller.is_allowed(*action)) {
+            return Ok(RequestContext { caller, limit_key });
         }
-        self.refused("forbidden");
-        Err(Refusal::Forbidden(actions))
+        self.count_rejection("forbidden");
+        Err(Rejection::Forbidden(actions))
     }
 
-    /// A place for a feed of this caller; none where there are as many as may be.
-    pub fn open_feed(&self, asking: &Asking) -> Option<Permit> {
-        let permit = self.feeds.open(&asking.subject);
+    /// Counts one more open feed of the caller until the permit is dropped; `None` if a limit is reached.
+    pub fn open_feed(&self, context: &RequestContext) -> Option<FeedPermit> {
+        let permit = self.feed_limiter.open(&context.limit_key);
         if permit.is_none() {
-            self.refused("too_many_feeds");
+            self.count_rejection("too_many_feeds");
         }
         permit
     }
 
-    fn refused(&self, reason: &str) {
+    fn count_rejection(&self, reason: &str) {
         self.metrics.refused.with_label_values(&[reason]).inc();
     }
 }
 
-impl Asking {
-    /// For how long the caller's token is good yet, by this machine's clock.
-    pub fn remaining(&self) -> Option<Duration> {
-        self.caller.remaining(now())
+impl RequestContext {
+    /// Returns the time until the caller's token expires, by this machine's clock; `None` if it does not expire.
+    pub fn token_lifetime(&self) -> Option<Duration> {
+        self.caller.token_lifetime(now())
     }
 }
 
@@ -146,9 +156,8 @@ fn now() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
-/// What calls from an address are counted under. Of IPv6, a network of 64 bits: that is what one customer gets, and can
-/// take any address of.
-fn address_subject(address: IpAddr) -> String {
+/// Returns the limit key of an address. IPv6 addresses of one /64 network share a key, because one customer has them all.
+fn address_key(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => format!("address:{address}"),
         IpAddr::V6(address) => {
@@ -158,7 +167,7 @@ fn address_subject(address: IpAddr) -> String {
     }
 }
 
-/// The token in an `Authorization` header's value (RFC 6750); the scheme in any case (RFC 9110).
+/// Returns the token of an `Authorization` value (RFC 6750). The scheme is case-insensitive (RFC 9110, section 11.1).
 pub fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
@@ -169,15 +178,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_one_customer_are_one_subject() {
-        let subject = |text: &str| address_subject(text.parse().unwrap());
-        assert_eq!(subject("192.0.2.1"), "address:192.0.2.1");
-        assert_eq!(subject("2001:db8:1:2:3::4"), subject("2001:db8:1:2:ffff::9"));
-        assert_ne!(subject("2001:db8:1:2::1"), subject("2001:db8:1:3::1"));
+    fn addresses_of_one_ipv6_network_have_one_key() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_eq!(key("192.0.2.1"), "address:192.0.2.1");
+        assert_eq!(key("2001:db8:1:2:3::4"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
     }
 
     #[test]
-    fn bearers_are_read_as_the_rfc_writes_them() {
+    fn bearer_with_scheme_in_any_case_is_the_token() {
         assert_eq!(bearer("Bearer abc"), Some("abc"));
         assert_eq!(bearer("bearer  abc "), Some("abc"));
         for wrong in ["abc", "Basic abc", "Bearer", "Bearer "] {

@@ -5,7 +5,7 @@ use tonic::{Request, Status};
 use super::status::status;
 use crate::{
     access::Action,
-    admission::{Admission, Asking, Budget, Call, Refusal, bearer},
+    admission::{Admission, Authentication, RateLimitClass, Rejection, RequestContext, bearer},
     domain::ErrorCode,
 };
 
@@ -18,8 +18,9 @@ pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Request<(
     let token = authorization.map(|value| bearer(value).unwrap_or_default());
     let forwarded: Vec<_> = request.metadata().get_all("x-forwarded-for").iter().collect();
     let forwarded = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
-    let call = admission.call(token, request.remote_addr().map(|peer| peer.ip()), forwarded);
-    request.extensions_mut().insert(call);
+    let authentication =
+        admission.authenticate(token, request.remote_addr().map(|peer| peer.ip()), forwarded);
+    request.extensions_mut().insert(authentication);
     request
 }
 
@@ -31,16 +32,16 @@ pub async fn admit<T>(
     admission: &Admission,
     request: &Request<T>,
     actions: &'static [Action],
-) -> Result<Asking, Status> {
-    let call = request.extensions().get::<Call>().cloned();
-    let call = call.ok_or_else(|| status(ErrorCode::Internal, None))?;
-    let (_, admitted) = admission.admit(call, Budget::Read, actions).await;
-    admitted.map_err(|refusal| match refusal {
-        Refusal::TooOften(_) => status(ErrorCode::RateLimited, None),
-        Refusal::Unauthenticated(why) => status(ErrorCode::Unauthenticated, Some(why.to_string())),
-        Refusal::Forbidden(actions) => {
-            let needs: Vec<_> = actions.iter().map(|action| action.needs()).collect();
-            status(ErrorCode::Forbidden, Some(needs.join("; ")))
+) -> Result<RequestContext, Status> {
+    let authentication = request.extensions().get::<Authentication>().cloned();
+    let authentication = authentication.ok_or_else(|| status(ErrorCode::Internal, None))?;
+    let (_, admitted) = admission.admit(authentication, RateLimitClass::Read, actions).await;
+    admitted.map_err(|rejection| match rejection {
+        Rejection::RateLimited(_) => status(ErrorCode::RateLimited, None),
+        Rejection::Unauthenticated(why) => status(ErrorCode::Unauthenticated, Some(why.to_string())),
+        Rejection::Forbidden(actions) => {
+            let requirements: Vec<_> = actions.iter().map(|action| action.requirement()).collect();
+            status(ErrorCode::Forbidden, Some(requirements.join("; ")))
         }
     })
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    admission::{Admission, Asking, Permit},
+    admission::{Admission, FeedPermit, RequestContext},
     domain::{Cursor, ErrorCode, Topic},
     orchestrator::{Orchestrator, permit_some},
     relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
@@ -50,10 +50,14 @@ impl Service {
     }
 
     /// Counts a new feed of the caller and returns its permit and its deadline, at most the expiry of the caller's token.
-    fn open_feed<T>(&self, asking: &Asking, request: &Request<T>) -> Result<(Permit, Deadline), Status> {
-        let permit = self.admission.open_feed(asking);
+    fn open_feed<T>(
+        &self,
+        context: &RequestContext,
+        request: &Request<T>,
+    ) -> Result<(FeedPermit, Deadline), Status> {
+        let permit = self.admission.open_feed(context);
         let permit = permit.ok_or_else(|| status(ErrorCode::TooManyFeeds, None))?;
-        let lifetime = self.relay.lifetime().within(asking.remaining());
+        let lifetime = self.relay.lifetime().within(context.token_lifetime());
         Ok((permit, Deadline::of(request.metadata(), lifetime)))
     }
 
@@ -88,7 +92,7 @@ fn response_from<T>(from: Cursor, messages: T) -> Response<T> {
 /// Dropping the stream releases the subscription and its permit.
 fn messages<T: Message + 'static>(
     subscription: Subscription,
-    (permit, deadline): (Permit, Deadline),
+    (permit, deadline): (FeedPermit, Deadline),
     event: fn(&EventFrame) -> T,
     reset: fn(&ResetFrame) -> T,
 ) -> Messages<T> {
@@ -118,10 +122,10 @@ impl StreamService for Service {
         &self,
         request: Request<StreamUpdatesRequest>,
     ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
-        let asking = admit(&self.admission, &request, FOLLOW).await?;
-        let feed = self.open_feed(&asking, &request)?;
+        let context = admit(&self.admission, &request, FOLLOW).await?;
+        let feed = self.open_feed(&context, &request)?;
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
-        let topic = self.topic(&asking.caller, &stream_id).await?;
+        let topic = self.topic(&context.caller, &stream_id).await?;
         let resumed = start(&after)?;
         let (first, from) = if resumed == Start::Now {
             // The snapshot's cursor makes the events after it follow without a gap or a duplicate.
@@ -141,12 +145,12 @@ impl StreamService for Service {
         &self,
         request: Request<GetStreamStateRequest>,
     ) -> Result<Response<StreamState>, Status> {
-        let asking = admit(&self.admission, &request, &[Action::Read]).await?;
+        let context = admit(&self.admission, &request, &[Action::Read]).await?;
         let stream_id = request.into_inner().stream_id;
         if stream_id.is_empty() {
             return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
         }
-        let view = self.orchestrator.view(&asking.caller, &stream_id).await.map_err(use_case_status)?;
+        let view = self.orchestrator.view(&context.caller, &stream_id).await.map_err(use_case_status)?;
         Ok(Response::new(convert::state(&view)))
     }
 
@@ -154,10 +158,10 @@ impl StreamService for Service {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let asking = admit(&self.admission, &request, FOLLOW).await?;
-        let feed = self.open_feed(&asking, &request)?;
+        let context = admit(&self.admission, &request, FOLLOW).await?;
+        let feed = self.open_feed(&context, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
-        let topic = self.topic(&asking.caller, &stream_id).await?;
+        let topic = self.topic(&context.caller, &stream_id).await?;
         let subscription = self.follow(topic, start(&after)?).await?;
         let event = |frame: &EventFrame| convert::event(frame.event());
         Ok(response_from(subscription.from(), messages(subscription, feed, event, convert::reset_event)))

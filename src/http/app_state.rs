@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
 use crate::{
-    admission::{Admission, Asking, Permit},
+    admission::{Admission, FeedPermit, RequestContext},
     domain::ErrorCode,
     orchestrator::Orchestrator,
     relay::{Lifetime, Relay},
@@ -56,9 +56,9 @@ impl AppState {
     ///
     /// # Errors
     /// [`ErrorCode::TooManyFeeds`] if the caller or the instance has reached its limit of open feeds.
-    pub(super) fn open_feed(&self, asking: &Asking) -> Result<(Permit, Lifetime), Problem> {
-        let permit = self.admission.open_feed(asking);
+    pub(super) fn open_feed(&self, context: &RequestContext) -> Result<(FeedPermit, Lifetime), Problem> {
+        let permit = self.admission.open_feed(context);
         let permit = permit.ok_or_else(|| Problem::new(ErrorCode::TooManyFeeds))?;
-        Ok((permit, self.relay.lifetime().within(asking.remaining())))
+        Ok((permit, self.relay.lifetime().within(context.token_lifetime())))
     }
 }

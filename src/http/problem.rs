@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    admission::Refusal, domain::ErrorCode, error_mapping::ErrorMapping, orchestrator,
-    rooms::verifier::TokenError, store::StoreError,
+    access::token::TokenError, admission::Rejection, domain::ErrorCode, error_mapping::ErrorMapping,
+    orchestrator, store::StoreError,
 };
 
 /// The header that every response names its request by.
@@ -98,15 +98,15 @@ pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::TooOften(standing) => {
-                let seconds = whole_seconds(standing.retry_after).max(1);
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::RateLimited(decision) => {
+                let seconds = whole_seconds(decision.retry_after).max(1);
                 Self::with_detail(ErrorCode::RateLimited, format!("try again in {seconds} s"))
                     .with(header::RETRY_AFTER, HeaderValue::from(seconds))
             }
-            Refusal::Unauthenticated(why) => {
+            Rejection::Unauthenticated(why) => {
                 // RFC 6750, section 3.
                 let challenge = match why {
                     TokenError::Missing => "Bearer",
@@ -115,9 +115,9 @@ impl From<Refusal> for Problem {
                 Self::with_detail(ErrorCode::Unauthenticated, why.to_string())
                     .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
             }
-            Refusal::Forbidden(actions) => {
-                let needs: Vec<_> = actions.iter().map(|action| action.needs()).collect();
-                Self::with_detail(ErrorCode::Forbidden, needs.join("; "))
+            Rejection::Forbidden(actions) => {
+                let requirements: Vec<_> = actions.iter().map(|action| action.requirement()).collect();
+                Self::with_detail(ErrorCode::Forbidden, requirements.join("; "))
             }
         }
     }

@@ -10,19 +10,19 @@ use actix_web::{
 
 use super::{
     docs, events, health,
-    middleware::{Demand, guard},
+    middleware::{RoutePolicy, guard},
     pages, participants,
     problem::Problem,
     streams, webhooks, websocket,
 };
-use crate::{access::Action, admission::Budget, domain::ErrorCode};
+use crate::{access::Action, admission::RateLimitClass, domain::ErrorCode};
 
 /// A path with its methods, and what each asks of a caller: nothing where the route is open.
 pub struct Path {
     /// As actix and OpenAPI write it.
     pub pattern: &'static str,
     /// The methods in the order of `Allow`.
-    pub methods: Vec<(Method, Option<Demand>)>,
+    pub methods: Vec<(Method, Option<RoutePolicy>)>,
     resource: Resource,
 }
 
@@ -31,35 +31,35 @@ impl Path {
         Self { pattern, methods: Vec::new(), resource: resource(pattern) }
     }
 
-    fn route(mut self, method: Method, demand: Option<Demand>, route: Route) -> Self {
+    fn route(mut self, method: Method, policy: Option<RoutePolicy>, route: Route) -> Self {
         let route = route.method(method.clone());
-        self.resource = self.resource.route(match demand {
+        self.resource = self.resource.route(match policy {
             // Nothing behind it is reached by a caller who may not do what it is for.
-            Some(demand) => route.wrap(from_fn(move |request, next| guard(demand, request, next))),
+            Some(policy) => route.wrap(from_fn(move |request, next| guard(policy, request, next))),
             None => route,
         });
-        self.methods.push((method, demand));
+        self.methods.push((method, policy));
         self
     }
 
-    fn on<F, A>(self, method: Method, demand: impl Into<Option<Demand>>, handler: F) -> Self
+    fn on<F, A>(self, method: Method, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
     where
         F: Handler<A>,
         A: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.route(method, demand.into(), Route::new().to(handler))
+        self.route(method, policy.into(), Route::new().to(handler))
     }
 
     /// A path that can be read. A HEAD is answered as the GET would be, without the body.
-    fn read<F, A>(self, demand: impl Into<Option<Demand>>, handler: F) -> Self
+    fn read<F, A>(self, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
     where
         F: Handler<A>,
         A: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        let demand = demand.into();
-        self.on(Method::GET, demand, handler.clone()).on(Method::HEAD, demand, handler)
+        let policy = policy.into();
+        self.on(Method::GET, policy, handler.clone()).on(Method::HEAD, policy, handler)
     }
 
     /// The resource, with a word to those who try another method.
@@ -74,21 +74,31 @@ impl Path {
     }
 }
 
-const fn reads(actions: &'static [Action]) -> Demand {
-    Demand { actions, budget: Budget::Read, token_in_query: false, repeatable: false }
+const fn reads(actions: &'static [Action]) -> RoutePolicy {
+    RoutePolicy {
+        actions,
+        rate_limit_class: RateLimitClass::Read,
+        token_in_query: false,
+        accepts_idempotency_key: false,
+    }
 }
 
 /// A feed, which browsers open without headers of their own.
-const fn follows(actions: &'static [Action]) -> Demand {
-    Demand { token_in_query: true, ..reads(actions) }
+const fn follows(actions: &'static [Action]) -> RoutePolicy {
+    RoutePolicy { token_in_query: true, ..reads(actions) }
 }
 
-const fn changes(actions: &'static [Action]) -> Demand {
-    Demand { actions, budget: Budget::Write, token_in_query: false, repeatable: true }
+const fn changes(actions: &'static [Action]) -> RoutePolicy {
+    RoutePolicy {
+        actions,
+        rate_limit_class: RateLimitClass::Write,
+        token_in_query: false,
+        accepts_idempotency_key: true,
+    }
 }
 
-const fn joins(actions: &'static [Action]) -> Demand {
-    Demand { budget: Budget::Join, ..changes(actions) }
+const fn joins(actions: &'static [Action]) -> RoutePolicy {
+    RoutePolicy { rate_limit_class: RateLimitClass::Join, ..changes(actions) }
 }
 
 /// Who may follow anything at all; what exactly is looked at with the request.
@@ -145,13 +155,13 @@ fn feeds() -> Vec<Path> {
 }
 
 fn files() -> Vec<Path> {
-    let demand = follows(FOLLOW);
+    let policy = follows(FOLLOW);
     let upgrade =
         Route::new().method(Method::GET).guard(Header("upgrade", "websocket")).to(websocket::upgrade);
     let mut root = Path::at("/");
     // The page, or a WebSocket where one is asked for.
     root.resource =
-        root.resource.route(upgrade.wrap(from_fn(move |request, next| guard(demand, request, next))));
+        root.resource.route(upgrade.wrap(from_fn(move |request, next| guard(policy, request, next))));
     vec![
         root.read(None, pages::index),
         Path::at("/index.html").read(None, pages::index),

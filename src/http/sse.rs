@@ -16,7 +16,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    admission::Permit,
+    admission::FeedPermit,
     domain::{Cursor, ErrorCode},
     relay::{Ended, Lifetime},
 };
@@ -54,7 +54,7 @@ pub fn respond(
     request: &HttpRequest,
     from: Cursor,
     lifetime: Lifetime,
-    permit: Permit,
+    permit: FeedPermit,
     source: impl Source,
 ) -> Result<HttpResponse, Problem> {
     let claim = request.conn_data::<Claim>().ok_or_else(|| Problem::new(ErrorCode::Internal))?.clone();
@@ -89,7 +89,7 @@ struct Feed<S> {
     source: S,
     lifetime: Lifetime,
     /// Its place among the feeds of this instance.
-    _permit: Permit,
+    _permit: FeedPermit,
 }
 
 impl<S: Source> Feed<S> {

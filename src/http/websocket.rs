@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     access::Action,
-    admission::{Asking, Budget, Permit},
+    admission::{FeedPermit, RateLimitClass, RequestContext},
     domain::{ErrorCode, Topic},
     error_mapping::ErrorMapping,
     orchestrator::permit_some,
@@ -54,11 +54,11 @@ const ALL: &str = "*";
 )]
 pub async fn upgrade(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (permit, lifetime) = api.open_feed(&asking)?;
+    let (permit, lifetime) = api.open_feed(&context)?;
     let (response, session, messages) = actix_ws::handle(&request, payload).map_err(|_| {
         Problem::invalid(vec![FieldError::new("upgrade", "must be websocket, with the headers of RFC 6455")])
     })?;
@@ -70,7 +70,7 @@ pub async fn upgrade(
         client: Client::new(Transport::WebSocket),
         feeds: HashMap::new(),
         over: CancellationToken::new(),
-        asking,
+        context,
         lifetime,
         _permit: permit,
     };
@@ -102,9 +102,9 @@ struct Connection {
     feeds: HashMap<String, CancellationToken>,
     /// Set when a feed finds that the client does not read any more.
     over: CancellationToken,
-    asking: Asking,
+    context: RequestContext,
     lifetime: Lifetime,
-    _permit: Permit,
+    _permit: FeedPermit,
 }
 
 impl Drop for Connection {
@@ -217,11 +217,12 @@ impl Connection {
             Some(Ok(cursor)) => Start::After(cursor),
             Some(Err(_)) => Start::Unknown,
         };
-        let counted = self.api.admission.limiter.take(Budget::Read, &self.asking.subject).await;
-        if counted.is_some_and(|verdict| !verdict.standing.allowed) {
+        let limiter = &self.api.admission.rate_limiter;
+        let applied = limiter.take(RateLimitClass::Read, &self.context.limit_key).await;
+        if applied.is_some_and(|applied| !applied.decision.allowed) {
             return Err(Problem::new(ErrorCode::RateLimited));
         }
-        let caller = &self.asking.caller;
+        let caller = &self.context.caller;
         let topic = if stream_id == ALL {
             permit_some(caller, Action::FollowAll)?;
             Topic::All

@@ -60,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     Rooms(#[from] RoomsError),
     /// The caller may not do this.
-    #[error("{}", .0.needs())]
+    #[error("{}", .0.requirement())]
     Forbidden(Action),
     /// LiveKit has an occupied room of the name that was asked for, and its settings are others.
     #[error("the room exists with other settings: {}", .0.join(", "))]
@@ -101,7 +101,7 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::Store(StoreError::Rejected(rejection)) => Some(rejection.to_string()),
-            Self::Forbidden(action) => Some(action.needs()),
+            Self::Forbidden(action) => Some(action.requirement()),
             Self::RoomExists(differences) => Some(format!(
                 "the LiveKit room of this name has participants and other settings: {}",
                 differences.join(", ")
@@ -116,7 +116,7 @@ impl Error {
 /// # Errors
 /// [`Error::Forbidden`] where not.
 pub fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
-    if caller.may(action) { Ok(()) } else { Err(Error::Forbidden(action)) }
+    if caller.is_allowed(action) { Ok(()) } else { Err(Error::Forbidden(action)) }
 }
 
 /// Whether the caller may do this to the stream of this room.
@@ -124,10 +124,10 @@ pub fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Forbidden`] where not; [`StoreError::NotFound`] for one who may not know that there is such a stream.
 pub fn permit(caller: &Caller, action: Action, room: &RoomName) -> Result<(), Error> {
-    if caller.may_to(action, room) {
+    if caller.is_allowed_in(action, room) {
         return Ok(());
     }
-    Err(if caller.may_to(Action::Read, room) {
+    Err(if caller.is_allowed_in(Action::Read, room) {
         Error::Forbidden(action)
     } else {
         StoreError::NotFound.into()

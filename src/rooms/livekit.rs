@@ -17,11 +17,10 @@ use url::Url;
 
 use super::{
     JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest, Unsettled,
-    permission::Permission,
-    seconds,
-    tokens::{self, ApiKey},
+    participant_permission::ParticipantPermission, seconds, tokens,
 };
 use crate::{
+    access::token::ApiKey,
     domain::{
         Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, RoomName, RoomSid,
         Session, Timestamp, Track, TrackSource, Tracks,
@@ -228,7 +227,7 @@ fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Option<Session> 
         participant.joined_at.saturating_mul(1000)
     };
     let kind = Kind::try_from(participant.kind).map(|kind| ParticipantKind::of(kind.as_str_name()));
-    let permission = participant.permission.map(|permission| Permission {
+    let permission = participant.permission.map(|permission| ParticipantPermission {
         can_publish: permission.can_publish,
         hidden: permission.hidden,
         #[expect(deprecated, reason = "older recorders and agents have no kind")]
@@ -241,12 +240,12 @@ fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Option<Session> 
         sid: participant.sid.into(),
         identity: Identity::reported(participant.identity)?,
         name: DisplayName::reported(participant.name),
-        role: permission.map(Permission::role),
+        role: permission.map(ParticipantPermission::role),
         metadata: Some(participant.metadata)
             .filter(|text| !text.is_empty())
             .map(|text| ParticipantMetadata::reported(&text)),
         attributes: Attributes::reported(participant.attributes),
-        kind: Permission::kind(permission, kind.unwrap_or(ParticipantKind::Unknown)),
+        kind: ParticipantPermission::kind(permission, kind.unwrap_or(ParticipantKind::Unknown)),
         hidden: permission.is_some_and(|permission| permission.hidden),
         joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),
         tracks: Tracks::new(participant.tracks.into_iter().map(|track| Track {

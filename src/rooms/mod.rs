@@ -3,13 +3,11 @@
 //! Two backends implement the same trait and pass the same suite (`tests/contract/rooms.rs`): [`livekit`] and, for dev
 //! mode where no LiveKit server answers, [`simulated`].
 
-mod claims;
 pub mod livekit;
-mod permission;
+mod participant_permission;
 pub mod simulated;
 mod test_room;
 pub mod tokens;
-pub mod verifier;
 pub mod webhook;
 
 use std::time::Duration;

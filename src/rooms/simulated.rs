@@ -12,9 +12,12 @@ use uuid::Uuid;
 
 use super::{
     JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest, seconds,
-    tokens::{self, ApiKey},
+    tokens,
 };
-use crate::domain::{Identity, Metadata, ParticipantKind, RoomName, RoomSid, Session, Tracks};
+use crate::{
+    access::token::ApiKey,
+    domain::{Identity, Metadata, ParticipantKind, RoomName, RoomSid, Session, Tracks},
+};
 
 /// The rooms.
 pub struct SimulatedRooms {

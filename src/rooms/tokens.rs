@@ -1,21 +1,15 @@
-//! Join tokens: what each role may do in LiveKit's words.
+//! Join tokens of this service: LiveKit access tokens for one room and identity.
 
 use livekit_api::access_token::{AccessToken, Claims, VideoGrants};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::{JoinToken, RoomsError, TokenRequest};
-use crate::domain::{Role, Timestamp};
+use crate::{
+    access::token::ApiKey,
+    domain::{Role, Timestamp},
+};
 
-/// A LiveKit API key with its secret.
-#[derive(Clone, Debug)]
-pub struct ApiKey {
-    /// The key; the issuer of the tokens.
-    pub key: String,
-    /// What they are signed with.
-    pub secret: SecretString,
-}
-
-/// What a role may do in a room: a host publishes, a viewer only subscribes.
+/// Returns the grants of the requested role: a host publishes, a viewer only subscribes.
 fn grants(request: &TokenRequest) -> VideoGrants {
     let publishes = request.role == Role::Host;
     VideoGrants {
@@ -28,7 +22,7 @@ fn grants(request: &TokenRequest) -> VideoGrants {
     }
 }
 
-/// Signs a join token (HS256, as LiveKit wants it).
+/// Signs a join token with HS256, the only algorithm that LiveKit accepts.
 ///
 /// # Errors
 /// [`RoomsError::Refused`] for an empty key or secret.
@@ -61,7 +55,10 @@ mod tests {
     use livekit_api::access_token::TokenVerifier;
 
     use super::*;
-    use crate::domain::{Identity, Metadata, RoomName};
+    use crate::{
+        access::{self, Grants},
+        domain::{Identity, Metadata, RoomName},
+    };
 
     fn key() -> ApiKey {
         ApiKey { key: "devkey".to_owned(), secret: "secret".into() }
@@ -84,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_may_publish_and_a_viewer_may_not() {
+    fn join_token_of_host_may_publish_and_of_viewer_may_not() {
         for (role, may) in [(Role::Host, true), (Role::Viewer, false)] {
             let grants = claims(role).video;
             assert!(grants.room_join && grants.can_subscribe());
@@ -95,7 +92,20 @@ mod tests {
     }
 
     #[test]
-    fn metadata_travels_as_json_text() {
+    fn join_token_has_metadata_as_json_text() {
         assert_eq!(claims(Role::Host).metadata, r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn token_of_livekits_sdk_is_accepted_with_its_grants() {
+        let grants = VideoGrants { room_join: true, room: "one".to_owned(), ..VideoGrants::default() };
+        let token = AccessToken::with_api_key("devkey", "secret").with_identity("ann").with_grants(grants);
+        let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+        let verifier = access::token::TokenVerifier::new([&key()]);
+        let token = verifier.verify(&token.to_jwt().unwrap(), now).unwrap();
+        assert_eq!((token.issuer.as_str(), token.identity.as_str()), ("devkey", "ann"));
+        let grants = Grants { room_join: true, room: "one".to_owned(), ..Grants::default() };
+        assert_eq!(token.grants, grants);
+        assert!(token.expires_at > Some(now.plus(access::token::LEEWAY)));
     }
 }

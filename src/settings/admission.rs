@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::reader::Reader;
-use crate::{admission::Limits, rooms::tokens::ApiKey, store::RateLimit};
+use crate::{access::token::ApiKey, admission::RateLimits, store::RateLimit};
 
 const DEFAULT_MAX_FEEDS: u32 = 20_000;
 const DEFAULT_MAX_FEEDS_PER_CALLER: u32 = 1_000;
@@ -18,7 +18,7 @@ pub struct AdmissionSettings {
     /// Requires an access token of every caller; if false, the API is open.
     pub authenticates: bool,
     /// Rate limits of each caller.
-    pub limits: Limits,
+    pub limits: RateLimits,
     /// Proxies whose `X-Forwarded-For` is used.
     pub trusted_proxies: Vec<IpNet>,
     /// Maximum open feeds of this instance.
@@ -110,9 +110,9 @@ impl AdmissionArguments {
         }
     }
 
-    fn limits(&self, reader: &mut Reader) -> Limits {
+    fn limits(&self, reader: &mut Reader) -> RateLimits {
         let per_minute = |count| RateLimit { count, period: Duration::from_secs(60) };
-        Limits {
+        RateLimits {
             read: limit(reader, "RATE_LIMIT_READ", self.rate_limit_read.as_ref(), per_minute(600)),
             write: limit(reader, "RATE_LIMIT_WRITE", self.rate_limit_write.as_ref(), per_minute(120)),
             join: limit(reader, "RATE_LIMIT_JOIN", self.rate_limit_join.as_ref(), per_minute(120)),

@@ -5,7 +5,7 @@ use std::iter;
 use url::Url;
 
 use super::{Arguments, reader::Reader};
-use crate::rooms::tokens::ApiKey;
+use crate::access::token::ApiKey;
 
 /// LiveKit's development key and secret (`livekit-server --dev`).
 const DEV_KEY: &str = "devkey";

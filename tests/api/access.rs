@@ -46,11 +46,12 @@ impl Outcome {
     /// A caller without any of the grants is refused for every stream. A caller whose grant is for another room gets
     /// 404, so that the response does not reveal the stream, unless the caller may read it.
     fn expected(grant: Grant, action: Action, own_room: bool) -> Self {
-        let covers =
-            |action: Action| action.rule().grants.contains(&grant) && (own_room || !grant.is_of_a_room());
+        let covers = |action: Action| {
+            action.permission().grants.contains(&grant) && (own_room || !grant.is_room_scoped())
+        };
         if covers(action) {
             Self::Served
-        } else if action.rule().grants.contains(&grant) && !covers(Action::Read) {
+        } else if action.permission().grants.contains(&grant) && !covers(Action::Read) {
             Self::NotFound
         } else {
             Self::Forbidden

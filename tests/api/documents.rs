@@ -84,9 +84,9 @@ fn every_alert_has_runbook_section() {
 
 #[test]
 fn permissions_in_readme_equal_permission_table() {
-    use livestream_orchestrator::access::{Grant, TABLE};
+    use livestream_orchestrator::access::{Grant, PERMISSIONS};
     let readme = read("README.md");
-    for rule in TABLE {
+    for permission in PERMISSIONS {
         let grant = |grant: &Grant| {
             let of = match grant {
                 Grant::RoomAdmin => " of its room",
@@ -95,14 +95,14 @@ fn permissions_in_readme_equal_permission_table() {
             };
             format!("`{}`{of}", grant.as_str())
         };
-        let grants: Vec<_> = rule.grants.iter().map(grant).collect();
-        let row = format!("| {} | {} |", rule.words, grants.join(", "));
+        let grants: Vec<_> = permission.grants.iter().map(grant).collect();
+        let row = format!("| {} | {} |", permission.description, grants.join(", "));
         assert!(readme.lines().any(|line| line == row), "the README has: {row}");
     }
     let rows = readme.split("| to | a token needs one of |").nth(1).unwrap().split("\n\n").next().unwrap();
     assert_eq!(
         rows.lines().filter(|line| line.starts_with("| ")).count(),
-        TABLE.len() + 1,
+        PERMISSIONS.len() + 1,
         "and no other row"
     );
 }

@@ -19,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("rooms", &["access", "domain", "telemetry"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
     ("relay", &["domain", "store", "telemetry"]),
-    ("admission", &["access", "domain", "rooms", "store", "telemetry"]),
+    ("admission", &["access", "domain", "store", "telemetry"]),
     (
         "http",
         &[
@@ -35,7 +35,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("grpc", &["access", "admission", "domain", "error_mapping", "orchestrator", "relay", "store"]),
-    ("settings", &["admission", "orchestrator", "relay", "rooms", "store", "telemetry"]),
+    ("settings", &["access", "admission", "orchestrator", "relay", "rooms", "store", "telemetry"]),
 ];
 /// Folders and files at the top of `src` that may name all others.
 const ROOTS: [&str; 2] = ["app", "check"];

@@ -81,8 +81,11 @@ fn actions(id: &str) -> &'static [Action] {
 fn openapi_security_matches_permission_table() {
     for (path, method, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
-        let expected: BTreeSet<_> =
-            actions(id).iter().flat_map(|action| action.rule().grants).map(|grant| grant.as_str()).collect();
+        let expected: BTreeSet<_> = actions(id)
+            .iter()
+            .flat_map(|action| action.permission().grants)
+            .map(|grant| grant.as_str())
+            .collect();
         let security = operation["security"].as_array().unwrap();
         let found: BTreeSet<_> = security
             .iter()

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
+    access::token::ApiKey,
     domain::{Attributes, Identity, Metadata, Role, RoomName},
     rooms::{
         Room, RoomSpec, Rooms, RoomsError, TokenRequest, livekit::LiveKitRooms, simulated::SimulatedRooms,
-        tokens::ApiKey,
     },
     telemetry::Metrics,
 };

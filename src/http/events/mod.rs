@@ -21,7 +21,7 @@ use crate::http::{
 };
 use crate::{
     access::Action,
-    admission::Asking,
+    admission::RequestContext,
     domain::{Cursor, ErrorCode, Event, Topic},
     orchestrator::permit_some,
     relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
@@ -77,7 +77,7 @@ impl sse::Source for Subscription<LocalSubscription> {
 )]
 pub async fn follow(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
@@ -91,13 +91,13 @@ pub async fn follow(
         (None, None) => Start::Now,
     };
     query.finish()?;
-    let (permit, lifetime) = api.open_feed(&asking)?;
+    let (permit, lifetime) = api.open_feed(&context)?;
     let Some(wanted) = wanted else {
-        permit_some(&asking.caller, Action::FollowAll)?;
+        permit_some(&context.caller, Action::FollowAll)?;
         let subscription = subscribe(&api, Topic::All, start).await?;
         return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
     };
-    let id = api.orchestrator.find(&asking.caller, Action::Read, &wanted).await?.id;
+    let id = api.orchestrator.find(&context.caller, Action::Read, &wanted).await?.id;
     let subscription = subscribe(&api, Topic::Stream(id), start).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
@@ -128,7 +128,7 @@ async fn subscribe(
 )]
 pub async fn history(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -138,7 +138,7 @@ pub async fn history(
     query.finish()?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     let bad_cursor = |detail: &str| Problem::with_detail(ErrorCode::InvalidCursor, detail);
-    let topic = Topic::Stream(api.orchestrator.find(&asking.caller, Action::Read, &id).await?.id);
+    let topic = Topic::Stream(api.orchestrator.find(&context.caller, Action::Read, &id).await?.id);
     let events: Vec<Arc<Event>> = match after {
         None => api.relay.feed().newest(topic, limit).await?,
         Some(Err(error)) => return Err(bad_cursor(&format!("after {error}"))),
@@ -202,14 +202,14 @@ impl sse::Source for States {
 )]
 pub async fn follow_state(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request)?;
     let cursor = resume_cursor(&request, &query);
-    let (permit, lifetime) = api.open_feed(&asking)?;
-    let id = api.orchestrator.find(&asking.caller, Action::Read, &id).await?.id;
+    let (permit, lifetime) = api.open_feed(&context)?;
+    let id = api.orchestrator.find(&context.caller, Action::Read, &id).await?.id;
     let updates = api.relay.follow_state(id, framing::state).await?;
     let updates = updates.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
     let reset = match cursor {

@@ -8,7 +8,7 @@ use std::{
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 
 use crate::{
-    admission::Asking,
+    admission::RequestContext,
     domain::{ErrorCode, StreamId},
     http::problem::Problem,
     store::{Attempt, DedupKey, PreviousAttempt},
@@ -25,7 +25,7 @@ pub struct Repeatable {
 
 /// Found by `http::middleware::guard`: a handler on a route without it gets an error, not a caller who may do
 /// everything.
-impl FromRequest for Asking {
+impl FromRequest for RequestContext {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 

@@ -1,5 +1,4 @@
-//! What is asked of every call of the API before it is answered: who is asking, whether they may, and whether they ask
-//! too often. The decision itself is [`crate::access`]'s.
+//! Middleware of every API route: authentication, rate limit and permission check, before the body is read.
 
 use actix_web::{
     Error, HttpMessage,
@@ -13,7 +12,7 @@ use actix_web::{
 use super::idempotency;
 use crate::{
     access::Action,
-    admission::{Admission, Budget, Call, Verdict, bearer},
+    admission::{Admission, AppliedRateLimit, Authentication, RateLimitClass, bearer},
     domain::ErrorCode,
     http::{
         app_state::AppState,
@@ -22,78 +21,83 @@ use crate::{
     },
 };
 
-/// What a route asks for.
+/// Policy of a route: the permission that it needs and how its requests are counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Demand {
-    /// Any of these: which of them it is may depend on the body.
+pub struct RoutePolicy {
+    /// Actions of which the caller needs one. The handler checks the exact one, which may depend on the body.
     pub actions: &'static [Action],
-    /// What the call is counted as.
-    pub budget: Budget,
-    /// Whether the token may stand in the query: where browsers cannot set headers, and nowhere else.
+    /// Rate limit that the route's requests count against.
+    pub rate_limit_class: RateLimitClass,
+    /// True if the query may have the token, for feeds, because browsers cannot set their headers.
     pub token_in_query: bool,
-    /// Whether `Idempotency-Key` counts.
-    pub repeatable: bool,
+    /// True if the route honours `Idempotency-Key`.
+    pub accepts_idempotency_key: bool,
 }
 
-/// The middleware of one route.
+/// Admits a request to a route with this policy and passes it on; answers a rejected one with a problem document.
+///
+/// Handlers get the caller as [`RequestContext`](crate::admission::RequestContext). Every answer of a route with a rate
+/// limit has `RateLimit` headers, also a rejection.
 ///
 /// # Errors
-/// None of its own: what it refuses is answered with a problem document.
+/// Errors of the handler.
 pub async fn guard(
-    demand: Demand,
+    policy: RoutePolicy,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(api) = request.app_data::<Data<AppState>>().cloned() else {
         return Ok(request.error_response(Problem::new(ErrorCode::Internal)));
     };
-    let call = call(&api.admission, &request, demand);
-    let (verdict, admitted) = api.admission.admit(call, demand.budget, demand.actions).await;
-    let answer = match admitted {
-        Err(refusal) => Ok(request.error_response(Problem::from(refusal))),
-        Ok(asking) => {
-            request.extensions_mut().insert(asking);
-            if demand.repeatable {
-                idempotency::once(&api, request, next).await
+    let authentication = authenticate(&api.admission, &request, policy);
+    let (applied, admitted) =
+        api.admission.admit(authentication, policy.rate_limit_class, policy.actions).await;
+    let mut response = match admitted {
+        Err(rejection) => request.error_response(Problem::from(rejection)),
+        Ok(context) => {
+            request.extensions_mut().insert(context);
+            if policy.accepts_idempotency_key {
+                idempotency::run_once(&api, request, next).await?
             } else {
-                next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+                next.call(request).await?.map_into_boxed_body()
             }
         }
     };
-    answer.map(|mut response| {
-        if let Some(verdict) = verdict {
-            tell(response.headers_mut(), verdict);
-        }
-        response
-    })
+    if let Some(applied) = applied {
+        insert_rate_limit_headers(response.headers_mut(), applied);
+    }
+    Ok(response)
 }
 
-fn call(admission: &Admission, request: &ServiceRequest, demand: Demand) -> Call {
+fn authenticate(admission: &Admission, request: &ServiceRequest, policy: RoutePolicy) -> Authentication {
     let forwarded: Vec<_> = request.headers().get_all(header::X_FORWARDED_FOR).collect();
     let forwarded = forwarded.iter().map(|value| value.to_str().unwrap_or_default());
     let peer = request.peer_addr().map(|peer| peer.ip());
-    admission.call(token(request, demand).as_deref(), peer, forwarded)
+    admission.authenticate(token(request, policy).as_deref(), peer, forwarded)
 }
 
-/// The token in the header, or where that cannot be set, in the query.
-fn token(request: &ServiceRequest, demand: Demand) -> Option<String> {
+/// Returns the token of the `Authorization` header, or of the query if the route allows that.
+fn token(request: &ServiceRequest, policy: RoutePolicy) -> Option<String> {
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        // What is there and is no token is not made up for by the query.
+        // A malformed header is an invalid token, also if the query has a valid one.
         return Some(value.to_str().ok().and_then(bearer).unwrap_or_default().to_owned());
     }
-    if !demand.token_in_query {
+    if !policy.token_in_query {
         return None;
     }
     let query = Query::of(request.request()).ok()?;
     query.text("access_token").filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
-/// How many there are, how many are left, and after how many seconds there are all of them again.
-fn tell(headers: &mut HeaderMap, Verdict { limit, standing }: Verdict) {
+/// Inserts the limit, the remaining number of requests, and the seconds until the whole limit is available again.
+fn insert_rate_limit_headers(
+    headers: &mut HeaderMap,
+    AppliedRateLimit { limit, decision }: AppliedRateLimit,
+) {
     for (name, value) in [
         ("ratelimit-limit", u64::from(limit.count)),
-        ("ratelimit-remaining", u64::from(standing.remaining)),
-        ("ratelimit-reset", whole_seconds(standing.reset)),
+        ("ratelimit-remaining", u64::from(decision.remaining)),
+        ("ratelimit-reset", whole_seconds(decision.reset)),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }

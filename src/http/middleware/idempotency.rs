@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
 
 use crate::{
-    admission::Asking,
+    admission::RequestContext,
     domain::ErrorCode,
     http::{
         app_state::AppState,
@@ -100,7 +100,7 @@ fn digest(parts: &[&[u8]]) -> String {
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn once(
+pub async fn run_once(
     api: &Data<AppState>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -116,7 +116,7 @@ pub async fn once(
         Err(problem) => return Ok(request.error_response(problem)),
     };
     // A key is the caller's own: what somebody else did under the same one is none of their business.
-    let owner = request.extensions().get::<Asking>().and_then(|asking| asking.caller.fingerprint());
+    let owner = request.extensions().get::<RequestContext>().and_then(|context| context.caller.fingerprint());
     let key = digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()]);
     let precondition = header_text(request.headers(), "if-match").unwrap_or_default();
     let fingerprint = digest(&[

@@ -5,6 +5,6 @@ mod idempotency;
 mod observe;
 
 pub use self::{
-    guard::{Demand, guard},
+    guard::{RoutePolicy, guard},
     observe::observe,
 };

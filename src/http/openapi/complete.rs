@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     domain::ErrorCode,
     error_mapping::ErrorMapping,
-    http::{middleware::Demand, routes},
+    http::{middleware::RoutePolicy, routes},
 };
 
 /// A path beside another that is served by the same handler, with its own `operationId`.
@@ -75,15 +75,15 @@ fn problem(errors: &[ErrorMapping]) -> Value {
 }
 
 /// Adds the problems that an operation may be answered with, a response for each status.
-fn add_problems(operation: &mut Value, path: &str, demand: Option<Demand>) {
+fn add_problems(operation: &mut Value, path: &str, policy: Option<RoutePolicy>) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let mut codes = [&ALWAYS, own_codes(id)].concat();
-    if let Some(demand) = demand {
+    if let Some(policy) = policy {
         codes.extend(GUARDED);
         if path.contains("{id}") || id == "followEvents" {
             codes.push(ErrorCode::StreamNotFound);
         }
-        if demand.repeatable {
+        if policy.accepts_idempotency_key {
             codes.extend(CHANGES);
         }
     }
@@ -126,14 +126,14 @@ fn add_components(document: &mut Value) {
 }
 
 /// Adds what every answer says in its head.
-fn add_headers(operation: &mut Value, demand: Option<Demand>) {
+fn add_headers(operation: &mut Value, policy: Option<RoutePolicy>) {
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (status, response) in responses {
         let mut names = vec!["x-request-id"];
-        if demand.is_some() {
+        if policy.is_some() {
             names.extend(["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]);
         }
-        if demand.is_some_and(|demand| demand.repeatable) {
+        if policy.is_some_and(|policy| policy.accepts_idempotency_key) {
             names.push("idempotency-replayed");
         }
         match status.as_str() {
@@ -148,8 +148,8 @@ fn add_headers(operation: &mut Value, demand: Option<Demand>) {
     }
 }
 
-fn add_parameters(operation: &mut Value, demand: Option<Demand>) {
-    if !demand.is_some_and(|demand| demand.repeatable) {
+fn add_parameters(operation: &mut Value, policy: Option<RoutePolicy>) {
+    if !policy.is_some_and(|policy| policy.accepts_idempotency_key) {
         return;
     }
     let own = operation["parameters"].as_array_mut();
@@ -165,21 +165,25 @@ fn add_parameters(operation: &mut Value, demand: Option<Demand>) {
 }
 
 /// Who may: any of the grants of any of the actions.
-fn add_security(operation: &mut Value, demand: Option<Demand>) {
-    let Some(demand) = demand else {
+fn add_security(operation: &mut Value, policy: Option<RoutePolicy>) {
+    let Some(policy) = policy else {
         operation["security"] = json!([]);
         return;
     };
-    let mut grants: Vec<_> =
-        demand.actions.iter().flat_map(|action| action.rule().grants).map(|grant| grant.as_str()).collect();
+    let mut grants: Vec<_> = policy
+        .actions
+        .iter()
+        .flat_map(|action| action.permission().grants)
+        .map(|grant| grant.as_str())
+        .collect();
     grants.sort_unstable();
     grants.dedup();
     let mut security = vec![json!({"livekit": grants})];
-    if demand.token_in_query {
+    if policy.token_in_query {
         security.push(json!({"livekitInQuery": grants}));
     }
     operation["security"] = security.into();
-    operation["x-actions"] = demand.actions.iter().map(|action| action.rule().words).collect();
+    operation["x-actions"] = policy.actions.iter().map(|action| action.permission().description).collect();
 }
 
 /// The first line of a handler's words is its method and path, which the document has already: what follows is what it
@@ -240,17 +244,17 @@ pub fn complete(mut document: Value) -> Value {
     }
     for route in routes::table(true) {
         let item = &mut document["paths"][route.pattern];
-        for (method, demand) in &route.methods {
+        for (method, policy) in &route.methods {
             let method = method.as_str().to_ascii_lowercase();
             if method == "head" {
                 continue;
             }
             let Some(operation) = item.get_mut(&method) else { continue };
             summarize(operation);
-            add_problems(operation, route.pattern, *demand);
-            add_parameters(operation, *demand);
-            add_headers(operation, *demand);
-            add_security(operation, *demand);
+            add_problems(operation, route.pattern, *policy);
+            add_parameters(operation, *policy);
+            add_headers(operation, *policy);
+            add_security(operation, *policy);
         }
         if route.methods.iter().any(|(method, _)| method == "HEAD") {
             item["head"] = head_of(&item["get"]);

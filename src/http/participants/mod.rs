@@ -17,7 +17,7 @@ use crate::http::{
 };
 use crate::{
     access::Action,
-    admission::Asking,
+    admission::RequestContext,
     domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp, ids::NameError},
     orchestrator::{JoinRequest, LeaveRequest},
     store::{ParticipantFilter, UnknownKind},
@@ -44,7 +44,7 @@ const IDENTITY: [&str; 3] = ["participantName", "userId", "identity"];
 )]
 pub async fn list(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -54,9 +54,9 @@ pub async fn list(
     let limit = query.integer("limit", 1, MAX_PAGE);
     let cursor = query.page_cursor();
     query.finish()?;
-    let stream = api.orchestrator.find(&asking.caller, Action::Read, &id).await?;
+    let stream = api.orchestrator.find(&context.caller, Action::Read, &id).await?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
-    let shows_hidden = asking.caller.may_to(Action::ReadHidden, &stream.room_name);
+    let shows_hidden = context.caller.is_allowed_in(Action::ReadHidden, &stream.room_name);
     let filter = ParticipantFilter { state, kind, shows_hidden };
     let listed = api.orchestrator.store().participants(stream.id, filter, limit, cursor.as_deref()).await?;
     Ok(page(&request, &listed.items, listed.next.as_deref()))
@@ -72,7 +72,7 @@ pub async fn list(
 )]
 pub async fn join(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     retry: Retry,
     id: Path<String>,
     mut form: JsonForm,
@@ -97,7 +97,7 @@ pub async fn join(
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let role = role.unwrap_or(Role::Host);
     let named = retry.stream(&id);
-    let stream = api.orchestrator.find_reference(&asking.caller, Action::Join, &named).await?;
+    let stream = api.orchestrator.find_reference(&context.caller, Action::Join, &named).await?;
     let dedup_key = retry.dedup_key();
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
     let joined = api.orchestrator.join(&stream, request).await?;
@@ -139,7 +139,7 @@ async fn require_parsable_unless_known(
 )]
 pub async fn leave(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     retry: Retry,
     id: Path<String>,
     mut form: JsonForm,
@@ -155,8 +155,8 @@ pub async fn leave(
     let identity = form.required_text_of(&IDENTITY, |text| Identity::reported(text).ok_or(NameError::Empty));
     form.finish()?;
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
-    let action = asking.caller.leaving(&identity);
-    let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
+    let action = context.caller.leave_action(&identity);
+    let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&id)).await?;
     require_parsable_unless_known(&api, stream.id, &identity).await?;
     let previous = retry.previous().cloned();
     let request = LeaveRequest { identity: identity.clone(), dedup_key: retry.dedup_key(), previous };

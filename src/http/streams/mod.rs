@@ -21,7 +21,7 @@ use crate::http::{
 };
 use crate::{
     access::{Action, Caller},
-    admission::Asking,
+    admission::RequestContext,
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
     orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
     store::{Guard, StoreError, StreamFilter},
@@ -47,7 +47,7 @@ fn head(status: StatusCode, view: &StreamView) -> HttpResponseBuilder {
 
 /// Whether the answer to a change shows `participants`: `roomCreate` creates and stops any stream but reads none.
 fn may_read(caller: &Caller, view: &StreamView) -> bool {
-    caller.may_to(Action::Read, &view.stream.room_name)
+    caller.is_allowed_in(Action::Read, &view.stream.room_name)
 }
 
 fn view_answer(status: StatusCode, view: &StreamView, with_participants: bool) -> HttpResponse {
@@ -93,7 +93,7 @@ async fn through<
 )]
 pub async fn create(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     retry: Retry,
     mut form: JsonForm,
 ) -> Result<HttpResponse, Problem> {
@@ -115,7 +115,7 @@ pub async fn create(
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let view = api.orchestrator.store().view(stream.id).await?.ok_or(StoreError::NotFound)?;
     // The empty list of a new stream names no participant, so every creator gets it.
-    let shown = may_read(&asking.caller, &view) || is_new && view.participants.is_empty();
+    let shown = may_read(&context.caller, &view) || is_new && view.participants.is_empty();
     let mut response = view_answer(status, &view, shown);
     if is_new {
         let location = format!("/streams/{}", stream.id).parse();
@@ -199,11 +199,11 @@ pub async fn list(api: Data<AppState>, request: HttpRequest) -> Result<HttpRespo
 )]
 pub async fn get(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = api.orchestrator.view(&asking.caller, &id).await?;
+    let view = api.orchestrator.view(&context.caller, &id).await?;
     Ok(unless_known(&request, &view, || &view))
 }
 
@@ -219,11 +219,11 @@ pub async fn get(
 )]
 pub async fn state(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = api.orchestrator.view(&asking.caller, &id).await?;
+    let view = api.orchestrator.view(&context.caller, &id).await?;
     Ok(unless_known(&request, &view, || view.state()))
 }
 
@@ -237,7 +237,7 @@ pub async fn state(
 )]
 pub async fn patch(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     retry: Retry,
     request: HttpRequest,
     id: Path<String>,
@@ -252,9 +252,9 @@ pub async fn patch(
     // `{status: "stopped"}` alone is the same as DELETE, and whoever may do the one may do the other.
     let stops = status == Some(StreamStatus::Stopped);
     let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
-    let stream = api.orchestrator.find(&asking.caller, action, &retry.stream(&id)).await?;
+    let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&id)).await?;
     if stops {
-        permit(&asking.caller, Action::Stop, &stream.room_name)?;
+        permit(&context.caller, Action::Stop, &stream.room_name)?;
     }
     let asked_in_header = if_match(request.headers(), stream.version)?;
     if let (Some(body), Some(header)) = (asked_in_body, asked_in_header)
@@ -266,7 +266,7 @@ pub async fn patch(
     let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
     let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
-    Ok(view_answer(StatusCode::OK, &view, may_read(&asking.caller, &view)))
+    Ok(view_answer(StatusCode::OK, &view, may_read(&context.caller, &view)))
 }
 
 /// `DELETE /streams/{id}`
@@ -278,12 +278,12 @@ pub async fn patch(
 )]
 pub async fn stop(
     api: Data<AppState>,
-    asking: Asking,
+    context: RequestContext,
     retry: Retry,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let stream = api.orchestrator.find(&asking.caller, Action::Stop, &retry.stream(&id)).await?;
+    let stream = api.orchestrator.find(&context.caller, Action::Stop, &retry.stream(&id)).await?;
     let version = if_match(request.headers(), stream.version)?;
     let guard = Guard { version, dedup_key: retry.dedup_key(), lease: None };
     let stopped = through(&api, async move |orchestrator| {
@@ -291,5 +291,5 @@ pub async fn stop(
     })
     .await?;
     let view = api.orchestrator.store().view(stopped.id).await?.ok_or(StoreError::NotFound)?;
-    Ok(view_answer(StatusCode::OK, &view, may_read(&asking.caller, &view)))
+    Ok(view_answer(StatusCode::OK, &view, may_read(&context.caller, &view)))
 }

@@ -5,11 +5,9 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use livestream_orchestrator::{
+    access::token::ApiKey,
     domain::{Identity, Metadata, RoomName, RoomSid, Session},
-    rooms::{
-        JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest,
-        tokens::{self, ApiKey},
-    },
+    rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest, tokens},
 };
 
 use super::FakeLiveKit;

@@ -1,4 +1,4 @@
-//! Whose call it is, behind proxies.
+//! Address of a client behind trusted proxies.
 
 use std::net::IpAddr;
 
@@ -8,35 +8,33 @@ fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 
-/// An IPv4 address that a socket for both families shows as IPv6.
-fn plain(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
-/// An entry of `X-Forwarded-For`, which some proxies write with a port.
+/// Parses an entry of `X-Forwarded-For`. Some proxies append a port.
 fn parse(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
     let bare = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
     let without_port =
         || entry.rsplit_once(':').and_then(|(address, _)| address.parse::<std::net::Ipv4Addr>().ok());
     let parsed = bare.unwrap_or(entry).parse().ok();
-    parsed.or_else(|| without_port().map(IpAddr::V4)).map(plain)
+    parsed.or_else(|| without_port().map(IpAddr::V4)).map(|address| address.to_canonical())
 }
 
-/// The address of a client that reaches this service from `peer`. Each trusted proxy says at the end of `forwarded`
-/// (the values of `X-Forwarded-For`, in order) who reached it; what stands further left is only a claim.
+/// Returns the address of the client whose connection, or whose proxy's connection, comes from `peer`.
+///
+/// Each trusted proxy appends the address of its own client to `forwarded`, the values of `X-Forwarded-For` in order. The
+/// first address from the right that is not a trusted proxy's is the client's; entries left of it may be forged.
 pub fn client_address<'a>(
     trusted: &[IpNet],
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
 ) -> IpAddr {
-    let mut address = plain(peer);
+    // A dual-stack socket reports an IPv4 peer as an IPv6 address.
+    let mut address = peer.to_canonical();
     for entry in forwarded.rev().flat_map(|value| value.rsplit(',')) {
         if !is_trusted(trusted, address) {
             break;
         }
-        let Some(further) = parse(entry) else { break };
-        address = further;
+        let Some(next) = parse(entry) else { break };
+        address = next;
     }
     address
 }
@@ -51,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn forwarded_address_is_used_from_trusted_proxies_only() {
         for (peer, forwarded, expected) in [
             ("192.0.2.9", &["198.51.100.1"][..], "192.0.2.9"),
             ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),

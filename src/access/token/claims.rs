@@ -1,9 +1,9 @@
-//! The claims of a token, read as LiveKit's server reads them.
+//! Parser of a token's claims, with the rules of LiveKit's server.
 //!
-//! LiveKit decodes claims with Go's `encoding/json` into structs, so the rules here are those of that package: names match
-//! in any case of ASCII, `null` stands for an absent claim, the last of several members of one name counts, invalid UTF-8
-//! becomes U+FFFD. A claim of the wrong type is an error, but only one that this service reads: `roomConfig`, `attributes`,
-//! `aud` and all others may have any shape.
+//! LiveKit decodes claims with Go's `encoding/json` into structs. That package matches names case-insensitively (ASCII),
+//! treats `null` as an absent claim, uses the last of several members of one name, and replaces invalid UTF-8 by U+FFFD.
+//! A claim of the wrong type is an error only if this service reads it: `roomConfig`, `attributes`, `aud` and all others
+//! may have any shape.
 
 use std::fmt;
 
@@ -13,31 +13,31 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::verifier::TokenError;
+use super::TokenError;
 use crate::{access::Grants, domain::Timestamp};
 
-/// The claims that this service reads.
+/// Claims that this service reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Claims {
-    /// `iss`; empty where absent.
+    /// `iss`; empty if absent.
     pub issuer: String,
-    /// `sub`, or `jti` where `sub` is absent or empty, as in LiveKit.
+    /// `sub`, or `jti` if `sub` is absent or empty, as in LiveKit.
     pub identity: String,
     /// `exp`, in whole seconds.
     pub expires_at: Option<Timestamp>,
     /// `nbf`, in whole seconds.
     pub not_before: Option<Timestamp>,
-    /// `sha256`: the hash of a webhook's body in base64; empty where absent.
+    /// `sha256`: the hash of a webhook's body in base64; empty if absent.
     pub sha256: String,
     /// `video`.
     pub grants: Grants,
 }
 
 impl Claims {
-    /// Reads the second part of a token.
+    /// Parses the second part of a token, already decoded from base64.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`] for bytes that are no JSON object or `null`, [`TokenError::Claim`] for a wrong type.
+    /// [`TokenError::Malformed`] for anything but a JSON object or `null`, [`TokenError::Claim`] for a wrong type.
     pub fn read(json: &[u8]) -> Result<Self, TokenError> {
         let json = String::from_utf8_lossy(json);
         let members: Option<Members<'_>> = serde_json::from_str(&json).map_err(|_| TokenError::Malformed)?;
@@ -64,7 +64,7 @@ fn grants(video: &Members<'_>) -> Result<Grants, TokenError> {
     })
 }
 
-/// The `alg` of a token's header. Unlike claims, Go reads a header into a map, so the name matches exactly.
+/// Returns `alg` of a token's header. Its name is case-sensitive, because Go decodes the header into a map.
 pub(super) fn algorithm(header: &[u8]) -> Result<Option<String>, TokenError> {
     let json = String::from_utf8_lossy(header);
     let members: Option<Members<'_>> = serde_json::from_str(&json).map_err(|_| TokenError::Malformed)?;
@@ -72,7 +72,7 @@ pub(super) fn algorithm(header: &[u8]) -> Result<Option<String>, TokenError> {
     Ok(last.and_then(|(_, value)| serde_json::from_str(value.get()).ok()))
 }
 
-/// The members of a JSON object in document order, their values not read yet.
+/// Members of a JSON object in document order, with unparsed values.
 #[derive(Default)]
 struct Members<'a>(Vec<(Text, &'a RawValue)>);
 
@@ -81,7 +81,7 @@ impl<'a> Members<'a> {
         self.0.iter().filter(move |(found, _)| found.0.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
-    /// The last value that is not `null`.
+    /// Returns the last value of this name that is not `null`.
     fn last<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, TokenError> {
         let read = |value: &RawValue| serde_json::from_str::<Option<T>>(value.get());
         let values: Result<Vec<_>, _> = self.named(name).map(read).collect();
@@ -96,7 +96,7 @@ impl<'a> Members<'a> {
         Ok(self.last(name)?.unwrap_or_default())
     }
 
-    /// A time in seconds since 1970, of which LiveKit drops the fraction; none where the last is `null`.
+    /// Returns a time in seconds since 1970, without its fraction as in LiveKit; `None` if the last value is `null`.
     fn date(&self, name: &'static str) -> Result<Option<Timestamp>, TokenError> {
         let mut last = None;
         for value in self.named(name).map(RawValue::get) {
@@ -106,7 +106,7 @@ impl<'a> Members<'a> {
         Ok(last)
     }
 
-    /// An object; empty where it is absent. The members of several objects of one name add up, until a `null`.
+    /// Returns an object, empty if absent. Members of several objects of one name are merged; `null` discards those before.
     fn object(&self, name: &'static str) -> Result<Self, TokenError> {
         let mut all = Vec::new();
         for value in self.named(name) {
@@ -120,23 +120,23 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A JSON number, or one in a string.
+/// Parses a JSON number, or a JSON string that contains a number.
 fn seconds(json: &str) -> Option<f64> {
     let in_string = || {
         let Text(text) = serde_json::from_str(json).ok()?;
-        // `from_str` skips white space, which Go refuses here.
+        // `from_str` skips white space, which Go rejects here.
         if text.trim() == text { serde_json::from_str(&text).ok() } else { None }
     };
     serde_json::from_str(json).ok().or_else(in_string)
 }
 
-/// Saturates at the ends of time, as casts from `f64` do.
+/// Drops the fraction. Saturates for values outside the range of a timestamp, as casts from `f64` do.
 #[expect(clippy::cast_possible_truncation, reason = "saturates")]
 fn whole_seconds(seconds: f64) -> Timestamp {
     Timestamp::from_millis((seconds.floor() as i64).saturating_mul(1000))
 }
 
-/// A string, also one with escapes of lone surrogates, which `String` refuses.
+/// JSON string that may have escapes of lone surrogates, which `String` rejects.
 struct Text(String);
 
 struct MembersVisitor;

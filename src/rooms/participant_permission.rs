@@ -1,28 +1,28 @@
-//! The fields of LiveKit's participant permission that decide a participant's role, kind and visibility.
+//! Fields of LiveKit's participant permission that decide a participant's role, kind and visibility.
 
 use crate::domain::{ParticipantKind, Role};
 
-/// What LiveKit permits a participant. An unset field is false.
+/// Permission of a participant, LiveKit's `ParticipantPermission`. An unset field is false.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Permission {
+pub struct ParticipantPermission {
     /// May publish media.
     pub can_publish: bool,
-    /// Is not shown to other participants.
+    /// Hidden from other participants.
     pub hidden: bool,
-    /// Records the room: set by tokens from before LiveKit had kinds.
+    /// Recorder of the room; older tokens set it in place of a kind.
     pub recorder: bool,
-    /// Is an agent: set by tokens from before LiveKit had kinds.
+    /// Agent; older tokens set it in place of a kind.
     pub agent: bool,
 }
 
-impl Permission {
-    /// The role of a participant with this permission.
+impl ParticipantPermission {
+    /// Returns the role of a participant with this permission.
     pub const fn role(self) -> Role {
         if self.can_publish { Role::Host } else { Role::Viewer }
     }
 
-    /// The kind of a participant that LiveKit gives `kind`: recorders and agents of older tokens are of the standard
-    /// kind there.
+    /// Returns the kind of a participant that LiveKit reports as `kind`. LiveKit reports recorders and agents with older
+    /// tokens as standard.
     pub fn kind(permission: Option<Self>, kind: ParticipantKind) -> ParticipantKind {
         match (kind, permission) {
             (ParticipantKind::Standard, Some(Self { recorder: true, .. })) => ParticipantKind::Egress,

@@ -1,0 +1,120 @@
+//! Permission table: the grants that allow each action. Tests compare it with the README and the OpenAPI document.
+
+/// Action of a caller that needs a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Create a stream.
+    Create,
+    /// List streams.
+    List,
+    /// Follow the events of all streams.
+    FollowAll,
+    /// Read one stream: its state, participants, history and feeds.
+    Read,
+    /// Change a stream's metadata.
+    Update,
+    /// Stop a stream.
+    Stop,
+    /// Create a join token for any identity.
+    Join,
+    /// End the session of the token's own identity.
+    Leave,
+    /// End the session of another identity.
+    Remove,
+    /// Read hidden participants, which LiveKit does not show to other participants.
+    ReadHidden,
+}
+
+/// Grant of a LiveKit access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grant {
+    /// `roomCreate`
+    RoomCreate,
+    /// `roomList`
+    RoomList,
+    /// `roomAdmin`
+    RoomAdmin,
+    /// `roomJoin`
+    RoomJoin,
+}
+
+impl Grant {
+    /// Every grant.
+    pub const ALL: [Self; 4] = [Self::RoomCreate, Self::RoomList, Self::RoomAdmin, Self::RoomJoin];
+
+    /// Returns the grant's name in LiveKit's `VideoGrant`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RoomCreate => "roomCreate",
+            Self::RoomList => "roomList",
+            Self::RoomAdmin => "roomAdmin",
+            Self::RoomJoin => "roomJoin",
+        }
+    }
+
+    /// True if the grant is valid only for the room that the token names.
+    pub const fn is_room_scoped(self) -> bool {
+        matches!(self, Self::RoomAdmin | Self::RoomJoin)
+    }
+}
+
+/// Entry of [`PERMISSIONS`].
+#[derive(Clone, Copy, Debug)]
+pub struct Permission {
+    /// Action that the entry is about.
+    pub action: Action,
+    /// Description of the action, as in the README.
+    pub description: &'static str,
+    /// Grants of which one is enough.
+    pub grants: &'static [Grant],
+}
+
+const fn permission(action: Action, description: &'static str, grants: &'static [Grant]) -> Permission {
+    Permission { action, description, grants }
+}
+
+/// Permission table, in the order of [`Action`].
+#[rustfmt::skip]
+pub const PERMISSIONS: [Permission; 10] = [
+    permission(Action::Create, "create a stream", &[Grant::RoomCreate]),
+    permission(Action::List, "list streams", &[Grant::RoomList]),
+    permission(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
+    permission(Action::Read, "read and follow a stream", &[Grant::RoomList, Grant::RoomAdmin, Grant::RoomJoin]),
+    permission(Action::Update, "change a stream's metadata", &[Grant::RoomAdmin]),
+    permission(Action::Stop, "stop a stream", &[Grant::RoomCreate, Grant::RoomAdmin]),
+    permission(Action::Join, "create join tokens", &[Grant::RoomAdmin]),
+    permission(Action::Leave, "leave under the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin]),
+    permission(Action::Remove, "remove another participant", &[Grant::RoomAdmin]),
+    permission(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
+];
+
+impl Action {
+    /// Returns the action's entry of [`PERMISSIONS`].
+    pub const fn permission(self) -> Permission {
+        PERMISSIONS[self as usize]
+    }
+
+    /// Returns a sentence that names the grants of which a token needs one.
+    pub fn requirement(self) -> String {
+        let permission = self.permission();
+        let grant = |grant: &Grant| {
+            let scope = if grant.is_room_scoped() { " for the stream's room" } else { "" };
+            format!("{}{scope}", grant.as_str())
+        };
+        let grants: Vec<_> = permission.grants.iter().map(grant).collect();
+        format!("to {}, the token needs {}", permission.description, grants.join(", or "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_has_its_own_permission() {
+        for Permission { action, description, grants } in PERMISSIONS {
+            assert_eq!(action.permission().action, action);
+            assert!(!description.is_empty() && !grants.is_empty());
+        }
+    }
+}
