@@ -7,21 +7,19 @@ mod events;
 mod extract;
 mod framing;
 mod health;
+mod hijack;
 mod middleware;
 mod openapi;
 mod pages;
 mod participants;
 pub mod problem;
-mod refusal;
 mod routes;
 mod schemas;
 mod server;
 mod sse;
 mod streams;
-mod takeover;
 mod webhooks;
 mod websocket;
-mod wire;
 
 pub use self::{
     app_state::{AppState, InstanceInfo},

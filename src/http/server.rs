@@ -1,4 +1,4 @@
-//! How connections become requests: actix's HTTP server, on connections that can be taken from it.
+//! HTTP server: actix-http on connections that event streams can hijack.
 
 use std::{io, net::TcpListener, time::Duration};
 
@@ -15,20 +15,20 @@ use super::{
     app_state::AppState,
     cors::cors,
     docs::OpenApiDocument,
+    hijack::{ConnectionHandle, HijackableConnection, protocol_error},
     middleware,
     openapi::openapi,
-    refusal, routes,
-    takeover::{Claim, Connection},
+    routes,
 };
 use crate::telemetry::Metrics;
 
-/// How long a request's head may take to arrive.
+/// Maximum time in which a request head must arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the other side may take to close a connection that is over.
+/// Maximum time that a client has to close a connection after its last response.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a connection may take nothing of what is sent to it.
+/// Time after which the kernel ends a connection whose client acknowledges no data.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an idle connection is kept for its next request; longer than nginx keeps its own (60 s).
+/// Time that an idle connection is kept; longer than nginx keeps it (60 s), so that nginx closes first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Options of the API server.
@@ -39,10 +39,10 @@ pub struct ServerOptions {
     pub drain_timeout: Duration,
 }
 
-/// The server of the API on a listener that is already bound. It runs when awaited.
+/// Returns the server of the API on a bound listener. It runs when awaited.
 ///
 /// # Errors
-/// Those of the listener.
+/// Errors of the listener.
 pub fn serve(api: AppState, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
     let builder = ServerBuilder::new().shutdown_timeout(options.drain_timeout.as_secs());
     let serves_metrics = api.serves_metrics;
@@ -50,10 +50,10 @@ pub fn serve(api: AppState, listener: TcpListener, options: &ServerOptions) -> i
     run(api, listener, options.cors_origins.clone(), builder, configure)
 }
 
-/// The server of `/metrics` alone, on a listener of its own.
+/// Returns a server of `/metrics` only, for a separate address.
 ///
 /// # Errors
-/// Those of the listener.
+/// Errors of the listener.
 pub fn serve_metrics(api: AppState, listener: TcpListener) -> io::Result<Server> {
     let builder = ServerBuilder::new().workers(1).shutdown_timeout(1);
     run(api, listener, Vec::new(), builder, routes::configure_metrics)
@@ -67,7 +67,7 @@ fn run(
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let builder = builder.disable_signals();
-    let going = builder.graceful_shutdown_signal();
+    let shutdown = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
         let app = App::new()
             .app_data(web::Data::new(api.clone()))
@@ -75,34 +75,33 @@ fn run(
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(middleware::observe))
             .configure(configure.clone());
-        let going = going.clone();
+        let shutdown = shutdown.clone();
         let metrics = api.metrics.clone();
         let service = HttpService::build()
             .graceful_shutdown_signal(move || {
-                let going = going.clone();
-                async move { going.notified().await }
+                let shutdown = shutdown.clone();
+                async move { shutdown.notified().await }
             })
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .keep_alive(KEEP_ALIVE)
             // A client that has sent FIN may still read its answer (RFC 9112, section 9.6).
             .h1_allow_half_closed(true)
-            .on_connect_ext(|connection: &Connection, data| {
-                data.insert(connection.claim());
+            .on_connect_ext(|connection: &HijackableConnection, data| {
+                data.insert(connection.handle());
             })
             .finish(map_config(app.into_factory(), |()| AppConfig::default()));
         apply_fn_factory(service, move |stream: TcpStream, service| {
             let metrics = metrics.clone();
             prepare(&stream);
             let peer = stream.peer_addr().ok();
-            let connection = Connection::new(stream);
-            let claim = connection.claim();
-            // Boxed, so that its memory is free once the connection is taken. Both together are one connection of the
-            // server's: it is counted, and waited for at the end, until the feed has ended.
+            let connection = HijackableConnection::new(stream);
+            let handle = connection.handle();
+            // Boxed, so that a hijack frees its memory. The server counts the requests and the feed as one connection.
             let requests = Box::pin(service.call((connection, Protocol::Http1, peer)));
             async move {
                 let done = requests.await;
-                end(&claim, &metrics).await;
+                finish(&handle, &metrics).await;
                 done
             }
         })
@@ -110,26 +109,26 @@ fn run(
     Ok(builder.run())
 }
 
-/// Completes a connection that the HTTP layer is done with: runs the feed that took it, or closes it after a refusal.
-async fn end(claim: &Claim, metrics: &Metrics) {
-    let (feed, refused) = (claim.take_feed(), claim.take_refused());
+/// Finishes a connection after the HTTP layer has ended: runs its feed if it was hijacked, or closes it after a protocol
+/// error.
+async fn finish(connection: &ConnectionHandle, metrics: &Metrics) {
+    let (feed, rejected) = (connection.take_feed(), connection.take_rejection());
     if let Some(feed) = feed {
         feed.await;
     }
-    if let Some((refusal, stream)) = refused {
-        refusal.record(metrics);
+    if let Some((response, stream)) = rejected {
+        response.record(metrics);
         // Boxed, because the buffer would otherwise be part of every connection's future, feeds included.
-        Box::pin(refusal::close(stream, CLOSE_TIMEOUT)).await;
+        Box::pin(protocol_error::close(stream, CLOSE_TIMEOUT)).await;
     }
 }
 
-/// Sends at once what there is to send, and lets the kernel end connections whose other side takes nothing any more, also
-/// when it still answers.
+/// Sets `TCP_NODELAY` and `TCP_USER_TIMEOUT`. The latter also ends connections whose client answers but does not read.
 fn prepare(stream: &TcpStream) {
     let prepared = stream
         .set_nodelay(true)
         .and_then(|()| SockRef::from(stream).set_tcp_user_timeout(Some(STALL_TIMEOUT)));
     if let Err(error) = prepared {
-        tracing::warn!(%error, "a connection could not be given its options");
+        tracing::warn!(%error, "socket options of a connection not set");
     }
 }

@@ -1,4 +1,4 @@
-//! The form of event streams: headers, first bytes, heartbeats, last words.
+//! Event streams (WHATWG HTML, "Server-sent events"): response head, first bytes, heartbeats, last message.
 
 use std::{io, rc::Rc, time::Duration};
 
@@ -11,9 +11,8 @@ use actix_web::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    hijack::{ChunkedWriter, ConnectionHandle, Feed, InitialBody},
     problem::Problem,
-    takeover::{self, Claim, Preface},
-    wire::Wire,
 };
 use crate::{
     admission::FeedPermit,
@@ -21,96 +20,98 @@ use crate::{
     relay::{Ended, Lifetime},
 };
 
-/// How often a stream that has nothing to say says so, lest a proxy takes it for dead.
+/// Time without a message after which a heartbeat is written, so that proxies do not end an idle response.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A comment, which clients ignore.
-const BEAT: &[u8] = b":\n\n";
-/// Clients that lost their connection come back after this long, spread over [`RETRY_SPREAD_MS`].
+/// Comment, which clients ignore.
+const HEARTBEAT_COMMENT: &[u8] = b":\n\n";
+/// Least reconnection time of clients in milliseconds; see [`retry_hint`].
 const RETRY_MS: u64 = 1_000;
+/// Width of the range of reconnection times, in milliseconds.
 const RETRY_SPREAD_MS: u64 = 2_000;
-/// The most messages that are written at once.
-const BATCH: usize = 16;
+/// Maximum messages in one chunk.
+const MAX_BATCH: usize = 16;
 
-/// Where a stream's messages come from.
-pub trait Source: 'static {
-    /// The next message as bytes, or why there are no more. Cancelling it loses nothing.
+/// Source of the messages of an event stream.
+pub trait MessageSource: 'static {
+    /// Waits for the next encoded message, or for the end of the stream. Cancellation safe.
     fn next(&mut self) -> impl Future<Output = Result<Bytes, Ended>>;
 
-    /// The next message or the end, if it is there already.
+    /// Returns the next message or the end if it is available without waiting.
     fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
         None
     }
 
-    /// From now on messages may be given to the wire past [`Self::next`].
-    fn attach(&mut self, _: Rc<Wire>) {}
+    /// Allows the source to write messages directly to the socket, in place of returning them from [`Self::next`].
+    fn attach(&mut self, _: Rc<ChunkedWriter>) {}
 }
 
-/// An event stream that begins at `from`: a client that sees nothing else can resume from there. It keeps its place among
-/// the feeds of this instance until it ends.
+/// Returns an event stream response. Its first bytes name the cursor `from`, so that a client can resume from there before
+/// it has received an event. The permit is held until the stream ends.
 ///
 /// # Errors
-/// None on connections that can be taken, and all of this server's can.
+/// [`ErrorCode::Internal`] on a connection that cannot be hijacked; this server has none.
 pub fn respond(
     request: &HttpRequest,
     from: Cursor,
     lifetime: Lifetime,
     permit: FeedPermit,
-    source: impl Source,
+    source: impl MessageSource,
 ) -> Result<HttpResponse, Problem> {
-    let claim = request.conn_data::<Claim>().ok_or_else(|| Problem::new(ErrorCode::Internal))?.clone();
+    let connection = request.conn_data::<ConnectionHandle>();
+    let connection = connection.ok_or_else(|| Problem::new(ErrorCode::Internal))?.clone();
     let first = Bytes::from(format!("retry: {}\nid: {from}\n\n", retry_hint()));
     let is_chunked = request.version() >= Version::HTTP_11;
-    let taker = move |stream: TcpStream| -> takeover::Feed {
-        let wire = Rc::new(Wire::new(stream, is_chunked));
-        let mut feed = Feed { wire: wire.clone(), source, lifetime, _permit: permit };
+    let upgrade = move |socket: TcpStream| -> Feed {
+        let writer = Rc::new(ChunkedWriter::new(socket, is_chunked));
+        let mut stream = EventStream { writer: writer.clone(), source, lifetime, _permit: permit };
         if is_chunked {
-            feed.source.attach(wire);
+            stream.source.attach(writer);
         }
         Box::pin(async move {
-            // What fails is the connection, and with it the feed.
-            let _ = feed.run().await;
+            // An error of the socket ends the stream without a message, because its client is gone.
+            let _ = stream.run().await;
         })
     };
     let mut response = HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header(("x-accel-buffering", "no"))
-        // Nothing follows on a connection that has been taken.
+        // The connection ends with the stream.
         .force_close()
-        .body(Preface::new(claim, first, Box::new(taker)));
-    // HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
+        .body(InitialBody::new(connection, first, Box::new(upgrade)));
+    // In HTTP/1.0, which has no chunks, the end of the connection ends the body.
     response.head_mut().no_chunking(!is_chunked);
     Ok(response)
 }
 
-/// One client that follows.
-struct Feed<S> {
-    wire: Rc<Wire>,
+/// Event stream on a hijacked connection.
+struct EventStream<S> {
+    writer: Rc<ChunkedWriter>,
     source: S,
     lifetime: Lifetime,
-    /// Its place among the feeds of this instance.
     _permit: FeedPermit,
 }
 
-impl<S: Source> Feed<S> {
+impl<S: MessageSource> EventStream<S> {
+    /// Writes messages and heartbeats until the source or the lifetime ends. An error is one of the socket.
     async fn run(mut self) -> io::Result<()> {
         let end = self.lifetime.end();
-        // For the heartbeat and the end of the lifetime, whichever comes first. It is not moved with every message, only
-        // when it fires: messages are many.
-        let alarm = sleep_until(end.min(self.wire.spoke() + HEARTBEAT));
-        tokio::pin!(alarm);
+        // One timer for the heartbeat and the end of the lifetime. It is set again only when it fires, because setting it
+        // for every message costs more.
+        let timer = sleep_until(end.min(self.writer.last_write() + HEARTBEAT));
+        tokio::pin!(timer);
         loop {
             tokio::select! {
                 biased;
-                () = &mut alarm => {
+                () = &mut timer => {
                     let now = Instant::now();
                     if now >= end {
-                        return self.wire.end(last_words(self.lifetime.reason())).await;
+                        return self.writer.end(last_message(self.lifetime.reason())).await;
                     }
-                    if now - self.wire.spoke() >= HEARTBEAT {
-                        self.wire.write(&Bytes::from_static(BEAT)).await?;
+                    if now - self.writer.last_write() >= HEARTBEAT {
+                        self.writer.write(&Bytes::from_static(HEARTBEAT_COMMENT)).await?;
                     }
-                    alarm.as_mut().reset(end.min(self.wire.spoke() + HEARTBEAT));
+                    timer.as_mut().reset(end.min(self.writer.last_write() + HEARTBEAT));
                 }
                 message = self.source.next() => {
                     let ended = match message {
@@ -118,22 +119,22 @@ impl<S: Source> Feed<S> {
                         Err(reason) => Some(reason),
                     };
                     if let Some(reason) = ended {
-                        return self.wire.end(last_words(reason)).await;
+                        return self.writer.end(last_message(reason)).await;
                     }
                 }
-                // FIN: the client may still read. Where its socket is closed, this write is answered with a reset.
-                closed = self.wire.closed() => {
-                    closed?;
-                    self.wire.write(&Bytes::from_static(BEAT)).await?;
+                // A client that has sent FIN may still read. If its socket is closed, its host answers this write with a reset.
+                half_closed = self.writer.half_closed() => {
+                    half_closed?;
+                    self.writer.write(&Bytes::from_static(HEARTBEAT_COMMENT)).await?;
                 }
             }
         }
     }
 
-    /// Writes a message, and with it those that wait already. Says why there are no more.
+    /// Writes a message and those that are available without waiting; returns the end of the source if it is reached.
     async fn write(&mut self, first: Bytes) -> io::Result<Option<Ended>> {
         let Some(mut next) = self.source.ready() else {
-            return self.wire.write(&first).await.map(|()| None);
+            return self.writer.write(&first).await.map(|()| None);
         };
         let mut batch = vec![first];
         let ended = loop {
@@ -141,24 +142,22 @@ impl<S: Source> Feed<S> {
                 Ok(bytes) => batch.push(bytes),
                 Err(reason) => break Some(reason),
             }
-            match (batch.len() < BATCH).then(|| self.source.ready()).flatten() {
+            match (batch.len() < MAX_BATCH).then(|| self.source.ready()).flatten() {
                 Some(more) => next = more,
                 None => break None,
             }
         };
-        self.wire.write_all(&batch).await.map(|()| ended)
+        self.writer.write_all(&batch).await.map(|()| ended)
     }
 }
 
-/// A feed that is complete simply ends. Any other says why, and when to come back: a hint of its own for each, since all of
-/// an instance's clients may hear it at once.
-fn last_words(reason: Ended) -> Option<Bytes> {
+/// Returns the reason of the end and the reconnection time; `None` for a complete stream, whose clients need not reconnect.
+fn last_message(reason: Ended) -> Option<Bytes> {
     (reason != Ended::Complete)
         .then(|| Bytes::from(format!("retry: {}\n: {}\n\n", retry_hint(), reason.as_str())))
 }
 
-/// Milliseconds after which to come back: a hint of its own for every connection, so that those which are lost together
-/// do not come back together.
+/// Returns a random reconnection time in milliseconds. Clients that lose their connections together reconnect spread out.
 pub fn retry_hint() -> u64 {
     RETRY_MS + fastrand::u64(..RETRY_SPREAD_MS)
 }

@@ -13,11 +13,12 @@ use futures_util::FutureExt;
 use crate::http::{
     app_state::AppState,
     extract::Query,
-    framing, openapi,
+    framing,
+    hijack::ChunkedWriter,
+    openapi,
     problem::Problem,
     schemas, sse,
     streams::{DEFAULT_PAGE, MAX_PAGE},
-    wire::Wire,
 };
 use crate::{
     access::Action,
@@ -39,9 +40,9 @@ fn resume_cursor(request: &HttpRequest, query: &Query) -> Option<Result<Cursor, 
     Some(std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| text.parse().map_err(|_| ())))
 }
 
-impl sse::Source for Subscription<LocalSubscription> {
-    fn attach(&mut self, wire: Rc<Wire>) {
-        Self::attach(self, wire);
+impl sse::MessageSource for Subscription<LocalSubscription> {
+    fn attach(&mut self, writer: Rc<ChunkedWriter>) {
+        Self::attach(self, writer);
     }
 
     async fn next(&mut self) -> Result<Bytes, Ended> {
@@ -56,7 +57,7 @@ impl sse::Source for Subscription<LocalSubscription> {
 
     fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
         // A reading of the log is not begun to be given up at once.
-        if self.is_about_to_read() { None } else { sse::Source::next(self).now_or_never() }
+        if self.is_about_to_read() { None } else { sse::MessageSource::next(self).now_or_never() }
     }
 }
 
@@ -180,7 +181,7 @@ struct States {
     updates: StateUpdates,
 }
 
-impl sse::Source for States {
+impl sse::MessageSource for States {
     async fn next(&mut self) -> Result<Bytes, Ended> {
         if let Some(reset) = self.reset.take() {
             return Ok(framing::reset(&reset).clone());

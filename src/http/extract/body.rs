@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 
 use crate::{
     domain::ErrorCode,
-    http::{problem::Problem, takeover::Claim},
+    http::{hijack::ConnectionHandle, problem::Problem},
 };
 
 /// The most bytes that a body may have, except a webhook's.
@@ -59,11 +59,11 @@ fn incomplete(error: &PayloadError) -> Problem {
 
 /// The next piece of the body. The connection is told while none is there: a client that has sent FIN sends no more.
 async fn next_chunk(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
-    let claim = request.conn_data::<Claim>();
+    let connection = request.conn_data::<ConnectionHandle>();
     poll_fn(|cx| {
         let chunk = payload.poll_next_unpin(cx);
-        if let Some(claim) = claim {
-            claim.await_body(chunk.is_pending());
+        if let Some(connection) = connection {
+            connection.set_body_awaited(chunk.is_pending());
         }
         chunk
     })

@@ -26,8 +26,8 @@ use crate::{
     domain::ErrorCode,
     http::{
         app_state::AppState,
+        hijack::ConnectionHandle,
         problem::{Problem, REQUEST_ID},
-        takeover::Claim,
     },
 };
 
@@ -56,7 +56,7 @@ pub async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let _handling = request.conn_data::<Claim>().map(Claim::handle);
+    let _handling = request.conn_data::<ConnectionHandle>().map(ConnectionHandle::start_handler);
     let id = request_id(&request);
     let span = info_span!(parent: None, "request", id = id.to_str().unwrap_or_default());
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;

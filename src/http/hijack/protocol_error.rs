@@ -1,8 +1,8 @@
-//! Refusals of the HTTP layer's own, which no middleware sees.
+//! Problem documents in place of the HTTP layer's own error responses.
 //!
-//! actix-http answers a request head that it cannot parse, one that is too large and one that is late by itself: with a
-//! status, `content-length: 0` and a date. It has no hook for these answers, but all of them are the last bytes that it
-//! writes to a connection. There they are replaced by problem documents.
+//! actix-http itself answers a request head that it cannot parse (400), that is too large (431) or late (408). The response
+//! has only a status, `content-length: 0` and a date. actix-http has no hook for it, and no middleware sees it, but it is
+//! always the last write of a connection. The connection replaces it there.
 
 use std::{
     io::Result,
@@ -19,17 +19,16 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::problem::Problem;
-use crate::{domain::ErrorCode, error_mapping::ErrorMapping, telemetry::Metrics};
+use crate::{domain::ErrorCode, error_mapping::ErrorMapping, http::problem::Problem, telemetry::Metrics};
 
-/// The end of an answer's head.
+/// End of a response head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
-/// More than the longest bare refusal has: 431, with `connection` and `date`, has 128 bytes.
+/// Upper bound of the length of a bare error response. The longest, 431 with `connection` and `date`, has 128 bytes.
 const MAX_BARE_BYTES: usize = 192;
 
-/// Where a bare refusal begins in what the HTTP layer writes, and the error that it stands for.
+/// Returns the start of a bare error response at the end of a write, and its error.
 ///
-/// Answers of the application are never taken for one, because each has a request id in its head.
+/// A response of the application never matches, because each has `x-request-id`.
 pub fn find(written: &[u8]) -> Option<(usize, ErrorCode)> {
     if !written.ends_with(HEAD_END) {
         return None;
@@ -55,16 +54,16 @@ fn code(status: &str) -> Option<ErrorCode> {
     }
 }
 
-/// A problem document on its way to a client whose request was refused.
-pub struct Refusal {
+/// HTTP/1.1 response with a problem document, for a request that the HTTP layer rejected.
+pub struct ProtocolErrorResponse {
     code: ErrorCode,
-    /// A new one: the head that may have named another was not parsed.
+    /// New id, because the head that may contain the caller's was not parsed.
     request_id: Uuid,
     unsent: Bytes,
 }
 
-impl Refusal {
-    /// A complete HTTP/1.1 answer, after which the connection ends.
+impl ProtocolErrorResponse {
+    /// Encodes the response. The connection ends after it.
     pub fn new(code: ErrorCode) -> Self {
         let request_id = Uuid::now_v7();
         let mapping = ErrorMapping::of(code);
@@ -82,10 +81,10 @@ impl Refusal {
         Self { code, request_id, unsent: unsent.into() }
     }
 
-    /// Sends the answer. Pending until all of it is handed to the kernel.
+    /// Writes the response. Pending until the socket has taken all of it.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Errors of the socket.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<Result<()>> {
         while !self.unsent.is_empty() {
             let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.unsent))?;
@@ -94,7 +93,7 @@ impl Refusal {
         Poll::Ready(Ok(()))
     }
 
-    /// Counts and logs the request as the middleware does for those that it sees.
+    /// Counts and logs the request, as the middleware does for parsed requests.
     pub fn record(&self, metrics: &Metrics) {
         let status = ErrorMapping::of(self.code).http;
         metrics.http_requests.with_label_values(&["none", "other", &status.to_string()]).inc();
@@ -102,9 +101,9 @@ impl Refusal {
     }
 }
 
-/// Ends a connection whose client may still be sending: reads until the client is done, within `limit`.
+/// Closes a connection whose client may still send: sends FIN and reads until the client's FIN, for at most `limit`.
 ///
-/// A socket that is closed with unread input sends a reset, which may overtake the answer.
+/// Closing a socket with unread input sends a reset, which may overtake the response.
 pub async fn close(mut stream: TcpStream, limit: Duration) {
     let drain = async {
         stream.shutdown().await?;
@@ -112,7 +111,7 @@ pub async fn close(mut stream: TcpStream, limit: Duration) {
         while stream.read(&mut discarded).await? > 0 {}
         Result::Ok(())
     };
-    // The connection ends here, however the client takes it.
+    // An error or the limit ends the connection too.
     let _ = timeout(limit, drain).await;
 }
 
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_refusal_at_the_end_is_found_with_its_error() {
+    fn bare_error_response_at_end_of_write_is_found_with_its_error() {
         assert_eq!(found(BARE), Some((0, ErrorCode::BadRequest)));
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         assert_eq!(found(&format!("{answer}{BARE}")), Some((answer.len(), ErrorCode::BadRequest)));
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn other_writes_are_left_as_they_are() {
+    fn other_write_is_not_an_error_response() {
         for written in [
             "",
             "\r\n\r\n",

@@ -1,4 +1,4 @@
-//! The socket of an answer without an end: bytes go out as chunks, and whatever comes in means nothing.
+//! Writer of an endless body on a hijacked connection. Input is discarded.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,54 +18,56 @@ use tokio::{io::Interest, time::Instant};
 
 use crate::relay::{DirectSink, DirectWrite};
 
-/// The end of a chunked body.
+/// Last chunk of a body (RFC 9112, section 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// A connection of its own for one answer. Its feed writes to it and waits until that is done; in between, others on the
-/// same thread may give it chunks.
-pub struct Wire {
+/// Writer of one body. Its feed writes and waits for the socket; between these writes, the local fan-out of the same
+/// thread may write chunks without waiting ([`DirectSink`]).
+pub struct ChunkedWriter {
     stream: TcpStream,
-    /// HTTP/1.0 has no chunks.
+    /// False for HTTP/1.0, which has no chunks.
     is_chunked: bool,
-    /// Whether the feed is writing: nobody else may.
+    /// True while the feed writes and after [`Self::end`]. Direct writes are refused.
     is_writing: Cell<bool>,
-    /// Whether the client has sent FIN.
+    /// True after the client's FIN.
     is_half_closed: Cell<bool>,
-    /// What was given and has not gone out yet.
-    rest: RefCell<Bytes>,
-    /// When something was said last.
-    spoke: Cell<Instant>,
+    /// Bytes of a direct write that the socket did not take. They precede every later byte.
+    unsent: RefCell<Bytes>,
+    /// Time of the last complete write by the feed, or of the last direct write.
+    last_write: Cell<Instant>,
 }
 
-impl Wire {
-    /// What follows the head of an answer.
+impl ChunkedWriter {
+    /// Returns a writer for a socket on which the response head is already written.
     pub fn new(stream: TcpStream, is_chunked: bool) -> Self {
         let (is_writing, is_half_closed) = (Cell::default(), Cell::default());
-        let (rest, spoke) = (RefCell::default(), Cell::new(Instant::now()));
-        Self { stream, is_chunked, is_writing, is_half_closed, rest, spoke }
+        let (unsent, last_write) = (RefCell::default(), Cell::new(Instant::now()));
+        Self { stream, is_chunked, is_writing, is_half_closed, unsent, last_write }
     }
 
-    /// When something was said last.
-    pub fn spoke(&self) -> Instant {
-        self.spoke.get()
+    /// Returns the time of the last write.
+    pub fn last_write(&self) -> Instant {
+        self.last_write.get()
     }
 
-    /// Writes one piece, however long the client takes, unless the connection fails.
+    /// Writes one piece as a chunk; waits without a limit until the socket has taken all of it.
+    ///
+    /// Not cancellation safe: a dropped write leaves the body incomplete, and later direct writes are refused.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Errors of the socket.
     pub async fn write(&self, piece: &Bytes) -> io::Result<()> {
         self.write_all(std::slice::from_ref(piece)).await
     }
 
-    /// As [`Self::write`], for several pieces at once.
+    /// Writes several pieces as one chunk, as [`Self::write`] does.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Errors of the socket.
     pub async fn write_all(&self, pieces: &[Bytes]) -> io::Result<()> {
         if !self.is_chunked {
             let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-            return self.put(&mut slices).await;
+            return self.write_slices(&mut slices).await;
         }
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let head = format!("{length:x}\r\n");
@@ -73,12 +75,12 @@ impl Wire {
         slices.push(IoSlice::new(head.as_bytes()));
         slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
         slices.push(IoSlice::new(b"\r\n"));
-        self.put(&mut slices).await
+        self.write_slices(&mut slices).await
     }
 
-    async fn put(&self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    async fn write_slices(&self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         self.is_writing.set(true);
-        poll_fn(|cx| self.poll_rest(cx)).await?;
+        poll_fn(|cx| self.poll_unsent(cx)).await?;
         while !slices.is_empty() {
             match self.stream.try_write_vectored(slices) {
                 Ok(written) => IoSlice::advance_slices(&mut slices, written),
@@ -88,17 +90,17 @@ impl Wire {
                 Err(error) => return Err(error),
             }
         }
-        self.spoke.set(Instant::now());
+        self.last_write.set(Instant::now());
         self.is_writing.set(false);
         Ok(())
     }
 
-    /// Writes what was given and has not gone out.
-    fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut rest = self.rest.borrow_mut();
-        while !rest.is_empty() {
-            match self.stream.try_write(&rest) {
-                Ok(written) => rest.advance(written),
+    /// Writes the bytes that a direct write has left.
+    fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut unsent = self.unsent.borrow_mut();
+        while !unsent.is_empty() {
+            match self.stream.try_write(&unsent) {
+                Ok(written) => unsent.advance(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready!(self.stream.poll_write_ready(cx))?;
                 }
@@ -108,18 +110,18 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for the client's FIN, once; afterwards for the failure of the connection. What was given goes out meanwhile.
+    /// Waits for the client's FIN the first time, and then for the failure of the connection. Writes unsent bytes meanwhile.
     ///
-    /// A client that has sent FIN may still read, so FIN alone ends no feed. Where the client's socket is closed, the
-    /// next write is answered with a reset.
+    /// A client that has sent FIN may still read, so FIN does not end a feed. If the client's socket is closed, its host
+    /// answers the next write with a reset. Cancellation safe.
     ///
     /// # Errors
-    /// Those of the connection.
-    pub async fn closed(&self) -> io::Result<()> {
+    /// Errors of the socket.
+    pub async fn half_closed(&self) -> io::Result<()> {
         if self.is_half_closed.get() {
-            return self.failed().await;
+            return self.wait_for_failure().await;
         }
-        poll_fn(|cx| match self.poll_rest(cx) {
+        poll_fn(|cx| match self.poll_unsent(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => self.poll_input(cx),
         })
@@ -128,11 +130,11 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits for the failure of the connection: a reset, or data that the client's host has not acknowledged in time.
-    /// Reading shows neither, once the client has sent FIN.
-    async fn failed(&self) -> io::Result<()> {
+    /// Waits for a reset, or for data that the client's host does not acknowledge in time (`TCP_USER_TIMEOUT`). After FIN,
+    /// reads report neither.
+    async fn wait_for_failure(&self) -> io::Result<()> {
         let mut failure = pin!(self.stream.ready(Interest::ERROR));
-        poll_fn(|cx| match self.poll_rest(cx) {
+        poll_fn(|cx| match self.poll_unsent(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => failure.as_mut().poll(cx).map(|ready| ready.and(Err(ErrorKind::ConnectionReset.into()))),
         })
@@ -152,36 +154,36 @@ impl Wire {
         }
     }
 
-    /// Writes last words, if there are any, and ends the answer. Nothing can be given afterwards.
+    /// Writes the last message, if any, and ends the body. Later direct writes are refused.
     ///
     /// # Errors
-    /// Those of the connection.
-    pub async fn end(&self, words: Option<Bytes>) -> io::Result<()> {
-        if let Some(words) = words {
-            self.write(&words).await?;
+    /// Errors of the socket.
+    pub async fn end(&self, message: Option<Bytes>) -> io::Result<()> {
+        if let Some(message) = message {
+            self.write(&message).await?;
         }
         if self.is_chunked {
-            self.put(&mut [IoSlice::new(LAST_CHUNK)]).await?;
+            self.write_slices(&mut [IoSlice::new(LAST_CHUNK)]).await?;
         }
         self.is_writing.set(true);
         SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)?;
-        // A socket that is closed with something unread sends a reset, which may overtake the last words.
+        // Closing a socket with unread input sends a reset, which may overtake the last message.
         poll_fn(|cx| self.poll_input(cx)).now_or_never().unwrap_or(Ok(()))
     }
 }
 
-impl DirectSink for Wire {
+impl DirectSink for ChunkedWriter {
     fn try_write(&self, chunks: &Bytes) -> DirectWrite {
-        if self.is_writing.get() || !self.rest.borrow().is_empty() {
+        if self.is_writing.get() || !self.unsent.borrow().is_empty() {
             return DirectWrite::Refused;
         }
-        // Whatever is wrong with the connection, its feed finds out.
+        // The feed gets the same error of the socket at its next write.
         let Ok(written) = self.stream.try_write(chunks) else { return DirectWrite::Refused };
-        self.spoke.set(Instant::now());
+        self.last_write.set(Instant::now());
         if written == chunks.len() {
             return DirectWrite::Complete;
         }
-        self.rest.replace(chunks.slice(written..));
+        self.unsent.replace(chunks.slice(written..));
         DirectWrite::Partial
     }
 }

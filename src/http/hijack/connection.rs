@@ -1,0 +1,108 @@
+//! Connection as the HTTP layer reads and writes it.
+
+use std::{
+    cell::RefCell,
+    io::{IoSlice, Result},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    ConnectionHandle,
+    protocol_error::{self, ProtocolErrorResponse},
+    state::ConnectionState,
+};
+
+/// TCP connection that a response can take from the HTTP layer.
+///
+/// After the hijack, reads return the end of input, and writes succeed without effect.
+pub struct HijackableConnection(Rc<RefCell<ConnectionState>>);
+
+impl HijackableConnection {
+    /// Wraps an accepted socket.
+    pub fn new(stream: TcpStream) -> Self {
+        let state = ConnectionState { stream: Some(stream), ..ConnectionState::default() };
+        Self(Rc::new(RefCell::new(state)))
+    }
+
+    /// Returns a handle of this connection for handlers and for the server.
+    pub fn handle(&self) -> ConnectionHandle {
+        ConnectionHandle::new(self.0.clone())
+    }
+
+    /// Polls the socket; ready with `if_hijacked` after the hijack.
+    fn poll_stream<T>(
+        &self,
+        if_hijacked: T,
+        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<Result<T>>,
+    ) -> Poll<Result<T>> {
+        match &mut self.0.borrow_mut().stream {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Ok(if_hijacked)),
+        }
+    }
+}
+
+impl AsyncRead for HijackableConnection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let ConnectionState { stream, input, .. } = &mut *self.0.borrow_mut();
+        let Some(stream) = stream else { return Poll::Ready(Ok(())) };
+        if !input.is_closed {
+            let before = buf.filled().len();
+            ready!(Pin::new(stream).poll_read(cx, buf))?;
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            input.is_closed = true;
+        }
+        input.poll_end(cx)
+    }
+}
+
+impl AsyncWrite for HijackableConnection {
+    /// Replaces an error response of the HTTP layer, which is always its last write, by a problem document.
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        match protocol_error::find(buf) {
+            Some((0, code)) => {
+                let ConnectionState { stream, rejection, .. } = &mut *self.0.borrow_mut();
+                let Some(stream) = stream else { return Poll::Ready(Ok(buf.len())) };
+                let response = rejection.get_or_insert_with(|| ProtocolErrorResponse::new(code));
+                response.poll_write(cx, stream).map_ok(|()| buf.len())
+            }
+            Some((start, _)) => self.poll_stream(start, |stream| stream.poll_write(cx, &buf[..start])),
+            None => self.poll_stream(buf.len(), |stream| stream.poll_write(cx, buf)),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.poll_stream(length, |stream| stream.poll_write_vectored(cx, bufs))
+    }
+
+    /// Runs a stored [`UpgradeHandler`](super::UpgradeHandler): the HTTP layer flushes after its buffer is written.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut state = self.0.borrow_mut();
+        if let Some(upgrade) = state.upgrade.take()
+            && let Some(stream) = state.stream.take()
+        {
+            state.feed = Some(upgrade(stream));
+            // The HTTP layer must poll again to read the end of input.
+            cx.waker().wake_by_ref();
+            return Poll::Ready(Ok(()));
+        }
+        drop(state);
+        self.poll_stream((), |stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_stream((), |stream| stream.poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,67 @@
+//! Handle of a connection, for handlers of requests and for the server.
+
+use std::{cell::RefCell, rc::Rc};
+
+use actix_web::rt::net::TcpStream;
+
+use super::{
+    protocol_error::ProtocolErrorResponse,
+    state::{ConnectionState, Feed, UpgradeHandler},
+};
+
+/// Handle of a connection. Requests have it as connection data.
+#[derive(Clone)]
+pub struct ConnectionHandle(Rc<RefCell<ConnectionState>>);
+
+impl ConnectionHandle {
+    pub(super) const fn new(state: Rc<RefCell<ConnectionState>>) -> Self {
+        Self(state)
+    }
+
+    /// Takes the feed of a hijacked connection; `None` if the connection was not hijacked.
+    pub fn take_feed(&self) -> Option<Feed> {
+        self.0.borrow_mut().feed.take()
+    }
+
+    /// Takes the response to a malformed request and its socket; `None` if the HTTP layer sent no error response.
+    pub fn take_rejection(&self) -> Option<(ProtocolErrorResponse, TcpStream)> {
+        let mut state = self.0.borrow_mut();
+        Some((state.rejection.take()?, state.stream.take()?))
+    }
+
+    /// Counts a running handler until the guard is dropped.
+    pub fn start_handler(&self) -> HandlerGuard {
+        self.0.borrow_mut().input.running_handlers += 1;
+        HandlerGuard(self.clone())
+    }
+
+    /// Records whether the handler waits for more of the request body.
+    pub fn set_body_awaited(&self, is_awaited: bool) {
+        let input = &mut self.0.borrow_mut().input;
+        input.is_body_awaited = is_awaited;
+        if is_awaited {
+            input.wake_reader();
+        }
+    }
+
+    /// Stores the handler that takes the socket at the next flush.
+    pub(super) fn set_upgrade(&self, upgrade: UpgradeHandler) {
+        self.0.borrow_mut().upgrade = Some(upgrade);
+    }
+
+    pub(super) fn is_hijacked(&self) -> bool {
+        self.0.borrow().stream.is_none()
+    }
+}
+
+/// Guard of a running handler.
+pub struct HandlerGuard(ConnectionHandle);
+
+impl Drop for HandlerGuard {
+    fn drop(&mut self) {
+        let input = &mut self.0.0.borrow_mut().input;
+        input.running_handlers -= 1;
+        input.is_body_awaited = false;
+        input.wake_reader();
+    }
+}

@@ -1,0 +1,63 @@
+//! State of a connection that its parts share.
+
+use std::{
+    io::Result,
+    task::{Context, Poll, Waker},
+};
+
+use actix_web::rt::net::TcpStream;
+use futures_util::future::LocalBoxFuture;
+
+use super::protocol_error::ProtocolErrorResponse;
+
+/// Future that serves a hijacked connection until it ends.
+pub type Feed = LocalBoxFuture<'static, ()>;
+/// Takes the socket of a hijacked connection.
+pub type UpgradeHandler = Box<dyn FnOnce(TcpStream) -> Feed>;
+
+/// State of a connection.
+#[derive(Default)]
+pub(super) struct ConnectionState {
+    /// Socket; `None` after the hijack.
+    pub(super) stream: Option<TcpStream>,
+    /// Waits until the HTTP layer has written its buffer.
+    pub(super) upgrade: Option<UpgradeHandler>,
+    /// Feed of a hijacked connection, until the server takes it.
+    pub(super) feed: Option<Feed>,
+    pub(super) input: InputState,
+    /// Response that replaces an error response of the HTTP layer.
+    pub(super) rejection: Option<ProtocolErrorResponse>,
+}
+
+/// State of the receiving half. Decides when the HTTP layer sees the end of input.
+#[derive(Default)]
+pub(super) struct InputState {
+    /// True after the client's FIN.
+    pub(super) is_closed: bool,
+    /// Number of requests in a handler. Pipelined requests that wait are not counted.
+    pub(super) running_handlers: usize,
+    /// True while a handler waits for more of a request body.
+    pub(super) is_body_awaited: bool,
+    /// Waker of the HTTP layer, which waits for the end of input.
+    reader: Option<Waker>,
+}
+
+impl InputState {
+    /// Reports the end of input once the HTTP layer can decode everything that it has buffered.
+    ///
+    /// actix-http decodes nothing while a handler leaves a body unread, and drops undecoded input at the end of input.
+    /// The end is therefore delayed while a handler runs, unless the handler waits for more of the body.
+    pub(super) fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        if self.running_handlers == 0 || self.is_body_awaited {
+            return Poll::Ready(Ok(()));
+        }
+        self.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
