@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::{
     admission::{Admission, FeedLimiter, RateLimiter},
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
-    orchestrator::{Orchestrator, SWEEP_INTERVAL},
+    orchestrator::{Orchestrator, Reconciler, Sweeper, WebhookProcessor},
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms, webhook::Receiver},
     settings::{AdmissionSettings, Settings},
@@ -31,9 +31,6 @@ use crate::{
 
 /// How long dev mode waits for a LiveKit server to say that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How often an instance asks at least whether a reconciliation is due.
-const RECONCILE_POLL: Duration = Duration::from_secs(1);
 
 /// One instance, listening but not yet answering.
 pub struct App {
@@ -64,19 +61,25 @@ impl App {
         let mut tasks = JoinSet::new();
 
         let Stores { store, feed, quota, answers, kind } = Stores::open(&settings, &metrics)?;
-        let (rooms, happenings) = open_rooms(&settings, &metrics).await;
+        let (rooms, simulated_events) = open_rooms(&settings, &metrics).await;
         let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy, metrics.clone()));
         let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
         if settings.jobs {
-            tasks.spawn(sweep(orchestrator.clone(), shutdown.clone()));
-            tasks.spawn(reconcile(orchestrator.clone(), shutdown.clone()));
+            let (sweeper, reconciler) =
+                (Sweeper::new(orchestrator.clone()), Reconciler::new(orchestrator.clone()));
+            let (for_sweeper, for_reconciler) = (shutdown.clone(), shutdown.clone());
+            tasks.spawn(async move { sweeper.run(for_sweeper).await });
+            tasks.spawn(async move { reconciler.run(for_reconciler).await });
         }
-        if let Some(happenings) = happenings {
-            tasks.spawn(hear(orchestrator.clone(), happenings, shutdown.clone()));
+        let webhook_processor = Arc::new(WebhookProcessor::new(orchestrator.clone()));
+        if let Some(events) = simulated_events {
+            let (processor, shutdown) = (webhook_processor.clone(), shutdown.clone());
+            tasks.spawn(async move { processor.run(events, shutdown).await });
         }
 
         let api = AppState {
             orchestrator,
+            webhook_processor,
             relay,
             admission: Arc::new(admission(&settings, quota, &metrics)),
             answers,
@@ -240,61 +243,12 @@ async fn open_rooms(
     let rooms = LiveKitRooms::new(&livekit.url, livekit.key.clone(), metrics.clone());
     if settings.dev && !matches!(timeout(PROBE_TIMEOUT, rooms.ping()).await, Ok(Ok(()))) {
         tracing::warn!(url = %livekit.url, "no LiveKit server answers: rooms are simulated in this process");
-        let (rooms, happenings) = SimulatedRooms::new(livekit.key.clone());
-        return (Arc::new(rooms), Some(happenings));
+        let (rooms, events) = SimulatedRooms::new(livekit.key.clone());
+        return (Arc::new(rooms), Some(events));
     }
     (Arc::new(rooms), None)
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
-}
-
-/// Does what is due, until the end.
-async fn sweep(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken) {
-    let mut tick = interval(SWEEP_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        if let Err(error) = orchestrator.sweep().await {
-            tracing::warn!(%error, "what is due could not be read");
-        }
-    }
-}
-
-/// Compares what is recorded with LiveKit: at the start, and from then on once an interval, whichever instance does it.
-async fn reconcile(orchestrator: Arc<Orchestrator>, shutdown: CancellationToken) {
-    let interval = orchestrator.policy().reconcile_interval;
-    let mut every = Duration::ZERO;
-    loop {
-        let compared = shutdown.run_until_cancelled(orchestrator.reconcile(every)).await;
-        match compared {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => tracing::warn!(%error, "nothing could be compared with LiveKit"),
-            None => return,
-        }
-        // Instances ask at different moments whether it is due, often enough for a second look at young differences.
-        every = interval;
-        let spread = fastrand::f64();
-        let pause = (interval / 4).min(RECONCILE_POLL).mul_f64(0.75 + spread / 2.0);
-        if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
-            return;
-        }
-    }
-}
-
-/// Passes on what happens in simulated rooms, as webhooks would.
-async fn hear(
-    orchestrator: Arc<Orchestrator>,
-    mut happenings: mpsc::UnboundedReceiver<RoomEvent>,
-    shutdown: CancellationToken,
-) {
-    while let Some(Some(event)) = shutdown.run_until_cancelled(happenings.recv()).await {
-        if let Err(error) = orchestrator.hear(event).await {
-            tracing::warn!(%error, "a simulated event could not be recorded");
-        }
-    }
 }

@@ -41,6 +41,10 @@ impl ErrorMapping {
             E::IdempotencyInProgress => mapping(
                 "idempotency_in_progress", "Request with this idempotency key in progress", 409, 10, 1008,
             ),
+            E::OperationInProgress => mapping(
+                "operation_in_progress", "Another operation on the stream in progress", 409, 10, 1008,
+            ),
+            E::RoomNameLocked => mapping("room_name_locked", "Room name locked", 409, 10, 1008),
             E::IdempotencyMismatch => mapping(
                 "idempotency_mismatch", "Idempotency key used for another request", 422, 3, 1008,
             ),

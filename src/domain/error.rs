@@ -31,6 +31,10 @@ pub enum ErrorCode {
     TooManyFeeds,
     /// A request with the same idempotency key is in progress.
     IdempotencyInProgress,
+    /// Another operation on the stream is in progress.
+    OperationInProgress,
+    /// The room name is locked while an orphaned room of that name is deleted.
+    RoomNameLocked,
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
     /// No stream has this id or room name.
@@ -77,7 +81,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -90,6 +94,8 @@ impl ErrorCode {
         Self::RateLimited,
         Self::TooManyFeeds,
         Self::IdempotencyInProgress,
+        Self::OperationInProgress,
+        Self::RoomNameLocked,
         Self::IdempotencyMismatch,
         Self::StreamNotFound,
         Self::RouteNotFound,

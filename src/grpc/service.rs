@@ -18,10 +18,10 @@ use super::{
     status::{end_status, status, store_status, use_case_status},
 };
 use crate::{
-    access::{Action, Caller},
+    access::{Action, Caller, ReadGrant},
     admission::{Admission, FeedPermit, RequestContext},
-    domain::{Cursor, ErrorCode, Topic},
-    orchestrator::{Orchestrator, permit_some},
+    domain::{Cursor, ErrorCode},
+    orchestrator::Orchestrator,
     relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
 };
 
@@ -39,14 +39,11 @@ const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    async fn topic(&self, caller: &Caller, stream_id: &str) -> Result<Topic, Status> {
+    async fn grant(&self, caller: &Caller, stream_id: &str) -> Result<ReadGrant, Status> {
         if stream_id.is_empty() {
-            permit_some(caller, Action::FollowAll).map_err(use_case_status)?;
-            return Ok(Topic::All);
+            return self.orchestrator.grant_all(caller).map_err(use_case_status);
         }
-        let stream =
-            self.orchestrator.find(caller, Action::Read, stream_id).await.map_err(use_case_status)?;
-        Ok(Topic::Stream(stream.id))
+        self.orchestrator.grant_stream(caller, stream_id).await.map_err(use_case_status)
     }
 
     /// Counts a new feed of the caller and returns its permit and its deadline, at most the expiry of the caller's token.
@@ -61,8 +58,8 @@ impl Service {
         Ok((permit, Deadline::of(request.metadata(), lifetime)))
     }
 
-    async fn follow(&self, topic: Topic, start: Start) -> Result<Subscription, Status> {
-        self.relay.subscribe(topic, start, &Client::new(Transport::Grpc)).await.map_err(store_status)
+    async fn follow(&self, grant: &ReadGrant, start: Start) -> Result<Subscription, Status> {
+        self.relay.subscribe(grant, start, &Client::new(Transport::Grpc)).await.map_err(store_status)
     }
 }
 
@@ -125,16 +122,16 @@ impl StreamService for Service {
         let context = admit(&self.admission, &request, FOLLOW).await?;
         let feed = self.open_feed(&context, &request)?;
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
-        let topic = self.topic(&context.caller, &stream_id).await?;
+        let grant = self.grant(&context.caller, &stream_id).await?;
         let resumed = start(&after)?;
         let (first, from) = if resumed == Start::Now {
             // The snapshot's cursor makes the events after it follow without a gap or a duplicate.
-            let snapshot = self.relay.feed().snapshot(topic).await.map_err(store_status)?;
+            let snapshot = self.relay.snapshot(&grant).await.map_err(store_status)?;
             (convert::first_updates(&snapshot), Start::After(snapshot.cursor))
         } else {
             (Vec::new(), resumed)
         };
-        let subscription = self.follow(topic, from).await?;
+        let subscription = self.follow(&grant, from).await?;
         let cursor = subscription.from();
         let event = |frame: &EventFrame| convert::update(frame.event());
         let rest = messages(subscription, feed, event, convert::reset_update);
@@ -161,8 +158,8 @@ impl StreamService for Service {
         let context = admit(&self.admission, &request, FOLLOW).await?;
         let feed = self.open_feed(&context, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
-        let topic = self.topic(&context.caller, &stream_id).await?;
-        let subscription = self.follow(topic, start(&after)?).await?;
+        let grant = self.grant(&context.caller, &stream_id).await?;
+        let subscription = self.follow(&grant, start(&after)?).await?;
         let event = |frame: &EventFrame| convert::event(frame.event());
         Ok(response_from(subscription.from(), messages(subscription, feed, event, convert::reset_event)))
     }

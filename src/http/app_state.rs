@@ -8,7 +8,7 @@ use super::problem::Problem;
 use crate::{
     admission::{Admission, FeedPermit, RequestContext},
     domain::ErrorCode,
-    orchestrator::Orchestrator,
+    orchestrator::{Orchestrator, WebhookProcessor},
     relay::{Lifetime, Relay},
     rooms::webhook::Receiver,
     store::IdempotencyStore,
@@ -26,6 +26,8 @@ pub struct AppState {
     pub answers: Arc<dyn IdempotencyStore>,
     /// Delivery of events to the clients of this instance.
     pub relay: Relay,
+    /// Applies the events of webhooks.
+    pub webhook_processor: Arc<WebhookProcessor>,
     /// Verifies the signatures of webhooks and parses them.
     pub webhooks: Receiver,
     /// LiveKit address that participants connect to.

@@ -73,11 +73,11 @@ pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse 
         feed: Part,
         links: Links,
     }
-    let orchestrator = &api.orchestrator;
-    let rooms_kind = if orchestrator.rooms().simulated() { "simulated" } else { "livekit" };
+    let health = api.orchestrator.health();
+    let rooms_kind = if health.is_simulated() { "simulated" } else { "livekit" };
     let (store, livekit) = tokio::join!(
-        part(api.instance.store, async { orchestrator.store().ping().await.is_ok() }),
-        part(rooms_kind, async { orchestrator.rooms().ping().await.is_ok() }),
+        part(api.instance.store, async { health.is_store_up().await }),
+        part(rooms_kind, async { health.is_livekit_up().await }),
     );
     let feed = part("pubsub", async { api.relay.is_ready() }).await;
     let all_up = [&store, &livekit, &feed].iter().all(|part| part.status == Health::Up);
@@ -122,7 +122,7 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     if api.shutdown.is_cancelled() {
         return Err(Problem::new(ErrorCode::ShuttingDown));
     }
-    let store = part(api.instance.store, async { api.orchestrator.store().ping().await.is_ok() }).await;
+    let store = part(api.instance.store, async { api.orchestrator.health().is_store_up().await }).await;
     let feed = api.relay.is_ready();
     let ready = store.status == Health::Up && feed;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -139,7 +139,7 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     responses((status = 200, description = "Metrics of this instance and of the whole service", body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(api: Data<AppState>) -> Result<HttpResponse, Problem> {
-    let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.store().totals()).await;
+    let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.health().totals()).await;
     let totals = totals.ok().and_then(Result::ok).as_ref().map(service_totals);
     let text = api.metrics.encode(totals.as_ref()).map_err(|error| {
         tracing::error!(%error, "metrics cannot be encoded");

@@ -160,7 +160,10 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         let passes = self.status_code() == StatusCode::SERVICE_UNAVAILABLE
-            || self.code == ErrorCode::IdempotencyInProgress;
+            || matches!(
+                self.code,
+                ErrorCode::IdempotencyInProgress | ErrorCode::OperationInProgress | ErrorCode::RoomNameLocked
+            );
         if passes {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }

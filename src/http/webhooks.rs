@@ -44,7 +44,9 @@ pub async fn receive(
         Problem::with_detail(ErrorCode::InvalidSignature, error.to_string())
     })?;
     let outcome = match webhook.event {
-        Some(event) => api.orchestrator.hear(event).await.inspect_err(|_| count(webhook.name, "failed"))?,
+        Some(event) => {
+            api.webhook_processor.process(event).await.inspect_err(|_| count(webhook.name, "failed"))?
+        }
         None => Outcome::Ignored,
     };
     count(webhook.name, outcome.as_str());

@@ -22,11 +22,9 @@ use super::{
     sse::retry_hint,
 };
 use crate::{
-    access::Action,
     admission::{FeedPermit, RateLimitClass, RequestContext},
-    domain::{ErrorCode, Topic},
+    domain::ErrorCode,
     error_mapping::ErrorMapping,
-    orchestrator::permit_some,
     relay::{Client, Delivery, Ended, Lifetime, Start, Subscription, Transport},
 };
 
@@ -223,13 +221,13 @@ impl Connection {
             return Err(Problem::new(ErrorCode::RateLimited));
         }
         let caller = &self.context.caller;
-        let topic = if stream_id == ALL {
-            permit_some(caller, Action::FollowAll)?;
-            Topic::All
+        let orchestrator = &self.api.orchestrator;
+        let grant = if stream_id == ALL {
+            orchestrator.grant_all(caller)?
         } else {
-            Topic::Stream(self.api.orchestrator.find(caller, Action::Read, stream_id).await?.id)
+            orchestrator.grant_stream(caller, stream_id).await?
         };
-        let subscription = self.api.relay.subscribe(topic, start, &self.client).await?;
+        let subscription = self.api.relay.subscribe(&grant, start, &self.client).await?;
         // Following again begins anew.
         let ended = CancellationToken::new();
         if let Some(before) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {

@@ -1,7 +1,7 @@
 //! The operation lock of a stream: a lease that the instance which creates or stops the stream renews while it works.
 //!
-//! Rooms are deleted by name, so LiveKit is called for a stream by one instance at a time. An instance that dies stops
-//! renewing, and another one goes on when the lease has run out.
+//! LiveKit deletes rooms by name, so one instance at a time calls LiveKit for a stream. An instance that ends stops
+//! renewing, and another one continues after the lease has expired.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,19 +11,22 @@ use std::{
 use futures_util::future::Either;
 use tokio::time::{Instant, sleep};
 
-use super::Orchestrator;
+use super::service::Orchestrator;
 use crate::{
     domain::{Change, Stream, StreamRef, Timestamp, change::Effect, stream::OPERATION_LOCK},
     store::Guard,
 };
 
-/// How often the lease is renewed.
+/// How long a request for an operation that is in progress waits for its end.
+pub(super) const IN_PROGRESS_WAIT: Duration = Duration::from_secs(6);
+/// Interval of the reads during that wait.
+pub(super) const IN_PROGRESS_POLL: Duration = Duration::from_millis(25);
+/// Interval of renewals.
 const RENEWAL: Duration = Duration::from_secs(2);
-/// How long before its end the lease is not relied on any more: one call of LiveKit is given up after 5 s.
+/// Time before the end of the lease from which no LiveKit call begins: a call has a timeout of 5 s.
 const MARGIN: Duration = Duration::from_millis(5_500);
 
-/// The caller's lock on a stream or a room name. Its age is counted from before it was asked for, by a clock that goes
-/// on while the process is stopped.
+/// The caller's lock on a stream or a room name. Its age counts from before the request for it.
 pub(super) struct OperationLock {
     state: Mutex<State>,
 }
@@ -31,28 +34,28 @@ pub(super) struct OperationLock {
 #[derive(Clone, Copy)]
 struct State {
     since: Instant,
-    /// The end of the lease as the store has it, by which the store knows its holder; none for a room name.
+    /// End of the lease in the store, which identifies its holder; `None` for a room name.
     until: Option<Timestamp>,
 }
 
 impl OperationLock {
-    /// A lock that is about to be asked for.
-    pub(super) fn asked() -> Self {
+    /// Starts the clock of a lock before the caller requests it.
+    pub(super) fn requested() -> Self {
         Self { state: Mutex::new(State { since: Instant::now(), until: None }) }
     }
 
-    /// The same lock, now that the store has given it with this stream.
-    pub(super) fn given(self, stream: &Stream) -> Self {
+    /// Sets the end of the lock from the stream that the store returned.
+    pub(super) fn acquired(self, stream: &Stream) -> Self {
         self.set(State { until: stream.lock_expires_at, ..self.get() });
         self
     }
 
-    /// Whether one more call of LiveKit ends before the lease does.
+    /// Reports whether one more LiveKit call ends before the lease does.
     pub(super) fn lasts(&self) -> bool {
         self.get().since.elapsed() + MARGIN < OPERATION_LOCK
     }
 
-    /// The end of the lease, by which the store knows its holder.
+    /// Returns the end of the lease, which identifies its holder in the store.
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.get().until
     }
@@ -67,8 +70,8 @@ impl OperationLock {
 }
 
 impl Orchestrator {
-    /// Carries out `work` and renews the lock on the stream meanwhile. A lock that is lost ends nothing by itself:
-    /// [`OperationLock::lasts`] turns false, and LiveKit is not told to delete anything any more.
+    /// Runs `work` and renews the stream's lock until it ends. A lost lock does not end `work`: [`OperationLock::lasts`]
+    /// becomes false, and no room is deleted any more.
     pub(super) async fn while_locked<T>(
         &self,
         stream: &StreamRef,
@@ -95,9 +98,9 @@ impl Orchestrator {
             Ok(renewed) if renewed.effect == Effect::Changed => {
                 lock.set(State { since, until: renewed.stream.lock_expires_at });
             }
-            Ok(_) => tracing::debug!(stream = %stream.id, "the operation is over, or its lock is lost"),
+            Ok(_) => tracing::debug!(stream = %stream.id, "operation lock not renewed: ended or lost"),
             Err(error) => {
-                tracing::warn!(stream = %stream.id, %error, "the operation lock could not be renewed");
+                tracing::warn!(stream = %stream.id, %error, "operation lock renewal failed; retrying");
             }
         }
     }

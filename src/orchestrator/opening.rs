@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Error, Orchestrator, lock::OperationLock};
+use super::{error::Error, lock::OperationLock, service::Orchestrator};
 use crate::{
     domain::{Change, Stream, StreamRef, StreamStatus, Timestamp},
     rooms::{Occupants, Room, RoomSpec, RoomsError},
@@ -123,8 +123,9 @@ impl Orchestrator {
                     return Err(Error::RoomExists(differences));
                 }
                 if !differences.is_empty() {
-                    let words = "the first attempt is being undone".to_owned();
-                    return Err(RoomsError::Unavailable(words).into());
+                    return Err(Error::OperationInProgress(
+                        "the first attempt of this creation is being undone",
+                    ));
                 }
                 let activate = Change::Activate { room_sid: made.room.sid.clone() };
                 let applied = self.store.apply(&stream.reference(), activate, Guard::default()).await?;
@@ -166,12 +167,12 @@ impl Orchestrator {
     /// gives out no join token before a stream is active.
     ///
     /// # Errors
-    /// Those of LiveKit; [`RoomsError::Unavailable`] where the lock does not last.
+    /// Errors of LiveKit; [`Error::OperationInProgress`] if the lock is lost.
     pub(super) async fn delete_unused_room(
         &self,
         stream: &StreamRef,
         lock: &OperationLock,
-    ) -> Result<(), RoomsError> {
+    ) -> Result<(), Error> {
         let occupants = self.rooms.occupants(&stream.room_name).await?;
         if occupants.is_some_and(|occupants| !occupants.is_empty()) {
             tracing::warn!(stream = %stream.id, "an occupied room of a stream that never became active is left alone");

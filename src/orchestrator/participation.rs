@@ -1,6 +1,6 @@
 //! Letting people in and putting them out.
 
-use super::{Error, Orchestrator};
+use super::{error::Error, service::Orchestrator};
 use crate::{
     domain::{Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
     rooms::{JoinToken, TokenRequest},

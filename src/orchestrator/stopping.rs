@@ -3,13 +3,12 @@
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Error, Orchestrator,
-    lock::OperationLock,
-    streams::{UNDER_WAY_POLL, UNDER_WAY_WAIT},
+    error::Error,
+    lock::{IN_PROGRESS_POLL, IN_PROGRESS_WAIT, OperationLock},
+    service::Orchestrator,
 };
 use crate::{
     domain::{Change, RoomName, StopReason, Stream, StreamRef, StreamStatus, change::Effect},
-    rooms::RoomsError,
     store::{Applied, Guard, StoreError},
 };
 
@@ -31,13 +30,13 @@ impl Orchestrator {
         guard: Guard,
     ) -> Result<Stream, Error> {
         let reference = stream.reference();
-        let lock = OperationLock::asked();
+        let lock = OperationLock::requested();
         let begun = self.store.apply(&reference, begin, guard).await?;
         if begun.stream.status != StreamStatus::Stopping {
             return Ok(begun.stream);
         }
         if begun.effect == Effect::Changed {
-            return self.finish_stop(&reference, &lock.given(&begun.stream)).await;
+            return self.finish_stop(&reference, &lock.acquired(&begun.stream)).await;
         }
         match self.take_lock(&reference).await? {
             Some((_, lock)) => self.finish_stop(&reference, &lock).await,
@@ -50,12 +49,12 @@ impl Orchestrator {
         &self,
         stream: &StreamRef,
     ) -> Result<Option<(Stream, OperationLock)>, Error> {
-        let lock = OperationLock::asked();
+        let lock = OperationLock::requested();
         let taken = self.store.apply(stream, Change::AcquireLock, Guard::default()).await?;
         if taken.effect != Effect::Changed {
             return Ok(None);
         }
-        let lock = lock.given(&taken.stream);
+        let lock = lock.acquired(&taken.stream);
         Ok(Some((taken.stream, lock)))
     }
 
@@ -78,38 +77,37 @@ impl Orchestrator {
         &self,
         stream: &StreamRef,
         lock: &OperationLock,
-        deleted: Result<(), RoomsError>,
+        deleted: Result<(), Error>,
     ) -> Result<(), Error> {
         if deleted.is_err()
             && let Some(until) = lock.until()
         {
             self.store.apply(stream, Change::ReleaseLock { until }, Guard::default()).await?;
         }
-        Ok(deleted?)
+        deleted
     }
 
     /// Deletes a room by its name, which is all that LiveKit knows rooms by: only while the caller's lock on the name
     /// lasts, lest it meets the room of a later stream.
-    pub(super) async fn delete_room(&self, room: &RoomName, lock: &OperationLock) -> Result<(), RoomsError> {
+    pub(super) async fn delete_room(&self, room: &RoomName, lock: &OperationLock) -> Result<(), Error> {
         if !lock.lasts() {
-            return Err(RoomsError::Unavailable("the operation lock could not be renewed".to_owned()));
+            return Err(Error::OperationInProgress("the operation lock is lost"));
         }
-        self.rooms.delete(room).await
+        Ok(self.rooms.delete(room).await?)
     }
 
     /// Another request is at it; its outcome is the answer.
     async fn stopped_by_another(&self, stream: &StreamRef) -> Result<Stream, Error> {
-        let deadline = Instant::now() + UNDER_WAY_WAIT;
+        let deadline = Instant::now() + IN_PROGRESS_WAIT;
         loop {
             let current = self.store.get(stream.id).await?.ok_or(StoreError::NotFound)?;
             if current.status.is_final() {
                 return Ok(current);
             }
             if current.lock_expires_at.is_none() || Instant::now() > deadline {
-                let words = "another request could not stop it either".to_owned();
-                return Err(RoomsError::Unavailable(words).into());
+                return Err(Error::OperationInProgress("another request stops the stream"));
             }
-            sleep(UNDER_WAY_POLL).await;
+            sleep(IN_PROGRESS_POLL).await;
         }
     }
 

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Error, Orchestrator, lock::OperationLock};
+use super::{
+    error::Error,
+    lock::{IN_PROGRESS_POLL, IN_PROGRESS_WAIT, OperationLock},
+    service::Orchestrator,
+};
 use crate::{
     domain::{
         Change, Metadata, MetadataPatch, Rejection, RoomName, StopReason, Stream, StreamId, StreamStatus,
         stream::NewStream,
     },
-    rooms::{RoomSpec, RoomsError},
+    rooms::RoomSpec,
     store::{CreateOutcome, DedupKey, Guard, StoreError},
 };
 
-/// How long a second request for the same creation or stop waits for the first to be through.
-pub(super) const UNDER_WAY_WAIT: Duration = Duration::from_secs(6);
-/// How often it looks.
-pub(super) const UNDER_WAY_POLL: Duration = Duration::from_millis(25);
 /// How much longer than a stream's idle time LiveKit keeps its empty room, so that the stream is stopped as idle
 /// rather than found without a room.
 const ROOM_GRACE: Duration = Duration::from_secs(60);
@@ -93,12 +93,12 @@ impl Orchestrator {
             max_participants: request.max_participants,
             idle_after,
         };
-        let deadline = Instant::now() + UNDER_WAY_WAIT;
+        let deadline = Instant::now() + IN_PROGRESS_WAIT;
         loop {
-            let lock = OperationLock::asked();
+            let lock = OperationLock::requested();
             let existing = match self.store.create(new.clone()).await? {
                 CreateOutcome::Created(stream) => {
-                    let lock = lock.given(&stream);
+                    let lock = lock.acquired(&stream);
                     let reference = stream.reference();
                     let opening = self.open_room(&reference, &spec, &lock);
                     let stream = self.while_locked(&reference, &lock, opening).await?;
@@ -120,10 +120,9 @@ impl Orchestrator {
                     return Ok(Creation { stream, is_new: false });
                 }
                 None if late => {
-                    let words = "a room that came back under this name is still being deleted".to_owned();
-                    return Err(RoomsError::Unavailable(words).into());
+                    return Err(Error::RoomNameLocked);
                 }
-                _ => sleep(UNDER_WAY_POLL).await,
+                _ => sleep(IN_PROGRESS_POLL).await,
             }
         }
     }
@@ -181,7 +180,7 @@ impl Orchestrator {
                 }
             }
         }
-        Err(StoreError::Unavailable("too many change this stream at once".to_owned()).into())
+        Err(Error::OperationInProgress("concurrent changes of the metadata"))
     }
 
     /// The change is made and told already; a mirror that fails must not make it look otherwise.

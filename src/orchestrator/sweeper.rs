@@ -1,51 +1,77 @@
-//! What the passing of time does: unused tokens stop counting as joining, idle streams are stopped, and a creation or
-//! a stop whose instance died half-way is undone or finished.
+//! Sweeper: expires unused join tokens, stops idle streams, and completes or undoes operations whose instance ended.
 //!
-//! Every instance sweeps. What is due is looked at again within the change itself, so it does not matter how many do,
-//! or which is quicker.
+//! Every instance sweeps. Each change checks again that its job is due, so concurrent sweeps are harmless.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
-use super::{Error, Orchestrator};
+use super::{error::Error, service::Orchestrator};
 use crate::{
     domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
-    store::{Guard, ScheduledJob, StoreError},
+    rooms::Rooms,
+    store::{Guard, ScheduledJob, Store, StoreError},
 };
 
-/// How often an instance looks for what is due.
+/// Interval at which each instance reads the scheduled jobs.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How much it takes on at a time.
+/// Maximum jobs in one sweep.
 const SWEEP_BATCH: usize = 100;
-/// How much of it at once: LiveKit may take seconds to answer for one.
+/// Maximum concurrent jobs, because LiveKit may take seconds to answer for one.
 const SWEEP_CONCURRENCY: usize = 8;
 
-impl Orchestrator {
-    /// Does what is due by now; says how much that was.
+/// Executes scheduled jobs.
+pub struct Sweeper {
+    orchestrator: Arc<Orchestrator>,
+    store: Arc<dyn Store>,
+    rooms: Arc<dyn Rooms>,
+}
+
+impl Sweeper {
+    /// Creates a sweeper.
+    pub fn new(orchestrator: Arc<Orchestrator>) -> Self {
+        let (store, rooms) = (orchestrator.store.clone(), orchestrator.rooms.clone());
+        Self { orchestrator, store, rooms }
+    }
+
+    /// Sweeps once in [`SWEEP_INTERVAL`] until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut tick = interval(SWEEP_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "scheduled jobs not read");
+            }
+        }
+    }
+
+    /// Executes the jobs that are due and returns their number. A failed job is logged and stays scheduled.
     ///
     /// # Errors
-    /// The store's, where it cannot say what is due. What fails for one stream is logged and tried again next time.
+    /// Errors of the store when it lists the jobs.
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn sweep(&self) -> Result<usize, Error> {
-        let due = self.store.scheduled_jobs(SWEEP_BATCH).await?;
-        let count = due.len();
-        stream::iter(due).for_each_concurrent(SWEEP_CONCURRENCY, |item| self.settle(item)).await;
+        let jobs = self.store.scheduled_jobs(SWEEP_BATCH).await?;
+        let count = jobs.len();
+        stream::iter(jobs).for_each_concurrent(SWEEP_CONCURRENCY, |job| self.execute(job)).await;
         Ok(count)
     }
 
-    async fn settle(&self, item: ScheduledJob) {
-        let done = match (self.existing(item.stream_id()).await, item) {
+    async fn execute(&self, job: ScheduledJob) {
+        let done = match (self.existing(job.stream_id()).await, job) {
             (Err(error), _) => Err(error),
             (Ok(stream), ScheduledJob::ExpireJoining(_)) => self.expire_joining(&stream).await,
             (Ok(stream), ScheduledJob::StopIdle(_)) => self.stop_idle(&stream).await,
-            (Ok(stream), ScheduledJob::ResumeOperation(_)) => self.heal(&stream).await,
+            (Ok(stream), ScheduledJob::ResumeOperation(_)) => self.resume(&stream).await,
         };
         let done = match done {
-            Err(Error::Store(StoreError::NotFound)) => self.store.remove_job(item).await.map_err(Error::from),
+            Err(Error::Store(StoreError::NotFound)) => self.store.remove_job(job).await.map_err(Error::from),
             other => other,
         };
         if let Err(error) = done {
-            tracing::warn!(%error, ?item, "what is due could not be done");
+            tracing::warn!(%error, ?job, "scheduled job failed; retrying");
         }
     }
 
@@ -57,10 +83,11 @@ impl Orchestrator {
         let (reference, mut known) = (stream.reference(), stream.version);
         loop {
             let applied = self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?;
-            // Every entry that has expired is one event.
+            // Each expired entry is one event, which increments the version.
             let version = std::mem::replace(&mut known, applied.stream.version);
             if applied.effect != Effect::Unchanged {
-                self.cleaned("joining_expired", applied.stream.version.saturating_sub(version));
+                self.orchestrator
+                    .count_cleanup("joining_expired", applied.stream.version.saturating_sub(version));
             }
             if applied.effect != Effect::Partial {
                 return Ok(());
@@ -68,44 +95,40 @@ impl Orchestrator {
         }
     }
 
-    /// Counts what the passing of time has done.
-    pub(super) fn cleaned(&self, kind: &str, count: u64) {
-        self.metrics.cleanups.with_label_values(&[kind]).inc_by(count);
-    }
-
-    /// LiveKit is asked first: while webhooks do not arrive, somebody may be there of whom nobody has told. The reconciler
-    /// records them then.
+    /// Stops an idle stream, unless LiveKit lists participants whose webhooks were lost. The reconciler records those.
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
         let occupants = self.rooms.occupants(&stream.room_name).await?;
         if occupants.is_some_and(|occupants| occupants.keeps_open()) {
-            tracing::debug!(stream = %stream.id, "not idle: LiveKit lists participants that no webhook reported");
+            tracing::debug!(stream = %stream.id, "stream not idle: LiveKit lists participants that no webhook reported");
             return Ok(());
         }
-        let after = self.stop(stream, StopReason::Idle, Guard::default()).await?;
+        let after = self.orchestrator.stop(stream, StopReason::Idle, Guard::default()).await?;
         if after.status == StreamStatus::Stopped {
-            tracing::info!(stream = %stream.id, "stopped: nobody was in it for its idle time");
-            self.cleaned("idle_stopped", 1);
+            tracing::info!(stream = %stream.id, "stream stopped: empty for its idle time");
+            self.orchestrator.count_cleanup("idle_stopped", 1);
         }
         Ok(())
     }
 
-    /// Whoever was creating or stopping this stream has died or given up: what can be finished is finished, the rest is
-    /// undone. Only who gets the claim does so.
-    async fn heal(&self, stream: &Stream) -> Result<(), Error> {
+    /// Completes a stop, or undoes a creation, whose instance ended or gave up. Does nothing if another instance holds the
+    /// operation lock.
+    async fn resume(&self, stream: &Stream) -> Result<(), Error> {
         let reference = stream.reference();
-        let Some((current, lock)) = self.take_lock(&reference).await? else { return Ok(()) };
-        let healed = if current.status == StreamStatus::Stopping {
-            self.finish_stop(&reference, &lock).await?
+        let Some((current, lock)) = self.orchestrator.take_lock(&reference).await? else { return Ok(()) };
+        let ended = if current.status == StreamStatus::Stopping {
+            self.orchestrator.finish_stop(&reference, &lock).await?
         } else {
             let undo = async {
-                let deleted = self.delete_unused_room(&reference, &lock).await;
-                self.or_release(&reference, &lock, deleted).await?;
-                self.close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() }).await
+                let deleted = self.orchestrator.delete_unused_room(&reference, &lock).await;
+                self.orchestrator.or_release(&reference, &lock, deleted).await?;
+                self.orchestrator
+                    .close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() })
+                    .await
             };
-            self.while_locked(&reference, &lock, undo).await?
+            self.orchestrator.while_locked(&reference, &lock, undo).await?
         };
-        tracing::info!(stream = %stream.id, from = %current.status, to = %healed.status, "healed");
-        self.cleaned("finished", 1);
+        tracing::info!(stream = %stream.id, from = %current.status, to = %ended.status, "operation of an ended instance completed or undone");
+        self.orchestrator.count_cleanup("finished", 1);
         Ok(())
     }
 }

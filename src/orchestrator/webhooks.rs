@@ -1,29 +1,37 @@
-//! What LiveKit says has happened.
+//! LiveKit's webhooks, and the events of simulated rooms.
 
-use super::{Error, Orchestrator};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{error::Error, service::Orchestrator};
 use crate::{
-    domain::{Change, Rejection, StopReason, StreamRef, StreamStatus, change::Effect},
+    domain::{Change, Rejection, RoomName, RoomSid, StopReason, StreamRef, StreamStatus, change::Effect},
     rooms::{RoomEvent, RoomEventKind},
-    store::{DedupKey, Guard, StoreError},
+    store::{DedupKey, Guard, Store, StoreError},
 };
 
-/// What came of a webhook; the word in metrics.
+/// Name prefix of the rooms that the command `check` creates to test whether webhooks arrive.
+pub const CHECK_ROOM: &str = "livestream-orchestrator-check-";
+
+/// Outcome of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It changed something.
+    /// A change was made.
     Applied,
-    /// It told nothing new.
+    /// The state was up to date.
     Unchanged,
-    /// It had been handled before.
+    /// The event was applied before.
     Duplicate,
-    /// It is about a room that is not ours, or about nothing that is kept here.
+    /// The event concerns no room of this service, or nothing that it records.
     Ignored,
-    /// It is about a room whose stream is still being created, so that LiveKit has to send it again.
+    /// The stream is still being created: LiveKit must send the event again.
     Early,
 }
 
 impl Outcome {
-    /// The word used in metrics.
+    /// Returns the metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -35,16 +43,38 @@ impl Outcome {
     }
 }
 
-impl Orchestrator {
-    /// Makes of a room event what it means for the stream. When it returns without an error the change is stored, and
-    /// the same event again changes nothing.
+/// Processes LiveKit's events: makes of each the change that it means for its stream.
+pub struct WebhookProcessor {
+    orchestrator: Arc<Orchestrator>,
+    store: Arc<dyn Store>,
+}
+
+impl WebhookProcessor {
+    /// Creates a processor.
+    pub fn new(orchestrator: Arc<Orchestrator>) -> Self {
+        let store = orchestrator.store.clone();
+        Self { orchestrator, store }
+    }
+
+    /// Processes the events of simulated rooms until `shutdown`.
+    pub async fn run(&self, mut events: mpsc::UnboundedReceiver<RoomEvent>, shutdown: CancellationToken) {
+        while let Some(Some(event)) = shutdown.run_until_cancelled(events.recv()).await {
+            if let Err(error) = self.process(event).await {
+                tracing::warn!(%error, "simulated room event not recorded");
+            }
+        }
+    }
+
+    /// Applies an event to its stream. After a return without an error the change is stored, and the same event has no
+    /// effect again.
     ///
     /// # Errors
-    /// Those of the store; LiveKit is to send the event again.
-    pub async fn hear(&self, event: RoomEvent) -> Result<Outcome, Error> {
+    /// Errors of the store. LiveKit must send the event again.
+    #[tracing::instrument(level = "debug", skip_all, fields(room = %event.room))]
+    pub async fn process(&self, event: RoomEvent) -> Result<Outcome, Error> {
         let RoomEvent { id, room, room_sid, at, kind } = event;
-        // Others speak of a room that is there as well, but once is enough.
-        let tells_of_room = matches!(kind, RoomEventKind::Joined(_));
+        // Other events also show that a room exists, but one kind is enough.
+        let shows_room = matches!(kind, RoomEventKind::Joined(_));
         let change = match kind {
             RoomEventKind::Joined(session) => Change::Connect(session),
             RoomEventKind::Left { identity, sid } => Change::Disconnect { identity, sid: Some(sid), at },
@@ -53,12 +83,12 @@ impl Orchestrator {
             }
             RoomEventKind::Published { identity, sid, track } => Change::Publish { identity, sid, track },
             RoomEventKind::Unpublished { identity, sid, track } => Change::Unpublish { identity, sid, track },
-            RoomEventKind::Started => return self.hear_of_room(&room, room_sid.as_ref()).await,
+            RoomEventKind::Started => return self.process_room(&room, room_sid.as_ref()).await,
             RoomEventKind::Other => return Ok(Outcome::Ignored),
         };
         let Some(stream_id) = self.store.id_of_room(&room).await? else {
-            if tells_of_room {
-                return self.hear_of_room(&room, room_sid.as_ref()).await;
+            if shows_room {
+                return self.process_room(&room, room_sid.as_ref()).await;
             }
             return Ok(Outcome::Ignored);
         };
@@ -70,22 +100,49 @@ impl Orchestrator {
             Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating })) => {
                 return Ok(Outcome::Early);
             }
-            // Expired since, or in a status where the event means nothing any more.
+            // The stream has expired, or its status makes the event meaningless.
             Err(StoreError::NotFound | StoreError::Rejected(_)) => return Ok(Outcome::Ignored),
             Err(error) => return Err(error.into()),
         };
-        // Two steps, each of which may be made again: the room is gone, so what remains is to say so.
+        // Two changes, each of which can be repeated. The room does not exist any more, so only the record is missing.
         let is_its_room = room_sid.is_none() || applied.stream.room_sid == room_sid;
-        if tells_of_room && !is_its_room && applied.stream.status.is_final() {
-            return self.hear_of_room(&stream.room_name, room_sid.as_ref()).await;
+        if shows_room && !is_its_room && applied.stream.status.is_final() {
+            return self.process_room(&stream.room_name, room_sid.as_ref()).await;
         }
         if closes && is_its_room && applied.stream.status == StreamStatus::Stopping {
-            self.close(&stream, Change::Close).await?;
+            self.orchestrator.close(&stream, Change::Close).await?;
         }
         Ok(match applied.effect {
             Effect::Changed | Effect::Partial => Outcome::Applied,
             Effect::Unchanged => Outcome::Unchanged,
             Effect::Duplicate => Outcome::Duplicate,
         })
+    }
+
+    /// Processes an event about a room that no live stream owns: records a probe, or deletes an orphaned room.
+    ///
+    /// # Errors
+    /// Errors of the store. The reconciler deletes a room that LiveKit does not delete now.
+    async fn process_room(&self, room: &RoomName, room_sid: Option<&RoomSid>) -> Result<Outcome, Error> {
+        if room.as_str().starts_with(CHECK_ROOM) {
+            self.store.record_probe_webhook(room).await?;
+            return Ok(Outcome::Applied);
+        }
+        if let Some(id) = self.store.id_of_room(room).await?
+            && let Some(stream) = self.store.get(id).await?
+            && (!stream.status.is_final() || stream.room_sid.as_ref() == room_sid)
+        {
+            // The room of a live stream, or a late event about the ended room.
+            return Ok(Outcome::Ignored);
+        }
+        match self.orchestrator.delete_orphaned_room(room).await {
+            Ok(true) => Ok(Outcome::Applied),
+            Ok(false) => Ok(Outcome::Ignored),
+            Err(error @ (Error::Rooms(_) | Error::OperationInProgress(_))) => {
+                tracing::warn!(%room, %error, "orphaned room not deleted; the reconciler retries");
+                Ok(Outcome::Ignored)
+            }
+            Err(error) => Err(error),
+        }
     }
 }

@@ -53,8 +53,9 @@ use self::{
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
-    domain::{Cursor, StreamId, Topic},
-    store::{EventFeed, StoreError},
+    access::ReadGrant,
+    domain::{Cursor, Event, Topic},
+    store::{EventFeed, LogRead, Snapshot, StoreError},
     telemetry::Metrics,
 };
 
@@ -152,11 +153,11 @@ impl Relay {
     /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
     pub async fn subscribe(
         &self,
-        topic: Topic,
+        grant: &ReadGrant,
         start: Start,
         client: &Client,
     ) -> Result<Subscription, StoreError> {
-        Subscription::open(self, topic, start, client).await
+        Subscription::open(self, grant.topic(), start, client).await
     }
 
     /// Subscribes to a topic through the local fan-out of this thread, which must run a `LocalSet`.
@@ -168,15 +169,16 @@ impl Relay {
     /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
     pub async fn subscribe_local(
         &self,
-        topic: Topic,
+        grant: &ReadGrant,
         start: Start,
         transport: Transport,
         encoder: EventEncoder,
     ) -> Result<Subscription<LocalSubscription>, StoreError> {
-        Subscription::open_local(self, topic, start, transport, encoder).await
+        Subscription::open_local(self, grant.topic(), start, transport, encoder).await
     }
 
-    /// Subscribes to the states of one stream; returns `None` if the stream does not exist.
+    /// Subscribes to the states of one stream. Returns `None` if the stream does not exist, or if the grant is for all
+    /// streams.
     ///
     /// `encode` makes a state's bytes once for all clients of this instance; every caller must pass the same function.
     ///
@@ -184,15 +186,53 @@ impl Relay {
     /// [`StoreError::Unavailable`] if the feed or the store cannot be reached.
     pub async fn follow_state(
         &self,
-        id: StreamId,
+        grant: &ReadGrant,
         encode: EncodeState,
     ) -> Result<Option<StateUpdates>, StoreError> {
+        let Topic::Stream(id) = grant.topic() else { return Ok(None) };
         StateUpdates::open(self, id, encode).await
     }
 
-    /// Returns the event feed, which also reads the logs for history requests.
-    pub fn feed(&self) -> &dyn EventFeed {
-        &*self.feed
+    /// Returns the newest events of the granted log, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log cannot be reached.
+    pub async fn newest(&self, grant: &ReadGrant, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.feed.newest(grant.topic(), limit).await
+    }
+
+    /// Returns up to `limit` events of the granted log after a cursor, whatever their size.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log cannot be reached.
+    pub async fn read_after(
+        &self,
+        grant: &ReadGrant,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<LogRead, StoreError> {
+        let (mut all, mut last) = (Vec::new(), after);
+        loop {
+            // A page is also bounded in bytes, so `limit` events may take several reads.
+            match self.feed.read_after(grant.topic(), last, limit - all.len()).await? {
+                LogRead::Events { events, complete } => {
+                    last = events.last().map_or(last, |event| event.cursor);
+                    all.extend(events);
+                    if complete || all.len() >= limit {
+                        return Ok(LogRead::Events { events: all, complete });
+                    }
+                }
+                lost @ LogRead::Lost(_) => return Ok(lost),
+            }
+        }
+    }
+
+    /// Returns the state of the granted topic and its cursor.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the store cannot be reached.
+    pub async fn snapshot(&self, grant: &ReadGrant) -> Result<Snapshot, StoreError> {
+        self.feed.snapshot(grant.topic()).await
     }
 
     /// Registers a subscriber at the hub and returns the channel's position at that moment.

@@ -189,7 +189,7 @@ impl Drop for StateUpdates {
 async fn run_reader(relay: Relay, id: StreamId, encode: EncodeState, published: watch::Sender<Published>) {
     loop {
         let client = Client::new(Transport::StateReader);
-        let ended = match relay.subscribe(Topic::Stream(id), Start::Now, &client).await {
+        let ended = match Subscription::open(&relay, Topic::Stream(id), Start::Now, &client).await {
             Ok(events) => publish_states(&relay, id, encode, events, &published).await,
             Err(_) => Some(Ended::Unavailable),
         };

@@ -18,7 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["domain", "telemetry"]),
     ("rooms", &["access", "domain", "telemetry"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
-    ("relay", &["domain", "store", "telemetry"]),
+    ("relay", &["access", "domain", "store", "telemetry"]),
     ("admission", &["access", "domain", "store", "telemetry"]),
     (
         "http",

@@ -8,11 +8,12 @@ use super::{
     crashing_process::{CrashPoint, Crashing, Process},
     fake_livekit::{FakeLiveKit, POLICY},
 };
+use crate::service::Service;
 use livestream_orchestrator::{
     domain::{
         Identity, Metadata, MetadataPatch, ParticipantState, Role, RoomName, StopReason, Stream, StreamStatus,
     },
-    orchestrator::{CreateRequest, JoinRequest, LeaveRequest, Orchestrator, Patch},
+    orchestrator::{CreateRequest, JoinRequest, LeaveRequest, Patch},
     rooms::Rooms,
     store::{Guard, PreviousAttempt, Store, StreamFilter},
     telemetry::Metrics,
@@ -78,14 +79,14 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn crashing_instance(&self, process: &Arc<Process>) -> Orchestrator {
+    fn crashing_instance(&self, process: &Arc<Process>) -> Service {
         let rooms: Arc<dyn Rooms> = self.livekit.clone();
         let store = Crashing { process: process.clone(), inner: self.store.clone() };
         let rooms = Crashing { process: process.clone(), inner: rooms };
-        Orchestrator::new(Arc::new(store), Arc::new(rooms), POLICY, Arc::new(Metrics::new().unwrap()))
+        Service::new(Arc::new(store), Arc::new(rooms), POLICY, Arc::new(Metrics::new().unwrap()))
     }
 
-    fn healthy_instance(&self) -> Orchestrator {
+    fn healthy_instance(&self) -> Service {
         self.livekit.orchestrator(self.store.clone())
     }
 
@@ -93,7 +94,7 @@ impl Fixture {
     async fn deliver_webhooks(&self) {
         let orchestrator = self.healthy_instance();
         for webhook in self.livekit.take_webhooks() {
-            orchestrator.hear(webhook).await.unwrap();
+            orchestrator.process(webhook).await.unwrap();
         }
     }
 
@@ -145,7 +146,7 @@ impl Fixture {
         Some(stream)
     }
 
-    async fn run(&self, orchestrator: &Orchestrator, use_case: UseCase, stream: Option<Stream>) {
+    async fn run(&self, orchestrator: &Service, use_case: UseCase, stream: Option<Stream>) {
         let stream = || stream.clone().unwrap();
         let title = || Some(MetadataPatch::parse(r#"{"title":"second"}"#).unwrap());
         match use_case {
@@ -171,7 +172,7 @@ impl Fixture {
             }
             UseCase::RoomFinished | UseCase::OrphanedRoom => {
                 for webhook in self.livekit.take_webhooks() {
-                    orchestrator.hear(webhook).await.unwrap();
+                    orchestrator.process(webhook).await.unwrap();
                 }
             }
             UseCase::Reconcile => drop(orchestrator.reconcile(Duration::ZERO).await.unwrap()),

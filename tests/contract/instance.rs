@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     domain::{RoomName, Stream},
-    orchestrator::{CreateRequest, Orchestrator, Outcome},
+    orchestrator::{CreateRequest, Outcome},
     store::{StreamStore, memory::MemoryStore},
 };
 
 use super::fake_livekit::FakeLiveKit;
+use crate::service::Service;
 
 /// Time after which a record is older than the delay of listings.
 pub const LISTING_GRACE: Duration = Duration::from_secs(15);
@@ -18,7 +19,7 @@ pub const LISTING_GRACE: Duration = Duration::from_secs(15);
 pub struct Fixture {
     pub livekit: Arc<FakeLiveKit>,
     pub store: Arc<MemoryStore>,
-    pub orchestrator: Orchestrator,
+    pub orchestrator: Service,
 }
 
 impl Fixture {
@@ -37,7 +38,7 @@ impl Fixture {
     pub async fn deliver_webhooks(&self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for webhook in self.livekit.take_webhooks() {
-            outcomes.push(self.orchestrator.hear(webhook).await.unwrap());
+            outcomes.push(self.orchestrator.process(webhook).await.unwrap());
         }
         outcomes
     }

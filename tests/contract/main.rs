@@ -20,6 +20,7 @@ mod orphaned_rooms;
 mod reconciler;
 mod redis_store;
 mod rooms;
+mod service;
 mod stream_lifecycle;
 mod sweeper;
 mod webhook_faults;

@@ -9,7 +9,7 @@ use livestream_orchestrator::{
         Identity, Metadata, RoomName, RoomSid, StopReason, Stream, StreamStatus, Timestamp,
         stream::OPERATION_LOCK,
     },
-    orchestrator::{CreateRequest, Orchestrator},
+    orchestrator::CreateRequest,
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{Guard, StreamFilter, StreamStore, memory::MemoryStore},
     telemetry::Metrics,
@@ -20,6 +20,7 @@ use super::{
     backend::RETENTION,
     fake_livekit::{FakeLiveKit, POLICY},
 };
+use crate::service::Service;
 
 /// Duration of each slow call, just below the timeout of 5 s.
 const CALL_DURATION: Duration = Duration::from_millis(4_900);
@@ -66,7 +67,7 @@ impl Rooms for SlowLiveKit {
 struct Fixture {
     livekit: Arc<FakeLiveKit>,
     store: Arc<MemoryStore>,
-    slow: Arc<Orchestrator>,
+    slow: Arc<Service>,
     sweeper: tokio::task::JoinHandle<()>,
 }
 
@@ -85,9 +86,8 @@ impl Fixture {
         };
         let (livekit, store) = (FakeLiveKit::new(), Arc::new(MemoryStore::new(RETENTION, Arc::new(now))));
         let metrics = || Arc::new(Metrics::new().unwrap());
-        let slow =
-            Orchestrator::new(store.clone(), Arc::new(SlowLiveKit(livekit.clone())), POLICY, metrics());
-        let other = Orchestrator::new(store.clone(), livekit.clone(), POLICY, metrics());
+        let slow = Service::new(store.clone(), Arc::new(SlowLiveKit(livekit.clone())), POLICY, metrics());
+        let other = Service::new(store.clone(), livekit.clone(), POLICY, metrics());
         let sweeper = tokio::spawn(async move {
             loop {
                 other.sweep().await.unwrap();
@@ -173,7 +173,7 @@ async fn participant_that_leaves_during_room_takeover_is_not_active() {
     sleep(CALL_DURATION + CALL_DURATION / 2).await;
     fixture.livekit.disconnect("room", "ann");
     for webhook in fixture.livekit.take_webhooks() {
-        fixture.slow.hear(webhook).await.unwrap();
+        fixture.slow.process(webhook).await.unwrap();
     }
     let stream = creating.await.unwrap().unwrap().stream;
     assert_eq!((stream.status, stream.participant_count), (StreamStatus::Active, 0));

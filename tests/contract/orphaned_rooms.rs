@@ -37,7 +37,7 @@ async fn room_reopened_after_stop_is_deleted() {
         let told = fixture.livekit.take_webhooks();
         if webhooks_arrive {
             for webhook in told {
-                fixture.orchestrator.hear(webhook).await.unwrap();
+                fixture.orchestrator.process(webhook).await.unwrap();
             }
         } else {
             assert_eq!(fixture.reconcile().await, 1);

@@ -10,7 +10,7 @@ use livestream_orchestrator::{
         EventKind, Participant, ParticipantState, RoomName, StopReason, StreamId, StreamStatus, Topic,
         TrackSource,
     },
-    orchestrator::{CreateRequest, Orchestrator},
+    orchestrator::CreateRequest,
     rooms::RoomEvent,
     store::{EventFeed, Guard, StreamStore, memory::MemoryStore},
 };
@@ -21,6 +21,7 @@ use proptest::{
 };
 
 use super::fake_livekit::{FakeLiveKit, MAX_LISTING_DELAY, POLICY};
+use crate::service::Service;
 
 const ROOM: &str = "the room";
 const IDENTITIES: [&str; 4] = ["ann", "bob", "cat", "dan"];
@@ -94,7 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Fixture {
     livekit: Arc<FakeLiveKit>,
     store: Arc<MemoryStore>,
-    orchestrator: Orchestrator,
+    orchestrator: Service,
     stream: StreamId,
 }
 
@@ -131,7 +132,7 @@ impl Fixture {
 
     async fn deliver(&self, webhooks: Vec<RoomEvent>) {
         for webhook in webhooks {
-            self.orchestrator.hear(webhook).await.unwrap();
+            self.orchestrator.process(webhook).await.unwrap();
         }
     }
 

@@ -21,10 +21,9 @@ use crate::http::{
     streams::{DEFAULT_PAGE, MAX_PAGE},
 };
 use crate::{
-    access::Action,
+    access::ReadGrant,
     admission::RequestContext,
-    domain::{Cursor, ErrorCode, Event, Topic},
-    orchestrator::permit_some,
+    domain::{Cursor, ErrorCode, Event},
     relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, Lost, StoreError},
 };
@@ -94,12 +93,12 @@ pub async fn follow(
     query.finish()?;
     let (permit, lifetime) = api.open_feed(&context)?;
     let Some(wanted) = wanted else {
-        permit_some(&context.caller, Action::FollowAll)?;
-        let subscription = subscribe(&api, Topic::All, start).await?;
+        let grant = api.orchestrator.grant_all(&context.caller)?;
+        let subscription = subscribe(&api, &grant, start).await?;
         return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
     };
-    let id = api.orchestrator.find(&context.caller, Action::Read, &wanted).await?.id;
-    let subscription = subscribe(&api, Topic::Stream(id), start).await?;
+    let grant = api.orchestrator.grant_stream(&context.caller, &wanted).await?;
+    let subscription = subscribe(&api, &grant, start).await?;
     if matches!(start, Start::After(_)) && subscription.is_exhausted() {
         // The client has seen the end: this tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
@@ -110,10 +109,10 @@ pub async fn follow(
 /// Subscribes through the local fan-out of this worker thread.
 async fn subscribe(
     api: &AppState,
-    topic: Topic,
+    grant: &ReadGrant,
     start: Start,
 ) -> Result<Subscription<LocalSubscription>, StoreError> {
-    api.relay.subscribe_local(topic, start, Transport::Sse, framing::EVENT_ENCODER).await
+    api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER).await
 }
 
 /// `GET /events/{id}`
@@ -139,40 +138,23 @@ pub async fn history(
     query.finish()?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     let bad_cursor = |detail: &str| Problem::with_detail(ErrorCode::InvalidCursor, detail);
-    let topic = Topic::Stream(api.orchestrator.find(&context.caller, Action::Read, &id).await?.id);
+    let grant = api.orchestrator.grant_stream(&context.caller, &id).await?;
     let events: Vec<Arc<Event>> = match after {
-        None => api.relay.feed().newest(topic, limit).await?,
+        None => api.relay.newest(&grant, limit).await?,
         Some(Err(error)) => return Err(bad_cursor(&format!("after {error}"))),
-        Some(Ok(after)) => read_after(&api, topic, after, limit).await?.map_err(|lost| match lost {
-            Lost::Expired => bad_cursor("events after this cursor are no longer kept"),
-            Lost::Unreadable => Problem::new(ErrorCode::Internal),
-            _ => bad_cursor("after is not a cursor that this service gave out"),
-        })?,
+        Some(Ok(after)) => match api.relay.read_after(&grant, after, limit).await? {
+            LogRead::Events { events, .. } => events,
+            LogRead::Lost(Lost::Expired) => {
+                return Err(bad_cursor("events after this cursor are no longer kept"));
+            }
+            LogRead::Lost(Lost::Unreadable) => return Err(Problem::new(ErrorCode::Internal)),
+            LogRead::Lost(_) => {
+                return Err(bad_cursor("after is not a cursor that this service gave out"));
+            }
+        },
     };
     let events: Vec<&Event> = events.iter().map(|event| &**event).collect();
     Ok(HttpResponse::Ok().json(events))
-}
-
-/// As many events after a cursor as there are, `limit` at the most, however large they are.
-async fn read_after(
-    api: &AppState,
-    topic: Topic,
-    after: Cursor,
-    limit: usize,
-) -> Result<Result<Vec<Arc<Event>>, Lost>, Problem> {
-    let (mut all, mut last) = (Vec::new(), after);
-    loop {
-        match api.relay.feed().read_after(topic, last, limit - all.len()).await? {
-            LogRead::Events { events, complete } => {
-                last = events.last().map_or(last, |event| event.cursor);
-                all.extend(events);
-                if complete || all.len() >= limit {
-                    return Ok(Ok(all));
-                }
-            }
-            LogRead::Lost(lost) => return Ok(Err(lost)),
-        }
-    }
 }
 
 /// A feed of whole states, perhaps after a reset.
@@ -210,15 +192,15 @@ pub async fn follow_state(
     let query = Query::of(&request)?;
     let cursor = resume_cursor(&request, &query);
     let (permit, lifetime) = api.open_feed(&context)?;
-    let id = api.orchestrator.find(&context.caller, Action::Read, &id).await?.id;
-    let updates = api.relay.follow_state(id, framing::state).await?;
+    let grant = api.orchestrator.grant_stream(&context.caller, &id).await?;
+    let updates = api.relay.follow_state(&grant, framing::state).await?;
     let updates = updates.ok_or_else(|| Problem::new(ErrorCode::StreamNotFound))?;
     let reset = match cursor {
         None => None,
         Some(Ok(cursor)) if updates.starts_ended() && cursor == updates.from() => {
             return Ok(HttpResponse::NoContent().finish());
         }
-        Some(cursor) => reset_for(&api, Topic::Stream(id), cursor).await?,
+        Some(cursor) => reset_for(&api, &grant, cursor).await?,
     };
     sse::respond(&request, updates.from(), lifetime, permit, States { reset, updates })
 }
@@ -226,17 +208,17 @@ pub async fn follow_state(
 /// Every message of this feed is a whole state, so only a cursor that was never given out needs a word.
 async fn reset_for(
     api: &AppState,
-    topic: Topic,
+    grant: &ReadGrant,
     cursor: Result<Cursor, ()>,
 ) -> Result<Option<ResetFrame>, Problem> {
     let lost = match cursor {
         Err(()) => Lost::Unknown,
-        Ok(cursor) => match api.relay.feed().read_after(topic, cursor, 1).await? {
+        Ok(cursor) => match api.relay.read_after(grant, cursor, 1).await? {
             LogRead::Lost(lost) if lost != Lost::Expired => lost,
             _ => return Ok(None),
         },
     };
-    let snapshot = api.relay.feed().snapshot(topic).await?;
+    let snapshot = api.relay.snapshot(grant).await?;
     api.metrics.resets.with_label_values(&[lost.as_str()]).inc();
     Ok(Some(ResetFrame::new(lost.as_str(), snapshot)))
 }

@@ -10,7 +10,10 @@ use actix_web::{
     Error, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody, to_bytes},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{StatusCode, header::HeaderName},
+    http::{
+        StatusCode,
+        header::{HeaderName, RETRY_AFTER},
+    },
     middleware::Next,
     rt,
     web::{Bytes, Data},
@@ -186,7 +189,7 @@ async fn carry_out(
         }
     };
     let recorded = match &answered {
-        Ok((response, body)) if !response.status().is_server_error() => {
+        Ok((response, body)) if is_final(response) => {
             let kept = serde_json::to_string(&Kept::of(response, body)).unwrap_or_default();
             api.answers.complete(&key, &attempt, &kept).await
         }
@@ -197,4 +200,9 @@ async fn carry_out(
         tracing::warn!(%error, "the answer could not be kept for a retry");
     }
     answered.map(|(response, _)| response)
+}
+
+/// Reports whether a retry gets this response. A 5xx, and a 409 with `Retry-After`, ask for another execution.
+fn is_final(response: &ServiceResponse<BoxBody>) -> bool {
+    !response.status().is_server_error() && !response.headers().contains_key(RETRY_AFTER)
 }

@@ -37,11 +37,21 @@ const CHANGES: [ErrorCode; 6] = [
 fn own_codes(operation: &str) -> &'static [ErrorCode] {
     use ErrorCode as E;
     match operation {
-        "createStream" => &[E::LivekitError, E::LivekitUnavailable, E::RoomExists],
+        "createStream" => &[
+            E::LivekitError,
+            E::LivekitUnavailable,
+            E::RoomExists,
+            E::RoomNameLocked,
+            E::OperationInProgress,
+        ],
         "leaveStream" => &[E::LivekitError, E::LivekitUnavailable],
-        "patchStream" | "stopStream" => {
-            &[E::LivekitError, E::LivekitUnavailable, E::VersionMismatch, E::InvalidTransition]
-        }
+        "patchStream" | "stopStream" => &[
+            E::LivekitError,
+            E::LivekitUnavailable,
+            E::VersionMismatch,
+            E::InvalidTransition,
+            E::OperationInProgress,
+        ],
         "joinStream" => &[E::LivekitError, E::LivekitUnavailable, E::StreamNotActive, E::StreamFull],
         "getHistory" => &[E::InvalidCursor],
         "followEvents" | "followState" | "openWebSocket" => &[E::TooManyFeeds],

@@ -16,11 +16,11 @@ use crate::http::{
     streams::{DEFAULT_PAGE, MAX_PAGE, page},
 };
 use crate::{
-    access::Action,
+    access::{Action, Caller},
     admission::RequestContext,
-    domain::{DisplayName, Identity, Participant, Role, StreamId, Timestamp, ids::NameError},
-    orchestrator::{JoinRequest, LeaveRequest},
-    store::{ParticipantFilter, UnknownKind},
+    domain::{DisplayName, Identity, Participant, Role, Stream, StreamId, Timestamp, ids::NameError},
+    orchestrator::{JoinRequest, LeaveRequest, ParticipantQuery},
+    store::UnknownKind,
 };
 
 /// The names of the one field that says who somebody is.
@@ -54,11 +54,9 @@ pub async fn list(
     let limit = query.integer("limit", 1, MAX_PAGE);
     let cursor = query.page_cursor();
     query.finish()?;
-    let stream = api.orchestrator.find(&context.caller, Action::Read, &id).await?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
-    let shows_hidden = context.caller.is_allowed_in(Action::ReadHidden, &stream.room_name);
-    let filter = ParticipantFilter { state, kind, shows_hidden };
-    let listed = api.orchestrator.store().participants(stream.id, filter, limit, cursor.as_deref()).await?;
+    let query = ParticipantQuery { state, kind, limit, after: cursor };
+    let listed = api.orchestrator.participants(&context.caller, &id, query).await?;
     Ok(page(&request, &listed.items, listed.next.as_deref()))
 }
 
@@ -116,14 +114,13 @@ pub async fn join(
 /// The rules for identities are for callers. A participant that LiveKit reports can leave under any identity.
 async fn require_parsable_unless_known(
     api: &AppState,
-    stream: StreamId,
+    caller: &Caller,
+    action: Action,
+    stream: &Stream,
     identity: &Identity,
 ) -> Result<(), Problem> {
     let Err(rule) = Identity::parse(identity.as_str()) else { return Ok(()) };
-    let store = api.orchestrator.store();
-    if store.participant(stream, identity.as_str()).await?.is_some()
-        || store.unlisted(stream, identity.as_str()).await?.is_some()
-    {
+    if api.orchestrator.has_participant(caller, action, stream, identity).await? {
         return Ok(());
     }
     Err(Problem::invalid(vec![FieldError::new("identity", rule)]))
@@ -157,7 +154,7 @@ pub async fn leave(
     let Some(identity) = identity else { return Err(Problem::invalid(Vec::new())) };
     let action = context.caller.leave_action(&identity);
     let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&id)).await?;
-    require_parsable_unless_known(&api, stream.id, &identity).await?;
+    require_parsable_unless_known(&api, &context.caller, action, &stream, &identity).await?;
     let previous = retry.previous().cloned();
     let request = LeaveRequest { identity: identity.clone(), dedup_key: retry.dedup_key(), previous };
     let left = api.orchestrator.leave(stream, request).await?;

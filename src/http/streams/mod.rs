@@ -24,7 +24,7 @@ use crate::{
     admission::RequestContext,
     domain::{ErrorCode, RoomName, StopReason, StreamStatus, StreamView},
     orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
-    store::{Guard, StoreError, StreamFilter},
+    store::{Guard, StreamFilter},
 };
 
 /// How many entries a page has unless asked for otherwise, and at the most.
@@ -113,7 +113,7 @@ pub async fn create(
     let Creation { stream, is_new } =
         through(&api, async move |orchestrator| orchestrator.create(request).await).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let view = api.orchestrator.store().view(stream.id).await?.ok_or(StoreError::NotFound)?;
+    let view = api.orchestrator.view_changed(&context.caller, Action::Create, stream.id).await?;
     // The empty list of a new stream names no participant, so every creator gets it.
     let shown = may_read(&context.caller, &view) || is_new && view.participants.is_empty();
     let mut response = view_answer(status, &view, shown);
@@ -174,7 +174,11 @@ fn page_tag(body: &[u8]) -> String {
         (status = 304, description = "The caller has this page"),
     )
 )]
-pub async fn list(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(
+    api: Data<AppState>,
+    context: RequestContext,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
     let words = "must be creating, active, stopping, stopped, error or all";
     let filter = query.parsed("status", words, status_filter);
@@ -183,7 +187,7 @@ pub async fn list(api: Data<AppState>, request: HttpRequest) -> Result<HttpRespo
     query.finish()?;
     let filter = filter.unwrap_or(StreamFilter::NotStopped);
     let limit = limit.unwrap_or(DEFAULT_PAGE);
-    let listed = api.orchestrator.store().list(filter, limit, cursor.as_deref()).await?;
+    let listed = api.orchestrator.list(&context.caller, filter, limit, cursor.as_deref()).await?;
     Ok(page(&request, &listed.items, listed.next.as_deref()))
 }
 
@@ -265,7 +269,7 @@ pub async fn patch(
     let version = asked_in_body.or(asked_in_header);
     let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
     let patched = through(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
-    let view = api.orchestrator.store().view(patched.id).await?.ok_or(StoreError::NotFound)?;
+    let view = api.orchestrator.view_changed(&context.caller, action, patched.id).await?;
     Ok(view_answer(StatusCode::OK, &view, may_read(&context.caller, &view)))
 }
 
@@ -290,6 +294,6 @@ pub async fn stop(
         orchestrator.stop(&stream, StopReason::Requested, guard).await
     })
     .await?;
-    let view = api.orchestrator.store().view(stopped.id).await?.ok_or(StoreError::NotFound)?;
+    let view = api.orchestrator.view_changed(&context.caller, Action::Stop, stopped.id).await?;
     Ok(view_answer(StatusCode::OK, &view, may_read(&context.caller, &view)))
 }

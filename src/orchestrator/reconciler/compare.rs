@@ -1,27 +1,30 @@
-//! One stream against its room.
+//! Comparison of one stream with its room.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::atomic::AtomicU64,
 };
 
-use super::{Repairs, count};
+use super::{
+    Reconciler,
+    report::{Repairs, count},
+};
 use crate::{
     domain::{
         Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Session, Stream, Timestamp,
         change::Effect,
     },
-    orchestrator::{Error, Orchestrator},
+    orchestrator::error::Error,
     rooms::{Occupants, Room},
     store::{Guard, KindFilter, Lease, ParticipantFilter, StoreError},
 };
 
-/// How many participants of a stream are read at a time.
+/// Maximum participants in one read.
 const PARTICIPANTS_PAGE: usize = 1_000;
 
-impl Orchestrator {
-    /// A room for which LiveKit does not answer, as when its node has died, or an entry that cannot be read, does not stop
-    /// the comparison of other streams.
+impl Reconciler {
+    /// Compares one stream. A room whose LiveKit node does not answer and an unreadable entry are counted as failed, so
+    /// that the comparison of other streams goes on.
     pub(super) async fn compare_or_skip(
         &self,
         stream: Stream,
@@ -34,7 +37,7 @@ impl Orchestrator {
         let id = stream.id;
         match self.compare(stream, room, before, lease, repairs).await {
             Err(error @ (Error::Rooms(_) | Error::Store(StoreError::Corrupt(_)))) => {
-                tracing::warn!(stream = %id, %error, "a stream could not be compared with its room");
+                tracing::warn!(stream = %id, %error, "stream not compared with its room");
                 count(failed);
                 Ok(())
             }
@@ -56,11 +59,11 @@ impl Orchestrator {
         }
         let differences = differences(&stream, &room);
         if !differences.is_empty() {
-            tracing::warn!(stream = %stream.id, ?differences, "the room has other settings than its stream");
+            tracing::warn!(stream = %stream.id, ?differences, "room has other settings than its stream");
             count(&repairs.other_settings);
         }
-        // LiveKit's count leaves agents and recorders out, so participants are listed even where it is 0. A room that is
-        // gone or replaced since the rooms were listed is seen among the missing by the next reconciliation.
+        // LiveKit's count omits agents and recorders, so participants are listed even if it is 0. The next reconciliation
+        // finds a room that was deleted or replaced after the listing.
         let is_empty = room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0;
         let occupants = if is_empty {
             Some(self.rooms.occupants_of(&stream.room_name, &room.sid).await?)
@@ -74,7 +77,7 @@ impl Orchestrator {
         for session in occupants.sessions {
             seen.insert((session.identity.clone(), session.is_listed()));
             let recorded = known.remove(&session.sid);
-            if recorded.as_ref().is_some_and(|recorded| says_the_same(recorded, &session)) {
+            if recorded.as_ref().is_some_and(|recorded| is_up_to_date(recorded, &session)) {
                 continue;
             }
             let counter = if recorded.is_some() { &repairs.updated } else { &repairs.joined };
@@ -92,25 +95,25 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// A change of metadata that LiveKit never heard of. What is recorded is looked up again: it may have been changed
-    /// since the streams were listed.
+    /// Sends metadata to LiveKit that a lost call left out. Reads the stream again first, because its metadata may have
+    /// changed since the streams were listed.
     async fn repair_metadata(&self, stream: &Stream, room: &Room, repairs: &Repairs) -> Result<(), Error> {
         let current = self.store.get(stream.id).await?;
-        // One that was changed since is on its way to LiveKit.
+        // Metadata that changed in the meantime is being sent to LiveKit by its own request.
         let overdue = |current: &Stream| {
             current.metadata == stream.metadata && room.metadata != current.metadata.as_text()
         };
         match current.filter(overdue) {
             Some(current) => {
                 count(&repairs.metadata);
-                self.mirror_metadata(&current).await;
+                self.orchestrator.mirror_metadata(&current).await;
             }
             None => count(&repairs.undecided),
         }
         Ok(())
     }
 
-    /// All participants that are recorded as connected, by LiveKit's id of their sessions.
+    /// Returns all participants that are recorded as connected, by session id.
     async fn present(&self, stream: &Stream) -> Result<HashMap<ParticipantSid, Participant>, Error> {
         let mut all = HashMap::new();
         let listed = ParticipantFilter::state(ParticipantState::Active);
@@ -134,7 +137,7 @@ impl Orchestrator {
         loop {
             let page = self.store.participants(stream.id, filter, PARTICIPANTS_PAGE, after.as_deref()).await;
             let page = match page {
-                // It has ended in the meantime.
+                // The stream has ended in the meantime.
                 Err(StoreError::NotFound) => return Ok(()),
                 other => other?,
             };
@@ -147,7 +150,7 @@ impl Orchestrator {
         }
     }
 
-    /// Makes one change, and counts it as a repair, or as undecided where what is recorded may be newer than the list.
+    /// Makes one change. Counts it as a repair, or as undecided if the record may be newer than the list.
     async fn repair(
         &self,
         stream: &Stream,
@@ -160,7 +163,7 @@ impl Orchestrator {
         match self.store.apply(&stream.reference(), change, guard).await {
             Ok(applied) if applied.effect == Effect::Changed => count(repaired),
             Ok(_) => count(undecided),
-            // It has ended in the meantime.
+            // The stream has ended in the meantime.
             Err(StoreError::NotFound | StoreError::Rejected(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -168,8 +171,8 @@ impl Orchestrator {
     }
 }
 
-/// Whether a recorded participant is as LiveKit lists it.
-fn says_the_same(recorded: &Participant, session: &Session) -> bool {
+/// Reports whether a recorded participant equals LiveKit's session.
+fn is_up_to_date(recorded: &Participant, session: &Session) -> bool {
     recorded.sid.as_ref() == Some(&session.sid)
         && recorded.tracks == session.tracks
         && recorded.name == session.name
@@ -179,7 +182,7 @@ fn says_the_same(recorded: &Participant, session: &Session) -> bool {
         && recorded.is_listed() == session.is_listed()
 }
 
-/// The settings of a room that do not hold what its stream promises.
+/// Returns the settings of a room that differ from those of its stream.
 fn differences(stream: &Stream, room: &Room) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(wanted) = stream.max_participants.filter(|wanted| *wanted != room.max_participants) {

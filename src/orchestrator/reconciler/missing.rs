@@ -6,21 +6,37 @@ use std::{
     time::Duration,
 };
 
-use super::{MANY, Missing, PAGE, Repairs, count, is_room_of};
+use super::{
+    PAGE, Reconciler,
+    report::{Repairs, count},
+};
 use crate::{
     domain::{Change, RoomName, StopReason, Stream, StreamId, StreamStatus, Timestamp},
-    orchestrator::{Error, Orchestrator},
+    orchestrator::error::Error,
     rooms::Room,
     store::{Guard, Lease, StoreError},
 };
 
-/// How long an empty list of LiveKit's must last at the most until it is believed.
+/// Number of live streams from which an empty list must be confirmed by a second one.
+const CONFIRM_FROM: usize = 2;
+/// Maximum time after which a second empty list confirms the first.
 const EMPTY_LIST_LASTS: Duration = Duration::from_secs(15);
 
-impl Missing {
-    /// Whether the list decides. A stream that was started since may be newer than the list. A room with connected
-    /// participants must be missing in two lists, one of them from before the grace: nodes of a LiveKit cluster may
-    /// stop listing a room for a moment (livekit issue 4316).
+/// A stream whose room LiveKit did not list.
+pub(super) struct MissingRoom {
+    pub(super) stream: Stream,
+    /// Records after this time may be newer than the list.
+    pub(super) before: Timestamp,
+    /// Time of the first list without the room; `None` if this is the first.
+    pub(super) since: Option<Timestamp>,
+    /// True if LiveKit lists another room of the same name, which proves that the stream's room is gone.
+    pub(super) replaced: bool,
+}
+
+impl MissingRoom {
+    /// Reports whether the list proves that the room is gone. A stream that started later may be newer than the list. A
+    /// room with connected participants must be missing in two lists, one of them from before the grace period: nodes of
+    /// a LiveKit cluster may omit a room for a moment (livekit issue 4316).
     fn is_decided(&self) -> bool {
         let confirmed = || self.since.is_some_and(|since| since <= self.before);
         let started = self.stream.started_at.is_some_and(|at| at < self.before);
@@ -29,14 +45,13 @@ impl Missing {
     }
 }
 
-impl Orchestrator {
-    /// Keeps the record of missing rooms as one page of LiveKit's list has it. A room that is listed again counts as
-    /// never missed.
+impl Reconciler {
+    /// Updates the record of missing rooms from one page of LiveKit's list. A listed room is removed from it.
     pub(super) async fn remember_missing(
         &self,
         known: &HashMap<StreamId, Timestamp>,
         found: &[(Stream, Room)],
-        missing: &[Missing],
+        missing: &[MissingRoom],
     ) -> Result<(), Error> {
         let back: Vec<_> =
             found.iter().map(|(stream, _)| stream.id).filter(|id| known.contains_key(id)).collect();
@@ -53,17 +68,16 @@ impl Orchestrator {
     pub(super) async fn forget_ended(
         &self,
         known: &HashMap<StreamId, Timestamp>,
-        missing: &[Missing],
+        missing: &[MissingRoom],
     ) -> Result<(), Error> {
         let still: HashSet<_> = missing.iter().map(|missing| missing.stream.id).collect();
         let ended: Vec<_> = known.keys().copied().filter(|id| !still.contains(id)).collect();
         Ok(self.store.clear_missing(&ended).await?)
     }
 
-    /// Whether what LiveKit listed can be acted on: not if it lists nothing while many streams are live, unless it did so
-    /// before.
+    /// Reports whether LiveKit's list may be acted on. An empty list while several streams are live needs a second one.
     pub(super) async fn is_believable(&self, listed: usize, missing: usize) -> Result<bool, Error> {
-        if listed > 0 || missing < MANY {
+        if listed > 0 || missing < CONFIRM_FROM {
             self.store.clear_empty_listing().await?;
             return Ok(true);
         }
@@ -74,41 +88,41 @@ impl Orchestrator {
         if !again {
             tracing::warn!(
                 streams = missing,
-                "LiveKit lists none of the rooms; nothing is stopped unless it says so again"
+                "LiveKit lists no rooms; streams are stopped only if a second list confirms it"
             );
         }
         Ok(again)
     }
 
-    /// Stops the streams whose rooms are gone. Each is asked about once more: it may be that only the list was late.
+    /// Stops the streams whose rooms are gone. Lists each room once more first, because only the first list may be late.
     pub(super) async fn stop_missing(
         &self,
-        missing: Vec<Missing>,
+        missing: Vec<MissingRoom>,
         lease: &Lease,
         repairs: &Repairs,
     ) -> Result<(), Error> {
-        let (missing, undecided): (Vec<_>, Vec<_>) = missing.into_iter().partition(Missing::is_decided);
+        let (missing, undecided): (Vec<_>, Vec<_>) = missing.into_iter().partition(MissingRoom::is_decided);
         repairs.undecided.fetch_add(undecided.len() as u64, Ordering::Relaxed);
         for page in missing.chunks(PAGE) {
             let names: Vec<RoomName> = page.iter().map(|missing| missing.stream.room_name.clone()).collect();
             let rooms = self.rooms.list(&names).await?;
-            for Missing { stream, .. } in page {
+            for MissingRoom { stream, .. } in page {
                 if rooms.iter().any(|room| is_room_of(room, stream)) {
                     continue;
                 }
-                self.keep_lease(lease).await?;
+                self.renew_lease(lease).await?;
                 let begin =
                     Change::BeginStop { reason: StopReason::RoomGone, room_sid: stream.room_sid.clone() };
                 let guard = Guard { lease: Some(lease.clone()), ..Guard::default() };
-                match self.stop_by(stream, begin, guard).await {
+                match self.orchestrator.stop_by(stream, begin, guard).await {
                     Ok(stopped) if stopped.status == StreamStatus::Stopped => {
-                        tracing::warn!(stream = %stream.id, "stopped: LiveKit no longer has its room");
+                        tracing::warn!(stream = %stream.id, "stream stopped: LiveKit no longer has its room");
                         count(&repairs.stopped);
                     }
-                    // Another instance stops it, or it is finished when LiveKit answers again.
+                    // Another instance stops the stream, or the sweeper does when LiveKit answers again.
                     Ok(_) | Err(Error::Store(StoreError::NotFound | StoreError::Rejected(_))) => {}
-                    Err(Error::Rooms(error)) => {
-                        tracing::warn!(stream = %stream.id, %error, "a stream without a room could not be stopped yet");
+                    Err(error @ (Error::Rooms(_) | Error::OperationInProgress(_))) => {
+                        tracing::warn!(stream = %stream.id, %error, "stream without a room not stopped; the sweeper retries");
                     }
                     Err(error) => return Err(error),
                 }
@@ -116,4 +130,9 @@ impl Orchestrator {
         }
         Ok(())
     }
+}
+
+/// Reports whether a room is the stream's own room and not a later one of the same name.
+pub(super) fn is_room_of(room: &Room, stream: &Stream) -> bool {
+    room.name == stream.room_name.as_str() && stream.room_sid.as_ref() == Some(&room.sid)
 }

@@ -1,113 +1,93 @@
-//! What is recorded against what LiveKit says, and repairs by ordinary changes, so that every client sees them.
+//! Reconciler: compares the recorded streams with LiveKit and repairs differences by ordinary changes.
 //!
-//! Webhooks are LiveKit's fastest messenger and an unreliable one. Now and then one instance, by a lease, asks LiveKit
-//! for the rooms of all live streams and for everybody in them. Its lists are late too, so a repair names the time before
-//! which what is recorded may be corrected. Every change carries the lease: an instance that was stopped in the middle and
-//! wakes up after another has taken over changes nothing.
+//! Webhooks are fast but can be lost. One instance at a time, which holds the reconciliation lease, therefore lists the
+//! rooms of all live streams and their participants. LiveKit's lists may be late too, so a repair changes only what was
+//! recorded before a given time. Every change carries the lease: an instance that was suspended and has lost the lease
+//! changes nothing.
 //!
-//! An empty list is not believed at once. LiveKit that has just lost its memory, or a proxy in front of it that answers
-//! for it, would otherwise end everything that is live.
+//! An empty list must be confirmed by a second one. Otherwise a LiveKit server that has just lost its state, or a proxy
+//! that answers for it, would end every live stream.
 
 mod compare;
 mod missing;
+mod orphaned_rooms;
+mod report;
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::{TryStreamExt, stream};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use super::{Error, Orchestrator};
+use self::missing::{MissingRoom, is_room_of};
+pub use self::report::Report;
+use super::{error::Error, policy::Policy, service::Orchestrator};
 use crate::{
-    domain::{Stream, StreamStatus, Timestamp},
-    rooms::Room,
-    store::{Lease, StoreError, StreamFilter},
+    domain::StreamStatus,
+    rooms::Rooms,
+    store::{Lease, Store, StoreError, StreamFilter},
+    telemetry::Metrics,
 };
 
-/// How long an instance that is reconciling may be silent before another takes over.
+/// Maximum interval at which an instance polls whether a reconciliation is due.
+const POLL: Duration = Duration::from_secs(1);
+/// Time without a renewal after which another instance takes over.
 const LEASE: Duration = Duration::from_secs(10);
-/// How many streams are asked LiveKit about at a time.
+/// Maximum streams in one list request to LiveKit.
 const PAGE: usize = 500;
-/// How many streams are compared at once: each takes one or two calls of LiveKit.
+/// Maximum concurrent comparisons, each of which takes one or two LiveKit calls.
 const CONCURRENCY: usize = 8;
-/// From how many live streams on an empty list of LiveKit's has to be seen twice.
-const MANY: usize = 2;
 
-/// What one reconciliation did.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// LiveKit listed none of the rooms; that is believed only when it is seen again.
-    pub held_back: bool,
-    /// How many streams could not be compared, because LiveKit did not answer for their rooms.
-    pub failed: u64,
-    repairs: Repairs,
+/// Compares the recorded streams with LiveKit's rooms and repairs differences.
+pub struct Reconciler {
+    orchestrator: Arc<Orchestrator>,
+    store: Arc<dyn Store>,
+    rooms: Arc<dyn Rooms>,
+    policy: Policy,
+    metrics: Arc<Metrics>,
 }
 
-impl Report {
-    /// Whether something has to be looked at again before the next reconciliation is due by itself.
-    pub fn is_unfinished(&self) -> bool {
-        self.held_back || self.repairs.undecided.load(Ordering::Relaxed) > 0
+impl Reconciler {
+    /// Creates a reconciler.
+    pub fn new(orchestrator: Arc<Orchestrator>) -> Self {
+        let (store, rooms) = (orchestrator.store.clone(), orchestrator.rooms.clone());
+        let (policy, metrics) = (orchestrator.policy, orchestrator.metrics.clone());
+        Self { orchestrator, store, rooms, policy, metrics }
     }
 
-    /// How many repairs there were.
-    pub fn repairs(&self) -> u64 {
-        self.repairs.counts().into_iter().map(|(_, count)| count).sum()
+    /// Reconciles at the start and then once an interval over all instances, until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let interval = self.policy.reconcile_interval;
+        let mut every = Duration::ZERO;
+        loop {
+            match shutdown.run_until_cancelled(self.reconcile(every)).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => tracing::warn!(%error, "reconciliation with LiveKit failed"),
+                None => return,
+            }
+            // A poll is more frequent than the interval, because young differences need a second comparison. The jitter
+            // spreads the polls of the instances.
+            every = interval;
+            let pause = (interval / 4).min(POLL).mul_f64(0.75 + fastrand::f64() / 2.0);
+            if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
+                return;
+            }
+        }
     }
-}
 
-/// Repairs by kind, counted by several comparisons at once.
-#[derive(Debug, Default)]
-struct Repairs {
-    joined: AtomicU64,
-    left: AtomicU64,
-    updated: AtomicU64,
-    stopped: AtomicU64,
-    metadata: AtomicU64,
-    room_deleted: AtomicU64,
-    /// Differences that may not be decided yet: what is recorded is younger than LiveKit's lists may be.
-    undecided: AtomicU64,
-    /// Rooms whose settings are not those of their streams. LiveKit changes no settings, so this is no repair.
-    other_settings: AtomicU64,
-}
-
-impl Repairs {
-    fn counts(&self) -> [(&'static str, u64); 6] {
-        [
-            ("joined", &self.joined),
-            ("left", &self.left),
-            ("updated", &self.updated),
-            ("stopped", &self.stopped),
-            ("metadata", &self.metadata),
-            ("room_deleted", &self.room_deleted),
-        ]
-        .map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// A stream whose room LiveKit did not list, and what may be said of it.
-struct Missing {
-    stream: Stream,
-    /// What was recorded since may be newer than the list.
-    before: Timestamp,
-    /// When an earlier list did not have the room either.
-    since: Option<Timestamp>,
-    /// Whether LiveKit lists another room of the same name: the stream's room is gone for certain.
-    replaced: bool,
-}
-
-impl Orchestrator {
-    /// Compares everything with LiveKit, unless another instance is doing so, or it was done less than `every` ago. None
-    /// then.
+    /// Compares all streams with LiveKit. Returns `None` if another instance does so, or if the last reconciliation ended
+    /// less than `every` ago.
     ///
     /// # Errors
-    /// Those of the store and of LiveKit: while it does not answer, nothing is changed.
+    /// Errors of the store and of LiveKit. Nothing is changed while LiveKit does not answer.
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn reconcile(&self, every: Duration) -> Result<Option<Report>, Error> {
         let Some(lease) = self.store.take_lease(LEASE, every).await? else { return Ok(None) };
         let timer = self.metrics.reconcile_duration.start_timer();
@@ -124,36 +104,38 @@ impl Orchestrator {
             Err(_) => "failed",
         };
         self.metrics.reconciliations.with_label_values(&[outcome]).inc();
-        // A difference that is too young, and a LiveKit that did not answer, are looked at again as soon as they can
-        // be, whatever the interval.
+        // Undecided differences and failed comparisons are compared again after the grace period, whatever the interval.
         let unfinished = done.as_ref().map_or(true, Report::is_unfinished);
         let again = unfinished.then_some(self.policy.listing_grace);
         self.store.end_lease(&lease, again).await?;
         done.map(Some)
     }
 
-    /// Prolongs the lease again and again; returns when it is lost. While the store does not answer it may still be had.
+    /// Renews the lease until it is lost. It may still be held while the store does not answer.
     async fn hold_lease(&self, lease: &Lease) -> Error {
         loop {
             sleep(LEASE / 3).await;
-            match self.keep_lease(lease).await {
+            match self.renew_lease(lease).await {
                 Err(error @ Error::Store(StoreError::Fenced)) => return error,
-                Err(error) => tracing::warn!(%error, "the lease could not be prolonged"),
+                Err(error) => tracing::warn!(%error, "lease renewal failed; retrying"),
                 Ok(()) => {}
             }
         }
     }
 
-    /// Prolongs the lease, or finds that it is lost: before LiveKit is told to do what cannot be fenced.
-    pub(super) async fn keep_lease(&self, lease: &Lease) -> Result<(), Error> {
+    /// Renews the lease before a LiveKit call, which no lease can guard.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease is lost.
+    pub(super) async fn renew_lease(&self, lease: &Lease) -> Result<(), Error> {
         if self.store.renew_lease(lease, LEASE).await? { Ok(()) } else { Err(StoreError::Fenced.into()) }
     }
 
     async fn compare_all(&self, lease: &Lease) -> Result<Report, Error> {
         let mut report = Report::default();
         let compared = self.compare_streams(lease, &mut report).await;
-        // What lives is kept, whatever LiveKit says or does not say.
-        let kept = self.keep_all().await;
+        // Renews TTLs also if LiveKit does not answer.
+        let kept = self.renew_and_prune_all().await;
         let other_settings = report.repairs.other_settings.load(Ordering::Relaxed);
         self.metrics.rooms_with_other_settings.set(i64::try_from(other_settings).unwrap_or(i64::MAX));
         for (kind, count) in report.repairs.counts() {
@@ -163,7 +145,7 @@ impl Orchestrator {
         kept?;
         let repairs = report.repairs();
         if repairs > 0 {
-            tracing::warn!(repairs = ?report.repairs.counts(), "repaired differences from LiveKit: webhooks or an instance were lost");
+            tracing::warn!(repairs = ?report.repairs.counts(), "repaired differences from LiveKit: webhooks were lost, or an instance ended");
         }
         Ok(report)
     }
@@ -186,7 +168,7 @@ impl Orchestrator {
                     Some(room) if is_room_of(&room, &stream) => found.push((stream, room)),
                     other => {
                         let since = known_missing.get(&stream.id).copied();
-                        missing.push(Missing { stream, before, since, replaced: other.is_some() });
+                        missing.push(MissingRoom { stream, before, since, replaced: other.is_some() });
                     }
                 }
             }
@@ -206,7 +188,7 @@ impl Orchestrator {
         self.forget_ended(&known_missing, &missing).await?;
         if self.is_believable(listed, missing.len()).await? {
             self.stop_missing(missing, lease, &report.repairs).await?;
-            let (deleted, failed) = self.delete_remnants(lease).await?;
+            let (deleted, failed) = self.delete_orphaned_rooms(lease).await?;
             report.repairs.room_deleted.fetch_add(deleted, Ordering::Relaxed);
             report.failed += failed;
         } else {
@@ -215,21 +197,17 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Renews the time of what lives, and forgets what is no longer there.
-    async fn keep_all(&self) -> Result<(), Error> {
+    /// Renews the TTLs of all live streams, and removes expired streams from the lists.
+    async fn renew_and_prune_all(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
             let kept = self.store.renew_and_prune(PAGE, after.as_deref()).await?;
-            self.cleaned("renewed", kept.renewed);
-            self.cleaned("forgotten", kept.removed);
+            self.orchestrator.count_cleanup("renewed", kept.renewed);
+            self.orchestrator.count_cleanup("forgotten", kept.removed);
             after = kept.next;
             if after.is_none() {
                 return Ok(());
             }
         }
     }
-}
-
-fn is_room_of(room: &Room, stream: &Stream) -> bool {
-    room.name == stream.room_name.as_str() && stream.room_sid.as_ref() == Some(&room.sid)
 }

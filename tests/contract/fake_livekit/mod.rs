@@ -18,7 +18,7 @@ use livestream_orchestrator::{
     domain::{
         Attributes, ParticipantKind, ParticipantSid, RoomSid, Session, Timestamp, Track, TrackSource, Tracks,
     },
-    orchestrator::{Orchestrator, Policy},
+    orchestrator::Policy,
     rooms::{RoomEvent, RoomEventKind, RoomsError},
     store::{Store, memory::MemoryStore},
     telemetry::Metrics,
@@ -27,6 +27,7 @@ use livestream_orchestrator::{
 pub use self::state::FakeRoom;
 use self::state::State;
 use crate::backend::{RETENTION, identity};
+use crate::service::Service;
 
 /// Maximum delay of listings.
 pub const MAX_LISTING_DELAY: Duration = Duration::from_secs(5);
@@ -105,8 +106,8 @@ impl FakeLiveKit {
         Arc::new(MemoryStore::new(RETENTION, Arc::new(move || livekit.now())))
     }
 
-    pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn Store>) -> Orchestrator {
-        Orchestrator::new(store, self.clone(), POLICY, Arc::new(Metrics::new().unwrap()))
+    pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn Store>) -> Service {
+        Service::new(store, self.clone(), POLICY, Arc::new(Metrics::new().unwrap()))
     }
 
     /// Returns and clears the queued webhooks, in the order of their events.

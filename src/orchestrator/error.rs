@@ -1,0 +1,78 @@
+//! Errors of the use cases.
+
+use crate::{
+    access::Action,
+    domain::{ErrorCode, Rejection},
+    rooms::RoomsError,
+    store::StoreError,
+};
+
+/// Error of a use case.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The store rejected the operation or does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// LiveKit refused the operation or does not answer.
+    #[error(transparent)]
+    Rooms(#[from] RoomsError),
+    /// The caller lacks the permission.
+    #[error("{}", .0.requirement())]
+    Forbidden(Action),
+    /// LiveKit has an occupied room of the requested name, with other settings.
+    #[error("the room exists with other settings: {}", .0.join(", "))]
+    RoomExists(Vec<String>),
+    /// The merged metadata is too large.
+    #[error("the merged metadata is too large")]
+    MetadataTooLarge,
+    /// Another request or instance changes the stream at the moment; the text says which step it blocked.
+    #[error("another operation on the stream is in progress: {0}")]
+    OperationInProgress(&'static str),
+    /// The room name is locked while an orphaned room of that name is deleted.
+    #[error("the room name is locked: an orphaned LiveKit room of this name is being deleted")]
+    RoomNameLocked,
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Self::Store(rejection.into())
+    }
+}
+
+impl Error {
+    /// Returns the code of the API's error table.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Store(StoreError::NotFound) => ErrorCode::StreamNotFound,
+            Self::Store(StoreError::Unavailable(_)) => ErrorCode::StoreUnavailable,
+            Self::Store(StoreError::Corrupt(_) | StoreError::Fenced) => ErrorCode::Internal,
+            Self::Store(StoreError::Rejected(rejection)) => match rejection {
+                Rejection::InvalidTransition { .. } => ErrorCode::InvalidTransition,
+                Rejection::NotActive { .. } => ErrorCode::StreamNotActive,
+                Rejection::Full { .. } => ErrorCode::StreamFull,
+                Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
+            },
+            Self::Rooms(RoomsError::Unavailable(_)) => ErrorCode::LivekitUnavailable,
+            Self::Rooms(RoomsError::Refused(_)) => ErrorCode::LivekitError,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::RoomExists(_) => ErrorCode::RoomExists,
+            Self::MetadataTooLarge => ErrorCode::ValidationFailed,
+            Self::OperationInProgress(_) => ErrorCode::OperationInProgress,
+            Self::RoomNameLocked => ErrorCode::RoomNameLocked,
+        }
+    }
+
+    /// Returns a `detail` for the caller; `None` where the code's title says everything. Contains nothing internal.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Store(StoreError::Rejected(rejection)) => Some(rejection.to_string()),
+            Self::Forbidden(action) => Some(action.requirement()),
+            Self::RoomExists(differences) => Some(format!(
+                "the LiveKit room of this name has participants and other settings: {}",
+                differences.join(", ")
+            )),
+            Self::OperationInProgress(_) | Self::RoomNameLocked => Some(self.to_string()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Lookup of the stream that a request names, with the check of its caller.
+
+use super::{error::Error, service::Orchestrator};
+use crate::{
+    access::{Action, Caller},
+    domain::{RoomName, Shared, Stream, StreamId, StreamRef, StreamView},
+    store::StoreError,
+};
+
+/// Checks that the caller may do `action` to some stream.
+///
+/// # Errors
+/// [`Error::Forbidden`] if the caller may do it to no stream.
+pub fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
+    if caller.is_allowed(action) { Ok(()) } else { Err(Error::Forbidden(action)) }
+}
+
+/// Checks that the caller may do `action` to the stream of this room.
+///
+/// # Errors
+/// [`Error::Forbidden`] if not; [`StoreError::NotFound`] if the caller may not read the stream either.
+pub fn permit(caller: &Caller, action: Action, room: &RoomName) -> Result<(), Error> {
+    if caller.is_allowed_in(action, room) {
+        return Ok(());
+    }
+    Err(if caller.is_allowed_in(Action::Read, room) {
+        Error::Forbidden(action)
+    } else {
+        StoreError::NotFound.into()
+    })
+}
+
+impl Orchestrator {
+    /// Returns the stream that `id_or_room` names by its id or room name, if the caller may do `action` to it.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller may not; [`StoreError::NotFound`] if the stream does not exist, or if the caller
+    /// may not read it either.
+    #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
+    pub async fn find(&self, caller: &Caller, action: Action, id_or_room: &str) -> Result<Stream, Error> {
+        permit_some(caller, action)?;
+        let stream = self.named(id_or_room).await?;
+        permit(caller, action, &stream.room_name)?;
+        Ok(stream)
+    }
+
+    /// Returns only the stream's id and room name, as [`Self::find`]. Cheaper, because both may come from a cache: the
+    /// change that follows fails if the stream does not exist any more.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
+    pub async fn find_reference(
+        &self,
+        caller: &Caller,
+        action: Action,
+        id_or_room: &str,
+    ) -> Result<StreamRef, Error> {
+        permit_some(caller, action)?;
+        let stream = match id_or_room.parse() {
+            Ok(id) => self.store.reference(id).await?,
+            Err(_) => None,
+        };
+        let stream = match stream {
+            Some(stream) => stream,
+            None => self.named(id_or_room).await?.reference(),
+        };
+        permit(caller, action, &stream.room_name)?;
+        Ok(stream)
+    }
+
+    /// Returns the stream that `id_or_room` names, with its participants, if the caller may read it.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
+    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<Shared<StreamView>, Error> {
+        permit_some(caller, Action::Read)?;
+        let view = self.named_view(id_or_room).await?;
+        permit(caller, Action::Read, &view.stream.room_name)?;
+        Ok(view)
+    }
+
+    async fn named(&self, id_or_room: &str) -> Result<Stream, Error> {
+        if let Ok(id) = id_or_room.parse::<StreamId>()
+            && let Some(stream) = self.store.get(id).await?
+        {
+            return Ok(stream);
+        }
+        let id = self.id_of_room(id_or_room).await?;
+        Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
+    }
+
+    async fn named_view(&self, id_or_room: &str) -> Result<Shared<StreamView>, Error> {
+        if let Ok(id) = id_or_room.parse::<StreamId>()
+            && let Some(view) = self.store.view(id).await?
+        {
+            return Ok(view);
+        }
+        let id = self.id_of_room(id_or_room).await?;
+        Ok(self.store.view(id).await?.ok_or(StoreError::NotFound)?)
+    }
+
+    async fn id_of_room(&self, name: &str) -> Result<StreamId, Error> {
+        let room = RoomName::parse(name).map_err(|_| StoreError::NotFound)?;
+        Ok(self.store.id_of_room(&room).await?.ok_or(StoreError::NotFound)?)
+    }
+}

@@ -1,0 +1,19 @@
+//! Configured times of the use cases.
+
+use std::time::Duration;
+
+/// Configured times of the use cases.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Validity of a join token.
+    pub token_ttl: Duration,
+    /// How long a participant with an unused token is `joining`.
+    pub joining_ttl: Duration,
+    /// How long a stream may be empty before it is stopped; `None` means no limit.
+    pub idle_timeout: Option<Duration>,
+    /// Interval of the comparison with LiveKit.
+    pub reconcile_interval: Duration,
+    /// Maximum delay of LiveKit's lists. The reconciler does not correct what was recorded within this time before it
+    /// requested a list.
+    pub listing_grace: Duration,
+}

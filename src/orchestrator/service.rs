@@ -1,0 +1,38 @@
+//! The use cases' dependencies.
+
+use std::sync::{Arc, atomic::AtomicU32};
+
+use super::{health::Health, policy::Policy};
+use crate::{rooms::Rooms, store::Store, telemetry::Metrics};
+
+/// The use cases for one store and one LiveKit deployment.
+pub struct Orchestrator {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) rooms: Arc<dyn Rooms>,
+    pub(super) policy: Policy,
+    pub(super) metrics: Arc<Metrics>,
+    /// Maximum participants of a room without a limit of its own, from LiveKit's configuration; 0 means no limit.
+    pub(super) default_limit: AtomicU32,
+}
+
+impl Orchestrator {
+    /// Creates the use cases. Opens no connection.
+    pub fn new(store: Arc<dyn Store>, rooms: Arc<dyn Rooms>, policy: Policy, metrics: Arc<Metrics>) -> Self {
+        Self { store, rooms, policy, metrics, default_limit: AtomicU32::new(0) }
+    }
+
+    /// Returns the configured times.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns the checks of the store and LiveKit.
+    pub fn health(&self) -> Health {
+        Health::new(self.store.clone(), self.rooms.clone())
+    }
+
+    /// Counts streams and participants that maintenance has changed.
+    pub(super) fn count_cleanup(&self, kind: &str, count: u64) {
+        self.metrics.cleanups.with_label_values(&[kind]).inc_by(count);
+    }
+}
