@@ -1,7 +1,7 @@
 //! Delivery under faults: three instances under constant changes, with 230 clients that reconnect as real ones do.
 //!
-//! Injects one fault after another and compares what each client received with the log. `scripts/faults` runs it and writes
-//! docs/RELIABILITY.md. Arguments select faults by parts of their names; then no file is written.
+//! Injects one fault after another and compares what each client received with the log. `scripts/faults` runs it and
+//! writes docs/RELIABILITY.md. Arguments select faults by parts of their names; then no file is written.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -40,7 +40,8 @@ impl Row {
         let resets: Vec<_> = resets.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
         let resets = if resets.is_empty() { "0".to_owned() } else { resets.join(", ") };
         format!(
-            "| {} | {} | {:.1} s | {received} | {} | {lost} | {duplicates} | {out_of_order} | {unannounced} | {resets} | {} | {} | {} | {:.1} s |",
+            "| {} | {} | {:.1} s | {received} | {} | {lost} | {duplicates} | {out_of_order} | {unannounced} \
+             | {resets} | {} | {} | {} | {:.1} s |",
             self.fault.name(),
             self.changes,
             self.pause as f64 / 1_000.0,
@@ -54,7 +55,8 @@ impl Row {
 }
 
 pub fn head() -> String {
-    "| fault | changes | no change for | deliveries | connections lost | lost | duplicated | out of order | unannounced | resets | p50 ms | p99 ms | max ms | caught up after |\n\
+    "| fault | changes | no change for | deliveries | connections lost | lost | duplicated | out of order \
+     | unannounced | resets | p50 ms | p99 ms | max ms | caught up after |\n\
      | --- | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
         .to_owned()
 }

@@ -32,8 +32,8 @@ const WARM_UP_SECONDS: u64 = 1;
 /// Microseconds between the command to send and the first event.
 const LEAD_MICROS: u64 = 200_000;
 
-/// Sends the load by `send`, which gets the time of the first event and the number of events. Returns the results of the
-/// measured part.
+/// Sends the load by `send`, which gets the time of the first event and the number of events. Returns the results of
+/// the measured part.
 fn measure(
     load: Load,
     clients: SseClients,

@@ -1,5 +1,5 @@
-//! Load generator for requests: a closed loop, which sends the next request after the answer, and an open loop, which sends
-//! at a fixed rate.
+//! Load generator for requests: a closed loop, which sends the next request after the answer, and an open loop, which
+//! sends at a fixed rate.
 
 use std::{
     collections::VecDeque,

@@ -1,8 +1,9 @@
 //! Speed of the service, compared with a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
-//! `scripts/bench` runs it. Arguments select parts (`fanout`, `idle`, `webhook`, `requests`, `growth`, `redis`, `log`). Options
-//! set sizes (`--clients=500`, `--rate`, `--low-rate`, `--seconds`, `--rounds`, `--idle`, `--streams`, `--requests=2` seconds
-//! for each kind); `--quick` makes all of them small. With arguments or options, no file is written.
+//! `scripts/bench` runs it. Arguments select parts (`fanout`, `idle`, `webhook`, `requests`, `growth`, `redis`,
+//! `log`). Options set sizes (`--clients=500`, `--rate`, `--low-rate`, `--seconds`, `--rounds`, `--idle`,
+//! `--streams`, `--requests=2` seconds for each kind); `--quick` makes all of them small. With arguments or options,
+//! no file is written.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

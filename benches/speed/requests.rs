@@ -88,8 +88,8 @@ pub fn each_kind(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Ve
                 .express(format!("{express} /s"))
                 .target(format!("≥ {} × Express per CPU second; {}", kind.factor, kind.goal))
                 .own(format!(
-                    "{:.0} /s; {:.0} µs of CPU each: {:.0} per CPU second of the service, {factor:.1} × Express; Redis \
-                     {:.0} µs of CPU each; at {:.0} /s p50 {:.1} ms, p99 {:.1} ms",
+                    "{:.0} /s; {:.0} µs of CPU each: {:.0} per CPU second of the service, {factor:.1} × Express; \
+                     Redis {:.0} µs of CPU each; at {:.0} /s p50 {:.1} ms, p99 {:.1} ms",
                     closed.rate(),
                     closed.cpu * 1e6 / closed.answered as f64,
                     closed.rate_per_cpu_second(),
@@ -130,8 +130,8 @@ fn cost(service: &Service, connections: usize, request: &dyn Fn(u64) -> String, 
     Cost { service: each(cpu), redis: each(redis_cpu) }
 }
 
-/// Measures the CPU time of the request log, as the difference to a service without a log: for a read without a log line
-/// and for a read with one. A change is not measured, because its time varies by more than the cost of a line.
+/// Measures the CPU time of the request log, as the difference to a service without a log: for a read without a log
+/// line and for a read with one. A change is not measured, because its time varies by more than the cost of a line.
 pub fn log_cost(scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let [silent, deployed, verbose] =
         [Deployment::SILENT, Deployment::DEPLOYED, Deployment::VERBOSE].map(|deployment| {

@@ -52,5 +52,6 @@ impl Line {
 }
 
 /// Head of the table.
-pub const HEAD: &str = "| case | bare write loop | nchan | Mercure | Express | to reach | this service, as deployed | this service, bare |\n\
+pub const HEAD: &str = "| case | bare write loop | nchan | Mercure | Express | to reach | this service, as deployed \
+                    | this service, bare |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- |";

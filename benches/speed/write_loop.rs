@@ -20,8 +20,8 @@ fn message(bytes: usize, due: u64) -> Vec<u8> {
     message
 }
 
-/// Runs the write loop: accepts `clients` connections, and sends `count` messages for each line `first period count bytes`
-/// on standard input.
+/// Runs the write loop: accepts `clients` connections, and sends `count` messages for each line `first period count
+/// bytes` on standard input.
 pub fn run(clients: usize) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     println!("{}", listener.local_addr().expect("an address").port());

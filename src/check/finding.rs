@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Difference between two clocks from which a finding is a warning, in milliseconds.
 const CLOCK_WARNING_MS: u64 = 2_000;
-/// Difference between two clocks from which a finding is a failure, in milliseconds. Tokens carry the times at which their
-/// validity begins and ends.
+/// Difference between two clocks from which a finding is a failure, in milliseconds. Tokens carry the times at which
+/// their validity begins and ends.
 const CLOCK_FAILURE_MS: u64 = 60_000;
 
 /// Severity of a finding; a later variant is worse.

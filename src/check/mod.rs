@@ -1,7 +1,7 @@
 //! Commands `check` and `healthcheck`.
 //!
-//! `check` examines Redis and LiveKit with the settings of this process. The store and the rooms return what they measure
-//! as typed results. The modules here judge these results and say what to do about them.
+//! `check` examines Redis and LiveKit with the settings of this process. The store and the rooms return what they
+//! measure as typed results. The modules here judge these results and say what to do about them.
 
 mod finding;
 mod healthcheck;

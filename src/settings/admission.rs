@@ -30,8 +30,8 @@ pub struct AdmissionSettings {
 /// Authentication and limits as given, not yet parsed. The doc comments are the texts of `--help`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct AdmissionArguments {
-    /// Authorization: livekit for the grants of LiveKit access tokens, off to allow every call [default: livekit; in dev
-    /// mode off]
+    /// Authorization: livekit for the grants of LiveKit access tokens, off to allow every call [default: livekit; in
+    /// dev mode off]
     #[arg(long, env = "AUTH")]
     pub auth: Option<String>,
     /// Allow AUTH=off and weak secrets on an address that is not loopback: true or false [default: false]

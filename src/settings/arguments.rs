@@ -29,8 +29,9 @@ pub struct Arguments {
     /// Secret of LIVEKIT_API_KEY. Required outside dev mode. Preferably set as an environment variable
     #[arg(long, env = "LIVEKIT_API_SECRET", hide_env_values = true)]
     pub livekit_api_secret: Option<SecretString>,
-    /// Address of Redis: redis://user:password@host:port/database, redis+sentinel://user:password@host:port,…/master/database
-    /// or redis+cluster://user:password@host:port,…; rediss for TLS. Required outside dev mode
+    /// Address of Redis: redis://user:password@host:port/database,
+    /// redis+sentinel://user:password@host:port,…/master/database or redis+cluster://user:password@host:port,…;
+    /// rediss for TLS. Required outside dev mode
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
     /// For rediss: PEM file with the CA certificates for Redis's certificate [default: this machine's roots]

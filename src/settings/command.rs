@@ -19,7 +19,8 @@ pub struct CommandLine {
 /// A command that runs instead of the service.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Command {
-    /// Ask the instance that runs with these settings on this machine whether it is ready. Exit code 0 if it is, 1 if not
+    /// Ask the instance that runs with these settings on this machine whether it is ready. Exit code 0 if it is, 1 if
+    /// not
     Healthcheck,
     /// Examine Redis and LiveKit with these settings and report every fault. Exit code 0 if there is none, else 1
     Check {

@@ -27,7 +27,8 @@ impl Arguments {
             return;
         }
         if !authenticates {
-            let rule = "opens the API to every client that reaches HOST; listen on loopback, or set ALLOW_INSECURE=true";
+            let rule = "opens the API to every client that reaches HOST; listen on loopback, or set \
+                        ALLOW_INSECURE=true";
             reader.problem::<()>("AUTH=off", rule);
         }
         self.check_secrets(reader);

@@ -1,6 +1,7 @@
 //! Settings: each is an environment variable and a flag of the same name.
 //!
-//! The settings are validated as a whole. An error names every invalid setting and never a value, which may be a secret.
+//! The settings are validated as a whole. An error names every invalid setting and never a value, which may be a
+//! secret.
 
 mod admission;
 mod arguments;

@@ -8,8 +8,8 @@ use super::SettingsError;
 
 /// Parses settings and collects their problems.
 ///
-/// A problem names the setting and what is accepted, never the value, which may be a secret. Methods that return a default
-/// in place of an invalid value have recorded a problem, so that the default is never used.
+/// A problem names the setting and what is accepted, never the value, which may be a secret. Methods that return a
+/// default in place of an invalid value have recorded a problem, so that the default is never used.
 #[derive(Default)]
 pub(super) struct Reader {
     problems: Vec<String>,

@@ -1,4 +1,5 @@
-//! The operation lock: renewed while its holder runs, independent of the duration of LiveKit's calls, and taken over after a crash.
+//! The operation lock: renewed while its holder runs, independent of the duration of LiveKit's calls, and taken over
+//! after a crash.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{sync::Arc, time::Duration};

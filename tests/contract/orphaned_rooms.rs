@@ -34,9 +34,9 @@ async fn room_reopened_after_stop_is_deleted() {
         fixture.deliver_webhooks().await;
         // With a token that was issued before the stop.
         fixture.livekit.connect("room", "ann");
-        let told = fixture.livekit.take_webhooks();
+        let webhooks = fixture.livekit.take_webhooks();
         if webhooks_arrive {
-            for webhook in told {
+            for webhook in webhooks {
                 fixture.orchestrator.process(webhook).await.unwrap();
             }
         } else {

@@ -23,6 +23,8 @@ use proptest::{
 use super::fake_livekit::{FakeLiveKit, MAX_LISTING_DELAY, POLICY};
 use crate::service::Service;
 
+/// Seeds of failed cases, which run before new random cases.
+const REGRESSIONS: &str = "tests/contract/webhook_faults.regressions";
 const ROOM: &str = "the room";
 const IDENTITIES: [&str; 4] = ["ann", "bob", "cat", "dan"];
 
@@ -246,7 +248,7 @@ async fn run_steps(steps: Vec<Step>) {
 proptest! {
     #![proptest_config(Config {
         cases: 400,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/contract/webhook_faults.regressions"))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..Config::default()
     })]
 

@@ -1,7 +1,8 @@
 //! JSON format of log lines: one object for each event.
 //!
-//! The lines equal those of tracing-subscriber's JSON formatter (flattened, with the current span). That formatter parses the
-//! span's fields again for each line and allocates several times for a line; docs/DECISIONS.md has the measurement.
+//! The lines equal those of tracing-subscriber's JSON formatter (flattened, with the current span). That formatter
+//! parses the span's fields again for each line and allocates several times for a line; docs/DECISIONS.md has the
+//! measurement.
 
 use std::{
     cell::RefCell,
@@ -51,7 +52,8 @@ where
 
 /// Writes the time in UTC with microseconds.
 ///
-/// Each thread caches the text of the current second, because formatting a date takes as long as the rest of a line's start.
+/// Each thread caches the text of the current second, because formatting a date takes as long as the rest of a line's
+/// start.
 fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
     thread_local! {
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };

@@ -68,7 +68,8 @@ pub fn start(format: LogFormat) -> std::io::Result<LogGuard> {
 
 /// Returns the filter of `RUST_LOG`, or the default filter if the variable is unset, empty or invalid.
 ///
-/// [`EnvFilter`] takes a lock whenever a span is entered, so it is used only for directives that [`Targets`] cannot parse.
+/// [`EnvFilter`] takes a lock whenever a span is entered, so it is used only for directives that [`Targets`] cannot
+/// parse.
 fn filter(directives: Option<String>) -> Box<dyn Layer<Registry> + Send + Sync> {
     let directives = directives.filter(|text| EnvFilter::try_new(text).is_ok_and(|_| !text.is_empty()));
     let directives = directives.unwrap_or_else(|| DEFAULT_FILTER.to_owned());

@@ -123,7 +123,8 @@ impl LogQueue {
         state.accepted
     }
 
-    /// Logs the number of lost lines. Waits for a successful write, because a report that is lost would cause another one.
+    /// Logs the number of lost lines. Waits for a successful write, because a report that is lost would cause another
+    /// one.
     fn report_lost(&self) {
         let mut state = self.lock();
         let lines = if state.is_broken { 0 } else { std::mem::take(&mut state.lost) };

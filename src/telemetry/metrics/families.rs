@@ -19,7 +19,8 @@ pub fn log_lines_lost() -> Option<&'static IntCounter> {
     LOST.as_ref()
 }
 
-/// Defines [`Metrics`] from a table: field, type, metric name, labels, help text. The help text is the field's doc comment.
+/// Defines [`Metrics`] from a table: field, type, metric name, labels, help text. The help text is the field's doc
+/// comment.
 macro_rules! families {
     ($($field:ident: $family:ident = $name:literal [$($label:literal),*] $help:literal;)+) => {
         /// The metrics of one instance.

@@ -1,9 +1,10 @@
 //! Prometheus metrics of one instance.
 //!
-//! Totals of the whole service (streams by status, participants) are read from the store at each scrape, so every instance
-//! reports the same values.
+//! Totals of the whole service (streams by status, participants) are read from the store at each scrape, so every
+//! instance reports the same values.
 //!
-//! Labels never take a value that a client controls: routes are templates, calls and outcomes are constants of this crate.
+//! Labels never take a value that a client controls: routes are templates, calls and outcomes are constants of this
+//! crate.
 
 mod families;
 mod registry;

@@ -19,8 +19,8 @@ pub struct ServiceTotals {
 }
 
 impl Metrics {
-    /// Encodes all families. Without totals, the families of the whole service are absent, because an alert on an absent
-    /// family is correct and one on a stale number is not.
+    /// Encodes all families. Without totals, the families of the whole service are absent, because an alert on an
+    /// absent family is correct and one on a stale number is not.
     ///
     /// # Errors
     /// A family cannot be encoded.
