@@ -1,4 +1,4 @@
-//! LiveKit's participant attributes: strings by string.
+//! LiveKit's participant attributes: a map of strings.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,10 @@ use serde::{Serialize, Serializer};
 
 use super::metadata::serialize_json;
 
-/// The most bytes that the attributes of one participant may have as JSON text. LiveKit's own limit is 64,000 bytes of
-/// keys and values.
+/// Maximum size of one participant's attributes as JSON text, in bytes. LiveKit's limit is 64,000 bytes of keys and values.
 pub const MAX_ATTRIBUTES_BYTES: usize = 60_000;
 
-/// The attributes of one participant as a compact JSON object of strings, in the order of their keys.
+/// Attributes of one participant as a compact JSON object of strings, in the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
     text: String,
@@ -22,38 +21,38 @@ pub struct Attributes {
 pub struct AttributesTooLong;
 
 impl Attributes {
-    /// Takes attributes from a caller.
+    /// Parses attributes from a caller.
     ///
     /// # Errors
-    /// [`AttributesTooLong`].
+    /// [`AttributesTooLong`] above [`MAX_ATTRIBUTES_BYTES`].
     pub fn parse(attributes: BTreeMap<String, String>) -> Result<Self, AttributesTooLong> {
         let attributes = Self::reported(attributes);
         if attributes.text.len() > MAX_ATTRIBUTES_BYTES { Err(AttributesTooLong) } else { Ok(attributes) }
     }
 
-    /// Takes attributes that LiveKit reports, whatever their size.
+    /// Accepts attributes of any size that LiveKit reports.
     pub fn reported(attributes: impl IntoIterator<Item = (String, String)>) -> Self {
         let attributes: BTreeMap<_, _> = attributes.into_iter().collect();
         // A map of strings always serializes.
         Self { text: serde_json::to_string(&attributes).unwrap_or_default() }
     }
 
-    /// Takes what [`Self::as_text`] gave to the store.
+    /// Restores attributes from [`Self::as_text`] without parsing them.
     pub fn stored(text: String) -> Self {
         Self { text }
     }
 
-    /// Whether there are none.
+    /// Reports whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.text == "{}"
     }
 
-    /// Keys and values, read from the text.
+    /// Parses the text into keys and values.
     pub fn entries(&self) -> BTreeMap<String, String> {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// The attributes as a JSON object.
+    /// Returns the attributes as a JSON object.
     pub fn as_text(&self) -> &str {
         &self.text
     }

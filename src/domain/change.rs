@@ -1,4 +1,4 @@
-//! Everything that can happen to a stream once it is recorded, and why it may be refused.
+//! Changes of a recorded stream, their effects, and the reasons for a rejection.
 
 use std::{fmt, time::Duration};
 
@@ -7,174 +7,174 @@ use super::{
     RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
 };
 
-/// How many participants one change lets go of at the most when a stream closes, so that closing a stream of thousands
-/// never holds the store for long.
+/// Maximum number of participants that one change disconnects. Closing a stream of thousands takes several changes, so
+/// that none of them blocks the store for long.
 pub const CLOSE_BATCH: usize = 100;
 
-/// How far LiveKit's clock may be ahead of the store's. A time beyond is not believed: it would lock every later session
-/// of that identity out.
+/// Maximum time by which LiveKit's clock may be ahead of the store's. Later times are limited to it, because they would
+/// make every following session of the identity look older.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// One thing that happens to a stream.
+/// Change of one stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// Its room exists now.
+    /// Records that the room exists.
     Activate {
         /// LiveKit's id of the room.
         room_sid: RoomSid,
     },
-    /// Its room is about to be deleted, or already is.
+    /// Begins the stop: the room is about to be deleted, or is deleted already.
     BeginStop {
-        /// Why.
+        /// Reason of the stop.
         reason: StopReason,
-        /// Only if this is its room; a late word about an older room of the same name changes nothing.
+        /// Restricts the change to this room, so that a late report about an older room of the name changes nothing.
         room_sid: Option<RoomSid>,
     },
-    /// Acquires the operation lock, whose last holder has ended or given up. One instance at a time calls LiveKit for a
-    /// stream, so that no instance deletes the room of a later stream of the same name.
+    /// Acquires the operation lock, if it is free or has expired. Only its holder calls LiveKit to create or stop the
+    /// stream. The stream keeps its room name meanwhile, so that no call affects the room of a later stream.
     AcquireLock,
-    /// Releases the operation lock: its holder cannot finish the operation, and another instance may continue it.
+    /// Releases the operation lock after a failure, so that another instance can continue.
     ReleaseLock {
-        /// As in [`Self::RenewLock`].
+        /// See [`Self::RenewLock`].
         until: Timestamp,
     },
-    /// Prolongs the operation lock of the instance that creates or stops the stream.
+    /// Extends the operation lock of the instance that creates or stops the stream.
     RenewLock {
-        /// The end of the lock as its holder knows it. Another end is another holder's.
+        /// End of the lock as its holder knows it. A different end identifies another holder.
         until: Timestamp,
     },
-    /// It is over: everybody still there is let go of, [`CLOSE_BATCH`] a time, then it becomes stopped.
+    /// Disconnects all participants, [`CLOSE_BATCH`] in one call, and then records the status `stopped`.
     Close,
-    /// As [`Change::Close`], but it becomes an error.
+    /// Like [`Change::Close`], with the status `error`.
     Fail {
-        /// Why, in words for people.
+        /// Reason, as shown in the last event.
         reason: String,
     },
-    /// A join token was handed out.
+    /// Records a join token before it is returned.
     IssueToken {
-        /// For whom.
+        /// Identity of the token.
         identity: Identity,
-        /// What they are called.
+        /// Display name; `None` keeps an earlier one.
         name: Option<DisplayName>,
-        /// What they may do.
+        /// Role of the token.
         role: Role,
-        /// What the app attaches to them.
+        /// Metadata; `None` keeps earlier metadata.
         metadata: Option<Metadata>,
-        /// LiveKit's attributes of them.
+        /// LiveKit's attributes; `None` keeps earlier ones.
         attributes: Option<Attributes>,
-        /// How long they count as joining without connecting.
+        /// Time after which the joining entry expires without a connection.
         joining_ttl: Duration,
     },
-    /// LiveKit says that somebody is connected.
+    /// Records a connected session, as a webhook reports it.
     Connect(Session),
-    /// LiveKit lists somebody as connected. Its list is the truth about everything but what is newer than it.
+    /// Records a connected session of LiveKit's list. The list overrides everything that was recorded before it.
     Observe {
-        /// As listed.
+        /// Session in the list.
         session: Session,
-        /// Only what was recorded before this may be corrected.
+        /// Time of the list. Only entries written before it are corrected.
         before: Timestamp,
     },
-    /// LiveKit does not list a session any more.
+    /// Disconnects a session that LiveKit's list does not contain.
     Lose {
-        /// Whose.
+        /// Identity of the session.
         identity: Identity,
-        /// By its LiveKit participant sid.
+        /// LiveKit's id of the session.
         sid: ParticipantSid,
-        /// Only if it was recorded before this.
+        /// Time of the list. Only an entry written before it is disconnected.
         before: Timestamp,
     },
-    /// LiveKit says that somebody publishes a track.
+    /// Records a published track.
     Publish {
-        /// Who.
+        /// Identity of the publisher.
         identity: Identity,
-        /// In this session.
+        /// Session of the publisher.
         sid: ParticipantSid,
-        /// What.
+        /// Published track.
         track: Track,
     },
-    /// LiveKit says that somebody has ceased to publish a track.
+    /// Removes a track that is no longer published.
     Unpublish {
-        /// Who.
+        /// Identity of the publisher.
         identity: Identity,
-        /// In this session.
+        /// Session of the publisher.
         sid: ParticipantSid,
-        /// The track's sid.
+        /// LiveKit's id of the track.
         track: TrackSid,
     },
-    /// LiveKit says that a session is over, or the app wants somebody out.
+    /// Disconnects a participant: its session has ended, or the app removes it.
     Disconnect {
-        /// Who.
+        /// Identity of the participant.
         identity: Identity,
-        /// Only this session, by its LiveKit participant sid; none for whichever there is.
+        /// Restricts the change to this session; `None` for the current one.
         sid: Option<ParticipantSid>,
-        /// LiveKit's time of it, where known.
+        /// LiveKit's time of the departure, if known.
         at: Option<Timestamp>,
     },
-    /// Drop the `joining` entries whose time is up.
+    /// Ends expired joining entries.
     ExpireJoining,
-    /// Replace the metadata.
+    /// Replaces the metadata.
     SetMetadata {
-        /// Only if it still is this; somebody else may have been quicker.
+        /// Metadata that the caller has read. Other current metadata rejects the change.
         expected: Metadata,
-        /// With this.
+        /// New metadata.
         metadata: Metadata,
     },
 }
 
-/// One connection of one identity as LiveKit describes it.
+/// Connection of one identity, as LiveKit describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     /// LiveKit's id of the room.
     pub room_sid: RoomSid,
-    /// LiveKit's id of the connection.
+    /// LiveKit's id of the session.
     pub sid: ParticipantSid,
-    /// Who it is.
+    /// Identity of the participant.
     pub identity: Identity,
-    /// What they are called, where LiveKit knows.
+    /// Display name, if LiveKit reports one.
     pub name: Option<DisplayName>,
-    /// What they may do, where LiveKit said.
+    /// Role, if LiveKit reports the permission.
     pub role: Option<Role>,
-    /// What is attached to them; none where LiveKit has no text.
+    /// Metadata; `None` if LiveKit's text is empty.
     pub metadata: Option<ParticipantMetadata>,
-    /// Their attributes.
+    /// LiveKit's attributes.
     pub attributes: Attributes,
-    /// LiveKit's kind of them.
+    /// LiveKit's kind of the participant.
     pub kind: ParticipantKind,
-    /// Whether LiveKit hides them from other participants.
+    /// True if LiveKit hides the participant from others.
     pub hidden: bool,
     /// LiveKit's time of the connection.
     pub joined_at: Option<Timestamp>,
-    /// What it publishes.
+    /// Published tracks.
     pub tracks: Tracks,
 }
 
 impl Session {
-    /// As [`super::Participant::is_listed`].
+    /// See [`super::Participant::is_listed`].
     pub fn is_listed(&self) -> bool {
         self.kind.is_listed() && !self.hidden
     }
 
-    /// As [`super::Participant::counts`].
+    /// See [`super::Participant::counts`].
     pub fn counts(&self) -> bool {
         self.is_listed() && self.kind.counts()
     }
 }
 
-/// Why a stream was stopped; the word in `data.reason` of its last event.
+/// Reason of a stop, as in `data.reason` of the last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// Somebody asked for it.
+    /// A caller has stopped the stream.
     Requested,
-    /// LiveKit closed the room.
+    /// LiveKit has reported that the room is closed.
     RoomFinished,
-    /// LiveKit no longer has the room, and never said so.
+    /// LiveKit no longer has the room and has not reported its end.
     RoomGone,
-    /// Nobody was in it for too long.
+    /// The stream was empty for its idle time.
     Idle,
 }
 
 impl StopReason {
-    /// The word used in events.
+    /// Returns the name used in events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -191,49 +191,49 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// Why a change was refused. Nothing was changed.
+/// Reason for which a change was rejected. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The lifecycle has no such move.
+    /// The lifecycle does not allow the transition.
     #[error("a stream that is {from} cannot become {to}")]
     InvalidTransition {
-        /// The present status.
+        /// Current status.
         from: StreamStatus,
-        /// The status asked for.
+        /// Requested status.
         to: StreamStatus,
     },
-    /// The change needs a live stream.
+    /// The status does not allow the change.
     #[error("the stream is {status}")]
     NotActive {
-        /// The present status.
+        /// Current status.
         status: StreamStatus,
     },
-    /// As many as may be are active.
+    /// The maximum number of participants is active.
     #[error("all {max} places are taken")]
     Full {
-        /// How many may be.
+        /// Maximum number of participants.
         max: u32,
     },
     /// The stream is not at the version that the caller expected.
     #[error("the stream is at version {current}")]
     VersionMismatch {
-        /// The present version.
+        /// Current version.
         current: u64,
     },
-    /// The metadata was changed by somebody else in the meantime.
+    /// Another change has replaced the metadata.
     #[error("the metadata has changed")]
     MetadataChanged,
 }
 
-/// What a change that was not refused did.
+/// Effect of an accepted change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It was made; its events are in the log.
+    /// The change was made; its events are in the log.
     Changed,
-    /// There was nothing to do.
+    /// The state was already as requested, or the change does not apply to it.
     Unchanged,
-    /// A part was made (see [`CLOSE_BATCH`]); the same change is to be made again.
+    /// A part was made (see [`CLOSE_BATCH`]); the caller repeats the change.
     Partial,
-    /// It was made before: the webhook's id is known.
+    /// The webhook was applied before.
     Duplicate,
 }

@@ -1,38 +1,39 @@
-//! The position of an event in the log of all streams, which is also the id that clients resume from.
+//! Cursor: the position of an event in the logs, from which clients resume.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-/// The id of an event in the log of all streams: milliseconds and a number that grows within one of them, written
-/// `ms-n`. It orders events across streams, and it keeps growing after a failover that lost the newest writes, because
-/// it is built on time. Clients treat it as opaque.
+/// Id of an event in both of its logs, written `ms-n`: milliseconds since 1970 and a number that grows within one of them.
+///
+/// Cursors order the events of all streams. They grow even after a failover that lost the newest writes, because they
+/// begin with the time. Clients treat them as opaque.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     ms: u64,
     n: u64,
 }
 
-/// The text is not a cursor in the one form that this service writes.
+/// The text is not a cursor in the canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor that this service gave out")]
 pub struct NotACursor;
 
 impl Cursor {
-    /// Before the first event there ever was.
+    /// Position before the first event.
     pub const ORIGIN: Self = Self { ms: 0, n: 0 };
 
-    /// The cursor `ms-n`.
+    /// Makes the cursor `ms-n`.
     pub const fn new(ms: u64, n: u64) -> Self {
         Self { ms, n }
     }
 
-    /// The smallest cursor for an event at `now_ms` that is still greater than this one.
+    /// Returns the smallest cursor for an event at `now_ms` that is greater than this one.
     pub const fn next(self, now_ms: u64) -> Self {
         if now_ms > self.ms { Self { ms: now_ms, n: 0 } } else { Self { ms: self.ms, n: self.n + 1 } }
     }
 
-    /// Milliseconds since the Unix epoch at which the event was recorded.
+    /// Returns the time of the event in milliseconds since the Unix epoch.
     pub const fn millis(self) -> u64 {
         self.ms
     }
@@ -41,7 +42,7 @@ impl Cursor {
 impl FromStr for Cursor {
     type Err = NotACursor;
 
-    /// Only the canonical text is accepted (`1-0`, not `01-0` or `+1-0`), so that equal cursors are equal strings.
+    /// Parses only the canonical text (`1-0`, not `01-0` or `+1-0`), so that equal cursors are equal texts.
     fn from_str(text: &str) -> Result<Self, NotACursor> {
         let (ms, n) = text.split_once('-').ok_or(NotACursor)?;
         let cursor = Self { ms: number(ms)?, n: number(n)? };
@@ -74,13 +75,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_as_itself(ms in any::<u64>(), n in any::<u64>()) {
+        fn cursor_parses_from_its_text(ms in any::<u64>(), n in any::<u64>()) {
             let cursor = Cursor::new(ms, n);
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
 
         #[test]
-        fn next_is_always_greater_and_never_before_now(ms in 0..u64::MAX, n in 0..u64::MAX, now in any::<u64>()) {
+        fn next_cursor_is_greater_and_not_before_now(ms in 0..u64::MAX, n in 0..u64::MAX, now in any::<u64>()) {
             let cursor = Cursor::new(ms, n);
             let next = cursor.next(now);
             prop_assert!(next > cursor);
@@ -96,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn order_is_by_time_then_counter_not_by_text() {
+    fn cursors_order_by_time_then_counter() {
         assert!(Cursor::new(9, 0) < Cursor::new(10, 0));
         assert!(Cursor::new(10, 9) < Cursor::new(10, 10));
     }
 
     #[test]
-    fn garbage_is_refused() {
+    fn malformed_cursor_does_not_parse() {
         for text in [
             "",
             "-",

@@ -1,29 +1,32 @@
-//! One change of one stream, as clients hear of it.
+//! Event: one recorded change of one stream, as clients receive it.
 
 use serde::Serialize;
 
-use super::{Cursor, Participant, Stream, StreamId, StreamStatus, Timestamp};
+use super::{
+    Cursor, Participant, Stream, StreamId, StreamStatus, Timestamp,
+    name::{self, UnknownName},
+};
 
-/// What kind of change an event tells.
+/// Type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// The stream was recorded. Always its first event.
+    /// The stream was recorded. Always the first event of a stream.
     StreamCreated,
-    /// Its status or metadata changed.
+    /// The status or the metadata changed.
     StreamUpdated,
-    /// It is over; everybody has left. Always its last event.
+    /// The stream has ended, after all participants have left. Always the last event of a stopped stream.
     StreamStopped,
-    /// Somebody really connected.
+    /// A participant connected.
     ParticipantJoined,
-    /// Somebody who had joined really left.
+    /// A connected participant left.
     ParticipantLeft,
-    /// Anything else about a participant: a token issued, an unused one expired, a role or metadata changed.
+    /// A participant changed in another way: a token was issued or expired unused, a role or metadata changed.
     ParticipantUpdated,
 }
 
 impl EventKind {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 6] = [
         Self::StreamCreated,
         Self::StreamUpdated,
@@ -33,7 +36,7 @@ impl EventKind {
         Self::ParticipantUpdated,
     ];
 
-    /// The word used in JSON and as the SSE event name.
+    /// Returns the name used in JSON and by feeds.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StreamCreated => "stream_created",
@@ -47,55 +50,55 @@ impl EventKind {
 }
 
 impl std::str::FromStr for EventKind {
-    type Err = ();
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(())
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        name::find(&Self::ALL, Self::as_str, text)
     }
 }
 
-/// What a change says before the store has given it a place in the log.
+/// Event without its position in the log, which the store assigns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
-    /// What kind of change it is.
+    /// Type of the event.
     pub kind: EventKind,
-    /// The stream as it is after the change; its version is the event's sequence number.
+    /// Stream after the change. Its version is the sequence number of the event.
     pub stream: Stream,
-    /// The participant that it is about.
+    /// Participant after the change, for events about one.
     pub participant: Option<Participant>,
-    /// The status before, where the change is one of status.
+    /// Status before the change, if the change is a transition.
     pub previous_status: Option<StreamStatus>,
-    /// Why, where there is something to say.
+    /// Reason of a stop or a failure.
     pub reason: Option<String>,
 }
 
-/// One entry of the log. It knows the entries before it, so that a reader sees by itself whether one is missing.
+/// Entry of a log. It names its predecessors, so that a reader detects a missing event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its position in both logs.
+    /// Position in the log of the stream and in the log of all streams.
     pub cursor: Cursor,
-    /// The position of the stream's event before this one; the origin for the first.
+    /// Position of the previous event of the stream; the origin for its first event.
     pub previous: Cursor,
-    /// The position of the event before this one among all streams; the origin for the very first.
+    /// Position of the previous event of all streams; the origin for the first event.
     pub previous_of_all: Cursor,
-    /// When the store recorded it.
+    /// Time at which the store recorded the event.
     pub timestamp: Timestamp,
-    /// What happened.
+    /// Content of the event.
     pub draft: Draft,
 }
 
 impl Event {
-    /// The stream that it is about.
+    /// Returns the stream of the event.
     pub fn stream_id(&self) -> StreamId {
         self.draft.stream.id
     }
 
-    /// Its number within the stream: 1, 2, 3 … without a gap.
+    /// Returns the number of the event within its stream: 1, 2, 3 … without a gap.
     pub fn seq(&self) -> u64 {
         self.draft.stream.version
     }
 
-    /// Whether no event of this stream can follow.
+    /// Reports whether the event is the last of its stream.
     pub fn is_last(&self) -> bool {
         self.draft.stream.status.is_final()
     }

@@ -1,23 +1,23 @@
-//! Identifiers and names, parsed once.
+//! Ids and names from callers.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-/// LiveKit's own limit for identities, names and room names, in bytes of UTF-8.
+/// LiveKit's limit for identities, names and room names, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// Why a text is not a name.
+/// Rule that a text breaks as a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// The text has no bytes.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
     /// The text is longer than [`MAX_NAME_BYTES`].
     #[error("must be at most {MAX_NAME_BYTES} bytes of UTF-8")]
     TooLong,
-    /// The text holds a control character.
+    /// The text contains a control character.
     #[error("must not contain control characters")]
     Unprintable,
 }
@@ -42,17 +42,17 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// Accepts 1 to 256 bytes of UTF-8 without control characters.
+            /// Parses 1 to 256 bytes of UTF-8 without control characters.
             ///
             /// # Errors
-            /// [`NameError`] says which of these rules the text breaks.
+            /// [`NameError`] for a text that breaks one of these rules.
             pub fn parse(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
                 check(&text)?;
                 Ok(Self(text))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -73,23 +73,24 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a LiveKit room; unique among streams that are neither stopped nor in error.
+    /// Name of a LiveKit room, unique among streams that have not ended.
     RoomName
 }
 name! {
-    /// A participant's identity within a stream. LiveKit allows one connection an identity.
+    /// Identity of a participant within a stream. LiveKit allows one connection for each identity.
     Identity
 }
 name! {
-    /// A participant's name as shown on screen.
+    /// Display name of a participant.
     DisplayName
 }
 
 macro_rules! reported {
     ($name:ident) => {
         impl $name {
-            /// Takes what LiveKit reports as it is: the rules of [`Self::parse`] are for callers, and LiveKit admits
-            /// tokens with any text. None for the empty text, which is how LiveKit writes an absent value.
+            /// Accepts any text that LiveKit reports, because LiveKit accepts tokens with any text.
+            ///
+            /// Returns `None` for the empty text, which is LiveKit's form of an absent value.
             pub fn reported(text: impl Into<String>) -> Option<Self> {
                 Some(text.into()).filter(|text| !text.is_empty()).map(Self)
             }
@@ -100,17 +101,17 @@ macro_rules! reported {
 reported!(Identity);
 reported!(DisplayName);
 
-/// The id of a stream: a UUID of version 7, so ids of later streams sort after earlier ones.
+/// Id of a stream: a UUID of version 7, so that ids sort by the time of their creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(Uuid);
 
 impl StreamId {
-    /// A new id.
+    /// Returns a new id.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// An id made from the bytes of a UUID; for stores and tests.
+    /// Makes an id from a UUID, for stores and tests.
     pub const fn from_uuid(id: Uuid) -> Self {
         Self(id)
     }
@@ -144,13 +145,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_printable_text_of_the_right_length_is_a_name(text in "\\PC{1,64}") {
+        fn printable_text_of_valid_length_is_a_name(text in "\\PC{1,64}") {
             let name = RoomName::parse(text.clone()).unwrap();
             prop_assert_eq!(name.as_str(), text);
         }
 
         #[test]
-        fn a_control_character_is_never_part_of_a_name(
+        fn text_with_control_character_is_not_a_name(
             before in "\\PC{0,8}",
             control in prop::char::ranges(vec!['\0'..='\u{1f}', '\u{7f}'..='\u{9f}'].into()),
         ) {
@@ -158,14 +159,14 @@ mod tests {
         }
 
         #[test]
-        fn a_stream_id_reads_back_as_itself(bytes in any::<u128>()) {
+        fn stream_id_parses_from_its_text(bytes in any::<u128>()) {
             let id = StreamId::from_uuid(Uuid::from_u128(bytes));
             prop_assert_eq!(id.to_string().parse::<StreamId>().unwrap(), id);
         }
     }
 
     #[test]
-    fn length_is_counted_in_bytes() {
+    fn name_length_is_counted_in_bytes() {
         assert!(Identity::parse("é".repeat(128)).is_ok());
         assert_eq!(Identity::parse("é".repeat(129)), Err(NameError::TooLong));
         assert_eq!(Identity::parse(""), Err(NameError::Empty));

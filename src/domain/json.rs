@@ -1,16 +1,16 @@
-//! JSON that is kept digit for digit: numbers and strings stay the text that they were read from.
+//! JSON values whose numbers and strings keep their text.
 //!
-//! `serde_json::Value` rounds numbers to 64-bit floats and keeps the last of two equal keys, so metadata that passes
-//! through it may come back changed. Here `serde_json` checks the text, which is then split without any conversion.
+//! `serde_json::Value` rounds numbers to 64-bit floats and keeps the last of two equal keys, so it may change metadata.
+//! Here `serde_json` checks the syntax, and the text is then split without any conversion.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::de::IgnoredAny;
 
-/// The deepest nesting that is read; as deep as `serde_json` itself reads.
+/// Maximum depth of nesting, which is also `serde_json`'s.
 const MAX_DEPTH: usize = 127;
 
-/// Why a text is not read.
+/// Reason for which a text does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// The text is not JSON (RFC 8259).
@@ -27,21 +27,21 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// The members of a JSON object in their order. Equal keys may follow each other.
+/// Members of a JSON object in their order. Keys may repeat.
 pub type Members = Vec<(String, Json)>;
 
-/// A JSON value.
+/// JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
-    /// An object.
+    /// Object.
     Object(Members),
-    /// An array.
+    /// Array.
     Array(Vec<Json>),
-    /// A string, number, boolean or null as it was written.
+    /// String, number, boolean or null, as the text of the input.
     Scalar(String),
 }
 
-/// Splits a text that is known to be JSON, in one pass.
+/// Splits valid JSON text in one pass.
 struct Splitter<'a> {
     rest: &'a str,
 }
@@ -51,8 +51,8 @@ impl<'a> Splitter<'a> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
     }
 
-    /// Takes a punctuation mark if it comes next.
-    fn takes(&mut self, mark: char) -> bool {
+    /// Skips a punctuation mark; returns false if another character comes next.
+    fn skip(&mut self, mark: char) -> bool {
         self.skip_space();
         let rest = self.rest.strip_prefix(mark);
         self.rest = rest.unwrap_or(self.rest);
@@ -61,14 +61,14 @@ impl<'a> Splitter<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
         let inner = || depth.checked_sub(1).ok_or(JsonError::TooDeep);
-        if self.takes('{') {
+        if self.skip('{') {
             return self.members(inner()?).map(Json::Object);
         }
-        if self.takes('[') {
+        if self.skip('[') {
             return self.items(inner()?).map(Json::Array);
         }
         let text = self.scalar();
-        // A raw string may hold half of a surrogate pair, which is no text.
+        // The syntax check accepts half of a surrogate pair, which no string can hold.
         if text.starts_with('"') {
             serde_json::from_str::<Cow<'_, str>>(text)?;
         }
@@ -77,11 +77,11 @@ impl<'a> Splitter<'a> {
 
     fn members(&mut self, depth: usize) -> Result<Members, JsonError> {
         let mut members = Vec::new();
-        while !self.takes('}') {
-            self.takes(',');
+        while !self.skip('}') {
+            self.skip(',');
             self.skip_space();
             let key = serde_json::from_str(self.scalar())?;
-            self.takes(':');
+            self.skip(':');
             members.push((key, self.value(depth)?));
         }
         Ok(members)
@@ -89,8 +89,8 @@ impl<'a> Splitter<'a> {
 
     fn items(&mut self, depth: usize) -> Result<Vec<Json>, JsonError> {
         let mut items = Vec::new();
-        while !self.takes(']') {
-            self.takes(',');
+        while !self.skip(']') {
+            self.skip(',');
             items.push(self.value(depth)?);
         }
         Ok(items)
@@ -117,16 +117,16 @@ impl<'a> Splitter<'a> {
 }
 
 impl Json {
-    /// Reads a text, in time that grows with its length alone.
+    /// Parses a text in time linear in its length.
     ///
     /// # Errors
-    /// [`JsonError`] for a text that is not JSON, holds half of a surrogate pair, or is nested too deeply.
+    /// [`JsonError`] for text that is not JSON, contains half of a surrogate pair, or is nested too deeply.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
         serde_json::from_str::<IgnoredAny>(text)?;
         Splitter { rest: text }.value(MAX_DEPTH)
     }
 
-    /// The first key that an object has twice, at any depth.
+    /// Returns the first repeated key of an object, at any depth.
     pub fn repeated_key(&self) -> Option<&str> {
         match self {
             Self::Object(members) => repeated_key(members),
@@ -135,18 +135,18 @@ impl Json {
         }
     }
 
-    /// Whether it is `null`.
+    /// Reports whether the value is `null`.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Scalar(text) if text == "null")
     }
 
-    /// The string that it is.
+    /// Returns the value of a string.
     pub fn as_string(&self) -> Option<String> {
         let Self::Scalar(text) = self else { return None };
         serde_json::from_str(text).ok()
     }
 
-    /// The whole number that it is.
+    /// Returns the value of a non-negative whole number.
     pub fn as_u64(&self) -> Option<u64> {
         let Self::Scalar(text) = self else { return None };
         text.parse().ok()
@@ -193,40 +193,8 @@ fn repeated_key(members: &Members) -> Option<&str> {
     twice.or_else(|| members.iter().find_map(|(_, value)| value.repeated_key()))
 }
 
-/// Changes `target` by a JSON Merge Patch (RFC 7396): members that are null are removed, objects are merged, anything
-/// else replaces. Members keep their place; new ones come last. Neither may have a key twice.
-pub fn merge(target: Members, patch: &Members) -> Members {
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut members: Vec<Option<(String, Json)>> = Vec::with_capacity(target.len());
-    for (place, (key, value)) in target.into_iter().enumerate() {
-        places.insert(key.clone(), place);
-        members.push(Some((key, value)));
-    }
-    for (key, change) in patch {
-        let place = places.get(key).copied();
-        let known = place.and_then(|place| members.get_mut(place)?.take()).map(|(_, value)| value);
-        let Some(value) = changed(known, change) else { continue };
-        let member = Some((key.clone(), value));
-        match place.and_then(|place| members.get_mut(place)) {
-            Some(slot) => *slot = member,
-            None => members.push(member),
-        }
-    }
-    members.into_iter().flatten().collect()
-}
-
-/// The value of a member after a patch; none where the patch removes it.
-fn changed(known: Option<Json>, change: &Json) -> Option<Json> {
-    match (known, change) {
-        (_, change) if change.is_null() => None,
-        (Some(Json::Object(members)), Json::Object(inner)) => Some(Json::Object(merge(members, inner))),
-        (_, Json::Object(inner)) => Some(Json::Object(merge(Vec::new(), inner))),
-        (_, other) => Some(other.clone()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -237,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_strings_stay_as_written() {
+    fn numbers_and_strings_stay_unchanged() {
         for text in [
             r#"{"a":12345678901234567890123,"b":1.10,"c":1e400,"d":-0,"e":0.1000000000000000055511151231257827}"#,
             r#"["A\u0041/\/é\ud83d\ude00",true,null,[],{}]"#,
@@ -266,7 +234,8 @@ mod tests {
         assert_eq!(repeated(r#"[0,{"b":[{"c":1,"c":1}]}]"#).as_deref(), Some("c"));
     }
 
-    fn json() -> impl Strategy<Value = Value> {
+    /// Generates JSON values without repeated keys.
+    pub(in super::super) fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -283,35 +252,12 @@ mod tests {
         })
     }
 
-    /// RFC 7396, section 2, on `serde_json` values: what [`merge`] is compared with.
-    fn merged(target: &Value, patch: &Value) -> Value {
-        let Value::Object(patch) = patch else { return patch.clone() };
-        let mut members = target.as_object().cloned().unwrap_or_default();
-        for (key, change) in patch {
-            if change.is_null() {
-                members.remove(key);
-            } else {
-                let known = members.get(key).cloned().unwrap_or_default();
-                members.insert(key.clone(), merged(&known, change));
-            }
-        }
-        Value::Object(members)
-    }
-
     proptest! {
         #[test]
-        fn compact_text_reads_back_as_the_same_value(value in json()) {
+        fn compact_text_parses_to_the_same_value(value in json()) {
             let text = value.to_string();
             prop_assert_eq!(compact(&text), text.clone());
             prop_assert_eq!(compact(&serde_json::to_string_pretty(&value).unwrap()), text);
-        }
-
-        #[test]
-        fn merge_does_what_the_rfc_says(target in json(), patch in json()) {
-            let (Ok(Json::Object(members)), Ok(Json::Object(change))) =
-                (Json::parse(&target.to_string()), Json::parse(&patch.to_string())) else { return Ok(()) };
-            let text = Json::Object(merge(members, &change)).to_string();
-            prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), merged(&target, &patch));
         }
     }
 }

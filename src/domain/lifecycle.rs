@@ -1,27 +1,29 @@
-//! The life of a stream as a table: which status may follow which.
+//! Lifecycle of a stream: a table of its status transitions.
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// Where a stream is in its life.
+use super::name::{self, UnknownName};
+
+/// Status of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamStatus {
-    /// Recorded here; its LiveKit room is being made.
+    /// The stream is recorded; its LiveKit room is being created.
     Creating,
-    /// The room exists and people may join.
+    /// The room exists, and participants may join.
     Active,
     /// The room is being deleted.
     Stopping,
-    /// Over. Nothing about it changes any more.
+    /// Ended. Final.
     Stopped,
-    /// Creating or stopping failed for good. Nothing about it changes any more.
+    /// Creation or stop failed. Final.
     Error,
 }
 
-/// Every move there is. A pair that is not listed does not exist.
-const MOVES: [(StreamStatus, StreamStatus); 5] = [
+/// All allowed transitions.
+const TRANSITIONS: [(StreamStatus, StreamStatus); 5] = [
     (StreamStatus::Creating, StreamStatus::Active),
     (StreamStatus::Creating, StreamStatus::Error),
     (StreamStatus::Active, StreamStatus::Stopping),
@@ -30,20 +32,20 @@ const MOVES: [(StreamStatus, StreamStatus); 5] = [
 ];
 
 impl StreamStatus {
-    /// All of them, in the order of a stream's life.
+    /// All statuses, in the order of the lifecycle.
     pub const ALL: [Self; 5] = [Self::Creating, Self::Active, Self::Stopping, Self::Stopped, Self::Error];
 
-    /// Whether a stream in this status may move to `next`.
+    /// Reports whether the transition to `next` is allowed.
     pub fn may_become(self, next: Self) -> bool {
-        MOVES.contains(&(self, next))
+        TRANSITIONS.contains(&(self, next))
     }
 
-    /// Whether nothing can follow: the stream's room name is free and its keys are on their way out.
+    /// Reports whether no transition is allowed. The room name of such a stream is free, and its keys expire.
     pub fn is_final(self) -> bool {
-        !MOVES.iter().any(|(from, _)| *from == self)
+        !TRANSITIONS.iter().any(|(from, _)| *from == self)
     }
 
-    /// The word used in JSON, queries and metrics.
+    /// Returns the name used in JSON, queries and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "creating",
@@ -62,10 +64,10 @@ impl fmt::Display for StreamStatus {
 }
 
 impl FromStr for StreamStatus {
-    type Err = ();
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        name::find(&Self::ALL, Self::as_str, text)
     }
 }
 
@@ -74,7 +76,7 @@ mod tests {
     use super::{StreamStatus::*, *};
 
     #[test]
-    fn every_pair_is_decided_by_the_table() {
+    fn transition_is_allowed_only_by_the_table() {
         let allowed = [
             [false, true, false, false, true],
             [false, false, true, false, false],
@@ -90,17 +92,17 @@ mod tests {
     }
 
     #[test]
-    fn only_stopped_and_error_are_final() {
+    fn stopped_and_error_are_final() {
         let finals: Vec<_> = StreamStatus::ALL.into_iter().filter(|status| status.is_final()).collect();
         assert_eq!(finals, [Stopped, Error]);
     }
 
     #[test]
-    fn words_read_back() {
+    fn status_name_parses_to_the_same_status() {
         for status in StreamStatus::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
-        assert_eq!("Active".parse::<StreamStatus>(), Err(()));
+        assert_eq!("Active".parse::<StreamStatus>(), Err(UnknownName));
     }
 }

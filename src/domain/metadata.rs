@@ -1,36 +1,40 @@
-//! The JSON object that an app attaches to a stream or a participant.
+//! Metadata: the JSON object that an app attaches to a stream or a participant.
 
 use serde::{Serialize, Serializer, ser::Error};
 use serde_json::value::RawValue;
 
-use super::json::{Json, JsonError, Members, merge};
+use super::{
+    json::{Json, JsonError, Members},
+    merge_patch::merge,
+};
 
-/// The most bytes that a metadata object may have as JSON text (LiveKit refuses room metadata of 64 KiB and more).
+/// Maximum size of a metadata object as JSON text, in bytes. LiveKit rejects room metadata of 64 KiB and more.
 pub const MAX_METADATA_BYTES: usize = 60_000;
 
-/// A JSON object of at most [`MAX_METADATA_BYTES`] as compact text, which is what Redis and LiveKit store and compare.
-/// Every digit and every escape is as the app sent it.
+/// JSON object of at most [`MAX_METADATA_BYTES`] as compact text, which stores and LiveKit keep and compare.
+///
+/// Digits and escapes stay as the app sent them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
     text: String,
 }
 
-/// A JSON Merge Patch (RFC 7396) of a metadata object.
+/// JSON Merge Patch (RFC 7396) of a metadata object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataPatch {
     members: Members,
 }
 
-/// Why a text is not metadata.
+/// Rule that a text breaks as metadata.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// The text is not a JSON object.
     #[error("must be a JSON object")]
     NotAnObject,
-    /// An object has a key twice; only one of the values could be kept.
+    /// An object repeats a key.
     #[error("has the key {0:?} twice")]
     RepeatedKey(String),
-    /// The text is not JSON, or nested too deeply.
+    /// The text is not JSON, or it is nested too deeply.
     #[error(transparent)]
     Json(#[from] JsonError),
     /// The object's compact text is longer than [`MAX_METADATA_BYTES`].
@@ -47,26 +51,26 @@ fn members(json: Json) -> Result<Members, MetadataError> {
 }
 
 impl Metadata {
-    /// Reads JSON text.
+    /// Parses JSON text.
     ///
     /// # Errors
-    /// As [`Self::from_json`], and [`MetadataError::Json`] for text that is not JSON.
+    /// Errors of [`Self::from_json`], and [`MetadataError::Json`] for text that is not JSON.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
         Self::from_json(Json::parse(text)?)
     }
 
-    /// Takes a value from a caller.
+    /// Converts a JSON value from a caller.
     ///
     /// # Errors
-    /// [`MetadataError`] for a value that is not an object, has a key twice or is too long.
+    /// [`MetadataError`] for a value that is not an object, repeats a key or is too long.
     pub fn from_json(json: Json) -> Result<Self, MetadataError> {
         Self::of(members(json)?)
     }
 
-    /// The text that [`Self::as_text`] gave to the store.
+    /// Restores metadata from [`Self::as_text`] without parsing it.
     ///
     /// # Errors
-    /// [`MetadataError::NotAnObject`] for text that cannot have come from there.
+    /// [`MetadataError::NotAnObject`] for text that does not begin an object.
     pub fn stored(text: String) -> Result<Self, MetadataError> {
         if text.starts_with('{') { Ok(Self { text }) } else { Err(MetadataError::NotAnObject) }
     }
@@ -76,33 +80,33 @@ impl Metadata {
         if text.len() > MAX_METADATA_BYTES { Err(MetadataError::TooLong) } else { Ok(Self { text }) }
     }
 
-    /// The object as compact JSON text.
+    /// Returns the object as compact JSON text.
     pub fn as_text(&self) -> &str {
         &self.text
     }
 
-    /// This object changed by a patch.
+    /// Applies a patch.
     ///
     /// # Errors
-    /// [`MetadataError::TooLong`] where the result would be too long.
+    /// [`MetadataError::TooLong`] if the result is too long.
     pub fn merged(&self, patch: &MetadataPatch) -> Result<Self, MetadataError> {
         Self::of(merge(members(Json::parse(&self.text)?)?, &patch.members))
     }
 }
 
 impl MetadataPatch {
-    /// Reads JSON text.
+    /// Parses JSON text.
     ///
     /// # Errors
-    /// As [`Self::from_json`], and [`MetadataError::Json`] for text that is not JSON.
+    /// Errors of [`Self::from_json`], and [`MetadataError::Json`] for text that is not JSON.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
         Self::from_json(Json::parse(text)?)
     }
 
-    /// Takes a value from a caller.
+    /// Converts a JSON value from a caller.
     ///
     /// # Errors
-    /// [`MetadataError`] for a value that is not an object or has a key twice.
+    /// [`MetadataError`] for a value that is not an object or repeats a key.
     pub fn from_json(json: Json) -> Result<Self, MetadataError> {
         members(json).map(|members| Self { members })
     }
@@ -120,13 +124,14 @@ impl Serialize for Metadata {
     }
 }
 
-/// Writes JSON text as the value that it is.
+/// Serializes JSON text as a value instead of a string.
 pub(super) fn serialize_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(text).map_err(S::Error::custom)?.serialize(serializer)
 }
 
-/// What a participant's metadata is in LiveKit: any text. A JSON object is shown as the object, other text as a JSON
-/// string.
+/// Metadata of a participant, which in LiveKit is any text.
+///
+/// A JSON object serializes as the object, other text as a JSON string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParticipantMetadata {
     text: String,
@@ -134,7 +139,7 @@ pub struct ParticipantMetadata {
 }
 
 impl ParticipantMetadata {
-    /// Takes text of any length and form. An object is compacted, so that its text is one line.
+    /// Accepts text of any length and form. An object is compacted.
     pub fn reported(text: &str) -> Self {
         match Json::parse(text) {
             Ok(json @ Json::Object(_)) => Self { text: json.to_string(), is_object: true },
@@ -142,16 +147,16 @@ impl ParticipantMetadata {
         }
     }
 
-    /// The JSON text that stores keep: the compact object, or other text as a JSON string.
+    /// Returns the JSON text that stores keep: the compact object, or other text as a JSON string.
     pub fn as_stored(&self) -> String {
         // A string always serializes.
         if self.is_object { self.text.clone() } else { serde_json::to_string(&self.text).unwrap_or_default() }
     }
 
-    /// Reads what [`Self::as_stored`] gave, without parsing the object again.
+    /// Restores metadata from [`Self::as_stored`] without parsing an object.
     ///
     /// # Errors
-    /// [`MetadataError::NotAnObject`] for text that cannot have come from there.
+    /// [`MetadataError::NotAnObject`] for text that is neither an object nor a JSON string.
     pub fn stored(text: String) -> Result<Self, MetadataError> {
         if text.starts_with('{') {
             return Ok(Self { text, is_object: true });
@@ -160,12 +165,12 @@ impl ParticipantMetadata {
         Ok(Self { text, is_object: false })
     }
 
-    /// The text as LiveKit holds it, compacted where it is an object.
+    /// Returns LiveKit's text, compacted if it is an object.
     pub fn as_text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is a JSON object.
+    /// Reports whether the text is a JSON object.
     pub fn is_object(&self) -> bool {
         self.is_object
     }
@@ -204,9 +209,9 @@ mod tests {
         Metadata::parse(original).unwrap().merged(&patch).unwrap().as_text().to_owned()
     }
 
-    /// The examples of RFC 7396, appendix A, whose original and patch are objects.
+    /// Examples of RFC 7396, appendix A, whose original and patch are objects.
     #[test]
-    fn patch_merges_as_the_rfc_says() {
+    fn patch_merges_as_in_the_rfc_examples() {
         for (original, patch, result) in [
             (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
             (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_an_object_of_bounded_size_without_repeated_keys() {
+    fn metadata_must_be_an_object_of_bounded_size_without_repeated_keys() {
         assert_eq!(Metadata::parse("[]"), Err(MetadataError::NotAnObject));
         assert!(matches!(Metadata::parse("nonsense"), Err(MetadataError::Json(_))));
         assert_eq!(
@@ -238,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn participant_metadata_is_shown_as_object_or_as_string() {
+    fn participant_metadata_serializes_as_object_or_string() {
         for (text, shown) in [
             ("{ \"a\":\n1.0 }", r#"{"a":1.0}"#),
             (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#),
@@ -256,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_twice_is_merging_once(a in "[a-c]{1,2}", b in "[a-c]{1,2}", v in any::<i32>()) {
+        fn patch_applied_twice_equals_patch_applied_once(a in "[a-c]{1,2}", b in "[a-c]{1,2}", v in any::<i32>()) {
             let patch = format!(r#"{{"{a}":{{"{b}":{v}}},"z":null}}"#);
             let once = merged(&format!(r#"{{"{a}":{{"{b}":1}}}}"#), &patch);
             prop_assert_eq!(merged(&once, &patch), once);

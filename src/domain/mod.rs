@@ -1,7 +1,6 @@
-//! What a stream is and how it may change: values, the lifecycle, events. Pure: no I/O, no clock, no framework.
+//! Streams, participants, events, and the rules of their changes. Pure: no I/O, no clock, no framework.
 //!
-//! Everything that enters the service from outside is parsed into one of these types once, at the edge, and is not
-//! checked again further in.
+//! The edges of the service parse input into these types once. Inner layers do not validate it again.
 
 pub mod aggregate;
 pub mod attributes;
@@ -12,9 +11,13 @@ pub mod event;
 pub mod ids;
 pub mod json;
 pub mod lifecycle;
+pub mod merge_patch;
 pub mod metadata;
+mod name;
 pub mod participant;
-mod rendered;
+mod participant_kind;
+mod participant_state;
+mod role;
 pub mod sids;
 pub mod stream;
 pub mod time;
@@ -30,8 +33,11 @@ pub use event::{Event, EventKind};
 pub use ids::{DisplayName, Identity, RoomName, StreamId};
 pub use lifecycle::StreamStatus;
 pub use metadata::{Metadata, MetadataPatch, ParticipantMetadata};
-pub use participant::{Participant, ParticipantKind, ParticipantState, Role};
-pub use rendered::{Rendered, Shared};
+pub use name::UnknownName;
+pub use participant::Participant;
+pub use participant_kind::ParticipantKind;
+pub use participant_state::ParticipantState;
+pub use role::Role;
 pub use sids::{ParticipantSid, RoomSid, TrackSid};
 pub use stream::{Stream, StreamRef, StreamView};
 pub use time::Timestamp;

@@ -1,178 +1,58 @@
-//! One identity in one stream.
-
-use std::{fmt, str::FromStr};
+//! Participant: the entry of one identity in one stream.
 
 use serde::Serialize;
 
-use super::{Attributes, DisplayName, Identity, ParticipantMetadata, ParticipantSid, Timestamp, Tracks};
+use super::{
+    Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, ParticipantSid,
+    ParticipantState, Role, Timestamp, Tracks,
+};
 
-/// What a participant may do: a host publishes, a viewer only watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// May publish audio, video and data.
-    Host,
-    /// May only subscribe.
-    Viewer,
-}
-
-impl Role {
-    /// The word used in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Viewer => "viewer",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = ();
-
-    /// In any case: `host`, `Host` and `HOST` are the same role.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Host, Self::Viewer].into_iter().find(|role| role.as_str().eq_ignore_ascii_case(text)).ok_or(())
-    }
-}
-
-/// LiveKit's word for how far a participant's connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ParticipantState {
-    /// A token was issued; nobody has connected with it yet.
-    Joining,
-    /// Connected.
-    Active,
-    /// Was there, or was expected, and is gone.
-    Disconnected,
-}
-
-impl ParticipantState {
-    /// The word used in JSON and queries.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Joining => "joining",
-            Self::Active => "active",
-            Self::Disconnected => "disconnected",
-        }
-    }
-}
-
-impl fmt::Display for ParticipantState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ParticipantState {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [Self::Joining, Self::Active, Self::Disconnected];
-        all.into_iter().find(|state| state.as_str() == text).ok_or(())
-    }
-}
-
-/// LiveKit's kind of a participant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ParticipantKind {
-    /// A client of an app.
-    #[default]
-    Standard,
-    /// Media that LiveKit's ingress service publishes.
-    Ingress,
-    /// LiveKit's egress service, or another recorder.
-    Egress,
-    /// A telephone caller.
-    Sip,
-    /// A LiveKit agent.
-    Agent,
-    /// A kind that this version does not know.
-    Unknown,
-}
-
-impl ParticipantKind {
-    /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Standard, Self::Ingress, Self::Egress, Self::Sip, Self::Agent, Self::Unknown];
-
-    /// The word used in JSON and queries.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-            Self::Sip => "sip",
-            Self::Agent => "agent",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// From LiveKit's word, in any case.
-    pub fn of(word: &str) -> Self {
-        let known = |kind: &Self| kind.as_str().eq_ignore_ascii_case(word);
-        Self::ALL.into_iter().find(known).unwrap_or(Self::Unknown)
-    }
-
-    /// Whether participants of this kind count: in `participantCount`, against `maxParticipants`, and as a reason not
-    /// to stop a stream for being idle. LiveKit exempts the same kinds (`IsDependent` in its participant.go).
-    pub const fn counts(self) -> bool {
-        !matches!(self, Self::Egress | Self::Agent)
-    }
-
-    /// Whether participants of this kind have events and are in lists.
-    pub const fn is_listed(self) -> bool {
-        !matches!(self, Self::Egress)
-    }
-}
-
-/// The rank of unlisted participants in list order: after all listed ones.
+/// Rank of unlisted participants in list order, after all listed participants.
 pub const UNLISTED_RANK: u8 = 2;
 
-/// A time after every other that still is an exact integer in Lua, whose scripts make the same list keys.
+/// Time after all others that is an exact integer in Lua, whose scripts make the same list keys.
 pub const END_OF_TIME_MS: u64 = 9_000_000_000_000_000;
 
-/// The present entry of one identity. The newest LiveKit session of the identity is the one that counts.
+/// Current entry of one identity. It describes the newest LiveKit session of the identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Participant {
-    /// Who it is; also its `id` in JSON.
+    /// Identity, which is also the `id` in JSON.
     pub identity: Identity,
-    /// What it is called, where somebody said so.
+    /// Display name from the token request or from LiveKit.
     pub name: Option<DisplayName>,
-    /// What it may do.
+    /// Role of the newest token or session.
     pub role: Role,
-    /// How far its connection has come.
+    /// Connection state.
     pub state: ParticipantState,
-    /// When it connected; while joining, when its token was issued.
+    /// Time of the connection; while joining, time of the token.
     pub joined_at: Timestamp,
-    /// When it left; none while it is here or expected.
+    /// Time of the departure; `None` while joining or active.
     pub left_at: Option<Timestamp>,
-    /// What the app attached to it.
+    /// Metadata from the app or from LiveKit.
     pub metadata: ParticipantMetadata,
-    /// LiveKit's attributes of it.
+    /// LiveKit's attributes.
     pub attributes: Attributes,
-    /// LiveKit's kind of it.
+    /// LiveKit's kind.
     pub kind: ParticipantKind,
-    /// Whether LiveKit hides it from the other participants.
+    /// True if LiveKit hides the participant from others.
     pub hidden: bool,
-    /// The LiveKit participant sid of its newest session; none before the first.
+    /// LiveKit's id of the newest session; `None` before the first session.
     pub sid: Option<ParticipantSid>,
-    /// LiveKit's own time of the newest session. An older session's late webhook is recognised by it.
+    /// LiveKit's time of the newest session, which identifies late webhooks of older sessions.
     pub session_at: Option<Timestamp>,
-    /// What it publishes now.
+    /// Published tracks.
     pub tracks: Tracks,
-    /// When this entry was last written. LiveKit's list of participants lags, so it corrects only what is older.
+    /// Time of the last write. A list of LiveKit may lag, so it corrects only entries written before it.
     pub changed_at: Timestamp,
-    /// While joining: when the entry disappears unless somebody connects.
+    /// Expiry of a joining entry without a connection.
     pub expires_at: Option<Timestamp>,
-    /// The visit before this `joining` entry, to go back to when the token is never used.
+    /// Times of the visit before this joining entry. An unused token restores them when it expires.
     pub last_visit: Option<(Timestamp, Timestamp)>,
 }
 
 impl Participant {
-    /// An entry for somebody who has not been seen here before.
-    pub fn expected(identity: Identity, role: Role, now: Timestamp) -> Self {
+    /// Returns the joining entry of an identity without an earlier visit.
+    pub fn joining(identity: Identity, role: Role, now: Timestamp) -> Self {
         Self {
             identity,
             name: None,
@@ -193,23 +73,23 @@ impl Participant {
         }
     }
 
-    /// Whether it is connected now.
+    /// Reports whether the participant is connected.
     pub fn is_active(&self) -> bool {
         self.state == ParticipantState::Active
     }
 
-    /// Whether it has events and is in lists. Hidden participants and recorders are not.
+    /// Reports whether the participant has events and is in lists. Hidden participants and recorders are not.
     pub fn is_listed(&self) -> bool {
         self.kind.is_listed() && !self.hidden
     }
 
-    /// Whether it counts while it is active.
+    /// Reports whether the participant counts while it is active, see [`ParticipantKind::counts`].
     pub fn counts(&self) -> bool {
         self.is_listed() && self.kind.counts()
     }
 
-    /// The order of participant lists, as a key that sorts ascending: hosts, other listed participants, unlisted ones;
-    /// the newest of each first, then by identity.
+    /// Returns a key that sorts participant lists ascending: hosts, other listed participants, unlisted participants;
+    /// within each group the newest first, then by identity.
     pub fn list_key(&self) -> String {
         let joined = u64::try_from(self.joined_at.as_millis()).unwrap_or_default();
         let newest_first = END_OF_TIME_MS.saturating_sub(joined);
@@ -267,9 +147,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_put_hosts_first_then_the_newest() {
+    fn list_key_sorts_hosts_first_and_newest_first() {
         let at = |role, ms, identity: &str| {
-            Participant::expected(Identity::parse(identity).unwrap(), role, Timestamp::from_millis(ms))
+            Participant::joining(Identity::parse(identity).unwrap(), role, Timestamp::from_millis(ms))
                 .list_key()
         };
         let mut keys = [
@@ -284,16 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn a_role_is_read_in_any_case() {
-        assert_eq!("HOST".parse(), Ok(Role::Host));
-        assert_eq!("Viewer".parse(), Ok(Role::Viewer));
-        assert_eq!("admin".parse::<Role>(), Err(()));
-    }
-
-    #[test]
-    fn json_has_the_contract_fields_and_what_is_published() {
+    fn participant_json_has_the_contract_fields() {
         let entry =
-            Participant::expected(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
+            Participant::joining(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
         let json = serde_json::to_value(entry).unwrap();
         let expected = serde_json::json!({"id": "ann", "identity": "ann", "name": null, "role": "host",
             "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "attributes": {},

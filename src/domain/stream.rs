@@ -1,4 +1,4 @@
-//! One broadcast.
+//! Stream: one broadcast in one LiveKit room.
 
 use std::time::Duration;
 
@@ -6,66 +6,65 @@ use serde::Serialize;
 
 use super::{Cursor, Metadata, Participant, RoomName, RoomSid, StreamId, StreamStatus, Timestamp};
 
-/// The most participants that a stream document carries. All of them are paged through on a route of their own.
+/// Maximum number of participants in a stream's document. Pages list all participants.
 pub const MAX_LISTED_PARTICIPANTS: usize = 1_000;
 
-/// How long the operation lock of a stream lasts unless the instance that creates or stops the stream renews it. After
-/// this time without a renewal the instance is taken for dead, and another one goes on.
+/// Time after which an operation lock expires without a renewal. Another instance then continues the creation or stop.
 pub const OPERATION_LOCK: Duration = Duration::from_secs(10);
 
-/// What names a stream for good: its id, and the room name that it holds while it lives.
+/// Permanent names of a stream: its id and its room name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRef {
-    /// The stream's id.
+    /// Id of the stream.
     pub id: StreamId,
-    /// The name of its LiveKit room.
+    /// Name of the LiveKit room.
     pub room_name: RoomName,
 }
 
-/// A stream without its participants.
+/// Stream without its participants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stream {
-    /// The stream's id.
+    /// Id of the stream.
     pub id: StreamId,
-    /// The name of its LiveKit room.
+    /// Name of the LiveKit room.
     pub room_name: RoomName,
-    /// LiveKit's id of the room; none until the room exists.
+    /// LiveKit's id of the room; `None` until the room exists.
     pub room_sid: Option<RoomSid>,
-    /// Where it is in its life.
+    /// Status in the lifecycle.
     pub status: StreamStatus,
-    /// What the app attached to it.
+    /// Metadata from the app.
     pub metadata: Metadata,
-    /// How many may be active at once; none for no limit.
+    /// Maximum number of active participants; `None` for no limit.
     pub max_participants: Option<u32>,
-    /// How long it may be empty before it is stopped; none for ever.
+    /// Time after which an empty stream is stopped; `None` for never.
     pub idle_after: Option<Duration>,
-    /// How many are active now.
+    /// Number of active participants that count.
     pub participant_count: u32,
-    /// The most that were ever active at once.
+    /// Greatest `participant_count` so far.
     pub peak_participant_count: u32,
-    /// How many are connected and do not count: agents, recorders, hidden participants.
+    /// Number of connected participants that do not count: agents, recorders, hidden participants.
     pub uncounted: u32,
-    /// When it was recorded.
+    /// Time of the creation.
     pub created_at: Timestamp,
-    /// When it became active.
+    /// Time at which the stream became active.
     pub started_at: Option<Timestamp>,
-    /// When its newest event was recorded.
+    /// Time of the newest event.
     pub updated_at: Timestamp,
-    /// When it became stopped, or failed.
+    /// Time at which the stream ended.
     pub stopped_at: Option<Timestamp>,
-    /// Since when nobody is in it; none while somebody is.
+    /// Time since which no counted participant is active; `None` while one is.
     pub empty_since: Option<Timestamp>,
-    /// End of the operation lock. Until then only its holder, which creates or stops the stream, calls LiveKit for it.
+    /// End of the operation lock; `None` if no instance holds it.
     pub lock_expires_at: Option<Timestamp>,
-    /// Why it is being or was stopped, or failed.
+    /// Reason of the stop or the failure.
     pub reason: Option<String>,
-    /// The sequence number of its newest event.
+    /// Sequence number of the newest event.
     pub version: u64,
 }
 
 impl Stream {
-    /// A stream at its very beginning, before its first event.
-    pub fn begun(new: NewStream, now: Timestamp) -> Self {
+    /// Returns a stream before its first event. Its creator holds the operation lock.
+    pub fn unrecorded(new: NewStream, now: Timestamp) -> Self {
         Self {
             id: new.id,
             room_name: new.room_name,
@@ -88,22 +87,22 @@ impl Stream {
         }
     }
 
-    /// What names this stream.
+    /// Returns the permanent names of the stream.
     pub fn reference(&self) -> StreamRef {
         StreamRef { id: self.id, room_name: self.room_name.clone() }
     }
 
-    /// Whether nobody has been in it for as long as it may be empty.
+    /// Reports whether the stream has been empty for its idle time.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.idle_deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// Whether it is being created or stopped.
+    /// Reports whether the stream is being created or stopped.
     pub fn is_under_way(&self) -> bool {
         matches!(self.status, StreamStatus::Creating | StreamStatus::Stopping)
     }
 
-    /// When it is to be stopped unless somebody joins.
+    /// Returns the time at which the empty stream is stopped; `None` if it is not empty or never idle.
     pub fn idle_deadline(&self) -> Option<Timestamp> {
         let live = self.status == StreamStatus::Active;
         let deadline = self.empty_since.zip(self.idle_after).map(|(since, after)| since.plus(after));
@@ -111,35 +110,34 @@ impl Stream {
     }
 }
 
-/// What a stream is created from.
+/// Settings of a new stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewStream {
-    /// Its id.
+    /// Id of the stream.
     pub id: StreamId,
-    /// The name of its room.
+    /// Name of the LiveKit room.
     pub room_name: RoomName,
-    /// What the app attaches to it.
+    /// Metadata from the app.
     pub metadata: Metadata,
-    /// How many may be active at once; none for no limit.
+    /// Maximum number of active participants; `None` for no limit.
     pub max_participants: Option<u32>,
-    /// How long it may be empty before it is stopped; none for ever.
+    /// Time after which an empty stream is stopped; `None` for never.
     pub idle_after: Option<Duration>,
 }
 
-/// A stream with its participants: at most [`MAX_LISTED_PARTICIPANTS`], in the order of
-/// [`Participant::list_key`].
+/// Stream with at most [`MAX_LISTED_PARTICIPANTS`] participants, in the order of [`Participant::list_key`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamView {
-    /// The stream.
+    /// Stream.
     pub stream: Stream,
-    /// Those who may publish first, then the newest.
+    /// Hosts first, then the newest participants.
     pub participants: Vec<Participant>,
-    /// The position of its newest event: what begins after it follows this state without a gap.
+    /// Position of the newest event. The events after it follow this state without a gap.
     pub cursor: Cursor,
 }
 
 impl StreamView {
-    /// The document of `GET /streams/{id}/state`.
+    /// Returns the state document: the stream's live values, without its names and limits.
     pub fn state(&self) -> impl Serialize + '_ {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]

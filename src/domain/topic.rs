@@ -1,4 +1,4 @@
-//! What a client follows.
+//! Topic: the log and the channel that a client follows.
 
 use super::{Cursor, Event, StreamId};
 

@@ -1,34 +1,34 @@
-//! What a participant publishes.
+//! Published tracks of a participant.
 
 use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
-use super::TrackSid;
+use super::{TrackSid, name};
 
-/// Where a track comes from; LiveKit's words, in lower case.
+/// Source of a track, by LiveKit's names in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackSource {
-    /// A camera.
+    /// Camera.
     Camera,
-    /// A microphone.
+    /// Microphone.
     Microphone,
-    /// A shared screen or window.
+    /// Shared screen or window.
     ScreenShare,
-    /// The sound of a shared screen.
+    /// Audio of a shared screen.
     ScreenShareAudio,
-    /// Anything else, also what this version does not know.
+    /// Any other source, also one that this version does not know.
     Unknown,
 }
 
 impl TrackSource {
-    /// All of them.
+    /// All sources.
     pub const ALL: [Self; 5] =
         [Self::Camera, Self::Microphone, Self::ScreenShare, Self::ScreenShareAudio, Self::Unknown];
 
-    /// The word used in JSON.
+    /// Returns the name used in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Camera => "camera",
@@ -39,64 +39,65 @@ impl TrackSource {
         }
     }
 
-    /// From a word of LiveKit's, in any case.
-    pub fn of(word: &str) -> Self {
-        let known = |source: &Self| source.as_str().eq_ignore_ascii_case(word);
-        Self::ALL.into_iter().find(known).unwrap_or(Self::Unknown)
+    /// Returns the source of a LiveKit name in any case of letters; [`Self::Unknown`] for a new name.
+    pub fn of(text: &str) -> Self {
+        name::find_in_any_case(&Self::ALL, Self::as_str, text).unwrap_or(Self::Unknown)
     }
 }
 
-/// One published track.
+/// Published track.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Track {
-    /// LiveKit's id of it.
+    /// LiveKit's id of the track.
     pub sid: TrackSid,
-    /// Where it comes from.
+    /// Source of the track.
     pub source: TrackSource,
-    /// Whether it was muted when LiveKit last spoke of it. LiveKit tells of no change of that by itself: it is known
-    /// when a track is published and whenever the reconciler asks.
+    /// True if the track was muted in LiveKit's last report. LiveKit sends no webhook when a track is muted, so the
+    /// value is as of the publication or of the last reconciliation.
     pub muted: bool,
 }
 
-/// The tracks of one participant, by sid. As text, `sid source 0|1` joined by `;`, it is the same for the same tracks,
-/// so that scripts can compare it without reading it. The sid is percent-encoded there ([`encode_sid`]).
+/// Tracks of one participant, unique by sid.
+///
+/// The text form is `sid source 0|1`, joined by `;`, with percent-encoded sids ([`encode_sid`]). Equal tracks have equal
+/// texts, so that scripts compare texts without parsing them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Tracks(Vec<Track>);
 
 impl Tracks {
-    /// These, in the order of their sids.
+    /// Sorts the tracks and drops repeated sids.
     pub fn new(tracks: impl IntoIterator<Item = Track>) -> Self {
         let mut tracks: Vec<_> = tracks.into_iter().collect();
-        // As the scripts sort them.
+        // The scripts sort by the same text.
         tracks.sort_by_cached_key(Track::to_string);
         tracks.dedup_by(|one, other| one.sid == other.sid);
         Self(tracks)
     }
 
-    /// In the order of their sids.
+    /// Returns the tracks in the order of their texts.
     pub fn as_slice(&self) -> &[Track] {
         &self.0
     }
 
-    /// With this track, instead of an earlier one of the same sid.
+    /// Returns a copy with this track, which replaces a track of the same sid.
     #[must_use]
     pub fn with(&self, track: Track) -> Self {
         let others = self.without(&track.sid);
         Self::new(others.0.into_iter().chain([track]))
     }
 
-    /// Without the track of this sid.
+    /// Returns a copy without the track of this sid.
     #[must_use]
     pub fn without(&self, sid: &TrackSid) -> Self {
         Self(self.0.iter().filter(|track| track.sid != *sid).cloned().collect())
     }
 }
 
-/// What separates words and tracks in the text of [`Tracks`], and what percent-encoding itself needs.
+/// Characters that the text of [`Tracks`] or percent-encoding itself uses.
 const SEPARATORS: &AsciiSet = &CONTROLS.add(b' ').add(b';').add(b'%');
 
-/// A track's sid as the text of [`Tracks`] has it: LiveKit's own sids unchanged, any other text without separators.
+/// Encodes a sid for the text of [`Tracks`]. LiveKit's own sids stay unchanged.
 pub fn encode_sid(sid: &TrackSid) -> impl fmt::Display + '_ {
     utf8_percent_encode(sid.as_str(), SEPARATORS)
 }
@@ -119,18 +120,23 @@ impl fmt::Display for Tracks {
     }
 }
 
-impl FromStr for Tracks {
-    type Err = ();
+/// The text is not the text form of [`Tracks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a list of tracks")]
+pub struct MalformedTracks;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+impl FromStr for Tracks {
+    type Err = MalformedTracks;
+
+    fn from_str(text: &str) -> Result<Self, MalformedTracks> {
         let track = |text: &str| {
-            let mut words = text.split(' ');
-            let (sid, source, muted) = (words.next()?, words.next()?, words.next()?);
+            let mut fields = text.split(' ');
+            let (sid, source, muted) = (fields.next()?, fields.next()?, fields.next()?);
             let sid = percent_decode_str(sid).decode_utf8().ok()?.as_ref().into();
             Some(Track { sid, source: TrackSource::of(source), muted: muted == "1" })
         };
         let tracks = text.split(';').filter(|text| !text.is_empty()).map(track);
-        tracks.collect::<Option<Vec<_>>>().map(Self::new).ok_or(())
+        tracks.collect::<Option<Vec<_>>>().map(Self::new).ok_or(MalformedTracks)
     }
 }
 
@@ -148,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_reads_back_and_is_the_same_in_any_order(tracks in prop::collection::vec(track(), 0..6)) {
+        fn text_parses_to_equal_tracks_and_does_not_depend_on_order(tracks in prop::collection::vec(track(), 0..6)) {
             let mut unique = Tracks::default();
             for track in &tracks {
                 unique = unique.with(track.clone());

@@ -3,8 +3,8 @@
 use super::{error::Error, service::Orchestrator};
 use crate::{
     access::{Action, Caller},
-    domain::{RoomName, Shared, Stream, StreamId, StreamRef, StreamView},
-    store::StoreError,
+    domain::{RoomName, Stream, StreamId, StreamRef, StreamView},
+    store::{SharedState, StoreError},
 };
 
 /// Checks that the caller may do `action` to some stream.
@@ -74,7 +74,7 @@ impl Orchestrator {
     /// # Errors
     /// As [`Self::find`].
     #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
-    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<Shared<StreamView>, Error> {
+    pub async fn view(&self, caller: &Caller, id_or_room: &str) -> Result<SharedState<StreamView>, Error> {
         permit_some(caller, Action::Read)?;
         let view = self.named_view(id_or_room).await?;
         permit(caller, Action::Read, &view.stream.room_name)?;
@@ -91,7 +91,7 @@ impl Orchestrator {
         Ok(self.store.get(id).await?.ok_or(StoreError::NotFound)?)
     }
 
-    async fn named_view(&self, id_or_room: &str) -> Result<Shared<StreamView>, Error> {
+    async fn named_view(&self, id_or_room: &str) -> Result<SharedState<StreamView>, Error> {
         if let Ok(id) = id_or_room.parse::<StreamId>()
             && let Some(view) = self.store.view(id).await?
         {

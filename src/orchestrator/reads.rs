@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     access::{Action, Caller, ReadGrant},
-    domain::{Identity, Participant, ParticipantState, Shared, Stream, StreamId, StreamView},
-    store::{KindFilter, Page, ParticipantFilter, StoreError, StreamFilter},
+    domain::{Identity, Participant, ParticipantState, Stream, StreamId, StreamView},
+    store::{KindFilter, Page, ParticipantFilter, SharedState, StoreError, StreamFilter},
 };
 
 /// Selects a page of a stream's participants.
@@ -36,7 +36,7 @@ impl Orchestrator {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Shared<Stream>>, Error> {
+    ) -> Result<Page<SharedState<Stream>>, Error> {
         permit_some(caller, Action::List)?;
         Ok(self.store.list(filter, limit, after).await?)
     }
@@ -85,7 +85,7 @@ impl Orchestrator {
         caller: &Caller,
         action: Action,
         id: StreamId,
-    ) -> Result<Shared<StreamView>, Error> {
+    ) -> Result<SharedState<StreamView>, Error> {
         let view = self.store.view(id).await?.ok_or(StoreError::NotFound)?;
         permit(caller, action, &view.stream.room_name)?;
         Ok(view)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::StoreError;
-use crate::domain::{Cursor, Event, Shared, Stream, StreamView, Topic};
+use super::{SharedState, StoreError};
+use crate::domain::{Cursor, Event, Stream, StreamView, Topic};
 
 /// Why a log cannot be continued from a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub enum SnapshotContent {
     /// Snapshot of one stream; `None` if the stream does not exist.
-    Stream(Option<Shared<StreamView>>),
+    Stream(Option<SharedState<StreamView>>),
     /// Snapshot of the streams that are not stopped, newest first.
     All(Vec<Stream>),
 }

@@ -13,6 +13,7 @@ mod maintenance;
 pub mod memory;
 mod rate_limit;
 pub mod redis;
+mod state_with_json;
 mod streams;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use self::{
     idempotency::{Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt},
     maintenance::{Maintenance, Pruned, ScheduledJob},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},
+    state_with_json::{SharedState, StateWithJson},
     streams::{Applied, CreateOutcome, Guard, StreamStore, Totals},
 };
 

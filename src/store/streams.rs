@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{DedupKey, Lease, Page, ParticipantFilter, StoreError, StreamFilter};
+use super::{DedupKey, Lease, Page, ParticipantFilter, SharedState, StoreError, StreamFilter};
 use crate::domain::{
-    Change, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView,
-    change::Effect, stream::NewStream,
+    Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, change::Effect,
+    stream::NewStream,
 };
 
 /// Outcome of [`StreamStore::create`].
@@ -82,7 +82,7 @@ pub trait StreamStore: Send + Sync {
     async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError>;
 
     /// Returns a stream with its first participants, both as of one moment.
-    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError>;
+    async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError>;
 
     /// Returns a page of streams, newest first. The cost depends on the page size, not on the number of streams.
     async fn list(
@@ -90,7 +90,7 @@ pub trait StreamStore: Send + Sync {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Shared<Stream>>, StoreError>;
+    ) -> Result<Page<SharedState<Stream>>, StoreError>;
 
     /// Returns a page of a stream's participants in list order.
     async fn participants(

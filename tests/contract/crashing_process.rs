@@ -12,14 +12,14 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, RoomName, RoomSid, Shared, Stream, StreamId, StreamRef,
-        StreamView, Timestamp, stream::NewStream,
+        Change, Identity, Metadata, Participant, RoomName, RoomSid, Stream, StreamId, StreamRef, StreamView,
+        Timestamp, stream::NewStream,
     },
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
         Applied, Clock, CreateOutcome, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
-        ParticipantFilter, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, Store, StoreError,
-        StreamFilter, StreamStore, Totals,
+        ParticipantFilter, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, SharedState, Store,
+        StoreError, StreamFilter, StreamStore, Totals,
     },
 };
 use tokio::sync::Notify;
@@ -198,7 +198,7 @@ impl StreamStore for Crashing<dyn Store> {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Shared<Stream>>, StoreError> {
+    ) -> Result<Page<SharedState<Stream>>, StoreError> {
         self.process.call(self.inner.list(filter, limit, after)).await
     }
     async fn participants(
@@ -222,7 +222,7 @@ impl StreamStore for Crashing<dyn Store> {
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
         self.process.call(self.inner.get(id)).await
     }
-    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError> {
         self.process.call(self.inner.view(id)).await
     }
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -88,7 +88,7 @@ pub async fn join(
     }
     let identity = form.required_text_of(&IDENTITY, Identity::parse);
     let name = form.text("name", DisplayName::parse);
-    let role = form.text("role", |text| text.parse().map_err(|()| "must be host or viewer"));
+    let role = form.text("role", |text| text.parse().map_err(|_| "must be host or viewer"));
     let metadata = form.metadata("metadata");
     let attributes = form.attributes("attributes");
     form.finish()?;

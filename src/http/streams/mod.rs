@@ -249,7 +249,7 @@ pub async fn patch(
 ) -> Result<HttpResponse, Problem> {
     let metadata = form.metadata_patch("metadata");
     let status = form.text("status", |text| {
-        text.parse::<StreamStatus>().map_err(|()| "must be creating, active, stopping, stopped or error")
+        text.parse::<StreamStatus>().map_err(|_| "must be creating, active, stopping, stopped or error")
     });
     let asked_in_body = form.integer("version", 1, u64::MAX);
     form.finish()?;

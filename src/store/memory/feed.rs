@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use super::{Entry, MemoryStore, view};
 use crate::{
-    domain::{Cursor, Event, Rendered, StreamStatus, Topic},
+    domain::{Cursor, Event, StreamStatus, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StoreError,
+        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StateWithJson,
+        StoreError,
         log::{FirstEntry, LogFacts, why_lost},
     },
 };
@@ -160,6 +161,6 @@ impl EventFeed for MemoryStore {
 fn snapshot_of(kept: Option<&Entry>) -> Snapshot {
     Snapshot {
         cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
-        content: SnapshotContent::Stream(kept.map(|kept| Rendered::shared(view(kept)))),
+        content: SnapshotContent::Stream(kept.map(|kept| StateWithJson::shared(view(kept)))),
     }
 }

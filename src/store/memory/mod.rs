@@ -15,11 +15,11 @@ use async_trait::async_trait;
 
 use super::{
     ALL_LOG_LENGTH, Applied, CreateOutcome, DedupKey, Guard, Page, ParticipantFilter, Retention,
-    STREAM_LOG_LENGTH, StoreError, StreamFilter, StreamStore, Totals,
+    STREAM_LOG_LENGTH, SharedState, StateWithJson, StoreError, StreamFilter, StreamStore, Totals,
 };
 use crate::domain::{
-    Aggregate, Change, Cursor, Event, Identity, Participant, Rejection, Rendered, RoomName, Shared, Stream,
-    StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
+    Aggregate, Change, Cursor, Event, Identity, Participant, Rejection, RoomName, Stream, StreamId,
+    StreamRef, StreamStatus, StreamView, Timestamp,
     change::Effect,
     event::Draft,
     stream::{MAX_LISTED_PARTICIPANTS, NewStream},
@@ -201,9 +201,9 @@ impl StreamStore for MemoryStore {
         Ok(self.current().0.rooms.get(room).copied())
     }
 
-    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError> {
         let (inner, _) = self.current();
-        Ok(inner.streams.get(&id).map(view).map(Rendered::shared))
+        Ok(inner.streams.get(&id).map(view).map(StateWithJson::shared))
     }
 
     async fn list(
@@ -211,14 +211,14 @@ impl StreamStore for MemoryStore {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Shared<Stream>>, StoreError> {
+    ) -> Result<Page<SharedState<Stream>>, StoreError> {
         let (inner, _) = self.current();
         let streams = inner.streams.values().map(|kept| &kept.aggregate.stream);
         let mut shown: Vec<_> = streams.filter(|stream| filter_shows(filter, stream.status)).collect();
         shown.sort_by_key(|stream| std::cmp::Reverse(list_key(stream)));
         let earlier = |stream: &Stream| after.is_none_or(|after| list_key(stream).as_str() < after);
         let Page { items, next } = page(shown, limit, earlier, list_key);
-        Ok(Page { items: items.into_iter().map(Rendered::shared).collect(), next })
+        Ok(Page { items: items.into_iter().map(StateWithJson::shared).collect(), next })
     }
 
     async fn participants(

@@ -7,8 +7,8 @@ use super::{
     state_cache::{EstimatedSize, StateCache, StateVersion},
 };
 use crate::{
-    domain::{Shared, Stream, StreamId},
-    store::StoreError,
+    domain::{Stream, StreamId},
+    store::{SharedState, StoreError},
 };
 
 /// A list key, and the version of its stream where the page was read with versions.
@@ -20,7 +20,7 @@ impl RedisStore {
         &self,
         cache: &StateCache<T>,
         id: StreamId,
-    ) -> Result<Option<Shared<T>>, StoreError> {
+    ) -> Result<Option<SharedState<T>>, StoreError> {
         if !cache.contains(id) {
             return Ok(None);
         }
@@ -31,7 +31,7 @@ impl RedisStore {
         Ok(version.and_then(|version| cache.get(id, &version)))
     }
 
-    fn decode_and_cache(&self, id: StreamId, fields: &Fields) -> Result<Shared<Stream>, StoreError> {
+    fn decode_and_cache(&self, id: StreamId, fields: &Fields) -> Result<SharedState<Stream>, StoreError> {
         let version = StateVersion::from_fields(fields);
         Ok(self.caches.streams.insert(id, version, codec::stream(fields)?))
     }
@@ -83,7 +83,10 @@ impl RedisStore {
     }
 
     /// Reads and caches streams, in the order of `ids`; omits streams that do not exist.
-    pub(super) async fn read_streams(&self, ids: &[StreamId]) -> Result<Vec<Shared<Stream>>, StoreError> {
+    pub(super) async fn read_streams(
+        &self,
+        ids: &[StreamId],
+    ) -> Result<Vec<SharedState<Stream>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }

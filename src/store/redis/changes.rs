@@ -167,7 +167,7 @@ pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
 }
 
 fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
-    let status = |text: &str| text.parse().map_err(|()| corrupt("status"));
+    let status = |text: &str| text.parse().map_err(|_| corrupt("status"));
     let number = || detail.parse().map_err(|_| corrupt("a rejection's number"));
     Ok(match reason {
         "transition" => {

@@ -171,8 +171,8 @@ impl StoredParticipant {
         Ok(Participant {
             identity: Identity::reported(self.identity).ok_or_else(|| corrupt("identity"))?,
             name: self.name.and_then(DisplayName::reported),
-            role: self.role.parse().map_err(|()| corrupt("role"))?,
-            state: self.state.parse().map_err(|()| corrupt("state"))?,
+            role: self.role.parse().map_err(|_| corrupt("role"))?,
+            state: self.state.parse().map_err(|_| corrupt("state"))?,
             joined_at: instant(self.joined_at),
             left_at: self.left_at.map(instant),
             metadata: ParticipantMetadata::stored(self.metadata).map_err(|_| corrupt("metadata"))?,
@@ -181,7 +181,7 @@ impl StoredParticipant {
             hidden: self.hidden,
             sid: self.sid.map(Into::into),
             session_at: self.session_at.map(instant),
-            tracks: self.tracks.parse().map_err(|()| corrupt("tracks"))?,
+            tracks: self.tracks.parse().map_err(|_| corrupt("tracks"))?,
             changed_at: instant(self.changed_at),
             expires_at: self.expires_at.map(instant),
             last_visit: self.last_joined_at.map(instant).zip(self.last_left_at.map(instant)),
@@ -242,10 +242,10 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
         previous_of_all: cursor(&stored.previous_of_all)?,
         timestamp: instant(stored.timestamp),
         draft: Draft {
-            kind: stored.kind.parse::<EventKind>().map_err(|()| corrupt("kind"))?,
+            kind: stored.kind.parse::<EventKind>().map_err(|_| corrupt("kind"))?,
             stream: stored.stream.into_domain()?,
             participant: stored.participant.map(StoredParticipant::into_domain).transpose()?,
-            previous_status: previous_status.map_err(|()| corrupt("previousStatus"))?,
+            previous_status: previous_status.map_err(|_| corrupt("previousStatus"))?,
             reason: stored.reason,
         },
     })

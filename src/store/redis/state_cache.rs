@@ -8,7 +8,10 @@
 use quick_cache::{Weighter, sync::Cache};
 
 use super::codec::Fields;
-use crate::domain::{Rendered, RoomName, Shared, Stream, StreamId, StreamView};
+use crate::{
+    domain::{RoomName, Stream, StreamId, StreamView},
+    store::{SharedState, StateWithJson},
+};
 
 /// The approximate limit of each state cache, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -44,7 +47,7 @@ impl StateVersion {
     }
 }
 
-type Versioned<T> = (StateVersion, Shared<T>);
+type Versioned<T> = (StateVersion, SharedState<T>);
 
 /// The caches of one store.
 pub struct StateCaches {
@@ -75,13 +78,13 @@ impl<T: EstimatedSize> StateCache<T> {
     }
 
     /// The cached state, if it has this version.
-    pub(super) fn get(&self, id: StreamId, version: &StateVersion) -> Option<Shared<T>> {
+    pub(super) fn get(&self, id: StreamId, version: &StateVersion) -> Option<SharedState<T>> {
         self.0.get(&id).filter(|(cached, _)| cached == version).map(|(_, state)| state)
     }
 
     /// Caches a state. `version` must come from the same atomic read as `state`; without a version nothing is cached.
-    pub(super) fn insert(&self, id: StreamId, version: Option<StateVersion>, state: T) -> Shared<T> {
-        let state = Rendered::shared(state);
+    pub(super) fn insert(&self, id: StreamId, version: Option<StateVersion>, state: T) -> SharedState<T> {
+        let state = StateWithJson::shared(state);
         if let Some(version) = version {
             self.0.insert(id, (version, state.clone()));
         }

@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     domain::{
-        Change, Participant, RoomName, Shared, Stream, StreamId, StreamRef, StreamStatus, StreamView, Topic,
+        Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Topic,
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
     store::{
-        Applied, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, StoreError, StreamFilter,
-        StreamStore, Totals,
+        Applied, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, SharedState, StoreError,
+        StreamFilter, StreamStore, Totals,
     },
 };
 
@@ -80,7 +80,7 @@ impl StreamStore for RedisStore {
         holder.map(id).transpose()
     }
 
-    async fn view(&self, id: StreamId) -> Result<Option<Shared<StreamView>>, StoreError> {
+    async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError> {
         if let Some(view) = self.cached_if_current(&self.caches.views, id).await? {
             return Ok(Some(view));
         }
@@ -105,7 +105,7 @@ impl StreamStore for RedisStore {
         filter: StreamFilter,
         limit: usize,
         after: Option<&str>,
-    ) -> Result<Page<Shared<Stream>>, StoreError> {
+    ) -> Result<Page<SharedState<Stream>>, StoreError> {
         let index = match filter {
             StreamFilter::All => self.keys.all_streams(),
             StreamFilter::NotStopped => self.keys.live_streams(),

@@ -1,0 +1,53 @@
+//! State of an aggregate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{
+    Identity, Participant, ParticipantSid, Stream, Timestamp, TrackSid,
+    event::{Draft, EventKind},
+    stream::NewStream,
+};
+
+/// Stream with all of its participants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// The stream.
+    pub stream: Stream,
+    /// Listed participants: joining, active and disconnected ones. Joining entries without an earlier visit expire.
+    pub participants: BTreeMap<Identity, Participant>,
+    /// Connected participants without events, in no list: recorders and hidden participants.
+    pub unlisted: BTreeMap<Identity, Participant>,
+    /// Ended sessions with the time of their end. A late `participant_joined` of one of them changes nothing.
+    pub(super) ended_sessions: BTreeMap<ParticipantSid, Timestamp>,
+    /// Tracks that are no longer published. A late `track_published` of one of them changes nothing.
+    pub(super) ended_tracks: BTreeSet<TrackSid>,
+}
+
+impl Aggregate {
+    /// Returns a new stream and its first event.
+    pub fn create(new: NewStream, now: Timestamp) -> (Self, Draft) {
+        let stream = Stream { version: 1, ..Stream::unrecorded(new, now) };
+        let draft = Draft {
+            kind: EventKind::StreamCreated,
+            stream: stream.clone(),
+            participant: None,
+            previous_status: None,
+            reason: None,
+        };
+        let aggregate = Self {
+            stream,
+            participants: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
+            ended_sessions: BTreeMap::new(),
+            ended_tracks: BTreeSet::new(),
+        };
+        (aggregate, draft)
+    }
+
+    /// Returns all participants in list order, unlisted ones last.
+    pub fn ordered(&self) -> Vec<&Participant> {
+        let mut all: Vec<_> = self.participants.values().chain(self.unlisted.values()).collect();
+        all.sort_by_cached_key(|participant| participant.list_key());
+        all
+    }
+}

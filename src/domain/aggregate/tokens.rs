@@ -1,0 +1,75 @@
+//! Join tokens: entries of participants that have not connected yet.
+
+use super::{
+    recorder::{Applied, Recorder, UNCHANGED},
+    state::Aggregate,
+};
+use crate::domain::{
+    Change, Participant, ParticipantState, Rejection, StreamStatus, Timestamp,
+    change::{CLOSE_BATCH, Effect},
+    event::EventKind,
+};
+
+impl Aggregate {
+    /// Records a joining entry for the identity of [`Change::IssueToken`], unless the identity is connected.
+    pub(super) fn issue_token(&mut self, change: Change, now: Timestamp) -> Applied {
+        let Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } = change else {
+            return UNCHANGED;
+        };
+        if self.stream.status != StreamStatus::Active {
+            return Err(Rejection::NotActive { status: self.stream.status });
+        }
+        let known = self.participants.get(&identity);
+        if known.is_some_and(Participant::is_active) {
+            return UNCHANGED;
+        }
+        if let Some(max) = self.stream.max_participants.filter(|max| self.stream.participant_count >= *max) {
+            return Err(Rejection::Full { max });
+        }
+        let mut entry = Participant::joining(identity.clone(), role, now);
+        if let Some(known) = known {
+            entry.name.clone_from(&known.name);
+            entry.metadata = known.metadata.clone();
+            entry.attributes = known.attributes.clone();
+            entry.session_at = known.session_at;
+            entry.last_visit = known.left_at.map(|left| (known.joined_at, left)).or(known.last_visit);
+        }
+        entry.name = name.or(entry.name);
+        entry.metadata = metadata.map_or(entry.metadata, Into::into);
+        entry.attributes = attributes.unwrap_or(entry.attributes);
+        entry.expires_at = Some(now.plus(joining_ttl));
+        self.participants.insert(identity, entry.clone());
+        self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
+    }
+
+    /// Ends joining entries whose time has passed, at most [`CLOSE_BATCH`] of them.
+    pub(super) fn expire_joining(&mut self, now: Timestamp) -> Applied {
+        let due = |entry: &&Participant| entry.expires_at.is_some_and(|at| at <= now);
+        let mut expired: Vec<_> = self.participants.values().filter(due).cloned().collect();
+        expired.sort_by(|a, b| (a.expires_at, &a.identity).cmp(&(b.expires_at, &b.identity)));
+        let more = expired.len() > CLOSE_BATCH;
+        let mut recorder = Recorder::new(&mut self.stream, now);
+        for mut entry in expired.into_iter().take(CLOSE_BATCH) {
+            entry.state = ParticipantState::Disconnected;
+            entry.expires_at = None;
+            match entry.last_visit.take() {
+                Some((joined, left)) => {
+                    (entry.joined_at, entry.left_at, entry.changed_at) = (joined, Some(left), now);
+                    self.participants.insert(entry.identity.clone(), entry.clone());
+                }
+                None => {
+                    entry.left_at = Some(now);
+                    self.participants.remove(&entry.identity);
+                }
+            }
+            recorder.record(EventKind::ParticipantUpdated, Some(&entry), None);
+        }
+        let drafts = recorder.drafts;
+        let effect = match (drafts.is_empty(), more) {
+            (true, _) => Effect::Unchanged,
+            (false, true) => Effect::Partial,
+            (false, false) => Effect::Changed,
+        };
+        Ok((effect, drafts))
+    }
+}
