@@ -48,9 +48,10 @@ async fn resumed_instance_without_lease_changes_nothing() {
     })
     .await;
     // The repair of the paused process reaches Redis now.
-    assert_eq!(proxy.fenced_count(), 0);
+    assert_eq!(proxy.lease_lost_count(), 0);
     proxy.release();
-    eventually("the refusal of the late repair", || async { (proxy.fenced_count() > 0).then_some(()) }).await;
+    eventually("the refusal of the late repair", || async { (proxy.lease_lost_count() > 0).then_some(()) })
+        .await;
     signal(first.pid(), "CONT");
     // Both processes continue to work, whichever has the lease.
     let webhook_body = participant_webhook("participant_joined", &stream, "late", "PA_late").to_string();

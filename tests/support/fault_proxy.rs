@@ -37,8 +37,8 @@ struct Faults {
     /// Holds back commands that contain these bytes.
     held: watch::Sender<Option<Vec<u8>>>,
     held_count: AtomicUsize,
-    /// Number of replies `fenced`, which means that a lease is lost.
-    fenced_count: AtomicUsize,
+    /// Number of replies `lease_lost`, which a change gets whose caller has lost its lease.
+    lease_lost_count: AtomicUsize,
     /// Fault of commands that contain these bytes.
     command_fault: Mutex<Option<(Vec<u8>, CommandFault)>>,
     faulted_count: AtomicUsize,
@@ -145,8 +145,8 @@ impl FaultProxy {
     }
 
     /// Number of replies that reported a lost lease.
-    pub fn fenced_count(&self) -> usize {
-        self.faults.fenced_count.load(Ordering::Relaxed)
+    pub fn lease_lost_count(&self) -> usize {
+        self.faults.lease_lost_count.load(Ordering::Relaxed)
     }
 
     /// Number of connections until now.
@@ -255,8 +255,8 @@ impl Faults {
         if self.drops_all.load(Ordering::Relaxed) {
             return false;
         }
-        let fenced = frame == b"*1\r\n$6\r\nfenced\r\n";
-        self.fenced_count.fetch_add(usize::from(fenced), Ordering::Relaxed);
+        let is_lease_lost = frame == b"*1\r\n$10\r\nlease_lost\r\n";
+        self.lease_lost_count.fetch_add(usize::from(is_lease_lost), Ordering::Relaxed);
         let is_message = frame.starts_with(b"*3\r\n$7\r\nmessage\r\n");
         let mut lost = is_feed && self.drops_subscriptions.load(Ordering::Relaxed);
         if is_message {
