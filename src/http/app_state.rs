@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
 use crate::{
+    access::token::TokenVerifier,
     admission::{Admission, FeedPermit, RequestContext},
     domain::ErrorCode,
     orchestrator::{Orchestrator, WebhookProcessor},
     relay::{Lifetime, Relay},
-    rooms::webhook::Receiver,
     store::IdempotencyStore,
     telemetry::Metrics,
 };
@@ -28,8 +28,8 @@ pub struct AppState {
     pub relay: Relay,
     /// Applies the events of webhooks.
     pub webhook_processor: Arc<WebhookProcessor>,
-    /// Verifies the signatures of webhooks and parses them.
-    pub webhooks: Receiver,
+    /// Verifier of the tokens that sign LiveKit's webhooks.
+    pub webhook_verifier: TokenVerifier,
     /// LiveKit address that participants connect to.
     pub livekit_public_url: String,
     /// Metrics of this instance.

@@ -18,6 +18,7 @@ mod schemas;
 mod server;
 mod sse;
 mod streams;
+mod webhook_signature;
 mod webhooks;
 mod websocket;
 

@@ -9,6 +9,7 @@ use actix_web::{
     App, dev::AppConfig, middleware::Condition, middleware::from_fn, rt::net::TcpStream, web,
     web::ServiceConfig,
 };
+use actix_web_lab::middleware::CatchPanic;
 use socket2::SockRef;
 
 use super::{
@@ -73,6 +74,7 @@ fn run(
             .app_data(web::Data::new(api.clone()))
             .app_data(web::Data::new(OpenApiDocument(openapi())))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(CatchPanic::default())
             .wrap(from_fn(middleware::observe))
             .configure(configure.clone());
         let shutdown = shutdown.clone();

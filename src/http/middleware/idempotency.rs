@@ -1,10 +1,10 @@
-//! `Idempotency-Key`: the same request again gets the same answer, on whatever instance, and its change is made once.
+//! `Idempotency-Key`: executes a request once, on any instance, and answers its repetitions with the stored response.
 //!
-//! The answer is kept in the store for a day. While a request is carried out its key is held with a lease that is
-//! prolonged as long as this process lives, so that after a death the key is free within [`LEASE`]. The next attempt then
-//! has what the first had: the id of a stream that it creates, and the mark of a change that it makes.
+//! The store keeps a response for a day. The instance that executes a request holds its key under a lease, which it renews
+//! while the process runs. After a crash, the next attempt may begin within [`LEASE`]. It gets the reserved stream id and
+//! the deduplication key of the first attempt, so the change is made once even without a stored response.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -35,39 +35,40 @@ use crate::{
     store::{Attempt, BeginOutcome, DedupKey},
 };
 
-/// The header that names a request.
+/// Request header with the key.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The header that says that an answer was given before.
+/// Response header of a replayed response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// The longest key.
+/// Maximum length of a key.
 const MAX_KEY_BYTES: usize = 255;
-/// For how long a key is held by somebody who does not say that they are still alive.
+/// Duration of the lease on a key without a renewal.
 const LEASE: Duration = Duration::from_secs(10);
-/// How often they say so.
-const HOLD_EVERY: Duration = Duration::from_secs(3);
-/// The headers that belong to an answer and are kept with it. The others are of the request at hand.
-const KEPT_HEADERS: [&str; 5] = ["content-type", "etag", "location", "last-event-id", "cache-control"];
+/// Interval of renewals.
+const RENEW_INTERVAL: Duration = Duration::from_secs(3);
+/// Headers that are stored with a response. All other headers belong to one request.
+const STORED_HEADERS: [&str; 5] = ["content-type", "etag", "location", "last-event-id", "cache-control"];
 
-/// An answer as it is kept.
+/// Stored form of a response.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredResponse {
     status: u16,
     headers: Vec<(String, String)>,
-    /// In base64: the record is JSON, and a body need not be text.
+    /// In base64, because the record is JSON and a body need not be text.
     body: String,
 }
 
-impl Kept {
-    fn of(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Self {
+impl StoredResponse {
+    fn new(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Self {
         let header =
             |name: &&str| Some(((*name).to_owned(), header_text(response.headers(), *name)?.to_owned()));
         Self {
             status: response.status().as_u16(),
-            headers: KEPT_HEADERS.iter().filter_map(header).collect(),
+            headers: STORED_HEADERS.iter().filter_map(header).collect(),
             body: STANDARD.encode(body),
         }
     }
 
+    /// Restores the response; `None` for a record that this version cannot read.
     fn replay(&self) -> Option<HttpResponse> {
         let mut response = HttpResponse::build(StatusCode::from_u16(self.status).ok()?);
         for (name, value) in &self.headers {
@@ -78,7 +79,7 @@ impl Kept {
     }
 }
 
-/// A key of 1 to 255 printable characters of ASCII; none where there is no such header.
+/// Returns the key, 1 to 255 printable ASCII characters; `None` without the header.
 fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     let Some(value) = request.headers().get(KEY) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
@@ -90,6 +91,7 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
+/// Returns the SHA-256 hash of the parts with their lengths, in hexadecimal.
 fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -99,10 +101,13 @@ fn digest(parts: &[&[u8]]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Answers a request, once for each key.
+/// Executes a request once for each key; a request without a key passes unchanged.
+///
+/// A repetition gets the stored response. [`ErrorCode::IdempotencyInProgress`] answers a repetition during the execution,
+/// [`ErrorCode::IdempotencyMismatch`] another request with the same key.
 ///
 /// # Errors
-/// Those of the handler.
+/// Errors of the handler.
 pub async fn run_once(
     api: &Data<AppState>,
     mut request: ServiceRequest,
@@ -113,96 +118,114 @@ pub async fn run_once(
         Ok(None) => return next.call(request).await.map(ServiceResponse::map_into_boxed_body),
         Err(problem) => return Ok(request.error_response(problem)),
     };
-    let payload = request.take_payload();
-    let body = match read_body(request.request(), payload, MAX_BODY_BYTES).await {
-        Ok(body) => body,
+    let fingerprint = match fingerprint(&mut request).await {
+        Ok(fingerprint) => fingerprint,
         Err(problem) => return Ok(request.error_response(problem)),
     };
-    // A key is the caller's own: what somebody else did under the same one is none of their business.
-    let owner = request.extensions().get::<RequestContext>().and_then(|context| context.caller.fingerprint());
-    let key = digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()]);
-    let precondition = header_text(request.headers(), "if-match").unwrap_or_default();
-    let fingerprint = digest(&[
-        request.method().as_str().as_bytes(),
-        request.path().as_bytes(),
-        precondition.as_bytes(),
-        &body,
-    ]);
-    request.set_payload(Payload::from(body));
-    let known = match api.answers.begin(&key, &fingerprint, LEASE).await {
-        Ok(known) => known,
-        Err(error) => return Ok(request.error_response(Problem::from(error))),
-    };
-    let attempt = match known {
-        BeginOutcome::Begun(attempt) => attempt,
-        BeginOutcome::InProgress => {
-            return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyInProgress)));
+    let key = caller_key(&request, &key);
+    match begin(api, &key, &fingerprint).await {
+        Err(problem) => Ok(request.error_response(problem)),
+        Ok(Begun::Replay(response)) => Ok(request.into_response(response)),
+        Ok(Begun::Execute(attempt)) => {
+            let dedup_key = DedupKey::Request(key.clone());
+            request.extensions_mut().insert(Repeatable { dedup_key, attempt: attempt.clone() });
+            // A task of its own completes and records the request if the client disconnects.
+            let execution = rt::spawn(execute(api.clone(), key, attempt, request, next).in_current_span());
+            execution.await.unwrap_or_else(|_| Err(Problem::new(ErrorCode::Internal).into()))
         }
-        BeginOutcome::Mismatch => {
-            return Ok(request.error_response(Problem::new(ErrorCode::IdempotencyMismatch)));
-        }
-        BeginOutcome::Completed(answer) => {
-            let kept = serde_json::from_str::<Kept>(&answer).ok().and_then(|kept| kept.replay());
-            let Some(response) = kept else {
-                return Ok(request.error_response(Problem::new(ErrorCode::Internal)));
-            };
-            api.metrics.replays.inc();
-            return Ok(request.into_response(response));
-        }
-    };
-    let repeatable = Repeatable { dedup_key: DedupKey::Request(key.clone()), attempt: attempt.clone() };
-    request.extensions_mut().insert(repeatable);
-    // To its end and its record, also when the client goes away in between.
-    let carried_out = rt::spawn(carry_out(api.clone(), key, attempt, request, next).in_current_span());
-    carried_out.await.unwrap_or_else(|_| Err(Problem::new(ErrorCode::Internal).into()))
+    }
 }
 
-async fn carry_out(
+/// Returns the key in the store: keys of different callers are different.
+fn caller_key(request: &ServiceRequest, key: &str) -> String {
+    let owner = request.extensions().get::<RequestContext>().and_then(|context| context.caller.fingerprint());
+    digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()])
+}
+
+/// Reads the body and returns a hash of everything that the change depends on.
+async fn fingerprint(request: &mut ServiceRequest) -> Result<String, Problem> {
+    let payload = request.take_payload();
+    let body = read_body(request.request(), payload, MAX_BODY_BYTES).await?;
+    let precondition = header_text(request.headers(), "if-match").unwrap_or_default();
+    let method = request.method().as_str().as_bytes();
+    let hash = digest(&[method, request.path().as_bytes(), precondition.as_bytes(), &body]);
+    request.set_payload(Payload::from(body));
+    Ok(hash)
+}
+
+/// What a request with a key leads to, if it is not an error.
+enum Begun {
+    Execute(Attempt),
+    Replay(HttpResponse),
+}
+
+async fn begin(api: &AppState, key: &str, fingerprint: &str) -> Result<Begun, Problem> {
+    match api.answers.begin(key, fingerprint, LEASE).await? {
+        BeginOutcome::Begun(attempt) => Ok(Begun::Execute(attempt)),
+        BeginOutcome::InProgress => Err(Problem::new(ErrorCode::IdempotencyInProgress)),
+        BeginOutcome::Mismatch => Err(Problem::new(ErrorCode::IdempotencyMismatch)),
+        BeginOutcome::Completed(record) => {
+            let stored = serde_json::from_str::<StoredResponse>(&record).ok();
+            let response = stored.and_then(|stored| stored.replay());
+            let response = response.ok_or_else(|| Problem::new(ErrorCode::Internal))?;
+            api.metrics.replays.inc();
+            Ok(Begun::Replay(response))
+        }
+    }
+}
+
+/// Calls the handler, renews the lease meanwhile, and records the response if it is final.
+async fn execute(
     api: Data<AppState>,
     key: String,
     attempt: Attempt,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answered = async {
-        let response = next.call(request).await?;
-        let (head, body) = response.into_parts();
-        let (head_of_answer, body) = body.into_parts();
-        let body = to_bytes(body).await.unwrap_or_default();
-        Ok::<_, Error>((
-            ServiceResponse::new(head, head_of_answer.set_body(BoxBody::new(body.clone()))),
-            body,
-        ))
+    let response = tokio::select! {
+        response = respond(request, next) => response,
+        never = renew_lease(&api, &key, &attempt) => match never {},
     };
-    let mut tick = interval(HOLD_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tick.reset();
-    tokio::pin!(answered);
-    let answered = loop {
-        tokio::select! {
-            answered = &mut answered => break answered,
-            _ = tick.tick() => {
-                if let Err(error) = api.answers.renew(&key, &attempt, LEASE).await {
-                    tracing::warn!(%error, "an idempotency key could not be held");
-                }
-            }
-        }
-    };
-    let recorded = match &answered {
+    let recorded = match &response {
         Ok((response, body)) if is_final(response) => {
-            let kept = serde_json::to_string(&Kept::of(response, body)).unwrap_or_default();
-            api.answers.complete(&key, &attempt, &kept).await
+            let record = serde_json::to_string(&StoredResponse::new(response, body)).unwrap_or_default();
+            api.answers.complete(&key, &attempt, &record).await
         }
         _ => api.answers.abandon(&key, &attempt).await,
     };
     if let Err(error) = recorded {
-        // The answer is true all the same. A retry makes the change once, and finds out what it came to.
-        tracing::warn!(%error, "the answer could not be kept for a retry");
+        // The response is still correct. The deduplication key prevents a second change by a repetition.
+        tracing::warn!(%error, "response not stored for repetitions of the request");
     }
-    answered.map(|(response, _)| response)
+    response.map(|(response, _)| response)
 }
 
-/// Reports whether a retry gets this response. A 5xx, and a 409 with `Retry-After`, ask for another execution.
+/// True if a repetition gets this response. A 5xx, and a 409 with `Retry-After`, ask for another execution.
 fn is_final(response: &ServiceResponse<BoxBody>) -> bool {
     !response.status().is_server_error() && !response.headers().contains_key(RETRY_AFTER)
+}
+
+/// Calls the handler and reads its whole body.
+async fn respond(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<(ServiceResponse<BoxBody>, Bytes), Error> {
+    let (request, response) = next.call(request).await?.into_parts();
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body).await.unwrap_or_default();
+    let response = head.set_body(BoxBody::new(body.clone()));
+    Ok((ServiceResponse::new(request, response), body))
+}
+
+/// Renews the lease until it is dropped. A failed renewal is logged, and the next one may succeed.
+async fn renew_lease(api: &AppState, key: &str, attempt: &Attempt) -> Infallible {
+    let mut tick = interval(RENEW_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick.reset();
+    loop {
+        tick.tick().await;
+        if let Err(error) = api.answers.renew(key, attempt, LEASE).await {
+            tracing::warn!(%error, "lease of an idempotency key not renewed");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What happens to every request, and to those of the API.
+//! Middleware of every request, and of the routes of the API.
 
 mod guard;
 mod idempotency;

@@ -1,11 +1,8 @@
-//! Request ids, the request log, metrics, and panics turned into answers.
+//! Request ids, the request log, metrics, and problem documents for errors of the framework.
 //!
 //! The log names the path of a request and never its query, because a query may hold an access token.
 
-use std::{
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use actix_web::{
     Error,
@@ -18,7 +15,6 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use futures_util::FutureExt;
 use tracing::{Instrument, Level, info_span};
 use uuid::Uuid;
 
@@ -31,26 +27,27 @@ use crate::{
     },
 };
 
-/// The longest request id that is taken over from a caller.
+/// Maximum length of a caller's request id.
 const MAX_REQUEST_ID: usize = 128;
-/// A read that takes longer until its answer begins is logged at `info`, as a change is.
+/// Time to the response head after which a read is logged at `info`, as changes are.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The caller's own id where it sent a sensible one.
+/// Returns the caller's id if it is valid, or a new one.
 fn request_id(request: &ServiceRequest) -> HeaderValue {
-    let sensible = |value: &&HeaderValue| {
+    let is_valid = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         (1..=MAX_REQUEST_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
     };
-    let own = request.headers().get(REQUEST_ID).filter(sensible).cloned();
-    let made_up = || HeaderValue::from_str(&Uuid::now_v7().to_string());
-    own.map_or_else(made_up, Ok).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    let own = request.headers().get(REQUEST_ID).filter(is_valid).cloned();
+    let new_id = || HeaderValue::from_str(&Uuid::now_v7().to_string());
+    own.map_or_else(new_id, Ok).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// The middleware.
+/// Gives every request an id and a span, and counts and logs its response.
 ///
 /// # Errors
-/// None of its own: what fails further in is answered with a problem document here.
+/// Errors of inner middleware, as problem documents. A panic is [`ErrorCode::Internal`]: `CatchPanic` makes it an error, and
+/// the panic hook has logged it in the span of the request.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -59,23 +56,19 @@ pub async fn observe(
     let _handling = request.conn_data::<ConnectionHandle>().map(ConnectionHandle::start_handler);
     let id = request_id(&request);
     let span = info_span!(parent: None, "request", id = id.to_str().unwrap_or_default());
-    let answer = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
+    let answer = next.call(request).instrument(span.clone()).await;
     let mut response = match answer {
-        Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => return Err(as_problem(&error).for_request(id).into()),
-        Err(_) => {
-            span.in_scope(|| tracing::error!("a handler panicked"));
-            return Err(Problem::new(ErrorCode::Internal).for_request(id).into());
-        }
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) => return Err(as_problem(&error).for_request(id).into()),
     };
     response.headers_mut().insert(REQUEST_ID, id);
-    // JSON with somebody's markup in it is still JSON.
+    // Browsers must not interpret markup in JSON.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     record(&response, started, &span);
     Ok(response)
 }
 
-/// Errors of this crate are problems already; the framework's own become one.
+/// Returns a problem of this crate unchanged, and maps an error of the framework to one.
 fn as_problem(error: &Error) -> Problem {
     if let Some(problem) = error.as_error::<Problem>() {
         return problem.clone();
@@ -84,6 +77,7 @@ fn as_problem(error: &Error) -> Problem {
     Problem::new(if client_error { ErrorCode::ValidationFailed } else { ErrorCode::Internal })
 }
 
+/// Counts and logs a response.
 fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing::Span) {
     let request = response.request();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
@@ -98,9 +92,9 @@ fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing:
     log(span, request.method(), request.path(), response.status(), elapsed);
 }
 
-/// One line a request. The default filter shows changes, errors and slow requests.
+/// Logs one line for each request. The default filter shows changes, errors and slow requests.
 fn log(span: &tracing::Span, method: &Method, path: &str, status: StatusCode, elapsed: Duration) {
-    /// The level of a line is part of its callsite, so each level has one.
+    /// The level is part of a callsite, so each level needs its own.
     macro_rules! answered {
         ($level:expr) => {
             tracing::event!(
@@ -121,7 +115,7 @@ fn log(span: &tracing::Span, method: &Method, path: &str, status: StatusCode, el
     }
 }
 
-/// `debug` for what changes nothing, succeeds and is quick: reads, the openings of feeds, health probes, scrapes.
+/// Returns `debug` for quick successful reads: feeds that open, health probes and scrapes are among them.
 fn log_level(method: &Method, status: StatusCode, elapsed: Duration) -> Level {
     let is_read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if status.is_server_error() {
@@ -133,7 +127,7 @@ fn log_level(method: &Method, status: StatusCode, elapsed: Duration) -> Level {
     }
 }
 
-/// A method as a label: a caller may send any word.
+/// Returns the method as a label of metrics; `other` bounds the number of values.
 fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")

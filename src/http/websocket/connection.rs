@@ -1,0 +1,235 @@
+//! One WebSocket connection: its commands, its pings and its end.
+
+use std::{collections::HashMap, time::Duration};
+
+use actix_web::{rt, web::Data};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseReason, Closed, Session};
+use futures_util::StreamExt;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    feed::Feed,
+    messages::{self, Command, WRITE_TIMEOUT, close, close_with_retry, protocol_error, send},
+};
+use crate::{
+    access::ReadGrant,
+    admission::{FeedPermit, RateLimitClass, RequestContext},
+    domain::ErrorCode,
+    http::{
+        app_state::AppState,
+        problem::{FieldError, Problem},
+    },
+    relay::{Client, Ended, Lifetime, Start, Transport},
+};
+
+/// Interval of the server's pings.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// Number of pings without a message from the client after which the connection ends.
+const MAX_UNANSWERED_PINGS: u32 = 3;
+/// Maximum feeds of one connection.
+const MAX_SUBSCRIPTIONS: usize = 100;
+/// `streamId` of the feed of all streams.
+const ALL_STREAMS: &str = "*";
+
+/// State of a connection.
+pub(super) struct Connection {
+    api: Data<AppState>,
+    session: Session,
+    client: Client,
+    /// Cancellation of each feed, by the client's name of the stream.
+    feeds: HashMap<String, CancellationToken>,
+    /// Cancelled by a feed whose client does not read.
+    slow_client: CancellationToken,
+    context: RequestContext,
+    lifetime: Lifetime,
+    unanswered_pings: u32,
+    _permit: FeedPermit,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.feeds.values().for_each(CancellationToken::cancel);
+    }
+}
+
+/// Pauses between pings; the first comes after one interval.
+fn ping_interval() -> Interval {
+    let mut ping = interval(PING_INTERVAL);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ping.reset();
+    ping
+}
+
+impl Connection {
+    pub(super) fn new(
+        api: Data<AppState>,
+        context: RequestContext,
+        session: Session,
+        lifetime: Lifetime,
+        permit: FeedPermit,
+    ) -> Self {
+        Self {
+            api,
+            session,
+            client: Client::new(Transport::WebSocket),
+            feeds: HashMap::new(),
+            slow_client: CancellationToken::new(),
+            context,
+            lifetime,
+            unanswered_pings: 0,
+            _permit: permit,
+        }
+    }
+
+    /// Serves the connection until either side ends it, then sends the close frame.
+    pub(super) async fn run(mut self, messages: AggregatedMessageStream) {
+        let hello = messages::connected(&self.api.instance.id);
+        if send(&mut self.session, hello).await.is_err() {
+            return;
+        }
+        let close = self.serve(messages).await;
+        let session = self.session.clone();
+        // Ends the feeds before the close frame.
+        drop(self);
+        // A closed connection needs no close frame, and a client that does not read cannot receive one.
+        let _ = timeout(WRITE_TIMEOUT, session.close(close)).await;
+    }
+
+    /// Returns the close frame; `None` if the connection is closed already.
+    async fn serve(&mut self, mut messages: AggregatedMessageStream) -> Option<CloseReason> {
+        let (slow_client, shutdown) = (self.slow_client.clone(), self.api.shutdown.clone());
+        let lifetime = self.lifetime;
+        let mut ping = ping_interval();
+        loop {
+            tokio::select! {
+                () = slow_client.cancelled() => return Some(close_with_retry(ErrorCode::SlowConsumer)),
+                () = shutdown.cancelled() => return Some(close_with_retry(ErrorCode::ShuttingDown)),
+                () = lifetime.over() => return Some(close_with_retry(expiry_code(lifetime.reason()))),
+                _ = ping.tick() => self.ping().await.ok()?,
+                message = messages.next() => match message {
+                    Some(Ok(message)) => {
+                        self.unanswered_pings = 0;
+                        if let Err(close) = self.on_message(message).await {
+                            return close;
+                        }
+                    }
+                    Some(Err(error)) => return Some(protocol_error(&error)),
+                    None => return None,
+                }
+            }
+        }
+    }
+
+    /// Sends a ping. Returns [`Closed`] if the client has not answered the last ones.
+    async fn ping(&mut self) -> Result<(), Closed> {
+        self.unanswered_pings += 1;
+        if self.unanswered_pings > MAX_UNANSWERED_PINGS {
+            return Err(Closed);
+        }
+        self.session.ping(b"").await
+    }
+
+    /// Handles a message; an error ends the connection with this close frame.
+    async fn on_message(&mut self, message: AggregatedMessage) -> Result<(), Option<CloseReason>> {
+        let handled = match message {
+            AggregatedMessage::Text(text) => self.handle_text(&text).await,
+            AggregatedMessage::Binary(_) => {
+                let description = "messages are JSON text".to_owned();
+                return Err(Some(close(ErrorCode::UnsupportedMediaType, description)));
+            }
+            AggregatedMessage::Ping(bytes) => self.session.pong(&bytes).await,
+            AggregatedMessage::Pong(_) => Ok(()),
+            AggregatedMessage::Close(close) => return Err(close),
+        };
+        handled.map_err(|Closed| None)
+    }
+
+    async fn handle_text(&mut self, text: &str) -> Result<(), Closed> {
+        match serde_json::from_str(text) {
+            Ok(command) => self.handle_command(command).await,
+            Err(error) => {
+                let problem = Problem::with_detail(ErrorCode::ValidationFailed, error.to_string());
+                send(&mut self.session, messages::error(&problem, None)).await
+            }
+        }
+    }
+
+    async fn handle_command(&mut self, command: Command) -> Result<(), Closed> {
+        let answer = match command {
+            Command::Ping => messages::pong(),
+            Command::Unsubscribe { stream_id } => {
+                if let Some(feed) = self.feeds.remove(&stream_id) {
+                    feed.cancel();
+                }
+                messages::unsubscribed(&stream_id, "requested")
+            }
+            // The feed itself sends `subscribed`.
+            Command::Subscribe { stream_id, after } => match self.subscribe(&stream_id, after).await {
+                Ok(()) => return Ok(()),
+                Err(problem) => messages::error(&problem, Some(&stream_id)),
+            },
+        };
+        send(&mut self.session, answer).await
+    }
+
+    /// Starts a feed. A second feed of one stream replaces the first.
+    async fn subscribe(&mut self, stream_id: &str, after: Option<String>) -> Result<(), Problem> {
+        self.check_subscription_limit(stream_id)?;
+        self.count_request().await?;
+        let grant = self.grant(stream_id).await?;
+        let subscription = self.api.relay.subscribe(&grant, start(after.as_deref()), &self.client).await?;
+        let ended = CancellationToken::new();
+        if let Some(replaced) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {
+            replaced.cancel();
+        }
+        let (session, slow_client) = (self.session.clone(), self.slow_client.clone());
+        let feed = Feed { stream_id: stream_id.to_owned(), session, slow_client };
+        rt::spawn(async move {
+            let _ = ended.run_until_cancelled(feed.run(subscription)).await;
+            ended.cancel();
+        });
+        Ok(())
+    }
+
+    fn check_subscription_limit(&mut self, stream_id: &str) -> Result<(), Problem> {
+        self.feeds.retain(|_, feed| !feed.is_cancelled());
+        if self.feeds.len() < MAX_SUBSCRIPTIONS || self.feeds.contains_key(stream_id) {
+            return Ok(());
+        }
+        let rule = format!("is one more than the {MAX_SUBSCRIPTIONS} that a connection may follow");
+        Err(Problem::invalid(vec![FieldError::new("streamId", rule)]))
+    }
+
+    /// Counts a subscription against the caller's rate limit, as a request.
+    async fn count_request(&self) -> Result<(), Problem> {
+        let limiter = &self.api.admission.rate_limiter;
+        let applied = limiter.take(RateLimitClass::Read, &self.context.limit_key).await;
+        let is_allowed = applied.is_none_or(|applied| applied.decision.allowed);
+        if is_allowed { Ok(()) } else { Err(Problem::new(ErrorCode::RateLimited)) }
+    }
+
+    async fn grant(&self, stream_id: &str) -> Result<ReadGrant, Problem> {
+        let (caller, orchestrator) = (&self.context.caller, &self.api.orchestrator);
+        if stream_id == ALL_STREAMS {
+            return Ok(orchestrator.grant_all(caller)?);
+        }
+        Ok(orchestrator.grant_stream(caller, stream_id).await?)
+    }
+}
+
+/// Returns the start of a feed. A text that is not a cursor is treated as a cursor that was never issued.
+fn start(after: Option<&str>) -> Start {
+    match after.map(str::parse) {
+        None => Start::Now,
+        Some(Ok(cursor)) => Start::After(cursor),
+        Some(Err(_)) => Start::Unknown,
+    }
+}
+
+fn expiry_code(reason: Ended) -> ErrorCode {
+    match reason {
+        Ended::TokenExpired => ErrorCode::TokenExpired,
+        _ => ErrorCode::ConnectionExpired,
+    }
+}

@@ -1,0 +1,58 @@
+//! One feed of a connection: sends the events of a subscription.
+
+use actix_ws::{Closed, Session};
+use tokio_util::sync::CancellationToken;
+
+use super::messages::{self, send, text_of};
+use crate::relay::{Delivery, Ended, Subscription};
+
+/// Feed of a connection.
+pub(super) struct Feed {
+    /// Name of the stream in the client's command, which messages repeat.
+    pub(super) stream_id: String,
+    pub(super) session: Session,
+    /// Cancelled if the client does not read, which ends the connection.
+    pub(super) slow_client: CancellationToken,
+}
+
+impl Feed {
+    /// Sends the events of the subscription until it ends.
+    pub(super) async fn run(mut self, subscription: Subscription) {
+        if self.follow(subscription).await.is_err() {
+            self.slow_client.cancel();
+        }
+    }
+
+    /// Returns [`Closed`] if the client does not keep up.
+    async fn follow(&mut self, mut subscription: Subscription) -> Result<(), Closed> {
+        let session = &mut self.session;
+        send(session, messages::subscribed(&self.stream_id, subscription.from())).await?;
+        loop {
+            match subscription.next().await {
+                Delivery::Event(frame) => {
+                    subscription.sent(frame.json().len());
+                    send(session, text_of(frame.json())).await?;
+                }
+                Delivery::Reset(reset) => {
+                    let message = messages::reset(&self.stream_id, reset.json());
+                    subscription.sent(message.len());
+                    send(session, message).await?;
+                }
+                // The close frame of the connection reports the shutdown.
+                Delivery::Ended(Ended::ShuttingDown) => return Ok(()),
+                Delivery::Ended(Ended::TooSlow) => return Err(Closed),
+                Delivery::Ended(reason) => {
+                    let reason = end_reason(reason);
+                    return send(session, messages::unsubscribed(&self.stream_id, reason)).await;
+                }
+            }
+        }
+    }
+}
+
+fn end_reason(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Complete => "stream_stopped",
+        other => other.as_str(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Messages of both directions, and close frames.
+
+use std::time::Duration;
+
+use actix_ws::{CloseCode, CloseReason, Closed, ProtocolError, Session};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::MAX_MESSAGE_BYTES;
+use crate::{
+    domain::{Cursor, ErrorCode},
+    error_mapping::ErrorMapping,
+    http::{problem::Problem, sse::retry_hint},
+};
+
+/// Maximum time that a write may wait for a client that does not read.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Command of a client.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Command {
+    Subscribe {
+        #[serde(rename = "streamId")]
+        stream_id: String,
+        after: Option<String>,
+    },
+    Unsubscribe {
+        #[serde(rename = "streamId")]
+        stream_id: String,
+    },
+    Ping,
+}
+
+/// Sends a text message.
+///
+/// # Errors
+/// [`Closed`] if the connection is closed, or if the client does not take the message within [`WRITE_TIMEOUT`].
+pub(super) async fn send(session: &mut Session, message: String) -> Result<(), Closed> {
+    timeout(WRITE_TIMEOUT, session.text(message)).await.unwrap_or(Err(Closed))
+}
+
+pub(super) fn connected(instance: &str) -> String {
+    json!({"type": "connected", "instance": instance}).to_string()
+}
+
+pub(super) fn pong() -> String {
+    json!({"type": "pong"}).to_string()
+}
+
+pub(super) fn subscribed(stream_id: &str, from: Cursor) -> String {
+    json!({"type": "subscribed", "streamId": stream_id, "cursor": from}).to_string()
+}
+
+pub(super) fn unsubscribed(stream_id: &str, reason: &str) -> String {
+    json!({"type": "unsubscribed", "streamId": stream_id, "reason": reason}).to_string()
+}
+
+/// Adds the type and the stream to a reset document. Joins two JSON objects as text, because snapshots are large.
+pub(super) fn reset(stream_id: &str, document: &[u8]) -> String {
+    let head = json!({"type": "reset", "streamId": stream_id}).to_string();
+    let document = text_of(document);
+    format!("{},{}", &head[..head.len() - 1], &document[1..])
+}
+
+/// Returns JSON that this service has encoded as text.
+pub(super) fn text_of(json: &[u8]) -> String {
+    String::from_utf8_lossy(json).into_owned()
+}
+
+/// Returns a problem document as a message. `type` is the message's; the problem's own follows from its `code`.
+pub(super) fn error(problem: &Problem, stream_id: Option<&str>) -> String {
+    let mut document = problem.document();
+    if let Value::Object(fields) = &mut document {
+        fields.insert("type".to_owned(), "error".into());
+        if let Some(stream_id) = stream_id {
+            fields.insert("streamId".to_owned(), stream_id.into());
+        }
+    }
+    document.to_string()
+}
+
+/// Returns the close frame of an error.
+pub(super) fn close(code: ErrorCode, description: String) -> CloseReason {
+    CloseReason { code: CloseCode::from(ErrorMapping::of(code).close), description: Some(description) }
+}
+
+/// Returns the close frame of an error after which the client should reconnect, with a reconnection time.
+pub(super) fn close_with_retry(code: ErrorCode) -> CloseReason {
+    close(code, json!({"reason": ErrorMapping::of(code).code, "retry": retry_hint()}).to_string())
+}
+
+/// Returns the close frame of a violation of the WebSocket protocol.
+pub(super) fn protocol_error(error: &ProtocolError) -> CloseReason {
+    match error {
+        ProtocolError::Overflow => {
+            close(ErrorCode::PayloadTooLarge, format!("a message may have {MAX_MESSAGE_BYTES} bytes"))
+        }
+        _ => CloseReason { code: CloseCode::Protocol, description: None },
+    }
+}

@@ -1,0 +1,50 @@
+//! WebSocket feeds: `GET /ws`, and `GET /` with `Upgrade: websocket`. One connection carries any number of feeds.
+//!
+//! Messages are JSON. Commands of the client: `subscribe` (`streamId`, `after`?), `unsubscribe` (`streamId`), `ping`. Messages
+//! of the server: `connected`, `subscribed`, `unsubscribed`, `pong`, `error` (a problem document; the connection stays
+//! open), `reset`, and events.
+
+mod connection;
+mod feed;
+mod messages;
+
+use actix_web::{
+    HttpRequest, HttpResponse, rt,
+    web::{Data, Payload},
+};
+
+use self::connection::Connection;
+use super::{
+    app_state::AppState,
+    problem::{FieldError, Problem},
+};
+use crate::admission::RequestContext;
+
+/// Maximum size of a client's message.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// `GET /ws`
+///
+/// Opens a WebSocket: JSON messages, any number of feeds on one connection (see docs/REFERENCE.md). `GET /` does so too, with
+/// `Upgrade: websocket`.
+#[utoipa::path(
+    get, path = "/ws", operation_id = "openWebSocket", tag = "events",
+    params(("access_token" = Option<String>, Query, description = "A LiveKit access token, where headers cannot be set")),
+    responses((status = 101, description = "It is open"))
+)]
+pub async fn upgrade(
+    api: Data<AppState>,
+    context: RequestContext,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let (permit, lifetime) = api.open_feed(&context)?;
+    let (response, session, messages) = actix_ws::handle(&request, payload).map_err(|_| {
+        Problem::invalid(vec![FieldError::new("upgrade", "must be websocket, with the headers of RFC 6455")])
+    })?;
+    let messages = messages.max_frame_size(MAX_MESSAGE_BYTES).aggregate_continuations();
+    let messages = messages.max_continuation_size(MAX_MESSAGE_BYTES);
+    let connection = Connection::new(api, context, session, lifetime, permit);
+    rt::spawn(connection.run(messages));
+    Ok(response)
+}
