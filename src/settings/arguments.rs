@@ -1,12 +1,9 @@
-//! The settings as given in flags and environment variables, and their validation.
-
-use std::io::IsTerminal;
+//! The settings as given in flags and environment variables.
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AdmissionArguments, Settings, SettingsError, reader::Reader};
-use crate::telemetry::logging::LogFormat;
+use super::AdmissionArguments;
 
 /// All settings as given, not yet parsed. The doc comments are the texts of `--help`.
 #[derive(Clone, Debug, Default, Args)]
@@ -94,42 +91,6 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Validates all settings.
-    ///
-    /// # Errors
-    /// [`SettingsError`] with every problem.
-    pub fn validate(mut self) -> Result<Settings, SettingsError> {
-        self.drop_empty();
-        let mut reader = Reader::default();
-        let settings = self.settings(&mut reader);
-        reader.finish(settings)
-    }
-
-    /// Returns `None` only with a recorded problem. Every setting is parsed, so that all problems are recorded.
-    fn settings(&self, reader: &mut Reader) -> Option<Settings> {
-        let livekit = self.livekit(reader);
-        let redis = self.redis(reader);
-        let http = self.http(reader);
-        let relay = self.relay(reader);
-        let admission = self.admission.validate(self.dev, reader);
-        self.check_exposure(admission.authenticates, reader);
-        let policy = self.policy(reader);
-        let retention = self.retention(&policy, reader);
-        let log_format = self.log_format(reader);
-        Some(Settings {
-            dev: self.dev,
-            jobs: true,
-            livekit: livekit?,
-            redis,
-            admission,
-            http: http?,
-            relay,
-            policy,
-            retention,
-            log_format,
-        })
-    }
-
     /// Unsets empty variables, which compose files and `.env` files produce for unset ones.
     pub(super) fn drop_empty(&mut self) {
         self.admission.drop_empty();
@@ -161,16 +122,6 @@ impl Arguments {
         }
         for secret in [&mut self.livekit_api_secret, &mut self.redis_url] {
             secret.take_if(|secret| secret.expose_secret().is_empty());
-        }
-    }
-
-    fn log_format(&self, reader: &mut Reader) -> LogFormat {
-        match self.log_format.as_deref() {
-            Some("pretty") => LogFormat::Pretty,
-            Some("json") => LogFormat::Json,
-            None if std::io::stderr().is_terminal() => LogFormat::Pretty,
-            None => LogFormat::Json,
-            Some(_) => reader.problem("LOG_FORMAT", "must be pretty or json").unwrap_or(LogFormat::Json),
         }
     }
 }

@@ -15,6 +15,7 @@ mod reader;
 mod redis;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 pub use self::{
     admission::{AdmissionArguments, AdmissionSettings},

@@ -1,0 +1,54 @@
+//! Validation of all settings together.
+
+use std::io::IsTerminal;
+
+use super::{Arguments, Settings, SettingsError, reader::Reader};
+use crate::telemetry::logging::LogFormat;
+
+impl Arguments {
+    /// Validates all settings.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every problem.
+    pub fn validate(mut self) -> Result<Settings, SettingsError> {
+        self.drop_empty();
+        let mut reader = Reader::default();
+        let settings = self.settings(&mut reader);
+        reader.finish(settings)
+    }
+
+    /// Returns `None` only with a recorded problem. Every setting is parsed, so that all problems are recorded.
+    fn settings(&self, reader: &mut Reader) -> Option<Settings> {
+        let livekit = self.livekit(reader);
+        let redis = self.redis(reader);
+        let http = self.http(reader);
+        let relay = self.relay(reader);
+        let admission = self.admission.validate(self.dev, reader);
+        self.check_exposure(admission.authenticates, reader);
+        let policy = self.policy(reader);
+        let retention = self.retention(&policy, reader);
+        let log_format = self.log_format(reader);
+        Some(Settings {
+            dev: self.dev,
+            jobs: true,
+            livekit: livekit?,
+            redis,
+            admission,
+            http: http?,
+            relay,
+            policy,
+            retention,
+            log_format,
+        })
+    }
+
+    fn log_format(&self, reader: &mut Reader) -> LogFormat {
+        match self.log_format.as_deref() {
+            Some("pretty") => LogFormat::Pretty,
+            Some("json") => LogFormat::Json,
+            None if std::io::stderr().is_terminal() => LogFormat::Pretty,
+            None => LogFormat::Json,
+            Some(_) => reader.problem("LOG_FORMAT", "must be pretty or json").unwrap_or(LogFormat::Json),
+        }
+    }
+}
