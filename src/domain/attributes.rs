@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::metadata::serialize_json;
 
-/// Maximum size of one participant's attributes as JSON text, in bytes. LiveKit's limit is 64,000 bytes of keys and values.
+/// Maximum size of one participant's attributes as JSON text, in bytes. LiveKit's limit is 64,000 bytes of keys and
+/// values.
 pub const MAX_ATTRIBUTES_BYTES: usize = 60_000;
 
 /// Attributes of one participant as a compact JSON object of strings, in the order of their keys.

@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-/// Id of an event in both of its logs, written `ms-n`: milliseconds since 1970 and a number that grows within one of them.
+/// Id of an event in both of its logs, written `ms-n`: milliseconds since 1970 and a number that grows within one of
+/// them.
 ///
 /// Cursors order the events of all streams. They grow even after a failover that lost the newest writes, because they
 /// begin with the time. Clients treat them as opaque.

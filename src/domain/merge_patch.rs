@@ -6,7 +6,8 @@ use super::json::{Json, Members};
 
 /// Applies a patch to the members of an object, neither of which may repeat a key.
 ///
-/// A `null` member removes, an object merges, and any other value replaces. Members keep their order; new ones come last.
+/// A `null` member removes, an object merges, and any other value replaces. Members keep their order; new ones come
+/// last.
 pub fn merge(target: Members, patch: &Members) -> Members {
     let mut positions: HashMap<String, usize> = HashMap::new();
     let mut members: Vec<Option<(String, Json)>> = Vec::with_capacity(target.len());

@@ -45,8 +45,8 @@ impl ParticipantKind {
         name::find_in_any_case(&Self::ALL, Self::as_str, text).unwrap_or(Self::Unknown)
     }
 
-    /// Reports whether participants of this kind count: in `participantCount`, against `maxParticipants`, and as activity
-    /// of a stream. LiveKit exempts the same kinds (`IsDependent` in its participant.go).
+    /// Reports whether participants of this kind count: in `participantCount`, against `maxParticipants`, and as
+    /// activity of a stream. LiveKit exempts the same kinds (`IsDependent` in its participant.go).
     pub const fn counts(self) -> bool {
         !matches!(self, Self::Egress | Self::Agent)
     }

@@ -1,7 +1,7 @@
 //! Ids that LiveKit assigns: of a room, of a participant's session and of a track.
 //!
-//! LiveKit's ids are taken as they are, without validation. Each kind is a type of its own, because the texts look alike
-//! (`RM_…`, `PA_…`, `TR_…`) and one in place of another would match nothing.
+//! LiveKit's ids are taken as they are, without validation. Each kind is a type of its own, because the texts look
+//! alike (`RM_…`, `PA_…`, `TR_…`) and one in place of another would match nothing.
 
 use std::{fmt, sync::Arc};
 

@@ -59,8 +59,8 @@ pub struct Track {
 
 /// Tracks of one participant, unique by sid.
 ///
-/// The text form is `sid source 0|1`, joined by `;`, with percent-encoded sids ([`encode_sid`]). Equal tracks have equal
-/// texts, so that scripts compare texts without parsing them.
+/// The text form is `sid source 0|1`, joined by `;`, with percent-encoded sids ([`encode_sid`]). Equal tracks have
+/// equal texts, so that scripts compare texts without parsing them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Tracks(Vec<Track>);

@@ -20,8 +20,8 @@ fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Converts metadata to a map. A value that is not a string becomes its JSON text; metadata that is not an object has no
-/// entries.
+/// Converts metadata to a map. A value that is not a string becomes its JSON text; metadata that is not an object has
+/// no entries.
 fn metadata(text: &str) -> HashMap<String, String> {
     let Ok(Json::Object(members)) = Json::parse(text) else { return HashMap::new() };
     members

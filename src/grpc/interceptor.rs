@@ -27,7 +27,8 @@ pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Request<(
 /// Authenticates and rate-limits a call, and checks that the caller may take one of the actions.
 ///
 /// # Errors
-/// `RESOURCE_EXHAUSTED` over the rate limit, `UNAUTHENTICATED` without a valid token, `PERMISSION_DENIED` without a grant.
+/// `RESOURCE_EXHAUSTED` over the rate limit, `UNAUTHENTICATED` without a valid token, `PERMISSION_DENIED` without a
+/// grant.
 pub async fn admit<T>(
     admission: &Admission,
     request: &Request<T>,

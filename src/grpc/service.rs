@@ -46,7 +46,8 @@ impl Service {
         self.orchestrator.grant_stream(caller, stream_id).await.map_err(use_case_status)
     }
 
-    /// Counts a new feed of the caller and returns its permit and its deadline, at most the expiry of the caller's token.
+    /// Counts a new feed of the caller and returns its permit and its deadline, at most the expiry of the caller's
+    /// token.
     fn open_feed<T>(
         &self,
         context: &RequestContext,

@@ -1,4 +1,4 @@
-//! The rooms of a real LiveKit deployment, through livekit-api.
+//! Rooms of a LiveKit deployment, through livekit-api.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,22 +28,22 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How long LiveKit may take to answer. livekit-api tries other regions of LiveKit Cloud within it only from 5 s up.
+/// Maximum time of LiveKit to answer. livekit-api tries other regions of LiveKit Cloud only if it is at least 5 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One LiveKit deployment, over one shared HTTP client.
+/// LiveKit deployment, called through one shared HTTP client.
 pub struct LiveKitRooms {
     client: Arc<RoomClient>,
     key: ApiKey,
     metrics: Arc<Metrics>,
-    /// Where calls run, whoever makes them. What drives a connection runs where it was opened, and HTTP workers have
-    /// runtimes of their own that end before the process does.
+    /// Runtime of all calls. A connection is driven by the runtime that opened it, and the runtimes of HTTP workers end
+    /// before the process does.
     runtime: Handle,
 }
 
 impl LiveKitRooms {
-    /// The deployment at `url` (`ws`, `wss`, `http` or `https`). Its connections are driven by the runtime that this is
-    /// called on.
+    /// Makes a client of the deployment at `url` (`ws`, `wss`, `http` or `https`). The current runtime drives its
+    /// connections.
     pub fn new(url: &Url, key: ApiKey, metrics: Arc<Metrics>) -> Self {
         let client = RoomClient::with_api_key(
             url.as_str().trim_end_matches('/'),
@@ -72,7 +72,7 @@ impl LiveKitRooms {
         self.metrics.timed_livekit(name, answer).await
     }
 
-    /// As [`Self::call`], for calls that are done when there is nothing to do.
+    /// Calls LiveKit like [`Self::call`], and succeeds if the room or participant does not exist.
     async fn call_unless_gone<F>(
         &self,
         name: &'static str,
@@ -98,8 +98,9 @@ fn is_not_found(error: &ServiceError) -> bool {
     matches!(error, ServiceError::Twirp(ServerError::Twirp(code)) if code.code == ServerErrorCode::NOT_FOUND)
 }
 
-/// Sorts LiveKit's errors into "does not answer" and "refused". A wrong key is a plain-text 401, which livekit-api
-/// reports as an answer that cannot be decoded.
+/// Distinguishes an unavailable LiveKit from a refusal.
+///
+/// LiveKit answers a wrong key with a plain-text 401, which livekit-api reports as a decoding error.
 fn classify(error: &ServiceError) -> RoomsError {
     match error {
         ServiceError::Twirp(ServerError::Request(request)) if request.is_decode() => RoomsError::Refused(
@@ -139,7 +140,7 @@ impl Rooms for LiveKitRooms {
         };
         let name = spec.name.to_string();
         let ask = |client: Arc<RoomClient>| async move { client.create_room(&name, options).await };
-        Ok(described(self.call("create_room", ask).await?))
+        Ok(room_of(self.call("create_room", ask).await?))
     }
 
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -163,13 +164,13 @@ impl Rooms for LiveKitRooms {
 
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError> {
         if names.is_empty() {
-            // To LiveKit, no names means all rooms.
+            // LiveKit lists all rooms if the request has no names.
             return Ok(Vec::new());
         }
         let names = names.iter().map(ToString::to_string).collect();
         let ask = |client: Arc<RoomClient>| async move { client.list_rooms(names).await };
         let rooms = self.call("list_rooms", ask).await?;
-        Ok(rooms.into_iter().map(described).collect())
+        Ok(rooms.into_iter().map(room_of).collect())
     }
 
     async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError> {
@@ -177,7 +178,8 @@ impl Rooms for LiveKitRooms {
         let ask = |client: Arc<RoomClient>| async move { client.list_participants(&room).await };
         let mut occupants = Occupants::none(room_sid);
         for participant in self.call("list_participants", ask).await? {
-            // A state that this version does not know is not one of being gone.
+            // A state that this version does not know counts as not connected yet, because only `Disconnected` means
+            // gone.
             let state = State::try_from(participant.state).unwrap_or(State::Joining);
             let Some(session) = session(room_sid, participant) else { continue };
             match state {
@@ -193,8 +195,8 @@ impl Rooms for LiveKitRooms {
     }
 
     async fn ping(&self) -> Result<(), RoomsError> {
-        let nobody = vec!["livestream-orchestrator-ping".to_owned()];
-        let ask = |client: Arc<RoomClient>| async move { client.list_rooms(nobody).await };
+        let no_room = vec!["livestream-orchestrator-ping".to_owned()];
+        let ask = |client: Arc<RoomClient>| async move { client.list_rooms(no_room).await };
         self.call("ping", ask).await.map(|_| ())
     }
 
@@ -207,7 +209,7 @@ impl Rooms for LiveKitRooms {
     }
 }
 
-fn described(room: livekit_protocol::Room) -> Room {
+fn room_of(room: livekit_protocol::Room) -> Room {
     Room {
         name: room.name,
         sid: room.sid.into(),
@@ -219,7 +221,7 @@ fn described(room: livekit_protocol::Room) -> Room {
     }
 }
 
-/// None for an entry without an identity, which LiveKit does not make.
+/// Converts a listed participant; `None` for an entry without an identity, which LiveKit does not send.
 fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Option<Session> {
     let millis = if participant.joined_at_ms > 0 {
         participant.joined_at_ms

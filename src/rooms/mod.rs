@@ -1,4 +1,4 @@
-//! LiveKit rooms: making and deleting them, letting people in and putting them out.
+//! LiveKit rooms: creation, deletion, participants, join tokens, webhooks.
 //!
 //! Two backends implement the same trait and pass the same suite (`tests/contract/rooms.rs`): [`livekit`] and, for dev
 //! mode where no LiveKit server answers, [`simulated`].
@@ -20,22 +20,24 @@ use crate::domain::{
     Track, TrackSid,
 };
 
-/// What a room is made from.
+/// Settings of a new room.
 #[derive(Clone, Debug)]
 pub struct RoomSpec {
-    /// Its name.
+    /// Name of the room.
     pub name: RoomName,
-    /// What participants read as the room's metadata.
+    /// Metadata of the room, which participants can read.
     pub metadata: Metadata,
-    /// How many may be in it; none for no limit.
+    /// Maximum number of participants; `None` for no limit.
     pub max_participants: Option<u32>,
-    /// How long it stays when nobody is in it, before the first and after the last.
+    /// Time after which LiveKit deletes the room if it is empty, before the first and after the last participant.
     pub empty_timeout: Duration,
 }
 
 impl RoomSpec {
-    /// The settings in which a room differs from this, as sentences for the caller. LiveKit changes none of them once
-    /// a room exists; metadata is no such setting. `default_limit` is the limit of rooms that set none.
+    /// Describes the settings in which a room differs, one sentence each, for the caller.
+    ///
+    /// Only settings that LiveKit cannot change after the creation are compared, so metadata is not. `default_limit` is
+    /// LiveKit's limit of rooms without a limit of their own.
     pub fn differences(&self, room: &Room, default_limit: u32) -> Vec<String> {
         let wanted = [
             ("maxParticipants", room.max_participants, self.max_participants.unwrap_or(default_limit)),
@@ -52,47 +54,47 @@ impl RoomSpec {
     }
 }
 
-/// Whole seconds, as LiveKit takes timeouts.
+/// Returns whole seconds, LiveKit's unit of timeouts.
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// A room as LiveKit describes it.
+/// Room, as LiveKit describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Its name.
+    /// Name of the room.
     pub name: String,
-    /// LiveKit's id of it.
+    /// LiveKit's id of the room.
     pub sid: RoomSid,
-    /// Its metadata.
+    /// Metadata of the room.
     pub metadata: String,
-    /// How many are in it; LiveKit's own count, which is up to 5 s late.
+    /// LiveKit's number of participants, which is up to 5 s old.
     pub participants: u32,
-    /// How many may be in it; 0 for no limit.
+    /// Maximum number of participants; 0 for no limit.
     pub max_participants: u32,
-    /// Seconds that it stays before the first participant comes.
+    /// Seconds after which LiveKit deletes the room if no participant has joined.
     pub empty_timeout: u32,
-    /// Seconds that it stays after the last participant left.
+    /// Seconds after which LiveKit deletes the room when the last participant has left.
     pub departure_timeout: u32,
 }
 
-/// The participants of a room now, all that LiveKit lists.
+/// Participants of a room that LiveKit lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Occupants {
     /// LiveKit's id of the room.
     pub room_sid: RoomSid,
-    /// The sessions that are connected.
+    /// Connected sessions.
     pub sessions: Vec<Session>,
-    /// Sessions that are listed and not connected just now: on their way in, or from one node to another.
+    /// Sessions that are listed and not connected at the moment: they join, or migrate between LiveKit nodes.
     pub unsettled: Vec<Unsettled>,
 }
 
-/// A session that is listed and not connected just now.
+/// Session that is listed and not connected at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsettled {
-    /// LiveKit's id of it.
+    /// LiveKit's id of the session.
     pub sid: ParticipantSid,
-    /// As [`Session::counts`].
+    /// See [`Session::counts`].
     pub counts: bool,
 }
 
@@ -102,82 +104,81 @@ impl Occupants {
         Self { room_sid: room_sid.clone(), sessions: Vec::new(), unsettled: Vec::new() }
     }
 
-    /// Whether LiveKit lists no participant of any kind.
+    /// Reports whether LiveKit lists no participant of any kind.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.unsettled.is_empty()
     }
 
-    /// Whether a participant is listed that keeps the stream from being idle.
+    /// Reports whether a listed participant keeps the stream from being idle.
     pub fn keeps_open(&self) -> bool {
         self.sessions.iter().any(Session::counts) || self.unsettled.iter().any(|one| one.counts)
     }
 }
 
-/// Whom a join token is for.
+/// Content of a join token.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
-    /// The room it opens.
+    /// Room that the token admits to.
     pub room: RoomName,
-    /// Who enters with it.
+    /// Identity of the participant.
     pub identity: Identity,
-    /// What they are called.
+    /// Display name.
     pub name: Option<DisplayName>,
-    /// What they may do.
+    /// Role, which determines the permissions.
     pub role: Role,
-    /// What others read as their metadata.
+    /// Metadata of the participant, which others can read.
     pub metadata: Option<Metadata>,
-    /// What others read as their attributes.
+    /// Attributes of the participant, which others can read.
     pub attributes: Option<Attributes>,
-    /// How long it opens the room. It does not end a connection that was made with it.
+    /// Validity of the token. Its expiry does not end a connection.
     pub ttl: Duration,
 }
 
-/// A signed join token.
+/// Signed join token.
 #[derive(Clone)]
 pub struct JoinToken {
-    /// The JSON Web Token. A secret: it is never logged.
+    /// JSON Web Token. A secret: it is never logged.
     pub jwt: String,
-    /// Until when it opens the room.
+    /// Expiry of the token.
     pub expires_at: Timestamp,
 }
 
-/// Why a room did not do what it was asked to.
+/// Failure of a call to LiveKit.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RoomsError {
-    /// LiveKit does not answer. Whether the call took effect is not known.
+    /// LiveKit does not answer. The call may have taken effect.
     #[error("LiveKit does not answer: {0}")]
     Unavailable(String),
-    /// LiveKit answered with an error, or with something that is no answer (as for a wrong key).
+    /// LiveKit answered with an error, or with an invalid answer, as it does for a wrong key.
     #[error("LiveKit refused: {0}")]
     Refused(String),
 }
 
-/// The rooms of one LiveKit deployment.
+/// Rooms of one LiveKit deployment.
 ///
 /// # Errors
-/// Every call fails with a [`RoomsError`] within a bounded time.
+/// Every call can fail with a [`RoomsError`], within a bounded time.
 #[async_trait]
 pub trait Rooms: Send + Sync {
-    /// Makes the room, or finds it if there is one of that name, which then keeps its settings. Answers with the room
-    /// as it is.
+    /// Creates the room and returns it. An existing room of the name is returned unchanged.
     async fn create(&self, spec: &RoomSpec) -> Result<Room, RoomsError>;
 
-    /// Deletes the room; everybody in it is put out. One that is not there is as good as deleted.
+    /// Deletes the room and disconnects its participants. Succeeds if the room does not exist.
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError>;
 
-    /// Puts somebody out of the room. One who is not there is as good as out.
+    /// Disconnects a participant. Succeeds if the participant is not in the room.
     async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError>;
 
-    /// Sets what participants read as the room's metadata.
+    /// Sets the room's metadata.
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError>;
 
-    /// Those of the named rooms that there are.
+    /// Returns the existing rooms among the named ones.
     async fn list(&self, names: &[RoomName]) -> Result<Vec<Room>, RoomsError>;
 
-    /// The participants of a room whose sid is known. A room that is not there has none.
+    /// Returns the participants of a room whose sid is known; none if the room does not exist.
     async fn occupants_of(&self, room: &RoomName, room_sid: &RoomSid) -> Result<Occupants, RoomsError>;
 
-    /// The participants of a room now; none for a room that is not there.
+    /// Returns the participants of a room; `None` if the room does not exist.
     async fn occupants(&self, room: &RoomName) -> Result<Option<Occupants>, RoomsError> {
         match self.list(std::slice::from_ref(room)).await?.pop() {
             Some(Room { sid, .. }) => self.occupants_of(room, &sid).await.map(Some),
@@ -185,65 +186,65 @@ pub trait Rooms: Send + Sync {
         }
     }
 
-    /// Whether the deployment answers.
+    /// Checks that LiveKit answers.
     async fn ping(&self) -> Result<(), RoomsError>;
 
     /// Signs a join token.
     fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError>;
 
-    /// Whether these rooms exist in this process only.
+    /// Reports whether the rooms exist only in this process.
     fn simulated(&self) -> bool;
 }
 
-/// Something that LiveKit says has happened.
+/// Event that LiveKit reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoomEvent {
-    /// The event's own id, the same in every repetition.
+    /// Id of the event, equal in every delivery of it.
     pub id: Option<String>,
-    /// The room it happened in.
+    /// Room of the event.
     pub room: RoomName,
-    /// LiveKit's id of that room, where it said.
+    /// LiveKit's id of the room, if the event has it.
     pub room_sid: Option<RoomSid>,
-    /// When, in LiveKit's time, to the second.
+    /// Time by LiveKit's clock, in whole seconds.
     pub at: Option<Timestamp>,
-    /// What.
+    /// Type and content of the event.
     pub kind: RoomEventKind,
 }
 
-/// What happened in a room.
+/// Type and content of a room event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RoomEventKind {
-    /// Somebody is connected.
+    /// A participant has connected.
     Joined(Session),
-    /// A session is over.
+    /// A session has ended.
     Left {
-        /// Whose.
+        /// Identity of the participant.
         identity: Identity,
         /// LiveKit's id of the session.
         sid: ParticipantSid,
     },
-    /// Somebody publishes a track.
+    /// A participant publishes a track.
     Published {
-        /// Who.
+        /// Identity of the participant.
         identity: Identity,
         /// LiveKit's id of the session.
         sid: ParticipantSid,
-        /// What.
+        /// Published track.
         track: Track,
     },
-    /// Somebody has ceased to publish a track.
+    /// A participant no longer publishes a track.
     Unpublished {
-        /// Who.
+        /// Identity of the participant.
         identity: Identity,
         /// LiveKit's id of the session.
         sid: ParticipantSid,
         /// LiveKit's id of the track.
         track: TrackSid,
     },
-    /// The room exists.
+    /// LiveKit has created the room.
     Started,
-    /// The room is over.
+    /// LiveKit has closed the room.
     Finished,
-    /// Something that changes nothing here.
+    /// Event that does not affect streams.
     Other,
 }

@@ -21,8 +21,8 @@ impl ParticipantPermission {
         if self.can_publish { Role::Host } else { Role::Viewer }
     }
 
-    /// Returns the kind of a participant that LiveKit reports as `kind`. LiveKit reports recorders and agents with older
-    /// tokens as standard.
+    /// Returns the kind of a participant that LiveKit reports as `kind`. LiveKit reports recorders and agents with
+    /// older tokens as standard.
     pub fn kind(permission: Option<Self>, kind: ParticipantKind) -> ParticipantKind {
         match (kind, permission) {
             (ParticipantKind::Standard, Some(Self { recorder: true, .. })) => ParticipantKind::Egress,

@@ -1,5 +1,6 @@
-//! Rooms that exist in this process only: for dev mode where no LiveKit server answers. Who gets a token is taken to
-//! connect with it at once; what happens is told as LiveKit would tell it.
+//! Rooms that exist only in this process, for dev mode without a LiveKit server.
+//!
+//! A participant connects as soon as its token is signed. Events are sent as LiveKit's webhooks would report them.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use crate::{
     domain::{Identity, Metadata, ParticipantKind, RoomName, RoomSid, Session, Tracks},
 };
 
-/// The rooms.
+/// Simulation of a LiveKit deployment.
 pub struct SimulatedRooms {
     key: ApiKey,
     rooms: Mutex<BTreeMap<RoomName, Simulated>>,
@@ -49,7 +50,7 @@ impl Simulated {
 }
 
 impl SimulatedRooms {
-    /// No rooms yet, and what will happen in them.
+    /// Returns a simulation without rooms, and the receiver of its events.
     pub fn new(key: ApiKey) -> (Self, mpsc::UnboundedReceiver<RoomEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
         (Self { key, rooms: Mutex::default(), events }, receiver)
@@ -59,7 +60,7 @@ impl SimulatedRooms {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, room: &RoomName, room_sid: &RoomSid, kind: RoomEventKind) {
+    fn emit(&self, room: &RoomName, room_sid: &RoomSid, kind: RoomEventKind) {
         let event = RoomEvent {
             id: Some(unique("EV")),
             room: room.clone(),
@@ -67,13 +68,13 @@ impl SimulatedRooms {
             at: None,
             kind,
         };
-        // Nobody listens any more only while the process ends.
+        // The receiver is dropped only while the process ends, when no event matters.
         let _ = self.events.send(event);
     }
 
-    fn left(&self, room: &RoomName, session: Session) {
+    fn emit_left(&self, room: &RoomName, session: Session) {
         let kind = RoomEventKind::Left { identity: session.identity, sid: session.sid };
-        self.tell(room, &session.room_sid, kind);
+        self.emit(room, &session.room_sid, kind);
     }
 }
 
@@ -97,16 +98,16 @@ impl Rooms for SimulatedRooms {
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
         let Some(deleted) = self.rooms().remove(room) else { return Ok(()) };
         for session in deleted.sessions.into_values() {
-            self.left(room, session);
+            self.emit_left(room, session);
         }
-        self.tell(room, &deleted.sid, RoomEventKind::Finished);
+        self.emit(room, &deleted.sid, RoomEventKind::Finished);
         Ok(())
     }
 
     async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         let removed = self.rooms().get_mut(room).and_then(|room| room.sessions.remove(identity));
         if let Some(session) = removed {
-            self.left(room, session);
+            self.emit_left(room, session);
         }
         Ok(())
     }
@@ -159,9 +160,9 @@ impl Rooms for SimulatedRooms {
         let replaced = room.sessions.insert(request.identity.clone(), session.clone());
         drop(rooms);
         if let Some(replaced) = replaced {
-            self.left(&request.room, replaced);
+            self.emit_left(&request.room, replaced);
         }
-        self.tell(&request.room, &session.room_sid.clone(), RoomEventKind::Joined(session));
+        self.emit(&request.room, &session.room_sid.clone(), RoomEventKind::Joined(session));
         Ok(token)
     }
 
