@@ -1,4 +1,4 @@
-//! API documentation: the OpenAPI document and Swagger UI.
+//! Handlers of the API documentation: the OpenAPI document and Swagger UI.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde_json::Value;
 
-use super::problem::Problem;
+use super::{extract::FilePath, problem::Problem};
 use crate::domain::ErrorCode;
 
 /// OpenAPI document of this service, as application data of its handler.
@@ -17,32 +17,35 @@ use crate::domain::ErrorCode;
 /// The document is built from the handlers and the route table, so this module must not import it.
 pub struct OpenApiDocument(pub &'static Value);
 
+/// Errors of [`file`].
+pub const FILE_ERRORS: &[ErrorCode] = &[ErrorCode::RouteNotFound];
+
+/// Policy of Swagger UI, which sets styles from scripts and embeds images in its style sheet.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
 /// `GET /openapi.json`
 ///
 /// This document.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "getOpenApi", tag = "operation",
-    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+    responses((status = 200, description = "The OpenAPI 3.1 document.", body = Object))
 )]
 pub async fn openapi(document: Data<OpenApiDocument>) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(document.0)
 }
 
-/// What the page of the API needs: Swagger UI sets styles by script, and shows pictures from within its own style sheet.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                           font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-                           frame-ancestors 'none'";
-
 fn serve(name: &str) -> Result<HttpResponse, Problem> {
     let config = Arc::new(utoipa_swagger_ui::Config::from("../openapi.json").validator_url("none"));
     let file = utoipa_swagger_ui::serve(name, config).map_err(|error| {
-        tracing::error!(%error, "the page of the API could not be made");
+        tracing::error!(%error, file = name, "Swagger UI could not be rendered");
         Problem::new(ErrorCode::Internal)
     })?;
     let file = file.ok_or_else(|| Problem::new(ErrorCode::RouteNotFound))?;
     let mut bytes = file.bytes.into_owned();
     if name == "index.html" {
-        // It names its files as beside itself, and is served one level above them too.
+        // The page has relative links to its files. It is also served at `/docs`, one level above them.
         let page = String::from_utf8_lossy(&bytes);
         bytes = page.replace("\"./", "\"/docs/").replace("\"index.css", "\"/docs/index.css").into_bytes();
     }
@@ -57,10 +60,10 @@ fn serve(name: &str) -> Result<HttpResponse, Problem> {
 
 /// `GET /docs`
 ///
-/// A page that shows this document; it needs no network beyond this server.
+/// Swagger UI with this document. The page needs no other server.
 #[utoipa::path(
     get, path = "/docs", operation_id = "getDocs", tag = "operation",
-    responses((status = 200, description = "The page", body = String, content_type = "text/html"))
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html"))
 )]
 pub async fn page() -> Result<HttpResponse, Problem> {
     serve("index.html")
@@ -68,12 +71,12 @@ pub async fn page() -> Result<HttpResponse, Problem> {
 
 /// `GET /docs/{file}`
 ///
-/// The page and its files.
+/// A file of Swagger UI.
 #[utoipa::path(
     get, path = "/docs/{file}", operation_id = "getDocsFile", tag = "operation",
-    params(("file" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    params(FilePath),
+    responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"))
 )]
-pub async fn file(file: Path<String>) -> Result<HttpResponse, Problem> {
-    serve(&file)
+pub async fn file(path: Path<FilePath>) -> Result<HttpResponse, Problem> {
+    serve(&path.file)
 }

@@ -1,4 +1,4 @@
-//! How this instance is, and its metrics.
+//! Handlers of health checks and metrics.
 
 use std::time::Duration;
 
@@ -8,113 +8,158 @@ use actix_web::{
     web::Data,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{app_state::AppState, problem::Problem, schemas};
+use super::{
+    app_state::AppState,
+    problem::{Problem, ProblemDocument},
+};
 use crate::{
     domain::{ErrorCode, StreamStatus},
     store::Totals,
     telemetry::metrics::ServiceTotals,
 };
 
-/// How long a part may take to say how it is.
-const PART_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Maximum time that a dependency has to answer before it counts as down.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+/// Errors of [`ready`].
+pub const READY_ERRORS: &[ErrorCode] = &[ErrorCode::ShuttingDown];
+/// Errors of [`metrics`].
+pub const METRICS_ERRORS: &[ErrorCode] = &[ErrorCode::RouteNotFound];
+
+/// Whether a dependency answers.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Health {
+pub enum PartStatus {
+    /// The dependency answers.
     Up,
+    /// The dependency does not answer in time.
     Down,
 }
 
-#[derive(Serialize)]
-struct Part {
-    status: Health,
+impl From<bool> for PartStatus {
+    fn from(is_up: bool) -> Self {
+        if is_up { Self::Up } else { Self::Down }
+    }
+}
+
+/// Health of one dependency.
+#[derive(Serialize, ToSchema)]
+pub struct Part {
+    status: PartStatus,
+    #[schema(example = "redis")]
     kind: &'static str,
 }
 
-async fn part(kind: &'static str, answer: impl Future<Output = bool>) -> Part {
-    let up = tokio::time::timeout(PART_TIMEOUT, answer).await.unwrap_or(false);
-    Part { status: if up { Health::Up } else { Health::Down }, kind }
-}
-
-/// LiveKit, and where clients connect to it: who holds a token for a room needs no more than that.
-#[derive(Serialize)]
-struct LiveKit<'a> {
-    #[serde(flatten)]
-    part: Part,
+/// Health of LiveKit, and the address that participants connect to.
+#[derive(Serialize, ToSchema)]
+pub struct LiveKitPart<'a> {
+    status: PartStatus,
+    #[schema(example = "livekit")]
+    kind: &'static str,
+    // Public: every holder of a join token connects to it.
+    #[schema(example = "wss://livekit.example.com")]
     url: &'a str,
 }
 
-/// Where else a reader may look, as far as this caller can get there.
-#[derive(Serialize)]
-struct Links {
+/// Related pages that this client can reach.
+#[derive(Serialize, ToSchema)]
+pub struct Links {
+    #[schema(example = "/docs")]
     docs: &'static str,
+    /// Absent if metrics are served on another port, or if the request came through a proxy.
+    #[schema(example = "/metrics")]
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<&'static str>,
 }
 
+/// Health of an instance.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health<'a> {
+    /// `ok` or `degraded`.
+    status: &'static str,
+    version: &'static str,
+    /// Random id, new at every start.
+    instance: &'a str,
+    uptime_seconds: u64,
+    store: Part,
+    livekit: LiveKitPart<'a>,
+    feed: Part,
+    links: Links,
+}
+
+async fn probe(answers: impl Future<Output = bool>) -> PartStatus {
+    tokio::time::timeout(PROBE_TIMEOUT, answers).await.unwrap_or(false).into()
+}
+
+async fn probe_store(api: &AppState) -> PartStatus {
+    probe(api.orchestrator.health().is_store_up()).await
+}
+
 /// `GET /health`
 ///
-/// How each part is, for people; always 200.
+/// Returns the health of each dependency. The status is always 200.
 #[utoipa::path(
     get, path = "/health", operation_id = "getHealth", tag = "operation",
-    responses((status = 200, description = "How each part is", body = schemas::Health))
+    responses((status = 200, description = "The health of each dependency.", body = Health))
 )]
 pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Summary<'a> {
-        status: &'static str,
-        version: &'static str,
-        instance: &'a str,
-        uptime_seconds: u64,
-        store: Part,
-        livekit: LiveKit<'a>,
-        feed: Part,
-        links: Links,
-    }
     let health = api.orchestrator.health();
-    let rooms_kind = if health.is_simulated() { "simulated" } else { "livekit" };
-    let (store, livekit) = tokio::join!(
-        part(api.instance.store, async { health.is_store_up().await }),
-        part(rooms_kind, async { health.is_livekit_up().await }),
-    );
-    let feed = part("pubsub", async { api.relay.is_ready() }).await;
-    let all_up = [&store, &livekit, &feed].iter().all(|part| part.status == Health::Up);
-    // A proxy in front, as nginx/ sets it up, does not pass `/metrics` on.
-    let direct = !request.headers().contains_key("x-forwarded-for");
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Summary {
-        status: if all_up { "ok" } else { "degraded" },
+    let (store, livekit) = tokio::join!(probe_store(&api), probe(health.is_livekit_up()));
+    let feed = PartStatus::from(api.relay.is_ready());
+    let is_healthy = [store, livekit, feed].iter().all(|status| *status == PartStatus::Up);
+    // The proxy configuration in nginx/ does not forward `/metrics`.
+    let is_direct = !request.headers().contains_key("x-forwarded-for");
+    let livekit_kind = if health.is_simulated() { "simulated" } else { "livekit" };
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Health {
+        status: if is_healthy { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         instance: &api.instance.id,
         uptime_seconds: api.instance.started.elapsed().as_secs(),
-        store,
-        livekit: LiveKit { part: livekit, url: &api.livekit_public_url },
-        feed,
-        links: Links { docs: "/docs", metrics: (api.serves_metrics && direct).then_some("/metrics") },
+        store: Part { status: store, kind: api.instance.store },
+        livekit: LiveKitPart { status: livekit, kind: livekit_kind, url: &api.livekit_public_url },
+        feed: Part { status: feed, kind: "pubsub" },
+        links: Links { docs: "/docs", metrics: (api.serves_metrics && is_direct).then_some("/metrics") },
     })
+}
+
+/// Liveness of an instance.
+#[derive(Serialize, ToSchema)]
+pub struct Live {
+    status: &'static str,
 }
 
 /// `GET /health/live`
 ///
-/// The process answers. It asks nothing of Redis, so that an outage there restarts nobody.
+/// Liveness probe: the process answers. It does not depend on Redis, so an outage of Redis restarts no instance.
 #[utoipa::path(
     get, path = "/health/live", operation_id = "getLive", tag = "operation",
-    responses((status = 200, description = "It does", body = schemas::Live))
+    responses((status = 200, description = "The process answers.", body = Live))
 )]
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
+    HttpResponse::Ok().json(Live { status: "ok" })
+}
+
+/// Readiness of an instance.
+#[derive(Serialize, ToSchema)]
+pub struct Ready {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    store: PartStatus,
+    feed: PartStatus,
 }
 
 /// `GET /health/ready`
 ///
-/// This instance can serve: the store answers, and what is published reaches it.
+/// Readiness probe: Redis answers, and published events reach this instance.
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "getReady", tag = "operation",
     responses(
-        (status = 200, description = "It can", body = schemas::Ready),
-        (status = 503, description = "It cannot; `shutting_down`: it is going away", content(
-            (schemas::Ready = "application/json"), (schemas::Problem = "application/problem+json")
+        (status = 200, description = "The instance can serve requests.", body = Ready),
+        (status = 503, description = "The instance cannot serve requests. `shutting_down`: it is stopping.", content(
+            (Ready = "application/json"), (ProblemDocument = "application/problem+json")
         )),
     )
 )]
@@ -122,24 +167,24 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     if api.shutdown.is_cancelled() {
         return Err(Problem::new(ErrorCode::ShuttingDown));
     }
-    let store = part(api.instance.store, async { api.orchestrator.health().is_store_up().await }).await;
-    let feed = api.relay.is_ready();
-    let ready = store.status == Health::Up && feed;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "status": if ready { "ok" } else { "unavailable" }, "store": store.status,
-        "feed": if feed { Health::Up } else { Health::Down } });
-    Ok(HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body))
+    let (store, feed) = (probe_store(&api).await, PartStatus::from(api.relay.is_ready()));
+    let is_ready = (store, feed) == (PartStatus::Up, PartStatus::Up);
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_ready { "ok" } else { "unavailable" };
+    let body = Ready { status, store, feed };
+    Ok(HttpResponse::build(code).insert_header((header::CACHE_CONTROL, "no-store")).json(body))
 }
 
 /// `GET /metrics`
 ///
-/// In Prometheus's text format. Not here where `METRICS_ADDR` is set.
+/// Returns metrics in the Prometheus text format. Served on another port if `METRICS_ADDR` is set.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
-    responses((status = 200, description = "Metrics of this instance and of the whole service", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "Metrics of this instance and of the whole service.",
+        body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(api: Data<AppState>) -> Result<HttpResponse, Problem> {
-    let totals = tokio::time::timeout(PART_TIMEOUT, api.orchestrator.health().totals()).await;
+    let totals = tokio::time::timeout(PROBE_TIMEOUT, api.orchestrator.health().totals()).await;
     let totals = totals.ok().and_then(Result::ok).as_ref().map(service_totals);
     let text = api.metrics.encode(totals.as_ref()).map_err(|error| {
         tracing::error!(%error, "metrics cannot be encoded");

@@ -8,6 +8,7 @@ mod extract;
 mod framing;
 mod health;
 mod hijack;
+mod list_page;
 mod middleware;
 mod openapi;
 mod pages;

@@ -1,26 +1,33 @@
-//! The bundled client: files from `static/`, embedded in the binary.
+//! Handlers of the web pages: files from `static/`, embedded in the binary.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header,
+    HttpResponse,
+    http::header::{self, ETag, EntityTag},
     web::{Data, Path},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{app_state::AppState, problem::Problem};
+use super::{
+    app_state::AppState,
+    extract::{FilePath, IfNoneMatch},
+    problem::Problem,
+};
 use crate::domain::ErrorCode;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
 struct Files;
 
-/// This server's copy of the LiveKit browser library. `scripts/vendor` puts it there before the build.
+/// Errors of [`asset`] and [`vendor`].
+pub const FILE_ERRORS: &[ErrorCode] = &[ErrorCode::RouteNotFound];
+
+/// Local copy of the LiveKit browser library, which `scripts/vendor` downloads before the build.
 const LIBRARY: &str = "vendor/livekit-client.umd.js";
-/// Where the LiveKit browser library is fetched from when this server has no copy. The page has its hash.
+/// Source of the LiveKit browser library if the binary has no local copy. The page pins the library's hash.
 const FALLBACK_CDN: &str = " https://cdn.jsdelivr.net";
 
-/// Only what the pages need: their own files, this API, LiveKit, and the pinned CDN where this server has no copy of
-/// the LiveKit browser library.
+/// Builds the policy that allows what the pages need: their own files, this API, LiveKit, and the CDN if the binary has no
+/// local copy of the LiveKit browser library.
 fn content_security_policy(livekit: &str, has_library: bool) -> String {
     let http = livekit.replacen("ws", "http", 1);
     let cdn = if has_library { "" } else { FALLBACK_CDN };
@@ -31,88 +38,94 @@ fn content_security_policy(livekit: &str, has_library: bool) -> String {
     )
 }
 
-fn serve(api: &AppState, request: &HttpRequest, name: &str) -> Result<HttpResponse, Problem> {
-    let Some(EmbeddedFile { data, metadata, .. }) = Files::get(name) else {
-        return Err(Problem::new(ErrorCode::RouteNotFound));
-    };
-    let tag = format!(
-        "\"{}\"",
-        metadata.sha256_hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
-    );
-    let known =
-        request.headers().get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+fn file_tag(file: &EmbeddedFile) -> EntityTag {
+    let hash = file.metadata.sha256_hash();
+    EntityTag::new_strong(hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn serve(api: &AppState, stored: &IfNoneMatch, name: &str) -> Result<HttpResponse, Problem> {
+    let file = Files::get(name).ok_or_else(|| Problem::new(ErrorCode::RouteNotFound))?;
+    let tag = file_tag(&file);
+    let is_stored = stored.matches(&tag);
     let policy = content_security_policy(&api.livekit_public_url, Files::get(LIBRARY).is_some());
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    let mut response = if is_stored { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
-        .insert_header((header::ETAG, tag))
+        .insert_header(ETag(tag))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header((header::CONTENT_SECURITY_POLICY, policy));
-    if known {
+    if is_stored {
         return Ok(response.finish());
     }
-    Ok(response.content_type(mime_guess::from_path(name).first_or_octet_stream()).body(data.into_owned()))
+    let content_type = mime_guess::from_path(name).first_or_octet_stream();
+    Ok(response.content_type(content_type).body(file.data.into_owned()))
 }
 
 /// `GET /index.html`
 ///
-/// The list of streams.
+/// The page with the list of streams.
 #[utoipa::path(
     get, path = "/index.html", operation_id = "getIndex", tag = "pages",
     responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 304, description = "The caller has it"),
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 304, description = "The client has this page."),
     )
 )]
-pub async fn index(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    serve(&api, &request, "index.html")
+pub async fn index(api: Data<AppState>, stored: IfNoneMatch) -> Result<HttpResponse, Problem> {
+    serve(&api, &stored, "index.html")
 }
 
 /// `GET /room.html`
 ///
-/// One stream.
+/// The page of one stream.
 #[utoipa::path(
     get, path = "/room.html", operation_id = "getRoom", tag = "pages",
     responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 304, description = "The caller has it"),
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 304, description = "The client has this page."),
     )
 )]
-pub async fn room(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    serve(&api, &request, "room.html")
+pub async fn room(api: Data<AppState>, stored: IfNoneMatch) -> Result<HttpResponse, Problem> {
+    serve(&api, &stored, "room.html")
 }
 
 /// `GET /assets/{file}`
 ///
-/// A file of the pages.
+/// A script or style sheet of the pages.
 #[utoipa::path(
     get, path = "/assets/{file}", operation_id = "getAsset", tag = "pages",
-    params(("file" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"), (status = 304, description = "The caller has it"))
+    params(FilePath),
+    responses(
+        (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client has this file."),
+    )
 )]
 pub async fn asset(
     api: Data<AppState>,
-    request: HttpRequest,
-    file: Path<String>,
+    stored: IfNoneMatch,
+    path: Path<FilePath>,
 ) -> Result<HttpResponse, Problem> {
-    serve(&api, &request, &format!("assets/{file}"))
+    serve(&api, &stored, &format!("assets/{}", path.file))
 }
 
 /// `GET /vendor/{file}`
 ///
-/// Third-party files that the set-up puts there; they are not part of the repository.
+/// A third-party file, which `scripts/vendor` downloads before the build. The repository does not contain it.
 #[utoipa::path(
     get, path = "/vendor/{file}", operation_id = "getVendorFile", tag = "pages",
-    params(("file" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"), (status = 304, description = "The caller has it"))
+    params(FilePath),
+    responses(
+        (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client has this file."),
+    )
 )]
 pub async fn vendor(
     api: Data<AppState>,
-    request: HttpRequest,
-    file: Path<String>,
+    stored: IfNoneMatch,
+    path: Path<FilePath>,
 ) -> Result<HttpResponse, Problem> {
-    serve(&api, &request, &format!("vendor/{file}"))
+    serve(&api, &stored, &format!("vendor/{}", path.file))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 problem documents: the only mapping of errors to HTTP.
+//! Problem documents (RFC 9457): the only mapping of errors to HTTP responses.
 
 use std::{fmt, time::Duration};
 
@@ -11,62 +11,63 @@ use actix_web::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{
     access::token::TokenError, admission::Rejection, domain::ErrorCode, error_mapping::ErrorMapping,
     orchestrator, store::StoreError,
 };
 
-/// The header that every response names its request by.
+/// Header with the id of the request. Every response has it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How long a caller should wait before it tries again what was refused for want of Redis or LiveKit.
+/// `Retry-After` of a response that reports an unavailable dependency or a request in progress.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// A field of the body or the query that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// An invalid field of the body or the query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// The field's name as the caller wrote it.
+    /// Name of the field, as in the request.
     pub field: String,
-    /// The rule, in words.
+    /// The rule that the field breaks.
     pub detail: String,
 }
 
 impl FieldError {
-    /// The field breaks this rule.
+    /// Creates the fault of a field that breaks a rule.
     pub fn new(field: &str, rule: impl fmt::Display) -> Self {
         Self { field: field.to_owned(), detail: rule.to_string() }
     }
 }
 
-/// A problem document.
+/// An error response.
 #[derive(Clone, Debug)]
 pub struct Problem {
     code: ErrorCode,
     detail: Option<String>,
     errors: Vec<FieldError>,
-    /// What the answer says besides, in its head.
+    /// Additional response headers.
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
-    /// A problem about which the code says everything.
+    /// Creates a problem whose detail is the title of its code.
     pub const fn new(code: ErrorCode) -> Self {
         Self { code, detail: None, errors: Vec::new(), headers: Vec::new() }
     }
 
-    /// A problem with words for this one occurrence.
+    /// Creates a problem with a detail of its own.
     pub fn with_detail(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::new(code) }
     }
 
-    /// Fields that break rules; all of them.
+    /// Creates a validation problem that names all invalid fields.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let named: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.detail)).collect();
         Self { errors, ..Self::with_detail(ErrorCode::ValidationFailed, named.join("; ")) }
     }
 
-    /// The route has only these methods.
+    /// Creates the problem of a method that the route does not have; `allow` lists the methods that it has.
     pub fn method_not_allowed(allow: &str) -> Self {
         let allow = HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"));
         Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, allow)
@@ -77,23 +78,23 @@ impl Problem {
         self
     }
 
-    /// Names the request, where no middleware does so any more.
+    /// Adds the id of the request, for a response that no middleware processes.
     pub fn for_request(self, id: HeaderValue) -> Self {
         self.with(REQUEST_ID, id)
     }
 
-    /// What a client may branch on.
+    /// Returns the code that identifies the kind of problem.
     pub const fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// The fields that break rules.
+    /// Returns the invalid fields.
     pub fn errors(&self) -> &[FieldError] {
         &self.errors
     }
 }
 
-/// Up to the next second: whoever waits that long has waited long enough.
+/// Rounds a duration up to whole seconds.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
@@ -132,9 +133,10 @@ impl From<orchestrator::Error> for Problem {
             )]);
         }
         let code = error.code();
-        if ErrorMapping::of(code).http >= 500 {
-            // For the log, which is under the span of the request and so has its id.
-            tracing::error!(%error, code = ErrorMapping::of(code).code, "the request failed");
+        let mapping = ErrorMapping::of(code);
+        if mapping.http >= 500 {
+            // The span of the request adds its id to the log line.
+            tracing::error!(%error, code = mapping.code, "request failed");
         }
         Self { detail: error.detail(), ..Self::new(code) }
     }
@@ -174,21 +176,32 @@ impl ResponseError for Problem {
     }
 }
 
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemDocument<'a> {
+    #[schema(example = "urn:livestream-orchestrator:problem:stream_not_found")]
+    r#type: String,
+    #[schema(example = "Stream not found")]
+    title: &'a str,
+    #[schema(example = 404)]
+    status: u16,
+    #[schema(example = "Stream not found")]
+    detail: &'a str,
+    /// Identifies the kind of problem. Clients may branch on it.
+    #[schema(example = "stream_not_found")]
+    code: &'a str,
+    /// All invalid fields.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Option<Vec<FieldError>>)]
+    errors: &'a [FieldError],
+}
+
 impl Problem {
-    /// The document as JSON.
+    /// Returns the problem document as JSON.
     pub fn document(&self) -> Value {
-        #[derive(Serialize)]
-        struct Document<'a> {
-            r#type: String,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            code: &'a str,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [FieldError],
-        }
         let mapping = ErrorMapping::of(self.code);
-        let document = Document {
+        let document = ProblemDocument {
             r#type: format!("urn:livestream-orchestrator:problem:{}", mapping.code),
             title: mapping.title,
             status: mapping.http,

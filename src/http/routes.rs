@@ -1,4 +1,4 @@
-//! The table of routes. Each path has a fixed set of methods; any other is 405 with `Allow`.
+//! Route table: paths, methods, handlers, admission control and errors.
 
 use actix_web::{
     FromRequest, Handler, Resource, Responder, Route,
@@ -17,41 +17,43 @@ use super::{
 };
 use crate::{access::Action, admission::RateLimitClass, domain::ErrorCode};
 
-/// A path with its methods, and what each asks of a caller: nothing where the route is open.
+/// A path with its operations.
 pub struct Path {
-    /// As actix and OpenAPI write it.
+    /// Pattern in the syntax that actix and OpenAPI share.
     pub pattern: &'static str,
-    /// The methods in the order of `Allow`.
-    pub methods: Vec<(Method, Option<RoutePolicy>)>,
+    /// Operations, in the order of `Allow`.
+    pub operations: Vec<Operation>,
     resource: Resource,
+}
+
+/// A method of a path.
+pub struct Operation {
+    /// HTTP method.
+    pub method: Method,
+    /// Admission control of the operation; `None` if it is open to every client.
+    pub policy: Option<RoutePolicy>,
+    /// Errors that only this operation has, for the OpenAPI document.
+    pub errors: &'static [ErrorCode],
 }
 
 impl Path {
     fn at(pattern: &'static str) -> Self {
-        Self { pattern, methods: Vec::new(), resource: resource(pattern) }
+        Self { pattern, operations: Vec::new(), resource: resource(pattern) }
     }
 
-    fn route(mut self, method: Method, policy: Option<RoutePolicy>, route: Route) -> Self {
-        let route = route.method(method.clone());
-        self.resource = self.resource.route(match policy {
-            // Nothing behind it is reached by a caller who may not do what it is for.
-            Some(policy) => route.wrap(from_fn(move |request, next| guard(policy, request, next))),
-            None => route,
-        });
-        self.methods.push((method, policy));
-        self
-    }
-
-    fn on<F, A>(self, method: Method, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
+    fn on<F, A>(mut self, method: Method, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
     where
         F: Handler<A>,
         A: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.route(method, policy.into(), Route::new().to(handler))
+        let policy = policy.into();
+        self.resource = self.resource.route(guarded(Route::new().method(method.clone()).to(handler), policy));
+        self.operations.push(Operation { method, policy, errors: &[] });
+        self
     }
 
-    /// A path that can be read. A HEAD is answered as the GET would be, without the body.
+    /// Adds GET, and HEAD with the response of GET without its body.
     fn read<F, A>(self, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
     where
         F: Handler<A>,
@@ -62,15 +64,34 @@ impl Path {
         self.on(Method::GET, policy, handler.clone()).on(Method::HEAD, policy, handler)
     }
 
-    /// The resource, with a word to those who try another method.
+    /// Declares the errors of the last added operation; after [`Self::read`], of GET and HEAD.
+    fn errors(mut self, errors: &'static [ErrorCode]) -> Self {
+        for operation in self.operations.iter_mut().rev() {
+            operation.errors = errors;
+            if operation.method != Method::HEAD {
+                break;
+            }
+        }
+        self
+    }
+
+    /// Builds the actix resource; other methods get 405 with `Allow`.
     fn resource(self) -> Resource {
-        let methods: Vec<_> = self.methods.iter().map(|(method, _)| method.as_str()).collect();
+        let methods: Vec<_> = self.operations.iter().map(|operation| operation.method.as_str()).collect();
         let allow = methods.join(", ");
         let refuse = move || {
             let problem = Problem::method_not_allowed(&allow);
             async { Err::<String, _>(problem) }
         };
         self.resource.default_service(to(refuse))
+    }
+}
+
+/// Applies admission control to a route that has a policy.
+fn guarded(route: Route, policy: Option<RoutePolicy>) -> Route {
+    match policy {
+        Some(policy) => route.wrap(from_fn(move |request, next| guard(policy, request, next))),
+        None => route,
     }
 }
 
@@ -83,7 +104,7 @@ const fn reads(actions: &'static [Action]) -> RoutePolicy {
     }
 }
 
-/// A feed, which browsers open without headers of their own.
+/// Policy of a feed. Browsers open feeds without headers, so the token may be in the query.
 const fn follows(actions: &'static [Action]) -> RoutePolicy {
     RoutePolicy { token_in_query: true, ..reads(actions) }
 }
@@ -101,79 +122,84 @@ const fn joins(actions: &'static [Action]) -> RoutePolicy {
     RoutePolicy { rate_limit_class: RateLimitClass::Join, ..changes(actions) }
 }
 
-/// Who may follow anything at all; what exactly is looked at with the request.
+/// Actions of a feed. The handler checks which of them the request needs.
 const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
 
-/// Every path there is.
+/// Returns every path of the API; `/metrics` only if `with_metrics`.
 pub fn table(with_metrics: bool) -> Vec<Path> {
     let mut paths = streams();
     paths.extend(feeds());
     paths.extend(files());
     paths.extend([
-        Path::at("/webhooks/livekit").on(Method::POST, None, webhooks::receive),
-        Path::at("/webhook").on(Method::POST, None, webhooks::receive),
+        Path::at("/webhooks/livekit").on(Method::POST, None, webhooks::receive).errors(webhooks::ERRORS),
+        Path::at("/webhook").on(Method::POST, None, webhooks::receive).errors(webhooks::ERRORS),
         Path::at("/health").read(None, health::summary),
         Path::at("/health/live").read(None, health::live),
-        Path::at("/health/ready").read(None, health::ready),
+        Path::at("/health/ready").read(None, health::ready).errors(health::READY_ERRORS),
         Path::at("/openapi.json").read(None, docs::openapi),
     ]);
     if with_metrics {
-        paths.push(Path::at("/metrics").read(None, health::metrics));
+        paths.push(metrics());
     }
     paths
 }
 
+fn metrics() -> Path {
+    Path::at("/metrics").read(None, health::metrics).errors(health::METRICS_ERRORS)
+}
+
 fn streams() -> Vec<Path> {
+    let read = reads(&[Action::Read]);
     vec![
-        Path::at("/streams").read(reads(&[Action::List]), streams::list).on(
-            Method::POST,
-            changes(&[Action::Create]),
-            streams::create,
-        ),
+        Path::at("/streams")
+            .read(reads(&[Action::List]), streams::list)
+            .on(Method::POST, changes(&[Action::Create]), streams::create)
+            .errors(streams::CREATE_ERRORS),
         Path::at("/streams/{id}")
-            .read(reads(&[Action::Read]), streams::get)
+            .read(read, streams::get)
             .on(Method::PATCH, changes(&[Action::Update, Action::Stop]), streams::patch)
-            .on(Method::DELETE, changes(&[Action::Stop]), streams::stop),
-        Path::at("/streams/{id}/state").read(reads(&[Action::Read]), streams::state),
-        Path::at("/streams/{id}/participants").read(reads(&[Action::Read]), participants::list),
-        Path::at("/streams/{id}/join").on(Method::POST, joins(&[Action::Join]), participants::join),
-        Path::at("/streams/{id}/leave").on(
-            Method::POST,
-            changes(&[Action::Leave, Action::Remove]),
-            participants::leave,
-        ),
+            .errors(streams::CHANGE_ERRORS)
+            .on(Method::DELETE, changes(&[Action::Stop]), streams::stop)
+            .errors(streams::CHANGE_ERRORS),
+        Path::at("/streams/{id}/state").read(read, streams::state),
+        Path::at("/streams/{id}/participants").read(read, participants::list),
+        Path::at("/streams/{id}/join")
+            .on(Method::POST, joins(&[Action::Join]), participants::join)
+            .errors(participants::JOIN_ERRORS),
+        Path::at("/streams/{id}/leave")
+            .on(Method::POST, changes(&[Action::Leave, Action::Remove]), participants::leave)
+            .errors(participants::LEAVE_ERRORS),
     ]
 }
 
 fn feeds() -> Vec<Path> {
     vec![
-        Path::at("/events").on(Method::GET, follows(FOLLOW), events::follow),
-        Path::at("/events/{id}").read(reads(&[Action::Read]), events::history),
-        Path::at("/sse/{id}/updates").on(Method::GET, follows(&[Action::Read]), events::follow_state),
-        Path::at("/ws").on(Method::GET, follows(FOLLOW), websocket::upgrade),
+        Path::at("/events").on(Method::GET, follows(FOLLOW), events::follow).errors(events::FOLLOW_ERRORS),
+        Path::at("/events/{id}").read(reads(&[Action::Read]), events::history).errors(events::HISTORY_ERRORS),
+        Path::at("/sse/{id}/updates")
+            .on(Method::GET, follows(&[Action::Read]), events::follow_state)
+            .errors(events::FOLLOW_STATE_ERRORS),
+        Path::at("/ws").on(Method::GET, follows(FOLLOW), websocket::upgrade).errors(websocket::ERRORS),
     ]
 }
 
 fn files() -> Vec<Path> {
-    let policy = follows(FOLLOW);
-    let upgrade =
-        Route::new().method(Method::GET).guard(Header("upgrade", "websocket")).to(websocket::upgrade);
+    let upgrade = Route::new().method(Method::GET).guard(Header("upgrade", "websocket"));
     let mut root = Path::at("/");
-    // The page, or a WebSocket where one is asked for.
-    root.resource =
-        root.resource.route(upgrade.wrap(from_fn(move |request, next| guard(policy, request, next))));
+    // Before the page, because actix takes the first route that matches.
+    root.resource = root.resource.route(guarded(upgrade.to(websocket::upgrade), Some(follows(FOLLOW))));
     vec![
         root.read(None, pages::index),
         Path::at("/index.html").read(None, pages::index),
         Path::at("/room.html").read(None, pages::room),
-        Path::at("/assets/{file}").read(None, pages::asset),
-        Path::at("/vendor/{file}").read(None, pages::vendor),
+        Path::at("/assets/{file}").read(None, pages::asset).errors(pages::FILE_ERRORS),
+        Path::at("/vendor/{file}").read(None, pages::vendor).errors(pages::FILE_ERRORS),
         Path::at("/docs").read(None, docs::page),
-        Path::at("/docs/{file}").read(None, docs::file),
+        Path::at("/docs/{file}").read(None, docs::file).errors(docs::FILE_ERRORS),
     ]
 }
 
-/// Everything.
+/// Registers every path of the API.
 pub fn configure(config: &mut ServiceConfig, with_metrics: bool) {
     for path in table(with_metrics) {
         config.service(path.resource());
@@ -181,9 +207,9 @@ pub fn configure(config: &mut ServiceConfig, with_metrics: bool) {
     config.default_service(unknown());
 }
 
-/// `/metrics` alone.
+/// Registers `/metrics` only.
 pub fn configure_metrics(config: &mut ServiceConfig) {
-    config.service(Path::at("/metrics").read(None, health::metrics).resource()).default_service(unknown());
+    config.service(metrics().resource()).default_service(unknown());
 }
 
 fn unknown() -> Route {

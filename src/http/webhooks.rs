@@ -1,24 +1,45 @@
-//! What LiveKit posts.
+//! Handler of LiveKit's webhooks.
 
 use actix_web::{HttpResponse, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     app_state::AppState,
     problem::Problem,
-    schemas,
     webhook_signature::{SignedWebhook, WebhookBody},
 };
 use crate::{domain::ErrorCode, orchestrator::Outcome, rooms::webhook};
 
+/// Errors of [`receive`].
+pub const ERRORS: &[ErrorCode] = &[
+    ErrorCode::InvalidSignature,
+    ErrorCode::StoreUnavailable,
+    ErrorCode::PayloadTooLarge,
+    ErrorCode::RequestTimeout,
+    ErrorCode::MalformedBody,
+    ErrorCode::StreamCreating,
+];
+
+/// Result of a webhook.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Heard)]
+pub struct WebhookResult {
+    #[schema(example = "applied")]
+    outcome: &'static str,
+}
+
 /// `POST /webhooks/livekit`
 ///
-/// Takes what LiveKit posts. 200 only once the change is stored. The signature decides, not the
-/// content type, which is LiveKit's own.
+/// Receives a webhook from LiveKit. The response is 200 only after the change is stored. The signature is verified; the
+/// content type is not checked, because LiveKit uses its own.
 #[utoipa::path(
     post, path = "/webhooks/livekit", operation_id = "receiveWebhook", tag = "livekit",
-    params(("Authorization" = String, Header, description = "LiveKit's signature: a token with the SHA-256 of the body")),
+    params(("Authorization" = String, Header,
+        description = "LiveKit's signature: a token that contains the SHA-256 of the body.")),
     request_body(content = Object, content_type = "application/webhook+json"),
-    responses((status = 200, description = "What it came to is stored", body = schemas::Heard))
+    responses((status = 200, description = "The change is stored, or the webhook changes nothing.",
+        body = WebhookResult))
 )]
 pub async fn receive(api: Data<AppState>, signed: SignedWebhook) -> Result<HttpResponse, Problem> {
     let (WebhookBody(body), _) = signed.into_parts();
@@ -34,5 +55,5 @@ pub async fn receive(api: Data<AppState>, signed: SignedWebhook) -> Result<HttpR
     if outcome == Outcome::Early {
         return Err(Problem::new(ErrorCode::StreamCreating));
     }
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "outcome": outcome.as_str() })))
+    Ok(HttpResponse::Ok().json(WebhookResult { outcome: outcome.as_str() }))
 }

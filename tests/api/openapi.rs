@@ -33,7 +33,9 @@ fn openapi_routes_equal_route_table() {
     let documented: BTreeSet<_> = operations().into_iter().map(|(path, method, _)| (path, method)).collect();
     let served: BTreeSet<_> = table(true)
         .iter()
-        .flat_map(|path| path.methods.iter().map(|(method, _)| (path.pattern.to_owned(), method.to_string())))
+        .flat_map(|path| {
+            path.operations.iter().map(|operation| (path.pattern.to_owned(), operation.method.to_string()))
+        })
         .collect();
     assert_eq!(documented, served);
     assert!(documented.len() > 30);

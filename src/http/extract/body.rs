@@ -1,4 +1,4 @@
-//! Bodies of bounded size that arrive in bounded time.
+//! Request bodies, bounded in size and time.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -16,15 +16,15 @@ use crate::{
     http::{hijack::ConnectionHandle, problem::Problem},
 };
 
-/// The most bytes that a body may have, except a webhook's.
+/// Maximum size of a body, except of a webhook.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
-/// How long a body may take to arrive.
+/// Maximum time between the head of a request and the end of its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Reads a body of at most `limit` bytes in bounded time.
 ///
 /// # Errors
-/// 413 and 408; 400 where the connection breaks off.
+/// 413 and 408; 400 if the connection breaks or the transfer coding is malformed.
 pub async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("a body may have at most {limit} bytes");
@@ -48,7 +48,7 @@ pub async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize
     tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| Problem::new(ErrorCode::RequestTimeout))?
 }
 
-/// The error of a body that the HTTP layer could not read to its end.
+/// Maps the error of a body that the HTTP layer could not read to its end.
 fn incomplete(error: &PayloadError) -> Problem {
     let detail = match error {
         PayloadError::Incomplete(_) => "the body ended early",
@@ -57,7 +57,7 @@ fn incomplete(error: &PayloadError) -> Problem {
     Problem::with_detail(ErrorCode::MalformedBody, detail)
 }
 
-/// The next piece of the body. The connection is told while none is there: a client that has sent FIN sends no more.
+/// Reads the next chunk of the body. Tells the connection when it waits, because a client that has sent FIN sends no more.
 async fn next_chunk(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
     let connection = request.conn_data::<ConnectionHandle>();
     poll_fn(|cx| {
@@ -70,7 +70,7 @@ async fn next_chunk(request: &HttpRequest, payload: &mut Payload) -> Option<Resu
     .await
 }
 
-/// A header's value where it is plain text.
+/// Returns the value of a header; `None` if the header is absent or not visible ASCII.
 pub fn header_text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }

@@ -1,43 +1,156 @@
-//! Entity tags and preconditions (RFC 9110, section 13).
+//! Entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1).
 
-use actix_web::http::header::{self, HeaderMap};
+use std::future::{Ready, ready};
 
-use super::header_text;
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{self, EntityTag, Header},
+};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
+
+use super::QueryFields;
 use crate::{domain::ErrorCode, http::problem::Problem};
 
-/// The entity tag of a version (RFC 9110, section 8.8.3).
-pub fn etag(version: u64) -> String {
-    format!("\"{version}\"")
+/// Returns the entity tag of a stream's version.
+pub fn version_tag(version: u64) -> EntityTag {
+    EntityTag::new_strong(version.to_string())
 }
 
-/// Whether `If-None-Match` names this version: the caller has it already. Weak comparison, as the RFC wants it.
-pub fn none_match(headers: &HeaderMap, version: u64) -> bool {
-    let Some(tags) = header_text(headers, header::IF_NONE_MATCH) else { return false };
-    let wanted = etag(version);
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == wanted)
+/// `If-None-Match`: entity tags of the responses that the client has stored.
+pub struct IfNoneMatch(header::IfNoneMatch);
+
+impl IfNoneMatch {
+    /// Reports whether the client has the response with this tag, by the weak comparison (section 13.1.2).
+    pub fn matches(&self, tag: &EntityTag) -> bool {
+        match &self.0 {
+            header::IfNoneMatch::Any => true,
+            header::IfNoneMatch::Items(stored) => stored.iter().any(|stored| stored.weak_eq(tag)),
+        }
+    }
 }
 
-/// The version that `If-Match` asks for, given the present one: none where there is no such header or any version will
-/// do. Strong comparison: a weak tag, or one that was never given out, matches nothing. A single version that is not the
-/// present one is passed on as it is: whether it is a mismatch is decided where the change is made, which may have been
-/// made already by the attempt before this one.
-///
-/// # Errors
-/// 412 where the present version is not among several that are named, and where none is one.
-pub fn if_match(headers: &HeaderMap, version: u64) -> Result<Option<u64>, Problem> {
-    let Some(tags) = header_text(headers, header::IF_MATCH) else { return Ok(None) };
-    let wanted = etag(version);
-    let tags: Vec<_> = tags.split(',').map(str::trim).collect();
-    if tags.contains(&"*") {
-        return Ok(None);
+impl FromRequest for IfNoneMatch {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // A value that is not text matches no tag.
+        let tags = header::IfNoneMatch::parse(request);
+        ready(Ok(Self(tags.unwrap_or(header::IfNoneMatch::Items(Vec::new())))))
     }
-    if tags.contains(&wanted.as_str()) {
-        return Ok(Some(version));
+}
+
+impl IntoParams for IfNoneMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Entity tags of the responses that the client has stored.";
+        QueryFields::describe(|fields| fields.header("If-None-Match", about).is_some())
     }
-    if let [tag] = tags[..]
-        && let Some(version) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse().ok())
-    {
-        return Ok(Some(version));
+}
+
+/// `If-Match`: entity tags of the versions that a change may be applied to.
+pub struct IfMatch(Option<header::IfMatch>);
+
+impl IfMatch {
+    /// Returns the version that the change requires; `None` if it may be applied to any version.
+    ///
+    /// Uses the strong comparison (section 13.1.1), so a weak tag matches nothing. A single tag of another version is
+    /// returned and not refused, because an earlier attempt with the same idempotency key may have made the change.
+    /// The store then decides.
+    ///
+    /// # Errors
+    /// 412 if none of the tags can match.
+    pub fn required_version(&self, current: u64) -> Result<Option<u64>, Problem> {
+        let tags = match &self.0 {
+            None | Some(header::IfMatch::Any) => return Ok(None),
+            Some(header::IfMatch::Items(tags)) => tags,
+        };
+        if tags.iter().any(|tag| tag.strong_eq(&version_tag(current))) {
+            return Ok(Some(current));
+        }
+        let other = match &tags[..] {
+            [tag] if !tag.weak => tag.tag().parse().ok(),
+            _ => None,
+        };
+        let mismatch = || {
+            let detail = format!("the stream is at version {current}");
+            Problem::with_detail(ErrorCode::VersionMismatch, detail)
+        };
+        other.map(Some).ok_or_else(mismatch)
     }
-    Err(Problem::with_detail(ErrorCode::VersionMismatch, format!("the stream is at version {version}")))
+}
+
+impl FromRequest for IfMatch {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if !request.headers().contains_key(header::IF_MATCH) {
+            return ready(Ok(Self(None)));
+        }
+        // A value that is not text is a precondition that no version meets.
+        let tags = header::IfMatch::parse(request);
+        ready(Ok(Self(Some(tags.unwrap_or(header::IfMatch::Items(Vec::new()))))))
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about =
+            "Entity tag of the version that the change requires. Another version is answered with 412.";
+        QueryFields::describe(|fields| fields.header("If-Match", about).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    async fn required(if_match: &[u8]) -> Result<Option<u64>, ErrorCode> {
+        let value = header::HeaderValue::from_bytes(if_match).unwrap();
+        let request = TestRequest::default().insert_header((header::IF_MATCH, value)).to_http_request();
+        let if_match = IfMatch::extract(&request).await.unwrap();
+        if_match.required_version(7).map_err(|problem| problem.code())
+    }
+
+    #[tokio::test]
+    async fn if_match_requires_the_version_that_it_names() {
+        for (value, version) in [
+            ("*", None),
+            ("\"7\"", Some(7)),
+            ("\"3\", \"7\"", Some(7)),
+            ("\"3\"", Some(3)),
+            (" \"7\" ", Some(7)),
+        ] {
+            assert_eq!(required(value.as_bytes()).await, Ok(version), "{value}");
+        }
+        for value in [&b"W/\"7\""[..], b"7", b"\"x\"", b"\"3\", \"4\"", b"", b"\"7\xff\"", b"\"7"] {
+            assert_eq!(required(value).await, Err(ErrorCode::VersionMismatch), "{value:?}");
+        }
+        let absent = IfMatch::extract(&TestRequest::default().to_http_request()).await.unwrap();
+        assert!(matches!(absent.required_version(7), Ok(None)));
+    }
+
+    #[tokio::test]
+    async fn if_none_match_compares_weakly() {
+        for (value, expected) in [
+            ("*", true),
+            ("\"7\"", true),
+            ("W/\"7\"", true),
+            ("\"3\", \"7\"", true),
+            ("\"3\"", false),
+            ("7", false),
+            ("", false),
+        ] {
+            let request =
+                TestRequest::default().insert_header((header::IF_NONE_MATCH, value)).to_http_request();
+            let stored = IfNoneMatch::extract(&request).await.unwrap();
+            assert_eq!(stored.matches(&version_tag(7)), expected, "{value}");
+        }
+    }
 }

@@ -1,71 +1,85 @@
-//! Queries, parameter by parameter.
+//! Extractors of queries and paths.
 
-use actix_web::HttpRequest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::future::{Ready, ready};
 
-use crate::http::problem::{FieldError, Problem};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-/// The query of a request. Parameters that nobody asks for are ignored.
-pub struct Query {
-    pairs: Vec<(String, String)>,
-    errors: Vec<FieldError>,
+use super::QueryFields;
+use crate::http::problem::Problem;
+
+/// Request whose parameters are in the query or in header fields.
+pub trait FromQuery: Sized {
+    /// Takes the parameters of the request.
+    fn read(fields: &mut QueryFields) -> Self;
 }
 
-impl Query {
-    /// Reads the query of a request.
+/// Extracts a request from its query; rejects it with 400 that names every invalid parameter.
+pub struct Query<T>(pub T);
+
+impl<T: FromQuery> Query<T> {
+    /// Parses the query of a request.
     ///
     /// # Errors
-    /// 400 for one that is not `application/x-www-form-urlencoded`.
-    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let pairs = serde_urlencoded::from_str(request.query_string())
-            .map_err(|error| Problem::invalid(vec![FieldError::new("query", error)]))?;
-        Ok(Self { pairs, errors: Vec::new() })
-    }
-
-    /// A parameter.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        let mut values = self.pairs.iter().filter(|(key, _)| key == name);
-        values.next().map(|(_, value)| value.as_str())
-    }
-
-    /// A whole number within bounds.
-    pub fn integer(&mut self, name: &str, least: usize, most: usize) -> Option<usize> {
-        let number = self.text(name)?.parse().ok().filter(|number| (least..=most).contains(number));
-        if number.is_none() {
-            self.errors.push(FieldError::new(name, format!("must be a whole number from {least} to {most}")));
-        }
-        number
-    }
-
-    /// A parameter that `parse` turns into something else.
-    pub fn parsed<T>(&mut self, name: &str, rule: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let parsed = parse(self.text(name)?);
-        if parsed.is_none() {
-            self.errors.push(FieldError::new(name, rule));
-        }
-        parsed
-    }
-
-    /// The place in a list where a page begins, as [`page_cursor`] wrote it.
-    pub fn page_cursor(&mut self) -> Option<String> {
-        self.parsed("cursor", "is not a cursor of this list", |text| {
-            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            let (head, rest) = key.split_once(':')?;
-            let well_formed = head.bytes().all(|byte| byte.is_ascii_digit()) && !rest.is_empty();
-            well_formed.then_some(key)
-        })
-    }
-
-    /// Ends the reading.
-    ///
-    /// # Errors
-    /// 400 with every parameter that was refused.
-    pub fn finish(self) -> Result<(), Problem> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    /// 400 that names every invalid parameter.
+    pub fn parse(request: &HttpRequest) -> Result<Self, Problem> {
+        let mut fields = QueryFields::parse(request)?;
+        let parsed = T::read(&mut fields);
+        fields.finish(parsed).map(Self)
     }
 }
 
-/// The opaque form of a place in a list.
-pub fn page_cursor(key: &str) -> String {
-    URL_SAFE_NO_PAD.encode(key)
+impl<T: FromQuery> FromRequest for Query<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::parse(request))
+    }
+}
+
+/// Access token in the query, for clients that cannot set headers: `EventSource` and `WebSocket` in browsers.
+pub struct AccessToken(pub Option<String>);
+
+impl FromQuery for AccessToken {
+    fn read(fields: &mut QueryFields) -> Self {
+        let token =
+            fields.text("access_token", "A LiveKit access token, for clients that cannot set headers.");
+        Self(token.filter(|token| !token.is_empty()).map(str::to_owned))
+    }
+}
+
+/// Implements utoipa's trait for requests that implement [`FromQuery`].
+macro_rules! impl_into_params {
+    ($($request:ty),+) => {$(
+        impl utoipa::IntoParams for $request {
+            fn into_params(
+                _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+            ) -> Vec<utoipa::openapi::path::Parameter> {
+                $crate::http::extract::QueryFields::describe(
+                    <$request as $crate::http::extract::FromQuery>::read,
+                )
+            }
+        }
+    )+};
+}
+pub(in crate::http) use impl_into_params;
+
+impl_into_params!(AccessToken);
+
+/// Path of a stream.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct StreamPath {
+    /// The stream's id or room name.
+    pub id: String,
+}
+
+/// Path of a file.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct FilePath {
+    /// The file's name.
+    pub file: String,
 }

@@ -1,4 +1,4 @@
-//! Who is asking, and whether they have asked before: what the middleware found.
+//! Request context and idempotency state that the middleware has attached to a request.
 
 use std::{
     borrow::Cow,
@@ -14,17 +14,17 @@ use crate::{
     store::{Attempt, DedupKey, PreviousAttempt},
 };
 
-/// What makes the change of a request happen once; handlers find it with the request.
+/// Idempotency state of a request that has an `Idempotency-Key`. The middleware attaches it to the request.
 #[derive(Clone)]
 pub struct Repeatable {
-    /// What its change is made under.
+    /// Deduplication key of the request's change.
     pub dedup_key: DedupKey,
-    /// The attempt.
+    /// This attempt, and what the previous one has done.
     pub attempt: Attempt,
 }
 
-/// Found by `http::middleware::guard`: a handler on a route without it gets an error, not a caller who may do
-/// everything.
+/// Attached by `http::middleware::guard`. A handler on a route without that middleware gets an error, because a default
+/// would be a caller with every permission.
 impl FromRequest for RequestContext {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
@@ -34,28 +34,28 @@ impl FromRequest for RequestContext {
     }
 }
 
-/// What makes the change of this request happen once, where the caller has asked for that.
+/// Idempotency state of the request; empty for a request without an `Idempotency-Key`.
 pub struct Retry(Option<Repeatable>);
 
 impl Retry {
-    /// The stream that the request is about, as its path names it; or the one that an earlier attempt has changed, because
-    /// the name may be another stream's by now.
+    /// Returns the stream that the request is about: the one that an earlier attempt has changed, or else the one in the
+    /// path. A room name in the path may belong to another stream since the earlier attempt.
     pub fn stream<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let done = self.previous().and_then(|previous| previous.changed_stream);
         done.map_or(Cow::Borrowed(path), |id| Cow::Owned(id.to_string()))
     }
 
-    /// The id of a stream that the request creates.
+    /// Returns the id that a created stream gets, which is the same in every attempt.
     pub fn reserved_id(&self) -> Option<StreamId> {
         self.0.as_ref().map(|repeatable| repeatable.attempt.reserved_id)
     }
 
-    /// What came of attempts before this one.
+    /// Returns what earlier attempts have done.
     pub fn previous(&self) -> Option<&PreviousAttempt> {
         self.0.as_ref()?.attempt.previous.as_ref()
     }
 
-    /// Under what the change is made.
+    /// Returns the deduplication key of the request's change.
     pub fn dedup_key(&self) -> Option<DedupKey> {
         self.0.as_ref().map(|repeatable| repeatable.dedup_key.clone())
     }

@@ -16,7 +16,7 @@ use crate::{
     domain::ErrorCode,
     http::{
         app_state::AppState,
-        extract::Query,
+        extract::{AccessToken, Query},
         problem::{Problem, whole_seconds},
     },
 };
@@ -85,8 +85,8 @@ fn token(request: &ServiceRequest, policy: RoutePolicy) -> Option<String> {
     if !policy.token_in_query {
         return None;
     }
-    let query = Query::of(request.request()).ok()?;
-    query.text("access_token").filter(|token| !token.is_empty()).map(str::to_owned)
+    let Query(AccessToken(token)) = Query::parse(request.request()).ok()?;
+    token
 }
 
 /// Inserts the limit, the remaining number of requests, and the seconds until the whole limit is available again.

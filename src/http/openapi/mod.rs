@@ -1,45 +1,25 @@
-//! The OpenAPI document: what utoipa reads off the handlers, and what the route table knows besides, so that neither has to
-//! repeat the other.
+//! The OpenAPI document: what utoipa reads from the handlers, completed from the route table.
 
 mod complete;
+mod headers;
+mod problems;
 
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use utoipa::{IntoParams, OpenApi};
+use utoipa::OpenApi;
 
-use super::{docs, events, health, pages, participants, schemas, streams, webhooks, websocket};
-
-/// Where the caller has been, for a feed.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "read by utoipa alone")]
-pub struct Resume {
-    /// The cursor of the last event that the caller has had; the `Last-Event-ID` header goes before it.
-    #[param(rename = "lastEventId", example = "1768384800000-0")]
-    last_event_id: Option<String>,
-    /// A LiveKit access token, where headers cannot be set.
-    access_token: Option<String>,
-}
-
-/// A page of a list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "read by utoipa alone")]
-pub struct Page {
-    /// How many entries.
-    #[param(minimum = 1, maximum = 1_000, default = 100)]
-    limit: Option<usize>,
-    /// Where the page begins: taken from the `Link` header of the one before.
-    cursor: Option<String>,
-}
+use super::{
+    docs, events, health, pages, participants, problem::ProblemDocument, streams, webhooks, websocket,
+};
+use crate::store::KindFilter;
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Livestream Orchestrator",
-        description = "Creates and stops LiveKit rooms, hands out join tokens, knows who is in every stream, and tells \
-                       every change over SSE, WebSocket or gRPC.",
+        description = "Creates and stops LiveKit rooms, issues join tokens, tracks the participants of every stream, and \
+                       publishes every change over SSE, WebSocket and gRPC.",
     ),
     paths(
         streams::create,
@@ -68,30 +48,23 @@ pub struct Page {
         docs::file,
         docs::openapi,
     ),
-    components(schemas(
-        schemas::Stream,
-        schemas::StreamSummary,
-        schemas::StreamState,
-        schemas::Participant,
-        schemas::Event,
-        schemas::Problem,
-    )),
+    // Schemas that no handler names: those of error responses and of parameters.
+    components(schemas(ProblemDocument, KindFilter)),
     tags(
-        (name = "streams", description = "Creating, reading, changing and stopping streams."),
-        (name = "participants", description = "Letting people in and putting them out."),
-        (name = "events", description = "Feeds that resume exactly where a client was, and history."),
-        (name = "livekit", description = "What LiveKit posts."),
-        (name = "operation", description = "Health, metrics, this document."),
-        (name = "pages", description = "The bundled client."),
+        (name = "streams", description = "Create, read, change and stop streams."),
+        (name = "participants", description = "Issue join tokens, list and remove participants."),
+        (name = "events", description = "Feeds that resume after the last received event, and the history."),
+        (name = "livekit", description = "Webhooks from LiveKit."),
+        (name = "operation", description = "Health, metrics and this document."),
+        (name = "pages", description = "The bundled web client."),
     )
 )]
 struct Document;
 
-/// The document, complete.
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| complete::complete(serde_json::to_value(Document::openapi()).unwrap_or_default()));
 
-/// The document, for tests and tools.
+/// Returns the complete OpenAPI document.
 pub fn openapi() -> &'static Value {
     &DOCUMENT
 }

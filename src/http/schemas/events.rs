@@ -1,46 +1,36 @@
-//! Events.
+//! Schema of events.
+#![allow(dead_code, reason = "the domain serialises events; only utoipa reads this type")]
 
 use utoipa::ToSchema;
 
-use super::{Participant, StreamStatus, StreamSummary};
+use super::{Participant, StreamSummary};
+use crate::domain::{EventKind, StreamStatus};
 
-/// What an event tells of.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum EventType {
-    StreamCreated,
-    StreamUpdated,
-    StreamStopped,
-    ParticipantJoined,
-    ParticipantLeft,
-    ParticipantUpdated,
-}
-
-/// What changed, and what it changed to.
+/// Objects that the event is about, as they are after the change.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct EventData {
-    /// Of events about a participant.
+    /// Only in events about a participant.
     pub participant: Option<Participant>,
     pub stream: StreamSummary,
-    /// Of `stream_updated`, where the status changed.
+    /// Only in `stream_updated`, if the status has changed.
     pub previous_status: Option<StreamStatus>,
-    /// Of `stream_stopped`.
+    /// Only in `stream_stopped`.
     #[schema(example = "requested")]
     pub reason: Option<String>,
 }
 
-/// One change of one stream.
+/// A change of a stream.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct Event {
-    pub r#type: EventType,
+    pub r#type: EventKind,
     #[schema(pattern = "^[0-9a-f-]{36}$")]
     pub stream_id: String,
-    /// Counts the events of the stream.
+    /// Number of the event in its stream, without gaps.
     #[schema(example = 7)]
     pub seq: u64,
-    /// Where to go on from.
+    /// Position after which a feed resumes.
     #[schema(example = "1768384800000-0")]
     pub cursor: String,
     pub data: EventData,

@@ -1,84 +1,34 @@
-//! Who is in a stream.
+//! Schema of participants.
+#![allow(dead_code, reason = "the domain serialises participants; only utoipa reads these types")]
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What a participant may do: a host publishes, a viewer only watches.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum Role {
-    Host,
-    Viewer,
-}
+use crate::domain::{ParticipantKind, ParticipantState, Role, TrackSource};
 
-/// LiveKit's word for how far a participant's connection has come: a token was issued; connected; gone.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum ParticipantState {
-    Joining,
-    Active,
-    Disconnected,
-}
-
-/// Where a track comes from.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum TrackSource {
-    Camera,
-    Microphone,
-    ScreenShare,
-    ScreenShareAudio,
-    Unknown,
-}
-
-/// Something that a participant publishes.
+/// A published track.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct Track {
-    /// LiveKit's id of it.
+    /// LiveKit's id of the track.
     #[schema(example = "TR_VCrHPJNa2vRgoP")]
     pub sid: String,
     pub source: TrackSource,
-    /// As of its publication, or of the last comparison with LiveKit.
+    /// As of the track's publication, or of the last reconciliation with LiveKit.
     pub muted: bool,
 }
 
-/// LiveKit's kind of a participant.
+/// LiveKit metadata of a participant: the object if the text is a JSON object, otherwise the text.
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum ParticipantKind {
-    Ingress,
-    Egress,
-    Sip,
-    Agent,
-    Unknown,
-}
-
-/// Which participants a list shows.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum KindFilter {
-    Standard,
-    Ingress,
-    Egress,
-    Sip,
-    Agent,
-    Unknown,
-    Hidden,
-}
-
-/// What is attached to a participant in LiveKit: the object where the text is a JSON object, otherwise the text.
-#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ParticipantMetadata {
     Object(HashMap<String, Value>),
     Text(String),
 }
 
-/// One identity in one stream.
+/// A participant of a stream.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct Participant {
@@ -91,52 +41,21 @@ pub struct Participant {
     pub name: Option<String>,
     pub role: Role,
     pub state: ParticipantState,
-    /// When they connected; while `joining`, when the token was issued.
+    /// Time of the connection; while `joining`, time at which the token was issued.
     #[schema(format = DateTime, example = "2026-01-14T10:00:00.000Z")]
     pub joined_at: String,
     #[schema(required = true, format = DateTime)]
     pub left_at: Option<String>,
     pub metadata: ParticipantMetadata,
-    /// LiveKit's attributes.
+    /// LiveKit attributes.
     pub attributes: HashMap<String, String>,
-    /// LiveKit's id of the session.
+    /// LiveKit's id of the participant's session.
     #[schema(required = true, example = "PA_wHpRcVdVEm8j")]
     pub sid: Option<String>,
     pub tracks: Vec<Track>,
     /// Absent for a standard participant.
     pub kind: Option<ParticipantKind>,
-    /// Whether LiveKit hides it from other participants; absent where not. Lists show hidden participants only where
-    /// `kind` asks for them.
+    /// True if LiveKit hides the participant from others; otherwise absent. Lists contain hidden participants only if
+    /// `kind` selects them.
     pub hidden: Option<bool>,
-}
-
-/// A place in a stream.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub struct Joined {
-    /// A LiveKit access token that opens the room until `expiresAt`.
-    pub token: String,
-    #[schema(pattern = "^[0-9a-f-]{36}$")]
-    pub stream_id: String,
-    pub participant_name: String,
-    pub identity: String,
-    pub role: Role,
-    /// Where LiveKit is.
-    #[schema(example = "wss://livekit.example.com")]
-    pub ws_url: String,
-    #[schema(format = DateTime)]
-    pub expires_at: String,
-}
-
-/// Who has left.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub struct Left {
-    #[schema(pattern = "^[0-9a-f-]{36}$")]
-    pub stream_id: String,
-    pub participant_name: String,
-    pub identity: String,
-    /// Their entry; null for one who never came.
-    #[schema(required = true)]
-    pub participant: Option<Participant>,
 }

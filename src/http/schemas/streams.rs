@@ -1,4 +1,5 @@
-//! Streams.
+//! Schemas of streams.
+#![allow(dead_code, reason = "the domain serialises streams; only utoipa reads these types")]
 
 use std::collections::HashMap;
 
@@ -6,19 +7,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Participant;
+use crate::domain::StreamStatus;
 
-/// Where a stream is in its life: `creating → active → stopping → stopped`, and `error` from creating or stopping.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum StreamStatus {
-    Creating,
-    Active,
-    Stopping,
-    Stopped,
-    Error,
-}
-
-/// A stream, with what else is in it.
+/// Declares a stream document: the fields that all of them have, and its own.
 macro_rules! stream {
     ($(#[$doc:meta])* $name:ident { $($own:tt)* }) => {
         $(#[$doc])*
@@ -38,13 +29,13 @@ macro_rules! stream {
             pub status: StreamStatus,
             pub metadata: HashMap<String, Value>,
             $($own)*
-            /// How many are active.
+            /// Number of active participants.
             #[schema(example = 2)]
             pub participant_count: u32,
-            /// The most that were active at once.
+            /// Maximum number of participants that were active at once.
             #[schema(example = 5)]
             pub peak_participant_count: u32,
-            /// How many may be active at once; null for no limit.
+            /// Maximum number of active participants; null for no limit.
             #[schema(required = true)]
             pub max_participants: Option<u32>,
             #[schema(format = DateTime, example = "2026-01-14T10:00:00.000Z")]
@@ -55,7 +46,7 @@ macro_rules! stream {
             pub updated_at: String,
             #[schema(required = true, format = DateTime)]
             pub stopped_at: Option<String>,
-            /// The sequence number of the stream's newest event, and its entity tag.
+            /// Number of the stream's newest event, and the stream's entity tag.
             #[schema(example = 7)]
             pub version: u64,
         }
@@ -63,15 +54,15 @@ macro_rules! stream {
 }
 
 stream! {
-    /// A stream without its participants, as lists and events have it.
+    /// A stream without its participants, as in lists and events.
     StreamSummary {}
 }
 stream! {
-    /// A stream with its participants: those who may publish first, then the newest, at most 1,000.
+    /// A stream with at most 1,000 participants: hosts first, then newest first.
     Stream { pub participants: Vec<Participant>, }
 }
 
-/// A stream with its participants, or without them where the token may not read the stream (`roomCreate` alone).
+/// A stream with its participants, or without them if the token cannot read the stream (`roomCreate` alone).
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub enum ReadableStream {
@@ -79,7 +70,7 @@ pub enum ReadableStream {
     Summary(StreamSummary),
 }
 
-/// The state of a stream, as `/sse/{id}/updates` has it too.
+/// The state of a stream, as in `/sse/{id}/updates`.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct StreamState {

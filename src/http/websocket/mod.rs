@@ -16,21 +16,25 @@ use actix_web::{
 use self::connection::Connection;
 use super::{
     app_state::AppState,
+    extract::AccessToken,
     problem::{FieldError, Problem},
 };
-use crate::admission::RequestContext;
+use crate::{admission::RequestContext, domain::ErrorCode};
 
 /// Maximum size of a client's message.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
+/// Errors of [`upgrade`].
+pub const ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds];
+
 /// `GET /ws`
 ///
-/// Opens a WebSocket: JSON messages, any number of feeds on one connection (see docs/REFERENCE.md). `GET /` does so too, with
+/// Opens a WebSocket with JSON messages and any number of feeds (see docs/REFERENCE.md). `GET /` opens one too, with
 /// `Upgrade: websocket`.
 #[utoipa::path(
     get, path = "/ws", operation_id = "openWebSocket", tag = "events",
-    params(("access_token" = Option<String>, Query, description = "A LiveKit access token, where headers cannot be set")),
-    responses((status = 101, description = "It is open"))
+    params(AccessToken),
+    responses((status = 101, description = "The WebSocket is open."))
 )]
 pub async fn upgrade(
     api: Data<AppState>,

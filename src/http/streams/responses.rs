@@ -1,0 +1,48 @@
+//! Responses about one stream.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    http::{StatusCode, header::ETag},
+};
+use serde::Serialize;
+
+use crate::{
+    access::{Action, Caller},
+    domain::StreamView,
+    http::extract::{IfNoneMatch, version_tag},
+};
+
+/// Starts a response about a stream, with the headers that every such response has.
+///
+/// `ETag` is the stream's version. `Last-Event-ID` is the cursor after which a feed continues without a gap; the name is
+/// that of the header in which the client sends the cursor.
+fn head(status: StatusCode, view: &StreamView) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header(ETag(version_tag(view.stream.version)));
+    response.insert_header(("last-event-id", view.cursor.to_string()));
+    response
+}
+
+/// Reports whether the caller may see the participants. The grant `roomCreate` creates and stops any stream, but reads
+/// none.
+pub(super) fn may_read(caller: &Caller, view: &StreamView) -> bool {
+    caller.is_allowed_in(Action::Read, &view.stream.room_name)
+}
+
+/// Builds the response to a change: the stream, with its participants if `with_participants`.
+pub(super) fn changed(status: StatusCode, view: &StreamView, with_participants: bool) -> HttpResponse {
+    let mut response = head(status, view);
+    if with_participants { response.json(view) } else { response.json(&view.stream) }
+}
+
+/// Builds the response to a read: 304 if the client has the stream's version, or else a body made from the view.
+pub(super) fn read<T: Serialize>(
+    stored: &IfNoneMatch,
+    view: &StreamView,
+    body: impl FnOnce() -> T,
+) -> HttpResponse {
+    if stored.matches(&version_tag(view.stream.version)) {
+        return head(StatusCode::NOT_MODIFIED, view).finish();
+    }
+    head(StatusCode::OK, view).json(body())
+}
