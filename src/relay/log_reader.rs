@@ -70,8 +70,8 @@ async fn read_once(
     };
     match feed.read_after(topic, last, PAGE).await? {
         LogRead::Events { events, complete } => Ok(LogOutcome::Events { events, complete }),
-        LogRead::Lost(lost) => {
-            Ok(LogOutcome::Reset(ResetFrame::new(lost.as_str(), feed.snapshot(topic).await?)))
+        LogRead::Reset(reason) => {
+            Ok(LogOutcome::Reset(ResetFrame::new(reason.as_str(), feed.snapshot(topic).await?)))
         }
     }
 }

@@ -222,7 +222,7 @@ impl Relay {
                         return Ok(LogRead::Events { events: all, complete });
                     }
                 }
-                lost @ LogRead::Lost(_) => return Ok(lost),
+                reset @ LogRead::Reset(_) => return Ok(reset),
             }
         }
     }

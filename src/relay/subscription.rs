@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Cursor, Event, Topic},
-    store::{LogRead, Lost, StoreError},
+    store::{LogRead, ResetReason, StoreError},
 };
 
 /// Maximum events in one page of the log.
@@ -109,7 +109,7 @@ impl<Q: Queue> Subscription<Q> {
                 self.count_resume();
             }
             Start::Unknown => {
-                self.prepare_reset(Lost::Unknown).await?;
+                self.prepare_reset(ResetReason::Unknown).await?;
                 self.count_resume();
             }
             Start::Newest(count) => {
@@ -223,17 +223,17 @@ impl<Q: Queue> Subscription<Q> {
                 self.is_behind = !complete;
                 self.backlog = events.into();
             }
-            LogRead::Lost(lost) => self.prepare_reset(lost).await?,
+            LogRead::Reset(reason) => self.prepare_reset(reason).await?,
         }
         Ok(())
     }
 
-    async fn prepare_reset(&mut self, lost: Lost) -> Result<(), StoreError> {
+    async fn prepare_reset(&mut self, reason: ResetReason) -> Result<(), StoreError> {
         let snapshot = self.relay.feed.snapshot(self.topic).await?;
-        self.relay.metrics.resets.with_label_values(&[lost.as_str()]).inc();
+        self.relay.metrics.resets.with_label_values(&[reason.as_str()]).inc();
         self.is_behind = false;
         self.from = snapshot.cursor;
-        self.reset = Some(Arc::new(ResetFrame::new(lost.as_str(), snapshot)));
+        self.reset = Some(Arc::new(ResetFrame::new(reason.as_str(), snapshot)));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::domain::{Cursor, Event, Stream, StreamView, Topic};
 
 /// Why a log cannot be continued from a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum ResetReason {
     /// The cursor is greater than the newest one: the log has lost events.
     Future,
     /// This log never contained the cursor.
@@ -20,7 +20,7 @@ pub enum Lost {
     Unreadable,
 }
 
-impl Lost {
+impl ResetReason {
     /// Returns the `reason` of a reset.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ pub enum LogRead {
         complete: bool,
     },
     /// The log cannot prove that it holds every event after the cursor.
-    Lost(Lost),
+    Reset(ResetReason),
 }
 
 /// A state from which a client can start again.

@@ -1,6 +1,6 @@
 //! Whether a log can be continued from a cursor: the one rule, for every backend.
 
-use super::Lost;
+use super::ResetReason;
 use crate::domain::{Cursor, Topic};
 
 /// The oldest entry that a log still holds.
@@ -29,24 +29,24 @@ pub struct LogFacts {
 
 /// Says why `after` cannot be continued from, or nothing if it can: the topic's log still holds everything after it,
 /// and nothing shows that this service never gave it out.
-pub fn why_lost(topic: Topic, after: Cursor, facts: &LogFacts) -> Option<Lost> {
+pub fn reset_reason(topic: Topic, after: Cursor, facts: &LogFacts) -> Option<ResetReason> {
     if facts.held {
         return None;
     }
     if after > facts.newest {
-        return Some(Lost::Future);
+        return Some(ResetReason::Future);
     }
     let Some(first) = facts.first else {
         // An empty log continues only from its origin.
-        return (after != Cursor::ORIGIN || facts.newest != Cursor::ORIGIN).then_some(Lost::Unknown);
+        return (after != Cursor::ORIGIN || facts.newest != Cursor::ORIGIN).then_some(ResetReason::Unknown);
     };
     if after < first.previous {
-        return Some(Lost::Expired);
+        return Some(ResetReason::Expired);
     }
     if after == first.previous || (topic != Topic::All && may_be_of_another_stream(after, facts)) {
         return None;
     }
-    Some(Lost::Unknown)
+    Some(ResetReason::Unknown)
 }
 
 /// A cursor that a client brings to one stream's feed may have come from the feed of all streams. It is good unless the
@@ -99,7 +99,7 @@ mod tests {
             let trimmed = &own[..own.len().saturating_sub(usize::try_from(keep).unwrap())];
             let missed = trimmed.iter().any(|ms| *ms > at);
             let topic = Topic::Stream(StreamId::generate());
-            prop_assert_eq!(why_lost(topic, after, &facts), missed.then_some(Lost::Expired));
+            prop_assert_eq!(reset_reason(topic, after, &facts), missed.then_some(ResetReason::Expired));
         }
 
         /// A cursor between two events that the log of all streams holds was never given out.
@@ -109,7 +109,7 @@ mod tests {
             let after = Cursor::new(at, 1);
             let facts = facts(total, 60, 1, 60, after);
             for topic in [Topic::All, Topic::Stream(StreamId::generate())] {
-                prop_assert_eq!(why_lost(topic, after, &facts), Some(Lost::Unknown));
+                prop_assert_eq!(reset_reason(topic, after, &facts), Some(ResetReason::Unknown));
             }
         }
     }
@@ -117,11 +117,11 @@ mod tests {
     #[test]
     fn the_future_and_an_emptied_log_are_noticed() {
         let after = Cursor::new(7, 0);
-        assert_eq!(why_lost(Topic::All, after, &facts(6, 9, 1, 9, after)), Some(Lost::Future));
+        assert_eq!(reset_reason(Topic::All, after, &facts(6, 9, 1, 9, after)), Some(ResetReason::Future));
         let mut emptied = facts(9, 9, 1, 9, after);
         (emptied.held, emptied.first) = (false, None);
-        assert_eq!(why_lost(Topic::All, after, &emptied), Some(Lost::Unknown));
+        assert_eq!(reset_reason(Topic::All, after, &emptied), Some(ResetReason::Unknown));
         let untouched = facts(0, 9, 1, 9, Cursor::ORIGIN);
-        assert_eq!(why_lost(Topic::All, Cursor::ORIGIN, &untouched), None);
+        assert_eq!(reset_reason(Topic::All, Cursor::ORIGIN, &untouched), None);
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use self::{
     coordination::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks},
     error::StoreError,
-    feed::{EventFeed, FeedConnection, FeedMessage, LogRead, Lost, Snapshot, SnapshotContent},
+    feed::{EventFeed, FeedConnection, FeedMessage, LogRead, ResetReason, Snapshot, SnapshotContent},
     filters::{KindFilter, Page, ParticipantFilter, StreamFilter, UnknownKind},
     idempotency::{Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt},
     maintenance::{Maintenance, Pruned, ScheduledJob},

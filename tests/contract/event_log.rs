@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use livestream_orchestrator::{
     domain::{Change, Cursor, Event, StreamId, Topic},
-    store::{FeedMessage, LogRead, Lost, SnapshotContent},
+    store::{FeedMessage, LogRead, ResetReason, SnapshotContent},
 };
 
 use super::backend::{Backend, left, on_every_backend, session};
@@ -41,15 +41,15 @@ async fn log_continues_after_every_cursor(backend: Backend) {
         }
     }
     let newest = all.last().unwrap().cursor;
-    for (cursor, lost) in [
-        (newest.next(newest.millis() + 1), Lost::Future),
-        (Cursor::new(1, 0), Lost::Unknown),
-        (newest.next(newest.millis()), Lost::Future),
+    for (cursor, expected) in [
+        (newest.next(newest.millis() + 1), ResetReason::Future),
+        (Cursor::new(1, 0), ResetReason::Unknown),
+        (newest.next(newest.millis()), ResetReason::Future),
     ] {
         for topic in [Topic::All, Topic::Stream(one.id)] {
             let read = backend.feed.read_after(topic, cursor, 10).await.unwrap();
             assert!(
-                matches!(read, LogRead::Lost(reason) if reason == lost),
+                matches!(read, LogRead::Reset(reason) if reason == expected),
                 "{topic:?} after {cursor}: {read:?}"
             );
         }

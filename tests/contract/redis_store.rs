@@ -116,7 +116,7 @@ async fn metadata_with_floats_is_compared_as_stored() {
 
 #[tokio::test]
 async fn unreadable_event_is_reported_as_lost() {
-    use livestream_orchestrator::store::{LogRead, Lost};
+    use livestream_orchestrator::store::{LogRead, ResetReason};
     let prefix = unique("unreadable");
     let backend = Backend::redis(&prefix, RETENTION);
     let stream = backend.active("unreadable").await;
@@ -126,14 +126,14 @@ async fn unreadable_event_is_reported_as_lost() {
     let fields = [("previous", after.to_string()), ("event", r#"{"kind":"from_the_future"}"#.to_owned())];
     let _: String = connection().await.xadd(&log, "*", &fields).await.unwrap();
     let read = backend.feed.read_after(topic, after, 10).await.unwrap();
-    assert!(matches!(read, LogRead::Lost(Lost::Unreadable)), "{read:?}");
+    assert!(matches!(read, LogRead::Reset(ResetReason::Unreadable)), "{read:?}");
 }
 
 #[tokio::test]
 async fn trimmed_log_reports_expired_cursor() {
     use livestream_orchestrator::{
         domain::Cursor,
-        store::{LogRead, Lost, STREAM_LOG_LENGTH},
+        store::{LogRead, ResetReason, STREAM_LOG_LENGTH},
     };
     let backend = Backend::redis(&unique("trim"), RETENTION);
     let stream = backend.active("trim").await;
@@ -152,7 +152,7 @@ async fn trimmed_log_reports_expired_cursor() {
     let (rest, _) = backend.pages(topic, first.previous, 5_000).await;
     assert_eq!(rest.len(), kept.len(), "all later entries are kept");
     let expired = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap();
-    assert!(matches!(expired, LogRead::Lost(Lost::Expired)));
+    assert!(matches!(expired, LogRead::Reset(ResetReason::Expired)));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use crate::{
         schemas, sse,
     },
     relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
-    store::{LogRead, Lost, StoreError},
+    store::{LogRead, ResetReason, StoreError},
 };
 
 /// Errors of [`follow`] besides those of every read.
@@ -118,11 +118,11 @@ pub async fn history(
         Some(Err(error)) => return Err(invalid_cursor(&format!("after {error}"))),
         Some(Ok(after)) => match api.relay.read_after(&grant, after, limit).await? {
             LogRead::Events { events, .. } => events,
-            LogRead::Lost(Lost::Expired) => {
+            LogRead::Reset(ResetReason::Expired) => {
                 return Err(invalid_cursor("events after this cursor are no longer kept"));
             }
-            LogRead::Lost(Lost::Unreadable) => return Err(Problem::new(ErrorCode::Internal)),
-            LogRead::Lost(_) => {
+            LogRead::Reset(ResetReason::Unreadable) => return Err(Problem::new(ErrorCode::Internal)),
+            LogRead::Reset(_) => {
                 return Err(invalid_cursor("after is not a cursor that this service gave out"));
             }
         },
@@ -190,14 +190,14 @@ async fn reset_for(
     grant: &ReadGrant,
     cursor: ResumeCursor,
 ) -> Result<Option<ResetFrame>, Problem> {
-    let lost = match cursor {
-        ResumeCursor::Malformed => Lost::Unknown,
+    let reason = match cursor {
+        ResumeCursor::Malformed => ResetReason::Unknown,
         ResumeCursor::Parsed(cursor) => match api.relay.read_after(grant, cursor, 1).await? {
-            LogRead::Lost(lost) if lost != Lost::Expired => lost,
+            LogRead::Reset(reason) if reason != ResetReason::Expired => reason,
             _ => return Ok(None),
         },
     };
     let snapshot = api.relay.snapshot(grant).await?;
-    api.metrics.resets.with_label_values(&[lost.as_str()]).inc();
-    Ok(Some(ResetFrame::new(lost.as_str(), snapshot)))
+    api.metrics.resets.with_label_values(&[reason.as_str()]).inc();
+    Ok(Some(ResetFrame::new(reason.as_str(), snapshot)))
 }

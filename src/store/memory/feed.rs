@@ -14,7 +14,7 @@ use crate::{
     store::{
         EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StateWithJson,
         StoreError,
-        log::{FirstEntry, LogFacts, why_lost},
+        log::{FirstEntry, LogFacts, reset_reason},
     },
 };
 
@@ -112,8 +112,8 @@ impl EventFeed for MemoryStore {
     }
 
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
-        if let Some(lost) = why_lost(topic, after, &self.facts(topic, after)) {
-            return Ok(LogRead::Lost(lost));
+        if let Some(reason) = reset_reason(topic, after, &self.facts(topic, after)) {
+            return Ok(LogRead::Reset(reason));
         }
         Ok(self.log_of(topic, |log| {
             let rest = &log[log.partition_point(|event| event.cursor <= after)..];

@@ -16,9 +16,9 @@ use super::{
 use crate::{
     domain::{Cursor, Event, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, Lost, Snapshot, SnapshotContent,
+        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, ResetReason, Snapshot, SnapshotContent,
         StoreError, StreamStore,
-        log::{FirstEntry, LogFacts, why_lost},
+        log::{FirstEntry, LogFacts, reset_reason},
     },
 };
 
@@ -102,7 +102,7 @@ fn events(texts: &[Vec<u8>]) -> Result<Vec<Arc<Event>>, StoreError> {
 #[expect(clippy::needless_pass_by_value, reason = "map_or_else passes the error by value")]
 fn unreadable(error: StoreError) -> LogRead {
     tracing::error!(%error, "invalid event in a log");
-    LogRead::Lost(Lost::Unreadable)
+    LogRead::Reset(ResetReason::Unreadable)
 }
 
 #[async_trait]
@@ -154,8 +154,8 @@ impl EventFeed for RedisStore {
             first_of_all: first_entry(&first_of_all)?,
             newest: newest.parse().map_err(|_| corrupt("tail"))?,
         };
-        match why_lost(topic, after, &facts) {
-            Some(lost) => Ok(LogRead::Lost(lost)),
+        match reset_reason(topic, after, &facts) {
+            Some(reason) => Ok(LogRead::Reset(reason)),
             None => Ok(events(&texts).map_or_else(unreadable, |events| LogRead::Events { events, complete })),
         }
     }
