@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Reconciler,
     report::{Repairs, count},
+    service::Reconciler,
 };
 use crate::{
     domain::{
@@ -62,20 +62,12 @@ impl Reconciler {
             tracing::warn!(stream = %stream.id, ?differences, "room has other settings than its stream");
             count(&repairs.other_settings);
         }
-        // LiveKit's count omits agents and recorders, so participants are listed even if it is 0. The next reconciliation
-        // finds a room that was deleted or replaced after the listing.
-        let is_empty = room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0;
-        let occupants = if is_empty {
-            Some(self.rooms.occupants_of(&stream.room_name, &room.sid).await?)
-        } else {
-            self.rooms.occupants(&stream.room_name).await?
-        };
-        let same_room = |occupants: &Occupants| stream.room_sid.as_ref() == Some(&occupants.room_sid);
-        let Some(occupants) = occupants.filter(same_room) else { return Ok(()) };
+        let Some(occupants) = self.occupants_of(&stream, &room).await? else { return Ok(()) };
         let mut known = self.present(&stream).await?;
-        let mut seen = HashSet::new();
+        let sessions = occupants.sessions.iter();
+        let present: HashSet<_> =
+            sessions.map(|session| (session.identity.clone(), session.is_listed())).collect();
         for session in occupants.sessions {
-            seen.insert((session.identity.clone(), session.is_listed()));
             let recorded = known.remove(&session.sid);
             if recorded.as_ref().is_some_and(|recorded| is_up_to_date(recorded, &session)) {
                 continue;
@@ -84,15 +76,31 @@ impl Reconciler {
             let observe = Change::Observe { session, before };
             self.repair(&stream, observe, lease, counter, &repairs.undecided).await?;
         }
-        for (sid, gone) in known {
-            let replaced = seen.contains(&(gone.identity.clone(), gone.is_listed()));
-            if replaced || occupants.unsettled.iter().any(|there| there.sid == sid) {
+        let is_present = |sid: &ParticipantSid, entry: &Participant| {
+            present.contains(&(entry.identity.clone(), entry.is_listed()))
+                || occupants.unsettled.iter().any(|session| session.sid == *sid)
+        };
+        for (sid, entry) in known {
+            if is_present(&sid, &entry) {
                 continue;
             }
-            let lose = Change::Lose { identity: gone.identity, sid, before };
+            let lose = Change::Lose { identity: entry.identity, sid, before };
             self.repair(&stream, lose, lease, &repairs.left, &repairs.undecided).await?;
         }
         Ok(())
+    }
+
+    /// Lists the participants of the stream's own room. Returns `None` if the room was deleted or replaced after the
+    /// listing, which the next reconciliation finds.
+    async fn occupants_of(&self, stream: &Stream, room: &Room) -> Result<Option<Occupants>, Error> {
+        // LiveKit's count omits agents and recorders, so participants are listed even if it is 0.
+        let is_empty = room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0;
+        let occupants = if is_empty {
+            Some(self.rooms.occupants_of(&stream.room_name, &room.sid).await?)
+        } else {
+            self.rooms.occupants(&stream.room_name).await?
+        };
+        Ok(occupants.filter(|occupants| stream.room_sid.as_ref() == Some(&occupants.room_sid)))
     }
 
     /// Sends metadata to LiveKit that a lost call left out. Reads the stream again first, because its metadata may have
@@ -106,7 +114,7 @@ impl Reconciler {
         match current.filter(overdue) {
             Some(current) => {
                 count(&repairs.metadata);
-                self.orchestrator.mirror_metadata(&current).await;
+                self.orchestrator.copy_metadata(&current).await;
             }
             None => count(&repairs.undecided),
         }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    PAGE, Reconciler,
     report::{Repairs, count},
+    service::{PAGE, Reconciler},
 };
 use crate::{
     domain::{Change, RoomName, StopReason, Stream, StreamId, StreamStatus, Timestamp},

@@ -1,6 +1,6 @@
 //! Deletion of all orphaned rooms that LiveKit lists.
 
-use super::{PAGE, Reconciler};
+use super::service::{PAGE, Reconciler};
 use crate::{domain::RoomName, orchestrator::error::Error, store::Lease};
 
 impl Reconciler {

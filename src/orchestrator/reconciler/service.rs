@@ -1,0 +1,41 @@
+//! The reconciler's dependencies, and the lease that its parts renew.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    orchestrator::{error::Error, policy::Policy, service::Orchestrator},
+    rooms::Rooms,
+    store::{Lease, Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// Time without a renewal after which another instance takes over.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// Maximum streams in one list request to LiveKit.
+pub(super) const PAGE: usize = 500;
+
+/// Compares the recorded streams with LiveKit's rooms and repairs differences.
+pub struct Reconciler {
+    pub(super) orchestrator: Arc<Orchestrator>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) rooms: Arc<dyn Rooms>,
+    pub(super) policy: Policy,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Reconciler {
+    /// Creates a reconciler.
+    pub fn new(orchestrator: Arc<Orchestrator>) -> Self {
+        let (store, rooms) = (orchestrator.store.clone(), orchestrator.rooms.clone());
+        let (policy, metrics) = (orchestrator.policy, orchestrator.metrics.clone());
+        Self { orchestrator, store, rooms, policy, metrics }
+    }
+
+    /// Renews the lease before a LiveKit call, which no lease can guard.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease is lost.
+    pub(super) async fn renew_lease(&self, lease: &Lease) -> Result<(), Error> {
+        if self.store.renew_lease(lease, LEASE).await? { Ok(()) } else { Err(StoreError::Fenced.into()) }
+    }
+}
