@@ -25,6 +25,11 @@ impl Caller {
         Self { token: Some(Arc::new(token)) }
     }
 
+    /// Returns the identity of the token's owner, for logs; `None` if authentication is off.
+    pub fn identity(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.identity.as_str())
+    }
+
     /// True if the caller may do this to at least one stream, whether it exists or not.
     pub fn is_allowed(&self, action: Action) -> bool {
         self.token.as_ref().is_none_or(|token| is_allowed(&token.grants, action, None))

@@ -5,13 +5,11 @@
 
 mod caller;
 mod permissions;
-mod read_grant;
 pub mod token;
 
 pub use self::{
     caller::Caller,
     permissions::{Action, Grant, PERMISSIONS, Permission},
-    read_grant::ReadGrant,
 };
 use crate::domain::RoomName;
 

@@ -117,6 +117,13 @@ impl StreamId {
     }
 }
 
+impl From<StreamId> for RoomName {
+    /// Returns the default room name of a stream: the text of its id.
+    fn from(id: StreamId) -> Self {
+        Self(id.to_string())
+    }
+}
+
 impl FromStr for StreamId {
     type Err = uuid::Error;
 

@@ -18,10 +18,10 @@ use super::{
     status::{end_status, status, store_status, use_case_status},
 };
 use crate::{
-    access::{Action, Caller, ReadGrant},
+    access::{Action, Caller},
     admission::{Admission, FeedPermit, RequestContext},
     domain::{Cursor, ErrorCode},
-    orchestrator::Orchestrator,
+    orchestrator::{Orchestrator, ReadGrant},
     relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
 };
 

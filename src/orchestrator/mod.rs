@@ -5,10 +5,11 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! error, policy, health ← service ← find, reads, lock ← opening, stopping ← streams, participation
-//!   ← orphaned_rooms ← webhooks, sweeper, reconciler
+//! error, policy, health, read_grant ← service ← find, lock, room_metadata ← reads, opening, stopping, participation
+//!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, reconciler
 //! ```
 
+mod creation;
 mod error;
 mod find;
 mod health;
@@ -16,25 +17,29 @@ mod lock;
 mod opening;
 mod orphaned_rooms;
 mod participation;
+mod patch;
 mod policy;
+mod read_grant;
 mod reads;
 mod reconciler;
+mod room_metadata;
 mod service;
 mod stopping;
-mod streams;
 mod sweeper;
 mod webhooks;
 
 pub use self::{
+    creation::{CreateRequest, Creation},
     error::Error,
     find::permit,
     health::Health,
     participation::{JoinRequest, Joined, LeaveRequest, Left},
+    patch::Patch,
     policy::Policy,
+    read_grant::ReadGrant,
     reads::ParticipantQuery,
     reconciler::{Reconciler, Report},
     service::Orchestrator,
-    streams::{CreateRequest, Creation, Patch},
     sweeper::{SWEEP_INTERVAL, Sweeper},
     webhooks::{CHECK_ROOM, Outcome, WebhookProcessor},
 };

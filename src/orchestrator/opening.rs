@@ -91,7 +91,7 @@ impl Orchestrator {
     async fn take_over(&self, stream: Stream, made: Made) -> Stream {
         let Made { room, occupants, before } = made;
         if stream.metadata.as_text() != room.metadata {
-            self.mirror_metadata(&stream).await;
+            self.copy_metadata(&stream).await;
         }
         let (reference, mut current) = (stream.reference(), stream);
         for session in occupants.sessions {

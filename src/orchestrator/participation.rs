@@ -1,78 +1,86 @@
-//! Letting people in and putting them out.
+//! Joining and leaving.
 
-use super::{error::Error, service::Orchestrator};
+use super::{error::Error, find::permit, service::Orchestrator};
 use crate::{
+    access::{Action, Caller},
     domain::{Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
     rooms::{JoinToken, TokenRequest},
-    store::{DedupKey, Guard, PreviousAttempt},
+    store::{Applied, DedupKey, Guard, PreviousAttempt},
 };
 
-/// Who wants to join, and how.
+/// Request for a join token.
 #[derive(Clone, Debug)]
 pub struct JoinRequest {
-    /// Who.
+    /// Identity of the participant within the stream.
     pub identity: Identity,
-    /// What they are called.
+    /// Display name in LiveKit; `None` means none.
     pub name: Option<DisplayName>,
-    /// What they may do.
+    /// Role, which decides the token's LiveKit permissions.
     pub role: Role,
-    /// What the app attaches to them.
+    /// Metadata of the participant.
     pub metadata: Option<Metadata>,
-    /// LiveKit's attributes of them.
+    /// LiveKit attributes of the participant.
     pub attributes: Option<Attributes>,
-    /// Under what this is recorded once only, however often it is asked for.
+    /// Key under which the join is recorded at most once.
     pub dedup_key: Option<DedupKey>,
 }
 
-/// Who leaves.
+/// Request to end a participant's session.
 #[derive(Clone, Debug)]
 pub struct LeaveRequest {
-    /// Who.
+    /// Identity of the participant within the stream.
     pub identity: Identity,
-    /// Under what this is recorded once only, however often it is asked for.
+    /// Key under which the departure is recorded at most once.
     pub dedup_key: Option<DedupKey>,
-    /// What came of earlier attempts at the same.
+    /// Earlier attempts of the same request.
     pub previous: Option<PreviousAttempt>,
 }
 
 impl LeaveRequest {
-    /// Asked for once.
+    /// Makes a request without an idempotency key.
     pub const fn of(identity: Identity) -> Self {
         Self { identity, dedup_key: None, previous: None }
     }
 
-    /// Whether they have left already, by an earlier attempt, and this is somebody who has come back.
+    /// Reports whether an earlier attempt has ended the session, so that a present participant has rejoined since.
     fn is_done(&self, known: Option<&Participant>) -> bool {
-        let came_back = |since| known.is_some_and(|known| known.is_active() && known.joined_at > since);
+        let rejoined = |since| known.is_some_and(|known| known.is_active() && known.joined_at > since);
         self.previous
             .as_ref()
-            .is_some_and(|previous| previous.changed_stream.is_some() || came_back(previous.since))
+            .is_some_and(|previous| previous.changed_stream.is_some() || rejoined(previous.since))
     }
 }
 
-/// A place in a stream.
+/// Result of [`Orchestrator::join`].
 pub struct Joined {
-    /// The stream.
+    /// The stream after the join was recorded.
     pub stream: Stream,
-    /// What opens its room.
+    /// LiveKit token for the stream's room.
     pub token: JoinToken,
 }
 
-/// The outcome of leaving.
+/// Result of [`Orchestrator::leave`].
 pub struct Left {
-    /// The stream.
+    /// The stream after the departure was recorded.
     pub stream: Stream,
-    /// The entry of who left; none for one who never came.
+    /// Entry of the participant; `None` if the identity has never joined.
     pub participant: Option<Participant>,
 }
 
 impl Orchestrator {
-    /// Hands out a join token. Its owner counts as joining until they connect.
+    /// Creates a join token. Its owner is `joining` until LiveKit reports the connection.
     ///
     /// # Errors
-    /// [`crate::domain::Rejection::NotActive`] where the stream is not live, [`crate::domain::Rejection::Full`] where
-    /// as many as may be are active.
-    pub async fn join(&self, stream: &StreamRef, request: JoinRequest) -> Result<Joined, Error> {
+    /// [`crate::domain::Rejection::NotActive`] if the stream is not active; [`crate::domain::Rejection::Full`] if it has
+    /// its maximum of participants; [`Error::Forbidden`] if the caller may not create tokens for the stream.
+    #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
+    pub async fn join(
+        &self,
+        caller: &Caller,
+        stream: &StreamRef,
+        request: JoinRequest,
+    ) -> Result<Joined, Error> {
+        permit(caller, Action::Join, &stream.room_name)?;
         let JoinRequest { identity, name, role, metadata, attributes, dedup_key } = request;
         let issue = Change::IssueToken {
             identity: identity.clone(),
@@ -96,30 +104,51 @@ impl Orchestrator {
         Ok(Joined { stream: applied.stream, token })
     }
 
-    /// Puts somebody out of the room and records it at once. Their token stays good, so they may come back.
+    /// Removes a participant from the LiveKit room and records the departure. The join token stays valid, so the
+    /// participant may rejoin.
     ///
     /// # Errors
-    /// [`Error::Rooms`] where LiveKit did not put them out: they are still there, and are said to be.
-    pub async fn leave(&self, stream: Stream, request: LeaveRequest) -> Result<Left, Error> {
+    /// [`Error::Rooms`] if LiveKit does not remove a connected participant: the record then stays unchanged.
+    /// [`Error::Forbidden`] if the caller may not end this identity's session.
+    #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
+    pub async fn leave(&self, caller: &Caller, stream: Stream, request: LeaveRequest) -> Result<Left, Error> {
+        permit(caller, caller.leave_action(&request.identity), &stream.room_name)?;
         let known = self.store.participant(stream.id, request.identity.as_str()).await?;
         if stream.status.is_final() || request.is_done(known.as_ref()) {
             return Ok(Left { stream, participant: known });
         }
         let LeaveRequest { identity, dedup_key, .. } = request;
         let guard = Guard { dedup_key, ..Guard::default() };
-        let reference = stream.reference();
-        let applied = if let Some(known) = known.filter(Participant::is_active) {
-            self.rooms.remove(&stream.room_name, &identity).await?;
-            // Only the session that was seen: who has come back in the meantime stays.
-            let disconnect = Change::Disconnect { identity, sid: known.sid, at: None };
-            self.store.apply(&reference, disconnect, guard).await?
-        } else {
-            // Should they connect just now, they are put out after it is said, so that it is true.
-            let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None };
-            let applied = self.store.apply(&reference, disconnect, guard).await?;
-            self.rooms.remove(&stream.room_name, &identity).await?;
-            applied
+        let applied = match known.filter(Participant::is_active) {
+            Some(known) => self.remove_connected(&stream, known, guard).await?,
+            None => self.remove_absent(&stream, identity, guard).await?,
         };
         Ok(Left { stream: applied.stream, participant: applied.participant })
+    }
+
+    /// Removes a connected participant and records the departure of that session. A later session stays recorded.
+    async fn remove_connected(
+        &self,
+        stream: &Stream,
+        known: Participant,
+        guard: Guard,
+    ) -> Result<Applied, Error> {
+        self.rooms.remove(&stream.room_name, &known.identity).await?;
+        let disconnect = Change::Disconnect { identity: known.identity, sid: known.sid, at: None };
+        Ok(self.store.apply(&stream.reference(), disconnect, guard).await?)
+    }
+
+    /// Records the departure of a participant that is not recorded as connected, then removes the participant. A
+    /// connection that begins in between is therefore ended too.
+    async fn remove_absent(
+        &self,
+        stream: &Stream,
+        identity: Identity,
+        guard: Guard,
+    ) -> Result<Applied, Error> {
+        let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None };
+        let applied = self.store.apply(&stream.reference(), disconnect, guard).await?;
+        self.rooms.remove(&stream.room_name, &identity).await?;
+        Ok(applied)
     }
 }

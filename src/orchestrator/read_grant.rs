@@ -1,27 +1,26 @@
 //! Proof that a caller may read a topic.
 
-use super::{Action, Caller};
-use crate::domain::{StreamRef, Topic};
+use crate::domain::{StreamId, Topic};
 
 /// The right to read one topic: its events, its log and its states.
 ///
-/// Only the checks below make a grant. Every read of the relay demands one, so no handler reads events without a check
-/// of its caller.
+/// The constructors are private to the orchestrator, whose [`super::Orchestrator::grant_all`] and
+/// [`super::Orchestrator::grant_stream`] check the caller first. Every read of the relay demands a grant, so code outside
+/// the orchestrator cannot read events without that check.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadGrant {
     topic: Topic,
 }
 
 impl ReadGrant {
-    /// Grants all streams if the caller may follow all of them.
-    pub fn all(caller: &Caller) -> Option<Self> {
-        caller.is_allowed(Action::FollowAll).then_some(Self { topic: Topic::All })
+    /// Grants all streams.
+    pub(super) const fn all() -> Self {
+        Self { topic: Topic::All }
     }
 
-    /// Grants one stream if the caller may read it.
-    pub fn stream(caller: &Caller, stream: &StreamRef) -> Option<Self> {
-        let topic = Topic::Stream(stream.id);
-        caller.is_allowed_in(Action::Read, &stream.room_name).then_some(Self { topic })
+    /// Grants one stream.
+    pub(super) const fn stream(id: StreamId) -> Self {
+        Self { topic: Topic::Stream(id) }
     }
 
     /// Returns the granted topic.

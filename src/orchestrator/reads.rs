@@ -3,10 +3,11 @@
 use super::{
     error::Error,
     find::{permit, permit_some},
+    read_grant::ReadGrant,
     service::Orchestrator,
 };
 use crate::{
-    access::{Action, Caller, ReadGrant},
+    access::{Action, Caller},
     domain::{Identity, Participant, ParticipantState, Stream, StreamId, StreamView},
     store::{KindFilter, Page, ParticipantFilter, SharedState, StoreError, StreamFilter},
 };
@@ -96,7 +97,8 @@ impl Orchestrator {
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not follow all streams.
     pub fn grant_all(&self, caller: &Caller) -> Result<ReadGrant, Error> {
-        ReadGrant::all(caller).ok_or(Error::Forbidden(Action::FollowAll))
+        permit_some(caller, Action::FollowAll)?;
+        Ok(ReadGrant::all())
     }
 
     /// Grants the caller the events and states of one stream, which `id_or_room` names.
@@ -105,6 +107,6 @@ impl Orchestrator {
     /// As [`Self::find`].
     pub async fn grant_stream(&self, caller: &Caller, id_or_room: &str) -> Result<ReadGrant, Error> {
         let stream = self.find(caller, Action::Read, id_or_room).await?;
-        ReadGrant::stream(caller, &stream.reference()).ok_or(Error::Forbidden(Action::Read))
+        Ok(ReadGrant::stream(stream.id))
     }
 }

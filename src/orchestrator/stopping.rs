@@ -4,25 +4,47 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     error::Error,
+    find::permit,
     lock::{IN_PROGRESS_POLL, IN_PROGRESS_WAIT, OperationLock},
     service::Orchestrator,
 };
 use crate::{
+    access::{Action, Caller},
     domain::{Change, RoomName, StopReason, Stream, StreamRef, StreamStatus, change::Effect},
     store::{Applied, Guard, StoreError},
 };
 
 impl Orchestrator {
-    /// Stops a stream, whoever else is doing so. One that is stopped already is the answer as it is.
+    /// Stops a stream at a caller's request. Returns a stream that has ended unchanged. Continues a stop that another
+    /// instance has left, or waits up to 6 s for one that another request executes.
     ///
     /// # Errors
-    /// [`Error::Rooms`] where the room could not be deleted: the stream stays in `stopping`, and stopping again goes on
-    /// from there.
-    pub async fn stop(&self, stream: &Stream, reason: StopReason, guard: Guard) -> Result<Stream, Error> {
+    /// [`Error::Rooms`] if LiveKit does not delete the room: the stream stays in `stopping`, and the next stop continues.
+    /// [`Error::OperationInProgress`] if another request still stops the stream. [`Error::Forbidden`] if the caller may
+    /// not stop the stream.
+    #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
+    pub async fn stop(&self, caller: &Caller, stream: &Stream, guard: Guard) -> Result<Stream, Error> {
+        permit(caller, Action::Stop, &stream.room_name)?;
+        self.stop_for(stream, StopReason::Requested, guard).await
+    }
+
+    /// Stops a stream as [`Self::stop`], for this reason and without a caller.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub(super) async fn stop_for(
+        &self,
+        stream: &Stream,
+        reason: StopReason,
+        guard: Guard,
+    ) -> Result<Stream, Error> {
         self.stop_by(stream, Change::BeginStop { reason, room_sid: None }, guard).await
     }
 
-    /// Stops a stream by this first change.
+    /// Stops a stream with this first change.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
     pub(super) async fn stop_by(
         &self,
         stream: &Stream,
@@ -40,11 +62,11 @@ impl Orchestrator {
         }
         match self.take_lock(&reference).await? {
             Some((_, lock)) => self.finish_stop(&reference, &lock).await,
-            None => self.stopped_by_another(&reference).await,
+            None => self.await_stop(&reference).await,
         }
     }
 
-    /// Takes over the operation lock of a stream whose holder has died or given up; none where it is held.
+    /// Takes the operation lock after its lease has expired or was released. Returns `None` if another instance holds it.
     pub(super) async fn take_lock(
         &self,
         stream: &StreamRef,
@@ -58,7 +80,7 @@ impl Orchestrator {
         Ok(Some((taken.stream, lock)))
     }
 
-    /// Deletes the room and closes the stream, for the holder of its lock.
+    /// Deletes the room and closes the stream. The caller holds `lock`, which is renewed meanwhile.
     pub(super) async fn finish_stop(
         &self,
         stream: &StreamRef,
@@ -72,7 +94,7 @@ impl Orchestrator {
         self.while_locked(stream, lock, steps).await
     }
 
-    /// Releases the lock where the room could not be deleted, so that another try may begin.
+    /// Releases the lock if the room was not deleted, so that the next attempt can take it.
     pub(super) async fn or_release(
         &self,
         stream: &StreamRef,
@@ -87,8 +109,11 @@ impl Orchestrator {
         deleted
     }
 
-    /// Deletes a room by its name, which is all that LiveKit knows rooms by: only while the caller's lock on the name
-    /// lasts, lest it meets the room of a later stream.
+    /// Deletes a room while the caller's lock lasts. LiveKit deletes rooms by name, so a later call could delete the room
+    /// of a later stream.
+    ///
+    /// # Errors
+    /// [`Error::OperationInProgress`] if the lock is lost; errors of LiveKit.
     pub(super) async fn delete_room(&self, room: &RoomName, lock: &OperationLock) -> Result<(), Error> {
         if !lock.lasts() {
             return Err(Error::OperationInProgress("the operation lock is lost"));
@@ -96,8 +121,8 @@ impl Orchestrator {
         Ok(self.rooms.delete(room).await?)
     }
 
-    /// Another request is at it; its outcome is the answer.
-    async fn stopped_by_another(&self, stream: &StreamRef) -> Result<Stream, Error> {
+    /// Waits for the end of a stop that another request executes, and returns its result.
+    async fn await_stop(&self, stream: &StreamRef) -> Result<Stream, Error> {
         let deadline = Instant::now() + IN_PROGRESS_WAIT;
         loop {
             let current = self.store.get(stream.id).await?.ok_or(StoreError::NotFound)?;
@@ -111,7 +136,7 @@ impl Orchestrator {
         }
     }
 
-    /// Makes a closing change as often as it takes to let everybody go.
+    /// Repeats a closing change until it has recorded the departure of every participant.
     pub(super) async fn close(&self, stream: &StreamRef, change: Change) -> Result<Stream, Error> {
         loop {
             let Applied { effect, stream: closed, .. } =

@@ -102,7 +102,7 @@ impl Sweeper {
             tracing::debug!(stream = %stream.id, "stream not idle: LiveKit lists participants that no webhook reported");
             return Ok(());
         }
-        let after = self.orchestrator.stop(stream, StopReason::Idle, Guard::default()).await?;
+        let after = self.orchestrator.stop_for(stream, StopReason::Idle, Guard::default()).await?;
         if after.status == StreamStatus::Stopped {
             tracing::info!(stream = %stream.id, "stream stopped: empty for its idle time");
             self.orchestrator.count_cleanup("idle_stopped", 1);

@@ -53,8 +53,8 @@ use self::{
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
-    access::ReadGrant,
     domain::{Cursor, Event, Topic},
+    orchestrator::ReadGrant,
     store::{EventFeed, LogRead, Snapshot, StoreError},
     telemetry::Metrics,
 };

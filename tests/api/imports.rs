@@ -18,7 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["domain", "telemetry"]),
     ("rooms", &["access", "domain", "telemetry"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
-    ("relay", &["access", "domain", "store", "telemetry"]),
+    ("relay", &["domain", "orchestrator", "store", "telemetry"]),
     ("admission", &["access", "domain", "store", "telemetry"]),
     (
         "http",
@@ -56,8 +56,7 @@ const FRAMEWORKS: [&str; 9] = [
 ];
 
 /// Folders whose files still name each other in a circle. The list may only shrink.
-const KNOWN_CYCLES: &[&str] =
-    &["src/http/", "src/orchestrator/reconciler/", "src/relay/", "src/settings/", "src/store/memory/"];
+const KNOWN_CYCLES: &[&str] = &["src/http/", "src/relay/", "src/settings/", "src/store/memory/"];
 
 fn top_of(module: &[String]) -> &str {
     module.first().map_or("lib", String::as_str)

@@ -10,9 +10,8 @@ use super::{
 };
 use crate::service::Service;
 use livestream_orchestrator::{
-    domain::{
-        Identity, Metadata, MetadataPatch, ParticipantState, Role, RoomName, StopReason, Stream, StreamStatus,
-    },
+    access::Caller,
+    domain::{Identity, Metadata, MetadataPatch, ParticipantState, Role, RoomName, Stream, StreamStatus},
     orchestrator::{CreateRequest, JoinRequest, LeaveRequest, Patch},
     rooms::Rooms,
     store::{Guard, PreviousAttempt, Store, StreamFilter},
@@ -101,9 +100,9 @@ impl Fixture {
     /// Creates a stream in which `ann` is active and `bob` is joining.
     async fn stream(&self) -> Stream {
         let orchestrator = self.healthy_instance();
-        let stream = orchestrator.create(new_room()).await.unwrap().stream;
+        let stream = orchestrator.create(&Caller::unrestricted(), new_room()).await.unwrap().stream;
         for who in ["ann", "bob"] {
-            orchestrator.join(&stream.reference(), join(who)).await.unwrap();
+            orchestrator.join(&Caller::unrestricted(), &stream.reference(), join(who)).await.unwrap();
         }
         self.livekit.connect(ROOM, "ann");
         self.deliver_webhooks().await;
@@ -131,13 +130,16 @@ impl Fixture {
                 let process = Process::crashing_at(CrashPoint { call: 1, after: false });
                 let orchestrator = self.crashing_instance(&process);
                 let stopped = process.run(async {
-                    orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+                    orchestrator.stop(&Caller::unrestricted(), &stream, Guard::default()).await.unwrap();
                 });
                 assert!(!stopped.await, "the process crashes between the store and LiveKit");
                 self.livekit.advance(Duration::from_secs(60));
             }
             UseCase::OrphanedRoom => {
-                self.healthy_instance().stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+                self.healthy_instance()
+                    .stop(&Caller::unrestricted(), &stream, Guard::default())
+                    .await
+                    .unwrap();
                 self.livekit.take_webhooks();
                 self.livekit.connect(ROOM, "ann");
             }
@@ -150,25 +152,37 @@ impl Fixture {
         let stream = || stream.clone().unwrap();
         let title = || Some(MetadataPatch::parse(r#"{"title":"second"}"#).unwrap());
         match use_case {
-            UseCase::Create => drop(orchestrator.create(new_room()).await.unwrap()),
-            UseCase::Join => drop(orchestrator.join(&stream().reference(), join("dan")).await.unwrap()),
+            UseCase::Create => drop(orchestrator.create(&Caller::unrestricted(), new_room()).await.unwrap()),
+            UseCase::Join => drop(
+                orchestrator.join(&Caller::unrestricted(), &stream().reference(), join("dan")).await.unwrap(),
+            ),
             UseCase::LeaveActive => {
-                drop(orchestrator.leave(stream(), LeaveRequest::of(identity("ann"))).await.unwrap());
+                drop(
+                    orchestrator
+                        .leave(&Caller::unrestricted(), stream(), LeaveRequest::of(identity("ann")))
+                        .await
+                        .unwrap(),
+                );
             }
             UseCase::LeaveJoining => {
-                drop(orchestrator.leave(stream(), LeaveRequest::of(identity("bob"))).await.unwrap());
+                drop(
+                    orchestrator
+                        .leave(&Caller::unrestricted(), stream(), LeaveRequest::of(identity("bob")))
+                        .await
+                        .unwrap(),
+                );
             }
             UseCase::Patch => {
                 let patch = Patch { metadata: title(), ..Patch::default() };
-                orchestrator.patch(stream(), patch).await.unwrap();
+                orchestrator.patch(&Caller::unrestricted(), stream(), patch).await.unwrap();
             }
             UseCase::PatchToStopped => {
                 let status = Some(StreamStatus::Stopped);
                 let patch = Patch { metadata: title(), status, ..Patch::default() };
-                orchestrator.patch(stream(), patch).await.unwrap();
+                orchestrator.patch(&Caller::unrestricted(), stream(), patch).await.unwrap();
             }
             UseCase::Stop => {
-                orchestrator.stop(&stream(), StopReason::Requested, Guard::default()).await.unwrap();
+                orchestrator.stop(&Caller::unrestricted(), &stream(), Guard::default()).await.unwrap();
             }
             UseCase::RoomFinished | UseCase::OrphanedRoom => {
                 for webhook in self.livekit.take_webhooks() {
@@ -224,7 +238,7 @@ impl Fixture {
             );
         }
         // The room name belongs to the active stream or is free.
-        let again = self.healthy_instance().create(new_room()).await.unwrap();
+        let again = self.healthy_instance().create(&Caller::unrestricted(), new_room()).await.unwrap();
         assert_eq!(again.stream.status, StreamStatus::Active, "{context}");
         assert_eq!(again.is_new, names.is_empty(), "{context}");
     }
@@ -265,7 +279,7 @@ async fn acknowledged_change_survives_crash() {
     let stream = fixture.stream().await;
     let patch =
         Patch { metadata: Some(MetadataPatch::parse(r#"{"title":"kept"}"#).unwrap()), ..Patch::default() };
-    fixture.healthy_instance().patch(stream.clone(), patch).await.unwrap();
+    fixture.healthy_instance().patch(&Caller::unrestricted(), stream.clone(), patch).await.unwrap();
     fixture.recover().await;
     let kept = fixture.store.get(stream.id).await.unwrap().unwrap();
     assert_eq!(kept.metadata.as_text(), r#"{"title":"kept"}"#);
@@ -285,7 +299,13 @@ async fn repeated_leave_after_crash_keeps_newer_session() {
     let leave = async || {
         let previous = Some(PreviousAttempt { since, changed_stream: None });
         let request = LeaveRequest { previous, ..LeaveRequest::of(identity("ann")) };
-        fixture.healthy_instance().leave(stream.clone(), request).await.unwrap().participant.unwrap()
+        fixture
+            .healthy_instance()
+            .leave(&Caller::unrestricted(), stream.clone(), request)
+            .await
+            .unwrap()
+            .participant
+            .unwrap()
     };
     fixture.livekit.connect(ROOM, "ann");
     fixture.deliver_webhooks().await;
@@ -293,6 +313,7 @@ async fn repeated_leave_after_crash_keeps_newer_session() {
 
     let stayed = PreviousAttempt { since: fixture.livekit.now(), changed_stream: None };
     let request = LeaveRequest { previous: Some(stayed), ..LeaveRequest::of(identity("ann")) };
-    let left = fixture.healthy_instance().leave(stream.clone(), request).await.unwrap();
+    let left =
+        fixture.healthy_instance().leave(&Caller::unrestricted(), stream.clone(), request).await.unwrap();
     assert!(!left.participant.unwrap().is_active(), "the session of the first request is removed");
 }

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
+    access::Caller,
     domain::{RoomName, Stream},
     orchestrator::{CreateRequest, Outcome},
     store::{StreamStore, memory::MemoryStore},
@@ -32,7 +33,7 @@ impl Fixture {
     pub async fn create(&self, room: &str) -> Stream {
         let request =
             CreateRequest { room_name: Some(RoomName::parse(room).unwrap()), ..CreateRequest::default() };
-        self.orchestrator.create(request).await.unwrap().stream
+        self.orchestrator.create(&Caller::unrestricted(), request).await.unwrap().stream
     }
 
     pub async fn deliver_webhooks(&self) -> Vec<Outcome> {

@@ -6,9 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use livestream_orchestrator::{
+    access::Caller,
     domain::{
-        Identity, Metadata, RoomName, RoomSid, StopReason, Stream, StreamStatus, Timestamp,
-        stream::OPERATION_LOCK,
+        Identity, Metadata, RoomName, RoomSid, Stream, StreamStatus, Timestamp, stream::OPERATION_LOCK,
     },
     orchestrator::CreateRequest,
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
@@ -125,10 +125,10 @@ async fn operation_longer_than_lock_is_not_taken_over_while_holder_runs() {
     fixture.livekit.connect("room", "x");
     fixture.livekit.disconnect("room", "x");
     let started = Instant::now();
-    let stream = fixture.slow.create(request()).await.unwrap().stream;
+    let stream = fixture.slow.create(&Caller::unrestricted(), request()).await.unwrap().stream;
     assert!(started.elapsed() > OPERATION_LOCK * 2);
     assert_eq!(stream.status, StreamStatus::Active);
-    let stopped = fixture.slow.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+    let stopped = fixture.slow.stop(&Caller::unrestricted(), &stream, Guard::default()).await.unwrap();
     assert_eq!(stopped.status, StreamStatus::Stopped);
 }
 
@@ -136,7 +136,7 @@ async fn operation_longer_than_lock_is_not_taken_over_while_holder_runs() {
 async fn creation_is_undone_within_12_seconds_of_a_crash() {
     let fixture = Fixture::new();
     let slow = fixture.slow.clone();
-    let operation = tokio::spawn(async move { slow.create(request()).await });
+    let operation = tokio::spawn(async move { slow.create(&Caller::unrestricted(), request()).await });
     fixture.await_status(StreamStatus::Creating).await;
     // The instance has renewed its lock more than once by then.
     sleep(Duration::from_secs(7)).await;
@@ -148,10 +148,10 @@ async fn creation_is_undone_within_12_seconds_of_a_crash() {
 #[tokio::test(start_paused = true)]
 async fn stop_is_finished_within_12_seconds_of_a_crash() {
     let fixture = Fixture::new();
-    let stream = fixture.slow.create(request()).await.unwrap().stream;
+    let stream = fixture.slow.create(&Caller::unrestricted(), request()).await.unwrap().stream;
     let slow = fixture.slow.clone();
     let operation =
-        tokio::spawn(async move { slow.stop(&stream, StopReason::Requested, Guard::default()).await });
+        tokio::spawn(async move { slow.stop(&Caller::unrestricted(), &stream, Guard::default()).await });
     fixture.await_status(StreamStatus::Stopping).await;
     operation.abort();
     timeout(Duration::from_secs(12), fixture.await_status(StreamStatus::Stopped)).await.unwrap();
@@ -169,7 +169,7 @@ async fn participant_that_leaves_during_room_takeover_is_not_active() {
         empty_timeout: Some(Duration::from_secs(300)),
         ..CreateRequest::default()
     };
-    let creating = tokio::spawn(async move { slow.create(request).await });
+    let creating = tokio::spawn(async move { slow.create(&Caller::unrestricted(), request).await });
     // CreateRoom has answered. The listing contains ann, and its answer is delayed.
     sleep(CALL_DURATION + CALL_DURATION / 2).await;
     fixture.livekit.disconnect("room", "ann");

@@ -3,11 +3,7 @@
 
 use std::time::Duration;
 
-use livestream_orchestrator::{
-    domain::{StopReason, StreamStatus},
-    orchestrator::Outcome,
-    store::Guard,
-};
+use livestream_orchestrator::{access::Caller, domain::StreamStatus, orchestrator::Outcome, store::Guard};
 
 use super::instance::{Fixture, LISTING_GRACE};
 
@@ -30,7 +26,7 @@ async fn room_reopened_after_stop_is_deleted() {
         let stream = fixture.create("room").await;
         fixture.livekit.connect("room", "ann");
         fixture.deliver_webhooks().await;
-        fixture.orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+        fixture.orchestrator.stop(&Caller::unrestricted(), &stream, Guard::default()).await.unwrap();
         fixture.deliver_webhooks().await;
         // With a token that was issued before the stop.
         fixture.livekit.connect("room", "ann");
@@ -59,7 +55,7 @@ async fn room_reopened_after_stop_is_deleted() {
 async fn room_reopened_after_token_expiry_is_not_deleted() {
     let fixture = Fixture::new();
     let stream = fixture.create("room").await;
-    fixture.orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+    fixture.orchestrator.stop(&Caller::unrestricted(), &stream, Guard::default()).await.unwrap();
     fixture.livekit.take_webhooks();
     fixture.livekit.advance(Duration::from_secs(700));
     fixture.livekit.connect("room", "ann");

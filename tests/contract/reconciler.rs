@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use livestream_orchestrator::{
+    access::Caller,
     domain::{MetadataPatch, StreamStatus, TrackSource},
     orchestrator::{Error, Patch},
     store::StreamStore,
@@ -173,7 +174,7 @@ async fn metadata_that_livekit_missed_is_sent_by_reconciliation() {
     fixture.livekit.set_available(false);
     let patch =
         Patch { metadata: Some(MetadataPatch::parse(r#"{"title":"later"}"#).unwrap()), ..Patch::default() };
-    fixture.orchestrator.patch(stream, patch).await.unwrap();
+    fixture.orchestrator.patch(&Caller::unrestricted(), stream, patch).await.unwrap();
     fixture.livekit.set_available(true);
     assert_eq!(fixture.livekit.room_state("room").unwrap().metadata, "{}");
     assert_eq!(fixture.reconcile().await, 1);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use livestream_orchestrator::{
+    access::Caller,
     domain::{Role, RoomName, StreamStatus},
     orchestrator::{CreateRequest, JoinRequest},
     store::StreamStore,
@@ -19,7 +20,7 @@ async fn sweeper_expires_tokens_idle_streams_and_stopped_streams() {
         empty_timeout: Some(Duration::from_secs(300)),
         ..CreateRequest::default()
     };
-    let stream = fixture.orchestrator.create(idle).await.unwrap().stream;
+    let stream = fixture.orchestrator.create(&Caller::unrestricted(), idle).await.unwrap().stream;
     let join = JoinRequest {
         identity: identity("ann"),
         name: None,
@@ -28,7 +29,7 @@ async fn sweeper_expires_tokens_idle_streams_and_stopped_streams() {
         attributes: None,
         dedup_key: None,
     };
-    fixture.orchestrator.join(&stream.reference(), join).await.unwrap();
+    fixture.orchestrator.join(&Caller::unrestricted(), &stream.reference(), join).await.unwrap();
     let known = async || fixture.store.participant(stream.id, "ann").await.unwrap();
     fixture.livekit.advance(Duration::from_secs(59));
     fixture.orchestrator.sweep().await.unwrap();
@@ -58,7 +59,7 @@ async fn stream_with_listed_participant_is_not_stopped_as_idle() {
         empty_timeout: Some(Duration::from_secs(60)),
         ..CreateRequest::default()
     };
-    let stream = fixture.orchestrator.create(idle).await.unwrap().stream;
+    let stream = fixture.orchestrator.create(&Caller::unrestricted(), idle).await.unwrap().stream;
     fixture.livekit.connect("idle", "ann");
     fixture.livekit.take_webhooks();
     for answers in [true, false] {

@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
+    access::Caller,
     domain::{
-        EventKind, Participant, ParticipantState, RoomName, StopReason, StreamId, StreamStatus, Topic,
-        TrackSource,
+        EventKind, Participant, ParticipantState, RoomName, StreamId, StreamStatus, Topic, TrackSource,
     },
     orchestrator::CreateRequest,
     rooms::RoomEvent,
@@ -108,7 +108,7 @@ impl Fixture {
         let orchestrator = livekit.orchestrator(store.clone());
         let request =
             CreateRequest { room_name: Some(RoomName::parse(ROOM).unwrap()), ..CreateRequest::default() };
-        let stream = orchestrator.create(request).await.unwrap().stream.id;
+        let stream = orchestrator.create(&Caller::unrestricted(), request).await.unwrap().stream.id;
         Self { livekit, store, orchestrator, stream }
     }
 
@@ -125,7 +125,7 @@ impl Fixture {
             Action::Lose => self.livekit.lose_room(ROOM),
             Action::Stop => {
                 let stream = self.store.get(self.stream).await.unwrap().unwrap();
-                self.orchestrator.stop(&stream, StopReason::Requested, Guard::default()).await.unwrap();
+                self.orchestrator.stop(&Caller::unrestricted(), &stream, Guard::default()).await.unwrap();
             }
             Action::ClockStep(ahead) => self.livekit.set_clock_offset(ahead),
             Action::Wait(time) => self.livekit.advance(time),

@@ -12,7 +12,6 @@ use futures_util::FutureExt;
 
 use self::requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor};
 use crate::{
-    access::ReadGrant,
     admission::RequestContext,
     domain::{ErrorCode, Event},
     http::{
@@ -23,6 +22,7 @@ use crate::{
         problem::Problem,
         schemas, sse,
     },
+    orchestrator::ReadGrant,
     relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
     store::{LogRead, ResetReason, StoreError},
 };

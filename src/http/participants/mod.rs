@@ -82,7 +82,7 @@ pub async fn join(
     let stream = api.orchestrator.find_reference(&context.caller, Action::Join, &named).await?;
     let dedup_key = retry.dedup_key();
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
-    let joined = api.orchestrator.join(&stream, request).await?;
+    let joined = api.orchestrator.join(&context.caller, &stream, request).await?;
     let body = Joined {
         token: &joined.token.jwt,
         stream_id: joined.stream.id,
@@ -131,7 +131,7 @@ pub async fn leave(
     require_valid_or_known(&api, &context.caller, action, &stream, &identity).await?;
     let previous = retry.previous().cloned();
     let request = LeaveRequest { identity: identity.clone(), dedup_key: retry.dedup_key(), previous };
-    let left = api.orchestrator.leave(stream, request).await?;
+    let left = api.orchestrator.leave(&context.caller, stream, request).await?;
     Ok(HttpResponse::Ok().json(Left {
         stream_id: left.stream.id,
         participant_name: &identity,

@@ -20,7 +20,7 @@ use self::{
 use crate::{
     access::Action,
     admission::RequestContext,
-    domain::{ErrorCode, StopReason, StreamStatus},
+    domain::{ErrorCode, StreamStatus},
     http::{
         app_state::AppState,
         extract::{IfMatch, IfNoneMatch, JsonBody, Query, Retry, StreamPath},
@@ -85,8 +85,9 @@ pub async fn create(
         max_participants: new.max_participants,
         empty_timeout: new.empty_timeout,
     };
+    let caller = context.caller.clone();
     let Creation { stream, is_new } =
-        run_to_end(&api, async move |orchestrator| orchestrator.create(request).await).await?;
+        run_to_end(&api, async move |orchestrator| orchestrator.create(&caller, request).await).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let view = api.orchestrator.view_changed(&context.caller, Action::Create, stream.id).await?;
     // The empty list of a new stream names no participant, so every creator gets it.
@@ -202,7 +203,9 @@ pub async fn patch(
     }
     let version = required_version(version, if_match.required_version(stream.version)?)?;
     let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
-    let patched = run_to_end(&api, async move |orchestrator| orchestrator.patch(stream, patch).await).await?;
+    let caller = context.caller.clone();
+    let patched =
+        run_to_end(&api, async move |orchestrator| orchestrator.patch(&caller, stream, patch).await).await?;
     let view = api.orchestrator.view_changed(&context.caller, action, patched.id).await?;
     Ok(responses::changed(StatusCode::OK, &view, may_read(&context.caller, &view)))
 }
@@ -226,10 +229,9 @@ pub async fn stop(
     let stream = api.orchestrator.find(&context.caller, Action::Stop, &retry.stream(&path.id)).await?;
     let version = if_match.required_version(stream.version)?;
     let guard = Guard { version, dedup_key: retry.dedup_key(), lease: None };
-    let stopped = run_to_end(&api, async move |orchestrator| {
-        orchestrator.stop(&stream, StopReason::Requested, guard).await
-    })
-    .await?;
+    let caller = context.caller.clone();
+    let stopped =
+        run_to_end(&api, async move |orchestrator| orchestrator.stop(&caller, &stream, guard).await).await?;
     let view = api.orchestrator.view_changed(&context.caller, Action::Stop, stopped.id).await?;
     Ok(responses::changed(StatusCode::OK, &view, may_read(&context.caller, &view)))
 }

@@ -13,13 +13,13 @@ use super::{
     messages::{self, Command, WRITE_TIMEOUT, close, close_with_retry, protocol_error, send},
 };
 use crate::{
-    access::ReadGrant,
     admission::{FeedPermit, RateLimitClass, RequestContext},
     domain::ErrorCode,
     http::{
         app_state::AppState,
         problem::{FieldError, Problem},
     },
+    orchestrator::ReadGrant,
     relay::{Client, Ended, Lifetime, Start, Transport},
 };
 

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     domain::{Cursor, Event, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, ResetReason, Snapshot, SnapshotContent,
-        StoreError, StreamStore,
+        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, ResetReason, Snapshot,
+        SnapshotContent, StoreError, StreamStore,
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
