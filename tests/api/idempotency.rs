@@ -177,6 +177,27 @@ async fn request_that_failed_with_503_is_executed_again() {
 }
 
 #[tokio::test]
+async fn conflict_with_retry_after_is_not_stored_under_its_key() {
+    let setup = Setup::new(shared_redis(), shared_livekit());
+    let prefix = setup.arguments.redis_prefix.clone().unwrap();
+    let app = setup.start().await;
+    // The lock of an instance that deletes an orphaned room of this name.
+    let lock = format!("{{{prefix}}}:room_lock:locked");
+    let redis = redis::Client::open(shared_redis()).unwrap();
+    let mut redis = redis.get_multiplexed_async_connection().await.unwrap();
+    let _: () =
+        redis::cmd("SET").arg(&lock).arg("1").arg("EX").arg(60).query_async(&mut redis).await.unwrap();
+    let body = json!({"roomName": "locked"});
+    let refused = create(&app, "k", &body).await;
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    refused.expect_problem(409, "room_name_locked");
+    let _: () = redis::cmd("DEL").arg(&lock).query_async(&mut redis).await.unwrap();
+    let made = create(&app, "k", &body).await;
+    assert!(!is_replayed(&made), "the request is executed again");
+    made.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn creation_of_crashed_instance_is_finished_by_retry() {
     for room in [Some("named"), None] {
         let livekit = FaultProxy::start(port_of(shared_livekit())).await;
