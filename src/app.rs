@@ -1,4 +1,4 @@
-//! The composition root: the only place that knows every part.
+//! Composition root: creates every part of an instance, connects them, and starts the servers and background tasks.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -29,10 +29,10 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How long dev mode waits for a LiveKit server to say that it is there.
+/// Maximum time that dev mode waits for an answer of a LiveKit server.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One instance, listening but not yet answering.
+/// One instance. Its ports are bound, and no server runs yet.
 pub struct App {
     api: AppState,
     listener: TcpListener,
@@ -45,13 +45,14 @@ pub struct App {
 }
 
 impl App {
-    /// Puts an instance together and binds its ports. What it needs of Redis and LiveKit need not answer yet: until they
-    /// do, it is not ready.
+    /// Binds the ports, then creates the parts and starts the background tasks.
+    ///
+    /// Redis and LiveKit need not answer yet: the instance reports that it is not ready until they do.
     ///
     /// # Errors
-    /// For an address that cannot be bound or understood.
+    /// A port that cannot be bound; an invalid Redis address or TLS file.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
-        // First: an instance that cannot listen is not to have begun anything.
+        // Bound first: an instance that cannot listen must not start background tasks.
         let http = &settings.http;
         let listener = bind(http.address)?;
         let grpc_listener = bind(http.grpc_address)?;
@@ -95,32 +96,32 @@ impl App {
         Ok(Self { api, listener, grpc_listener, metrics_listener, options, tasks, hub, shutdown })
     }
 
-    /// Where the API listens.
+    /// Returns the address of the HTTP API.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Errors of the operating system.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Where gRPC listens.
+    /// Returns the address of the gRPC API.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Errors of the operating system.
     pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
         self.grpc_listener.local_addr()
     }
 
-    /// Where `/metrics` listens, if it has an address of its own.
+    /// Returns the address of `/metrics`; `None` if the HTTP API serves it.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Answers until `shutdown` is done, then lets requests under way finish and ends event streams, within the drain
+    /// Serves until `shutdown` completes. Then completes requests in progress and ends event streams, within the drain
     /// timeout.
     ///
     /// # Errors
-    /// Those of the listeners.
+    /// Errors of the listeners.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { api, listener, grpc_listener, metrics_listener, options, mut tasks, hub, shutdown: token } =
             self;
@@ -139,7 +140,7 @@ impl App {
         let serving = grpc::serve(service, grpc_listener, token.clone());
         tasks.spawn(async move {
             if let Err(error) = serving.await {
-                tracing::error!(%error, "gRPC has ended");
+                tracing::error!(%error, "gRPC server failed");
             }
         });
         servers.start(http::serve(api, listener, &options)?);
@@ -155,8 +156,8 @@ impl App {
             hub.await.is_ok()
         });
         match drained.await {
-            Ok(_) => tracing::info!("gone"),
-            Err(_) => tracing::warn!("gone before everything was finished: the drain timeout is over"),
+            Ok(_) => tracing::info!("shut down"),
+            Err(_) => tracing::warn!("shut down with unfinished requests: the drain timeout has ended"),
         }
         Ok(())
     }
@@ -201,7 +202,7 @@ struct Stores {
 impl Stores {
     fn open(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let Some(redis) = &settings.redis else {
-            tracing::warn!("state is kept in memory: it is lost at the end, and instances share nothing");
+            tracing::warn!("state is kept in memory: it is lost at shutdown, and instances share nothing");
             let store = Arc::new(MemoryStore::on_system_clock(settings.retention));
             return Ok(Self::of(store, "memory"));
         };
@@ -218,12 +219,12 @@ impl Stores {
     }
 }
 
-/// The door, as configured.
+/// Creates admission control from the settings.
 fn admission(settings: &Settings, quota: Arc<dyn RateLimitStore>, metrics: &Arc<Metrics>) -> Admission {
     let AdmissionSettings { authenticates, limits, trusted_proxies, max_feeds, max_feeds_per_caller } =
         &settings.admission;
     if !authenticates {
-        tracing::warn!("AUTH=off: whoever reaches this service may do everything");
+        tracing::warn!("AUTH=off: every caller may do everything");
     }
     Admission {
         verifier: authenticates.then(|| TokenVerifier::new(&settings.livekit.keys)),
@@ -234,7 +235,8 @@ fn admission(settings: &Settings, quota: Arc<dyn RateLimitStore>, metrics: &Arc<
     }
 }
 
-/// Real rooms; in dev mode, simulated ones where no LiveKit server answers with the key.
+/// Connects to LiveKit. In dev mode, simulates rooms if no LiveKit server answers with the key; the second value then
+/// receives their events.
 async fn open_rooms(
     settings: &Settings,
     metrics: &Arc<Metrics>,

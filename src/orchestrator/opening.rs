@@ -1,4 +1,4 @@
-//! The LiveKit room of a stream that is being created.
+//! Creation of a stream's LiveKit room.
 
 use std::sync::atomic::Ordering;
 
@@ -9,87 +9,91 @@ use crate::{
     store::Guard,
 };
 
-/// A room as CreateRoom answered, and its participants.
-struct Made {
+/// A room that CreateRoom returned, and its participants.
+struct OpenedRoom {
     room: Room,
     occupants: Occupants,
-    /// What was recorded before this is older than the list of participants.
+    /// Records before this time are older than the list of participants.
     before: Timestamp,
 }
 
 impl Orchestrator {
-    /// Makes the room and makes the stream active. An empty room of that name with other settings is replaced; an
-    /// occupied one with the same settings is taken over, and its participants are recorded.
+    /// Creates the room and activates the stream. Replaces an empty room of that name with other settings. Takes over an
+    /// occupied one with the same settings, and records its participants.
     ///
     /// # Errors
-    /// [`Error::RoomExists`] for an occupied room with other settings, [`Error::Rooms`] where LiveKit does not make the
-    /// room. The stream is in `error` then. A store that does not answer leaves the stream to the sweeper.
+    /// [`Error::RoomExists`] for an occupied room with other settings; [`Error::Rooms`] if LiveKit does not create the
+    /// room. The stream is then in `error`. If the store does not answer, the sweeper undoes the creation.
     pub(super) async fn open_room(
         &self,
         stream: &StreamRef,
         spec: &RoomSpec,
         lock: &OperationLock,
     ) -> Result<Stream, Error> {
-        let made = match self.make_room(spec, lock).await {
-            Ok(made) => made,
+        let opened = match self.prepare_room(spec, lock).await {
+            Ok(opened) => opened,
             Err(error) => {
                 self.abandon(stream, &error, lock).await;
                 return Err(error);
             }
         };
-        let activate = Change::Activate { room_sid: made.room.sid.clone() };
+        let activate = Change::Activate { room_sid: opened.room.sid.clone() };
         match self.store.apply(stream, activate, Guard::default()).await {
-            Ok(applied) => Ok(self.take_over(applied.stream, made).await),
+            Ok(applied) => Ok(self.take_over(applied.stream, opened).await),
             Err(error) => {
-                // The stream stays as it is recorded; a room without a stream would stay for ever.
+                // A room whose stream is not activated would remain until its empty timeout.
                 self.delete_abandoned(stream, lock).await;
                 Err(error.into())
             }
         }
     }
 
-    /// CreateRoom answers with the room that it finds, which keeps its settings: they decide whether the room will do.
-    async fn make_room(&self, spec: &RoomSpec, lock: &OperationLock) -> Result<Made, Error> {
+    /// Creates the room. CreateRoom returns an existing room with its old settings, so an empty room with other settings
+    /// is deleted and created once more.
+    ///
+    /// # Errors
+    /// [`Error::RoomExists`] for an occupied room with other settings; errors of LiveKit and of the store.
+    async fn prepare_room(&self, spec: &RoomSpec, lock: &OperationLock) -> Result<OpenedRoom, Error> {
         let mut replaced = false;
         loop {
-            let made = self.create_room(spec).await?;
-            let differences = spec.differences(&made.room, self.default_limit.load(Ordering::Relaxed));
+            let opened = self.create_room(spec).await?;
+            let differences = spec.differences(&opened.room, self.default_limit.load(Ordering::Relaxed));
             if differences.is_empty() {
-                return Ok(made);
+                return Ok(opened);
             }
-            if !made.occupants.is_empty() {
+            if !opened.occupants.is_empty() {
                 return Err(Error::RoomExists(differences));
             }
             if replaced {
-                self.learn_defaults(spec, &made.room, &differences);
-                return Ok(made);
+                self.learn_defaults(spec, &opened.room, &differences);
+                return Ok(opened);
             }
             self.delete_room(&spec.name, lock).await?;
             replaced = true;
         }
     }
 
-    async fn create_room(&self, spec: &RoomSpec) -> Result<Made, Error> {
+    async fn create_room(&self, spec: &RoomSpec) -> Result<OpenedRoom, Error> {
         let room = self.rooms.create(spec).await?;
-        // What is recorded from now on is newer than the list.
+        // Records from now on are newer than the list of participants.
         let before = self.store.now().await?;
         let occupants = self.rooms.occupants_of(&spec.name, &room.sid).await?;
-        Ok(Made { room, occupants, before })
+        Ok(OpenedRoom { room, occupants, before })
     }
 
-    /// A room that was made a moment ago and differs has LiveKit's own defaults. The default of `maxParticipants` is
-    /// remembered, so that the next room that sets none is not made twice.
+    /// Learns LiveKit's own limits from a new room that differs from its request. Keeps the default of `maxParticipants`,
+    /// so that the next room without a limit is not created twice.
     fn learn_defaults(&self, spec: &RoomSpec, room: &Room, differences: &[String]) {
         if spec.max_participants.is_none() {
             self.default_limit.store(room.max_participants, Ordering::Relaxed);
         }
-        tracing::warn!(room = %spec.name, ?differences, "LiveKit's own configuration limits rooms");
+        tracing::warn!(room = %spec.name, ?differences, "LiveKit's configuration overrides settings of new rooms");
     }
 
-    /// Records the participants that were in the room already, and gives the room the stream's metadata. What fails
-    /// here is repaired by the reconciler.
-    async fn take_over(&self, stream: Stream, made: Made) -> Stream {
-        let Made { room, occupants, before } = made;
+    /// Records the participants that were in the room before, and sends the stream's metadata. The reconciler repairs
+    /// failures.
+    async fn take_over(&self, stream: Stream, opened: OpenedRoom) -> Stream {
+        let OpenedRoom { room, occupants, before } = opened;
         if stream.metadata.as_text() != room.metadata {
             self.copy_metadata(&stream).await;
         }
@@ -99,16 +103,24 @@ impl Orchestrator {
             match self.store.apply(&reference, observe, Guard::default()).await {
                 Ok(applied) => current = applied.stream,
                 Err(error) => {
-                    tracing::warn!(stream = %reference.id, %error, "a participant of a room that was taken over is not recorded yet");
+                    tracing::warn!(
+                        stream = %reference.id, %error,
+                        "participant of an existing room not recorded; the reconciler retries"
+                    );
                 }
             }
         }
         current
     }
 
-    /// Goes on with a creation whose first attempt died: none where that one has failed for good. The instance that made
-    /// it may still have the lock, so nothing is deleted here; making the room and recording it are the same twice as
-    /// once.
+    /// Continues the creation of an earlier attempt of the same request. Returns `None` if that attempt has failed.
+    ///
+    /// The first instance may still hold the lock, so this one deletes no room. Creating the room and activating the
+    /// stream have the same result when they are repeated.
+    ///
+    /// # Errors
+    /// [`Error::RoomExists`] for an occupied room with other settings; [`Error::OperationInProgress`] for an empty one,
+    /// which the lock's holder must replace first; errors of LiveKit and of the store.
     pub(super) async fn continue_creation(
         &self,
         stream: Stream,
@@ -116,55 +128,55 @@ impl Orchestrator {
     ) -> Result<Option<Stream>, Error> {
         match stream.status {
             StreamStatus::Error => Ok(None),
-            StreamStatus::Creating => {
-                let made = self.create_room(spec).await?;
-                let differences = spec.differences(&made.room, self.default_limit.load(Ordering::Relaxed));
-                if !differences.is_empty() && !made.occupants.is_empty() {
-                    return Err(Error::RoomExists(differences));
-                }
-                if !differences.is_empty() {
-                    return Err(Error::OperationInProgress(
-                        "the first attempt of this creation is being undone",
-                    ));
-                }
-                let activate = Change::Activate { room_sid: made.room.sid.clone() };
-                let applied = self.store.apply(&stream.reference(), activate, Guard::default()).await?;
-                Ok(Some(self.take_over(applied.stream, made).await))
-            }
+            StreamStatus::Creating => self.activate_again(&stream, spec).await.map(Some),
             _ => Ok(Some(stream)),
         }
     }
 
-    /// A creation that failed: the room name is free again.
+    async fn activate_again(&self, stream: &Stream, spec: &RoomSpec) -> Result<Stream, Error> {
+        let opened = self.create_room(spec).await?;
+        let differences = spec.differences(&opened.room, self.default_limit.load(Ordering::Relaxed));
+        if !differences.is_empty() && !opened.occupants.is_empty() {
+            return Err(Error::RoomExists(differences));
+        }
+        if !differences.is_empty() {
+            return Err(Error::OperationInProgress("the first attempt of this creation is being undone"));
+        }
+        let activate = Change::Activate { room_sid: opened.room.sid.clone() };
+        let applied = self.store.apply(&stream.reference(), activate, Guard::default()).await?;
+        Ok(self.take_over(applied.stream, opened).await)
+    }
+
+    /// Records that a creation failed, which frees the room name.
     async fn abandon(&self, stream: &StreamRef, cause: &Error, lock: &OperationLock) {
-        tracing::warn!(stream = %stream.id, %cause, "the room could not be made");
+        tracing::warn!(stream = %stream.id, %cause, "LiveKit room not created; the creation fails");
         let reason = match cause {
             Error::RoomExists(_) => "room_exists",
             Error::Rooms(RoomsError::Refused(_)) => "livekit_error",
-            // LiveKit may have made the room all the same.
+            // LiveKit may have created the room without an answer.
             _ => {
                 self.delete_abandoned(stream, lock).await;
                 "livekit_unavailable"
             }
         };
         if let Err(error) = self.close(stream, Change::Fail { reason: reason.to_owned() }).await {
-            tracing::error!(stream = %stream.id, %error, "a failed creation could not be recorded");
+            tracing::error!(stream = %stream.id, %error, "failed creation not recorded; the sweeper retries");
         }
     }
 
-    /// Only while the stream holds its room name, or no stream does: the room may be a later stream's by now.
+    /// Deletes the room of a failed creation, unless another stream owns the room name by now.
     async fn delete_abandoned(&self, stream: &StreamRef, lock: &OperationLock) {
         let holder = self.store.id_of_room(&stream.room_name).await;
         if holder.is_ok_and(|holder| holder.is_some_and(|id| id != stream.id)) {
             return;
         }
         if let Err(error) = self.delete_unused_room(stream, lock).await {
-            tracing::warn!(stream = %stream.id, %error, "a room that may exist could not be deleted");
+            tracing::warn!(stream = %stream.id, %error, "room of a failed creation not deleted");
         }
     }
 
-    /// Deletes the room of a stream that never became active. An occupied room is another tool's and stays: this service
-    /// gives out no join token before a stream is active.
+    /// Deletes the room of a stream that never became active. Keeps an occupied room: another tool created it, because
+    /// this service creates no join token before a stream is active.
     ///
     /// # Errors
     /// Errors of LiveKit; [`Error::OperationInProgress`] if the lock is lost.
@@ -175,7 +187,7 @@ impl Orchestrator {
     ) -> Result<(), Error> {
         let occupants = self.rooms.occupants(&stream.room_name).await?;
         if occupants.is_some_and(|occupants| !occupants.is_empty()) {
-            tracing::warn!(stream = %stream.id, "an occupied room of a stream that never became active is left alone");
+            tracing::warn!(stream = %stream.id, "occupied room of a failed creation kept: another tool uses it");
             return Ok(());
         }
         self.delete_room(&stream.room_name, lock).await

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{SharedState, StoreError};
 use crate::domain::{Cursor, Event, Stream, StreamView, Topic};
 
-/// Why a log cannot be continued from a cursor.
+/// Reason why a log cannot be continued from a cursor, so that the client needs a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetReason {
     /// The cursor is greater than the newest one: the log has lost events.

@@ -74,7 +74,7 @@ pub enum BeginOutcome {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync {
-    /// Looks a request up and gives its execution to the caller for `lease` if nobody else holds it.
+    /// Looks a request up and gives its execution to the caller for `lease` unless another caller holds it.
     ///
     /// One of any number of concurrent callers gets [`BeginOutcome::Begun`].
     async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError>;

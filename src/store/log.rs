@@ -1,34 +1,36 @@
-//! Whether a log can be continued from a cursor: the one rule, for every backend.
+//! The rule, for every backend, that decides whether a log can be continued from a cursor.
 
 use super::ResetReason;
 use crate::domain::{Cursor, Topic};
 
-/// The oldest entry that a log still holds.
+/// Oldest entry of a log after trimming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstEntry {
-    /// Its cursor.
+    /// Cursor of the entry.
     pub cursor: Cursor,
-    /// The cursor of the entry before it, which may have been trimmed; the origin where there never was one.
+    /// Cursor of the entry before it, which may have been trimmed; [`Cursor::ORIGIN`] for the first entry of all.
     pub previous: Cursor,
 }
 
-/// What there is to know about a cursor and the logs.
+/// State of the logs in relation to one cursor.
 #[derive(Clone, Copy, Debug)]
 pub struct LogFacts {
-    /// Whether the topic's log holds an entry with exactly this cursor.
+    /// True if the topic's log holds an entry with this cursor.
     pub held: bool,
-    /// The oldest entry of the topic's log.
+    /// Oldest entry of the topic's log; `None` for an empty log.
     pub first: Option<FirstEntry>,
-    /// Whether the log of all streams holds an entry with exactly this cursor.
+    /// True if the log of all streams holds an entry with this cursor.
     pub held_by_all: bool,
-    /// The oldest entry of the log of all streams.
+    /// Oldest entry of the log of all streams; `None` for an empty log.
     pub first_of_all: Option<FirstEntry>,
-    /// The newest cursor ever given out.
+    /// Newest cursor of all events.
     pub newest: Cursor,
 }
 
-/// Says why `after` cannot be continued from, or nothing if it can: the topic's log still holds everything after it,
-/// and nothing shows that this service never gave it out.
+/// Returns why the topic's log cannot be continued from `after`.
+///
+/// Returns `None` if the log holds every event after the cursor, and the logs do not prove that the service has never
+/// issued the cursor.
 pub fn reset_reason(topic: Topic, after: Cursor, facts: &LogFacts) -> Option<ResetReason> {
     if facts.held {
         return None;
@@ -49,8 +51,9 @@ pub fn reset_reason(topic: Topic, after: Cursor, facts: &LogFacts) -> Option<Res
     Some(ResetReason::Unknown)
 }
 
-/// A cursor that a client brings to one stream's feed may have come from the feed of all streams. It is good unless the
-/// log of all streams would still hold it and does not.
+/// Reports whether a cursor on one stream's feed may come from the feed of all streams.
+///
+/// It may, unless the log of all streams reaches back that far and does not hold it.
 fn may_be_of_another_stream(after: Cursor, facts: &LogFacts) -> bool {
     let trimmed = |first: FirstEntry| first.previous != Cursor::ORIGIN && after <= first.previous;
     facts.held_by_all || after == Cursor::ORIGIN || facts.first_of_all.is_none_or(trimmed)
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
     use crate::domain::StreamId;
 
-    /// Logs as they would be after `total` events, of which every `stride`th is of the topic's stream.
+    /// Returns the logs' state after `total` events, of which every `stride`th belongs to the topic's stream.
     fn facts(total: u64, keep_all: u64, stride: u64, keep: u64, after: Cursor) -> LogFacts {
         let all: Vec<_> = (1..=total).map(|ms| Cursor::new(ms, 0)).collect();
         let own: Vec<_> = all.iter().copied().filter(|cursor| cursor.millis() % stride == 0).collect();
@@ -87,9 +90,9 @@ mod tests {
     }
 
     proptest! {
-        /// For cursors that were given out: lost exactly when an event of the stream after it has been trimmed.
+        /// A reset is needed exactly if an event of the stream after an issued cursor has been trimmed.
         #[test]
-        fn a_given_cursor_is_lost_exactly_when_something_after_it_is(
+        fn issued_cursor_is_expired_if_a_later_event_was_trimmed(
             total in 1u64..60, keep_all in 1u64..60, stride in 1u64..5, keep in 1u64..60, at in 0u64..60,
         ) {
             prop_assume!(at <= total && total >= stride);
@@ -102,9 +105,9 @@ mod tests {
             prop_assert_eq!(reset_reason(topic, after, &facts), missed.then_some(ResetReason::Expired));
         }
 
-        /// A cursor between two events that the log of all streams holds was never given out.
+        /// A cursor between two events that the log of all streams holds was never issued.
         #[test]
-        fn a_cursor_that_was_never_given_is_noticed(total in 2u64..60, at in 1u64..60) {
+        fn cursor_that_was_never_issued_is_unknown(total in 2u64..60, at in 1u64..60) {
             prop_assume!(at < total);
             let after = Cursor::new(at, 1);
             let facts = facts(total, 60, 1, 60, after);
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_future_and_an_emptied_log_are_noticed() {
+    fn future_cursor_and_emptied_log_need_a_reset() {
         let after = Cursor::new(7, 0);
         assert_eq!(reset_reason(Topic::All, after, &facts(6, 9, 1, 9, after)), Some(ResetReason::Future));
         let mut emptied = facts(9, 9, 1, 9, after);

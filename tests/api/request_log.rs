@@ -122,7 +122,7 @@ async fn log_after_sigterm_has_all_earlier_lines() {
     for n in 0..300 {
         assert!(line_of(&lines, &format!("request-{n}")).is_some(), "{n}");
     }
-    assert_eq!(lines.last().unwrap()["message"], "gone");
+    assert_eq!(lines.last().unwrap()["message"], "shut down");
 }
 
 /// A path whose log line has 8 KB.

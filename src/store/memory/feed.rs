@@ -1,4 +1,4 @@
-//! The feed of the memory store: every connection is an unbounded channel within the process.
+//! Event feed of the memory store. Each connection is an unbounded channel within the process.
 
 use std::{
     collections::HashSet,
@@ -20,7 +20,7 @@ use crate::{
 
 type Topics = Arc<Mutex<HashSet<Topic>>>;
 
-/// The store's end of a connection.
+/// Sending side of a connection.
 pub(super) struct Follower {
     topics: Topics,
     address: String,
@@ -28,8 +28,8 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Passes the event on where it is wanted; says whether the connection still lives.
-    pub(super) fn hear(&self, event: &Arc<Event>) -> bool {
+    /// Sends the event if the connection subscribes to it. Returns false if the connection is closed.
+    pub(super) fn send(&self, event: &Arc<Event>) -> bool {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         for topic in [Topic::Stream(event.stream_id()), Topic::All] {
             if topics.contains(&topic)
@@ -117,7 +117,7 @@ impl EventFeed for MemoryStore {
         }
         Ok(self.log_of(topic, |log| {
             let rest = &log[log.partition_point(|event| event.cursor <= after)..];
-            // What it holds is shared, so a page costs nothing and needs no bound in bytes.
+            // Events are shared pointers, so a page needs no bound in bytes.
             LogRead::Events {
                 events: rest.iter().take(limit).cloned().collect(),
                 complete: rest.len() <= limit,
@@ -139,7 +139,7 @@ impl EventFeed for MemoryStore {
     async fn probe(&self, address: &str) -> Result<(), StoreError> {
         let (inner, _) = self.current();
         for follower in inner.followers.iter().filter(|follower| follower.address == address) {
-            // A connection that has gone in the meantime does not wait for its probe.
+            // A closed connection needs no probe.
             let _ = follower.messages.send(FeedMessage::Probe);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Requests that may be sent again, in this process's memory.
+//! Idempotent requests in memory.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,11 +16,11 @@ struct Request {
     fingerprint: String,
     reserved_id: StreamId,
     since: Option<Timestamp>,
-    /// Who is at it, and until when.
+    /// Holder of the current attempt, and the end of its lease.
     held: Option<(String, Timestamp)>,
     answer: Option<String>,
-    /// When it is forgotten.
-    forget: Timestamp,
+    /// Time at which the record expires.
+    expires_at: Timestamp,
 }
 
 #[derive(Default)]
@@ -35,14 +35,14 @@ impl Requests {
         changed_stream: Option<StreamId>,
         now: Timestamp,
     ) -> BeginOutcome {
-        self.0.retain(|_, request| request.forget > now);
+        self.0.retain(|_, request| request.expires_at > now);
         let request = self.0.entry(key.to_owned()).or_insert_with(|| Request {
             fingerprint: fingerprint.to_owned(),
             reserved_id: StreamId::generate(),
             since: None,
             held: None,
             answer: None,
-            forget: now,
+            expires_at: now,
         });
         if request.fingerprint != fingerprint {
             return BeginOutcome::Mismatch;
@@ -58,7 +58,7 @@ impl Requests {
         let holder = uuid::Uuid::new_v4().to_string();
         let attempt = Attempt { holder, reserved_id: request.reserved_id, previous };
         request.held = Some((attempt.holder.clone(), now.plus(lease)));
-        request.forget = now.plus(IDEMPOTENCY_TTL);
+        request.expires_at = now.plus(IDEMPOTENCY_TTL);
         BeginOutcome::Begun(attempt)
     }
 

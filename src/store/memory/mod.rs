@@ -1,4 +1,4 @@
-//! Everything in this process's memory: for dev mode, and the model that the Redis store is compared with.
+//! Store in memory, for dev mode. The contract tests compare the Redis store with it.
 
 mod coordination;
 mod feed;
@@ -28,7 +28,7 @@ use crate::domain::{
 /// Source of the current time.
 pub type TimeSource = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The store. Clones share what they hold.
+/// Store in memory. Clones share one state.
 #[derive(Clone)]
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
@@ -60,26 +60,26 @@ struct Entry {
 }
 
 impl MemoryStore {
-    /// An empty store that takes its time from `time_source`.
+    /// Creates an empty store that takes the time from `time_source`.
     pub fn new(retention: Retention, time_source: TimeSource) -> Self {
         Self { inner: Arc::default(), retention, time_source }
     }
 
-    /// An empty store on this machine's clock.
+    /// Creates an empty store on this machine's clock.
     pub fn on_system_clock(retention: Retention) -> Self {
         Self::new(retention, Arc::new(|| Timestamp::from_millis(chrono::Utc::now().timestamp_millis())))
     }
 
-    /// The state without the streams whose time after the end is up.
+    /// Locks the state, and removes ended streams whose retention time is over.
     fn current(&self) -> (MutexGuard<'_, Inner>, Timestamp) {
-        // A panic while the lock was held is a bug that has been reported; the data is still whole enough to go on.
+        // A panic under the lock is a logged bug, and the state stays usable.
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.time_source)();
-        let over = |kept: &Entry| {
+        let is_expired = |kept: &Entry| {
             let stream = &kept.aggregate.stream;
             stream.status.is_final() && stream.updated_at.plus(self.retention.stopped) <= now
         };
-        inner.streams.retain(|_, kept| !over(kept));
+        inner.streams.retain(|_, kept| !is_expired(kept));
         let streams = std::mem::take(&mut inner.streams);
         inner.rooms.retain(|_, id| streams.contains_key(id));
         inner.streams = streams;
@@ -107,14 +107,14 @@ impl Inner {
             (kept.newest, self.newest) = (cursor, cursor);
             append(&mut kept.log, &event, STREAM_LOG_LENGTH);
             append(&mut self.log, &event, ALL_LOG_LENGTH);
-            self.followers.retain(|follower| follower.hear(&event));
+            self.followers.retain(|follower| follower.send(&event));
         }
     }
 }
 
 fn append(log: &mut Vec<Arc<Event>>, event: &Arc<Event>, keep: usize) {
     log.push(event.clone());
-    // Trimmed in blocks, as Redis does it: `keep` is a minimum.
+    // Trimmed in blocks, as Redis trims its streams: `keep` is a minimum.
     if log.len() >= keep + 100 {
         log.drain(..log.len() - keep);
     }
@@ -176,7 +176,7 @@ impl StreamStore for MemoryStore {
             stream: kept.aggregate.stream.clone(),
             participant: identity.and_then(|identity| kept.aggregate.participants.get(&identity).cloned()),
         };
-        // No join token was given out for a stream that never was active: a room of its name is another tool's.
+        // A stream that was never active has no join tokens, so a room of its name belongs to another tool.
         let ended = drafts.iter().map(|draft| &draft.stream).any(|stream| stream.status.is_final())
             && applied.stream.room_sid.is_some();
         if ended {

@@ -1,4 +1,4 @@
-//! Counting how often somebody does something, in this process's memory.
+//! Rate limits in memory.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::store::{RateLimit, RateLimitDecision, RateLimitStore, StoreError};
 
-/// From how many subjects on those that can be forgotten are.
-const FORGET_FROM: usize = 10_000;
+/// Number of subjects from which full limits are removed.
+const PRUNE_FROM: usize = 10_000;
 
-/// When all of each quota is free again, in microseconds.
+/// Time at which the whole limit of each subject is available again, in microseconds.
 #[derive(Default)]
 pub(super) struct Rates(HashMap<String, f64>);
 
 impl Rates {
     fn take(&mut self, subject: &str, now: f64, limit: RateLimit) -> RateLimitDecision {
-        if self.0.len() >= FORGET_FROM {
+        if self.0.len() >= PRUNE_FROM {
             self.0.retain(|_, free| *free > now);
         }
         let (interval, period) = (limit.interval_micros(), limit.period.as_secs_f64() * 1e6);
