@@ -3,6 +3,7 @@
 use super::{
     client::RedisStore,
     codec::{self, Fields},
+    connection::Traffic,
     scripts::{ListStreams, ScriptCall},
     state_cache::{EstimatedSize, StateCache, StateVersion},
 };
@@ -74,7 +75,7 @@ impl RedisStore {
             stream_key_prefix: self.keys.stream_prefix(),
         });
         self.timed("list", async {
-            match self.connector.call_once(self.request(&call)).await {
+            match self.connector.call_once(self.request(&call), Traffic::Bulk).await {
                 Err(failure) if failure.is_unsettled_slot() => Ok(None),
                 answer => Ok(Some(redis::from_redis_value(answer?)?)),
             }

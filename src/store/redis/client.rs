@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::FromRedisValue;
 
 use super::{
-    connection::{Address, Connector, Failure, Request},
+    connection::{Address, Connector, Failure, Request, Traffic},
     keys::Keys,
     scripts::ScriptCall,
     state_cache::StateCaches,
@@ -49,7 +49,16 @@ impl RedisStore {
         name: &'static str,
         call: impl Into<ScriptCall>,
     ) -> Result<T, StoreError> {
-        self.send(name, self.request(&call.into())).await
+        self.send(name, self.request(&call.into()), Traffic::Interactive).await
+    }
+
+    /// As [`Self::run`], on the pool for large answers and background jobs.
+    pub(super) async fn run_bulk<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        call: impl Into<ScriptCall>,
+    ) -> Result<T, StoreError> {
+        self.send(name, self.request(&call.into()), Traffic::Bulk).await
     }
 
     /// The request for a script.
@@ -65,24 +74,26 @@ impl RedisStore {
         name: &'static str,
         command: &redis::Cmd,
     ) -> Result<T, StoreError> {
-        self.send(name, Request::Command(command)).await
+        self.send(name, Request::Command(command), Traffic::Interactive).await
     }
 
-    /// Runs independent commands that only read.
+    /// Runs independent commands that only read, on the pool for large answers and background jobs.
     pub(super) async fn pipeline<T: FromRedisValue>(
         &self,
         name: &'static str,
         commands: &redis::Pipeline,
     ) -> Result<T, StoreError> {
-        self.send(name, Request::Reads(commands)).await
+        self.send(name, Request::Reads(commands), Traffic::Bulk).await
     }
 
     async fn send<T: FromRedisValue>(
         &self,
         name: &'static str,
         request: Request<'_>,
+        traffic: Traffic,
     ) -> Result<T, StoreError> {
-        self.timed(name, async { Ok(redis::from_redis_value(self.connector.call(request).await?)?) }).await
+        let answer = async { Ok(redis::from_redis_value(self.connector.call(request, traffic).await?)?) };
+        self.timed(name, answer).await
     }
 
     /// Records the duration of a call, and counts and logs its failure.

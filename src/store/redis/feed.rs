@@ -146,7 +146,7 @@ impl EventFeed for RedisStore {
         };
         type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Vec<Vec<u8>>, bool);
         let (held, first, held_by_all, first_of_all, newest, texts, complete): Answer =
-            self.run("read_log", call).await?;
+            self.run_bulk("read_log", call).await?;
         let facts = LogFacts {
             held,
             first: first_entry(&first)?,
@@ -198,7 +198,7 @@ impl RedisStore {
             tail: self.keys.tail(),
             stream_key_prefix: self.keys.stream_prefix(),
         };
-        let (cursor, hashes): (String, Vec<Fields>) = self.run("snapshot_all", call).await?;
+        let (cursor, hashes): (String, Vec<Fields>) = self.run_bulk("snapshot_all", call).await?;
         let streams = hashes.iter().map(codec::stream).collect::<Result<_, _>>()?;
         let cursor = cursor.parse().map_err(|_| corrupt("tail"))?;
         Ok(Snapshot { cursor, content: SnapshotContent::All(streams) })

@@ -38,7 +38,7 @@ impl ListingHistory for RedisStore {
                 ttl_ms: self.retention.live,
                 stream_ids: page.to_vec(),
             };
-            let _: i64 = self.run("set_missing", call).await?;
+            let _: i64 = self.run_bulk("set_missing", call).await?;
         }
         Ok(())
     }

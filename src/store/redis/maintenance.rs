@@ -35,7 +35,7 @@ impl Maintenance for RedisStore {
             limit,
             stopped_ttl_ms: self.retention.stopped,
         };
-        let members: Vec<String> = self.run("due", call).await?;
+        let members: Vec<String> = self.run_bulk("due", call).await?;
         members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
     }
 
@@ -68,7 +68,7 @@ impl Maintenance for RedisStore {
             stream_key_prefix: self.keys.stream_prefix(),
             room_key_prefix: self.keys.room_prefix(),
         };
-        let (next, renewed, removed): (String, u64, u64) = self.run("keep", call).await?;
+        let (next, renewed, removed): (String, u64, u64) = self.run_bulk("keep", call).await?;
         Ok(Pruned { renewed, removed, next: Some(next).filter(|next| !next.is_empty()) })
     }
 }

@@ -21,7 +21,7 @@ const PROBE_WEBHOOK_SECONDS: u64 = 60;
 impl RoomNameLocks for RedisStore {
     async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
         let call = ClosedRooms { closed_rooms: self.keys.closed_rooms(), limit, offset };
-        let names: Vec<String> = self.run("closed_rooms", call).await?;
+        let names: Vec<String> = self.run_bulk("closed_rooms", call).await?;
         names.into_iter().map(|name| RoomName::parse(name).map_err(|_| corrupt("closed"))).collect()
     }
 

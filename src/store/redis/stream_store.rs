@@ -148,7 +148,7 @@ impl StreamStore for RedisStore {
             shows_hidden: filter.shows_hidden,
         };
         let (exists, found, next): (bool, Vec<Option<String>>, String) =
-            self.run("participants", call).await?;
+            self.run_bulk("participants", call).await?;
         if !exists {
             return Err(StoreError::NotFound);
         }

@@ -84,6 +84,15 @@ impl ConnectionFactory {
         joined(Handle::current().spawn(async move { factory.open_with_backoff().await })).await
     }
 
+    /// As [`Self::open`], for a connection that all runtimes use. The shared runtime drives it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) async fn open_shared(&self) -> Result<MasterConnection, Failure> {
+        let factory = self.clone();
+        joined(self.0.runtime.spawn(async move { factory.open_with_backoff().await })).await
+    }
+
     async fn open_with_backoff(&self) -> Result<MasterConnection, Failure> {
         self.0.backoff.check()?;
         let late = |_| Failure::new(FailureKind::Timeout, "no connection could be opened in time");

@@ -15,14 +15,15 @@ use tokio::time::{Instant, sleep};
 use super::{
     address::Address,
     backoff::jittered,
+    bulk_pool::{BulkConnection, BulkPool},
     connection_factory::ConnectionFactory,
     failure::{Failure, FailureKind, Redirect},
-    locator::{MasterLocator, MasterWatch},
+    locator::{MasterAddress, MasterLocator, MasterWatch},
     log_throttle::LogThrottle,
     master_connection::MasterConnection,
     node::{Node, with_response_timeout},
     request::Request,
-    runtime_connection::RuntimeConnections,
+    runtime_connection::{RuntimeConnection, RuntimeConnections},
 };
 
 /// How long a call is repeated during a slot migration.
@@ -30,11 +31,21 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The mean pause between two attempts meanwhile.
 const MIGRATION_PAUSE: Duration = Duration::from_millis(30);
 
+/// The connection that a request uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// The connection of the calling runtime, for small answers that a client waits for.
+    Interactive,
+    /// A connection of the bounded pool, for large answers and background jobs.
+    Bulk,
+}
+
 /// Access to one Redis deployment. Clones share their connections.
 #[derive(Clone)]
 pub struct Connector {
     factory: ConnectionFactory,
     connections: Arc<RuntimeConnections>,
+    bulk_pool: BulkPool,
     log: Arc<LogThrottle>,
 }
 
@@ -49,7 +60,8 @@ impl Connector {
         let (deployment, options) = address.parse().map_err(invalid)?;
         let locator = MasterLocator::new(deployment, &options, key)?;
         let factory = ConnectionFactory::new(options, locator);
-        Ok(Self { factory, connections: Arc::default(), log: Arc::default() })
+        let bulk_pool = BulkPool::new(factory.clone())?;
+        Ok(Self { factory, connections: Arc::default(), bulk_pool, log: Arc::default() })
     }
 
     /// Opens a dedicated connection to the master.
@@ -84,21 +96,34 @@ impl Connector {
     ///
     /// # Errors
     /// The last failure. Unless its kind says that Redis refused the request, a change may have been made.
-    pub fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
-        Box::pin(self.call_until(request, Instant::now() + MIGRATION_TIMEOUT))
+    pub fn call<'a>(
+        &'a self,
+        request: Request<'a>,
+        traffic: Traffic,
+    ) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(self.call_until(request, traffic, Instant::now() + MIGRATION_TIMEOUT))
     }
 
     /// As [`Self::call`], without repeating: for callers with an alternative during a slot migration.
     ///
     /// # Errors
     /// As [`Self::call`]; during a slot migration a failure with [`Failure::is_unsettled_slot`].
-    pub fn call_once<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
-        Box::pin(self.attempt(request))
+    pub fn call_once<'a>(
+        &'a self,
+        request: Request<'a>,
+        traffic: Traffic,
+    ) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(self.attempt(request, traffic))
     }
 
-    async fn call_until(&self, request: Request<'_>, deadline: Instant) -> Result<Value, Failure> {
+    async fn call_until(
+        &self,
+        request: Request<'_>,
+        traffic: Traffic,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
         loop {
-            let failure = match self.attempt(request).await {
+            let failure = match self.attempt(request, traffic).await {
                 Err(failure) if failure.is_unsettled_slot() => failure,
                 answer => return answer,
             };
@@ -109,9 +134,9 @@ impl Connector {
         }
     }
 
-    async fn attempt(&self, request: Request<'_>) -> Result<Value, Failure> {
-        let runtime_connection = self.connections.of_current_runtime();
-        let connection = runtime_connection.get(&self.factory).await?;
+    async fn attempt(&self, request: Request<'_>, traffic: Traffic) -> Result<Value, Failure> {
+        let lease = self.lease(traffic).await?;
+        let connection = lease.connection();
         let answer = request.send(&mut connection.connection.clone(), self.factory.probe()).await;
         let failure = match answer {
             // A replaced master may answer from a history that the new master does not have.
@@ -124,21 +149,32 @@ impl Connector {
             }
             Err(failure) => failure,
         };
-        self.factory.handle_failure(&connection, &failure);
+        self.factory.handle_failure(connection, &failure);
+        let master = connection.master.clone();
         if failure.kind.discards_connection() {
-            runtime_connection.discard(&connection);
+            lease.discard();
+        } else {
+            drop(lease);
         }
-        self.redirect(&connection, failure, request).await
+        self.redirect(&master, failure, request).await
+    }
+
+    async fn lease(&self, traffic: Traffic) -> Result<Lease, Failure> {
+        if traffic == Traffic::Bulk {
+            return Ok(Lease::Pooled(self.bulk_pool.get().await?));
+        }
+        let owner = self.connections.of_current_runtime();
+        let connection = owner.get(&self.factory).await?;
+        Ok(Lease::Shared { owner, connection })
     }
 
     /// Follows `ASK`, and remembers the owner that `MOVED` names for the next attempt.
     async fn redirect(
         &self,
-        connection: &MasterConnection,
+        master: &MasterAddress,
         failure: Failure,
         request: Request<'_>,
     ) -> Result<Value, Failure> {
-        let master = &connection.master;
         match &failure.redirect {
             Some(Redirect::Moved(to)) => self.factory.locator().handle_moved(master, to)?,
             Some(Redirect::Ask(to)) => {
@@ -157,7 +193,7 @@ impl Connector {
             // Some keys have been migrated and some have not, so each command finds its own node.
             let mut values = Vec::new();
             for command in commands.cmd_iter() {
-                values.push(self.call(Request::Command(command)).await?);
+                values.push(self.call(Request::Command(command), Traffic::Interactive).await?);
             }
             return Ok(Value::Array(values));
         }
@@ -167,5 +203,28 @@ impl Connector {
             self.factory.discard_importing().await;
         }
         answer
+    }
+}
+
+/// A connection for one request.
+enum Lease {
+    Shared { owner: Arc<RuntimeConnection>, connection: Arc<MasterConnection> },
+    Pooled(BulkConnection),
+}
+
+impl Lease {
+    fn connection(&self) -> &Arc<MasterConnection> {
+        match self {
+            Self::Shared { connection, .. } => connection,
+            Self::Pooled(pooled) => pooled,
+        }
+    }
+
+    /// Drops the connection after a failure, so that no later request gets it.
+    fn discard(self) {
+        match self {
+            Self::Shared { owner, connection } => owner.discard(&connection),
+            Self::Pooled(pooled) => drop(BulkConnection::take(pooled)),
+        }
     }
 }

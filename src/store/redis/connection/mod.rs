@@ -7,7 +7,8 @@
 //! - An answer counts only from the current master. Each command carries a `ROLE` probe; the answer of a replica, or of
 //!   a master that was replaced meanwhile, is discarded.
 //! - A request is repeated only where the answer says that it was not executed: `MOVED`, `ASK`, `TRYAGAIN`, `NOSCRIPT`.
-//! - Every wait is bounded: 2 s for an answer, 4 s for opening a connection, 4 s behind another caller that opens one.
+//! - Every wait is bounded: 2 s for an answer, 4 s for opening a connection, 4 s behind another caller that opens one,
+//!   4 s for a connection of the pool.
 //! - A connection idle for 100 ms is probed before it carries a request.
 //! - After a connection breaks or times out, no connection opened before it is used again.
 //! - Lookups of the master are serialised: stale lookups must not overwrite newer ones. The epoch grows with every new
@@ -51,16 +52,18 @@
 //! - Without the backoff, every request during an outage opens a connection.
 //! - With a pool in place of one connection for each runtime, `GET state` costs 2.2 times the CPU time
 //!   (docs/DECISIONS.md).
+//! - Without the pool for bulk commands, small requests wait behind pages of a megabyte (docs/DECISIONS.md).
 //!
 //! # Import direction
 //! Each file imports only files to its left; `mod.rs` only re-exports:
 //! ```text
 //! failure ← node, backoff, log_throttle ← address ← sentinel, cluster ← locator ← master_connection
-//!         ← connection_factory ← runtime_connection, request ← connector
+//!         ← connection_factory ← runtime_connection, bulk_pool, request ← connector
 //! ```
 
 mod address;
 mod backoff;
+mod bulk_pool;
 mod cluster;
 mod connection_factory;
 mod connector;
@@ -75,7 +78,7 @@ mod sentinel;
 
 pub use self::{
     address::Address,
-    connector::Connector,
+    connector::{Connector, Traffic},
     failure::{Failure, FailureKind},
     locator::MasterWatch,
     node::{RESPONSE_TIMEOUT, with_response_timeout},
