@@ -18,7 +18,7 @@ use crate::{
 
 impl RedisStore {
     /// Renews an attempt; a lease of zero ends it.
-    async fn hold_request(
+    async fn update_request(
         &self,
         name: &'static str,
         key: &str,
@@ -74,14 +74,14 @@ impl IdempotencyStore for RedisStore {
     }
 
     async fn renew(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
-        self.hold_request("request_hold", key, attempt, lease, None).await
+        self.update_request("request_hold", key, attempt, lease, None).await
     }
 
     async fn complete(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
-        self.hold_request("request_answer", key, attempt, Duration::ZERO, Some(answer)).await.map(drop)
+        self.update_request("request_answer", key, attempt, Duration::ZERO, Some(answer)).await.map(drop)
     }
 
     async fn abandon(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
-        self.hold_request("request_give_up", key, attempt, Duration::ZERO, None).await.map(drop)
+        self.update_request("request_give_up", key, attempt, Duration::ZERO, None).await.map(drop)
     }
 }

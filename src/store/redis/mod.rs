@@ -6,7 +6,8 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! codec, keys ← state_cache ← scripts ← client (on connection) ← changes, cached_reads
-//!             ← stream_store, feed, idempotency, leases, listing_history, maintenance, rate_limit, room_names ← inspect
+//!             ← stream_store, feed, idempotency, leases, listing_history, maintenance, rate_limit, room_names
+//!             ← inspect
 //! ```
 
 mod cached_reads;
