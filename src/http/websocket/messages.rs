@@ -7,13 +7,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::MAX_MESSAGE_BYTES;
 use crate::{
     domain::{Cursor, ErrorCode},
     error_mapping::ErrorMapping,
     http::{problem::Problem, sse::retry_hint},
 };
 
+/// Maximum size of a client's message.
+pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// Maximum time that a write may wait for a client that does not read.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -13,16 +13,13 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use self::connection::Connection;
+use self::{connection::Connection, messages::MAX_MESSAGE_BYTES};
 use super::{
     app_state::AppState,
     extract::AccessToken,
     problem::{FieldError, Problem},
 };
 use crate::{admission::RequestContext, domain::ErrorCode};
-
-/// Maximum size of a client's message.
-const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// Errors of [`upgrade`].
 pub const ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds];
