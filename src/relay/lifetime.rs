@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Ended;
+use super::{jitter::jitter, subscriber::Ended};
 
 /// Lifetime of a connection without a limit: 100 years, which every platform's `Instant` can represent.
 const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -51,7 +51,7 @@ impl Lifetime {
 }
 
 fn spread(max_age: Duration) -> Duration {
-    max_age.mul_f64(0.5 + super::jitter() / 2.0)
+    max_age.mul_f64(0.5 + jitter() / 2.0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::frame::ResetFrame;
+use super::{frame::ResetFrame, jitter::jitter};
 use crate::{
     domain::{Cursor, Event, Topic},
     store::{EventFeed, LogRead, StoreError},
@@ -52,7 +52,7 @@ pub(super) async fn read_log(
             Ok(outcome) => return outcome,
             Err(error) => {
                 tracing::warn!(%error, ?topic, "log read failed; retrying");
-                sleep(backoff.mul_f64(0.5 + super::jitter())).await;
+                sleep(backoff.mul_f64(0.5 + jitter())).await;
                 backoff = (backoff * 2).min(MAX_BACKOFF);
             }
         }

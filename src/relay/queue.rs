@@ -1,7 +1,7 @@
 //! Delivery queue: the interface between a subscription and the hub, and its per-client implementation.
 
 use super::{
-    Relay,
+    hub_handle::HubHandle,
     subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue},
 };
 use crate::{
@@ -25,7 +25,7 @@ pub(super) trait Queue {
 
 /// Bounded queue of one subscription, registered at the hub.
 pub struct ClientQueue {
-    relay: Relay,
+    hub: HubHandle,
     topic: Topic,
     id: SubscriberId,
     client: Client,
@@ -37,13 +37,13 @@ impl ClientQueue {
     ///
     /// Cancellation safe: the queue exists before the wait, so dropping the future unregisters it.
     pub(super) async fn open(
-        relay: &Relay,
+        hub: &HubHandle,
         topic: Topic,
         client: &Client,
     ) -> Result<(Self, Cursor), StoreError> {
-        let (subscriber, queue) = Subscriber::new(client.clone(), relay.metrics.clone());
-        let own = Self { relay: relay.clone(), topic, id: subscriber.id, client: client.clone(), queue };
-        let position = relay.add_subscriber(topic, subscriber).await?;
+        let (subscriber, queue) = Subscriber::new(client.clone(), hub.metrics.clone());
+        let own = Self { hub: hub.clone(), topic, id: subscriber.id, client: client.clone(), queue };
+        let position = hub.add_subscriber(topic, subscriber).await?;
         Ok((own, position))
     }
 }
@@ -66,7 +66,7 @@ impl Queue for ClientQueue {
 
 impl Drop for ClientQueue {
     fn drop(&mut self) {
-        self.relay.unsubscribe(self.topic, self.id);
+        self.hub.unsubscribe(self.topic, self.id);
         // Unread messages return their bytes to the budget that the connection's other subscriptions use.
         self.queue.deliveries.close();
         while let Ok(delivery) = self.queue.deliveries.try_recv() {

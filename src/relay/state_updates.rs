@@ -15,7 +15,14 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use super::{Client, Delivery, Ended, Relay, Start, Subscription, Transport, frame::to_json};
+use super::{
+    frame::to_json,
+    hub_handle::HubHandle,
+    jitter::jitter,
+    options::Start,
+    subscriber::{Client, Delivery, Ended, Transport},
+    subscription::Subscription,
+};
 use crate::{
     domain::{Cursor, StreamId, Topic},
     store::{Snapshot, SnapshotContent, StoreError},
@@ -100,7 +107,7 @@ impl StateReaders {
 
 /// Subscription of one client to a stream's states.
 pub struct StateUpdates {
-    relay: Relay,
+    hub: HubHandle,
     first: Option<Arc<StateFrame>>,
     published: watch::Receiver<Published>,
     last: Cursor,
@@ -112,22 +119,23 @@ pub struct StateUpdates {
 impl StateUpdates {
     /// Subscribes and starts the stream's reader if necessary; returns `None` if the stream does not exist.
     pub(super) async fn open(
-        relay: &Relay,
+        hub: &HubHandle,
+        readers: &Arc<StateReaders>,
         id: StreamId,
         encode: EncodeState,
     ) -> Result<Option<Self>, StoreError> {
-        let (published, to_start) = relay.state_readers.subscribe(id);
+        let (published, to_start) = readers.subscribe(id);
         if let Some(sender) = to_start {
-            relay.runtime.spawn(run_reader(relay.clone(), id, encode, sender));
+            hub.runtime.spawn(run_reader(hub.clone(), readers.clone(), id, encode, sender));
         }
         // Taken before the first state is read: a reset during the read leads to a repeated state, not to a missed one.
         let resets = published.borrow().resets;
         // Read for this client alone, because it must contain the client's own preceding changes.
-        let snapshot = relay.feed.snapshot(Topic::Stream(id)).await?;
+        let snapshot = hub.feed.snapshot(Topic::Stream(id)).await?;
         let Some(first) = StateFrame::new(&snapshot, encode) else { return Ok(None) };
-        relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
+        hub.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
         let (last, first) = (first.cursor, Some(Arc::new(first)));
-        Ok(Some(Self { relay: relay.clone(), first, published, last, resets, ended: None }))
+        Ok(Some(Self { hub: hub.clone(), first, published, last, resets, ended: None }))
     }
 
     /// Returns the cursor of the first state.
@@ -172,7 +180,7 @@ impl StateUpdates {
     fn deliver(&mut self, state: Arc<StateFrame>) -> Arc<StateFrame> {
         self.last = state.cursor;
         self.ended = state.is_last.then_some(Ended::Complete);
-        let (metrics, label) = (&self.relay.metrics, [Transport::State.as_str()]);
+        let (metrics, label) = (&self.hub.metrics, [Transport::State.as_str()]);
         metrics.delivered.with_label_values(&label).inc();
         metrics.delivered_bytes.with_label_values(&label).inc_by(state.message.len() as u64);
         state
@@ -181,24 +189,30 @@ impl StateUpdates {
 
 impl Drop for StateUpdates {
     fn drop(&mut self) {
-        self.relay.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).dec();
+        self.hub.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).dec();
     }
 }
 
 /// Publishes the stream's states until the stream ends, the subscription fails, or no client is left.
-async fn run_reader(relay: Relay, id: StreamId, encode: EncodeState, published: watch::Sender<Published>) {
+async fn run_reader(
+    hub: HubHandle,
+    readers: Arc<StateReaders>,
+    id: StreamId,
+    encode: EncodeState,
+    published: watch::Sender<Published>,
+) {
     loop {
         let client = Client::new(Transport::StateReader);
-        let ended = match Subscription::open(&relay, Topic::Stream(id), Start::Now, &client).await {
-            Ok(events) => publish_states(&relay, id, encode, events, &published).await,
+        let ended = match Subscription::open(&hub, Topic::Stream(id), Start::Now, &client).await {
+            Ok(events) => publish_states(&hub, id, encode, events, &published).await,
             Err(_) => Some(Ended::Unavailable),
         };
         if let Some(reason) = ended {
-            relay.state_readers.remove(id);
+            readers.remove(id);
             published.send_modify(|published| published.ended = Some(reason));
             return;
         }
-        if relay.state_readers.remove_unused(id) {
+        if readers.remove_unused(id) {
             return;
         }
     }
@@ -206,7 +220,7 @@ async fn run_reader(relay: Relay, id: StreamId, encode: EncodeState, published: 
 
 /// Publishes one state for each burst of events. Returns the end reason, or `None` when no client is left.
 async fn publish_states(
-    relay: &Relay,
+    hub: &HubHandle,
     id: StreamId,
     encode: EncodeState,
     mut events: Subscription,
@@ -215,7 +229,7 @@ async fn publish_states(
     let mut resets = 0;
     loop {
         // Read after the subscription started, so the state contains every event before it.
-        let state = read_state(relay, id, encode).await;
+        let state = read_state(hub, id, encode).await;
         let (read_at, is_over) = (Instant::now(), state.as_ref().is_none_or(|state| state.is_last));
         let Some(state) = state else { return Some(Ended::Complete) };
         published.send_modify(|published| {
@@ -257,12 +271,12 @@ fn unless_complete(reason: Ended) -> Option<Ended> {
 }
 
 /// Reads the current state and retries until the store answers; returns `None` if the stream does not exist.
-async fn read_state(relay: &Relay, id: StreamId, encode: EncodeState) -> Option<StateFrame> {
+async fn read_state(hub: &HubHandle, id: StreamId, encode: EncodeState) -> Option<StateFrame> {
     loop {
-        match relay.feed.snapshot(Topic::Stream(id)).await {
+        match hub.feed.snapshot(Topic::Stream(id)).await {
             Ok(snapshot) => return StateFrame::new(&snapshot, encode),
             Err(error) => tracing::warn!(%error, "state read failed; retrying"),
         }
-        sleep(RETRY.mul_f64(0.5 + super::jitter())).await;
+        sleep(RETRY.mul_f64(0.5 + jitter())).await;
     }
 }

@@ -3,8 +3,10 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use super::{
-    EventFrame, Relay, ResetFrame, Start,
+    frame::{EventFrame, ResetFrame},
+    hub_handle::HubHandle,
     local_fanout::{DirectSink, EventEncoder, LocalSubscription},
+    options::Start,
     queue::{ClientQueue, Queue},
     subscriber::{Client, Delivery, Ended, Transport},
     subscriber_metrics::SubscriberMetrics,
@@ -21,7 +23,7 @@ const LOG_PAGE: usize = 250;
 ///
 /// Delivers every event after its start position, once and in cursor order, or a reset where that is impossible.
 pub struct Subscription<Q = ClientQueue> {
-    relay: Relay,
+    hub: HubHandle,
     topic: Topic,
     from: Cursor,
     /// Newest delivered event. Events up to it are skipped.
@@ -40,28 +42,28 @@ pub struct Subscription<Q = ClientQueue> {
 impl Subscription {
     /// Subscribes with a queue of its own at the hub.
     pub(super) async fn open(
-        relay: &Relay,
+        hub: &HubHandle,
         topic: Topic,
         start: Start,
         client: &Client,
     ) -> Result<Self, StoreError> {
-        let (queue, position) = ClientQueue::open(relay, topic, client).await?;
-        Self::with_queue(relay, topic, start, queue, position, client.transport).await
+        let (queue, position) = ClientQueue::open(hub, topic, client).await?;
+        Self::with_queue(hub, topic, start, queue, position, client.transport).await
     }
 }
 
 impl Subscription<LocalSubscription> {
     /// Subscribes through the local fan-out of this thread.
     pub(super) async fn open_local(
-        relay: &Relay,
+        hub: &HubHandle,
         topic: Topic,
         start: Start,
         transport: Transport,
         encoder: EventEncoder,
     ) -> Result<Self, StoreError> {
-        let local = LocalSubscription::open(relay, topic, transport, encoder).await?;
+        let local = LocalSubscription::open(hub, topic, transport, encoder).await?;
         let position = local.position();
-        Self::with_queue(relay, topic, start, local, position, transport).await
+        Self::with_queue(hub, topic, start, local, position, transport).await
     }
 
     /// Enables direct writes: the fan-out may write events to `sink` instead of returning them from [`Self::next`].
@@ -73,7 +75,7 @@ impl Subscription<LocalSubscription> {
 #[expect(private_bounds, reason = "the relay implements all queues")]
 impl<Q: Queue> Subscription<Q> {
     async fn with_queue(
-        relay: &Relay,
+        hub: &HubHandle,
         topic: Topic,
         start: Start,
         queue: Q,
@@ -81,9 +83,9 @@ impl<Q: Queue> Subscription<Q> {
         transport: Transport,
     ) -> Result<Self, StoreError> {
         // Counted only now: a counted subscriber has a position and misses no later event.
-        let metrics = SubscriberMetrics::new(relay.metrics.clone(), transport);
+        let metrics = SubscriberMetrics::new(hub.metrics.clone(), transport);
         let mut subscription = Self {
-            relay: relay.clone(),
+            hub: hub.clone(),
             topic,
             from: Cursor::ORIGIN,
             last: Cursor::ORIGIN,
@@ -113,7 +115,7 @@ impl<Q: Queue> Subscription<Q> {
                 self.count_resume();
             }
             Start::Newest(count) => {
-                let before = self.relay.feed.before_newest(self.topic, count).await?;
+                let before = self.hub.feed.before_newest(self.topic, count).await?;
                 self.start_at(before.unwrap_or(position));
                 self.is_behind = before.is_some();
             }
@@ -123,7 +125,7 @@ impl<Q: Queue> Subscription<Q> {
 
     fn count_resume(&self) {
         let outcome = self.reset.as_ref().map_or("replayed", |reset| reset.reason);
-        self.relay.metrics.resumes.with_label_values(&[self.metrics.transport.as_str(), outcome]).inc();
+        self.hub.metrics.resumes.with_label_values(&[self.metrics.transport.as_str(), outcome]).inc();
     }
 
     /// Reads whether the stream has ended. Runs after registration at the hub, which delivers any later end.
@@ -131,7 +133,7 @@ impl<Q: Queue> Subscription<Q> {
         if self.topic == Topic::All {
             return Ok(());
         }
-        let newest = match self.relay.feed.newest(self.topic, 1).await {
+        let newest = match self.hub.feed.newest(self.topic, 1).await {
             // The read of the log that follows returns a reset for the unreadable entry.
             Err(StoreError::Corrupt(_)) => return Ok(()),
             other => other?.pop(),
@@ -218,7 +220,7 @@ impl<Q: Queue> Subscription<Q> {
 
     /// Reads the next page of the log into the backlog, or prepares a reset where the log is incomplete.
     async fn read_page(&mut self) -> Result<(), StoreError> {
-        match self.relay.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
+        match self.hub.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
             LogRead::Events { events, complete } => {
                 self.is_behind = !complete;
                 self.backlog = events.into();
@@ -229,8 +231,8 @@ impl<Q: Queue> Subscription<Q> {
     }
 
     async fn prepare_reset(&mut self, reason: ResetReason) -> Result<(), StoreError> {
-        let snapshot = self.relay.feed.snapshot(self.topic).await?;
-        self.relay.metrics.resets.with_label_values(&[reason.as_str()]).inc();
+        let snapshot = self.hub.feed.snapshot(self.topic).await?;
+        self.hub.metrics.resets.with_label_values(&[reason.as_str()]).inc();
         self.is_behind = false;
         self.from = snapshot.cursor;
         self.reset = Some(Arc::new(ResetFrame::new(reason.as_str(), snapshot)));

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{Hub, TaskResult, send};
 use crate::{
     domain::Topic,
-    relay::{channel::ReadCause, jitter},
+    relay::{channel::ReadCause, jitter::jitter},
     store::{FeedConnection, StoreError},
 };
 

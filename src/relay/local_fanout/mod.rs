@@ -44,7 +44,7 @@
 //!
 //! # Without the fan-out
 //!
-//! SSE clients would use [`Relay::subscribe`] and keep all delivery guarantees. The hub would then queue each event for
+//! SSE clients would use [`Relay::subscribe`](crate::relay::Relay::subscribe) and keep all delivery guarantees. The hub would then queue each event for
 //! every client and wake every client's task. In the comparison of docs/PERFORMANCE.md this cost 9.6 to 10.6 µs a
 //! delivery instead of 6.3 to 8.0 µs, and 4.9 KB a client instead of 3.5 KB.
 
@@ -71,7 +71,7 @@ pub use self::{
     subscription::LocalSubscription,
 };
 use super::{
-    Relay, RelayId,
+    hub_handle::{HubHandle, RelayId},
     subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue, Transport},
 };
 use crate::domain::Topic;
@@ -89,7 +89,7 @@ thread_local! {
 
 /// Fan-out of one topic on one thread; see the [module docs](self) for its invariants.
 struct LocalFanout {
-    relay: Relay,
+    hub: HubHandle,
     topic: Topic,
     transport: Transport,
     encoder: EventEncoder,
@@ -102,23 +102,28 @@ struct LocalFanout {
 
 impl LocalFanout {
     /// Returns this thread's open fan-out of the topic, or creates one.
-    fn of_this_thread(relay: &Relay, topic: Topic, transport: Transport, encoder: EventEncoder) -> Rc<Self> {
+    fn of_this_thread(
+        hub: &HubHandle,
+        topic: Topic,
+        transport: Transport,
+        encoder: EventEncoder,
+    ) -> Rc<Self> {
         FANOUTS.with_borrow_mut(|fanouts| {
-            let key = (relay.id, topic);
+            let key = (hub.id, topic);
             let open = fanouts.get(&key).and_then(Weak::upgrade);
             if let Some(fanout) = open.filter(|fanout| fanout.buffer.borrow().ended().is_none()) {
                 return fanout;
             }
             fanouts.retain(|_, fanout| fanout.strong_count() > 0);
-            let fanout = Rc::new(Self::new(relay.clone(), topic, transport, encoder));
+            let fanout = Rc::new(Self::new(hub.clone(), topic, transport, encoder));
             fanouts.insert(key, Rc::downgrade(&fanout));
             fanout
         })
     }
 
-    fn new(relay: Relay, topic: Topic, transport: Transport, encoder: EventEncoder) -> Self {
+    fn new(hub: HubHandle, topic: Topic, transport: Transport, encoder: EventEncoder) -> Self {
         Self {
-            relay,
+            hub,
             topic,
             transport,
             encoder,
@@ -134,10 +139,10 @@ impl LocalFanout {
     /// Cancellation safe: the id is stored before the wait, so a later attempt or the drop unregisters it.
     async fn open(fanout: &Rc<Self>) -> Result<(), StoreError> {
         let client = Client::new(fanout.transport);
-        let (subscriber, queue) = Subscriber::new(client.clone(), fanout.relay.metrics.clone());
+        let (subscriber, queue) = Subscriber::new(client.clone(), fanout.hub.metrics.clone());
         fanout.unsubscribe();
         fanout.subscriber_id.set(Some(subscriber.id));
-        let position = fanout.relay.add_subscriber(fanout.topic, subscriber).await?;
+        let position = fanout.hub.add_subscriber(fanout.topic, subscriber).await?;
         fanout.buffer.borrow_mut().start_at(position);
         spawn_local(run(Rc::downgrade(fanout), queue, client));
         Ok(())
@@ -145,7 +150,7 @@ impl LocalFanout {
 
     fn unsubscribe(&self) {
         if let Some(id) = self.subscriber_id.take() {
-            self.relay.unsubscribe(self.topic, id);
+            self.hub.unsubscribe(self.topic, id);
         }
     }
 
@@ -192,12 +197,12 @@ impl LocalFanout {
     /// Marks a subscriber whose next message was dropped; counts it the first time.
     fn count_overflow(&self, subscriber: &LocalSubscriber) {
         if !subscriber.has_overflowed.replace(true) {
-            self.relay.metrics.queue_overflows.with_label_values(&[self.transport.as_str()]).inc();
+            self.hub.metrics.queue_overflows.with_label_values(&[self.transport.as_str()]).inc();
         }
     }
 
     fn count(&self, batch: &Batch, written: u64) {
-        let (metrics, label) = (&self.relay.metrics, [self.transport.as_str()]);
+        let (metrics, label) = (&self.hub.metrics, [self.transport.as_str()]);
         metrics.delivered.with_label_values(&label).inc_by(written * batch.count);
         metrics.delivered_bytes.with_label_values(&label).inc_by(written * batch.message_bytes);
     }

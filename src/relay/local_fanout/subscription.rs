@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{Cursor, Topic},
     relay::{
-        Relay,
+        hub_handle::HubHandle,
         queue::Queue,
         subscriber::{Delivery, Ended, Transport},
     },
@@ -36,12 +36,12 @@ impl LocalSubscription {
     /// # Errors
     /// [`StoreError::Unavailable`] if the hub cannot register the fan-out.
     pub(in crate::relay) async fn open(
-        relay: &Relay,
+        hub: &HubHandle,
         topic: Topic,
         transport: Transport,
         encoder: EventEncoder,
     ) -> Result<Self, StoreError> {
-        let fanout = LocalFanout::of_this_thread(relay, topic, transport, encoder);
+        let fanout = LocalFanout::of_this_thread(hub, topic, transport, encoder);
         fanout.opened.get_or_try_init(|| LocalFanout::open(&fanout)).await?;
         let (next_index, position) = fanout.buffer.borrow().end_position();
         let slot = fanout.subscribers.borrow().len();

@@ -1,0 +1,155 @@
+//! Handle to the relay: starts the hub, and opens subscriptions and reads of the log for granted topics.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    hub::Hub,
+    hub_handle::{HubHandle, RelayId},
+    lifetime::Lifetime,
+    local_fanout::{EventEncoder, LocalSubscription},
+    options::{Options, Start},
+    state_updates::{EncodeState, StateReaders, StateUpdates},
+    subscriber::{Client, Transport},
+    subscription::Subscription,
+};
+use crate::{
+    domain::{Cursor, Event, Topic},
+    orchestrator::ReadGrant,
+    store::{EventFeed, LogRead, Snapshot, StoreError},
+    telemetry::Metrics,
+};
+
+/// Delivery of published events to the clients of this instance. Clones share the same hub.
+#[derive(Clone)]
+pub struct Relay {
+    hub: HubHandle,
+    ready: watch::Receiver<bool>,
+    state_readers: Arc<StateReaders>,
+    max_age: Option<Duration>,
+}
+
+impl Relay {
+    /// Starts the hub on the current runtime and returns its handle and task.
+    ///
+    /// The task runs until `shutdown` is cancelled and then ends every subscription with [`Ended::ShuttingDown`].
+    pub fn start(
+        feed: Arc<dyn EventFeed>,
+        metrics: Arc<Metrics>,
+        options: Options,
+        shutdown: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (ready_sender, ready) = watch::channel(false);
+        let hub = Hub::new(feed.clone(), metrics.clone(), options, commands.downgrade(), ready_sender);
+        let task = tokio::spawn(hub.run(inbox, shutdown));
+        let hub = HubHandle { id: RelayId::next(), commands, feed, metrics, runtime: Handle::current() };
+        (Self { hub, ready, state_readers: Arc::default(), max_age: options.max_age }, task)
+    }
+
+    /// Reports whether the feed is connected and every channel has caught up with its log.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Returns the lifetime of a client connection that starts now.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime::begin(self.max_age)
+    }
+
+    /// Subscribes to a topic through a bounded queue of the subscription's own.
+    ///
+    /// Cancellation safe: dropping the future removes the subscriber from the hub.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
+    pub async fn subscribe(
+        &self,
+        grant: &ReadGrant,
+        start: Start,
+        client: &Client,
+    ) -> Result<Subscription, StoreError> {
+        Subscription::open(&self.hub, grant.topic(), start, client).await
+    }
+
+    /// Subscribes to a topic through the local fan-out of this thread, which must run a `LocalSet`.
+    ///
+    /// All local subscriptions of one topic on one thread share one buffer, and a [`DirectSink`] can receive events
+    /// without a task wake-up. `encoder` makes the bytes for direct writes; every caller must pass the same one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.
+    pub async fn subscribe_local(
+        &self,
+        grant: &ReadGrant,
+        start: Start,
+        transport: Transport,
+        encoder: EventEncoder,
+    ) -> Result<Subscription<LocalSubscription>, StoreError> {
+        Subscription::open_local(&self.hub, grant.topic(), start, transport, encoder).await
+    }
+
+    /// Subscribes to the states of one stream. Returns `None` if the stream does not exist, or if the grant is for all
+    /// streams.
+    ///
+    /// `encode` makes a state's bytes once for all clients of this instance; every caller must pass the same function.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the feed or the store cannot be reached.
+    pub async fn follow_state(
+        &self,
+        grant: &ReadGrant,
+        encode: EncodeState,
+    ) -> Result<Option<StateUpdates>, StoreError> {
+        let Topic::Stream(id) = grant.topic() else { return Ok(None) };
+        StateUpdates::open(&self.hub, &self.state_readers, id, encode).await
+    }
+
+    /// Returns the newest events of the granted log, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log cannot be reached.
+    pub async fn newest(&self, grant: &ReadGrant, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.hub.feed.newest(grant.topic(), limit).await
+    }
+
+    /// Returns up to `limit` events of the granted log after a cursor, whatever their size.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log cannot be reached.
+    pub async fn read_after(
+        &self,
+        grant: &ReadGrant,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<LogRead, StoreError> {
+        let (mut all, mut last) = (Vec::new(), after);
+        loop {
+            // A page is also bounded in bytes, so `limit` events may take several reads.
+            match self.hub.feed.read_after(grant.topic(), last, limit - all.len()).await? {
+                LogRead::Events { events, complete } => {
+                    last = events.last().map_or(last, |event| event.cursor);
+                    all.extend(events);
+                    if complete || all.len() >= limit {
+                        return Ok(LogRead::Events { events: all, complete });
+                    }
+                }
+                reset @ LogRead::Reset(_) => return Ok(reset),
+            }
+        }
+    }
+
+    /// Returns the state of the granted topic and its cursor.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the store cannot be reached.
+    pub async fn snapshot(&self, grant: &ReadGrant) -> Result<Snapshot, StoreError> {
+        self.hub.feed.snapshot(grant.topic()).await
+    }
+}
