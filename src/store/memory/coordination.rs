@@ -1,105 +1,14 @@
 //! Clock, leases, locked room names, listing history and probe webhooks in memory.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 
-use super::MemoryStore;
+use super::state::MemoryStore;
 use crate::{
     domain::{RoomName, StreamId, Timestamp},
     store::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks, StoreError},
 };
-
-/// State of the reconciliation lease.
-#[derive(Default)]
-pub(super) struct LeaseState {
-    /// The current lease and its end.
-    current: Option<(Lease, Timestamp)>,
-    issued: u64,
-    /// End of the last job.
-    done: Option<Timestamp>,
-    /// Latest time of the next job.
-    again: Option<Timestamp>,
-}
-
-impl LeaseState {
-    pub(super) fn is_held_by(&self, lease: &Lease, now: Timestamp) -> bool {
-        self.current.as_ref().is_some_and(|(held, until)| held == lease && *until > now)
-    }
-
-    fn take(&mut self, now: Timestamp, ttl: Duration, every: Duration) -> Option<Lease> {
-        let again = self.again.is_some_and(|again| again <= now);
-        let too_soon = !again && self.done.is_some_and(|done| done.plus(every) > now);
-        if too_soon || self.current.as_ref().is_some_and(|(_, until)| *until > now) {
-            return None;
-        }
-        self.issued += 1;
-        let lease = Lease { token: self.issued.to_string() };
-        self.current = Some((lease.clone(), now.plus(ttl)));
-        Some(lease)
-    }
-
-    fn renew(&mut self, lease: &Lease, now: Timestamp, ttl: Duration) -> bool {
-        let held = self.is_held_by(lease, now);
-        if held {
-            self.current = Some((lease.clone(), now.plus(ttl)));
-        }
-        held
-    }
-
-    fn end(&mut self, lease: &Lease, now: Timestamp, again: Option<Duration>) {
-        if self.is_held_by(lease, now) {
-            (self.current, self.done) = (None, Some(now));
-            self.again = again.map(|again| now.plus(again));
-        }
-    }
-}
-
-/// Room names of ended streams.
-#[derive(Default)]
-pub(super) struct ClosedRooms {
-    /// Expiry of the last join token for each room.
-    closed: BTreeMap<RoomName, Timestamp>,
-    /// End of each lock.
-    locked: BTreeMap<RoomName, Timestamp>,
-}
-
-impl ClosedRooms {
-    pub(super) fn close(&mut self, room: RoomName, until: Timestamp) {
-        self.closed.insert(room, until);
-    }
-
-    pub(super) fn reopen(&mut self, room: &RoomName) {
-        self.closed.remove(room);
-    }
-
-    pub(super) fn is_locked(&self, room: &RoomName, now: Timestamp) -> bool {
-        self.locked.get(room).is_some_and(|until| *until > now)
-    }
-
-    fn lock(&mut self, room: &RoomName, now: Timestamp, ttl: Duration) -> bool {
-        let closed = self.closed.get(room).is_some_and(|until| *until > now);
-        let free = closed && !self.is_locked(room, now);
-        if free {
-            self.locked.insert(room.clone(), now.plus(ttl));
-        }
-        free
-    }
-}
-
-/// Results of LiveKit's earlier room listings.
-#[derive(Default)]
-pub(super) struct Listings {
-    missing: HashMap<StreamId, Timestamp>,
-    /// Time of the first empty listing.
-    empty_since: Option<Timestamp>,
-}
-
-/// Rooms with a probe webhook. The command `check` creates only a few.
-pub(super) type ProbedRooms = BTreeSet<RoomName>;
 
 #[async_trait]
 impl Clock for MemoryStore {

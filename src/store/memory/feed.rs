@@ -1,14 +1,14 @@
 //! Event feed of the memory store. Each connection is an unbounded channel within the process.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Entry, MemoryStore, view};
+use super::{
+    state::follower::{Follower, Topics},
+    state::{Entry, MemoryStore},
+};
 use crate::{
     domain::{Cursor, Event, StreamStatus, Topic},
     store::{
@@ -17,30 +17,6 @@ use crate::{
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
-
-type Topics = Arc<Mutex<HashSet<Topic>>>;
-
-/// Sending side of a connection.
-pub(super) struct Follower {
-    topics: Topics,
-    address: String,
-    messages: mpsc::UnboundedSender<FeedMessage>,
-}
-
-impl Follower {
-    /// Sends the event if the connection subscribes to it. Returns false if the connection is closed.
-    pub(super) fn send(&self, event: &Arc<Event>) -> bool {
-        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        for topic in [Topic::Stream(event.stream_id()), Topic::All] {
-            if topics.contains(&topic)
-                && self.messages.send(FeedMessage::Event(topic, event.clone())).is_err()
-            {
-                return false;
-            }
-        }
-        !self.messages.is_closed()
-    }
-}
 
 struct Connection {
     topics: Topics,
@@ -161,6 +137,6 @@ impl EventFeed for MemoryStore {
 fn snapshot_of(kept: Option<&Entry>) -> Snapshot {
     Snapshot {
         cursor: kept.map_or(Cursor::ORIGIN, |kept| kept.newest),
-        content: SnapshotContent::Stream(kept.map(|kept| StateWithJson::shared(view(kept)))),
+        content: SnapshotContent::Stream(kept.map(|kept| StateWithJson::shared(kept.view()))),
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::MemoryStore;
+use super::state::MemoryStore;
 use crate::{
     domain::Participant,
     store::{Maintenance, Pruned, ScheduledJob, StoreError},

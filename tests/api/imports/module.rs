@@ -150,7 +150,10 @@ impl<'ast> Visit<'ast> for Module {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        self.references.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        // A path of one segment names a variable or an imported item, whose `use` counts.
+        if path.segments.len() > 1 {
+            self.references.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        }
         visit::visit_path(self, path);
     }
 

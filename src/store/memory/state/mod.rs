@@ -1,0 +1,128 @@
+//! State of the memory store, which the implementations of the store's traits share.
+
+pub(super) mod coordination;
+pub(super) mod follower;
+pub(super) mod rates;
+pub(super) mod requests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use self::{
+    coordination::{ClosedRooms, LeaseState, Listings, ProbedRooms},
+    follower::Follower,
+    rates::Rates,
+    requests::Requests,
+};
+use crate::{
+    domain::{
+        Aggregate, Cursor, Event, RoomName, Stream, StreamId, StreamView, Timestamp, event::Draft,
+        stream::MAX_LISTED_PARTICIPANTS,
+    },
+    store::{ALL_LOG_LENGTH, DedupKey, Retention, STREAM_LOG_LENGTH},
+};
+
+/// Source of the current time.
+pub type TimeSource = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Store in memory. Clones share one state.
+#[derive(Clone)]
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+    pub(in crate::store::memory) retention: Retention,
+    pub(in crate::store::memory) time_source: TimeSource,
+}
+
+#[derive(Default)]
+pub(in crate::store::memory) struct Inner {
+    pub(in crate::store::memory) streams: BTreeMap<StreamId, Entry>,
+    pub(in crate::store::memory) rooms: HashMap<RoomName, StreamId>,
+    pub(in crate::store::memory) dedup_keys: HashMap<DedupKey, StreamId>,
+    pub(in crate::store::memory) log: Vec<Arc<Event>>,
+    pub(in crate::store::memory) newest: Cursor,
+    pub(in crate::store::memory) followers: Vec<Follower>,
+    pub(in crate::store::memory) lease: LeaseState,
+    pub(in crate::store::memory) closed_rooms: ClosedRooms,
+    pub(in crate::store::memory) listings: Listings,
+    pub(in crate::store::memory) probed_rooms: ProbedRooms,
+    pub(in crate::store::memory) rates: Rates,
+    pub(in crate::store::memory) requests: Requests,
+}
+
+/// A stream with its log.
+pub(in crate::store::memory) struct Entry {
+    pub(in crate::store::memory) aggregate: Aggregate,
+    pub(in crate::store::memory) log: Vec<Arc<Event>>,
+    pub(in crate::store::memory) newest: Cursor,
+}
+
+impl MemoryStore {
+    /// Creates an empty store that takes the time from `time_source`.
+    pub fn new(retention: Retention, time_source: TimeSource) -> Self {
+        Self { inner: Arc::default(), retention, time_source }
+    }
+
+    /// Creates an empty store on this machine's clock.
+    pub fn on_system_clock(retention: Retention) -> Self {
+        Self::new(retention, Arc::new(|| Timestamp::from_millis(chrono::Utc::now().timestamp_millis())))
+    }
+
+    /// Locks the state, and removes ended streams whose retention time is over.
+    pub(in crate::store::memory) fn current(&self) -> (MutexGuard<'_, Inner>, Timestamp) {
+        // A panic under the lock is a logged bug, and the state stays usable.
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.time_source)();
+        let is_expired = |kept: &Entry| {
+            let stream = &kept.aggregate.stream;
+            stream.status.is_final() && stream.updated_at.plus(self.retention.stopped) <= now
+        };
+        inner.streams.retain(|_, kept| !is_expired(kept));
+        let streams = std::mem::take(&mut inner.streams);
+        inner.rooms.retain(|_, id| streams.contains_key(id));
+        inner.streams = streams;
+        (inner, now)
+    }
+}
+
+impl Entry {
+    pub(in crate::store::memory) fn view(&self) -> StreamView {
+        let listed = self.aggregate.ordered().into_iter().filter(|participant| participant.is_listed());
+        let participants = listed.take(MAX_LISTED_PARTICIPANTS).cloned().collect();
+        StreamView { stream: self.aggregate.stream.clone(), participants, cursor: self.newest }
+    }
+}
+
+impl Inner {
+    pub(in crate::store::memory) fn live_owner(&self, room: &RoomName) -> Option<Stream> {
+        let stream = &self.streams.get(self.rooms.get(room)?)?.aggregate.stream;
+        (!stream.status.is_final()).then(|| stream.clone())
+    }
+
+    pub(in crate::store::memory) fn publish(&mut self, id: StreamId, drafts: Vec<Draft>, now: Timestamp) {
+        for draft in drafts {
+            let Some(kept) = self.streams.get_mut(&id) else { return };
+            let cursor = self.newest.next(u64::try_from(now.as_millis()).unwrap_or_default());
+            let event = Arc::new(Event {
+                cursor,
+                previous: kept.newest,
+                previous_of_all: self.newest,
+                timestamp: now,
+                draft,
+            });
+            (kept.newest, self.newest) = (cursor, cursor);
+            append(&mut kept.log, &event, STREAM_LOG_LENGTH);
+            append(&mut self.log, &event, ALL_LOG_LENGTH);
+            self.followers.retain(|follower| follower.send(&event));
+        }
+    }
+}
+
+fn append(log: &mut Vec<Arc<Event>>, event: &Arc<Event>, keep: usize) {
+    log.push(event.clone());
+    // Trimmed in blocks, as Redis trims its streams: `keep` is a minimum.
+    if log.len() >= keep + 100 {
+        log.drain(..log.len() - keep);
+    }
+}

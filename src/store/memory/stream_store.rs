@@ -1,0 +1,185 @@
+//! Changes and reads of streams in memory.
+
+use async_trait::async_trait;
+
+use super::state::{Entry, MemoryStore};
+use crate::{
+    domain::{
+        Aggregate, Change, Cursor, Identity, Participant, Rejection, RoomName, Stream, StreamId, StreamRef,
+        StreamStatus, StreamView, change::Effect, stream::NewStream,
+    },
+    store::{
+        Applied, CreateOutcome, Guard, Page, ParticipantFilter, SharedState, StateWithJson, StoreError,
+        StreamFilter, StreamStore, Totals,
+    },
+};
+
+fn identity_of(change: &Change) -> Option<Identity> {
+    match change {
+        Change::IssueToken { identity, .. }
+        | Change::Disconnect { identity, .. }
+        | Change::Lose { identity, .. }
+        | Change::Publish { identity, .. }
+        | Change::Unpublish { identity, .. } => Some(identity.clone()),
+        Change::Connect(session) | Change::Observe { session, .. } => Some(session.identity.clone()),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl StreamStore for MemoryStore {
+    async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
+        let (mut inner, now) = self.current();
+        if let Some(existing) = inner.streams.get(&new.id) {
+            return Ok(CreateOutcome::Existing(existing.aggregate.stream.clone()));
+        }
+        if let Some(existing) = inner.live_owner(&new.room_name) {
+            return Ok(CreateOutcome::Existing(existing));
+        }
+        if inner.closed_rooms.is_locked(&new.room_name, now) {
+            return Ok(CreateOutcome::RoomNameLocked);
+        }
+        inner.closed_rooms.reopen(&new.room_name);
+        let (id, room) = (new.id, new.room_name.clone());
+        let (aggregate, draft) = Aggregate::create(new, now);
+        let stream = aggregate.stream.clone();
+        inner.rooms.insert(room, id);
+        inner.streams.insert(id, Entry { aggregate, log: Vec::new(), newest: Cursor::ORIGIN });
+        inner.publish(id, vec![draft], now);
+        Ok(CreateOutcome::Created(stream))
+    }
+
+    async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
+        let (mut inner, now) = self.current();
+        if guard.lease.as_ref().is_some_and(|lease| !inner.lease.is_held_by(lease, now)) {
+            return Err(StoreError::Fenced);
+        }
+        let seen = guard.dedup_key.as_ref().is_some_and(|key| inner.dedup_keys.contains_key(key));
+        let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
+        let identity = identity_of(&change);
+        let current = kept.aggregate.stream.version;
+        let (effect, drafts) = if seen {
+            (Effect::Duplicate, Vec::new())
+        } else if guard.version.is_some_and(|expected| expected != current) {
+            return Err(Rejection::VersionMismatch { current }.into());
+        } else {
+            kept.aggregate.apply(change, now)?
+        };
+        let applied = Applied {
+            effect,
+            stream: kept.aggregate.stream.clone(),
+            participant: identity.and_then(|identity| kept.aggregate.participants.get(&identity).cloned()),
+        };
+        // A stream that was never active has no join tokens, so a room of its name belongs to another tool.
+        let ended = drafts.iter().map(|draft| &draft.stream).any(|stream| stream.status.is_final())
+            && applied.stream.room_sid.is_some();
+        if ended {
+            inner.closed_rooms.close(stream.room_name.clone(), now.plus(self.retention.tokens));
+        }
+        inner.publish(stream.id, drafts, now);
+        inner.dedup_keys.extend(guard.dedup_key.map(|key| (key, stream.id)));
+        Ok(applied)
+    }
+
+    async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream.clone()))
+    }
+
+    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream.reference()))
+    }
+
+    async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
+        Ok(self.current().0.rooms.get(room).copied())
+    }
+
+    async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(Entry::view).map(StateWithJson::shared))
+    }
+
+    async fn list(
+        &self,
+        filter: StreamFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<SharedState<Stream>>, StoreError> {
+        let (inner, _) = self.current();
+        let streams = inner.streams.values().map(|kept| &kept.aggregate.stream);
+        let mut shown: Vec<_> = streams.filter(|stream| filter_shows(filter, stream.status)).collect();
+        shown.sort_by_key(|stream| std::cmp::Reverse(list_key(stream)));
+        let earlier = |stream: &Stream| after.is_none_or(|after| list_key(stream).as_str() < after);
+        let Page { items, next } = page(shown, limit, earlier, list_key);
+        Ok(Page { items: items.into_iter().map(StateWithJson::shared).collect(), next })
+    }
+
+    async fn participants(
+        &self,
+        id: StreamId,
+        filter: ParticipantFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Participant>, StoreError> {
+        let (inner, _) = self.current();
+        let kept = inner.streams.get(&id).ok_or(StoreError::NotFound)?;
+        let mut shown = kept.aggregate.ordered();
+        shown.retain(|participant| filter.shows(participant));
+        let later = |entry: &Participant| after.is_none_or(|after| entry.list_key().as_str() > after);
+        Ok(page(shown, limit, later, Participant::list_key))
+    }
+
+    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let (inner, _) = self.current();
+        let mut unlisted =
+            inner.streams.get(&id).into_iter().flat_map(|kept| kept.aggregate.unlisted.values());
+        Ok(unlisted.find(|entry| entry.identity.as_str() == identity).cloned())
+    }
+
+    async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
+        let (inner, _) = self.current();
+        let kept = inner.streams.get(&id);
+        let known = kept
+            .and_then(|kept| kept.aggregate.participants.values().find(|p| p.identity.as_str() == identity));
+        Ok(known.cloned())
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        let (inner, _) = self.current();
+        let streams = || inner.streams.values().map(|kept| &kept.aggregate.stream);
+        let count = |status: StreamStatus| streams().filter(|stream| stream.status == status).count() as u64;
+        Ok(Totals {
+            streams: StreamStatus::ALL.into_iter().map(|status| (status, count(status))).collect(),
+            participants: streams().map(|stream| u64::from(stream.participant_count)).sum(),
+        })
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn filter_shows(filter: StreamFilter, status: StreamStatus) -> bool {
+    match filter {
+        StreamFilter::All => true,
+        StreamFilter::NotStopped => status != StreamStatus::Stopped,
+        StreamFilter::Status(wanted) => status == wanted,
+    }
+}
+
+fn list_key(stream: &Stream) -> String {
+    format!("{:016}:{}", stream.created_at.as_millis(), stream.id)
+}
+
+fn page<T: Clone>(
+    sorted: Vec<&T>,
+    limit: usize,
+    later: impl Fn(&T) -> bool,
+    key: impl Fn(&T) -> String,
+) -> Page<T> {
+    let mut rest = sorted.into_iter().filter(|item| later(item)).peekable();
+    let items: Vec<T> = rest.by_ref().take(limit).cloned().collect();
+    let next = rest.peek().and(items.last()).map(key);
+    Page { items, next }
+}
