@@ -49,7 +49,7 @@ fn decode_cursor(text: &str) -> Option<String> {
     is_list_key.then_some(key)
 }
 
-/// Builds the response with a page, or 304 if the client has the page. The `Link` header names the next page (RFC 8288).
+/// Builds the response with a page, or 304 if the client has the page. `Link` names the next page (RFC 8288).
 ///
 /// The entity tag is weak and made from the body, because a page has no version and no change can name it.
 ///

@@ -26,8 +26,8 @@ const LIBRARY: &str = "vendor/livekit-client.umd.js";
 /// Source of the LiveKit browser library if the binary has no local copy. The page pins the library's hash.
 const FALLBACK_CDN: &str = " https://cdn.jsdelivr.net";
 
-/// Builds the policy that allows what the pages need: their own files, this API, LiveKit, and the CDN if the binary has no
-/// local copy of the LiveKit browser library.
+/// Builds the policy that allows what the pages need: their own files, this API, LiveKit, and the CDN if the binary has
+/// no local copy of the LiveKit browser library.
 fn content_security_policy(livekit: &str, has_library: bool) -> String {
     let http = livekit.replacen("ws", "http", 1);
     let cdn = if has_library { "" } else { FALLBACK_CDN };

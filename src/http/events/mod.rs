@@ -58,8 +58,8 @@ impl sse::MessageSource for Subscription<LocalSubscription> {
 /// `GET /events`
 ///
 /// Streams the events of one stream or of all streams. Each message has `event: <type>`, `id: <cursor>` and
-/// `data: <event>`. If events after the client's cursor are no longer available, the first message is `event: reset` with
-/// a snapshot.
+/// `data: <event>`. If events after the client's cursor are no longer available, the first message is `event: reset`
+/// with a snapshot.
 #[utoipa::path(
     get, path = "/events", operation_id = "followEvents", tag = "events",
     params(FollowEvents, AccessToken),

@@ -57,7 +57,8 @@ fn incomplete(error: &PayloadError) -> Problem {
     Problem::with_detail(ErrorCode::MalformedBody, detail)
 }
 
-/// Reads the next chunk of the body. Tells the connection when it waits, because a client that has sent FIN sends no more.
+/// Reads the next chunk of the body. Tells the connection when it waits, because a client that has sent FIN sends no
+/// more.
 async fn next_chunk(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
     let connection = request.conn_data::<ConnectionHandle>();
     poll_fn(|cx| {

@@ -18,5 +18,5 @@ pub use self::{
     json_body::{FromBody, JsonBody},
     query::{AccessToken, FilePath, FromQuery, Query, StreamPath},
     query_fields::QueryFields,
-    retry::{Repeatable, Retry},
+    retry::{IdempotencyContext, Retry},
 };

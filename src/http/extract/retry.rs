@@ -16,7 +16,7 @@ use crate::{
 
 /// Idempotency state of a request that has an `Idempotency-Key`. The middleware attaches it to the request.
 #[derive(Clone)]
-pub struct Repeatable {
+pub struct IdempotencyContext {
     /// Deduplication key of the request's change.
     pub dedup_key: DedupKey,
     /// This attempt, and what the previous one has done.
@@ -35,11 +35,11 @@ impl FromRequest for RequestContext {
 }
 
 /// Idempotency state of the request; empty for a request without an `Idempotency-Key`.
-pub struct Retry(Option<Repeatable>);
+pub struct Retry(Option<IdempotencyContext>);
 
 impl Retry {
-    /// Returns the stream that the request is about: the one that an earlier attempt has changed, or else the one in the
-    /// path. A room name in the path may belong to another stream since the earlier attempt.
+    /// Returns the stream that the request is about: the one that an earlier attempt has changed, or else the one in
+    /// the path. A room name in the path may belong to another stream since the earlier attempt.
     pub fn stream<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let done = self.previous().and_then(|previous| previous.changed_stream);
         done.map_or(Cow::Borrowed(path), |id| Cow::Owned(id.to_string()))
@@ -47,7 +47,7 @@ impl Retry {
 
     /// Returns the id that a created stream gets, which is the same in every attempt.
     pub fn reserved_id(&self) -> Option<StreamId> {
-        self.0.as_ref().map(|repeatable| repeatable.attempt.reserved_id)
+        self.0.as_ref().map(|context| context.attempt.reserved_id)
     }
 
     /// Returns what earlier attempts have done.
@@ -57,7 +57,7 @@ impl Retry {
 
     /// Returns the deduplication key of the request's change.
     pub fn dedup_key(&self) -> Option<DedupKey> {
-        self.0.as_ref().map(|repeatable| repeatable.dedup_key.clone())
+        self.0.as_ref().map(|context| context.dedup_key.clone())
     }
 }
 
@@ -66,6 +66,6 @@ impl FromRequest for Retry {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.extensions().get::<Repeatable>().cloned())))
+        ready(Ok(Self(request.extensions().get::<IdempotencyContext>().cloned())))
     }
 }

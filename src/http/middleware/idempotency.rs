@@ -29,7 +29,7 @@ use crate::{
     domain::ErrorCode,
     http::{
         app_state::AppState,
-        extract::{MAX_BODY_BYTES, Repeatable, header_text, read_body},
+        extract::{IdempotencyContext, MAX_BODY_BYTES, header_text, read_body},
         problem::{FieldError, Problem},
     },
     store::{Attempt, BeginOutcome, DedupKey},
@@ -128,7 +128,7 @@ pub async fn run_once(
         Ok(Begun::Replay(response)) => Ok(request.into_response(response)),
         Ok(Begun::Execute(attempt)) => {
             let dedup_key = DedupKey::Request(key.clone());
-            request.extensions_mut().insert(Repeatable { dedup_key, attempt: attempt.clone() });
+            request.extensions_mut().insert(IdempotencyContext { dedup_key, attempt: attempt.clone() });
             // A task of its own completes and records the request if the client disconnects.
             let execution = rt::spawn(execute(api.clone(), key, attempt, request, next).in_current_span());
             execution.await.unwrap_or_else(|_| Err(Problem::new(ErrorCode::Internal).into()))

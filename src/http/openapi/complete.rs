@@ -73,7 +73,8 @@ fn close_response_schemas(document: &mut Value) {
 fn add_security_schemes(document: &mut Value) {
     document["components"]["securitySchemes"] = json!({
         "livekit": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "A LiveKit access token with one of the named grants. With `AUTH=off`, no token is required."},
+            "description": "A LiveKit access token with one of the named grants. With `AUTH=off`, no token is \
+                required."},
         "livekitInQuery": {"type": "apiKey", "in": "query", "name": "access_token",
             "description": "The same token, for `EventSource` and `WebSocket` in browsers, which cannot set headers."},
     });
@@ -105,8 +106,8 @@ fn add_idempotency_key(operation: &mut Value, policy: Option<RoutePolicy>) {
     }
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false,
-        "description": "A unique name for this request, chosen by the client. For a day, the same request with the same \
-                        key has the same response.",
+        "description": "A unique name for this request, chosen by the client. For a day, the same request with \
+            the same key has the same response.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     });
     match operation["parameters"].as_array_mut() {

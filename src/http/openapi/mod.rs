@@ -18,8 +18,8 @@ use crate::store::KindFilter;
 #[openapi(
     info(
         title = "Livestream Orchestrator",
-        description = "Creates and stops LiveKit rooms, issues join tokens, tracks the participants of every stream, and \
-                       publishes every change over SSE, WebSocket and gRPC.",
+        description = "Creates and stops LiveKit rooms, issues join tokens, tracks the participants of every stream, \
+                       and publishes every change over SSE, WebSocket and gRPC.",
     ),
     paths(
         streams::create,

@@ -1,7 +1,8 @@
 //! Schemas of the documents that the domain serialises, for the OpenAPI document.
 //!
-//! The domain names no library and renders its documents by hand, so that an instance renders a state once for all clients.
-//! Its schemas are therefore described here. `tests/e2e/openapi_conformance.rs` compares them with the responses of a server.
+//! The domain names no library and renders its documents by hand, so that an instance renders a state once for all
+//! clients. Its schemas are therefore described here. `tests/e2e/openapi_conformance.rs` compares them with the
+//! responses of a server.
 
 mod enums;
 mod events;
