@@ -14,8 +14,8 @@ use crate::{
 
 /// Starts a response about a stream, with the headers that every such response has.
 ///
-/// `ETag` is the stream's version. `Last-Event-ID` is the cursor after which a feed continues without a gap. Clients send
-/// it back in the header of the same name.
+/// `ETag` is the stream's version. `Last-Event-ID` is the cursor after which a feed continues without a gap. Clients
+/// send it back in the header of the same name.
 fn head(status: StatusCode, view: &StreamView) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response.insert_header(ETag(version_tag(view.stream.version)));
