@@ -1,11 +1,7 @@
 //! Redis Cluster: a slot that is moved under load, a killed master, a cluster without a majority.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    cell::Cell,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use livestream_orchestrator::{
     domain::{Metadata, RoomName, StreamId, Topic, stream::NewStream},
@@ -86,32 +82,13 @@ async fn killed_cluster_master_is_replaced_without_lost_event() {
     // The old master restarts as a replica and becomes master again by a manual failover.
     cluster.nodes[at].restart();
     cluster.wait_until_healthy(6).await;
-    fail_over(&cluster, slot, at, asked).await;
+    cluster.fail_over(slot, at, asked).await;
     *log_url.lock().unwrap() = cluster.nodes[at].url();
     load.wait_for_changes(40).await;
     let made = load.stop().await;
     let report = fixture.delivery_report().await;
     assert!(report.is_exactly_once(), "{report:?}");
     assert!(fixture.times_in_log(&made).await.iter().all(|times| *times == 1));
-}
-
-/// Makes a replica the owner of the slot by a manual failover.
-///
-/// Each command starts the failover anew, and Redis abandons one that takes longer than 5 s (`CLUSTER_MF_TIMEOUT`). The
-/// command is therefore repeated only after that time.
-async fn fail_over(cluster: &Cluster, slot: u16, replica: usize, asked: usize) {
-    let next = Cell::new(Instant::now());
-    eventually("the failover", || async {
-        if cluster.owner(slot, asked).await == Some(replica) {
-            return Some(());
-        }
-        if Instant::now() >= next.get() {
-            next.set(Instant::now() + Duration::from_secs(6));
-            let _ = cluster.nodes[replica].execute(&["CLUSTER", "FAILOVER"]).await;
-        }
-        None
-    })
-    .await;
 }
 
 /// A script with undeclared key names would treat keys that have moved as missing.

@@ -1,5 +1,10 @@
 //! A Redis Cluster of three masters with one replica each.
 
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
 use super::{
     eventually,
     recording::SharedUrl,
@@ -11,6 +16,12 @@ use super::{
 const LONG_NODE_TIMEOUT: &str = "15000";
 /// Node timeout in milliseconds while a failover is expected.
 const SHORT_NODE_TIMEOUT: &str = "1500";
+/// Node timeout in milliseconds during a manual failover. A replica whose election fails, as on a busy machine, waits four
+/// times the node timeout before the next one.
+const FAILOVER_NODE_TIMEOUT: &str = "3000";
+/// Time between two commands of a manual failover. Each command starts it anew, and Redis abandons one after 5 s
+/// (`CLUSTER_MF_TIMEOUT`).
+const FAILOVER_INTERVAL: Duration = Duration::from_secs(6);
 
 /// The nodes, which end with the test.
 pub struct Cluster {
@@ -74,6 +85,24 @@ impl Cluster {
         let found = eventually("a new owner of the slot", new_owner).await;
         self.set_node_timeout(LONG_NODE_TIMEOUT).await;
         found
+    }
+
+    /// Makes a replica the owner of the slot by a manual failover, as node `asked` reports it.
+    pub async fn fail_over(&self, slot: u16, replica: usize, asked: usize) {
+        self.set_node_timeout(FAILOVER_NODE_TIMEOUT).await;
+        let next = Cell::new(Instant::now());
+        eventually("the failover", || async {
+            if self.owner(slot, asked).await == Some(replica) {
+                return Some(());
+            }
+            if Instant::now() >= next.get() {
+                next.set(Instant::now() + FAILOVER_INTERVAL);
+                let _ = self.nodes[replica].execute(&["CLUSTER", "FAILOVER"]).await;
+            }
+            None
+        })
+        .await;
+        self.set_node_timeout(LONG_NODE_TIMEOUT).await;
     }
 
     /// Sets the node timeout of all live nodes.
