@@ -61,7 +61,8 @@ impl App {
         let metrics = Arc::new(Metrics::new().context("metrics")?);
         let mut tasks = JoinSet::new();
 
-        let Stores { store, feed, quota, answers, kind } = Stores::open(&settings, &metrics)?;
+        let Stores { store, feed, rate_limit_store, idempotency_store, kind } =
+            Stores::open(&settings, &metrics)?;
         let (rooms, simulated_events) = open_rooms(&settings, &metrics).await;
         let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy, metrics.clone()));
         let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
@@ -82,8 +83,8 @@ impl App {
             orchestrator,
             webhook_processor,
             relay,
-            admission: Arc::new(admission(&settings, quota, &metrics)),
-            answers,
+            admission: Arc::new(admission(&settings, rate_limit_store, &metrics)),
+            idempotency_store,
             webhook_verifier: TokenVerifier::new(&settings.livekit.keys),
             livekit_public_url: settings.livekit.public_url.clone(),
             metrics,
@@ -194,8 +195,8 @@ impl Servers {
 struct Stores {
     store: Arc<dyn Store>,
     feed: Arc<dyn EventFeed>,
-    quota: Arc<dyn RateLimitStore>,
-    answers: Arc<dyn IdempotencyStore>,
+    rate_limit_store: Arc<dyn RateLimitStore>,
+    idempotency_store: Arc<dyn IdempotencyStore>,
     kind: &'static str,
 }
 
@@ -215,12 +216,22 @@ impl Stores {
         store: Arc<S>,
         kind: &'static str,
     ) -> Self {
-        Self { store: store.clone(), feed: store.clone(), quota: store.clone(), answers: store, kind }
+        Self {
+            store: store.clone(),
+            feed: store.clone(),
+            rate_limit_store: store.clone(),
+            idempotency_store: store,
+            kind,
+        }
     }
 }
 
 /// Creates admission control from the settings.
-fn admission(settings: &Settings, quota: Arc<dyn RateLimitStore>, metrics: &Arc<Metrics>) -> Admission {
+fn admission(
+    settings: &Settings,
+    rate_limit_store: Arc<dyn RateLimitStore>,
+    metrics: &Arc<Metrics>,
+) -> Admission {
     let AdmissionSettings { authenticates, limits, trusted_proxies, max_feeds, max_feeds_per_caller } =
         &settings.admission;
     if !authenticates {
@@ -229,7 +240,7 @@ fn admission(settings: &Settings, quota: Arc<dyn RateLimitStore>, metrics: &Arc<
     Admission {
         verifier: authenticates.then(|| TokenVerifier::new(&settings.livekit.keys)),
         trusted_proxies: trusted_proxies.clone(),
-        rate_limiter: RateLimiter::new(quota, *limits, metrics.clone()),
+        rate_limiter: RateLimiter::new(rate_limit_store, *limits, metrics.clone()),
         feed_limiter: FeedLimiter::new(*max_feeds, *max_feeds_per_caller),
         metrics: metrics.clone(),
     }

@@ -45,9 +45,9 @@ fn version(info: &ServerInfo, millis: f64) -> Finding {
 
 fn role(info: &ServerInfo) -> Finding {
     if info.is_replica {
-        return Subject::Redis.failure("is a read-only replica: REDIS_URL must name the primary");
+        return Subject::Redis.failure("is a read-only replica: REDIS_URL must name the master");
     }
-    Subject::Redis.ok(format!("is a primary, with {} replicas", info.replicas))
+    Subject::Redis.ok(format!("is a master, with {} replicas", info.replicas))
 }
 
 fn eviction(info: &ServerInfo) -> Finding {
@@ -100,7 +100,7 @@ fn describe(failure: &Failure) -> String {
         }
         FailureKind::Timeout => "does not answer in time: are host and port of REDIS_URL right?".to_owned(),
         FailureKind::Refused => "no server listens at the address of REDIS_URL".to_owned(),
-        FailureKind::Replica => "is a read-only replica: REDIS_URL must name the primary".to_owned(),
+        FailureKind::Replica => "is a read-only replica: REDIS_URL must name the master".to_owned(),
         FailureKind::NoMaster => format!("no master is known: {failure}"),
         _ => format!("cannot be used: {failure}"),
     }

@@ -209,7 +209,7 @@ pub enum Rejection {
         status: StreamStatus,
     },
     /// The maximum number of participants is active.
-    #[error("all {max} places are taken")]
+    #[error("the stream has its maximum of {max} participants")]
     Full {
         /// Maximum number of participants.
         max: u32,
@@ -234,6 +234,6 @@ pub enum Effect {
     Unchanged,
     /// A part was made (see [`CLOSE_BATCH`]); the caller repeats the change.
     Partial,
-    /// The webhook was applied before.
+    /// A change with this deduplication key was applied before.
     Duplicate,
 }

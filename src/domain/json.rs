@@ -126,7 +126,7 @@ impl Json {
         Splitter { rest: text }.value(MAX_DEPTH)
     }
 
-    /// Returns the first repeated key of an object, at any depth.
+    /// Returns a key that occurs twice in one object, at any depth; `None` if the keys of every object are unique.
     pub fn repeated_key(&self) -> Option<&str> {
         match self {
             Self::Object(members) => repeated_key(members),

@@ -23,7 +23,7 @@ pub struct AppState {
     /// Authentication, rate limits and limits on open feeds.
     pub admission: Arc<Admission>,
     /// Stored responses of requests with an idempotency key.
-    pub answers: Arc<dyn IdempotencyStore>,
+    pub idempotency_store: Arc<dyn IdempotencyStore>,
     /// Delivery of events to the clients of this instance.
     pub relay: Relay,
     /// Applies the events of webhooks.

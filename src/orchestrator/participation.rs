@@ -133,7 +133,7 @@ impl Orchestrator {
         known: Participant,
         guard: Guard,
     ) -> Result<Applied, Error> {
-        self.rooms.remove(&stream.room_name, &known.identity).await?;
+        self.rooms.remove_participant(&stream.room_name, &known.identity).await?;
         let disconnect = Change::Disconnect { identity: known.identity, sid: known.sid, at: None };
         Ok(self.store.apply(&stream.reference(), disconnect, guard).await?)
     }
@@ -148,7 +148,7 @@ impl Orchestrator {
     ) -> Result<Applied, Error> {
         let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None };
         let applied = self.store.apply(&stream.reference(), disconnect, guard).await?;
-        self.rooms.remove(&stream.room_name, &identity).await?;
+        self.rooms.remove_participant(&stream.room_name, &identity).await?;
         Ok(applied)
     }
 }

@@ -26,7 +26,7 @@ impl Orchestrator {
         &self.policy
     }
 
-    /// Returns the checks of the store and LiveKit.
+    /// Returns a handle that checks the store and LiveKit and reads totals. Calls neither of them yet.
     pub fn health(&self) -> Health {
         Health::new(self.store.clone(), self.rooms.clone())
     }

@@ -28,24 +28,24 @@ impl Orchestrator {
         self.stop_for(stream, StopReason::Requested, guard).await
     }
 
-    /// Stops a stream as [`Self::stop`], for this reason and without a caller.
+    /// Stops a stream for `reason`, as [`Self::stop`] but without a permission check.
     ///
     /// # Errors
-    /// As [`Self::stop`].
+    /// As [`Self::stop`], except [`Error::Forbidden`].
     pub(super) async fn stop_for(
         &self,
         stream: &Stream,
         reason: StopReason,
         guard: Guard,
     ) -> Result<Stream, Error> {
-        self.stop_by(stream, Change::BeginStop { reason, room_sid: None }, guard).await
+        self.stop_with_change(stream, Change::BeginStop { reason, room_sid: None }, guard).await
     }
 
-    /// Stops a stream with this first change.
+    /// Stops a stream: applies `begin`, then deletes the room and closes the stream.
     ///
     /// # Errors
-    /// As [`Self::stop`].
-    pub(super) async fn stop_by(
+    /// As [`Self::stop`], except [`Error::Forbidden`].
+    pub(super) async fn stop_with_change(
         &self,
         stream: &Stream,
         begin: Change,
@@ -88,14 +88,14 @@ impl Orchestrator {
     ) -> Result<Stream, Error> {
         let steps = async {
             let deleted = self.delete_room(&stream.room_name, lock).await;
-            self.or_release(stream, lock, deleted).await?;
+            self.release_lock_on_error(stream, lock, deleted).await?;
             self.close(stream, Change::Close).await
         };
         self.while_locked(stream, lock, steps).await
     }
 
-    /// Releases the lock if the room was not deleted, so that the next attempt can take it.
-    pub(super) async fn or_release(
+    /// Releases the operation lock if `deleted` is an error, and returns `deleted`.
+    pub(super) async fn release_lock_on_error(
         &self,
         stream: &StreamRef,
         lock: &OperationLock,

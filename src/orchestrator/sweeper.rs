@@ -120,7 +120,7 @@ impl Sweeper {
         } else {
             let undo = async {
                 let deleted = self.orchestrator.delete_unused_room(&reference, &lock).await;
-                self.orchestrator.or_release(&reference, &lock, deleted).await?;
+                self.orchestrator.release_lock_on_error(&reference, &lock, deleted).await?;
                 self.orchestrator
                     .close(&reference, Change::Fail { reason: "creation_abandoned".to_owned() })
                     .await

@@ -104,7 +104,9 @@ fn is_not_found(error: &ServiceError) -> bool {
 fn classify(error: &ServiceError) -> RoomsError {
     match error {
         ServiceError::Twirp(ServerError::Request(request)) if request.is_decode() => RoomsError::Refused(
-            "the answer was no answer of its API; are URL, key and secret right?".to_owned(),
+            "the response is not a LiveKit API response: check LIVEKIT_URL, LIVEKIT_API_KEY and \
+             LIVEKIT_API_SECRET"
+                .to_owned(),
         ),
         ServiceError::Twirp(ServerError::Request(request)) => RoomsError::Unavailable(root_cause(request)),
         ServiceError::Twirp(ServerError::Twirp(code)) => {
@@ -149,7 +151,7 @@ impl Rooms for LiveKitRooms {
         self.call_unless_gone("delete_room", ask).await
     }
 
-    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+    async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         let (room, identity) = (room.to_string(), identity.to_string());
         let ask = |client: Arc<RoomClient>| async move { client.remove_participant(&room, &identity).await };
         self.call_unless_gone("remove_participant", ask).await

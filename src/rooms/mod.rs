@@ -167,7 +167,7 @@ pub trait Rooms: Send + Sync {
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError>;
 
     /// Disconnects a participant. Succeeds if the participant is not in the room.
-    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError>;
+    async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError>;
 
     /// Sets the room's metadata.
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError>;

@@ -104,7 +104,7 @@ impl Rooms for SimulatedRooms {
         Ok(())
     }
 
-    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+    async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         let removed = self.rooms().get_mut(room).and_then(|room| room.sessions.remove(identity));
         if let Some(session) = removed {
             self.emit_left(room, session);

@@ -32,11 +32,12 @@ const KNOWN_EVENTS: [&str; 12] = [
 pub struct Webhook {
     /// Name of the event, or `other`.
     pub name: &'static str,
-    /// Event of a room; `None` for other events and for incomplete ones.
+    /// Event of a room; `None` if the body names no room or lacks a required field.
     pub event: Option<RoomEvent>,
 }
 
-/// Parses the body of a verified webhook. A body without a known event, or that is not JSON, changes nothing.
+/// Parses the body of a verified webhook. Never fails: an unknown event is named `other`, and a body that is not JSON or
+/// lacks a required field has no [`Webhook::event`].
 pub fn parse(body: &[u8]) -> Webhook {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let event_name = json["event"].as_str().unwrap_or_default();

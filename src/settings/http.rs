@@ -40,7 +40,8 @@ impl Arguments {
         reader.finish(host.map(|host| SocketAddr::new(host, port)))
     }
 
-    pub(super) fn http(&self, reader: &mut Reader) -> Option<HttpSettings> {
+    /// Parses the HTTP settings and records invalid ones in `reader`. Returns `None` if HOST is invalid.
+    pub(super) fn parse_http(&self, reader: &mut Reader) -> Option<HttpSettings> {
         let host = self.host(reader);
         if self.dev && host.is_some_and(|host| !host.is_loopback()) {
             reader.problem::<()>("HOST", "must be a loopback address in dev mode");

@@ -15,7 +15,7 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 impl Arguments {
-    pub(super) fn policy(&self, reader: &mut Reader) -> Policy {
+    pub(super) fn parse_policy(&self, reader: &mut Reader) -> Policy {
         let idle_timeout = self.idle_timeout.as_ref();
         let idle_timeout = reader.duration_or_unlimited("IDLE_TIMEOUT", idle_timeout, minutes(5));
         let interval = self.reconcile_interval.as_ref();
@@ -28,7 +28,7 @@ impl Arguments {
         }
     }
 
-    pub(super) fn retention(&self, policy: &Policy, reader: &mut Reader) -> Retention {
+    pub(super) fn parse_retention(&self, policy: &Policy, reader: &mut Reader) -> Retention {
         Retention {
             tokens: policy.token_ttl + TOKEN_LEEWAY,
             live: reader.duration("STREAM_TTL", self.stream_ttl.as_ref(), minutes(24 * 60)),
@@ -36,7 +36,7 @@ impl Arguments {
         }
     }
 
-    pub(super) fn relay(&self, reader: &mut Reader) -> relay::Options {
+    pub(super) fn parse_relay(&self, reader: &mut Reader) -> relay::Options {
         let max_age = self.connection_max_age.as_ref();
         let max_age = reader.duration_or_unlimited("CONNECTION_MAX_AGE", max_age, minutes(60));
         relay::Options { repair: true, max_age }

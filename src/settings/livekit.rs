@@ -26,7 +26,8 @@ pub struct LiveKitSettings {
 }
 
 impl Arguments {
-    pub(super) fn livekit(&self, reader: &mut Reader) -> Option<LiveKitSettings> {
+    /// Parses the LiveKit settings and records invalid ones in `reader`. Returns `None` if one of them is invalid.
+    pub(super) fn parse_livekit(&self, reader: &mut Reader) -> Option<LiveKitSettings> {
         let url = self.livekit_url.as_ref().or(self.livekit_host.as_ref()).map(String::as_str);
         let url = url.or(self.dev.then_some(DEV_LIVEKIT_URL));
         let url =

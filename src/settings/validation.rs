@@ -19,14 +19,14 @@ impl Arguments {
 
     /// Returns `None` only with a recorded problem. Every setting is parsed, so that all problems are recorded.
     fn settings(&self, reader: &mut Reader) -> Option<Settings> {
-        let livekit = self.livekit(reader);
-        let redis = self.redis(reader);
-        let http = self.http(reader);
-        let relay = self.relay(reader);
+        let livekit = self.parse_livekit(reader);
+        let redis = self.parse_redis(reader);
+        let http = self.parse_http(reader);
+        let relay = self.parse_relay(reader);
         let admission = self.admission.validate(self.dev, reader);
         self.check_exposure(admission.authenticates, reader);
-        let policy = self.policy(reader);
-        let retention = self.retention(&policy, reader);
+        let policy = self.parse_policy(reader);
+        let retention = self.parse_retention(&policy, reader);
         let log_format = self.log_format(reader);
         Some(Settings {
             dev: self.dev,

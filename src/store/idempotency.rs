@@ -74,9 +74,10 @@ pub enum BeginOutcome {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync {
-    /// Looks a request up and gives its execution to the caller for `lease` unless another caller holds it.
+    /// Looks up a request by `key`. Leases its execution to the caller for `lease` if no answer is stored, no other caller
+    /// holds the lease, and the fingerprint matches.
     ///
-    /// One of any number of concurrent callers gets [`BeginOutcome::Begun`].
+    /// At most one of several concurrent callers gets [`BeginOutcome::Begun`].
     async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError>;
 
     /// Extends an attempt to `lease` from now. Returns false if the caller does not hold it any more.

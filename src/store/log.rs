@@ -16,11 +16,11 @@ pub struct FirstEntry {
 #[derive(Clone, Copy, Debug)]
 pub struct LogFacts {
     /// True if the topic's log holds an entry with this cursor.
-    pub held: bool,
+    pub contains_cursor: bool,
     /// Oldest entry of the topic's log; `None` for an empty log.
     pub first: Option<FirstEntry>,
     /// True if the log of all streams holds an entry with this cursor.
-    pub held_by_all: bool,
+    pub all_contains_cursor: bool,
     /// Oldest entry of the log of all streams; `None` for an empty log.
     pub first_of_all: Option<FirstEntry>,
     /// Newest cursor of all events.
@@ -32,7 +32,7 @@ pub struct LogFacts {
 /// Returns `None` if the log holds every event after the cursor, and the logs do not prove that the service has never
 /// issued the cursor.
 pub fn reset_reason(topic: Topic, after: Cursor, facts: &LogFacts) -> Option<ResetReason> {
-    if facts.held {
+    if facts.contains_cursor {
         return None;
     }
     if after > facts.newest {
@@ -53,10 +53,10 @@ pub fn reset_reason(topic: Topic, after: Cursor, facts: &LogFacts) -> Option<Res
 
 /// Reports whether a cursor on one stream's feed may come from the feed of all streams.
 ///
-/// It may, unless the log of all streams reaches back that far and does not hold it.
+/// Returns false only if the log of all streams is complete back to the cursor and has no entry with it.
 fn may_be_of_another_stream(after: Cursor, facts: &LogFacts) -> bool {
     let trimmed = |first: FirstEntry| first.previous != Cursor::ORIGIN && after <= first.previous;
-    facts.held_by_all || after == Cursor::ORIGIN || facts.first_of_all.is_none_or(trimmed)
+    facts.all_contains_cursor || after == Cursor::ORIGIN || facts.first_of_all.is_none_or(trimmed)
 }
 
 #[cfg(test)]
@@ -81,9 +81,9 @@ mod tests {
         };
         let (own, all_held) = (tail(&own, keep), tail(&all, keep_all));
         LogFacts {
-            held: own.iter().any(|entry| entry.cursor == after),
+            contains_cursor: own.iter().any(|entry| entry.cursor == after),
             first: own.first().copied(),
-            held_by_all: all_held.iter().any(|entry| entry.cursor == after),
+            all_contains_cursor: all_held.iter().any(|entry| entry.cursor == after),
             first_of_all: all_held.first().copied(),
             newest: all.last().copied().unwrap_or(Cursor::ORIGIN),
         }
@@ -122,7 +122,7 @@ mod tests {
         let after = Cursor::new(7, 0);
         assert_eq!(reset_reason(Topic::All, after, &facts(6, 9, 1, 9, after)), Some(ResetReason::Future));
         let mut emptied = facts(9, 9, 1, 9, after);
-        (emptied.held, emptied.first) = (false, None);
+        (emptied.contains_cursor, emptied.first) = (false, None);
         assert_eq!(reset_reason(Topic::All, after, &emptied), Some(ResetReason::Unknown));
         let untouched = facts(0, 9, 1, 9, Cursor::ORIGIN);
         assert_eq!(reset_reason(Topic::All, Cursor::ORIGIN, &untouched), None);

@@ -136,7 +136,7 @@ async fn sentinels_with_users_and_tls_are_supported() {
     };
     let mut permitted = instance(&url("hunter2"));
     let (code, output) = permitted.run_command(&["check"]).await;
-    assert!(code == Some(0) && output.contains("ok   Redis: is a primary"), "{output}");
+    assert!(code == Some(0) && output.contains("ok   Redis: is a master"), "{output}");
     permitted.start().await;
     let created = reqwest::Client::new()
         .post(format!("{}/streams", permitted.address().http))

@@ -294,7 +294,7 @@ async fn repeated_leave_after_crash_keeps_newer_session() {
     let stream = fixture.stream().await;
     let since = fixture.livekit.now();
     fixture.livekit.advance(Duration::from_secs(1));
-    fixture.livekit.remove(&stream.room_name, &identity("ann")).await.unwrap();
+    fixture.livekit.remove_participant(&stream.room_name, &identity("ann")).await.unwrap();
     fixture.livekit.advance(Duration::from_secs(1));
     let leave = async || {
         let previous = Some(PreviousAttempt { since, changed_stream: None });

@@ -80,8 +80,8 @@ impl Rooms for Crashing<dyn Rooms> {
     async fn delete(&self, room: &RoomName) -> Result<(), RoomsError> {
         self.process.call(self.inner.delete(room)).await
     }
-    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
-        self.process.call(self.inner.remove(room, identity)).await
+    async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+        self.process.call(self.inner.remove_participant(room, identity)).await
     }
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
         self.process.call(self.inner.set_metadata(room, metadata)).await

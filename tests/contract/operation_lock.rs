@@ -39,8 +39,8 @@ impl Rooms for SlowLiveKit {
         sleep(CALL_DURATION).await;
         self.0.delete(room).await
     }
-    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
-        self.0.remove(room, identity).await
+    async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+        self.0.remove_participant(room, identity).await
     }
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
         self.0.set_metadata(room, metadata).await

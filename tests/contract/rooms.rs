@@ -85,10 +85,10 @@ async fn created_room_is_listed_once(rooms: Arc<dyn Rooms>) {
 async fn missing_room_or_participant_is_deleted_without_error(rooms: Arc<dyn Rooms>) {
     let (missing, unknown) = (room(), Identity::parse("nobody").unwrap());
     rooms.delete(&missing).await.unwrap();
-    rooms.remove(&missing, &unknown).await.unwrap();
+    rooms.remove_participant(&missing, &unknown).await.unwrap();
     assert_eq!(rooms.occupants(&missing).await.unwrap(), None);
     rooms.create(&spec(&missing)).await.unwrap();
-    rooms.remove(&missing, &unknown).await.unwrap();
+    rooms.remove_participant(&missing, &unknown).await.unwrap();
     rooms.delete(&missing).await.unwrap();
 }
 

@@ -142,7 +142,10 @@ fn caller_key(request: &ServiceRequest, key: &str) -> String {
     digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()])
 }
 
-/// Reads the body and returns a hash of everything that the change depends on.
+/// Reads the body and returns a SHA-256 hash of method, path, `If-Match` and body. The handler can read the body again.
+///
+/// # Errors
+/// Errors of [`read_body`]: 413, 408 and 400.
 async fn fingerprint(request: &mut ServiceRequest) -> Result<String, Problem> {
     let payload = request.take_payload();
     let body = read_body(request.request(), payload, MAX_BODY_BYTES).await?;
@@ -160,7 +163,7 @@ enum Begun {
 }
 
 async fn begin(api: &AppState, key: &str, fingerprint: &str) -> Result<Begun, Problem> {
-    match api.answers.begin(key, fingerprint, LEASE).await? {
+    match api.idempotency_store.begin(key, fingerprint, LEASE).await? {
         BeginOutcome::Begun(attempt) => Ok(Begun::Execute(attempt)),
         BeginOutcome::InProgress => Err(Problem::new(ErrorCode::IdempotencyInProgress)),
         BeginOutcome::Mismatch => Err(Problem::new(ErrorCode::IdempotencyMismatch)),
@@ -189,9 +192,9 @@ async fn execute(
     let recorded = match &response {
         Ok((response, body)) if is_final(response) => {
             let record = serde_json::to_string(&StoredResponse::new(response, body)).unwrap_or_default();
-            api.answers.complete(&key, &attempt, &record).await
+            api.idempotency_store.complete(&key, &attempt, &record).await
         }
-        _ => api.answers.abandon(&key, &attempt).await,
+        _ => api.idempotency_store.abandon(&key, &attempt).await,
     };
     if let Err(error) = recorded {
         // The response is still correct. The deduplication key prevents a second change by a repetition.
@@ -224,7 +227,7 @@ async fn renew_lease(api: &AppState, key: &str, attempt: &Attempt) -> Infallible
     tick.reset();
     loop {
         tick.tick().await;
-        if let Err(error) = api.answers.renew(key, attempt, LEASE).await {
+        if let Err(error) = api.idempotency_store.renew(key, attempt, LEASE).await {
             tracing::warn!(%error, "lease of an idempotency key not renewed");
         }
     }

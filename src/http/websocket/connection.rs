@@ -197,7 +197,7 @@ impl Connection {
         if self.feeds.len() < MAX_SUBSCRIPTIONS || self.feeds.contains_key(stream_id) {
             return Ok(());
         }
-        let rule = format!("is one more than the {MAX_SUBSCRIPTIONS} that a connection may follow");
+        let rule = format!("exceeds the limit of {MAX_SUBSCRIPTIONS} subscriptions per connection");
         Err(Problem::invalid(vec![FieldError::new("streamId", rule)]))
     }
 

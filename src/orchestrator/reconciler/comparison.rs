@@ -82,7 +82,7 @@ impl Reconciler {
             }
         }
         self.forget_ended(&known_missing, &missing).await?;
-        if !self.is_believable(listed, missing.len()).await? {
+        if !self.confirm_listing(listed, missing.len()).await? {
             report.held_back = true;
             return Ok(());
         }

@@ -19,8 +19,8 @@ use crate::{
 
 /// Number of live streams from which an empty list must be confirmed by a second one.
 const CONFIRM_FROM: usize = 2;
-/// Maximum time after which a second empty list confirms the first.
-const EMPTY_LIST_LASTS: Duration = Duration::from_secs(15);
+/// Upper bound of the time that must pass between the first empty listing and the one that confirms it.
+const MAX_CONFIRMATION_DELAY: Duration = Duration::from_secs(15);
 
 /// A stream whose room LiveKit did not list.
 pub(super) struct MissingRoom {
@@ -75,15 +75,16 @@ impl Reconciler {
         Ok(self.store.clear_missing(&ended).await?)
     }
 
-    /// Reports whether LiveKit's list may be acted on. An empty list while several streams are live needs a second one.
-    pub(super) async fn is_believable(&self, listed: usize, missing: usize) -> Result<bool, Error> {
+    /// Reports whether streams may be stopped because of this listing. An empty listing while two or more streams are live
+    /// must be confirmed by a second one.
+    pub(super) async fn confirm_listing(&self, listed: usize, missing: usize) -> Result<bool, Error> {
         if listed > 0 || missing < CONFIRM_FROM {
             self.store.clear_empty_listing().await?;
             return Ok(true);
         }
         let again = self
             .store
-            .confirm_empty_listing((self.policy.reconcile_interval / 2).min(EMPTY_LIST_LASTS))
+            .confirm_empty_listing((self.policy.reconcile_interval / 2).min(MAX_CONFIRMATION_DELAY))
             .await?;
         if !again {
             tracing::warn!(
@@ -94,7 +95,7 @@ impl Reconciler {
         Ok(again)
     }
 
-    /// Stops the streams whose rooms are gone. Lists each room once more first, because only the first list may be late.
+    /// Stops the streams whose rooms are gone. Lists the rooms again first, because the first listing may be stale.
     pub(super) async fn stop_missing(
         &self,
         missing: Vec<MissingRoom>,
@@ -114,7 +115,7 @@ impl Reconciler {
                 let begin =
                     Change::BeginStop { reason: StopReason::RoomGone, room_sid: stream.room_sid.clone() };
                 let guard = Guard { lease: Some(lease.clone()), ..Guard::default() };
-                match self.orchestrator.stop_by(stream, begin, guard).await {
+                match self.orchestrator.stop_with_change(stream, begin, guard).await {
                     Ok(stopped) if stopped.status == StreamStatus::Stopped => {
                         tracing::warn!(stream = %stream.id, "stream stopped: LiveKit no longer has its room");
                         count(&repairs.stopped);

@@ -69,6 +69,7 @@ impl Hub {
         channel.reset(reset);
     }
 
+    /// Adds the pending subscribers and switches the channel to live. Reads the log again if a gap remains.
     fn go_live(&mut self, topic: Topic) {
         // Subscribers are added before pending events are delivered, because those events follow their position.
         self.add_pending(topic);

@@ -62,9 +62,9 @@ impl MemoryStore {
             })
         };
         LogFacts {
-            held: self.log_of(topic, holds),
+            contains_cursor: self.log_of(topic, holds),
             first: first(topic),
-            held_by_all: self.log_of(Topic::All, holds),
+            all_contains_cursor: self.log_of(Topic::All, holds),
             first_of_all: first(Topic::All),
             newest: self.current().0.newest,
         }

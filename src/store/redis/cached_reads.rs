@@ -76,7 +76,7 @@ impl RedisStore {
         });
         self.timed("list", async {
             match self.connector.call_once(self.request(&call), Traffic::Bulk).await {
-                Err(failure) if failure.is_unsettled_slot() => Ok(None),
+                Err(failure) if failure.is_slot_migrating() => Ok(None),
                 answer => Ok(Some(redis::from_redis_value(answer?)?)),
             }
         })

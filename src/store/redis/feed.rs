@@ -145,12 +145,12 @@ impl EventFeed for RedisStore {
             max_bytes: LOG_PAGE_BYTES,
         };
         type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Vec<Vec<u8>>, bool);
-        let (held, first, held_by_all, first_of_all, newest, texts, complete): Answer =
+        let (contains_cursor, first, all_contains_cursor, first_of_all, newest, texts, complete): Answer =
             self.run_bulk("read_log", call).await?;
         let facts = LogFacts {
-            held,
+            contains_cursor,
             first: first_entry(&first)?,
-            held_by_all,
+            all_contains_cursor,
             first_of_all: first_entry(&first_of_all)?,
             newest: newest.parse().map_err(|_| corrupt("tail"))?,
         };
@@ -191,7 +191,7 @@ impl EventFeed for RedisStore {
 }
 
 impl RedisStore {
-    /// All live streams and the cursor that they are exactly as of, read by one script.
+    /// Reads all live streams, and the cursor of the newest event that they include, in one script.
     async fn snapshot_of_all(&self) -> Result<Snapshot, StoreError> {
         let call = SnapshotOfAll {
             live_streams: self.keys.live_streams(),

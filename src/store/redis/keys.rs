@@ -7,7 +7,7 @@ use crate::{
     store::DedupKey,
 };
 
-/// What follows the key of a stream's hash in the keys of its parts; empty for the hash itself.
+/// Suffixes that are appended to the key of a stream's hash; the empty suffix is the hash itself.
 pub(super) const STREAM_SUFFIXES: [&str; 9] = [
     "",
     ":participants",

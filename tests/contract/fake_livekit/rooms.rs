@@ -26,7 +26,7 @@ impl Rooms for FakeLiveKit {
         self.answer(|state, now| state.finish(room.as_str(), now))
     }
 
-    async fn remove(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
+    async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         self.answer(|state, now| state.leave(room.as_str(), identity.as_str(), now))
     }
 

@@ -162,7 +162,7 @@ impl ConnectionFactory {
             let (known, next) = (connection.breakages, connection.breakages + 1);
             let _ = self.0.breakages.compare_exchange(known, next, Ordering::Relaxed, Ordering::Relaxed);
         }
-        if failure.kind.casts_doubt_on_master() {
+        if failure.kind.requires_master_lookup() {
             self.0.locator.suspect(&connection.master);
         }
     }

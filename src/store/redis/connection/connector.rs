@@ -28,7 +28,7 @@ use super::{
 
 /// How long a call is repeated during a slot migration.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(2);
-/// The mean pause between two attempts meanwhile.
+/// Mean pause between two attempts during a slot migration.
 const MIGRATION_PAUSE: Duration = Duration::from_millis(30);
 
 /// The connection that a request uses.
@@ -107,7 +107,7 @@ impl Connector {
     /// As [`Self::call`], without repeating: for callers with an alternative during a slot migration.
     ///
     /// # Errors
-    /// As [`Self::call`]; during a slot migration a failure with [`Failure::is_unsettled_slot`].
+    /// As [`Self::call`]; during a slot migration a failure with [`Failure::is_slot_migrating`].
     pub fn call_once<'a>(
         &'a self,
         request: Request<'a>,
@@ -124,7 +124,7 @@ impl Connector {
     ) -> Result<Value, Failure> {
         loop {
             let failure = match self.attempt(request, traffic).await {
-                Err(failure) if failure.is_unsettled_slot() => failure,
+                Err(failure) if failure.is_slot_migrating() => failure,
                 answer => return answer,
             };
             if Instant::now() >= deadline {

@@ -80,20 +80,20 @@ kinds! {
 }
 
 impl FailureKind {
-    /// Whether the connection is dead or may be: every other connection to the same server is as doubtful.
+    /// Whether the connection may be dead. No connection opened before the failure is then used again.
     pub(super) const fn is_breakage(self) -> bool {
         matches!(self, Self::Timeout | Self::Connection | Self::Refused)
     }
 
     /// Whether the server may no longer be the master.
-    pub(super) const fn casts_doubt_on_master(self) -> bool {
+    pub(super) const fn requires_master_lookup(self) -> bool {
         self.is_breakage()
             || matches!(self, Self::ReadOnly | Self::Replica | Self::MasterDown | Self::ClusterDown)
     }
 
     /// Whether the connection must not be used again.
     pub(super) const fn discards_connection(self) -> bool {
-        self.casts_doubt_on_master() || matches!(self, Self::NoAuth | Self::Superseded | Self::Moved)
+        self.requires_master_lookup() || matches!(self, Self::NoAuth | Self::Superseded | Self::Moved)
     }
 }
 
@@ -120,8 +120,8 @@ impl Failure {
         Self { kind, message: message.into(), redirect: None }
     }
 
-    /// Whether the request was not executed because the slot's owner is not settled. Repeating it is safe.
-    pub const fn is_unsettled_slot(&self) -> bool {
+    /// Whether Redis did not execute the request because of a slot migration (`MOVED`, `ASK`, `TRYAGAIN`). A retry is safe.
+    pub const fn is_slot_migrating(&self) -> bool {
         match self.kind {
             FailureKind::Moving => true,
             FailureKind::Moved => self.redirect.is_some(),

@@ -61,8 +61,9 @@ impl Sentinels {
         Ok(Self { sentinels, master_name, config_epoch: AtomicU64::new(0) })
     }
 
-    /// Looks up the master: asks all Sentinels at once and takes the report with the greatest configuration epoch.
-    /// Waits for more than half of them, because a Sentinel in a minority partition may have missed a failover.
+    /// Looks up the master: queries all Sentinels concurrently and takes the report with the greatest configuration epoch.
+    /// Waits for a majority, because a Sentinel in a minority partition may have missed a failover. Uses fewer reports if
+    /// the other Sentinels fail.
     ///
     /// # Errors
     /// [`FailureKind::NoMaster`] where no Sentinel answers, or where all that answer have missed a failover.
@@ -123,8 +124,11 @@ impl Sentinel {
         timeout(ANSWER_TIMEOUT, self.query(master_name)).await.map_err(late)?
     }
 
-    /// Asks for the master's address and configuration epoch. The connection is kept only when the answer is complete,
-    /// so a cancelled query cannot leave its answer to the next one.
+    /// Queries one Sentinel for the master's address and configuration epoch. Cancellation safe: the connection is reused
+    /// only after a complete answer, so a cancelled query cannot leave its answer to the next one.
+    ///
+    /// # Errors
+    /// Failures of the connection and of the commands; [`FailureKind::NoMaster`] if the answer has no address or epoch.
     async fn query(&self, master_name: &str) -> Result<MasterReport, Failure> {
         let mut kept = self.connection.lock().await;
         let mut connection = match kept.take() {

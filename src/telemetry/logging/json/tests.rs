@@ -78,7 +78,7 @@ fn line_with_every_kind_of_field_equals_that_of_tracing_subscriber() {
 }
 
 #[test]
-fn record_of_the_log_crate_has_its_own_target_and_no_bridge_fields() {
+fn log_crate_record_has_its_own_target_and_no_log_prefixed_fields() {
     let (own, _, _guard) = both();
     log::warn!(target: "a_library", "a message of a library");
     let line = json!({"level": "WARN", "message": "a message of a library", "target": "a_library"});
