@@ -68,7 +68,7 @@ impl Orchestrator {
                 self.learn_defaults(spec, &opened.room, &differences);
                 return Ok(opened);
             }
-            self.delete_room(&spec.name, lock).await?;
+            self.delete_room(&spec.name, lock).await.map_err(unavailable_without_lock)?;
             replaced = true;
         }
     }
@@ -191,5 +191,13 @@ impl Orchestrator {
             return Ok(());
         }
         self.delete_room(&stream.room_name, lock).await
+    }
+}
+
+/// Replaces the error of a lost lock: the creation ends in `error`, so the caller has no operation to wait for.
+fn unavailable_without_lock(error: Error) -> Error {
+    match error {
+        Error::OperationInProgress(cause) => RoomsError::Unavailable(cause.to_owned()).into(),
+        other => other,
     }
 }

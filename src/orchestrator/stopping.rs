@@ -11,6 +11,7 @@ use super::{
 use crate::{
     access::{Action, Caller},
     domain::{Change, RoomName, StopReason, Stream, StreamRef, StreamStatus, change::Effect},
+    rooms::RoomsError,
     store::{Applied, Guard, StoreError},
 };
 
@@ -129,7 +130,12 @@ impl Orchestrator {
             if current.status.is_final() {
                 return Ok(current);
             }
-            if current.lock_expires_at.is_none() || Instant::now() > deadline {
+            if current.lock_expires_at.is_none() {
+                // A request releases the lock before the end only if LiveKit did not delete the room.
+                let cause = "the request that stopped the stream could not delete its room";
+                return Err(RoomsError::Unavailable(cause.to_owned()).into());
+            }
+            if Instant::now() > deadline {
                 return Err(Error::OperationInProgress("another request stops the stream"));
             }
             sleep(IN_PROGRESS_POLL).await;

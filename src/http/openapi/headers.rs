@@ -54,6 +54,7 @@ fn common(status: &str, policy: Option<RoutePolicy>) -> Vec<&'static str> {
         "401" => names.push("www-authenticate"),
         "405" => names.push("allow"),
         "429" | "503" => names.push("retry-after"),
+        "409" if policy.is_some_and(|policy| policy.accepts_idempotency_key) => names.push("retry-after"),
         _ => {}
     }
     names

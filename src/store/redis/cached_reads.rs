@@ -95,7 +95,7 @@ impl RedisStore {
         for id in ids {
             commands.hgetall(self.keys.stream(*id));
         }
-        let hashes: Vec<Fields> = self.pipeline("list_streams", &commands).await?;
+        let hashes: Vec<Fields> = self.pipeline("list_streams", &commands, Traffic::Bulk).await?;
         let existing = ids.iter().zip(hashes).filter(|(_, fields)| !fields.is_empty());
         existing.map(|(id, fields)| self.decode_and_cache(*id, &fields)).collect()
     }

@@ -77,13 +77,14 @@ impl RedisStore {
         self.send(name, Request::Command(command), Traffic::Interactive).await
     }
 
-    /// Runs independent commands that only read, on the pool for large answers and background jobs.
+    /// Runs independent commands that only read.
     pub(super) async fn pipeline<T: FromRedisValue>(
         &self,
         name: &'static str,
         commands: &redis::Pipeline,
+        traffic: Traffic,
     ) -> Result<T, StoreError> {
-        self.send(name, Request::Reads(commands), Traffic::Bulk).await
+        self.send(name, Request::Reads(commands), traffic).await
     }
 
     async fn send<T: FromRedisValue>(

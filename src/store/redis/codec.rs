@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_and_event_of_an_earlier_version_are_read() {
+    fn stream_and_event_without_later_fields_are_read() {
         let stream = r#"{"id":"01a222ef-9af5-7493-b17a-b590941a926a","roomName":"room","roomSid":"RM_1","status":"active",
             "metadata":"{}","maxParticipants":"","idleAfter":"300000","count":"1","peak":"1","createdAt":"1","startedAt":"1",
             "updatedAt":"1","stoppedAt":"","emptySince":"","lockedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;

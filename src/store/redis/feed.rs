@@ -9,7 +9,7 @@ use redis::aio::{PubSubSink, PubSubStream};
 use super::{
     client::RedisStore,
     codec::{self, Fields, corrupt},
-    connection::{MasterWatch, with_response_timeout},
+    connection::{MasterWatch, Traffic, with_response_timeout},
     keys::Keys,
     scripts::{PositionBeforeNewest, ReadLog, SnapshotOfAll},
 };
@@ -130,7 +130,9 @@ impl EventFeed for RedisStore {
                 Topic::Stream(id) => commands.hget(self.keys.stream(*id), "cursor"),
             };
         }
-        let tails: Vec<Option<String>> = self.pipeline("tails", &commands).await?;
+        // A client waits for the tail of one topic; the hub's check reads those of all its topics.
+        let traffic = if topics.len() == 1 { Traffic::Interactive } else { Traffic::Bulk };
+        let tails: Vec<Option<String>> = self.pipeline("tails", &commands, traffic).await?;
         let parse = |tail: Option<String>| tail.map_or(Ok(Cursor::ORIGIN), |text| text.parse());
         tails.into_iter().map(|tail| parse(tail).map_err(|_| corrupt("tail"))).collect()
     }

@@ -35,7 +35,7 @@ impl Maintenance for RedisStore {
             limit,
             stopped_ttl_ms: self.retention.stopped,
         };
-        let members: Vec<String> = self.run_bulk("due", call).await?;
+        let members: Vec<String> = self.run("due", call).await?;
         members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
     }
 

@@ -6,6 +6,7 @@ use super::{
     changes::{applied, change_call},
     client::RedisStore,
     codec::{self, Fields, corrupt},
+    connection::Traffic,
     keys::lexical_bound,
     scripts::{ChangeScript, Create, ListParticipants, PositionBeforeNewest, StreamViewCall},
     state_cache::StateVersion,
@@ -175,7 +176,7 @@ impl StreamStore for RedisStore {
         for status in StreamStatus::ALL {
             commands.zcard(self.keys.streams_in(status));
         }
-        let answers: Vec<Option<i64>> = self.pipeline("totals", &commands).await?;
+        let answers: Vec<Option<i64>> = self.pipeline("totals", &commands, Traffic::Interactive).await?;
         let mut numbers = answers.into_iter().map(|number| number.unwrap_or_default());
         let mut next = || numbers.next().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         let participants = next();

@@ -6,8 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleError, RecycleResult};
-use tokio::time::timeout;
+use deadpool::{
+    Runtime,
+    managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult},
+};
 
 use super::{
     connection_factory::ConnectionFactory,
@@ -18,7 +20,7 @@ use super::{
 /// The number of connections. Redis runs one command at a time and a runtime parses one answer at a time, so more
 /// connections would add memory (about 1 MiB for each page in transfer) and no throughput.
 const SIZE: usize = 4;
-/// The limit for waiting until a connection is free and, if necessary, opened.
+/// The limit for waiting until a connection is free. Probing and opening have the limits of `ConnectionFactory`.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The pool. Clones share it.
@@ -34,19 +36,22 @@ impl BulkPool {
     /// # Errors
     /// None for the constant configuration; deadpool reports an invalid one.
     pub(super) fn new(factory: ConnectionFactory) -> Result<Self, Failure> {
-        let pool = Pool::builder(BulkManager(factory)).max_size(SIZE).build();
+        // The newest connection first: it was in use a moment ago and needs no probe.
+        let pool = Pool::builder(BulkManager(factory)).max_size(SIZE).queue_mode(QueueMode::Lifo);
+        let pool = pool.runtime(Runtime::Tokio1).wait_timeout(Some(WAIT_TIMEOUT)).build();
         pool.map(Self).map_err(|error| Failure::new(FailureKind::Other, error.to_string()))
     }
 
     /// Takes a connection that is probed if it was idle. Cancellation safe.
     ///
     /// # Errors
-    /// As [`ConnectionFactory::open`], and [`FailureKind::Timeout`] if no connection is free within 4 s.
+    /// As [`ConnectionFactory::open`], and [`FailureKind::PoolBusy`] if no connection is free within 4 s.
     pub(super) async fn get(&self) -> Result<BulkConnection, Failure> {
-        use deadpool::managed::PoolError::Backend;
-        let late = |_| Failure::new(FailureKind::Timeout, "no connection for bulk commands was free in time");
-        timeout(WAIT_TIMEOUT, self.0.get()).await.map_err(late)?.map_err(|error| match error {
-            Backend(failure) => failure,
+        self.0.get().await.map_err(|error| match error {
+            PoolError::Backend(failure) => failure,
+            PoolError::Timeout(_) => {
+                Failure::new(FailureKind::PoolBusy, "no connection for bulk commands was free in time")
+            }
             other => Failure::new(FailureKind::Other, other.to_string()),
         })
     }

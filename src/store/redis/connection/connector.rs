@@ -136,7 +136,7 @@ impl Connector {
 
     async fn attempt(&self, request: Request<'_>, traffic: Traffic) -> Result<Value, Failure> {
         let lease = self.lease(traffic).await?;
-        let connection = lease.connection();
+        let connection = lease.connection().clone();
         let answer = request.send(&mut connection.connection.clone(), self.factory.probe()).await;
         let failure = match answer {
             // A replaced master may answer from a history that the new master does not have.
@@ -145,23 +145,25 @@ impl Connector {
             }
             Ok(value) => {
                 connection.record_answer();
+                lease.release();
                 return Ok(value);
             }
             Err(failure) => failure,
         };
-        self.factory.handle_failure(connection, &failure);
+        self.factory.handle_failure(&connection, &failure);
         let master = connection.master.clone();
         if failure.kind.discards_connection() {
             lease.discard();
         } else {
-            drop(lease);
+            lease.release();
         }
         self.redirect(&master, failure, request).await
     }
 
     async fn lease(&self, traffic: Traffic) -> Result<Lease, Failure> {
         if traffic == Traffic::Bulk {
-            return Ok(Lease::Pooled(self.bulk_pool.get().await?));
+            let pooled = self.bulk_pool.get().await?;
+            return Ok(Lease::Pooled { connection: pooled.clone(), slot: PoolSlot(Some(pooled)) });
         }
         let owner = self.connections.of_current_runtime();
         let connection = owner.get(&self.factory).await?;
@@ -209,22 +211,39 @@ impl Connector {
 /// A connection for one request.
 enum Lease {
     Shared { owner: Arc<RuntimeConnection>, connection: Arc<MasterConnection> },
-    Pooled(BulkConnection),
+    Pooled { connection: Arc<MasterConnection>, slot: PoolSlot },
 }
 
 impl Lease {
     fn connection(&self) -> &Arc<MasterConnection> {
         match self {
-            Self::Shared { connection, .. } => connection,
-            Self::Pooled(pooled) => pooled,
+            Self::Shared { connection, .. } | Self::Pooled { connection, .. } => connection,
+        }
+    }
+
+    /// Ends the request after a complete answer: a later request may get the connection.
+    fn release(self) {
+        if let Self::Pooled { mut slot, .. } = self {
+            drop(slot.0.take());
         }
     }
 
     /// Drops the connection after a failure, so that no later request gets it.
     fn discard(self) {
-        match self {
-            Self::Shared { owner, connection } => owner.discard(&connection),
-            Self::Pooled(pooled) => drop(BulkConnection::take(pooled)),
+        if let Self::Shared { owner, connection } = self {
+            owner.discard(&connection);
+        }
+    }
+}
+
+/// A connection's place in the pool. The connection leaves the pool when this is dropped: the answer of a cancelled
+/// request may still be on its way, and the next request would wait behind it.
+struct PoolSlot(Option<BulkConnection>);
+
+impl Drop for PoolSlot {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(BulkConnection::take(connection));
         }
     }
 }

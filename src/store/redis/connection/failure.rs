@@ -73,6 +73,8 @@ kinds! {
     Connection "connection" "the connection to Redis broke"
     /// `ERR max number of clients reached`.
     MaxClients "maxclients" "Redis accepts no more connections (raise maxclients)"
+    /// No connection of the pool was free in time. Redis is not involved.
+    PoolBusy "poolbusy" "all connections for large answers are in use; limit the callers that read lists and histories"
     /// `NOSCRIPT`, although the script was loaded a moment before.
     NoScript "noscript" "Redis loses scripts as soon as they are loaded"
     /// Any other failure.
