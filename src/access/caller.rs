@@ -55,7 +55,8 @@ impl Caller {
 
     /// Returns a hash of the token's owner, the same for all tokens of one owner; `None` without authentication.
     ///
-    /// The owner is the issuer, the identity, the room and the grants, because backends create a token for every request.
+    /// The owner is the issuer, the identity, the room and the grants, because backends create a token for every
+    /// request.
     pub fn fingerprint(&self) -> Option<String> {
         let VerifiedToken { issuer, identity, grants, .. } = self.token.as_deref()?;
         let Grants { room_create, room_list, room_admin, room_join, room } = grants;

@@ -1,7 +1,8 @@
-//! Access control: verification of LiveKit access tokens, and the permission decision that HTTP, WebSocket and gRPC share.
+//! Access control: verification of LiveKit access tokens, and the permission decision that HTTP, WebSocket and gRPC
+//! share.
 //!
-//! Pure: no I/O, no clock, no framework. [`crate::admission`] verifies tokens here for every request, and the use cases of
-//! [`crate::orchestrator`] check permissions here at every lookup of a stream.
+//! Pure: no I/O, no clock, no framework. [`crate::admission`] verifies tokens here for every request, and the use cases
+//! of [`crate::orchestrator`] check permissions here at every lookup of a stream.
 
 mod caller;
 mod permissions;

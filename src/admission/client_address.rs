@@ -20,8 +20,8 @@ fn parse(entry: &str) -> Option<IpAddr> {
 
 /// Returns the address of the client whose connection, or whose proxy's connection, comes from `peer`.
 ///
-/// Each trusted proxy appends the address of its own client to `forwarded`, the values of `X-Forwarded-For` in order. The
-/// first address from the right that is not a trusted proxy's is the client's; entries left of it may be forged.
+/// Each trusted proxy appends the address of its own client to `forwarded`, the values of `X-Forwarded-For` in order.
+/// The first address from the right that is not a trusted proxy's is the client's; entries left of it may be forged.
 pub fn client_address<'a>(
     trusted: &[IpNet],
     peer: IpAddr,

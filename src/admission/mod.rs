@@ -71,8 +71,8 @@ pub enum Rejection {
 }
 
 impl Admission {
-    /// Verifies the token of a request from `peer`, and selects its limit key: the token's owner, or the client's address
-    /// without a valid token.
+    /// Verifies the token of a request from `peer`, and selects its limit key: the token's owner, or the client's
+    /// address without a valid token.
     ///
     /// `peer` is `None` if the connection has ended. `forwarded` has the values of `X-Forwarded-For`, in order.
     pub fn authenticate<'a>(
@@ -156,7 +156,8 @@ fn now() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
-/// Returns the limit key of an address. IPv6 addresses of one /64 network share a key, because one customer has them all.
+/// Returns the limit key of an address. IPv6 addresses of one /64 network share a key, because one customer has them
+/// all.
 fn address_key(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => format!("address:{address}"),

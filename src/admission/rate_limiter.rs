@@ -74,8 +74,8 @@ impl RateLimiter {
 
     /// Counts one request of the caller with this limit key.
     ///
-    /// Returns `None` if the class has no limit, and if the store does not answer. Limits fail open, because a rejection
-    /// would hide the true answer, 503 `store_unavailable` (docs/DECISIONS.md, "Limits fail open").
+    /// Returns `None` if the class has no limit, and if the store does not answer. Limits fail open, because a
+    /// rejection would hide the true answer, 503 `store_unavailable` (docs/DECISIONS.md, "Limits fail open").
     pub async fn take(&self, class: RateLimitClass, limit_key: &str) -> Option<AppliedRateLimit> {
         let limit = self.limits.of(class)?;
         let class = class.as_str();

@@ -33,9 +33,9 @@ pub type Members = Vec<(String, Json)>;
 /// JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
-    /// Object.
+    /// Members of an object, in the order of the input.
     Object(Members),
-    /// Array.
+    /// Elements of an array.
     Array(Vec<Json>),
     /// String, number, boolean or null, as the text of the input.
     Scalar(String),

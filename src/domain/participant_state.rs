@@ -12,7 +12,7 @@ use super::name::{self, UnknownName};
 pub enum ParticipantState {
     /// Has a token and has not connected with it.
     Joining,
-    /// Connected.
+    /// Is connected to the LiveKit room.
     Active,
     /// Has left, or has not used the token in time.
     Disconnected,

@@ -128,7 +128,7 @@ pub struct NewStream {
 /// Stream with at most [`MAX_LISTED_PARTICIPANTS`] participants, in the order of [`Participant::list_key`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamView {
-    /// Stream.
+    /// State of the stream as of [`Self::cursor`].
     pub stream: Stream,
     /// Hosts first, then the newest participants.
     pub participants: Vec<Participant>,

@@ -11,9 +11,9 @@ use super::{TrackSid, name};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackSource {
-    /// Camera.
+    /// Video of a camera.
     Camera,
-    /// Microphone.
+    /// Audio of a microphone.
     Microphone,
     /// Shared screen or window.
     ScreenShare,

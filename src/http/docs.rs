@@ -17,7 +17,7 @@ use crate::domain::ErrorCode;
 /// The document is built from the handlers and the route table, so this module must not import it.
 pub struct OpenApiDocument(pub &'static Value);
 
-/// Errors of [`file`].
+/// Errors of [`file()`].
 pub const FILE_ERRORS: &[ErrorCode] = &[ErrorCode::RouteNotFound];
 
 /// Policy of Swagger UI, which sets styles from scripts and embeds images in its style sheet.

@@ -111,8 +111,8 @@ fn run(
     Ok(builder.run())
 }
 
-/// Finishes a connection after the HTTP layer has ended: runs its feed if it was hijacked, or closes it after a protocol
-/// error.
+/// Finishes a connection after the HTTP layer has ended: runs its feed if it was hijacked, or closes it after a
+/// protocol error.
 async fn finish(connection: &ConnectionHandle, metrics: &Metrics) {
     let (feed, rejected) = (connection.take_feed(), connection.take_rejection());
     if let Some(feed) = feed {

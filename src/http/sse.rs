@@ -45,8 +45,8 @@ pub trait MessageSource: 'static {
     fn attach(&mut self, _: Rc<ChunkedWriter>) {}
 }
 
-/// Returns an event stream response. Its first bytes name the cursor `from`, so that a client can resume from there before
-/// it has received an event. The permit is held until the stream ends.
+/// Returns an event stream response. Its first bytes name the cursor `from`, so that a client can resume from there
+/// before it has received an event. The permit is held until the stream ends.
 ///
 /// # Errors
 /// [`ErrorCode::Internal`] on a connection that cannot be hijacked; this server has none.
@@ -96,8 +96,8 @@ impl<S: MessageSource> EventStream<S> {
     /// Writes messages and heartbeats until the source or the lifetime ends. An error is one of the socket.
     async fn run(mut self) -> io::Result<()> {
         let end = self.lifetime.end();
-        // One timer for the heartbeat and the end of the lifetime. It is set again only when it fires, because setting it
-        // for every message costs more.
+        // One timer for the heartbeat and the end of the lifetime. It is set again only when it fires, because setting
+        // it for every message costs more.
         let timer = sleep_until(end.min(self.writer.last_write() + HEARTBEAT));
         tokio::pin!(timer);
         loop {
@@ -122,7 +122,8 @@ impl<S: MessageSource> EventStream<S> {
                         return self.writer.end(last_message(reason)).await;
                     }
                 }
-                // A client that has sent FIN may still read. If its socket is closed, its host answers this write with a reset.
+                // A client that has sent FIN may still read. If its socket is closed, its host answers this write with
+                // a reset.
                 half_closed = self.writer.half_closed() => {
                     half_closed?;
                     self.writer.write(&Bytes::from_static(HEARTBEAT_COMMENT)).await?;
@@ -151,13 +152,15 @@ impl<S: MessageSource> EventStream<S> {
     }
 }
 
-/// Returns the reason of the end and the reconnection time; `None` for a complete stream, whose clients need not reconnect.
+/// Returns the reason of the end and the reconnection time; `None` for a complete stream, whose clients need not
+/// reconnect.
 fn last_message(reason: Ended) -> Option<Bytes> {
     (reason != Ended::Complete)
         .then(|| Bytes::from(format!("retry: {}\n: {}\n\n", retry_hint(), reason.as_str())))
 }
 
-/// Returns a random reconnection time in milliseconds. Clients that lose their connections together reconnect spread out.
+/// Returns a random reconnection time in milliseconds. Clients that lose their connections together reconnect spread
+/// out.
 pub fn retry_hint() -> u64 {
     RETRY_MS + fastrand::u64(..RETRY_SPREAD_MS)
 }

@@ -48,13 +48,13 @@ pub struct Creation {
 }
 
 impl Orchestrator {
-    /// Creates a stream and its LiveKit room. If a live stream owns the room name, returns that stream, after waiting up
-    /// to 6 s for the end of its own creation.
+    /// Creates a stream and its LiveKit room. If a live stream owns the room name, returns that stream, after waiting
+    /// up to 6 s for the end of its own creation.
     ///
     /// # Errors
-    /// [`Error::Rooms`] and [`Error::RoomExists`] if LiveKit does not create the room: the stream is then in `error`, and
-    /// its room name is free. [`Error::RoomNameLocked`] if the name stays locked for 6 s. [`Error::Forbidden`] if the
-    /// caller may not create streams.
+    /// [`Error::Rooms`] and [`Error::RoomExists`] if LiveKit does not create the room: the stream is then in `error`,
+    /// and its room name is free. [`Error::RoomNameLocked`] if the name stays locked for 6 s. [`Error::Forbidden`] if
+    /// the caller may not create streams.
     #[tracing::instrument(
         level = "debug",
         skip_all,

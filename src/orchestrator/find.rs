@@ -34,8 +34,8 @@ impl Orchestrator {
     /// Returns the stream that `id_or_room` names by its id or room name, if the caller may do `action` to it.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] if the caller may not; [`StoreError::NotFound`] if the stream does not exist, or if the caller
-    /// may not read it either.
+    /// [`Error::Forbidden`] if the caller may not; [`StoreError::NotFound`] if the stream does not exist, or if the
+    /// caller may not read it either.
     #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
     pub async fn find(&self, caller: &Caller, action: Action, id_or_room: &str) -> Result<Stream, Error> {
         permit_some(caller, action)?;

@@ -70,8 +70,8 @@ impl OperationLock {
 }
 
 impl Orchestrator {
-    /// Runs `work` and renews the stream's lock until it ends. A lost lock does not end `work`: [`OperationLock::lasts`]
-    /// becomes false, and no room is deleted any more.
+    /// Runs `work` and renews the stream's lock until it ends. A lost lock does not end `work`:
+    /// [`OperationLock::lasts`] becomes false, and no room is deleted any more.
     pub(super) async fn while_locked<T>(
         &self,
         stream: &StreamRef,

@@ -18,8 +18,8 @@ struct OpenedRoom {
 }
 
 impl Orchestrator {
-    /// Creates the room and activates the stream. Replaces an empty room of that name with other settings. Takes over an
-    /// occupied one with the same settings, and records its participants.
+    /// Creates the room and activates the stream. Replaces an empty room of that name with other settings. Takes over
+    /// an occupied one with the same settings, and records its participants.
     ///
     /// # Errors
     /// [`Error::RoomExists`] for an occupied room with other settings; [`Error::Rooms`] if LiveKit does not create the
@@ -48,8 +48,8 @@ impl Orchestrator {
         }
     }
 
-    /// Creates the room. CreateRoom returns an existing room with its old settings, so an empty room with other settings
-    /// is deleted and created once more.
+    /// Creates the room. CreateRoom returns an existing room with its old settings, so an empty room with other
+    /// settings is deleted and created once more.
     ///
     /// # Errors
     /// [`Error::RoomExists`] for an occupied room with other settings; errors of LiveKit and of the store.
@@ -81,8 +81,8 @@ impl Orchestrator {
         Ok(OpenedRoom { room, occupants, before })
     }
 
-    /// Learns LiveKit's own limits from a new room that differs from its request. Keeps the default of `maxParticipants`,
-    /// so that the next room without a limit is not created twice.
+    /// Learns LiveKit's own limits from a new room that differs from its request. Keeps the default of
+    /// `maxParticipants`, so that the next room without a limit is not created twice.
     fn learn_defaults(&self, spec: &RoomSpec, room: &Room, differences: &[String]) {
         if spec.max_participants.is_none() {
             self.default_limit.store(room.max_participants, Ordering::Relaxed);

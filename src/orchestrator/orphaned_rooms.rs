@@ -1,5 +1,6 @@
 //! Orphaned rooms. A join token outlives its stream, and LiveKit opens a room of that name again for a client that uses
-//! the token. Stopping is final, so such a room is deleted while such a token may be valid and no new stream has the name.
+//! the token. Stopping is final, so such a room is deleted while such a token may be valid and no new stream has the
+//! name.
 
 use super::{error::Error, lock::OperationLock, service::Orchestrator};
 use crate::{
@@ -18,8 +19,8 @@ impl Orchestrator {
             return Ok(false);
         }
         let deleted = self.delete_room(room, &lock).await;
-        // Without an answer, LiveKit may execute the deletion later and delete the next room of that name. After the lock
-        // has expired, another instance may hold it.
+        // Without an answer, LiveKit may execute the deletion later and delete the next room of that name. After the
+        // lock has expired, another instance may hold it.
         let settled =
             !matches!(deleted, Err(Error::Rooms(RoomsError::Unavailable(_)) | Error::OperationInProgress(_)));
         if settled && lock.lasts() {

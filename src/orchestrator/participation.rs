@@ -71,8 +71,8 @@ impl Orchestrator {
     /// Creates a join token. Its owner is `joining` until LiveKit reports the connection.
     ///
     /// # Errors
-    /// [`crate::domain::Rejection::NotActive`] if the stream is not active; [`crate::domain::Rejection::Full`] if it has
-    /// its maximum of participants; [`Error::Forbidden`] if the caller may not create tokens for the stream.
+    /// [`crate::domain::Rejection::NotActive`] if the stream is not active; [`crate::domain::Rejection::Full`] if it
+    /// has its maximum of participants; [`Error::Forbidden`] if the caller may not create tokens for the stream.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn join(
         &self,

@@ -34,8 +34,8 @@ impl Orchestrator {
     ///
     /// # Errors
     /// [`Rejection::VersionMismatch`] if the stream has another version than the required one;
-    /// [`Rejection::InvalidTransition`] for a status that a caller cannot set; [`Error::Forbidden`] if the caller may not
-    /// make the change; [`Error::OperationInProgress`] if concurrent changes precede this one for 5 s.
+    /// [`Rejection::InvalidTransition`] for a status that a caller cannot set; [`Error::Forbidden`] if the caller may
+    /// not make the change; [`Error::OperationInProgress`] if concurrent changes precede this one for 5 s.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn patch(&self, caller: &Caller, stream: Stream, patch: Patch) -> Result<Stream, Error> {
         let stops = stops(&stream, patch.status)?;

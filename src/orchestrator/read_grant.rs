@@ -5,8 +5,8 @@ use crate::domain::{StreamId, Topic};
 /// The right to read one topic: its events, its log and its states.
 ///
 /// The constructors are private to the orchestrator, whose [`super::Orchestrator::grant_all`] and
-/// [`super::Orchestrator::grant_stream`] check the caller first. Every read of the relay demands a grant, so code outside
-/// the orchestrator cannot read events without that check.
+/// [`super::Orchestrator::grant_stream`] check the caller first. Every read of the relay demands a grant, so code
+/// outside the orchestrator cannot read events without that check.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadGrant {
     topic: Topic,

@@ -20,9 +20,9 @@ impl Orchestrator {
     /// instance has left, or waits up to 6 s for one that another request executes.
     ///
     /// # Errors
-    /// [`Error::Rooms`] if LiveKit does not delete the room: the stream stays in `stopping`, and the next stop continues.
-    /// [`Error::OperationInProgress`] if another request still stops the stream. [`Error::Forbidden`] if the caller may
-    /// not stop the stream.
+    /// [`Error::Rooms`] if LiveKit does not delete the room: the stream stays in `stopping`, and the next stop
+    /// continues. [`Error::OperationInProgress`] if another request still stops the stream. [`Error::Forbidden`] if the
+    /// caller may not stop the stream.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn stop(&self, caller: &Caller, stream: &Stream, guard: Guard) -> Result<Stream, Error> {
         permit(caller, Action::Stop, &stream.room_name)?;
@@ -67,7 +67,8 @@ impl Orchestrator {
         }
     }
 
-    /// Takes the operation lock after its lease has expired or was released. Returns `None` if another instance holds it.
+    /// Takes the operation lock after its lease has expired or was released. Returns `None` if another instance holds
+    /// it.
     pub(super) async fn take_lock(
         &self,
         stream: &StreamRef,
@@ -110,8 +111,8 @@ impl Orchestrator {
         deleted
     }
 
-    /// Deletes a room while the caller's lock lasts. LiveKit deletes rooms by name, so a later call could delete the room
-    /// of a later stream.
+    /// Deletes a room while the caller's lock lasts. LiveKit deletes rooms by name, so a later call could delete the
+    /// room of a later stream.
     ///
     /// # Errors
     /// [`Error::OperationInProgress`] if the lock is lost; errors of LiveKit.

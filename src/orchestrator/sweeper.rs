@@ -110,8 +110,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Completes a stop, or undoes a creation, whose instance ended or gave up. Does nothing if another instance holds the
-    /// operation lock.
+    /// Completes a stop, or undoes a creation, whose instance ended or gave up. Does nothing if another instance holds
+    /// the operation lock.
     async fn resume(&self, stream: &Stream) -> Result<(), Error> {
         let reference = stream.reference();
         let Some((current, lock)) = self.orchestrator.take_lock(&reference).await? else { return Ok(()) };

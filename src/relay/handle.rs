@@ -38,7 +38,8 @@ pub struct Relay {
 impl Relay {
     /// Starts the hub on the current runtime and returns its handle and task.
     ///
-    /// The task runs until `shutdown` is cancelled and then ends every subscription with [`Ended::ShuttingDown`].
+    /// The task runs until `shutdown` is cancelled and then ends every subscription with
+    /// [`Ended::ShuttingDown`](super::Ended::ShuttingDown).
     pub fn start(
         feed: Arc<dyn EventFeed>,
         metrics: Arc<Metrics>,
@@ -80,8 +81,9 @@ impl Relay {
 
     /// Subscribes to a topic through the local fan-out of this thread, which must run a `LocalSet`.
     ///
-    /// All local subscriptions of one topic on one thread share one buffer, and a [`DirectSink`] can receive events
-    /// without a task wake-up. `encoder` makes the bytes for direct writes; every caller must pass the same one.
+    /// All local subscriptions of one topic on one thread share one buffer, and a [`DirectSink`](super::DirectSink) can
+    /// receive events without a task wake-up. `encoder` makes the bytes for direct writes; every caller must pass the
+    /// same one.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the feed or the log cannot be reached.

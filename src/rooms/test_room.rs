@@ -8,7 +8,7 @@ use crate::domain::{RoomName, Timestamp};
 /// Seconds after which LiveKit deletes a test room that a terminated `check` leaves behind.
 const EMPTY_TIMEOUT: u32 = 30;
 
-/// Failure of [`LiveKitRooms::create_test_room`], with LiveKit's message.
+/// Failure of `LiveKitRooms::create_test_room`, with LiveKit's message.
 pub enum TestRoomError {
     /// LiveKit does not answer.
     Unavailable(String),

@@ -1,7 +1,7 @@
 //! Tolerant parser of LiveKit's webhooks.
 //!
-//! A body with a valid signature is never rejected because of a name, a field or an enum value that this version does not
-//! know. livekit-api's own receiver is not used, because it decodes strictly.
+//! A body with a valid signature is never rejected because of a name, a field or an enum value that this version does
+//! not know. livekit-api's own receiver is not used, because it decodes strictly.
 
 use serde_json::{Map, Value};
 
@@ -36,8 +36,8 @@ pub struct Webhook {
     pub event: Option<RoomEvent>,
 }
 
-/// Parses the body of a verified webhook. Never fails: an unknown event is named `other`, and a body that is not JSON or
-/// lacks a required field has no [`Webhook::event`].
+/// Parses the body of a verified webhook. Never fails: an unknown event is named `other`, and a body that is not JSON
+/// or lacks a required field has no [`Webhook::event`].
 pub fn parse(body: &[u8]) -> Webhook {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let event_name = json["event"].as_str().unwrap_or_default();

@@ -17,7 +17,8 @@ pub struct RedisSettings {
 }
 
 impl Arguments {
-    /// Parses the Redis settings. Returns `None` with a recorded problem, and without one in dev mode if REDIS_URL is unset.
+    /// Parses the Redis settings. Returns `None` with a recorded problem, and without one in dev mode if REDIS_URL is
+    /// unset.
     pub(super) fn parse_redis(&self, reader: &mut Reader) -> Option<RedisSettings> {
         let prefix = self.redis_prefix.clone().unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
         if prefix.contains(['{', '}']) || prefix.chars().any(|c| c.is_whitespace() || c.is_control()) {

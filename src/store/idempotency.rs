@@ -74,8 +74,8 @@ pub enum BeginOutcome {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync {
-    /// Looks up a request by `key`. Leases its execution to the caller for `lease` if no answer is stored, no other caller
-    /// holds the lease, and the fingerprint matches.
+    /// Looks up a request by `key`. Leases its execution to the caller for `lease` if no answer is stored, no other
+    /// caller holds the lease, and the fingerprint matches.
     ///
     /// At most one of several concurrent callers gets [`BeginOutcome::Begun`].
     async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError>;

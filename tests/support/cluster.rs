@@ -16,8 +16,8 @@ use super::{
 const LONG_NODE_TIMEOUT: &str = "15000";
 /// Node timeout in milliseconds while a failover is expected.
 const SHORT_NODE_TIMEOUT: &str = "1500";
-/// Node timeout in milliseconds during a manual failover. A replica whose election fails, as on a busy machine, waits four
-/// times the node timeout before the next one.
+/// Node timeout in milliseconds during a manual failover. A replica whose election fails, as on a busy machine, waits
+/// four times the node timeout before the next one.
 const FAILOVER_NODE_TIMEOUT: &str = "3000";
 /// Time between two commands of a manual failover. Each command starts it anew, and Redis abandons one after 5 s
 /// (`CLUSTER_MF_TIMEOUT`).

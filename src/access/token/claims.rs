@@ -1,9 +1,9 @@
 //! Parser of a token's claims, with the rules of LiveKit's server.
 //!
-//! LiveKit decodes claims with Go's `encoding/json` into structs. That package matches names case-insensitively (ASCII),
-//! treats `null` as an absent claim, uses the last of several members of one name, and replaces invalid UTF-8 by U+FFFD.
-//! A claim of the wrong type is an error only if this service reads it: `roomConfig`, `attributes`, `aud` and all others
-//! may have any shape.
+//! LiveKit decodes claims with Go's `encoding/json` into structs. That package matches names case-insensitively
+//! (ASCII), treats `null` as an absent claim, uses the last of several members of one name, and replaces invalid UTF-8
+//! by U+FFFD. A claim of the wrong type is an error only if this service reads it: `roomConfig`, `attributes`, `aud`
+//! and all others may have any shape.
 
 use std::fmt;
 
@@ -106,7 +106,8 @@ impl<'a> Members<'a> {
         Ok(last)
     }
 
-    /// Returns an object, empty if absent. Members of several objects of one name are merged; `null` discards those before.
+    /// Returns an object, empty if absent. Members of several objects of one name are merged; `null` discards those
+    /// before.
     fn object(&self, name: &'static str) -> Result<Self, TokenError> {
         let mut all = Vec::new();
         for value in self.named(name) {

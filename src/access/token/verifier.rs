@@ -1,9 +1,9 @@
-//! Verifier of HS256 tokens: access tokens, as `lk token create` and LiveKit's server SDKs create them, and the tokens of
-//! LiveKit's webhooks.
+//! Verifier of HS256 tokens: access tokens, as `lk token create` and LiveKit's server SDKs create them, and the tokens
+//! of LiveKit's webhooks.
 //!
-//! Accepts every token that LiveKit's server accepts (livekit/protocol, `auth/verifier.go`): HS256 only, `iss` is the API
-//! key, `exp` and `nbf` are optional and have a minute of leeway, `aud` and `iat` are not checked, header members except
-//! `alg` are ignored. livekit-api's own verifier is not used, because it decodes all claims strictly.
+//! Accepts every token that LiveKit's server accepts (livekit/protocol, `auth/verifier.go`): HS256 only, `iss` is the
+//! API key, `exp` and `nbf` are optional and have a minute of leeway, `aud` and `iat` are not checked, header members
+//! except `alg` are ignored. livekit-api's own verifier is not used, because it decodes all claims strictly.
 
 use base64::{
     Engine, alphabet,
@@ -64,8 +64,8 @@ impl TokenVerifier {
         })
     }
 
-    /// Verifies the `Authorization` value of a webhook, with or without `Bearer `, as of `now`. `body_hash` is the SHA-256
-    /// hash of the body.
+    /// Verifies the `Authorization` value of a webhook, with or without `Bearer `, as of `now`. `body_hash` is the
+    /// SHA-256 hash of the body.
     ///
     /// # Errors
     /// [`WebhookError`]: the first applicable one in the order of its variants.

@@ -110,10 +110,11 @@ impl ChunkedWriter {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for the client's FIN the first time, and then for the failure of the connection. Writes unsent bytes meanwhile.
+    /// Waits for the client's FIN the first time, and then for the failure of the connection. Writes unsent bytes
+    /// meanwhile.
     ///
-    /// A client that has sent FIN may still read, so FIN does not end a feed. If the client's socket is closed, its host
-    /// answers the next write with a reset. Cancellation safe.
+    /// A client that has sent FIN may still read, so FIN does not end a feed. If the client's socket is closed, its
+    /// host answers the next write with a reset. Cancellation safe.
     ///
     /// # Errors
     /// Errors of the socket.
@@ -130,8 +131,8 @@ impl ChunkedWriter {
         Ok(())
     }
 
-    /// Waits for a reset, or for data that the client's host does not acknowledge in time (`TCP_USER_TIMEOUT`). After FIN,
-    /// reads report neither.
+    /// Waits for a reset, or for data that the client's host does not acknowledge in time (`TCP_USER_TIMEOUT`). After
+    /// FIN, reads report neither.
     async fn wait_for_failure(&self) -> io::Result<()> {
         let mut failure = pin!(self.stream.ready(Interest::ERROR));
         poll_fn(|cx| match self.poll_unsent(cx) {

@@ -1,8 +1,8 @@
 //! Hijack: takes a connection from the HTTP layer after the first bytes of an endless response.
 //!
-//! actix-http keeps two buffers of 8 KiB and the state of a request for each connection, and copies every piece of a body.
-//! An SSE response therefore starts like any other and passes all middleware. After its head and its first bytes are
-//! written, an [`UpgradeHandler`] takes the socket, and a [`ChunkedWriter`] writes the rest of the body.
+//! actix-http keeps two buffers of 8 KiB and the state of a request for each connection, and copies every piece of a
+//! body. An SSE response therefore starts like any other and passes all middleware. After its head and its first bytes
+//! are written, an [`UpgradeHandler`] takes the socket, and a [`ChunkedWriter`] writes the rest of the body.
 //!
 //! # States of a connection
 //!
@@ -21,8 +21,8 @@
 //! # Invariants
 //!
 //! - The socket has one owner at a time: the HTTP layer before the hijack, the feed after it.
-//! - The hijack happens in `poll_flush` only. The HTTP layer calls it after all of its buffered bytes are written, so the
-//!   head and the first bytes precede every byte of the feed.
+//! - The hijack happens in `poll_flush` only. The HTTP layer calls it after all of its buffered bytes are written, so
+//!   the head and the first bytes precede every byte of the feed.
 //! - A hijacked response has `connection: close`. The HTTP layer reads no later request of the connection.
 //! - The server counts a connection until its feed has ended, and waits for it at shutdown.
 //! - While a handler runs, the HTTP layer does not see the end of input, unless the handler waits for more of the body.
@@ -33,9 +33,10 @@
 //!
 //! # Without the hijack
 //!
-//! SSE responses would be streaming bodies of actix-web, with the same delivery guarantees. A feed would cost most of its
-//! memory and a third of its CPU time more (docs/DECISIONS.md, "Event streams leave the HTTP layer"). A FIN after the
-//! request would cut off large bodies and end feeds, and malformed requests would get an empty error response.
+//! SSE responses would be streaming bodies of actix-web, with the same delivery guarantees. The overhead of actix-http
+//! would be most of a feed's memory and a third of its CPU time (docs/DECISIONS.md, "Event streams leave the HTTP
+//! layer"). A FIN after the request would cut off large bodies and end feeds, and malformed requests would get an empty
+//! error response.
 
 mod body;
 mod chunked_writer;

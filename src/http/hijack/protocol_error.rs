@@ -1,8 +1,8 @@
 //! Problem documents in place of the HTTP layer's own error responses.
 //!
-//! actix-http itself answers a request head that it cannot parse (400), that is too large (431) or late (408). The response
-//! has only a status, `content-length: 0` and a date. actix-http has no hook for it, and no middleware sees it, but it is
-//! always the last write of a connection. The connection replaces it there.
+//! actix-http itself answers a request head that it cannot parse (400), that is too large (431) or late (408). The
+//! response has only a status, `content-length: 0` and a date. actix-http has no hook for it, and no middleware sees
+//! it, but it is always the last write of a connection. The connection replaces it there.
 
 use std::{
     io::Result,

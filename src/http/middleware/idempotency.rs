@@ -1,8 +1,8 @@
 //! `Idempotency-Key`: executes a request once, on any instance, and answers its repetitions with the stored response.
 //!
-//! The store keeps a response for a day. The instance that executes a request holds its key under a lease, which it renews
-//! while the process runs. After a crash, the next attempt may begin within [`LEASE`]. It gets the reserved stream id and
-//! the deduplication key of the first attempt, so the change is made once even without a stored response.
+//! The store keeps a response for a day. The instance that executes a request holds its key under a lease, which it
+//! renews while the process runs. After a crash, the next attempt may begin within [`LEASE`]. It gets the reserved
+//! stream id and the deduplication key of the first attempt, so the change is made once even without a stored response.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -103,8 +103,8 @@ fn digest(parts: &[&[u8]]) -> String {
 
 /// Executes a request once for each key; a request without a key passes unchanged.
 ///
-/// A repetition gets the stored response. [`ErrorCode::IdempotencyInProgress`] answers a repetition during the execution,
-/// [`ErrorCode::IdempotencyMismatch`] another request with the same key.
+/// A repetition gets the stored response. [`ErrorCode::IdempotencyInProgress`] answers a repetition during the
+/// execution, [`ErrorCode::IdempotencyMismatch`] another request with the same key.
 ///
 /// # Errors
 /// Errors of the handler.

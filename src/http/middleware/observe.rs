@@ -46,8 +46,8 @@ fn request_id(request: &ServiceRequest) -> HeaderValue {
 /// Gives every request an id and a span, and counts and logs its response.
 ///
 /// # Errors
-/// Errors of inner middleware, as problem documents. A panic is [`ErrorCode::Internal`]: `CatchPanic` makes it an error, and
-/// the panic hook has logged it in the span of the request.
+/// Errors of inner middleware, as problem documents. A panic is [`ErrorCode::Internal`]: `CatchPanic` makes it an
+/// error, and the panic hook has logged it in the span of the request.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -1,8 +1,8 @@
 //! WebSocket feeds: `GET /ws`, and `GET /` with `Upgrade: websocket`. One connection carries any number of feeds.
 //!
-//! Messages are JSON. Commands of the client: `subscribe` (`streamId`, `after`?), `unsubscribe` (`streamId`), `ping`. Messages
-//! of the server: `connected`, `subscribed`, `unsubscribed`, `pong`, `error` (a problem document; the connection stays
-//! open), `reset`, and events.
+//! Messages are JSON. Commands of the client: `subscribe` (`streamId`, `after`?), `unsubscribe` (`streamId`), `ping`.
+//! Messages of the server: `connected`, `subscribed`, `unsubscribed`, `pong`, `error` (a problem document; the
+//! connection stays open), `reset`, and events.
 
 mod connection;
 mod feed;

@@ -35,8 +35,8 @@ pub(super) struct MissingRoom {
 
 impl MissingRoom {
     /// Reports whether the list proves that the room is gone. A stream that started later may be newer than the list. A
-    /// room with connected participants must be missing in two lists, one of them from before the grace period: nodes of
-    /// a LiveKit cluster may omit a room for a moment (livekit issue 4316).
+    /// room with connected participants must be missing in two lists, one of them from before the grace period: nodes
+    /// of a LiveKit cluster may omit a room for a moment (livekit issue 4316).
     fn is_decided(&self) -> bool {
         let confirmed = || self.since.is_some_and(|since| since <= self.before);
         let started = self.stream.started_at.is_some_and(|at| at < self.before);
@@ -75,8 +75,8 @@ impl Reconciler {
         Ok(self.store.clear_missing(&ended).await?)
     }
 
-    /// Reports whether streams may be stopped because of this listing. An empty listing while two or more streams are live
-    /// must be confirmed by a second one.
+    /// Reports whether streams may be stopped because of this listing. An empty listing while two or more streams are
+    /// live must be confirmed by a second one.
     pub(super) async fn confirm_listing(&self, listed: usize, missing: usize) -> Result<bool, Error> {
         if listed > 0 || missing < CONFIRM_FROM {
             self.store.clear_empty_listing().await?;

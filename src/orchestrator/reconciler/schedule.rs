@@ -38,8 +38,8 @@ impl Reconciler {
         }
     }
 
-    /// Compares all streams with LiveKit. Returns `None` if another instance does so, or if the last reconciliation ended
-    /// less than `every` ago.
+    /// Compares all streams with LiveKit. Returns `None` if another instance does so, or if the last reconciliation
+    /// ended less than `every` ago.
     ///
     /// # Errors
     /// Errors of the store and of LiveKit. Nothing is changed while LiveKit does not answer.
@@ -53,7 +53,8 @@ impl Reconciler {
         };
         timer.observe_duration();
         self.metrics.reconciliations.with_label_values(&[outcome(&done)]).inc();
-        // Undecided differences and failed comparisons are compared again after the grace period, whatever the interval.
+        // Undecided differences and failed comparisons are compared again after the grace period, whatever the
+        // interval.
         let unfinished = done.as_ref().map_or(true, Report::is_unfinished);
         let again = unfinished.then_some(self.policy.listing_grace);
         self.store.end_lease(&lease, again).await?;

@@ -26,8 +26,8 @@
 //! ```
 //!
 //! - `Reading` to `Waiting`: `recv` found no unread message.
-//! - `Waiting` to `Reading`: the sink refused a batch or the socket took only a part of it, the batch contains a message
-//!   that is not written directly, or the fan-out has ended.
+//! - `Waiting` to `Reading`: the sink refused a batch or the socket took only a part of it, the batch contains a
+//!   message that is not written directly, or the fan-out has ended.
 //! - `Reading` to `Overflowed`: the buffer dropped the next unread message.
 //!
 //! # Invariants
@@ -44,9 +44,9 @@
 //!
 //! # Without the fan-out
 //!
-//! SSE clients would use [`Relay::subscribe`](crate::relay::Relay::subscribe) and keep all delivery guarantees. The hub would then queue each event for
-//! every client and wake every client's task. In the comparison of docs/PERFORMANCE.md this cost 9.6 to 10.6 µs a
-//! delivery instead of 6.3 to 8.0 µs, and 4.9 KB a client instead of 3.5 KB.
+//! SSE clients would use [`Relay::subscribe`](crate::relay::Relay::subscribe) and keep all delivery guarantees. The hub
+//! would then queue each event for every client and wake every client's task. In the comparison of docs/PERFORMANCE.md
+//! this cost 9.6 to 10.6 µs a delivery instead of 6.3 to 8.0 µs, and 4.9 KB a client instead of 3.5 KB.
 
 mod batch;
 mod ring_buffer;

@@ -39,7 +39,7 @@ impl ServerInfo {
     }
 }
 
-/// Failure of [`RedisStore::test_pubsub`].
+/// Failure of `RedisStore::test_pubsub`.
 pub enum PubSubError {
     /// The script or the subscription fails.
     Store(StoreError),

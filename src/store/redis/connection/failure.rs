@@ -122,7 +122,8 @@ impl Failure {
         Self { kind, message: message.into(), redirect: None }
     }
 
-    /// Whether Redis did not execute the request because of a slot migration (`MOVED`, `ASK`, `TRYAGAIN`). A retry is safe.
+    /// Whether Redis did not execute the request because of a slot migration (`MOVED`, `ASK`, `TRYAGAIN`). A retry is
+    /// safe.
     pub const fn is_slot_migrating(&self) -> bool {
         match self.kind {
             FailureKind::Moving => true,

@@ -61,9 +61,9 @@ impl Sentinels {
         Ok(Self { sentinels, master_name, config_epoch: AtomicU64::new(0) })
     }
 
-    /// Looks up the master: queries all Sentinels concurrently and takes the report with the greatest configuration epoch.
-    /// Waits for a majority, because a Sentinel in a minority partition may have missed a failover. Uses fewer reports if
-    /// the other Sentinels fail.
+    /// Looks up the master: queries all Sentinels concurrently and takes the report with the greatest configuration
+    /// epoch. Waits for a majority, because a Sentinel in a minority partition may have missed a failover. Uses fewer
+    /// reports if the other Sentinels fail.
     ///
     /// # Errors
     /// [`FailureKind::NoMaster`] where no Sentinel answers, or where all that answer have missed a failover.
@@ -124,8 +124,8 @@ impl Sentinel {
         timeout(ANSWER_TIMEOUT, self.query(master_name)).await.map_err(late)?
     }
 
-    /// Queries one Sentinel for the master's address and configuration epoch. Cancellation safe: the connection is reused
-    /// only after a complete answer, so a cancelled query cannot leave its answer to the next one.
+    /// Queries one Sentinel for the master's address and configuration epoch. Cancellation safe: the connection is
+    /// reused only after a complete answer, so a cancelled query cannot leave its answer to the next one.
     ///
     /// # Errors
     /// Failures of the connection and of the commands; [`FailureKind::NoMaster`] if the answer has no address or epoch.

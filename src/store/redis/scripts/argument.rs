@@ -48,7 +48,7 @@ impl Argument for bool {
     }
 }
 
-/// Milliseconds.
+/// A number of milliseconds.
 impl Argument for Duration {
     fn append_to(self, values: &mut Vec<String>) {
         values.push(self.as_millis().to_string());

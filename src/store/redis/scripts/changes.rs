@@ -149,7 +149,7 @@ change_scripts! {
         role: &'static str,
         metadata: Option<String>,
         joining_ttl_ms: Duration,
-        /// JSON.
+        /// JSON object of strings.
         attributes: Option<String>,
     }
     /// See [`crate::domain::Change::Connect`] and [`crate::domain::Change::Observe`].
@@ -165,7 +165,7 @@ change_scripts! {
         tracks: String,
         /// For a session in LiveKit's list: the list corrects what was recorded before this time.
         corrects_before: Option<Timestamp>,
-        /// JSON.
+        /// JSON object of strings.
         attributes: Option<String>,
         /// `None` for a standard participant.
         kind: Option<&'static str>,
