@@ -76,7 +76,11 @@ async fn check_reports_livekit_findings() {
         instance(shared_redis(), shared_livekit()).with("LIVEKIT_API_SECRET", "another-secret-value");
     let (code, output) = wrong_secret.run_command(&["check"]).await;
     assert_eq!(code, Some(1));
-    assert!(output.contains("FAIL LiveKit: refuses") && output.contains("secret right?"), "{output}");
+    assert!(
+        output.contains("FAIL LiveKit: refuses")
+            && output.contains("check LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"),
+        "{output}"
+    );
     assert!(!output.contains("another-secret"), "{output}");
     let invalid_port = wrong_secret.with("PORT", "many");
     assert_eq!(invalid_port.run_command(&["check"]).await.0, Some(2), "invalid settings are not checked");
