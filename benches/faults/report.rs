@@ -92,5 +92,10 @@ pub fn write(rows: &[Row]) {
     )
     .unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");
+    // The section behind the mark is written by scripts/neighbours.
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    if let Some(section) = page.find("<!-- neighbours: begin -->") {
+        write!(text, "\n{}", &page[section..]).unwrap();
+    }
     std::fs::write(path, text).unwrap();
 }
