@@ -1,12 +1,13 @@
 //! Composition root: creates every part of an instance, connects them, and starts the servers and background tasks.
 
+mod servers;
+
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use tokio::{
     sync::mpsc,
@@ -14,8 +15,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use self::servers::{Listeners, RunningApp, Servers};
 use crate::{
     access::token::TokenVerifier,
     admission::{Admission, FeedLimiter, RateLimiter},
@@ -24,7 +25,7 @@ use crate::{
     orchestrator::{Orchestrator, Reconciler, Sweeper, WebhookProcessor},
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms},
-    settings::{AdmissionSettings, Settings},
+    settings::{AdmissionSettings, HttpSettings, Settings},
     store::{EventFeed, IdempotencyStore, RateLimitStore, Store, memory::MemoryStore, redis::RedisStore},
     telemetry::Metrics,
 };
@@ -35,9 +36,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// One instance. Its ports are bound, and no server runs yet.
 pub struct App {
     api: AppState,
-    listener: TcpListener,
-    grpc_listener: TcpListener,
-    metrics_listener: Option<TcpListener>,
+    listeners: Listeners,
     options: ServerOptions,
     tasks: JoinSet<()>,
     hub: JoinHandle<()>,
@@ -53,48 +52,38 @@ impl App {
     /// A port that cannot be bound; an invalid Redis address or TLS file.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         // Bound first: an instance that cannot listen must not start background tasks.
-        let http = &settings.http;
-        let listener = bind(http.address)?;
-        let grpc_listener = bind(http.grpc_address)?;
-        let metrics_listener = http.metrics_address.map(bind).transpose()?;
+        let listeners = Listeners::bind(&settings.http)?;
         let shutdown = CancellationToken::new();
         let metrics = Arc::new(Metrics::new().context("metrics")?);
-        let mut tasks = JoinSet::new();
-
-        let Stores { store, feed, rate_limit_store, idempotency_store, kind } =
-            Stores::open(&settings, &metrics)?;
+        let stores = Stores::open(&settings, &metrics)?;
         let (rooms, simulated_events) = open_rooms(&settings, &metrics).await;
-        let orchestrator = Arc::new(Orchestrator::new(store, rooms, settings.policy, metrics.clone()));
-        let (relay, hub) = Relay::start(feed, metrics.clone(), settings.relay, shutdown.clone());
-        if settings.jobs {
-            let (sweeper, reconciler) =
-                (Sweeper::new(orchestrator.clone()), Reconciler::new(orchestrator.clone()));
-            let (for_sweeper, for_reconciler) = (shutdown.clone(), shutdown.clone());
-            tasks.spawn(async move { sweeper.run(for_sweeper).await });
-            tasks.spawn(async move { reconciler.run(for_reconciler).await });
-        }
+        let orchestrator =
+            Arc::new(Orchestrator::new(stores.store.clone(), rooms, settings.policy, metrics.clone()));
+        let (relay, hub) =
+            Relay::start(stores.feed.clone(), metrics.clone(), settings.relay, shutdown.clone());
         let webhook_processor = Arc::new(WebhookProcessor::new(orchestrator.clone()));
+        let mut tasks = JoinSet::new();
+        if settings.jobs {
+            start_jobs(&mut tasks, &orchestrator, &shutdown);
+        }
         if let Some(events) = simulated_events {
             let (processor, shutdown) = (webhook_processor.clone(), shutdown.clone());
             tasks.spawn(async move { processor.run(events, shutdown).await });
         }
-
         let api = AppState {
             orchestrator,
             webhook_processor,
             relay,
-            admission: Arc::new(admission(&settings, rate_limit_store, &metrics)),
-            idempotency_store,
+            admission: Arc::new(admission(&settings, stores.rate_limit_store, &metrics)),
+            idempotency_store: stores.idempotency_store,
             webhook_verifier: TokenVerifier::new(&settings.livekit.keys),
             livekit_public_url: settings.livekit.public_url.clone(),
             metrics,
-            instance: InstanceInfo { id: Uuid::now_v7().to_string(), store: kind, started: Instant::now() },
-            serves_metrics: http.metrics_address.is_none(),
+            instance: InstanceInfo::new(stores.kind),
+            serves_metrics: settings.http.metrics_address.is_none(),
             shutdown: shutdown.clone(),
         };
-        let options =
-            ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout };
-        Ok(Self { api, listener, grpc_listener, metrics_listener, options, tasks, hub, shutdown })
+        Ok(Self { api, listeners, options: server_options(&settings.http), tasks, hub, shutdown })
     }
 
     /// Returns the address of the HTTP API.
@@ -102,7 +91,7 @@ impl App {
     /// # Errors
     /// Errors of the operating system.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.http.local_addr()
     }
 
     /// Returns the address of the gRPC API.
@@ -110,12 +99,12 @@ impl App {
     /// # Errors
     /// Errors of the operating system.
     pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
-        self.grpc_listener.local_addr()
+        self.listeners.grpc.local_addr()
     }
 
     /// Returns the address of `/metrics`; `None` if the HTTP API serves it.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.listeners.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Serves until `shutdown` completes. Then completes requests in progress and ends event streams, within the drain
@@ -124,72 +113,52 @@ impl App {
     /// # Errors
     /// Errors of the listeners.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { api, listener, grpc_listener, metrics_listener, options, mut tasks, hub, shutdown: token } =
-            self;
-        tracing::info!(http = %listener.local_addr()?, instance = api.instance.id, "listening");
+        let mut running = self.start_servers()?;
+        tokio::select! {
+            () = shutdown => tracing::info!("shutting down"),
+            ended = running.servers.first_to_end() => ended?,
+        }
+        running.drain().await;
+        Ok(())
+    }
+
+    /// Starts the servers of gRPC, of the API, and of `/metrics` if it has an address of its own.
+    fn start_servers(self) -> anyhow::Result<RunningApp> {
+        let Self { api, listeners, options, mut tasks, hub, shutdown } = self;
+        tracing::info!(http = %listeners.http.local_addr()?, instance = api.instance.id, "listening");
         let mut servers = Servers::default();
-        if let Some(listener) = metrics_listener {
+        if let Some(listener) = listeners.metrics {
             tracing::info!(metrics = %listener.local_addr()?, "listening");
             servers.start(http::serve_metrics(api.clone(), listener)?);
         }
-        tracing::info!(grpc = %grpc_listener.local_addr()?, "listening");
-        let service = grpc::Service {
-            orchestrator: api.orchestrator.clone(),
-            relay: api.relay.clone(),
-            admission: api.admission.clone(),
-        };
-        let serving = grpc::serve(service, grpc_listener, token.clone());
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "gRPC server failed");
-            }
-        });
-        servers.start(http::serve(api, listener, &options)?);
-
-        tokio::select! {
-            () = shutdown => tracing::info!("shutting down"),
-            ended = servers.first_to_end() => ended?,
-        }
-        token.cancel();
-        let drained = timeout(options.drain_timeout, async {
-            servers.stop().await;
-            while tasks.join_next().await.is_some() {}
-            hub.await.is_ok()
-        });
-        match drained.await {
-            Ok(_) => tracing::info!("shut down"),
-            Err(_) => tracing::warn!("shut down with unfinished requests: the drain timeout has ended"),
-        }
-        Ok(())
+        tracing::info!(grpc = %listeners.grpc.local_addr()?, "listening");
+        start_grpc(&mut tasks, &api, listeners.grpc, shutdown.clone());
+        servers.start(http::serve(api, listeners.http, &options)?);
+        Ok(RunningApp { servers, tasks, hub, shutdown, drain_timeout: options.drain_timeout })
     }
 }
 
-/// The HTTP servers of an instance.
-#[derive(Default)]
-struct Servers {
-    handles: Vec<ServerHandle>,
-    running: JoinSet<std::io::Result<()>>,
+/// Starts the sweeper and the reconciler.
+fn start_jobs(tasks: &mut JoinSet<()>, orchestrator: &Arc<Orchestrator>, shutdown: &CancellationToken) {
+    let (sweeper, reconciler) = (Sweeper::new(orchestrator.clone()), Reconciler::new(orchestrator.clone()));
+    let (for_sweeper, for_reconciler) = (shutdown.clone(), shutdown.clone());
+    tasks.spawn(async move { sweeper.run(for_sweeper).await });
+    tasks.spawn(async move { reconciler.run(for_reconciler).await });
 }
 
-impl Servers {
-    fn start(&mut self, server: Server) {
-        self.handles.push(server.handle());
-        self.running.spawn(server);
-    }
-
-    async fn first_to_end(&mut self) -> anyhow::Result<()> {
-        match self.running.join_next().await {
-            Some(ended) => Ok(ended??),
-            None => Ok(()),
+/// Starts the gRPC server. Its failure is logged, and the other servers go on.
+fn start_grpc(tasks: &mut JoinSet<()>, api: &AppState, listener: TcpListener, shutdown: CancellationToken) {
+    let service = grpc::Service {
+        orchestrator: api.orchestrator.clone(),
+        relay: api.relay.clone(),
+        admission: api.admission.clone(),
+    };
+    let serving = grpc::serve(service, listener, shutdown);
+    tasks.spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "gRPC server failed");
         }
-    }
-
-    async fn stop(mut self) {
-        for handle in &self.handles {
-            handle.stop(true).await;
-        }
-        while self.running.join_next().await.is_some() {}
-    }
+    });
 }
 
 struct Stores {
@@ -226,6 +195,10 @@ impl Stores {
     }
 }
 
+fn server_options(http: &HttpSettings) -> ServerOptions {
+    ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout }
+}
+
 /// Creates admission control from the settings.
 fn admission(
     settings: &Settings,
@@ -260,8 +233,4 @@ async fn open_rooms(
         return (Arc::new(rooms), Some(events));
     }
     (Arc::new(rooms), None)
-}
-
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
 }

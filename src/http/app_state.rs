@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::{
@@ -51,6 +52,13 @@ pub struct InstanceInfo {
     pub store: &'static str,
     /// Start time.
     pub started: Instant,
+}
+
+impl InstanceInfo {
+    /// Identifies an instance that starts now, with this kind of store.
+    pub fn new(store: &'static str) -> Self {
+        Self { id: Uuid::now_v7().to_string(), store, started: Instant::now() }
+    }
 }
 
 impl AppState {
