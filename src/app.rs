@@ -67,8 +67,7 @@ impl App {
             start_jobs(&mut tasks, &orchestrator, &shutdown);
         }
         if let Some(events) = simulated_events {
-            let (processor, shutdown) = (webhook_processor.clone(), shutdown.clone());
-            tasks.spawn(async move { processor.run(events, shutdown).await });
+            start_processing(&mut tasks, &webhook_processor, events, &shutdown);
         }
         let api = AppState {
             orchestrator,
@@ -144,6 +143,17 @@ fn start_jobs(tasks: &mut JoinSet<()>, orchestrator: &Arc<Orchestrator>, shutdow
     let (for_sweeper, for_reconciler) = (shutdown.clone(), shutdown.clone());
     tasks.spawn(async move { sweeper.run(for_sweeper).await });
     tasks.spawn(async move { reconciler.run(for_reconciler).await });
+}
+
+/// Starts the processing of the events of simulated rooms.
+fn start_processing(
+    tasks: &mut JoinSet<()>,
+    processor: &Arc<WebhookProcessor>,
+    events: mpsc::UnboundedReceiver<RoomEvent>,
+    shutdown: &CancellationToken,
+) {
+    let (processor, shutdown) = (processor.clone(), shutdown.clone());
+    tasks.spawn(async move { processor.run(events, shutdown).await });
 }
 
 /// Starts the gRPC server. Its failure is logged, and the other servers go on.
