@@ -61,8 +61,8 @@ impl Deployment {
         format!("{}{path}", self.address().http)
     }
 
-    /// Creates a stream with metadata of about this many bytes. Each stream is created by a caller of its own, so that no
-    /// limit delays the preparation.
+    /// Creates a stream with metadata of about this many bytes. Each stream is created by a caller of its own, so that
+    /// no limit delays the preparation.
     pub async fn create(&self, room: &str, metadata_bytes: usize) -> Stream {
         let grants = VideoGrants { room_create: true, ..VideoGrants::default() };
         let body = json!({"roomName": room, "metadata": metadata(metadata_bytes)});

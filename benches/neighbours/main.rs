@@ -1,5 +1,5 @@
-//! Attacks of one caller, and their cost for the others: joins of another room, Redis, the instance. Writes its section of
-//! docs/RELIABILITY.md.
+//! Attacks of one caller, and their cost for the others: joins of another room, Redis, the instance. Writes its section
+//! of docs/RELIABILITY.md.
 //!
 //! Run by `scripts/neighbours`. Arguments are parts of the names of the attacks to run; then nothing is written.
 #![allow(

@@ -86,8 +86,8 @@ pub fn write(rows: &[Row]) {
     let redis = redis.split(" sha").next().unwrap_or_default();
     writeln!(
         section,
-        "\nMeasured on {date}, commit {commit}, {cores} cores for everything at once: one instance, {redis}, LiveKit, the \
-         attacker and the other room's caller."
+        "\nMeasured on {date}, commit {commit}, {cores} cores for everything at once: one instance, {redis}, \
+         LiveKit, the attacker and the other room's caller."
     )
     .unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");

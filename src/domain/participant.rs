@@ -169,8 +169,8 @@ mod tests {
             Participant::joining(Identity::parse("ann").unwrap(), Role::Host, Timestamp::from_millis(0));
         let json = serde_json::to_value(entry).unwrap();
         let expected = serde_json::json!({"id": "ann", "identity": "ann", "name": null, "role": "host",
-            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {}, "attributes": {},
-            "sid": null, "tracks": []});
+            "state": "joining", "joinedAt": "1970-01-01T00:00:00.000Z", "leftAt": null, "metadata": {},
+            "attributes": {}, "sid": null, "tracks": []});
         assert_eq!(json, expected);
     }
 }

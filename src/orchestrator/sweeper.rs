@@ -99,7 +99,10 @@ impl Sweeper {
     async fn stop_idle(&self, stream: &Stream) -> Result<(), Error> {
         let occupants = self.rooms.occupants(&stream.room_name).await?;
         if occupants.is_some_and(|occupants| occupants.keeps_open()) {
-            tracing::debug!(stream = %stream.id, "stream not idle: LiveKit lists participants that no webhook reported");
+            tracing::debug!(
+                stream = %stream.id,
+                "stream not idle: LiveKit lists participants that no webhook reported"
+            );
             return Ok(());
         }
         let after = self.orchestrator.stop_for(stream, StopReason::Idle, Guard::default()).await?;
@@ -127,7 +130,12 @@ impl Sweeper {
             };
             self.orchestrator.while_locked(&reference, &lock, undo).await?
         };
-        tracing::info!(stream = %stream.id, from = %current.status, to = %ended.status, "operation of an ended instance completed or undone");
+        tracing::info!(
+            stream = %stream.id,
+            from = %current.status,
+            to = %ended.status,
+            "operation of an ended instance completed or undone"
+        );
         self.orchestrator.count_cleanup("finished", 1);
         Ok(())
     }

@@ -95,9 +95,9 @@ impl ProtocolErrorResponse {
 
     /// Counts and logs the request, as the middleware does for parsed requests.
     pub fn record(&self, metrics: &Metrics) {
-        let status = ErrorMapping::of(self.code).http;
+        let ErrorMapping { http: status, code, .. } = ErrorMapping::of(self.code);
         metrics.http_requests.with_label_values(&["none", "other", &status.to_string()]).inc();
-        tracing::info!(id = %self.request_id, status, code = ErrorMapping::of(self.code).code, "request refused before routing");
+        tracing::info!(id = %self.request_id, status, code, "request refused before routing");
     }
 }
 

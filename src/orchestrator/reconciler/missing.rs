@@ -123,7 +123,11 @@ impl Reconciler {
                     // Another instance stops the stream, or the sweeper does when LiveKit answers again.
                     Ok(_) | Err(Error::Store(StoreError::NotFound | StoreError::Rejected(_))) => {}
                     Err(error @ (Error::Rooms(_) | Error::OperationInProgress(_))) => {
-                        tracing::warn!(stream = %stream.id, %error, "stream without a room not stopped; the sweeper retries");
+                        tracing::warn!(
+                            stream = %stream.id,
+                            %error,
+                            "stream without a room not stopped; the sweeper retries"
+                        );
                     }
                     Err(error) => return Err(error),
                 }
