@@ -2,20 +2,23 @@
 //!
 //! The log names the path of a request and never its query, because a query may hold an access token.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
-    Error,
+    Error, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method, StatusCode,
+        Method, StatusCode, Uri,
         header::{self, HeaderValue},
     },
     middleware::Next,
     web::Data,
 };
-use tracing::{Instrument, Level, info_span};
+use tracing::{Instrument, Level, Span, info_span};
 use uuid::Uuid;
 
 use crate::{
@@ -25,6 +28,7 @@ use crate::{
         hijack::ConnectionHandle,
         problem::{Problem, REQUEST_ID},
     },
+    telemetry::Metrics,
 };
 
 /// Maximum length of a caller's request id.
@@ -52,20 +56,35 @@ pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let started = Instant::now();
+    let metrics = request.app_data::<Data<AppState>>().map(|api| api.metrics.clone());
+    observe_with(metrics, request, next).await
+}
+
+async fn observe_with(
+    metrics: Option<Arc<Metrics>>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let _handling = request.conn_data::<ConnectionHandle>().map(ConnectionHandle::start_handler);
     let id = request_id(&request);
-    let span = info_span!(parent: None, "request", id = id.to_str().unwrap_or_default());
-    let answer = next.call(request).instrument(span.clone()).await;
-    let mut response = match answer {
-        Ok(response) => response.map_into_boxed_body(),
-        Err(error) => return Err(as_problem(&error).for_request(id).into()),
-    };
-    response.headers_mut().insert(REQUEST_ID, id);
-    // Browsers must not interpret markup in JSON.
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    record(&response, started, &span);
-    Ok(response)
+    let observed = ObservedRequest::new(metrics, &request, &id);
+    match next.call(request).instrument(observed.span.clone()).await {
+        Ok(response) => {
+            let mut response = response.map_into_boxed_body();
+            response.headers_mut().insert(REQUEST_ID, id);
+            // Browsers must not interpret markup in JSON.
+            response
+                .headers_mut()
+                .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            observed.record(response.status());
+            Ok(response)
+        }
+        Err(error) => {
+            let problem = as_problem(&error).for_request(id);
+            observed.record(problem.status_code());
+            Err(problem.into())
+        }
+    }
 }
 
 /// Returns a problem of this crate unchanged, and maps an error of the framework to one.
@@ -77,23 +96,43 @@ fn as_problem(error: &Error) -> Problem {
     Problem::new(if client_error { ErrorCode::ValidationFailed } else { ErrorCode::Internal })
 }
 
-/// Counts and logs a response.
-fn record(response: &ServiceResponse<BoxBody>, started: Instant, span: &tracing::Span) {
-    let request = response.request();
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let method = known_method(request.method().as_str());
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    if let Some(api) = request.app_data::<Data<AppState>>() {
-        let metrics = &api.metrics;
-        metrics.http_requests.with_label_values(&[&route, method, &status.to_string()]).inc();
-        metrics.http_duration.with_label_values(&[&route, method]).observe(elapsed.as_secs_f64());
+/// What the metrics and the log line of a request name. Taken before the request is handled, because an error has no
+/// request.
+struct ObservedRequest {
+    metrics: Option<Arc<Metrics>>,
+    route: String,
+    method: Method,
+    uri: Uri,
+    started: Instant,
+    span: Span,
+}
+
+impl ObservedRequest {
+    fn new(metrics: Option<Arc<Metrics>>, request: &ServiceRequest, id: &HeaderValue) -> Self {
+        Self {
+            metrics,
+            route: request.match_pattern().unwrap_or_else(|| "none".to_owned()),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            started: Instant::now(),
+            span: info_span!(parent: None, "request", id = id.to_str().unwrap_or_default()),
+        }
     }
-    log(span, request.method(), request.path(), response.status(), elapsed);
+
+    /// Counts and logs the response.
+    fn record(&self, status: StatusCode) {
+        let elapsed = self.started.elapsed();
+        if let Some(metrics) = &self.metrics {
+            let (route, method) = (self.route.as_str(), known_method(self.method.as_str()));
+            metrics.http_requests.with_label_values(&[route, method, status.as_str()]).inc();
+            metrics.http_duration.with_label_values(&[route, method]).observe(elapsed.as_secs_f64());
+        }
+        log(&self.span, &self.method, self.uri.path(), status, elapsed);
+    }
 }
 
 /// Logs one line for each request. The default filter shows changes, errors and slow requests.
-fn log(span: &tracing::Span, method: &Method, path: &str, status: StatusCode, elapsed: Duration) {
+fn log(span: &Span, method: &Method, path: &str, status: StatusCode, elapsed: Duration) {
     /// The level is part of a callsite, so each level needs its own.
     macro_rules! answered {
         ($level:expr) => {
@@ -131,4 +170,41 @@ fn log_level(method: &Method, status: StatusCode, elapsed: Duration) -> Level {
 fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        App, HttpResponse,
+        middleware::from_fn,
+        test::{TestRequest, init_service, try_call_service},
+        web::get,
+    };
+    use actix_web_lab::middleware::CatchPanic;
+
+    use super::*;
+
+    #[allow(clippy::panic)]
+    async fn panicking() -> HttpResponse {
+        panic!("a bug")
+    }
+
+    #[actix_web::test]
+    async fn request_whose_handler_panics_is_counted_with_status_500() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let of_test = metrics.clone();
+        let app = App::new()
+            .wrap(CatchPanic::default())
+            .wrap(from_fn(move |request, next| observe_with(Some(of_test.clone()), request, next)))
+            .route("/streams/{id}", get().to(panicking));
+        let app = init_service(app).await;
+        let request = TestRequest::get().uri("/streams/one").to_request();
+        let error = try_call_service(&app, request).await.unwrap_err();
+        let problem = error.as_error::<Problem>().unwrap();
+        assert_eq!(problem.code(), ErrorCode::Internal);
+        assert!(problem.error_response().headers().contains_key(REQUEST_ID));
+        let labels = ["/streams/{id}", "GET", "500"];
+        assert_eq!(metrics.http_requests.with_label_values(&labels).get(), 1);
+        assert_eq!(metrics.http_duration.with_label_values(&labels[..2]).get_sample_count(), 1);
+    }
 }
