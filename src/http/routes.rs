@@ -158,9 +158,9 @@ fn streams() -> Vec<Path> {
         Path::at("/streams/{id}")
             .read(read, streams::get)
             .on(Method::PATCH, changes(&[Action::Update, Action::Stop]), streams::patch)
-            .errors(streams::CHANGE_ERRORS)
+            .errors(streams::PATCH_ERRORS)
             .on(Method::DELETE, changes(&[Action::Stop]), streams::stop)
-            .errors(streams::CHANGE_ERRORS),
+            .errors(streams::STOP_ERRORS),
         Path::at("/streams/{id}/state").read(read, streams::state),
         Path::at("/streams/{id}/participants").read(read, participants::list),
         Path::at("/streams/{id}/join")

@@ -40,8 +40,17 @@ pub const CREATE_ERRORS: &[ErrorCode] = &[
     ErrorCode::RoomNameLocked,
     ErrorCode::OperationInProgress,
 ];
-/// Errors of [`patch`] and [`stop`] besides those of every change.
-pub const CHANGE_ERRORS: &[ErrorCode] = &[
+/// Errors of [`patch`] besides those of every change.
+pub const PATCH_ERRORS: &[ErrorCode] = &[
+    ErrorCode::LivekitError,
+    ErrorCode::LivekitUnavailable,
+    ErrorCode::StreamNotActive,
+    ErrorCode::VersionMismatch,
+    ErrorCode::InvalidTransition,
+    ErrorCode::OperationInProgress,
+];
+/// Errors of [`stop`] besides those of every change.
+pub const STOP_ERRORS: &[ErrorCode] = &[
     ErrorCode::LivekitError,
     ErrorCode::LivekitUnavailable,
     ErrorCode::VersionMismatch,
