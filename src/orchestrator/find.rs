@@ -11,15 +11,18 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Forbidden`] if the caller may do it to no stream.
-pub fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
+pub(super) fn permit_some(caller: &Caller, action: Action) -> Result<(), Error> {
     if caller.is_allowed(action) { Ok(()) } else { Err(Error::Forbidden(action)) }
 }
 
 /// Checks that the caller may do `action` to the stream of this room.
 ///
+/// A lookup and the use case after it both call this. The lookup hides a stream that the caller may not read. The use
+/// case cannot know for which action its caller looked the stream up, so it checks its own action.
+///
 /// # Errors
 /// [`Error::Forbidden`] if not; [`StoreError::NotFound`] if the caller may not read the stream either.
-pub fn permit(caller: &Caller, action: Action, room: &RoomName) -> Result<(), Error> {
+pub(super) fn permit(caller: &Caller, action: Action, room: &RoomName) -> Result<(), Error> {
     if caller.is_allowed_in(action, room) {
         return Ok(());
     }

@@ -31,7 +31,6 @@ mod webhooks;
 pub use self::{
     creation::{CreateRequest, Creation},
     error::Error,
-    find::permit,
     health::Health,
     participation::{JoinRequest, Joined, LeaveRequest, Left},
     patch::Patch,

@@ -28,7 +28,7 @@ use crate::{
         problem::{FieldError, Problem},
         schemas::{ReadableStream, Stream, StreamState, StreamSummary},
     },
-    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch, permit},
+    orchestrator::{self, CreateRequest, Creation, Orchestrator, Patch},
     store::Guard,
 };
 
@@ -207,9 +207,6 @@ pub async fn patch(
     let stops = status == Some(StreamStatus::Stopped);
     let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
     let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&path.id)).await?;
-    if stops {
-        permit(&context.caller, Action::Stop, &stream.room_name)?;
-    }
     let version = required_version(version, if_match.required_version(stream.version)?)?;
     let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
     let caller = context.caller.clone();
