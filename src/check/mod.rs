@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::{
     domain::RoomName,
-    orchestrator::CHECK_ROOM,
+    orchestrator::{CHECK_ROOM, WebhookProbe},
     rooms::{Rooms, livekit::LiveKitRooms},
     settings::Settings,
     store::redis::RedisStore,
@@ -43,16 +43,16 @@ pub async fn check(
     let metrics = Arc::new(Metrics::new().context("metrics")?);
     let room = RoomName::parse(format!("{CHECK_ROOM}{}", Uuid::now_v7()));
     let room = room.map_err(|_| anyhow!("the name of the test room is invalid"))?;
-    let store = examine_redis(settings, &metrics, &mut report).await;
+    let probe = examine_redis(settings, &room, &metrics, &mut report).await;
     // Started before LiveKit creates the room, because creating it sends the webhook.
-    let instance = match &store {
+    let instance = match &probe {
         Some(_) if webhooks => TemporaryInstance::start(settings).await,
         _ => None,
     };
     let rooms = LiveKitRooms::new(&settings.livekit.url, settings.livekit.key.clone(), metrics);
     if report.add(livekit::examine(&rooms, &room).await) && webhooks {
-        report.add([match &store {
-            Some(store) => webhooks::await_webhook(store, &room, instance.is_some()).await,
+        report.add([match &probe {
+            Some(probe) => webhooks::await_webhook(probe, instance.is_some()).await,
             None => Subject::Webhooks.warning("cannot be checked without Redis"),
         }]);
     }
@@ -65,18 +65,22 @@ pub async fn check(
     Ok(report.worst)
 }
 
-/// Returns the store if it is usable.
+/// Examines Redis over a store that only this function uses. Returns the probe of webhooks about `room` if Redis is
+/// usable.
 async fn examine_redis(
     settings: &Settings,
+    room: &RoomName,
     metrics: &Arc<Metrics>,
     report: &mut Report<impl FnMut(&Finding)>,
-) -> Option<RedisStore> {
+) -> Option<WebhookProbe> {
     let Some(redis) = &settings.redis else {
         report.add([Subject::Redis.warning("is not used: --dev keeps state in memory")]);
         return None;
     };
     match RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone()) {
-        Ok(store) => report.add(redis::examine(&store).await).then_some(store),
+        Ok(store) => {
+            report.add(redis::examine(&store).await).then(|| WebhookProbe::new(Arc::new(store), room.clone()))
+        }
         Err(error) => {
             report.add([Subject::Redis.failure(format!("cannot be addressed: {error}"))]);
             None

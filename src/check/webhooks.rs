@@ -9,24 +9,19 @@ use tokio::{
 };
 
 use super::finding::{Finding, Subject};
-use crate::{
-    app::App,
-    domain::RoomName,
-    settings::Settings,
-    store::{ProbeWebhooks, redis::RedisStore},
-};
+use crate::{app::App, orchestrator::WebhookProbe, settings::Settings};
 
 /// Maximum time to wait for the webhook. LiveKit repeats an unanswered one after 1, 2, 4 and 8 seconds.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Polls Redis until any instance has recorded a probe webhook about `room`.
+/// Polls until any instance has received the webhook of `probe`.
 ///
 /// `is_temporary` says whether the receiving instance is the [`TemporaryInstance`] of this process.
-pub(super) async fn await_webhook(store: &RedisStore, room: &RoomName, is_temporary: bool) -> Finding {
+pub(super) async fn await_webhook(probe: &WebhookProbe, is_temporary: bool) -> Finding {
     let started = Instant::now();
     while started.elapsed() < WEBHOOK_TIMEOUT {
-        if store.has_probe_webhook(room).await.unwrap_or(false) {
+        if probe.has_arrived().await.unwrap_or(false) {
             let millis = started.elapsed().as_millis();
             return Subject::Webhooks
                 .ok(format!("a webhook from LiveKit arrived within {millis} ms, with a valid signature"));

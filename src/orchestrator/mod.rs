@@ -5,7 +5,7 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! error, policy, health, read_grant ← service ← find, lock, room_metadata ← reads, opening, stopping, participation
+//! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata ← reads, opening, stopping, participation
 //!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, reconciler
 //! ```
 
@@ -26,6 +26,7 @@ mod room_metadata;
 mod service;
 mod stopping;
 mod sweeper;
+mod webhook_probe;
 mod webhooks;
 
 pub use self::{
@@ -40,5 +41,6 @@ pub use self::{
     reconciler::{Reconciler, Report},
     service::Orchestrator,
     sweeper::{SWEEP_INTERVAL, Sweeper},
-    webhooks::{CHECK_ROOM, Outcome, WebhookProcessor},
+    webhook_probe::{CHECK_ROOM, WebhookProbe},
+    webhooks::{Outcome, WebhookProcessor},
 };

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{error::Error, service::Orchestrator};
+use super::{error::Error, service::Orchestrator, webhook_probe::CHECK_ROOM};
 use crate::{
-    domain::{Change, Rejection, RoomName, RoomSid, StopReason, StreamRef, StreamStatus, change::Effect},
+    domain::{
+        Change, Rejection, RoomName, RoomSid, StopReason, StreamRef, StreamStatus, Timestamp, change::Effect,
+    },
     rooms::{RoomEvent, RoomEventKind},
     store::{DedupKey, Guard, Store, StoreError},
 };
-
-/// Name prefix of the rooms that the command `check` creates to test whether webhooks arrive.
-pub const CHECK_ROOM: &str = "livestream-orchestrator-check-";
 
 /// Outcome of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +38,16 @@ impl Outcome {
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
             Self::Early => "early",
+        }
+    }
+}
+
+impl From<Effect> for Outcome {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Changed | Effect::Partial => Self::Applied,
+            Effect::Unchanged => Self::Unchanged,
+            Effect::Duplicate => Self::Duplicate,
         }
     }
 }
@@ -73,50 +82,45 @@ impl WebhookProcessor {
     #[tracing::instrument(level = "debug", skip_all, fields(room = %event.room))]
     pub async fn process(&self, event: RoomEvent) -> Result<Outcome, Error> {
         let RoomEvent { id, room, room_sid, at, kind } = event;
-        // Other events also show that a room exists, but one kind is enough.
-        let shows_room = matches!(kind, RoomEventKind::Joined(_));
-        let change = match kind {
-            RoomEventKind::Joined(session) => Change::Connect(session),
-            RoomEventKind::Left { identity, sid } => Change::Disconnect { identity, sid: Some(sid), at },
-            RoomEventKind::Finished => {
-                Change::BeginStop { reason: StopReason::RoomFinished, room_sid: room_sid.clone() }
-            }
-            RoomEventKind::Published { identity, sid, track } => Change::Publish { identity, sid, track },
-            RoomEventKind::Unpublished { identity, sid, track } => Change::Unpublish { identity, sid, track },
-            RoomEventKind::Started => return self.process_room(&room, room_sid.as_ref()).await,
-            RoomEventKind::Other => return Ok(Outcome::Ignored),
-        };
-        let Some(stream_id) = self.store.id_of_room(&room).await? else {
-            if shows_room {
-                return self.process_room(&room, room_sid.as_ref()).await;
-            }
-            return Ok(Outcome::Ignored);
-        };
-        let stream = StreamRef { id: stream_id, room_name: room };
-        let closes = matches!(change, Change::BeginStop { .. });
-        let guard = Guard { dedup_key: id.filter(|_| !closes).map(DedupKey::Webhook), ..Guard::default() };
-        let applied = match self.store.apply(&stream, change, guard).await {
+        // Other events also show that a room exists, but these suffice.
+        let shows_room = matches!(kind, RoomEventKind::Started | RoomEventKind::Joined(_));
+        if let Some(change) = change_of(kind, room_sid.as_ref(), at)
+            && let Some(stream_id) = self.store.id_of_room(&room).await?
+        {
+            let stream = StreamRef { id: stream_id, room_name: room };
+            return self.apply(&stream, change, id, room_sid.as_ref()).await;
+        }
+        if shows_room {
+            return self.process_room(&room, room_sid.as_ref()).await;
+        }
+        Ok(Outcome::Ignored)
+    }
+
+    /// Applies the change that an event about the room `room_sid` means for a stream.
+    async fn apply(
+        &self,
+        stream: &StreamRef,
+        change: Change,
+        event_id: Option<String>,
+        room_sid: Option<&RoomSid>,
+    ) -> Result<Outcome, Error> {
+        let (connects, stops) =
+            (matches!(change, Change::Connect(_)), matches!(change, Change::BeginStop { .. }));
+        // A stop is two changes, each of which can be repeated, so it needs no deduplication key.
+        let dedup_key = event_id.filter(|_| !stops).map(DedupKey::Webhook);
+        let applied = match self.store.apply(stream, change, Guard { dedup_key, ..Guard::default() }).await {
             Ok(applied) => applied,
-            Err(StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating })) => {
-                return Ok(Outcome::Early);
-            }
-            // The stream has expired, or its status makes the event meaningless.
-            Err(StoreError::NotFound | StoreError::Rejected(_)) => return Ok(Outcome::Ignored),
-            Err(error) => return Err(error.into()),
+            Err(error) => return outcome_of_refusal(error),
         };
-        // Two changes, each of which can be repeated. The room does not exist any more, so only the record is missing.
-        let is_its_room = room_sid.is_none() || applied.stream.room_sid == room_sid;
-        if shows_room && !is_its_room && applied.stream.status.is_final() {
-            return self.process_room(&stream.room_name, room_sid.as_ref()).await;
+        let is_its_room = room_sid.is_none() || applied.stream.room_sid.as_ref() == room_sid;
+        if connects && !is_its_room && applied.stream.status.is_final() {
+            return self.process_room(&stream.room_name, room_sid).await;
         }
-        if closes && is_its_room && applied.stream.status == StreamStatus::Stopping {
-            self.orchestrator.close(&stream, Change::Close).await?;
+        if stops && is_its_room && applied.stream.status == StreamStatus::Stopping {
+            // The room does not exist any more, so only the record is missing.
+            self.orchestrator.close(stream, Change::Close).await?;
         }
-        Ok(match applied.effect {
-            Effect::Changed | Effect::Partial => Outcome::Applied,
-            Effect::Unchanged => Outcome::Unchanged,
-            Effect::Duplicate => Outcome::Duplicate,
-        })
+        Ok(applied.effect.into())
     }
 
     /// Processes an event about a room that no live stream owns: records a probe, or deletes an orphaned room.
@@ -144,5 +148,34 @@ impl WebhookProcessor {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Returns the change that an event means for the stream of its room; `None` if it means none.
+fn change_of(kind: RoomEventKind, room_sid: Option<&RoomSid>, at: Option<Timestamp>) -> Option<Change> {
+    match kind {
+        RoomEventKind::Joined(session) => Some(Change::Connect(session)),
+        RoomEventKind::Left { identity, sid } => Some(Change::Disconnect { identity, sid: Some(sid), at }),
+        RoomEventKind::Finished => {
+            Some(Change::BeginStop { reason: StopReason::RoomFinished, room_sid: room_sid.cloned() })
+        }
+        RoomEventKind::Published { identity, sid, track } => Some(Change::Publish { identity, sid, track }),
+        RoomEventKind::Unpublished { identity, sid, track } => {
+            Some(Change::Unpublish { identity, sid, track })
+        }
+        RoomEventKind::Started | RoomEventKind::Other => None,
+    }
+}
+
+/// Returns the outcome of an event whose change the store refused.
+///
+/// # Errors
+/// The store's error if it does not concern the stream's state.
+fn outcome_of_refusal(error: StoreError) -> Result<Outcome, Error> {
+    match error {
+        StoreError::Rejected(Rejection::NotActive { status: StreamStatus::Creating }) => Ok(Outcome::Early),
+        // The stream has expired, or its status makes the event meaningless.
+        StoreError::NotFound | StoreError::Rejected(_) => Ok(Outcome::Ignored),
+        error => Err(error.into()),
     }
 }
