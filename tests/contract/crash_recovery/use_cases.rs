@@ -1,0 +1,138 @@
+//! The use cases during which a process crashes: the state before each, and its run.
+
+use std::time::Duration;
+
+use livestream_orchestrator::{
+    access::Caller,
+    domain::{Metadata, MetadataPatch, Stream, StreamStatus},
+    orchestrator::{LeaveRequest, Patch},
+    rooms::Rooms,
+    store::Guard,
+};
+
+use super::fixture::{Fixture, ROOM, join, new_room};
+use crate::{
+    backend::identity,
+    crashing_process::{CrashPoint, Process},
+    service::Service,
+};
+
+/// Use case during which the process crashes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum UseCase {
+    Create,
+    Join,
+    LeaveActive,
+    LeaveJoining,
+    Patch,
+    Stop,
+    PatchToStopped,
+    RoomFinished,
+    /// A reconciliation with every kind of repair.
+    Reconcile,
+    /// A sweep that continues a stop of a crashed process.
+    Sweep,
+    /// A webhook about a room that was reopened after its stream was stopped.
+    OrphanedRoom,
+}
+
+pub(super) const USE_CASES: [UseCase; 11] = [
+    UseCase::Create,
+    UseCase::Join,
+    UseCase::LeaveActive,
+    UseCase::LeaveJoining,
+    UseCase::Patch,
+    UseCase::Stop,
+    UseCase::PatchToStopped,
+    UseCase::RoomFinished,
+    UseCase::Reconcile,
+    UseCase::Sweep,
+    UseCase::OrphanedRoom,
+];
+
+impl Fixture {
+    /// Creates the state before the use case; returns its stream.
+    pub(super) async fn prepare(&self, use_case: UseCase) -> Option<Stream> {
+        if matches!(use_case, UseCase::Create) {
+            return None;
+        }
+        let stream = self.stream().await;
+        match use_case {
+            UseCase::RoomFinished => self.livekit.close_room(ROOM),
+            UseCase::Reconcile => {
+                // The webhooks of these changes are lost.
+                self.livekit.disconnect(ROOM, "ann");
+                self.livekit.connect(ROOM, "cat");
+                let title = Metadata::parse(r#"{"title":"nobody's"}"#).unwrap();
+                self.livekit.set_metadata(&stream.room_name, &title).await.unwrap();
+                self.livekit.take_webhooks();
+                self.livekit.advance(Duration::from_secs(20));
+            }
+            UseCase::Sweep => {
+                let process = Process::crashing_at(CrashPoint { call: 1, after: false });
+                let orchestrator = self.crashing_instance(&process);
+                let stopped = process.run(async {
+                    orchestrator.stop(&Caller::unrestricted(), &stream, Guard::default()).await.unwrap();
+                });
+                assert!(!stopped.await, "the process crashes between the store and LiveKit");
+                self.livekit.advance(Duration::from_secs(60));
+            }
+            UseCase::OrphanedRoom => {
+                self.healthy_instance()
+                    .stop(&Caller::unrestricted(), &stream, Guard::default())
+                    .await
+                    .unwrap();
+                self.livekit.take_webhooks();
+                self.livekit.connect(ROOM, "ann");
+            }
+            _ => {}
+        }
+        Some(stream)
+    }
+
+    pub(super) async fn run(&self, orchestrator: &Service, use_case: UseCase, stream: Option<Stream>) {
+        let stream = || stream.clone().unwrap();
+        let title = || Some(MetadataPatch::parse(r#"{"title":"second"}"#).unwrap());
+        match use_case {
+            UseCase::Create => drop(orchestrator.create(&Caller::unrestricted(), new_room()).await.unwrap()),
+            UseCase::Join => drop(
+                orchestrator.join(&Caller::unrestricted(), &stream().reference(), join("dan")).await.unwrap(),
+            ),
+            UseCase::LeaveActive => {
+                drop(
+                    orchestrator
+                        .leave(&Caller::unrestricted(), stream(), LeaveRequest::of(identity("ann")))
+                        .await
+                        .unwrap(),
+                );
+            }
+            UseCase::LeaveJoining => {
+                drop(
+                    orchestrator
+                        .leave(&Caller::unrestricted(), stream(), LeaveRequest::of(identity("bob")))
+                        .await
+                        .unwrap(),
+                );
+            }
+            UseCase::Patch => {
+                let patch = Patch { metadata: title(), ..Patch::default() };
+                orchestrator.patch(&Caller::unrestricted(), stream(), patch).await.unwrap();
+            }
+            UseCase::PatchToStopped => {
+                let status = Some(StreamStatus::Stopped);
+                let patch = Patch { metadata: title(), status, ..Patch::default() };
+                orchestrator.patch(&Caller::unrestricted(), stream(), patch).await.unwrap();
+            }
+            UseCase::Stop => {
+                orchestrator.stop(&Caller::unrestricted(), &stream(), Guard::default()).await.unwrap();
+            }
+            UseCase::RoomFinished | UseCase::OrphanedRoom => {
+                for webhook in self.livekit.take_webhooks() {
+                    orchestrator.process(webhook).await.unwrap();
+                }
+            }
+            UseCase::Reconcile => drop(orchestrator.reconcile(Duration::ZERO).await.unwrap()),
+            UseCase::Sweep => drop(orchestrator.sweep().await.unwrap()),
+        }
+    }
+}
