@@ -45,7 +45,7 @@ impl Error {
         match self {
             Self::Store(StoreError::NotFound) => ErrorCode::StreamNotFound,
             Self::Store(StoreError::Unavailable(_)) => ErrorCode::StoreUnavailable,
-            Self::Store(StoreError::Corrupt(_) | StoreError::Fenced) => ErrorCode::Internal,
+            Self::Store(StoreError::Corrupt(_) | StoreError::LeaseLost) => ErrorCode::Internal,
             Self::Store(StoreError::Rejected(rejection)) => match rejection {
                 Rejection::InvalidTransition { .. } => ErrorCode::InvalidTransition,
                 Rejection::NotActive { .. } => ErrorCode::StreamNotActive,

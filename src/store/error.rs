@@ -16,7 +16,7 @@ pub enum StoreError {
     Unavailable(String),
     /// The caller's lease has ended, and another instance may hold it. The stream is unchanged.
     #[error("another instance has taken over the lease")]
-    Fenced,
+    LeaseLost,
     /// A stored value cannot be parsed: a bug, or another program writes under the same prefix.
     #[error("a stored value cannot be parsed: {0}")]
     Corrupt(String),

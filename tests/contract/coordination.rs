@@ -93,13 +93,13 @@ async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
     assert_eq!(store.take_lease(long, long).await.unwrap(), None);
     assert!(!store.renew_lease(&lease, long).await.unwrap());
     let late = store.apply(&stream, join(1), by(&lease)).await;
-    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     let next = store.take_lease(long, never).await.unwrap().unwrap();
     assert_ne!(next, lease);
     store.end_lease(&lease, None).await.unwrap();
     store.apply(&stream, join(2), by(&next)).await.unwrap();
     let late = store.apply(&stream, join(3), by(&lease)).await;
-    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert_eq!(store.get(stream.id).await.unwrap().unwrap().participant_count, 2);
 }
 

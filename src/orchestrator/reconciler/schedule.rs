@@ -66,7 +66,7 @@ impl Reconciler {
         loop {
             sleep(LEASE / 3).await;
             match self.renew_lease(lease).await {
-                Err(error @ Error::Store(StoreError::Fenced)) => return error,
+                Err(error @ Error::Store(StoreError::LeaseLost)) => return error,
                 Err(error) => tracing::warn!(%error, "lease renewal failed; retrying"),
                 Ok(()) => {}
             }
@@ -80,7 +80,7 @@ fn outcome(done: &Result<Report, Error>) -> &'static str {
         Ok(report) if report.held_back => "held_back",
         Ok(report) if report.failed > 0 => "failed",
         Ok(_) => "done",
-        Err(Error::Store(StoreError::Fenced)) => "fenced",
+        Err(Error::Store(StoreError::LeaseLost)) => "fenced",
         Err(_) => "failed",
     }
 }

@@ -34,8 +34,8 @@ impl Reconciler {
     /// Renews the lease before a LiveKit call, which no lease can guard.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] if the lease is lost.
+    /// [`StoreError::LeaseLost`] if the lease is lost.
     pub(super) async fn renew_lease(&self, lease: &Lease) -> Result<(), Error> {
-        if self.store.renew_lease(lease, LEASE).await? { Ok(()) } else { Err(StoreError::Fenced.into()) }
+        if self.store.renew_lease(lease, LEASE).await? { Ok(()) } else { Err(StoreError::LeaseLost.into()) }
     }
 }

@@ -6,7 +6,7 @@ use super::state::{Entry, MemoryStore};
 use crate::{
     domain::{
         Aggregate, Change, Cursor, Identity, Participant, Rejection, RoomName, Stream, StreamId, StreamRef,
-        StreamStatus, StreamView, change::Effect, stream::NewStream,
+        StreamStatus, StreamView, Timestamp, change::Effect, event::Draft, stream::NewStream,
     },
     store::{
         Applied, CreateOutcome, Guard, Page, ParticipantFilter, SharedState, StateWithJson, StoreError,
@@ -23,6 +23,35 @@ fn identity_of(change: &Change) -> Option<Identity> {
         | Change::Unpublish { identity, .. } => Some(identity.clone()),
         Change::Connect(session) | Change::Observe { session, .. } => Some(session.identity.clone()),
         _ => None,
+    }
+}
+
+/// Reports whether these events end a stream for which a join token may still be valid. A stream that was never active
+/// has no join tokens, so a room of its name belongs to another tool.
+fn may_leave_tokens(drafts: &[Draft]) -> bool {
+    drafts.iter().any(|draft| draft.stream.status.is_final() && draft.stream.room_sid.is_some())
+}
+
+impl Entry {
+    /// Applies a change to a stream that has the required version.
+    fn apply(
+        &mut self,
+        change: Change,
+        version: Option<u64>,
+        now: Timestamp,
+    ) -> Result<(Effect, Vec<Draft>), StoreError> {
+        let current = self.aggregate.stream.version;
+        if version.is_some_and(|expected| expected != current) {
+            return Err(Rejection::VersionMismatch { current }.into());
+        }
+        Ok(self.aggregate.apply(change, now)?)
+    }
+
+    /// Returns the answer to a change of this stream, with the participant of this identity.
+    fn applied(&self, effect: Effect, identity: Option<&Identity>) -> Applied {
+        let Aggregate { stream, participants, .. } = &self.aggregate;
+        let participant = identity.and_then(|identity| participants.get(identity).cloned());
+        Applied { effect, stream: stream.clone(), participant }
     }
 }
 
@@ -52,28 +81,18 @@ impl StreamStore for MemoryStore {
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         let (mut inner, now) = self.current();
         if guard.lease.as_ref().is_some_and(|lease| !inner.lease.is_held_by(lease, now)) {
-            return Err(StoreError::Fenced);
+            return Err(StoreError::LeaseLost);
         }
-        let seen = guard.dedup_key.as_ref().is_some_and(|key| inner.dedup_keys.contains_key(key));
+        let is_duplicate = guard.dedup_key.as_ref().is_some_and(|key| inner.dedup_keys.contains_key(key));
         let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
         let identity = identity_of(&change);
-        let current = kept.aggregate.stream.version;
-        let (effect, drafts) = if seen {
+        let (effect, drafts) = if is_duplicate {
             (Effect::Duplicate, Vec::new())
-        } else if guard.version.is_some_and(|expected| expected != current) {
-            return Err(Rejection::VersionMismatch { current }.into());
         } else {
-            kept.aggregate.apply(change, now)?
+            kept.apply(change, guard.version, now)?
         };
-        let applied = Applied {
-            effect,
-            stream: kept.aggregate.stream.clone(),
-            participant: identity.and_then(|identity| kept.aggregate.participants.get(&identity).cloned()),
-        };
-        // A stream that was never active has no join tokens, so a room of its name belongs to another tool.
-        let ended = drafts.iter().map(|draft| &draft.stream).any(|stream| stream.status.is_final())
-            && applied.stream.room_sid.is_some();
-        if ended {
+        let applied = kept.applied(effect, identity.as_ref());
+        if may_leave_tokens(&drafts) {
             inner.closed_rooms.close(stream.room_name.clone(), now.plus(self.retention.tokens));
         }
         inner.publish(stream.id, drafts, now);

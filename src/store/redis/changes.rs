@@ -144,13 +144,13 @@ fn connect(session: Session, corrects_before: Option<Timestamp>) -> Connect {
 /// Decodes the answer of a change's script.
 ///
 /// # Errors
-/// [`StoreError::NotFound`], [`StoreError::Fenced`] and [`StoreError::Rejected`] as the script answers them;
+/// [`StoreError::NotFound`], [`StoreError::LeaseLost`] and [`StoreError::Rejected`] as the script answers them;
 /// [`StoreError::Corrupt`] for an unknown answer.
 pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
     let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
     let effect = match answer[..] {
         ["not_found"] => return Err(StoreError::NotFound),
-        ["lease_lost"] => return Err(StoreError::Fenced),
+        ["lease_lost"] => return Err(StoreError::LeaseLost),
         ["rejected", reason, detail] => return Err(rejection(reason, detail)?.into()),
         ["changed", ..] => Effect::Changed,
         ["unchanged", ..] => Effect::Unchanged,
