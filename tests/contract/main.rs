@@ -4,6 +4,7 @@
 mod support;
 
 mod backend;
+mod bulk_pool;
 mod coordination;
 mod crash_recovery;
 mod crashing_process;

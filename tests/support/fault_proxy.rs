@@ -54,6 +54,8 @@ pub enum CommandFault {
     ErrorReply(String),
     /// Redis executes the command; the connection closes before the reply.
     LostReply,
+    /// Redis executes the command; its reply, and the later ones of the connection, arrive after this time.
+    Delay(Duration),
 }
 
 /// Faults of the commands of one connection whose replies are pending, in their order.
@@ -207,7 +209,7 @@ async fn forward_replies(
     tokio::spawn(write_delayed(to, queue));
     let (mut buffer, mut is_feed) = (Vec::new(), false);
     while let Ok(1..) = from.read_buf(&mut buffer).await {
-        let mut start = 0;
+        let (mut start, mut slow) = (0, Duration::ZERO);
         let mut passed = Vec::new();
         while let Some(length) = frame_length(&buffer[start..]) {
             let one = &buffer[start..start + length];
@@ -220,6 +222,7 @@ async fn forward_replies(
                     continue;
                 }
                 Some(CommandFault::LostReply) => return,
+                Some(CommandFault::Delay(time)) => slow = slow.max(time),
                 None => {}
             }
             if faults.passes(one, is_feed) {
@@ -227,7 +230,7 @@ async fn forward_replies(
             }
         }
         buffer.drain(..start);
-        let at = Instant::now() + Duration::from_millis(faults.delay.load(Ordering::Relaxed));
+        let at = Instant::now() + Duration::from_millis(faults.delay.load(Ordering::Relaxed)) + slow;
         if !passed.is_empty() && delayed.send((at, passed)).is_err() {
             return;
         }
