@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::servers::{Listeners, RunningApp, Servers};
 use crate::{
     access::token::TokenVerifier,
-    admission::{Admission, FeedLimiter, RateLimiter},
+    admission::{Admission, FeedLimiter, HostPolicy, RateLimiter},
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
     orchestrator::{Orchestrator, Reconciler, Sweeper, WebhookProcessor},
@@ -215,13 +215,23 @@ fn admission(
     rate_limit_store: Arc<dyn RateLimitStore>,
     metrics: &Arc<Metrics>,
 ) -> Admission {
-    let AdmissionSettings { authenticates, limits, trusted_proxies, max_feeds, max_feeds_per_caller } =
-        &settings.admission;
+    let AdmissionSettings {
+        authenticates,
+        limits,
+        trusted_proxies,
+        allowed_hosts,
+        max_feeds,
+        max_feeds_per_caller,
+    } = &settings.admission;
     if !authenticates {
         tracing::warn!("AUTH=off: every caller may do everything");
     }
     Admission {
         verifier: authenticates.then(|| TokenVerifier::new(&settings.livekit.keys)),
+        host_policy: (!authenticates).then(|| HostPolicy {
+            allowed_hosts: allowed_hosts.clone(),
+            allowed_origins: settings.http.cors_origins.clone(),
+        }),
         trusted_proxies: trusted_proxies.clone(),
         rate_limiter: RateLimiter::new(rate_limit_store, *limits, metrics.clone()),
         feed_limiter: FeedLimiter::new(*max_feeds, *max_feeds_per_caller),

@@ -36,6 +36,8 @@ impl ErrorMapping {
             E::Unauthenticated => mapping("unauthenticated", "Valid access token required", 401, 16, 1008),
             E::TokenExpired => mapping("token_expired", "Access token expired", 401, 16, 1008),
             E::Forbidden => mapping("forbidden", "Access token lacks the required grant", 403, 7, 1008),
+            E::MisdirectedRequest => mapping("misdirected_request", "Misdirected request", 421, 7, 1008),
+            E::ForeignOrigin => mapping("foreign_origin", "Origin not allowed", 403, 7, 1008),
             E::RateLimited => mapping("rate_limited", "Rate limit exceeded", 429, 8, 1008),
             E::TooManyFeeds => mapping("too_many_feeds", "Too many open feeds", 503, 14, 1013),
             E::IdempotencyInProgress => mapping(

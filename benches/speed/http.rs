@@ -28,12 +28,15 @@ pub fn is_success(answer: &[u8]) -> bool {
 
 /// Returns a GET request. nchan sends events only to clients that accept `text/event-stream`.
 pub fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\naccept: text/event-stream, */*\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream, */*\r\n\r\n")
 }
 
 /// Returns a POST request; `headers` are complete header lines.
 pub fn post(path: &str, headers: &str, body: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
 }
 
 /// A connection with one request at a time.

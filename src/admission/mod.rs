@@ -5,6 +5,7 @@
 
 mod client_address;
 mod feed_limiter;
+mod host_policy;
 mod rate_limiter;
 
 use std::{
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 use self::client_address::client_address;
 pub use self::{
     feed_limiter::{FeedLimiter, FeedPermit},
+    host_policy::{HostPolicy, is_host_name},
     rate_limiter::{AppliedRateLimit, RateLimitClass, RateLimiter, RateLimits},
 };
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
         Action, Caller,
         token::{TokenError, TokenVerifier},
     },
-    domain::Timestamp,
+    domain::{ErrorCode, Timestamp},
     store::RateLimitDecision,
     telemetry::Metrics,
 };
@@ -34,6 +36,8 @@ use crate::{
 pub struct Admission {
     /// Verifier of access tokens; `None` if authentication is off (`AUTH=off`).
     pub verifier: Option<TokenVerifier>,
+    /// Accepted hosts and origins; `None` with authentication, because a page of another origin has no token.
+    pub host_policy: Option<HostPolicy>,
     /// Networks of proxies whose `X-Forwarded-For` is used.
     pub trusted_proxies: Vec<IpNet>,
     /// Rate limits.
@@ -138,6 +142,37 @@ impl Admission {
             self.count_rejection("too_many_feeds");
         }
         permit
+    }
+
+    /// Checks the hosts that a request names, on any transport.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MisdirectedRequest`] if the API is open and does not accept one of them.
+    pub fn check_hosts<'a>(&self, mut authorities: impl Iterator<Item = &'a str>) -> Result<(), ErrorCode> {
+        let is_allowed = |policy: &HostPolicy| authorities.all(|authority| policy.allows_host(authority));
+        if self.host_policy.as_ref().is_none_or(is_allowed) {
+            return Ok(());
+        }
+        self.count_rejection("foreign_host");
+        Err(ErrorCode::MisdirectedRequest)
+    }
+
+    /// Checks that a change, or a WebSocket, is not requested by a page of another origin.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ForeignOrigin`] if the API is open and the page is of an origin that is not allowed.
+    pub fn check_origin(
+        &self,
+        authority: Option<&str>,
+        origin: Option<&str>,
+        fetch_site: Option<&str>,
+    ) -> Result<(), ErrorCode> {
+        let is_allowed = |policy: &HostPolicy| policy.allows_origin(authority, origin, fetch_site);
+        if self.host_policy.as_ref().is_none_or(is_allowed) {
+            return Ok(());
+        }
+        self.count_rejection("foreign_origin");
+        Err(ErrorCode::ForeignOrigin)
     }
 
     fn count_rejection(&self, reason: &str) {

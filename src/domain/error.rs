@@ -25,6 +25,10 @@ pub enum ErrorCode {
     TokenExpired,
     /// The access token does not grant the action.
     Forbidden,
+    /// The request names a host that an API without authentication does not accept.
+    MisdirectedRequest,
+    /// A page of another origin has requested a change from an API without authentication.
+    ForeignOrigin,
     /// The caller has exceeded its rate limit.
     RateLimited,
     /// The instance or the caller has the maximum number of open feeds.
@@ -81,7 +85,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -91,6 +95,8 @@ impl ErrorCode {
         Self::Unauthenticated,
         Self::TokenExpired,
         Self::Forbidden,
+        Self::MisdirectedRequest,
+        Self::ForeignOrigin,
         Self::RateLimited,
         Self::TooManyFeeds,
         Self::IdempotencyInProgress,

@@ -9,10 +9,27 @@ use crate::{
     domain::ErrorCode,
 };
 
-/// Attaches the caller's token and address to a request.
+/// Host that a call names, in `:authority` or `host`. Attached to the call, because an interceptor does not see the URI.
+#[derive(Clone)]
+pub struct CallHost(Option<String>);
+
+/// Attaches [`CallHost`] to a call.
+pub fn attach_host<B>(mut call: http::Request<B>) -> http::Request<B> {
+    let header = || call.headers().get("host").map(|value| value.to_str().unwrap_or_default());
+    let host = call.uri().authority().map(http::uri::Authority::as_str).or_else(header).map(str::to_owned);
+    call.extensions_mut().insert(CallHost(host));
+    call
+}
+
+/// Checks the host of a call, and attaches the caller's token and address.
 ///
 /// An interceptor cannot await the rate limiter, so each call admits its caller itself, by [`admit`].
-pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Request<()> {
+///
+/// # Errors
+/// `PERMISSION_DENIED` if an API without authentication does not accept the host.
+pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Result<Request<()>, Status> {
+    let host = request.extensions().get::<CallHost>().and_then(|CallHost(host)| host.as_deref());
+    admission.check_hosts(host.into_iter()).map_err(|code| status(code, None))?;
     let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
     // A header without a bearer token counts as an invalid token.
     let token = authorization.map(|value| bearer(value).unwrap_or_default());
@@ -21,7 +38,7 @@ pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Request<(
     let authentication =
         admission.authenticate(token, request.remote_addr().map(|peer| peer.ip()), forwarded);
     request.extensions_mut().insert(authentication);
-    request
+    Ok(request)
 }
 
 /// Authenticates and rate-limits a call, and checks that the caller may take one of the actions.

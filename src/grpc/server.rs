@@ -7,6 +7,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Server, server::TcpIncoming},
 };
+use tower::util::MapRequestLayer;
 
 use super::{
     interceptor,
@@ -29,12 +30,13 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let admission = service.admission.clone();
-    let attach_call = move |request| Ok(interceptor::attach_call(&admission, request));
+    let attach_call = move |request| interceptor::attach_call(&admission, request);
     listener.set_nonblocking(true)?;
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<StreamServiceServer<Service>>().await;
     Server::builder()
+        .layer(MapRequestLayer::new(interceptor::attach_host))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(health)

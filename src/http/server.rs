@@ -75,6 +75,7 @@ fn run(
             .app_data(web::Data::new(OpenApiDocument(openapi())))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(CatchPanic::default())
+            .wrap(from_fn(middleware::check_site))
             .wrap(from_fn(middleware::observe))
             .configure(configure.clone());
         let shutdown = shutdown.clone();

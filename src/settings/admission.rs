@@ -7,7 +7,11 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::reader::Reader;
-use crate::{access::token::ApiKey, admission::RateLimits, store::RateLimit};
+use crate::{
+    access::token::ApiKey,
+    admission::{RateLimits, is_host_name},
+    store::RateLimit,
+};
 
 const DEFAULT_MAX_FEEDS: u32 = 20_000;
 const DEFAULT_MAX_FEEDS_PER_CALLER: u32 = 1_000;
@@ -21,6 +25,8 @@ pub struct AdmissionSettings {
     pub limits: RateLimits,
     /// Proxies whose `X-Forwarded-For` is used.
     pub trusted_proxies: Vec<IpNet>,
+    /// Host names that an API without authentication accepts besides `localhost`, in lower case.
+    pub allowed_hosts: Vec<String>,
     /// Maximum open feeds of this instance.
     pub max_feeds: usize,
     /// Maximum open feeds of one caller at this instance.
@@ -52,6 +58,9 @@ pub struct AdmissionArguments {
     /// Proxies whose X-Forwarded-For is used: addresses or CIDR, separated by commas [default: none]
     #[arg(long, env = "TRUSTED_PROXIES")]
     pub trusted_proxies: Option<String>,
+    /// With AUTH=off, names that Host may have besides localhost and IP addresses, separated by commas [default: none]
+    #[arg(long, env = "ALLOWED_HOSTS")]
+    pub allowed_hosts: Option<String>,
     /// Maximum open feeds (SSE, WebSocket, gRPC) of this instance [default: 20000]
     #[arg(long, env = "MAX_FEEDS")]
     pub max_feeds: Option<String>,
@@ -70,6 +79,7 @@ impl AdmissionArguments {
             &mut self.rate_limit_write,
             &mut self.rate_limit_join,
             &mut self.trusted_proxies,
+            &mut self.allowed_hosts,
             &mut self.max_feeds,
             &mut self.max_feeds_per_caller,
         ] {
@@ -84,6 +94,7 @@ impl AdmissionArguments {
             authenticates: self.authenticates(dev, reader),
             limits: self.limits(reader),
             trusted_proxies: self.trusted_proxies(reader),
+            allowed_hosts: self.allowed_hosts(reader),
             max_feeds: reader.count("MAX_FEEDS", self.max_feeds.as_ref(), DEFAULT_MAX_FEEDS),
             max_feeds_per_caller: reader.count(
                 "MAX_FEEDS_PER_CALLER",
@@ -133,6 +144,16 @@ impl AdmissionArguments {
         let networks: Option<Vec<_>> = entries.filter(|entry| !entry.is_empty()).map(parse_network).collect();
         let rule = "must be addresses or networks like 10.0.0.0/8, separated by commas";
         networks.or_else(|| reader.problem("TRUSTED_PROXIES", rule)).unwrap_or_default()
+    }
+
+    fn allowed_hosts(&self, reader: &mut Reader) -> Vec<String> {
+        let entries = self.allowed_hosts.as_deref().unwrap_or_default().split(',').map(str::trim);
+        let hosts: Vec<_> = entries.filter(|entry| !entry.is_empty()).map(str::to_ascii_lowercase).collect();
+        if !hosts.iter().all(|host| is_host_name(host)) {
+            let rule = "must be host names like live.example.com without ports, separated by commas";
+            reader.problem::<()>("ALLOWED_HOSTS", rule);
+        }
+        hosts
     }
 }
 

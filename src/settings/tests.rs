@@ -126,6 +126,18 @@ fn trusted_proxies_are_addresses_and_networks() {
 }
 
 #[test]
+fn allowed_hosts_are_names_without_ports() {
+    let hosts = |text: &str| {
+        admission(|arguments| arguments.allowed_hosts = Some(text.to_owned()))
+            .map(|settings| settings.admission.allowed_hosts)
+    };
+    assert_eq!(hosts("Live.example.com, nginx,").unwrap(), ["live.example.com", "nginx"]);
+    for wrong in ["live.example.com:443", "https://live.example.com", "*", "a b"] {
+        assert!(hosts(wrong).unwrap_err().0[0].starts_with("ALLOWED_HOSTS must be"), "{wrong}");
+    }
+}
+
+#[test]
 fn dev_mode_needs_no_setting_and_stays_on_loopback() {
     let settings = Arguments { dev: true, ..Arguments::default() }.validate().unwrap();
     assert!(settings.redis.is_none() && settings.http.address.ip().is_loopback());

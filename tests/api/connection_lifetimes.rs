@@ -97,7 +97,7 @@ async fn request_received_before_sigterm_is_answered() {
     let body = json!({"metadata": {"late": true}}).to_string();
     let (first, rest) = body.split_at(5);
     let head = format!(
-        "POST /streams HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "POST /streams HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          expect: 100-continue\r\n\r\n",
         body.len()
     );

@@ -109,7 +109,7 @@ async fn feed_is_chunked_for_http_1_1_only() {
     let stream = one.create(json!({})).await;
     let path = format!("/events?streamId={}", id_of(&stream));
     // Bytes after the request have no effect on the feed.
-    let new = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\n");
+    let new = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTTP/1.1\r\n");
     let (mut new, new_head) = send_raw(&two, &new, "\nid: ").await;
     let (mut old, old_head) = send_raw(&two, &format!("GET {path} HTTP/1.0\r\n\r\n"), "\nid: ").await;
     assert!(new_head.to_lowercase().contains("transfer-encoding: chunked\r\n"), "{new_head}");

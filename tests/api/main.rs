@@ -19,6 +19,7 @@ mod imports;
 mod instance_crash;
 mod malformed_requests;
 mod metadata;
+mod open_access;
 mod openapi;
 mod operational_routes;
 mod outages;

@@ -46,12 +46,12 @@ async fn incomplete_requests_are_ended_and_block_no_other_request() {
     let mut incomplete = Vec::new();
     for _ in 0..INCOMPLETE_REQUESTS {
         let mut connection = connect(&address).await;
-        connection.write_all(b"GET /streams HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+        connection.write_all(b"GET /streams HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.unwrap();
         incomplete.push(connection);
     }
     // A body that is sent one byte at a time until the server ends the connection.
     let mut slow_body = connect(&address).await;
-    let head = b"POST /streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+    let head = b"POST /streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                  Content-Length: 1000\r\n\r\n";
     slow_body.write_all(head).await.unwrap();
     let slow_body = tokio::spawn(async move {
@@ -85,8 +85,8 @@ async fn request_head_above_limit_is_refused() {
     let (_instance, address) = start_instance().await;
     let long = "a".repeat(300_000);
     for head in [
-        format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n"),
     ] {
         let mut connection = connect(&address).await;
         let mut answer = Vec::new();

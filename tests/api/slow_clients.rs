@@ -91,7 +91,7 @@ impl Fixture {
     /// Connects one client of each transport that never reads, and waits until it is subscribed.
     async fn start_silent_clients(&self) -> SilentClients {
         let mut sse = self.connect_with_small_buffer().await;
-        let request = format!("GET /events?streamId={} HTTP/1.1\r\nhost: test\r\n\r\n", self.stream);
+        let request = format!("GET /events?streamId={} HTTP/1.1\r\nhost: localhost\r\n\r\n", self.stream);
         sse.write_all(request.as_bytes()).await.unwrap();
         let url = self.instance.address().http.replacen("http", "ws", 1) + "/ws";
         let (mut socket, _) = client_async(url, self.connect_with_small_buffer().await).await.unwrap();

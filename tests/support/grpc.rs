@@ -147,6 +147,11 @@ impl Client {
         Self::connect(&app.grpc).await.unwrap()
     }
 
+    /// Uses a connected channel.
+    pub fn on(channel: Channel) -> Self {
+        Self { calls: Grpc::new(channel), token: None }
+    }
+
     /// Connects to a URL.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! Middleware of every request, and of the routes of the API.
 
+mod check_site;
 mod guard;
 mod idempotency;
 mod observe;
 
 pub use self::{
+    check_site::check_site,
     guard::{RoutePolicy, guard},
     observe::observe,
 };

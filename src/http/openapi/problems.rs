@@ -8,7 +8,8 @@ use crate::{domain::ErrorCode, error_mapping::ErrorMapping, http::routes::Operat
 const ALWAYS: [ErrorCode; 4] =
     [ErrorCode::Internal, ErrorCode::MethodNotAllowed, ErrorCode::BadRequest, ErrorCode::HeadersTooLarge];
 /// Errors of every operation that admission control applies to.
-const ADMISSION: [ErrorCode; 5] = [
+const ADMISSION: [ErrorCode; 6] = [
+    ErrorCode::MisdirectedRequest,
     ErrorCode::Unauthenticated,
     ErrorCode::Forbidden,
     ErrorCode::RateLimited,
@@ -16,7 +17,8 @@ const ADMISSION: [ErrorCode; 5] = [
     ErrorCode::StoreUnavailable,
 ];
 /// Errors of every operation that changes something.
-const CHANGES: [ErrorCode; 6] = [
+const CHANGES: [ErrorCode; 7] = [
+    ErrorCode::ForeignOrigin,
     ErrorCode::MalformedBody,
     ErrorCode::PayloadTooLarge,
     ErrorCode::UnsupportedMediaType,

@@ -22,7 +22,7 @@ use super::{
 use crate::{admission::RequestContext, domain::ErrorCode};
 
 /// Errors of [`upgrade`].
-pub const ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds];
+pub const ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds, ErrorCode::ForeignOrigin];
 
 /// `GET /ws`
 ///

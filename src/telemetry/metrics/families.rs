@@ -98,7 +98,8 @@ families! {
     cleanups: IntCounterVec = "lso_cleanups_total" ["kind"]
         "Expiries and clean-ups by kind.";
     refused: IntCounterVec = "lso_requests_refused_total" ["reason"]
-        "Calls refused before they are handled, by reason: the token's fault, forbidden, too_many_feeds.";
+        "Calls refused before they are handled, by reason: the token's fault, forbidden, too_many_feeds, foreign_host, \
+         foreign_origin.";
     rate_limited: IntCounterVec = "lso_rate_limited_total" ["budget"]
         "Calls refused because the caller exceeded a rate limit, by limit.";
     rate_limit_failures: IntCounter = "lso_rate_limit_failures_total" []
