@@ -49,12 +49,16 @@ pub struct Creation {
 
 impl Orchestrator {
     /// Creates a stream and its LiveKit room. If a live stream owns the room name, returns that stream, after waiting
-    /// up to 6 s for the end of its own creation.
+    /// up to 6 s for the end of that stream's creation. A request with the id of an earlier attempt continues that
+    /// attempt.
     ///
     /// # Errors
-    /// [`Error::Rooms`] and [`Error::RoomExists`] if LiveKit does not create the room: the stream is then in `error`,
-    /// and its room name is free. [`Error::RoomNameLocked`] if the name stays locked for 6 s. [`Error::Forbidden`] if
-    /// the caller may not create streams.
+    /// - [`Error::Forbidden`]: the caller may not create streams.
+    /// - [`Error::Rooms`] or [`Error::RoomExists`]: LiveKit does not create the room. The stream is then in `error` and
+    ///   its room name is free. A request that continues an earlier attempt leaves the stream unchanged.
+    /// - [`Error::OperationInProgress`]: the earlier attempt must first replace an empty room with other settings.
+    /// - [`Error::RoomNameLocked`]: the room name stays locked for 6 s.
+    /// - [`Error::Store`]: the store does not answer. The sweeper undoes a creation that was recorded.
     #[tracing::instrument(
         level = "debug",
         skip_all,
@@ -105,7 +109,10 @@ impl Orchestrator {
         (NewStream { id, room_name, metadata, max_participants, idle_after }, spec)
     }
 
-    /// Opens the room of a stream that was just recorded, and renews its operation lock meanwhile.
+    /// Creates the LiveKit room of a stream in `creating` and activates the stream. Renews `lock` until both are done.
+    ///
+    /// # Errors
+    /// As [`Self::open_room`]: the stream is then in `error`, unless the store does not answer.
     async fn open_locked(
         &self,
         stream: &Stream,

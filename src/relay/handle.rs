@@ -97,13 +97,16 @@ impl Relay {
         Subscription::open_local(&self.hub, grant.topic(), start, transport, encoder).await
     }
 
-    /// Subscribes to the states of one stream. Returns `None` if the stream does not exist, or if the grant is for all
-    /// streams.
+    /// Subscribes to the states of one stream: the current state, then the newest state after each burst of events.
+    /// Returns `None` if the stream does not exist, or if the grant is for all streams.
     ///
-    /// `encode` makes a state's bytes once for all clients of this instance; every caller must pass the same function.
+    /// `encode` makes the bytes of a state. All clients of this instance share the bytes of every state except a
+    /// client's first one, so every caller must pass the same function.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the feed or the store cannot be reached.
+    /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if the state cannot be parsed.
+    /// A disconnected feed is no error here: it ends the updates with
+    /// [`Ended::Unavailable`](super::Ended::Unavailable).
     pub async fn follow_state(
         &self,
         grant: &ReadGrant,
@@ -113,18 +116,20 @@ impl Relay {
         StateUpdates::open(&self.hub, &self.state_readers, id, encode).await
     }
 
-    /// Returns the newest events of the granted log, oldest first.
+    /// Returns the newest `limit` events of the granted log, oldest first; fewer if the log is shorter.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the log cannot be reached.
+    /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if an event cannot be parsed.
     pub async fn newest(&self, grant: &ReadGrant, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         self.hub.feed.newest(grant.topic(), limit).await
     }
 
-    /// Returns up to `limit` events of the granted log after a cursor, whatever their size.
+    /// Returns up to `limit` events of the granted log after a cursor, oldest first, or [`LogRead::Reset`] if the log
+    /// cannot be continued from the cursor. Reads several pages if necessary, because a page is also bounded in bytes.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the log cannot be reached.
+    /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if a cursor of the log cannot
+    /// be parsed. An event that cannot be parsed is a [`LogRead::Reset`].
     pub async fn read_after(
         &self,
         grant: &ReadGrant,
@@ -147,10 +152,10 @@ impl Relay {
         }
     }
 
-    /// Returns the state of the granted topic and its cursor.
+    /// Returns the state of the granted topic and its cursor. The state is `None` if the granted stream does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the store cannot be reached.
+    /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if the state cannot be parsed.
     pub async fn snapshot(&self, grant: &ReadGrant) -> Result<Snapshot, StoreError> {
         self.hub.feed.snapshot(grant.topic()).await
     }

@@ -44,8 +44,8 @@ impl Lifetime {
         self.end
     }
 
-    /// Waits until the end time. Cancellation safe.
-    pub async fn over(&self) {
+    /// Waits until the end time; cancellation safe.
+    pub async fn expired(&self) {
         sleep_until(self.end).await;
     }
 }

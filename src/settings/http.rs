@@ -68,7 +68,7 @@ impl Arguments {
         reader.port("PORT", self.port.as_ref(), DEFAULT_PORT)
     }
 
-    /// Returns the configured port, or the one after the HTTP port; any free port if the HTTP port is any free port.
+    /// Returns GRPC_PORT. The default is the HTTP port plus 1, or 0 (any free port) if the HTTP port is 0 or 65535.
     fn grpc_port(&self, http_port: u16, reader: &mut Reader) -> u16 {
         let next = if http_port == 0 { 0 } else { http_port.checked_add(1).unwrap_or_default() };
         reader.port("GRPC_PORT", self.grpc_port.as_ref(), next)
@@ -80,6 +80,9 @@ impl Arguments {
         text.parse().ok().or_else(|| reader.problem("METRICS_ADDR", rule))
     }
 
+    /// Parses CORS_ORIGINS, a comma-separated list; unset means no origin. Records a problem in `reader` for an entry
+    /// that is neither `*` nor a serialized origin (RFC 6454, section 6.2), as with a path, a trailing slash or a
+    /// default port.
     fn cors_origins(&self, reader: &mut Reader) -> Vec<String> {
         let origins = self.cors_origins.as_deref().unwrap_or_default().split(',').map(str::trim);
         let origins: Vec<_> = origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect();

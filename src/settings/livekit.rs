@@ -44,7 +44,10 @@ impl Arguments {
         Some(LiveKitSettings { public_url: websocket_url(&public_url), url, key, keys })
     }
 
-    /// Returns the pair of LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or the first further key if both are unset.
+    /// Returns LIVEKIT_API_KEY with LIVEKIT_API_SECRET, or the first key of LIVEKIT_API_KEYS if both are unset.
+    ///
+    /// Otherwise an unset variable has its development value in dev mode. Outside dev mode it is recorded as a problem
+    /// in `reader`, and the result is `None`.
     fn signing_key(&self, further_keys: &[ApiKey], reader: &mut Reader) -> Option<ApiKey> {
         if let (None, None, Some(first)) =
             (&self.livekit_api_key, &self.livekit_api_secret, further_keys.first())

@@ -34,8 +34,9 @@ pub trait Leases: Send + Sync {
     /// Extends a lease to `ttl` from now. Returns false if the caller does not hold it any more.
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Ends a lease: the job is done. With `again`, [`Self::take_lease`] gives the next lease after that time at the
-    /// latest, also if `every` is not over.
+    /// Releases the lease and records the end of its job. Has no effect if the caller no longer holds the lease.
+    ///
+    /// The next [`Self::take_lease`] can succeed after its `every`, or after `again` if that is shorter.
     async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError>;
 }
 
@@ -44,18 +45,20 @@ pub trait Leases: Send + Sync {
 /// No stream is created under a locked name, so that the deletion of an orphaned room never hits a new stream's room.
 #[async_trait]
 pub trait RoomNameLocks: Send + Sync {
-    /// Returns room names of ended streams for which a join token may still be valid.
+    /// Returns a page of room names of ended streams for which a join token may still be valid. Names that expire
+    /// between two calls shift the offsets, so a listing may skip names.
     async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError>;
 
     /// Locks the room name of an ended stream for `ttl`. Returns false if a live stream owns the name, if no join token
     /// can be valid for it any more, or if it is locked already.
     async fn lock_room_name(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Unlocks a name that [`Self::lock_room_name`] locked.
+    /// Deletes the lock of a room name, even if another instance has taken it since: the lock has no token. The caller
+    /// must know that its own lock has not expired.
     async fn unlock_room_name(&self, room: &RoomName) -> Result<(), StoreError>;
 }
 
-/// What LiveKit's earlier room listings lacked.
+/// Streams whose rooms were missing in LiveKit's earlier listings, and the series of empty listings.
 #[async_trait]
 pub trait ListingHistory: Send + Sync {
     /// Returns the streams whose rooms LiveKit did not list, with the time of the first such listing.

@@ -41,10 +41,14 @@ pub struct Pruned {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait Maintenance: Send + Sync {
-    /// Returns the jobs whose time has come, the longest overdue first.
+    /// Returns at most `limit` jobs that are due; in Redis the longest overdue first. A job stays scheduled until a
+    /// change or [`Self::remove_job`] removes it, so several instances may get the same job.
+    ///
+    /// The Redis store also removes ended streams from the lists after their retention.
     async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError>;
 
-    /// Removes a job of a stream that does not exist any more.
+    /// Deletes a scheduled job without any check: the caller must know that the stream does not exist. Has no effect in
+    /// the memory store, which computes jobs from its streams.
     async fn remove_job(&self, job: ScheduledJob) -> Result<(), StoreError>;
 
     /// Renews the TTLs of one page of live streams, and removes expired streams from the lists.

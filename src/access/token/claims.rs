@@ -64,7 +64,11 @@ fn grants(video: &Members<'_>) -> Result<Grants, TokenError> {
     })
 }
 
-/// Returns `alg` of a token's header. Its name is case-sensitive, because Go decodes the header into a map.
+/// Returns `alg` of a token's header; `None` if it is absent or not a string. The last of several counts. The name is
+/// case-sensitive, because Go decodes the header into a map.
+///
+/// # Errors
+/// [`TokenError::Malformed`] for anything but a JSON object or `null`.
 pub(super) fn algorithm(header: &[u8]) -> Result<Option<String>, TokenError> {
     let json = String::from_utf8_lossy(header);
     let members: Option<Members<'_>> = serde_json::from_str(&json).map_err(|_| TokenError::Malformed)?;
@@ -81,7 +85,10 @@ impl<'a> Members<'a> {
         self.0.iter().filter(move |(found, _)| found.0.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
-    /// Returns the last value of this name that is not `null`.
+    /// Returns the last value of this name that is not `null`, or `None`. Names match case-insensitively (ASCII).
+    ///
+    /// # Errors
+    /// [`TokenError::Claim`] if any value of this name has the wrong type, even one that is not the last, as in Go.
     fn last<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, TokenError> {
         let read = |value: &RawValue| serde_json::from_str::<Option<T>>(value.get());
         let values: Result<Vec<_>, _> = self.named(name).map(read).collect();

@@ -100,7 +100,8 @@ async fn subscribe(
 
 /// `GET /events/{id}`
 ///
-/// Returns events of a stream, oldest first: the newest events, or the events after a cursor.
+/// Returns at most `limit` events of a stream, oldest first: the newest events, or the first events after the cursor
+/// `after`. Fails with `invalid_cursor` if the cursor is malformed or unknown, or if events after it have been trimmed.
 #[utoipa::path(
     get, path = "/events/{id}", operation_id = "getHistory", tag = "events",
     params(StreamPath, ReadHistory),
@@ -152,7 +153,8 @@ impl sse::MessageSource for States {
 
 /// `GET /sse/{id}/updates`
 ///
-/// Streams whole states of one stream: the current state at once, then a state after each burst of changes.
+/// Streams whole states of one stream: the current state at once, then the newest state after each burst of changes, at
+/// most about one every 100 ms. If the client's cursor is unknown, the first message is `event: reset` with a snapshot.
 #[utoipa::path(
     get, path = "/sse/{id}/updates", operation_id = "followState", tag = "events",
     params(StreamPath, FollowState, AccessToken),

@@ -105,7 +105,7 @@ impl Connection {
             tokio::select! {
                 () = slow_client.cancelled() => return Some(close_with_retry(ErrorCode::SlowConsumer)),
                 () = shutdown.cancelled() => return Some(close_with_retry(ErrorCode::ShuttingDown)),
-                () = lifetime.over() => return Some(close_with_retry(expiry_code(lifetime.reason()))),
+                () = lifetime.expired() => return Some(close_with_retry(expiry_code(lifetime.reason()))),
                 _ = ping.tick() => self.ping().await.ok()?,
                 message = messages.next() => match message {
                     Some(Ok(message)) => {

@@ -61,7 +61,11 @@ impl RedisStore {
         Ok(keys.into_iter().map(|key| (key, None)).collect())
     }
 
-    /// Runs the script for a page, which answers four values for each stream; `None` during a slot migration.
+    /// Runs `list_streams.lua` for one page; `None` while a slot migration prevents the script. The answer is flat: for
+    /// each stream its list key and its [`StateVersion::FIELDS`], `""` for a missing field.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if Redis does not answer or refuses the script.
     async fn list_with_versions(
         &self,
         index: &str,

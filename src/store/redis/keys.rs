@@ -30,7 +30,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Names that begin with `{prefix}:`.
+    /// Creates the names under one hash tag: every name begins with `{prefix}:`, braces included.
     pub fn new(prefix: &str) -> Self {
         Self { prefix: format!("{{{prefix}}}:") }
     }
@@ -88,7 +88,8 @@ impl Keys {
         self.part(id, ":agents")
     }
 
-    /// Owner of a room name.
+    /// String that names the owner of a room name: `live:<stream id>`. Becomes `ended:<stream id>` when the stream
+    /// ends, and then expires with it.
     pub fn room(&self, room: &RoomName) -> String {
         format!("{}{room}", self.room_prefix())
     }
@@ -121,22 +122,23 @@ impl Keys {
         self.shared("tail")
     }
 
-    /// List keys of all streams.
+    /// Sorted set (all scores 0) of the list keys `<creation time>:<stream id>` of all streams.
     pub fn all_streams(&self) -> String {
         self.shared("streams:all")
     }
 
-    /// List keys of the streams that are not stopped.
+    /// Sorted set, as [`Self::all_streams`], of the streams that are not `stopped`. Includes streams in `error` until
+    /// their retention is over.
     pub fn live_streams(&self) -> String {
         self.shared("streams:live")
     }
 
-    /// List keys of the streams with one status.
+    /// Sorted set, as [`Self::all_streams`], of the streams with one status.
     pub fn streams_in(&self, status: StreamStatus) -> String {
         [&self.prefix, "streams:", status.as_str()].concat()
     }
 
-    /// List keys of ended streams, by end.
+    /// Sorted set of the list keys of ended streams; the score is the end time.
     pub fn ended_streams(&self) -> String {
         self.shared("streams:ended")
     }
@@ -209,7 +211,8 @@ impl Keys {
         format!("{}rate:{subject}", self.prefix)
     }
 
-    /// A key that never exists.
+    /// Key that is never written. Scripts that write, or that access undeclared keys, declare it, so that a node
+    /// answers `TRYAGAIN` while it migrates the slot.
     pub fn absent(&self) -> String {
         self.shared("never")
     }
@@ -220,7 +223,8 @@ impl Keys {
     }
 }
 
-/// The start of a page in a sorted set in lexical order: behind the last entry of the page before, or `first`.
+/// Returns the start of a page for `ZRANGE … BYLEX`: `(after`, which excludes `after`, or `first` (`-` or `+`) for the
+/// first page.
 pub(super) fn lexical_bound(first: &str, after: Option<&str>) -> String {
     after.map_or_else(|| first.to_owned(), |after| format!("({after}"))
 }

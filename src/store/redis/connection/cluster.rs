@@ -57,7 +57,7 @@ impl Cluster {
         Err(failure)
     }
 
-    /// All known nodes, beginning with another one each time.
+    /// Returns the nodes of the last `CLUSTER SLOTS`, then the other seeds, rotated by one with each call.
     fn candidates(&self) -> Vec<Node> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         nodes.extend(self.seeds.iter().filter(|seed| !nodes.contains(seed)).cloned().collect::<Vec<_>>());
@@ -66,7 +66,11 @@ impl Cluster {
         nodes
     }
 
-    /// Asks one node for the owner of the slot, and remembers the nodes that it names.
+    /// Reads the owner of the slot from one node (`CLUSTER KEYSLOT`, `CLUSTER SLOTS`), and replaces the known nodes by
+    /// those of the answer.
+    ///
+    /// # Errors
+    /// `ClusterDown` if the slot has no owner, and failures of the connection.
     async fn query(&self, node: &Node) -> Result<Node, Failure> {
         let client = self.options.client(node)?;
         let mut connection = node::open_with_timeouts(&client, ANSWER_TIMEOUT, ANSWER_TIMEOUT).await?;
