@@ -11,6 +11,7 @@
 //!   4 s for a connection of the pool.
 //! - A connection idle for 100 ms is probed before it carries a request.
 //! - After a connection breaks or times out, no connection opened before it is used again.
+//! - A wait for the pool that ends in `poolbusy` says nothing about Redis: no connection and no master becomes suspect.
 //! - Lookups of the master are serialised: stale lookups must not overwrite newer ones. The epoch grows with every new
 //!   address and never shrinks.
 //! - The answer of a Sentinel that has missed a failover never replaces a newer one, unless all Sentinels agree on it.
