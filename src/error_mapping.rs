@@ -50,6 +50,9 @@ impl ErrorMapping {
             E::IdempotencyMismatch => mapping(
                 "idempotency_mismatch", "Idempotency key used for another request", 422, 3, 1008,
             ),
+            E::TooManyIdempotencyKeys => mapping(
+                "too_many_idempotency_keys", "Too many live idempotency keys", 429, 8, 1008,
+            ),
             E::StreamNotFound => mapping("stream_not_found", "Stream not found", 404, 5, 1008),
             E::RouteNotFound => mapping("route_not_found", "Route not found", 404, 12, 1008),
             E::MethodNotAllowed => mapping("method_not_allowed", "Method not allowed", 405, 12, 1008),

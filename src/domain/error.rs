@@ -41,6 +41,8 @@ pub enum ErrorCode {
     RoomNameLocked,
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
+    /// The caller has the maximum number of live idempotency keys.
+    TooManyIdempotencyKeys,
     /// No stream has this id or room name.
     StreamNotFound,
     /// No route has this path.
@@ -85,7 +87,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -103,6 +105,7 @@ impl ErrorCode {
         Self::OperationInProgress,
         Self::RoomNameLocked,
         Self::IdempotencyMismatch,
+        Self::TooManyIdempotencyKeys,
         Self::StreamNotFound,
         Self::RouteNotFound,
         Self::MethodNotAllowed,

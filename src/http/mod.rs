@@ -14,6 +14,7 @@ mod openapi;
 mod pages;
 mod participants;
 pub mod problem;
+mod request_record;
 mod routes;
 mod schemas;
 mod server;

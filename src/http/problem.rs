@@ -14,12 +14,19 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    access::token::TokenError, admission::Rejection, domain::ErrorCode, error_mapping::ErrorMapping,
-    orchestrator, store::StoreError,
+    access::token::TokenError,
+    admission::Rejection,
+    domain::{ErrorCode, StreamId},
+    error_mapping::ErrorMapping,
+    orchestrator,
+    store::{MAX_LIVE_KEYS, StoreError},
 };
 
 /// Header with the id of the request. Every response has it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Content type of problem documents.
+pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// `Retry-After` of a response that reports an unavailable dependency or a request in progress.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -71,6 +78,21 @@ impl Problem {
     pub fn method_not_allowed(allow: &str) -> Self {
         let allow = HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"));
         Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, allow)
+    }
+
+    /// Creates the problem of a caller with the maximum number of live idempotency keys; one is free after
+    /// `retry_after`.
+    pub fn too_many_keys(retry_after: Duration) -> Self {
+        let seconds = whole_seconds(retry_after).max(1);
+        let detail = format!("at most {MAX_LIVE_KEYS} keys at a time; the oldest expires in {seconds} s");
+        Self::with_detail(ErrorCode::TooManyIdempotencyKeys, detail)
+            .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Creates the problem of a repeated request whose stream has expired since its execution.
+    pub fn expired(stream: StreamId) -> Self {
+        let detail = format!("the request was executed, and stream {stream} has expired since");
+        Self::with_detail(ErrorCode::StreamNotFound, detail)
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -172,7 +194,7 @@ impl ResponseError for Problem {
         for (name, value) in &self.headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        response.content_type("application/problem+json").body(self.document().to_string())
+        response.content_type(PROBLEM_JSON).body(self.document().to_string())
     }
 }
 

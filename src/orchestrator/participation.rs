@@ -3,8 +3,10 @@
 use super::{error::Error, find::permit, service::Orchestrator};
 use crate::{
     access::{Action, Caller},
-    domain::{Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamRef},
-    rooms::{JoinToken, TokenRequest},
+    domain::{
+        Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamId, StreamRef,
+    },
+    rooms::{JoinToken, TokenRequest, TokenValidity},
     store::{Applied, DedupKey, Guard, PreviousAttempt},
 };
 
@@ -23,6 +25,20 @@ pub struct JoinRequest {
     pub attributes: Option<Attributes>,
     /// Key under which the join is recorded at most once.
     pub dedup_key: Option<DedupKey>,
+}
+
+impl JoinRequest {
+    fn token(self, stream: &Stream, validity: TokenValidity) -> TokenRequest {
+        TokenRequest {
+            room: stream.room_name.clone(),
+            identity: self.identity,
+            name: self.name,
+            role: self.role,
+            metadata: self.metadata,
+            attributes: self.attributes,
+            validity,
+        }
+    }
 }
 
 /// Request to end a participant's session.
@@ -81,27 +97,36 @@ impl Orchestrator {
         request: JoinRequest,
     ) -> Result<Joined, Error> {
         permit(caller, Action::Join, &stream.room_name)?;
-        let JoinRequest { identity, name, role, metadata, attributes, dedup_key } = request;
         let issue = Change::IssueToken {
-            identity: identity.clone(),
-            name: name.clone(),
-            role,
-            metadata: metadata.clone(),
-            attributes: attributes.clone(),
+            identity: request.identity.clone(),
+            name: request.name.clone(),
+            role: request.role,
+            metadata: request.metadata.clone(),
+            attributes: request.attributes.clone(),
             joining_ttl: self.policy.joining_ttl,
         };
-        let guard = Guard { dedup_key, ..Guard::default() };
-        let applied = self.store.apply(stream, issue, guard).await?;
-        let token = self.rooms.token(&TokenRequest {
-            room: applied.stream.room_name.clone(),
-            identity,
-            name,
-            role,
-            metadata,
-            attributes,
-            ttl: self.policy.token_ttl,
-        })?;
-        Ok(Joined { stream: applied.stream, token })
+        let guard = Guard { dedup_key: request.dedup_key.clone(), ..Guard::default() };
+        let stream = self.store.apply(stream, issue, guard).await?.stream;
+        let validity = TokenValidity::from_now(self.policy.token_ttl);
+        let token = self.rooms.token(&request.token(&stream, validity))?;
+        Ok(Joined { stream, token })
+    }
+
+    /// Returns the token of a join that was made earlier with the same request. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller may not create tokens for the stream;
+    /// [`crate::store::StoreError::NotFound`] if the stream has expired.
+    pub async fn join_again(
+        &self,
+        caller: &Caller,
+        id: StreamId,
+        request: JoinRequest,
+        validity: TokenValidity,
+    ) -> Result<Joined, Error> {
+        let stream = self.find(caller, Action::Join, &id.to_string()).await?;
+        let token = self.rooms.token_again(&request.token(&stream, validity))?;
+        Ok(Joined { stream, token })
     }
 
     /// Removes a participant from the LiveKit room and records the departure. The join token stays valid, so the
@@ -124,6 +149,17 @@ impl Orchestrator {
             None => self.remove_absent(&stream, identity, guard).await?,
         };
         Ok(Left { stream: applied.stream, participant: applied.participant })
+    }
+
+    /// Returns the entry of a participant whose session was ended earlier. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller may not end this identity's session;
+    /// [`crate::store::StoreError::NotFound`] if the stream has expired.
+    pub async fn left(&self, caller: &Caller, id: StreamId, identity: &Identity) -> Result<Left, Error> {
+        let stream = self.find(caller, caller.leave_action(identity), &id.to_string()).await?;
+        let participant = self.store.participant(id, identity.as_str()).await?;
+        Ok(Left { stream, participant })
     }
 
     /// Removes a connected participant and records the departure of that session. A later session stays recorded.

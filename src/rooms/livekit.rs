@@ -206,6 +206,10 @@ impl Rooms for LiveKitRooms {
         tokens::sign(&self.key, request)
     }
 
+    fn token_again(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        tokens::sign(&self.key, request)
+    }
+
     fn simulated(&self) -> bool {
         false
     }

@@ -7,6 +7,7 @@ pub mod livekit;
 mod participant_permission;
 pub mod simulated;
 mod test_room;
+mod token_validity;
 pub mod tokens;
 pub mod webhook;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::test_room::TestRoomError;
+pub use self::{test_room::TestRoomError, token_validity::TokenValidity};
 use crate::domain::{
     Attributes, DisplayName, Identity, Metadata, ParticipantSid, Role, RoomName, RoomSid, Session, Timestamp,
     Track, TrackSid,
@@ -131,7 +132,7 @@ pub struct TokenRequest {
     /// Attributes of the participant, which others can read.
     pub attributes: Option<Attributes>,
     /// Validity of the token. Its expiry does not end a connection.
-    pub ttl: Duration,
+    pub validity: TokenValidity,
 }
 
 /// Signed join token.
@@ -139,8 +140,8 @@ pub struct TokenRequest {
 pub struct JoinToken {
     /// JSON Web Token. A secret: it is never logged.
     pub jwt: String,
-    /// Expiry of the token.
-    pub expires_at: Timestamp,
+    /// Validity of the token.
+    pub validity: TokenValidity,
 }
 
 /// Failure of a call to LiveKit.
@@ -189,8 +190,11 @@ pub trait Rooms: Send + Sync {
     /// Checks that LiveKit answers.
     async fn ping(&self) -> Result<(), RoomsError>;
 
-    /// Signs a join token.
+    /// Signs a join token. In the simulation its owner connects at once.
     fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError>;
+
+    /// Signs the token of an earlier request again. Equal requests have equal tokens, and no owner connects.
+    fn token_again(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError>;
 
     /// Reports whether the rooms exist only in this process.
     fn simulated(&self) -> bool;

@@ -1,13 +1,22 @@
 //! Join tokens of this service: LiveKit access tokens for one room and identity.
 
-use livekit_api::access_token::{AccessToken, Claims, VideoGrants};
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use livekit_api::access_token::VideoGrants;
 use secrecy::ExposeSecret;
+use serde::Serialize;
+use sha2::Sha256;
 
 use super::{JoinToken, RoomsError, TokenRequest};
 use crate::{
     access::token::ApiKey,
-    domain::{Role, Timestamp},
+    domain::{Attributes, DisplayName, Identity, Metadata, Role},
 };
+
+/// Header of every token.
+const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 
 /// Returns the grants of the requested role: a host publishes, a viewer only subscribes.
 fn grants(request: &TokenRequest) -> VideoGrants {
@@ -22,62 +31,94 @@ fn grants(request: &TokenRequest) -> VideoGrants {
     }
 }
 
-/// Signs a join token with HS256, the only algorithm that LiveKit accepts.
+/// Claims of a join token, in an order that makes equal requests equal tokens.
+#[derive(Serialize)]
+struct Claims<'a> {
+    exp: u64,
+    nbf: u64,
+    iss: &'a str,
+    sub: &'a Identity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a DisplayName>,
+    video: VideoGrants,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<String, String>,
+}
+
+/// Signs a join token with HS256, the only algorithm that LiveKit accepts. Equal requests have equal tokens, which
+/// livekit-api's `AccessToken` does not offer: it takes `nbf` from the clock and writes attributes in random order.
 ///
 /// # Errors
 /// [`RoomsError::Refused`] for an empty key or secret.
 pub fn sign(key: &ApiKey, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
-    let refused = |error: livekit_api::access_token::AccessTokenError| RoomsError::Refused(error.to_string());
-    let mut token = AccessToken::with_api_key(&key.key, key.secret.expose_secret())
-        .with_ttl(request.ttl)
-        .with_identity(request.identity.as_str())
-        .with_grants(grants(request));
-    if let Some(name) = &request.name {
-        token = token.with_name(name.as_str());
+    let secret = key.secret.expose_secret();
+    if key.key.is_empty() || secret.is_empty() {
+        return Err(RoomsError::Refused("the API key or its secret is empty".to_owned()));
     }
-    if let Some(metadata) = &request.metadata {
-        token = token.with_metadata(metadata.as_text());
+    let refused = |error: String| RoomsError::Refused(error);
+    let claims = serde_json::to_vec(&claims(key, request)).map_err(|error| refused(error.to_string()))?;
+    let mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|error| refused(error.to_string()))?;
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims));
+    let signature = mac.chain_update(&signed).finalize().into_bytes();
+    let jwt = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    Ok(JoinToken { jwt, validity: request.validity })
+}
+
+fn claims<'a>(key: &'a ApiKey, request: &'a TokenRequest) -> Claims<'a> {
+    Claims {
+        exp: request.validity.expires,
+        nbf: request.validity.not_before,
+        iss: &key.key,
+        sub: &request.identity,
+        name: request.name.as_ref(),
+        video: grants(request),
+        metadata: request.metadata.as_ref().map(Metadata::as_text),
+        attributes: request.attributes.as_ref().map(Attributes::entries).unwrap_or_default(),
     }
-    if let Some(attributes) = &request.attributes {
-        token = token.with_attributes(attributes.entries());
-    }
-    let jwt = token.to_jwt().map_err(refused)?;
-    let expiry = Claims::from_unverified(&jwt).map_err(refused)?.exp;
-    let expires_at =
-        Timestamp::from_millis(i64::try_from(expiry).unwrap_or(i64::MAX / 1000).saturating_mul(1000));
-    Ok(JoinToken { jwt, expires_at })
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use livekit_api::access_token::TokenVerifier;
+    use livekit_api::access_token::{AccessToken, Claims, TokenVerifier};
 
     use super::*;
     use crate::{
         access::{self, Grants},
-        domain::{Identity, Metadata, RoomName},
+        domain::{RoomName, Timestamp},
+        rooms::TokenValidity,
     };
 
     fn key() -> ApiKey {
         ApiKey { key: "devkey".to_owned(), secret: "secret".into() }
     }
 
-    fn claims(role: Role) -> Claims {
-        let request = TokenRequest {
+    fn request(role: Role) -> TokenRequest {
+        TokenRequest {
             room: RoomName::parse("room one").unwrap(),
             identity: Identity::parse("ann").unwrap(),
             name: None,
             role,
             metadata: Some(Metadata::parse(r#"{"a":1}"#).unwrap()),
             attributes: None,
-            ttl: Duration::from_secs(600),
-        };
-        let token = sign(&key(), &request).unwrap();
+            validity: TokenValidity::from_now(Duration::from_secs(600)),
+        }
+    }
+
+    fn verified(request: &TokenRequest) -> Claims {
+        let token = sign(&key(), request).unwrap();
         let claims = TokenVerifier::with_api_key("devkey", "secret").verify(&token.jwt).unwrap();
-        assert_eq!(token.expires_at.as_millis(), i64::try_from(claims.exp).unwrap() * 1000);
+        assert_eq!(token.validity.expires_at().as_millis(), i64::try_from(claims.exp).unwrap() * 1000);
+        assert_eq!(claims.exp - claims.nbf, 600);
         claims
+    }
+
+    fn claims(role: Role) -> Claims {
+        verified(&request(role))
     }
 
     #[test]
@@ -94,6 +135,30 @@ mod tests {
     #[test]
     fn join_token_has_metadata_as_json_text() {
         assert_eq!(claims(Role::Host).metadata, r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn join_tokens_of_equal_requests_are_equal() {
+        let attributes = (0..20).map(|n| (format!("key {n}"), format!("value {n}")));
+        let attributes = Attributes::reported(attributes);
+        let name = DisplayName::parse("Ann \u{e9}").unwrap();
+        let full =
+            TokenRequest { attributes: Some(attributes.clone()), name: Some(name), ..request(Role::Host) };
+        let claims = verified(&full);
+        assert_eq!(
+            (claims.sub.as_str(), claims.name.as_str(), claims.iss.as_str()),
+            ("ann", "Ann \u{e9}", "devkey")
+        );
+        assert_eq!(claims.attributes.into_iter().collect::<BTreeMap<_, _>>(), attributes.entries());
+        assert_eq!(sign(&key(), &full).unwrap().jwt, sign(&key(), &full.clone()).unwrap().jwt);
+    }
+
+    #[test]
+    fn token_of_empty_key_is_refused() {
+        for (name, secret) in [("", "secret"), ("devkey", "")] {
+            let empty = ApiKey { key: name.to_owned(), secret: secret.into() };
+            assert!(matches!(sign(&empty, &request(Role::Host)), Err(RoomsError::Refused(_))));
+        }
     }
 
     #[test]

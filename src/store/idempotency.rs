@@ -1,6 +1,6 @@
 //! Idempotent requests (`Idempotency-Key`) and deduplication keys.
 //!
-//! A stored answer makes a retry cheap but not safe, because an instance may end between a change and the record of its
+//! A recorded answer makes a retry cheap but not safe, because an instance may end between a change and the record of its
 //! answer. The record therefore also holds what makes the change itself idempotent: the id of a stream that the request
 //! creates, and the deduplication key that the change stores ([`DedupKey::Request`]).
 
@@ -13,6 +13,9 @@ use crate::domain::{StreamId, Timestamp};
 
 /// How long a request is remembered (contract, section 3).
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Maximum number of live keys of one caller. An older key never gives way to a new one, because a repetition of its
+/// request would then be executed again.
+pub const MAX_LIVE_KEYS: usize = 10_000;
 /// How long a webhook is remembered. LiveKit stops retrying an event after less than a minute.
 const WEBHOOK_TTL: Duration = Duration::from_secs(3_600);
 
@@ -33,6 +36,15 @@ impl DedupKey {
             Self::Request(_) => IDEMPOTENCY_TTL,
         }
     }
+}
+
+/// Idempotency key of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestKey {
+    /// Key, different for requests of different callers.
+    pub key: String,
+    /// Caller whose live keys are counted.
+    pub caller: String,
 }
 
 /// The right to execute a request, which one caller at a time holds.
@@ -64,8 +76,13 @@ pub enum BeginOutcome {
     InProgress,
     /// The key belongs to a request with another fingerprint.
     Mismatch,
-    /// The request was executed; this is its stored answer.
+    /// The request was executed; this is its recorded answer.
     Completed(String),
+    /// The key is new and the caller has [`MAX_LIVE_KEYS`].
+    TooManyKeys {
+        /// Time until the first of them expires.
+        retry_after: Duration,
+    },
 }
 
 /// Executed requests and their answers.
@@ -74,18 +91,31 @@ pub enum BeginOutcome {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync {
-    /// Looks up a request by `key`. Leases its execution to the caller for `lease` if no answer is stored, no other
-    /// caller holds the lease, and the fingerprint matches.
+    /// Looks up a request by `key`. Leases its execution to the caller for `lease` if no answer is recorded, no other
+    /// caller holds the lease, and the fingerprint matches. The key then lives for [`IDEMPOTENCY_TTL`].
     ///
-    /// At most one of several concurrent callers gets [`BeginOutcome::Begun`].
-    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError>;
+    /// At most one of several concurrent callers gets [`BeginOutcome::Begun`]. The cost does not depend on the number
+    /// of the caller's keys.
+    async fn begin(
+        &self,
+        key: &RequestKey,
+        fingerprint: &str,
+        lease: Duration,
+    ) -> Result<BeginOutcome, StoreError>;
 
     /// Extends an attempt to `lease` from now. Returns false if the caller does not hold it any more.
-    async fn renew(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError>;
+    async fn renew(&self, key: &RequestKey, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError>;
 
-    /// Stores the answer, unless the caller does not hold the attempt any more.
-    async fn complete(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError>;
+    /// Records the answer, unless the caller does not hold the attempt any more. The key lives for `keep` from now. A key
+    /// under which a change was made lives for [`IDEMPOTENCY_TTL`] in any case.
+    async fn complete(
+        &self,
+        key: &RequestKey,
+        attempt: &Attempt,
+        answer: &str,
+        keep: Duration,
+    ) -> Result<(), StoreError>;
 
     /// Ends an attempt without an answer: the next caller may execute the request.
-    async fn abandon(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError>;
+    async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError>;
 }

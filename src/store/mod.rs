@@ -23,7 +23,10 @@ pub use self::{
     error::StoreError,
     feed::{EventFeed, FeedConnection, FeedMessage, LogRead, ResetReason, Snapshot, SnapshotContent},
     filters::{KindFilter, Page, ParticipantFilter, StreamFilter, UnknownKind},
-    idempotency::{Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt},
+    idempotency::{
+        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS, PreviousAttempt,
+        RequestKey,
+    },
     maintenance::{Maintenance, Pruned, ScheduledJob},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},
     state_with_json::{SharedState, StateWithJson},

@@ -101,6 +101,9 @@ impl Rooms for Crashing<dyn Rooms> {
     fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
         self.inner.token(request)
     }
+    fn token_again(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        self.inner.token_again(request)
+    }
     fn simulated(&self) -> bool {
         self.inner.simulated()
     }

@@ -59,6 +59,9 @@ impl Rooms for SlowLiveKit {
     fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
         self.0.token(request)
     }
+    fn token_again(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        self.0.token_again(request)
+    }
     fn simulated(&self) -> bool {
         true
     }

@@ -7,7 +7,8 @@ use livestream_orchestrator::{
     access::token::ApiKey,
     domain::{Attributes, Identity, Metadata, Role, RoomName},
     rooms::{
-        Room, RoomSpec, Rooms, RoomsError, TokenRequest, livekit::LiveKitRooms, simulated::SimulatedRooms,
+        Room, RoomSpec, Rooms, RoomsError, TokenRequest, TokenValidity, livekit::LiveKitRooms,
+        simulated::SimulatedRooms,
     },
     telemetry::Metrics,
 };
@@ -128,13 +129,14 @@ async fn token_is_signed_for_its_room(rooms: Arc<dyn Rooms>) {
         role: Role::Viewer,
         metadata: None,
         attributes: Some(Attributes::reported([("seat".to_owned(), "1".to_owned())])),
-        ttl: Duration::from_secs(60),
+        validity: TokenValidity::from_now(Duration::from_secs(60)),
     };
     let token = rooms.token(&request).unwrap();
     let claims =
         livekit_api::access_token::TokenVerifier::with_api_key(KEY, SECRET).verify(&token.jwt).unwrap();
     assert_eq!(claims.attributes["seat"], "1");
     assert_eq!((claims.sub.as_str(), claims.video.room.as_str()), ("ann", request.room.as_str()));
+    assert_eq!(rooms.token_again(&request).unwrap().jwt, token.jwt);
 }
 
 #[tokio::test]

@@ -10,17 +10,22 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use crate::{
     admission::RequestContext,
     domain::{ErrorCode, StreamId},
-    http::problem::Problem,
+    http::{problem::Problem, request_record::Executed},
     store::{Attempt, DedupKey, PreviousAttempt},
 };
 
 /// Idempotency state of a request that has an `Idempotency-Key`. The middleware attaches it to the request.
 #[derive(Clone)]
-pub struct IdempotencyContext {
-    /// Deduplication key of the request's change.
-    pub dedup_key: DedupKey,
-    /// This attempt, and what the previous one has done.
-    pub attempt: Attempt,
+pub enum IdempotencyContext {
+    /// The handler executes the request.
+    Attempt {
+        /// Deduplication key of the request's change.
+        dedup_key: DedupKey,
+        /// This attempt, and what the previous one has done.
+        attempt: Attempt,
+    },
+    /// The request was executed. The handler makes its response again and changes nothing.
+    Executed(Executed),
 }
 
 /// Attached by `http::middleware::guard`. A handler on a route without that middleware gets an error, because a default
@@ -35,6 +40,9 @@ impl FromRequest for RequestContext {
 }
 
 /// Idempotency state of the request; empty for a request without an `Idempotency-Key`.
+///
+/// A handler that has it attaches [`Executed`] to its response. Without that, a repetition is executed again, and only
+/// the deduplication key prevents a second change.
 pub struct Retry(Option<IdempotencyContext>);
 
 impl Retry {
@@ -45,19 +53,37 @@ impl Retry {
         done.map_or(Cow::Borrowed(path), |id| Cow::Owned(id.to_string()))
     }
 
+    /// Returns the executed request whose response the handler makes again, instead of executing this one.
+    pub fn executed(&self) -> Option<&Executed> {
+        match &self.0 {
+            Some(IdempotencyContext::Executed(executed)) => Some(executed),
+            _ => None,
+        }
+    }
+
+    fn attempt(&self) -> Option<&Attempt> {
+        match &self.0 {
+            Some(IdempotencyContext::Attempt { attempt, .. }) => Some(attempt),
+            _ => None,
+        }
+    }
+
     /// Returns the id that a created stream gets, which is the same in every attempt.
     pub fn reserved_id(&self) -> Option<StreamId> {
-        self.0.as_ref().map(|context| context.attempt.reserved_id)
+        self.attempt().map(|attempt| attempt.reserved_id)
     }
 
     /// Returns what earlier attempts have done.
     pub fn previous(&self) -> Option<&PreviousAttempt> {
-        self.0.as_ref()?.attempt.previous.as_ref()
+        self.attempt()?.previous.as_ref()
     }
 
     /// Returns the deduplication key of the request's change.
     pub fn dedup_key(&self) -> Option<DedupKey> {
-        self.0.as_ref().map(|context| context.dedup_key.clone())
+        match &self.0 {
+            Some(IdempotencyContext::Attempt { dedup_key, .. }) => Some(dedup_key.clone()),
+            _ => None,
+        }
     }
 }
 

@@ -1,25 +1,24 @@
-//! `Idempotency-Key`: executes a request once, on any instance, and answers its repetitions with the stored response.
+//! `Idempotency-Key`: executes a request once, on any instance, and makes its response again for repetitions.
 //!
-//! The store keeps a response for a day. The instance that executes a request holds its key under a lease, which it
+//! The store keeps what re-makes a response for a day ([`RequestRecord`]). The instance that executes a request holds its key under a lease, which it
 //! renews while the process runs. After a crash, the next attempt may begin within [`LEASE`]. It gets the reserved
-//! stream id and the deduplication key of the first attempt, so the change is made once even without a stored response.
+//! stream id and the deduplication key of the first attempt, so the change is made once even without a record.
 
 use std::{convert::Infallible, time::Duration};
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody, to_bytes},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{HeaderName, RETRY_AFTER},
+        header::{HeaderName, HeaderValue, RETRY_AFTER},
     },
     middleware::Next,
     rt,
     web::{Bytes, Data},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
@@ -30,9 +29,10 @@ use crate::{
     http::{
         app_state::AppState,
         extract::{IdempotencyContext, MAX_BODY_BYTES, header_text, read_body},
-        problem::{FieldError, Problem},
+        problem::{FieldError, PROBLEM_JSON, Problem},
+        request_record::{Executed, RequestRecord},
     },
-    store::{Attempt, BeginOutcome, DedupKey},
+    store::{Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, RequestKey},
 };
 
 /// Request header with the key.
@@ -45,39 +45,8 @@ const MAX_KEY_BYTES: usize = 255;
 const LEASE: Duration = Duration::from_secs(10);
 /// Interval of renewals.
 const RENEW_INTERVAL: Duration = Duration::from_secs(3);
-/// Headers that are stored with a response. All other headers belong to one request.
-const STORED_HEADERS: [&str; 5] = ["content-type", "etag", "location", "last-event-id", "cache-control"];
-
-/// Stored form of a response.
-#[derive(Serialize, Deserialize)]
-struct StoredResponse {
-    status: u16,
-    headers: Vec<(String, String)>,
-    /// In base64, because the record is JSON and a body need not be text.
-    body: String,
-}
-
-impl StoredResponse {
-    fn new(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Self {
-        let header =
-            |name: &&str| Some(((*name).to_owned(), header_text(response.headers(), *name)?.to_owned()));
-        Self {
-            status: response.status().as_u16(),
-            headers: STORED_HEADERS.iter().filter_map(header).collect(),
-            body: STANDARD.encode(body),
-        }
-    }
-
-    /// Restores the response; `None` for a record that this version cannot read.
-    fn replay(&self) -> Option<HttpResponse> {
-        let mut response = HttpResponse::build(StatusCode::from_u16(self.status).ok()?);
-        for (name, value) in &self.headers {
-            response.insert_header((name.as_str(), value.as_str()));
-        }
-        response.insert_header((REPLAYED, "true"));
-        Some(response.body(STANDARD.decode(&self.body).ok()?))
-    }
-}
+/// How long the record of a refused request is kept.
+const REFUSAL_TTL: Duration = Duration::from_secs(60);
 
 /// Returns the key, 1 to 255 printable ASCII characters; `None` without the header.
 fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
@@ -91,20 +60,22 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
-/// Returns the SHA-256 hash of the parts with their lengths, in hexadecimal.
+/// Returns the SHA-256 hash of the parts with their lengths, in base64, which Redis keeps more compactly than
+/// hexadecimal text.
 fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 /// Executes a request once for each key; a request without a key passes unchanged.
 ///
-/// A repetition gets the stored response. [`ErrorCode::IdempotencyInProgress`] answers a repetition during the
-/// execution, [`ErrorCode::IdempotencyMismatch`] another request with the same key.
+/// A repetition gets the response that its record re-makes. [`ErrorCode::IdempotencyInProgress`] answers a repetition
+/// during the execution, [`ErrorCode::IdempotencyMismatch`] another request with the same key, and
+/// [`ErrorCode::TooManyIdempotencyKeys`] a new key of a caller that has [`MAX_LIVE_KEYS`](crate::store::MAX_LIVE_KEYS).
 ///
 /// # Errors
 /// Errors of the handler.
@@ -114,7 +85,7 @@ pub async fn run_once(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let key = match key(&request) {
-        Ok(Some(key)) => key,
+        Ok(Some(key)) => request_key(&request, &key),
         Ok(None) => return next.call(request).await.map(ServiceResponse::map_into_boxed_body),
         Err(problem) => return Ok(request.error_response(problem)),
     };
@@ -122,13 +93,13 @@ pub async fn run_once(
         Ok(fingerprint) => fingerprint,
         Err(problem) => return Ok(request.error_response(problem)),
     };
-    let key = caller_key(&request, &key);
     match begin(api, &key, &fingerprint).await {
         Err(problem) => Ok(request.error_response(problem)),
-        Ok(Begun::Replay(response)) => Ok(request.into_response(response)),
+        Ok(Begun::Replay(record)) => replay(api, record, request, next).await,
         Ok(Begun::Execute(attempt)) => {
-            let dedup_key = DedupKey::Request(key.clone());
-            request.extensions_mut().insert(IdempotencyContext { dedup_key, attempt: attempt.clone() });
+            let dedup_key = DedupKey::Request(key.key.clone());
+            let context = IdempotencyContext::Attempt { dedup_key, attempt: attempt.clone() };
+            request.extensions_mut().insert(context);
             // A task of its own completes and records the request if the client disconnects.
             let execution = rt::spawn(execute(api.clone(), key, attempt, request, next).in_current_span());
             execution.await.unwrap_or_else(|_| Err(Problem::new(ErrorCode::Internal).into()))
@@ -136,10 +107,13 @@ pub async fn run_once(
     }
 }
 
-/// Returns the key in the store: keys of different callers are different.
-fn caller_key(request: &ServiceRequest, key: &str) -> String {
-    let owner = request.extensions().get::<RequestContext>().and_then(|context| context.caller.fingerprint());
-    digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()])
+/// Returns the key in the store. Keys of different callers are different. Without authentication all callers share
+/// their keys, and each address has its own count of live keys.
+fn request_key(request: &ServiceRequest, key: &str) -> RequestKey {
+    let context = request.extensions().get::<RequestContext>().cloned();
+    let owner = context.as_ref().and_then(|context| context.caller.fingerprint());
+    let key = digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()]);
+    RequestKey { key, caller: context.map(|context| context.limit_key).unwrap_or_default() }
 }
 
 /// Reads the body and returns a SHA-256 hash of method, path, `If-Match` and body. The handler can read the body again.
@@ -159,28 +133,55 @@ async fn fingerprint(request: &mut ServiceRequest) -> Result<String, Problem> {
 /// What a request with a key leads to, if it is not an error.
 enum Begun {
     Execute(Attempt),
-    Replay(HttpResponse),
+    Replay(RequestRecord),
 }
 
-async fn begin(api: &AppState, key: &str, fingerprint: &str) -> Result<Begun, Problem> {
+async fn begin(api: &AppState, key: &RequestKey, fingerprint: &str) -> Result<Begun, Problem> {
     match api.idempotency_store.begin(key, fingerprint, LEASE).await? {
         BeginOutcome::Begun(attempt) => Ok(Begun::Execute(attempt)),
         BeginOutcome::InProgress => Err(Problem::new(ErrorCode::IdempotencyInProgress)),
         BeginOutcome::Mismatch => Err(Problem::new(ErrorCode::IdempotencyMismatch)),
+        BeginOutcome::TooManyKeys { retry_after } => Err(Problem::too_many_keys(retry_after)),
         BeginOutcome::Completed(record) => {
-            let stored = serde_json::from_str::<StoredResponse>(&record).ok();
-            let response = stored.and_then(|stored| stored.replay());
-            let response = response.ok_or_else(|| Problem::new(ErrorCode::Internal))?;
-            api.metrics.replays.inc();
-            Ok(Begun::Replay(response))
+            let record = RequestRecord::parse(&record);
+            record.map(Begun::Replay).ok_or_else(|| Problem::new(ErrorCode::Internal))
         }
     }
 }
 
-/// Calls the handler, renews the lease meanwhile, and records the response if it is final.
+/// Makes the response to an executed request again.
+async fn replay(
+    api: &AppState,
+    record: RequestRecord,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut response = match record {
+        RequestRecord::Refused(status, document) => {
+            let refused = HttpResponse::build(status).content_type(PROBLEM_JSON).body(document);
+            request.into_response(refused)
+        }
+        RequestRecord::Executed(executed) => {
+            request.extensions_mut().insert(IdempotencyContext::Executed(executed));
+            let response = next.call(request).await?.map_into_boxed_body();
+            if response.status() == StatusCode::NOT_FOUND {
+                response.into_response(Problem::expired(executed.stream).error_response())
+            } else {
+                response
+            }
+        }
+    };
+    if !response.status().is_server_error() {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        api.metrics.replays.inc();
+    }
+    Ok(response)
+}
+
+/// Calls the handler, renews the lease meanwhile, and records what re-makes the response.
 async fn execute(
     api: Data<AppState>,
-    key: String,
+    key: RequestKey,
     attempt: Attempt,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -189,23 +190,30 @@ async fn execute(
         response = respond(request, next) => response,
         never = renew_lease(&api, &key, &attempt) => match never {},
     };
-    let recorded = match &response {
-        Ok((response, body)) if is_final(response) => {
-            let record = serde_json::to_string(&StoredResponse::new(response, body)).unwrap_or_default();
-            api.idempotency_store.complete(&key, &attempt, &record).await
-        }
-        _ => api.idempotency_store.abandon(&key, &attempt).await,
+    let record = response.as_ref().ok().and_then(|(response, body)| record(response, body));
+    let recorded = match record {
+        Some((record, keep)) => api.idempotency_store.complete(&key, &attempt, &record.to_text(), keep).await,
+        None => api.idempotency_store.abandon(&key, &attempt).await,
     };
     if let Err(error) = recorded {
         // The response is still correct. The deduplication key prevents a second change by a repetition.
-        tracing::warn!(%error, "response not stored for repetitions of the request");
+        tracing::warn!(%error, "response not recorded for repetitions of the request");
     }
     response.map(|(response, _)| response)
 }
 
-/// True if a repetition gets this response. A 5xx, and a 409 with `Retry-After`, ask for another execution.
-fn is_final(response: &ServiceResponse<BoxBody>) -> bool {
-    !response.status().is_server_error() && !response.headers().contains_key(RETRY_AFTER)
+/// Returns the record of a request with this response, and how long it is kept; `None` if a repetition executes the
+/// request again.
+///
+/// A 5xx, and a 409 with `Retry-After`, ask for another execution. Any other 4xx has changed nothing, so it is kept for
+/// as long as a client retries at once, and not at all if its document is long.
+fn record(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Option<(RequestRecord, Duration)> {
+    if let Some(executed) = response.response().extensions().get::<Executed>() {
+        return Some((RequestRecord::Executed(*executed), IDEMPOTENCY_TTL));
+    }
+    let is_refused = response.status().is_client_error() && !response.headers().contains_key(RETRY_AFTER);
+    let record = RequestRecord::refused(response.status(), body).filter(|_| is_refused)?;
+    Some((record, REFUSAL_TTL))
 }
 
 /// Calls the handler and reads its whole body.
@@ -221,7 +229,7 @@ async fn respond(
 }
 
 /// Renews the lease until it is dropped. A failed renewal is logged, and the next one may succeed.
-async fn renew_lease(api: &AppState, key: &str, attempt: &Attempt) -> Infallible {
+async fn renew_lease(api: &AppState, key: &RequestKey, attempt: &Attempt) -> Infallible {
     let mut tick = interval(RENEW_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.reset();

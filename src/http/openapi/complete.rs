@@ -107,7 +107,7 @@ fn add_idempotency_key(operation: &mut Value, policy: Option<RoutePolicy>) {
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false,
         "description": "A unique name for this request, chosen by the client. For a day, the same request with \
-            the same key has the same response.",
+            the same key is executed once. A repetition has the first status, and the stream as it is now.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     });
     match operation["parameters"].as_array_mut() {

@@ -8,7 +8,11 @@ use crate::http::middleware::RoutePolicy;
 const HEADERS: [(&str, &str, &str); 12] = [
     ("allow", "string", "The methods of this path."),
     ("etag", "string", "Entity tag of the response. For a stream, it is the version that `If-Match` takes."),
-    ("idempotency-replayed", "string", "`true` if this is the stored response to an earlier request."),
+    (
+        "idempotency-replayed",
+        "string",
+        "`true` if the request was executed earlier and this response changed nothing.",
+    ),
     ("last-event-id", "string", "Cursor after which a feed continues from this response."),
     ("link", "string", "The next page, as `rel=\"next\"` (RFC 8288)."),
     ("location", "string", "Path of the created stream."),

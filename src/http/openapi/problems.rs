@@ -17,7 +17,7 @@ const ADMISSION: [ErrorCode; 6] = [
     ErrorCode::StoreUnavailable,
 ];
 /// Errors of every operation that changes something.
-const CHANGES: [ErrorCode; 7] = [
+const CHANGES: [ErrorCode; 8] = [
     ErrorCode::ForeignOrigin,
     ErrorCode::MalformedBody,
     ErrorCode::PayloadTooLarge,
@@ -25,6 +25,7 @@ const CHANGES: [ErrorCode; 7] = [
     ErrorCode::RequestTimeout,
     ErrorCode::IdempotencyInProgress,
     ErrorCode::IdempotencyMismatch,
+    ErrorCode::TooManyIdempotencyKeys,
 ];
 
 /// Adds the error responses of an operation, one for each status.

@@ -5,7 +5,6 @@ mod responses;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header,
     web::{Data, Path},
 };
 
@@ -22,6 +21,7 @@ use crate::{
         extract::{IfNoneMatch, JsonBody, Query, Retry, StreamPath},
         list_page,
         problem::{FieldError, Problem},
+        request_record::Executed,
         schemas,
     },
     orchestrator::{JoinRequest, LeaveRequest, ParticipantQuery},
@@ -78,21 +78,19 @@ pub async fn join(
     path: Path<StreamPath>,
     JsonBody(Join { identity, name, role, metadata, attributes }): JsonBody<Join>,
 ) -> Result<HttpResponse, Problem> {
-    let named = retry.stream(&path.id);
-    let stream = api.orchestrator.find_reference(&context.caller, Action::Join, &named).await?;
+    let (orchestrator, caller) = (&api.orchestrator, &context.caller);
     let dedup_key = retry.dedup_key();
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
-    let joined = api.orchestrator.join(&context.caller, &stream, request).await?;
-    let body = Joined {
-        token: &joined.token.jwt,
-        stream_id: joined.stream.id,
-        participant_name: &identity,
-        identity: &identity,
-        role,
-        ws_url: &api.livekit_public_url,
-        expires_at: joined.token.expires_at,
+    let joined = match retry.executed() {
+        Some(Executed { stream, token: Some(validity), .. }) => {
+            orchestrator.join_again(caller, *stream, request, *validity).await?
+        }
+        _ => {
+            let stream = orchestrator.find_reference(caller, Action::Join, &retry.stream(&path.id)).await?;
+            orchestrator.join(caller, &stream, request).await?
+        }
     };
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body))
+    Ok(responses::joined(&joined, &identity, role, &api.livekit_public_url))
 }
 
 /// Requires a valid identity, unless the stream has a participant with it. LiveKit may report any identity.
@@ -127,15 +125,14 @@ pub async fn leave(
     JsonBody(Leave { identity }): JsonBody<Leave>,
 ) -> Result<HttpResponse, Problem> {
     let action = context.caller.leave_action(&identity);
+    if let Some(executed) = retry.executed() {
+        let left = api.orchestrator.left(&context.caller, executed.stream, &identity).await?;
+        return Ok(responses::left(left, &identity));
+    }
     let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&path.id)).await?;
     require_valid_or_known(&api, &context.caller, action, &stream, &identity).await?;
     let previous = retry.previous().cloned();
     let request = LeaveRequest { identity: identity.clone(), dedup_key: retry.dedup_key(), previous };
     let left = api.orchestrator.leave(&context.caller, stream, request).await?;
-    Ok(HttpResponse::Ok().json(Left {
-        stream_id: left.stream.id,
-        participant_name: &identity,
-        identity: &identity,
-        participant: left.participant,
-    }))
+    Ok(responses::left(left, &identity))
 }

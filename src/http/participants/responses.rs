@@ -1,11 +1,16 @@
-//! Bodies of responses about participants.
+//! Responses about participants.
 
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     domain::{Identity, Participant, Role, StreamId, Timestamp},
-    http::schemas,
+    http::{request_record::Executed, schemas},
+    orchestrator,
 };
 
 /// A join token.
@@ -41,4 +46,35 @@ pub struct Left<'a> {
     /// The participant's entry; null if this identity never joined.
     #[schema(value_type = Option<schemas::Participant>, required = true)]
     pub(super) participant: Option<Participant>,
+}
+
+/// Builds the response to a join, the first one and its replays.
+pub(super) fn joined(
+    orchestrator::Joined { stream, token }: &orchestrator::Joined,
+    identity: &Identity,
+    role: Role,
+    ws_url: &str,
+) -> HttpResponse {
+    let mut response = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Joined {
+        token: &token.jwt,
+        stream_id: stream.id,
+        participant_name: identity,
+        identity,
+        role,
+        ws_url,
+        expires_at: token.validity.expires_at(),
+    });
+    let executed = Executed { status: StatusCode::OK, stream: stream.id, token: Some(token.validity) };
+    response.extensions_mut().insert(executed);
+    response
+}
+
+/// Builds the response to a leave, the first one and its replays.
+pub(super) fn left(left: orchestrator::Left, identity: &Identity) -> HttpResponse {
+    let stream = left.stream.id;
+    let participant = left.participant;
+    let body = Left { stream_id: stream, participant_name: identity, identity, participant };
+    let mut response = HttpResponse::Ok().json(body);
+    response.extensions_mut().insert(Executed { status: StatusCode::OK, stream, token: None });
+    response
 }

@@ -7,20 +7,17 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::StatusCode,
     rt,
     web::{Data, Path},
 };
 use tracing::Instrument;
 
-use self::{
-    requests::{ListStreams, NewStream, StreamPatch},
-    responses::may_read,
-};
+use self::requests::{ListStreams, NewStream, StreamPatch};
 use crate::{
     access::Action,
     admission::RequestContext,
-    domain::{ErrorCode, StreamStatus},
+    domain::{ErrorCode, StreamId, StreamStatus},
     http::{
         app_state::AppState,
         extract::{IfMatch, IfNoneMatch, JsonBody, Query, Retry, StreamPath},
@@ -68,6 +65,18 @@ async fn run_to_end<T: 'static>(
     Ok(done.map_err(|_| Problem::new(ErrorCode::Internal))??)
 }
 
+/// Responds to a change, the first time and again, with the stream as it is now.
+async fn changed(
+    api: &AppState,
+    context: &RequestContext,
+    action: Action,
+    status: StatusCode,
+    id: StreamId,
+) -> Result<HttpResponse, Problem> {
+    let view = api.orchestrator.view_changed(&context.caller, action, id).await?;
+    Ok(responses::changed(status, &context.caller, &view))
+}
+
 /// `POST /streams`
 ///
 /// Creates a stream and its LiveKit room.
@@ -87,6 +96,9 @@ pub async fn create(
     retry: Retry,
     JsonBody(new): JsonBody<NewStream>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(executed) = retry.executed() {
+        return changed(&api, &context, Action::Create, executed.status, executed.stream).await;
+    }
     let request = CreateRequest {
         id: retry.reserved_id(),
         room_name: new.room_name,
@@ -98,16 +110,7 @@ pub async fn create(
     let Creation { stream, is_new } =
         run_to_end(&api, async move |orchestrator| orchestrator.create(&caller, request).await).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let view = api.orchestrator.view_changed(&context.caller, Action::Create, stream.id).await?;
-    // The empty list of a new stream names no participant, so every creator gets it.
-    let with_participants = may_read(&context.caller, &view) || is_new && view.participants.is_empty();
-    let mut response = responses::changed(status, &view, with_participants);
-    if is_new {
-        let location = format!("/streams/{}", stream.id).parse();
-        let location = location.map_err(|_| Problem::new(ErrorCode::Internal))?;
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    changed(&api, &context, Action::Create, status, stream.id).await
 }
 
 /// `GET /streams`
@@ -206,14 +209,16 @@ pub async fn patch(
     // `{status: "stopped"}` alone is the same as DELETE, so the same grants suffice.
     let stops = status == Some(StreamStatus::Stopped);
     let action = if stops && metadata.is_none() { Action::Stop } else { Action::Update };
+    if let Some(executed) = retry.executed() {
+        return changed(&api, &context, action, executed.status, executed.stream).await;
+    }
     let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&path.id)).await?;
     let version = required_version(version, if_match.required_version(stream.version)?)?;
     let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
     let caller = context.caller.clone();
     let patched =
         run_to_end(&api, async move |orchestrator| orchestrator.patch(&caller, stream, patch).await).await?;
-    let view = api.orchestrator.view_changed(&context.caller, action, patched.id).await?;
-    Ok(responses::changed(StatusCode::OK, &view, may_read(&context.caller, &view)))
+    changed(&api, &context, action, StatusCode::OK, patched.id).await
 }
 
 /// `DELETE /streams/{id}`
@@ -232,12 +237,14 @@ pub async fn stop(
     if_match: IfMatch,
     path: Path<StreamPath>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(executed) = retry.executed() {
+        return changed(&api, &context, Action::Stop, executed.status, executed.stream).await;
+    }
     let stream = api.orchestrator.find(&context.caller, Action::Stop, &retry.stream(&path.id)).await?;
     let version = if_match.required_version(stream.version)?;
     let guard = Guard { version, dedup_key: retry.dedup_key(), lease: None };
     let caller = context.caller.clone();
     let stopped =
         run_to_end(&api, async move |orchestrator| orchestrator.stop(&caller, &stream, guard).await).await?;
-    let view = api.orchestrator.view_changed(&context.caller, Action::Stop, stopped.id).await?;
-    Ok(responses::changed(StatusCode::OK, &view, may_read(&context.caller, &view)))
+    changed(&api, &context, Action::Stop, StatusCode::OK, stopped.id).await
 }

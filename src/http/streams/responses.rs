@@ -2,14 +2,21 @@
 
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
-    http::{StatusCode, header::ETag},
+    http::{
+        StatusCode,
+        header::{self, ETag},
+    },
 };
 use serde::Serialize;
 
 use crate::{
     access::{Action, Caller},
     domain::StreamView,
-    http::extract::{IfNoneMatch, version_tag},
+    http::{
+        extract::{IfNoneMatch, version_tag},
+        request_record::Executed,
+    },
+    store::SharedState,
 };
 
 /// Starts a response about a stream, with the headers that every such response has.
@@ -25,14 +32,24 @@ fn head(status: StatusCode, view: &StreamView) -> HttpResponseBuilder {
 
 /// Reports whether the caller may see the participants. The grant `roomCreate` creates and stops any stream, but reads
 /// none.
-pub(super) fn may_read(caller: &Caller, view: &StreamView) -> bool {
+fn may_read(caller: &Caller, view: &StreamView) -> bool {
     caller.is_allowed_in(Action::Read, &view.stream.room_name)
 }
 
-/// Builds the response to a change: the stream, with its participants if `with_participants`.
-pub(super) fn changed(status: StatusCode, view: &StreamView, with_participants: bool) -> HttpResponse {
+/// Builds the response to a change, the first one and its replays: the stream, with what the caller may see of it. 201
+/// is the status of a new stream.
+pub(super) fn changed(status: StatusCode, caller: &Caller, view: &SharedState<StreamView>) -> HttpResponse {
+    let id = view.stream.id;
+    let is_new = status == StatusCode::CREATED;
     let mut response = head(status, view);
-    if with_participants { response.json(view) } else { response.json(&view.stream) }
+    if is_new {
+        response.insert_header((header::LOCATION, format!("/streams/{id}")));
+    }
+    // The empty list of a new stream names no participant, so every creator gets it.
+    let with_participants = may_read(caller, view) || is_new && view.participants.is_empty();
+    let mut response = if with_participants { response.json(view) } else { response.json(&view.stream) };
+    response.extensions_mut().insert(Executed { status, stream: id, token: None });
+    response
 }
 
 /// Builds the response to a read: 304 if the client has the stream's version, or else a body made from the view.

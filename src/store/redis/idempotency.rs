@@ -12,7 +12,8 @@ use super::{
 use crate::{
     domain::{StreamId, Timestamp},
     store::{
-        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt, StoreError,
+        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS, PreviousAttempt,
+        RequestKey, StoreError,
     },
 };
 
@@ -21,16 +22,20 @@ impl RedisStore {
     async fn update_request(
         &self,
         name: &'static str,
-        key: &str,
+        RequestKey { key, caller }: &RequestKey,
         attempt: &Attempt,
         lease: Duration,
-        answer: Option<&str>,
+        answer: Option<(&str, Duration)>,
     ) -> Result<bool, StoreError> {
         let call = UpdateRequest {
             request: self.keys.request(key),
+            live_requests: self.keys.live_requests(caller),
+            applied: self.keys.dedup(&DedupKey::Request(key.clone())),
+            id: key.clone(),
             holder: attempt.holder.clone(),
             lease_ms: lease,
-            answer: answer.map(str::to_owned),
+            answer: answer.map(|(answer, _)| answer.to_owned()),
+            answer_ttl_ms: answer.map(|(_, keep)| keep),
         };
         self.run(name, call).await
     }
@@ -47,11 +52,19 @@ fn previous_attempt(since: &str, done: &str) -> Result<PreviousAttempt, StoreErr
 
 #[async_trait]
 impl IdempotencyStore for RedisStore {
-    async fn begin(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<BeginOutcome, StoreError> {
+    async fn begin(
+        &self,
+        RequestKey { key, caller }: &RequestKey,
+        fingerprint: &str,
+        lease: Duration,
+    ) -> Result<BeginOutcome, StoreError> {
         let holder = uuid::Uuid::new_v4().to_string();
         let call = BeginRequest {
             request: self.keys.request(key),
-            applied: self.keys.dedup(&DedupKey::Request(key.to_owned())),
+            live_requests: self.keys.live_requests(caller),
+            applied: self.keys.dedup(&DedupKey::Request(key.clone())),
+            id: key.clone(),
+            max_live: MAX_LIVE_KEYS,
             fingerprint: fingerprint.to_owned(),
             holder: holder.clone(),
             new_id: StreamId::generate(),
@@ -68,20 +81,31 @@ impl IdempotencyStore for RedisStore {
             }
             ["in_progress"] => Ok(BeginOutcome::InProgress),
             ["other_request"] => Ok(BeginOutcome::Mismatch),
+            ["too_many", millis] => {
+                let millis = millis.parse().map_err(|_| corrupt("a script's answer"))?;
+                Ok(BeginOutcome::TooManyKeys { retry_after: Duration::from_millis(millis) })
+            }
             ["answered", answer] => Ok(BeginOutcome::Completed(answer.to_owned())),
             _ => Err(corrupt("a script's answer")),
         }
     }
 
-    async fn renew(&self, key: &str, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, key: &RequestKey, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
         self.update_request("request_hold", key, attempt, lease, None).await
     }
 
-    async fn complete(&self, key: &str, attempt: &Attempt, answer: &str) -> Result<(), StoreError> {
-        self.update_request("request_answer", key, attempt, Duration::ZERO, Some(answer)).await.map(drop)
+    async fn complete(
+        &self,
+        key: &RequestKey,
+        attempt: &Attempt,
+        answer: &str,
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        let answer = Some((answer, keep));
+        self.update_request("request_answer", key, attempt, Duration::ZERO, answer).await.map(drop)
     }
 
-    async fn abandon(&self, key: &str, attempt: &Attempt) -> Result<(), StoreError> {
+    async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError> {
         self.update_request("request_give_up", key, attempt, Duration::ZERO, None).await.map(drop)
     }
 }

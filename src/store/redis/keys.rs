@@ -206,6 +206,11 @@ impl Keys {
         format!("{}idem:{key}", self.prefix)
     }
 
+    /// Live idempotency keys of one caller, by expiry.
+    pub fn live_requests(&self, caller: &str) -> String {
+        format!("{}idem_live:{caller}", self.prefix)
+    }
+
     /// State of a rate limit for one caller.
     pub fn rate(&self, subject: &str) -> String {
         format!("{}rate:{subject}", self.prefix)

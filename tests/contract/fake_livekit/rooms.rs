@@ -66,6 +66,9 @@ impl Rooms for FakeLiveKit {
     fn token(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
         tokens::sign(&ApiKey { key: "devkey".to_owned(), secret: "secret".into() }, request)
     }
+    fn token_again(&self, request: &TokenRequest) -> Result<JoinToken, RoomsError> {
+        tokens::sign(&ApiKey { key: "devkey".to_owned(), secret: "secret".into() }, request)
+    }
 
     fn simulated(&self) -> bool {
         true

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     domain::{StreamId, Timestamp},
-    store::{Attempt, BeginOutcome, IDEMPOTENCY_TTL, PreviousAttempt},
+    store::{Attempt, BeginOutcome, IDEMPOTENCY_TTL, MAX_LIVE_KEYS, PreviousAttempt, RequestKey},
 };
 
 pub(in crate::store::memory) struct Request {
@@ -15,7 +15,9 @@ pub(in crate::store::memory) struct Request {
     pub(in crate::store::memory) held: Option<(String, Timestamp)>,
     pub(in crate::store::memory) answer: Option<String>,
     /// Time at which the record expires.
-    expires_at: Timestamp,
+    pub(in crate::store::memory) expires_at: Timestamp,
+    /// Caller whose live keys it counts for.
+    caller: String,
 }
 
 #[derive(Default)]
@@ -24,20 +26,24 @@ pub(in crate::store::memory) struct Requests(HashMap<String, Request>);
 impl Requests {
     pub(in crate::store::memory) fn begin(
         &mut self,
-        key: &str,
+        key: &RequestKey,
         fingerprint: &str,
         lease: Duration,
         changed_stream: Option<StreamId>,
         now: Timestamp,
     ) -> BeginOutcome {
         self.0.retain(|_, request| request.expires_at > now);
-        let request = self.0.entry(key.to_owned()).or_insert_with(|| Request {
+        if let Some(retry_after) = self.wait_for_new_key(key, now) {
+            return BeginOutcome::TooManyKeys { retry_after };
+        }
+        let request = self.0.entry(key.key.clone()).or_insert_with(|| Request {
             fingerprint: fingerprint.to_owned(),
             reserved_id: StreamId::generate(),
             since: None,
             held: None,
             answer: None,
             expires_at: now,
+            caller: key.caller.clone(),
         });
         if request.fingerprint != fingerprint {
             return BeginOutcome::Mismatch;
@@ -57,8 +63,24 @@ impl Requests {
         BeginOutcome::Begun(attempt)
     }
 
-    pub(in crate::store::memory) fn held_by(&mut self, key: &str, attempt: &Attempt) -> Option<&mut Request> {
-        let request = self.0.get_mut(key)?;
+    /// Returns the time until the caller may use this key, if it is new and the caller has too many live ones.
+    fn wait_for_new_key(&self, key: &RequestKey, now: Timestamp) -> Option<Duration> {
+        let live = self.0.values().filter(|request| request.caller == key.caller);
+        let expiries: Vec<_> = live.map(|request| request.expires_at).collect();
+        if self.0.contains_key(&key.key) || expiries.len() < MAX_LIVE_KEYS {
+            return None;
+        }
+        let first = expiries.into_iter().min()?;
+        let millis = first.as_millis().saturating_sub(now.as_millis());
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+    }
+
+    pub(in crate::store::memory) fn held_by(
+        &mut self,
+        key: &RequestKey,
+        attempt: &Attempt,
+    ) -> Option<&mut Request> {
+        let request = self.0.get_mut(&key.key)?;
         request.held.as_ref().is_some_and(|(holder, _)| *holder == attempt.holder).then_some(request)
     }
 }

@@ -195,10 +195,15 @@ scripts! {
     atomic BeginRequest = "begin_request" with [CLOCK];
     KEY {
         request,
+        /// Sorted set of the caller's live keys, by expiry.
+        live_requests,
         /// The deduplication key of the request's change.
         applied,
     }
     ARG {
+        /// The member of `live_requests`.
+        id: String,
+        max_live: usize,
         fingerprint: String,
         holder: String,
         /// The id that is reserved at the first attempt.
@@ -209,11 +214,13 @@ scripts! {
 
     /// See [`crate::store::IdempotencyStore::renew`] and the two that end an attempt.
     atomic UpdateRequest = "update_request" with [CLOCK];
-    KEY { request }
+    KEY { request, live_requests, applied }
     ARG {
+        id: String,
         holder: String,
         /// Zero ends the attempt.
         lease_ms: Duration,
         answer: Option<String>,
+        answer_ttl_ms: Option<Duration>,
     }
 }

@@ -1,163 +1,19 @@
-//! `Idempotency-Key`: a repeated request has the same response and no second effect, on any instance, also after the
-//! first instance has crashed.
+//! Requests with a key that fail half-way, or whose instance crashes: the next attempt continues them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::HashSet;
-
 use futures_util::future::join_all;
-use livekit_api::access_token::{AccessToken, VideoGrants};
-use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Pair;
+use super::{create, create_eventually, document, is_replayed, stream_count};
 use crate::support::{
     app::{Setup, TestApp, TestResponse, participant_webhook},
     eventually,
     fault_proxy::FaultProxy,
     instance::Instance,
-    servers::{KEY, LiveKit, SECRET, port_of, shared_livekit, shared_redis},
+    servers::{LiveKit, port_of, shared_livekit, shared_redis},
     unique,
 };
-
-async fn send_with_key(
-    app: &TestApp,
-    key: &str,
-    method: Method,
-    path: &str,
-    body: Option<&Value>,
-) -> TestResponse {
-    let request = app.request(method, path).header("idempotency-key", key);
-    let request = if let Some(body) = body { request.json(body) } else { request };
-    TestResponse::read(request.send().await.unwrap()).await
-}
-
-async fn create(app: &TestApp, key: &str, body: &Value) -> TestResponse {
-    send_with_key(app, key, Method::POST, "/streams", Some(body)).await
-}
-
-/// Repeats the creation until it is neither in progress nor failed.
-async fn create_eventually(app: &TestApp, key: &str, body: &Value) -> TestResponse {
-    eventually("an answer", || async {
-        let answer = create(app, key, body).await;
-        (answer.status != StatusCode::CONFLICT && !answer.status.is_server_error()).then_some(answer)
-    })
-    .await
-}
-
-async fn stream_count(app: &TestApp) -> usize {
-    app.get("/streams?status=all").await.expect(StatusCode::OK).as_array().unwrap().len()
-}
-
-fn is_replayed(answer: &TestResponse) -> bool {
-    answer.header("idempotency-replayed") == Some("true")
-}
-
-#[tokio::test]
-async fn fifty_concurrent_creations_with_one_key_make_one_stream() {
-    let Pair(one, two) = Pair::start().await;
-    let body = json!({"metadata": {"title": "once"}});
-    let calls = (0..50).map(|n| create(if n % 2 == 0 { &one } else { &two }, "the same", &body));
-    let answers = join_all(calls).await;
-    let (done, others): (Vec<_>, Vec<_>) =
-        answers.into_iter().partition(|answer| answer.status == StatusCode::CREATED);
-    assert!(!done.is_empty());
-    assert_eq!(
-        done.iter().map(|answer| &answer.text).collect::<HashSet<_>>().len(),
-        1,
-        "all responses are equal"
-    );
-    assert_eq!(done.iter().filter(|answer| !is_replayed(answer)).count(), 1, "one response is not a replay");
-    for other in others {
-        assert_eq!(other.header("retry-after"), Some("1"));
-        other.expect_problem(409, "idempotency_in_progress");
-    }
-    assert_eq!(stream_count(&one).await, 1);
-    assert_eq!(create(&two, "another", &body).await.status, StatusCode::CREATED);
-    assert_eq!(stream_count(&one).await, 2);
-}
-
-#[tokio::test]
-async fn idempotency_key_applies_to_one_request_of_one_caller() {
-    let Pair(one, two) = Pair::start().await;
-    let stream = create(&one, "k", &json!({"roomName": "first"})).await.expect(StatusCode::CREATED);
-    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
-    create(&two, "k", &json!({"roomName": "second"})).await.expect_problem(422, "idempotency_mismatch");
-    send_with_key(&two, "k", Method::DELETE, &path, None).await.expect_problem(422, "idempotency_mismatch");
-    assert!(is_replayed(&create(&two, "k", &json!({"roomName": "first"})).await));
-    for bad in ["", &"k".repeat(256), "a\tb"] {
-        let answer = create(&one, bad, &json!({})).await.expect_problem(400, "validation_failed");
-        assert_eq!(answer["errors"][0]["field"], "Idempotency-Key");
-    }
-
-    let Pair(authenticating, _other) =
-        Pair::with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).await;
-    let create_as = |identity: &str| {
-        let grants = VideoGrants { room_create: true, ..VideoGrants::default() };
-        let token = AccessToken::with_api_key(KEY, SECRET).with_identity(identity).with_grants(grants);
-        let request =
-            authenticating.request(Method::POST, "/streams").header("idempotency-key", "k").json(&json!({}));
-        let request = request.header("authorization", format!("Bearer {}", token.to_jwt().unwrap()));
-        async move { TestResponse::read(request.send().await.unwrap()).await }
-    };
-    let first = create_as("ann").await.expect(StatusCode::CREATED);
-    assert_ne!(
-        create_as("bob").await.expect(StatusCode::CREATED)["id"],
-        first["id"],
-        "the same key of another caller"
-    );
-    assert_eq!(
-        create_as("ann").await.expect(StatusCode::CREATED)["id"],
-        first["id"],
-        "another token of the same caller"
-    );
-}
-
-#[tokio::test]
-async fn repeated_request_with_key_is_replayed_without_second_effect() {
-    let Pair(one, two) = Pair::start().await;
-    let stream = one.create(json!({"metadata": {"n": 0}})).await;
-    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
-    let requests = [
-        (Method::PATCH, path.clone(), Some(json!({"metadata": {"n": 1}}))),
-        (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
-        (Method::POST, format!("{path}/leave"), Some(json!({"identity": "ann"}))),
-        (Method::POST, format!("{path}/join"), Some(json!({"identity": ""}))),
-        (Method::DELETE, path.clone(), None),
-        (Method::DELETE, "/streams/absent".to_owned(), None),
-    ];
-    for (n, (method, path, body)) in requests.into_iter().enumerate() {
-        let key = format!("key {n}");
-        let first = send_with_key(&one, &key, method.clone(), &path, body.as_ref()).await;
-        let version = document(&one, &stream).await["version"].clone();
-        let again = send_with_key(&two, &key, method.clone(), &path, body.as_ref()).await;
-        let after = document(&one, &stream).await["version"].clone();
-        assert_eq!((again.status, &again.text), (first.status, &first.text), "{method} {path}");
-        for header in ["content-type", "etag", "last-event-id", "cache-control"] {
-            assert_eq!(again.header(header), first.header(header), "{method} {path}: {header}");
-        }
-        assert!(is_replayed(&again) && !is_replayed(&first), "{method} {path}");
-        assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
-        assert_eq!(after, version, "{method} {path}: no second event");
-    }
-}
-
-#[tokio::test]
-async fn replayed_response_equals_first_byte_for_byte() {
-    let Pair(one, two) = Pair::start().await;
-    let texts = prop::collection::hash_map("\\PC{0,12}", "\\PC{0,40}", 0..6);
-    let mut runner = TestRunner::deterministic();
-    for n in 0..40 {
-        let metadata = texts.new_tree(&mut runner).unwrap().current();
-        let (key, body) = (format!("{n}"), json!({"metadata": metadata}));
-        let first = create(&one, &key, &body).await;
-        let again = create(&two, &key, &body).await;
-        assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED));
-        assert_eq!(again.text, first.text);
-        assert_eq!(again.header("location"), first.header("location"));
-        assert_eq!(first.body["metadata"], body["metadata"]);
-    }
-}
 
 #[tokio::test]
 async fn request_that_failed_with_503_is_executed_again() {
@@ -237,11 +93,6 @@ async fn creation_of_crashed_instance_is_finished_by_retry() {
     }
 }
 
-/// The stream's present document.
-async fn document(app: &TestApp, stream: &Value) -> Value {
-    app.get(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK)
-}
-
 /// Creates a stream with the participant ann.
 async fn create_with_participant(app: &TestApp, room: &str) -> Value {
     let stream = app.create(json!({"roomName": room})).await;
@@ -283,7 +134,8 @@ async fn change_of_crashed_instance_is_not_repeated_by_retry() {
         instance.start().await;
         first.push(instance);
     }
-    proxy.hold(r#"{"status":200"#);
+    // The record of a response: its status and the id of the stream.
+    proxy.hold("200 01");
     let start = |(instance, request): (&Instance, &(Method, &'static str, Option<Value>))| {
         tokio::spawn(send(instance.address().http, request.clone()))
     };
