@@ -7,6 +7,7 @@ mod client_address;
 mod feed_limiter;
 mod host_policy;
 mod rate_limiter;
+mod read_meter;
 
 use std::{
     net::{IpAddr, Ipv4Addr},

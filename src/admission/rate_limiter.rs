@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    store::{RateLimit, RateLimitDecision, RateLimitStore},
+    store::{RateLimit, RateLimitDecision, RateLimitStore, StoreError},
     telemetry::Metrics,
 };
 
@@ -79,18 +79,37 @@ impl RateLimiter {
     pub async fn take(&self, class: RateLimitClass, limit_key: &str) -> Option<AppliedRateLimit> {
         let limit = self.limits.of(class)?;
         let class = class.as_str();
-        match self.store.take(&format!("{class}:{limit_key}"), limit).await {
-            Ok(decision) => {
-                if !decision.allowed {
-                    self.metrics.rate_limited.with_label_values(&[class]).inc();
-                }
-                Some(AppliedRateLimit { limit, decision })
-            }
-            Err(error) => {
-                tracing::debug!(%error, "rate limit not applied: the store did not count the request");
-                self.metrics.rate_limit_failures.inc();
-                None
-            }
+        let applied = self.applied(limit, self.store.take(&format!("{class}:{limit_key}"), limit).await)?;
+        if !applied.decision.allowed {
+            self.metrics.rate_limited.with_label_values(&[class]).inc();
         }
+        Some(applied)
+    }
+
+    /// Counts `units` more for a request that was allowed, also beyond the limit.
+    ///
+    /// Returns `None` as [`Self::take`] does.
+    pub async fn charge(
+        &self,
+        class: RateLimitClass,
+        limit_key: &str,
+        units: u32,
+    ) -> Option<AppliedRateLimit> {
+        let limit = self.limits.of(class)?;
+        let subject = format!("{}:{limit_key}", class.as_str());
+        self.applied(limit, self.store.charge(&subject, units, limit).await)
+    }
+
+    fn applied(
+        &self,
+        limit: RateLimit,
+        decision: Result<RateLimitDecision, StoreError>,
+    ) -> Option<AppliedRateLimit> {
+        let count_failure = |error: &StoreError| {
+            tracing::debug!(%error, "rate limit not applied: the store did not count the request");
+            self.metrics.rate_limit_failures.inc();
+        };
+        let decision = decision.inspect_err(count_failure).ok()?;
+        Some(AppliedRateLimit { limit, decision })
     }
 }

@@ -149,7 +149,9 @@ impl StreamService for Service {
             return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
         }
         let view = self.orchestrator.view(&context.caller, &stream_id).await.map_err(use_case_status)?;
-        Ok(Response::new(convert::state(&view)))
+        let state = convert::state(&view);
+        self.admission.charge_read(&context.limit_key, state.encoded_len() as u64).await;
+        Ok(Response::new(state))
     }
 
     async fn subscribe(

@@ -1,7 +1,7 @@
 //! Idempotent requests (`Idempotency-Key`) and deduplication keys.
 //!
-//! A recorded answer makes a retry cheap but not safe, because an instance may end between a change and the record of its
-//! answer. The record therefore also holds what makes the change itself idempotent: the id of a stream that the request
+//! A recorded answer makes a retry cheap but not safe, because an instance may end between a change and the record of
+//! its answer. The record therefore also holds what makes the change itself idempotent: the id of a stream that the request
 //! creates, and the deduplication key that the change stores ([`DedupKey::Request`]).
 
 use std::time::Duration;
@@ -106,8 +106,8 @@ pub trait IdempotencyStore: Send + Sync {
     /// Extends an attempt to `lease` from now. Returns false if the caller does not hold it any more.
     async fn renew(&self, key: &RequestKey, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError>;
 
-    /// Records the answer, unless the caller does not hold the attempt any more. The key lives for `keep` from now. A key
-    /// under which a change was made lives for [`IDEMPOTENCY_TTL`] in any case.
+    /// Records the answer, unless the caller does not hold the attempt any more. The key lives for `keep` from now. A
+    /// key under which a change was made lives for [`IDEMPOTENCY_TTL`] in any case.
     async fn complete(
         &self,
         key: &RequestKey,

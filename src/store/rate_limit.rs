@@ -20,7 +20,18 @@ pub struct RateLimit {
 impl RateLimit {
     /// Returns the time after which one request is available again, in microseconds.
     pub fn interval_micros(self) -> f64 {
-        self.period.as_secs_f64() * 1e6 / f64::from(self.count.max(1))
+        self.period_micros() / f64::from(self.count.max(1))
+    }
+
+    /// Returns the length of the period in microseconds.
+    pub fn period_micros(self) -> f64 {
+        self.period.as_secs_f64() * 1e6
+    }
+
+    /// Returns the maximum time until the whole limit is available again, in microseconds. Charges beyond the limit
+    /// refuse later requests for at most one more period.
+    pub fn max_debt_micros(self) -> f64 {
+        2.0 * self.period_micros()
     }
 }
 
@@ -40,7 +51,7 @@ pub struct RateLimitDecision {
 impl RateLimitDecision {
     /// Computes a decision from the time until the whole limit is available again. Both backends use it.
     pub(super) fn new(allowed: bool, debt_micros: f64, limit: RateLimit) -> Self {
-        let (interval, most) = (limit.interval_micros(), limit.period.as_secs_f64() * 1e6);
+        let (interval, most) = (limit.interval_micros(), limit.period_micros());
         // Corrects rounding errors of up to half a microsecond.
         let free = ((most - debt_micros) / interval + 1e-6).floor().max(0.0);
         let wait = (debt_micros + interval - most).max(0.0);
@@ -64,4 +75,16 @@ pub trait RateLimitStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] after a bounded time without an answer.
     async fn take(&self, subject: &str, limit: RateLimit) -> Result<RateLimitDecision, StoreError>;
+
+    /// Counts what an allowed request has cost besides itself, as `units` further requests, also beyond the limit.
+    /// Later requests are then refused until the excess has drained, for at most one more period.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] after a bounded time without an answer.
+    async fn charge(
+        &self,
+        subject: &str,
+        units: u32,
+        limit: RateLimit,
+    ) -> Result<RateLimitDecision, StoreError>;
 }

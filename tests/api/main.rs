@@ -24,6 +24,7 @@ mod openapi;
 mod operational_routes;
 mod outages;
 mod rate_limits;
+mod read_budget;
 mod reconcile_lease;
 mod redis_cluster;
 mod redis_error_replies;

@@ -18,6 +18,7 @@ mod livekit_reports;
 mod lua_scripts;
 mod operation_lock;
 mod orphaned_rooms;
+mod rate_limits;
 mod reconciler;
 mod redis_store;
 mod rooms;

@@ -2,7 +2,7 @@
 
 use actix_web::{
     Error, HttpMessage,
-    body::{BoxBody, MessageBody},
+    body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
@@ -52,21 +52,40 @@ pub async fn guard(
     let authentication = authenticate(&api.admission, &request, policy);
     let (applied, admitted) =
         api.admission.admit(authentication, policy.rate_limit_class, policy.actions).await;
-    let mut response = match admitted {
-        Err(rejection) => request.error_response(Problem::from(rejection)),
+    let (applied, mut response) = match admitted {
+        Err(rejection) => (applied, request.error_response(Problem::from(rejection))),
         Ok(context) => {
+            let limit_key = context.limit_key.clone();
             request.extensions_mut().insert(context);
-            if policy.accepts_idempotency_key {
+            let response = if policy.accepts_idempotency_key {
                 idempotency::run_once(&api, request, next).await?
             } else {
                 next.call(request).await?.map_into_boxed_body()
-            }
+            };
+            let charged = charge_read(&api.admission, policy, &limit_key, &response).await;
+            (charged.or(applied), response)
         }
     };
     if let Some(applied) = applied {
         insert_rate_limit_headers(response.headers_mut(), applied);
     }
     Ok(response)
+}
+
+/// Charges a read for the size of its body. What was read from Redis for it is at most as large, because states and
+/// pages may come from caches. Feeds have no size here and are metered by their handlers.
+async fn charge_read(
+    admission: &Admission,
+    policy: RoutePolicy,
+    limit_key: &str,
+    response: &ServiceResponse<BoxBody>,
+) -> Option<AppliedRateLimit> {
+    match response.response().body().size() {
+        BodySize::Sized(bytes) if policy.rate_limit_class == RateLimitClass::Read => {
+            admission.charge_read(limit_key, bytes).await
+        }
+        _ => None,
+    }
 }
 
 fn authenticate(admission: &Admission, request: &ServiceRequest, policy: RoutePolicy) -> Authentication {

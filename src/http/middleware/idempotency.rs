@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: executes a request once, on any instance, and makes its response again for repetitions.
 //!
-//! The store keeps what re-makes a response for a day ([`RequestRecord`]). The instance that executes a request holds its key under a lease, which it
-//! renews while the process runs. After a crash, the next attempt may begin within [`LEASE`]. It gets the reserved
-//! stream id and the deduplication key of the first attempt, so the change is made once even without a record.
+//! The store keeps what re-makes a response for a day ([`RequestRecord`]). The instance that executes a request holds
+//! its key under a lease, which it renews while the process runs. After a crash, the next attempt may begin within
+//! [`LEASE`]. It gets the reserved stream id and the deduplication key of the first attempt, so the change is made once
+//! even without a record.
 
 use std::{convert::Infallible, time::Duration};
 

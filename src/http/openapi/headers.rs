@@ -16,7 +16,12 @@ const HEADERS: [(&str, &str, &str); 12] = [
     ("last-event-id", "string", "Cursor after which a feed continues from this response."),
     ("link", "string", "The next page, as `rel=\"next\"` (RFC 8288)."),
     ("location", "string", "Path of the created stream."),
-    ("ratelimit-limit", "integer", "Number of requests of this kind that the client may make."),
+    (
+        "ratelimit-limit",
+        "integer",
+        "Number of requests of this kind that the client may make. A read counts once more for each 64 KiB of its \
+         response.",
+    ),
     ("ratelimit-remaining", "integer", "Number of requests that are left."),
     ("ratelimit-reset", "integer", "Seconds until all requests are available again."),
     ("retry-after", "integer", "Seconds to wait before the next attempt."),

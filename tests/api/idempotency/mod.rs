@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: a repeated request has no second effect, on any instance, also after the first instance has crashed.
+//! `Idempotency-Key`: a repeated request has no second effect, on any instance, also after the first instance has
+//! crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bounds;

@@ -1,5 +1,5 @@
-//! Responses to repetitions of a request: equal to the first response while the stream is unchanged, and the stream as it
-//! is now after that.
+//! Responses to repetitions of a request: equal to the first response while the stream is unchanged, and the stream as
+//! it is now after that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use livekit_api::access_token::{Claims, TokenVerifier, VideoGrants};

@@ -18,16 +18,34 @@ impl Rates {
         now: f64,
         limit: RateLimit,
     ) -> RateLimitDecision {
+        let (interval, period) = (limit.interval_micros(), limit.period_micros());
+        let free = self.free_at(subject, now, limit);
+        let granted = *free + interval - now <= period + 0.5;
+        if granted {
+            *free = (*free + interval).min(now + period);
+        }
+        RateLimitDecision::new(granted, *free - now, limit)
+    }
+
+    pub(in crate::store::memory) fn charge(
+        &mut self,
+        subject: &str,
+        now: f64,
+        units: u32,
+        limit: RateLimit,
+    ) -> RateLimitDecision {
+        let free = self.free_at(subject, now, limit);
+        let charged = *free + f64::from(units) * limit.interval_micros();
+        *free = charged.min(now + limit.max_debt_micros());
+        RateLimitDecision::new(true, *free - now, limit)
+    }
+
+    fn free_at(&mut self, subject: &str, now: f64, limit: RateLimit) -> &mut f64 {
         if self.0.len() >= PRUNE_FROM {
             self.0.retain(|_, free| *free > now);
         }
-        let (interval, period) = (limit.interval_micros(), limit.period.as_secs_f64() * 1e6);
         let free = self.0.entry(subject.to_owned()).or_insert(now);
-        *free = free.clamp(now, now + period);
-        let granted = *free + interval - now <= period + 0.5;
-        if granted {
-            *free += interval;
-        }
-        RateLimitDecision::new(granted, *free - now, limit)
+        *free = free.clamp(now, now + limit.max_debt_micros());
+        free
     }
 }

@@ -75,7 +75,6 @@ macro_rules! as_displayed {
 as_displayed!(
     u32,
     u64,
-    u128,
     usize,
     f64,
     &'static str,

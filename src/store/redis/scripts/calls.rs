@@ -182,13 +182,16 @@ scripts! {
         room_key_prefix: String,
     }
 
-    /// See [`crate::store::RateLimitStore::take`].
+    /// See [`crate::store::RateLimitStore`].
     atomic RateLimit = "rate_limit" with [CLOCK];
     KEY { full_at }
     ARG {
         /// The time after which one call is available again.
         interval_micros: f64,
-        period_micros: u128,
+        period_micros: f64,
+        max_debt_micros: f64,
+        /// Units that are counted in any case; `None` to count one call if the limit has room for it.
+        charge: Option<u32>,
     }
 
     /// See [`crate::store::IdempotencyStore::begin`].

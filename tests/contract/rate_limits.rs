@@ -1,0 +1,71 @@
+//! Rate limits, in every store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use livestream_orchestrator::store::RateLimit;
+
+use super::backend::{Backend, RETENTION};
+use crate::support::{eventually, unique};
+
+fn backends() -> [Backend; 2] {
+    [Backend::memory(RETENTION), Backend::redis(&unique("rates"), RETENTION)]
+}
+
+#[tokio::test]
+async fn quota_is_exact_for_each_subject() {
+    for Backend { quota, .. } in backends() {
+        for count in [1, 3, 7, 1_000] {
+            let limit = RateLimit { count, period: Duration::from_secs(100_000) };
+            let subject = format!("read:{count}");
+            for left in (0..count).rev() {
+                let standing = quota.take(&subject, limit).await.unwrap();
+                assert!(standing.allowed && standing.remaining == left, "{count}: {standing:?}");
+            }
+            let refused = quota.take(&subject, limit).await.unwrap();
+            assert!(!refused.allowed && refused.remaining == 0, "{refused:?}");
+            assert!(refused.retry_after > Duration::ZERO && refused.retry_after <= limit.period / count);
+            assert!(refused.reset >= refused.retry_after && refused.reset <= limit.period);
+            let other = format!("join:{count}");
+            assert!(
+                quota.take(&other, limit).await.unwrap().allowed,
+                "another subject has a quota of its own"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn charge_beyond_limit_refuses_requests_for_at_most_one_more_period() {
+    for Backend { quota, .. } in backends() {
+        let limit = RateLimit { count: 10, period: Duration::from_secs(100_000) };
+        let interval = limit.period / limit.count;
+        assert_eq!(quota.take("read:ann", limit).await.unwrap().remaining, 9);
+        let charged = quota.charge("read:ann", 5, limit).await.unwrap();
+        assert!(charged.allowed && charged.remaining == 4, "{charged:?}");
+        assert!(quota.take("read:ann", limit).await.unwrap().allowed);
+        for _ in 0..2 {
+            let charged = quota.charge("read:ann", 1_000, limit).await.unwrap();
+            assert!(charged.allowed && charged.remaining == 0, "{charged:?}");
+            assert!(charged.reset > limit.period && charged.reset <= 2 * limit.period, "{charged:?}");
+        }
+        let refused = quota.take("read:ann", limit).await.unwrap();
+        assert!(!refused.allowed && refused.remaining == 0, "{refused:?}");
+        assert!(
+            refused.retry_after > limit.period - interval && refused.retry_after <= limit.period + interval
+        );
+        assert!(quota.take("read:bob", limit).await.unwrap().allowed, "another subject");
+    }
+}
+
+#[tokio::test]
+async fn charged_limit_is_available_again_after_its_debt_has_drained() {
+    for Backend { quota, .. } in backends() {
+        let limit = RateLimit { count: 1, period: Duration::from_millis(50) };
+        assert!(!quota.charge("read:ann", 1_000, limit).await.unwrap().retry_after.is_zero());
+        eventually("a permitted request", || async {
+            quota.take("read:ann", limit).await.unwrap().allowed.then_some(())
+        })
+        .await;
+    }
+}
