@@ -3,9 +3,15 @@
 use serde::Serialize;
 
 use super::{
-    Cursor, Participant, Stream, StreamId, StreamStatus, Timestamp,
+    Cursor, PartialStream, Participant, Stream, StreamId, StreamStatus, Timestamp,
     name::{self, UnknownName},
 };
+
+/// Maximum size of metadata that every event of its stream carries, as JSON text in bytes.
+///
+/// Larger metadata is only in the events that change it. Otherwise each event of a stream with 60 KB of metadata would
+/// cost 60 KB, in both logs and for every client.
+pub const MAX_REPEATED_METADATA_BYTES: usize = 1_024;
 
 /// Type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -62,14 +68,36 @@ impl std::str::FromStr for EventKind {
 pub struct Draft {
     /// Type of the event.
     pub kind: EventKind,
-    /// Stream after the change. Its version is the sequence number of the event.
-    pub stream: Stream,
+    /// Stream after the change. Its version is the sequence number of the event. Its metadata is absent if the previous
+    /// event had the same and it is larger than [`MAX_REPEATED_METADATA_BYTES`].
+    pub stream: PartialStream,
     /// Participant after the change, for events about one.
     pub participant: Option<Participant>,
     /// Status before the change, if the change is a transition.
     pub previous_status: Option<StreamStatus>,
     /// Reason of a stop or a failure.
     pub reason: Option<String>,
+}
+
+impl Draft {
+    /// Returns the draft of an event about `stream`, without the metadata if that is large and has not changed.
+    pub fn new(kind: EventKind, stream: &Stream, previous_status: Option<StreamStatus>) -> Self {
+        // A `stream_updated` that is no transition is a change of the metadata.
+        let changes_metadata = match kind {
+            EventKind::StreamCreated => true,
+            EventKind::StreamUpdated => previous_status.is_none(),
+            _ => false,
+        };
+        let is_small = stream.metadata.as_text().len() <= MAX_REPEATED_METADATA_BYTES;
+        let metadata = (changes_metadata || is_small).then(|| stream.metadata.clone());
+        Self {
+            kind,
+            stream: PartialStream { metadata, ..stream.without_metadata() },
+            participant: None,
+            previous_status,
+            reason: stream.reason.clone().filter(|_| previous_status.is_some()),
+        }
+    }
 }
 
 /// Entry of a log. It names its predecessors, so that a reader detects a missing event.
@@ -98,6 +126,14 @@ impl Event {
         self.draft.stream.version
     }
 
+    /// Brings a state of the stream, as of the previous event, to this event.
+    ///
+    /// Replaces every field. Keeps the metadata of the state if the event carries none.
+    pub fn apply_to(&self, stream: &mut Stream) {
+        let known = std::mem::take(&mut stream.metadata);
+        *stream = self.draft.stream.clone().with_metadata(known);
+    }
+
     /// Reports whether the event is the last of its stream.
     pub fn is_last(&self) -> bool {
         self.draft.stream.status.is_final()
@@ -111,7 +147,7 @@ impl Serialize for Event {
         struct Data<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
             participant: Option<&'a Participant>,
-            stream: &'a Stream,
+            stream: &'a PartialStream,
             #[serde(skip_serializing_if = "Option::is_none")]
             previous_status: Option<StreamStatus>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,5 +179,65 @@ impl Serialize for Event {
             timestamp: self.timestamp,
         }
         .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Metadata, RoomName, stream::NewStream};
+
+    fn stream(metadata_bytes: usize) -> Stream {
+        let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(metadata_bytes - 8));
+        let new = NewStream {
+            id: StreamId::generate(),
+            room_name: RoomName::parse("room").unwrap(),
+            metadata: Metadata::parse(&text).unwrap(),
+            max_participants: None,
+            idle_after: None,
+        };
+        Stream { version: 1, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
+    }
+
+    fn event(draft: Draft) -> Event {
+        Event {
+            cursor: Cursor::new(1, 0),
+            previous: Cursor::ORIGIN,
+            previous_of_all: Cursor::ORIGIN,
+            timestamp: Timestamp::from_millis(1),
+            draft,
+        }
+    }
+
+    fn carries_metadata(kind: EventKind, stream: &Stream, previous: Option<StreamStatus>) -> bool {
+        let json = serde_json::to_value(event(Draft::new(kind, stream, previous))).unwrap();
+        json["data"]["stream"].get("metadata").is_some()
+    }
+
+    #[test]
+    fn large_metadata_is_only_in_events_that_change_it() {
+        let (small, large) = (stream(MAX_REPEATED_METADATA_BYTES), stream(MAX_REPEATED_METADATA_BYTES + 1));
+        for kind in EventKind::ALL {
+            for previous in [None, Some(StreamStatus::Creating)] {
+                assert!(carries_metadata(kind, &small, previous), "{kind:?}");
+                let changes = match kind {
+                    EventKind::StreamCreated => true,
+                    EventKind::StreamUpdated => previous.is_none(),
+                    _ => false,
+                };
+                assert_eq!(carries_metadata(kind, &large, previous), changes, "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn event_applied_to_the_previous_state_gives_the_next_state() {
+        let mut known = stream(2_000);
+        let next = Stream { version: 2, participant_count: 1, ..known.clone() };
+        event(Draft::new(EventKind::ParticipantJoined, &next, None)).apply_to(&mut known);
+        assert_eq!(known, next);
+        let next = Stream { version: 3, metadata: Metadata::default(), ..next };
+        event(Draft::new(EventKind::StreamUpdated, &next, None)).apply_to(&mut known);
+        assert_eq!(known, next);
     }
 }

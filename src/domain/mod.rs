@@ -39,7 +39,7 @@ pub use participant_kind::ParticipantKind;
 pub use participant_state::ParticipantState;
 pub use role::Role;
 pub use sids::{ParticipantSid, RoomSid, TrackSid};
-pub use stream::{Stream, StreamRef, StreamView};
+pub use stream::{PartialStream, Stream, StreamRef, StreamView};
 pub use time::Timestamp;
 pub use topic::Topic;
 pub use track::{Track, TrackSource, Tracks};

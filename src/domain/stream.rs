@@ -21,9 +21,9 @@ pub struct StreamRef {
     pub room_name: RoomName,
 }
 
-/// Stream without its participants.
+/// Stream without its participants. `M` is the type of its metadata.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stream {
+pub struct Stream<M = Metadata> {
     /// Id of the stream.
     pub id: StreamId,
     /// Name of the LiveKit room.
@@ -33,7 +33,7 @@ pub struct Stream {
     /// Status in the lifecycle.
     pub status: StreamStatus,
     /// Metadata from the app.
-    pub metadata: Metadata,
+    pub metadata: M,
     /// Maximum number of active participants; `None` for no limit.
     pub max_participants: Option<u32>,
     /// Time after which an empty stream is stopped; `None` for never.
@@ -87,6 +87,30 @@ impl Stream {
         }
     }
 
+    /// Returns the stream without metadata.
+    pub fn without_metadata(&self) -> PartialStream {
+        PartialStream {
+            id: self.id,
+            room_name: self.room_name.clone(),
+            room_sid: self.room_sid.clone(),
+            status: self.status,
+            metadata: None,
+            max_participants: self.max_participants,
+            idle_after: self.idle_after,
+            participant_count: self.participant_count,
+            peak_participant_count: self.peak_participant_count,
+            uncounted: self.uncounted,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            updated_at: self.updated_at,
+            stopped_at: self.stopped_at,
+            empty_since: self.empty_since,
+            lock_expires_at: self.lock_expires_at,
+            reason: self.reason.clone(),
+            version: self.version,
+        }
+    }
+
     /// Returns the permanent names of the stream.
     pub fn reference(&self) -> StreamRef {
         StreamRef { id: self.id, room_name: self.room_name.clone() }
@@ -107,6 +131,35 @@ impl Stream {
         let live = self.status == StreamStatus::Active;
         let deadline = self.empty_since.zip(self.idle_after).map(|(since, after)| since.plus(after));
         deadline.filter(|_| live)
+    }
+}
+
+/// Stream whose metadata may be absent. Events carry it, see [`Draft::new`](super::event::Draft::new).
+pub type PartialStream = Stream<Option<Metadata>>;
+
+impl PartialStream {
+    /// Returns the stream with its own metadata, or with `known` if its own is absent.
+    pub fn with_metadata(self, known: Metadata) -> Stream {
+        Stream {
+            id: self.id,
+            room_name: self.room_name,
+            room_sid: self.room_sid,
+            status: self.status,
+            metadata: self.metadata.unwrap_or(known),
+            max_participants: self.max_participants,
+            idle_after: self.idle_after,
+            participant_count: self.participant_count,
+            peak_participant_count: self.peak_participant_count,
+            uncounted: self.uncounted,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            updated_at: self.updated_at,
+            stopped_at: self.stopped_at,
+            empty_since: self.empty_since,
+            lock_expires_at: self.lock_expires_at,
+            reason: self.reason,
+            version: self.version,
+        }
     }
 }
 
@@ -175,7 +228,8 @@ struct Document<'a> {
     room_name: &'a RoomName,
     room_sid: Option<&'a RoomSid>,
     status: StreamStatus,
-    metadata: &'a Metadata,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
     participants: Option<&'a [Participant]>,
     participant_count: u32,
@@ -189,14 +243,18 @@ struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(stream: &'a Stream, participants: Option<&'a [Participant]>) -> Self {
+    fn of<M>(
+        stream: &'a Stream<M>,
+        metadata: Option<&'a Metadata>,
+        participants: Option<&'a [Participant]>,
+    ) -> Self {
         Self {
             id: stream.id,
             stream_id: stream.id,
             room_name: &stream.room_name,
             room_sid: stream.room_sid.as_ref(),
             status: stream.status,
-            metadata: &stream.metadata,
+            metadata,
             participants,
             participant_count: stream.participant_count,
             peak_participant_count: stream.peak_participant_count,
@@ -212,12 +270,19 @@ impl<'a> Document<'a> {
 
 impl Serialize for Stream {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(self, None).serialize(serializer)
+        Document::of(self, Some(&self.metadata), None).serialize(serializer)
+    }
+}
+
+impl Serialize for PartialStream {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Document::of(self, self.metadata.as_ref(), None).serialize(serializer)
     }
 }
 
 impl Serialize for StreamView {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(&self.stream, Some(&self.participants)).serialize(serializer)
+        let stream = &self.stream;
+        Document::of(stream, Some(&stream.metadata), Some(&self.participants)).serialize(serializer)
     }
 }

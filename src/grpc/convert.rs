@@ -22,7 +22,7 @@ fn count(number: u32) -> i32 {
 
 /// Converts metadata to a map. A value that is not a string becomes its JSON text; metadata that is not an object has
 /// no entries.
-fn metadata(text: &str) -> HashMap<String, String> {
+pub fn metadata(text: &str) -> HashMap<String, String> {
     let Ok(Json::Object(members)) = Json::parse(text) else { return HashMap::new() };
     members
         .into_iter()
@@ -99,18 +99,19 @@ fn reset_data(reset: &ResetFrame) -> proto::ResetData {
     }
 }
 
-/// Converts an event of `Subscribe`.
+/// Converts an event of `Subscribe`. Absent metadata becomes an empty map.
 pub fn event(event: &Event) -> proto::StreamEvent {
     use proto::StreamEventType as Type;
     let draft = &event.draft;
     let stream = &draft.stream;
     let about = draft.participant.as_ref().map(participant);
+    let carried = || stream.metadata.as_ref().map(|carried| metadata(carried.as_text())).unwrap_or_default();
     let (event_type, data) = match draft.kind {
         EventKind::StreamCreated => (
             Type::StreamCreated,
             EventData::StreamCreated(proto::StreamCreatedData {
                 room_name: stream.room_name.to_string(),
-                metadata: metadata(stream.metadata.as_text()),
+                metadata: carried(),
             }),
         ),
         EventKind::StreamUpdated => (
@@ -118,7 +119,7 @@ pub fn event(event: &Event) -> proto::StreamEvent {
             EventData::StreamUpdated(proto::StreamUpdatedData {
                 previous_status: status(draft.previous_status.unwrap_or(stream.status)),
                 current_status: status(stream.status),
-                metadata: metadata(stream.metadata.as_text()),
+                metadata: carried(),
             }),
         ),
         EventKind::StreamStopped => (
@@ -161,8 +162,8 @@ pub fn reset_event(reset: &ResetFrame) -> proto::StreamEvent {
     }
 }
 
-/// Converts an event of `StreamUpdates`.
-pub fn update(event: &Event) -> proto::StreamUpdate {
+/// Converts an event of `StreamUpdates`, with the metadata of its stream.
+pub fn update(event: &Event, metadata: HashMap<String, String>) -> proto::StreamUpdate {
     use proto::UpdateType as Type;
     let draft = &event.draft;
     let update_type = match draft.kind {
@@ -180,7 +181,7 @@ pub fn update(event: &Event) -> proto::StreamUpdate {
         participants: draft.participant.iter().map(participant).collect(),
         timestamp: event.timestamp.as_millis(),
         update_type: update_type.into(),
-        metadata: metadata(draft.stream.metadata.as_text()),
+        metadata,
         cursor: event.cursor.to_string(),
         seq: event.seq(),
         participant_count: count(draft.stream.participant_count),

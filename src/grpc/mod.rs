@@ -2,6 +2,7 @@
 
 mod convert;
 mod deadline;
+mod encoder;
 mod interceptor;
 pub mod proto;
 mod server;

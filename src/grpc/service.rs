@@ -3,13 +3,14 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
-use prost::Message;
+use prost::Message as _;
 use tokio::time::timeout_at;
 use tonic::{Request, Response, Status};
 
 use super::{
     convert,
     deadline::Deadline,
+    encoder::{Encoder, Events, Updates},
     interceptor::admit,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
@@ -22,7 +23,7 @@ use crate::{
     admission::{Admission, FeedPermit, RequestContext},
     domain::{Cursor, ErrorCode},
     orchestrator::{Orchestrator, ReadGrant},
-    relay::{Client, Delivery, EventFrame, Relay, ResetFrame, Start, Subscription, Transport},
+    relay::{Client, Delivery, Relay, Start, Subscription, Transport},
 };
 
 /// Implementation of `StreamService`. Clones share the parts of the instance.
@@ -88,26 +89,28 @@ fn response_from<T>(from: Cursor, messages: T) -> Response<T> {
 /// Returns the messages of a subscription until it ends or its deadline passes.
 ///
 /// Dropping the stream releases the subscription and its permit.
-fn messages<T: Message + 'static>(
+fn messages<E: Encoder>(
     subscription: Subscription,
     (permit, deadline): (FeedPermit, Deadline),
-    event: fn(&EventFrame) -> T,
-    reset: fn(&ResetFrame) -> T,
-) -> Messages<T> {
-    Box::pin(stream::unfold(Some((subscription, permit)), move |feed| async move {
-        let (mut subscription, permit) = feed?;
+    encoder: E,
+) -> Messages<E::Output> {
+    Box::pin(stream::unfold(Some((subscription, permit, encoder)), move |feed| async move {
+        let (mut subscription, permit, mut encoder) = feed?;
         // `timeout_at` does not fire while messages are ready, so the deadline is checked before each of them.
         if deadline.is_over() {
             return Some((Err(deadline.status()), None));
         }
         let message = match timeout_at(deadline.at(), subscription.next()).await {
-            Ok(Delivery::Event(frame)) => event(&frame),
-            Ok(Delivery::Reset(frame)) => reset(&frame),
+            Ok(Delivery::Event(frame)) => match encoder.event(frame.event()).await {
+                Ok(message) => message,
+                Err(status) => return Some((Err(status), None)),
+            },
+            Ok(Delivery::Reset(frame)) => encoder.reset(&frame),
             Ok(Delivery::Ended(reason)) => return end_status(reason).map(|status| (Err(status), None)),
             Err(_) => return Some((Err(deadline.status()), None)),
         };
         subscription.sent(message.encoded_len());
-        Some((Ok(message), Some((subscription, permit))))
+        Some((Ok(message), Some((subscription, permit, encoder))))
     }))
 }
 
@@ -134,8 +137,7 @@ impl StreamService for Service {
         };
         let subscription = self.follow(&grant, from).await?;
         let cursor = subscription.from();
-        let event = |frame: &EventFrame| convert::update(frame.event());
-        let rest = messages(subscription, feed, event, convert::reset_update);
+        let rest = messages(subscription, feed, Updates::new(self.orchestrator.clone(), grant));
         Ok(response_from(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
     }
 
@@ -163,7 +165,6 @@ impl StreamService for Service {
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let grant = self.grant(&context.caller, &stream_id).await?;
         let subscription = self.follow(&grant, start(&after)?).await?;
-        let event = |frame: &EventFrame| convert::event(frame.event());
-        Ok(response_from(subscription.from(), messages(subscription, feed, event, convert::reset_event)))
+        Ok(response_from(subscription.from(), messages(subscription, feed, Events)))
     }
 }

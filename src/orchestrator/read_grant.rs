@@ -23,6 +23,11 @@ impl ReadGrant {
         Self { topic: Topic::Stream(id) }
     }
 
+    /// Reports whether the grant includes a stream.
+    pub fn includes(&self, id: StreamId) -> bool {
+        self.topic == Topic::All || self.topic == Topic::Stream(id)
+    }
+
     /// Returns the granted topic.
     pub const fn topic(&self) -> Topic {
         self.topic

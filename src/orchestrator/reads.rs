@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    domain::{Identity, Participant, ParticipantState, Stream, StreamId, StreamView},
+    domain::{Identity, Metadata, Participant, ParticipantState, Stream, StreamId, StreamView},
     store::{KindFilter, Page, ParticipantFilter, SharedState, StoreError, StreamFilter},
 };
 
@@ -90,6 +90,18 @@ impl Orchestrator {
         let view = self.store.view(id).await?.ok_or(StoreError::NotFound)?;
         permit(caller, action, &view.stream.room_name)?;
         Ok(view)
+    }
+
+    /// Returns the present metadata of a stream, for a reader of its events. Returns `None` if the grant does not include
+    /// the stream, or if the stream has expired.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn metadata(&self, grant: &ReadGrant, id: StreamId) -> Result<Option<Metadata>, Error> {
+        if !grant.includes(id) {
+            return Ok(None);
+        }
+        Ok(self.store.get(id).await?.map(|stream| stream.metadata))
     }
 
     /// Grants the caller the events of all streams.

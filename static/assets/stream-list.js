@@ -38,10 +38,19 @@ export class StreamList {
   apply(stream) {
     const id = idOf(stream);
     const known = this.#streams.get(id);
-    if (known && known.version >= stream.version) return;
-    this.#streams.set(id, stream);
-    if (isListed(stream)) this.#show(stream);
-    else if (known) this.#end(stream);
+    if (known && known.version >= stream.version) return this.#addMetadata(known, stream);
+    // An event omits large metadata that has not changed.
+    const merged = { ...stream, metadata: stream.metadata ?? known?.metadata };
+    this.#streams.set(id, merged);
+    if (isListed(merged)) this.#show(merged);
+    else if (known) this.#end(merged);
+  }
+
+  // Adds the metadata of an older document to a stream that is known from events without it.
+  #addMetadata(known, { metadata }) {
+    if (known.metadata || !metadata) return;
+    known.metadata = metadata;
+    if (isListed(known)) this.#show(known);
   }
 
   // Replaces all streams.

@@ -3,7 +3,7 @@
 
 use prost::Message;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::{Code, Streaming, transport::Channel};
 
 use super::Pair;
@@ -82,6 +82,44 @@ async fn grpc_feeds_and_state_report_whole_stream_lifecycle() {
     let mut reset = client.subscribe(id, "99999999999999-0").await.unwrap();
     let event = next(&mut reset).await.unwrap();
     assert_eq!((event.event_type, next(&mut reset).await), (20, None));
+}
+
+/// Large metadata is only in the events that change it. Updates read it for the others.
+#[tokio::test]
+async fn grpc_update_has_large_metadata_that_its_event_omits() {
+    let Pair(one, two) = Pair::start().await;
+    let mut client = Client::of(&two).await;
+    let large = |letter: &str| json!({"large": letter.repeat(2_000)});
+    let stream = one.create(json!({"metadata": large("a")})).await;
+    let id = stream["id"].as_str().unwrap();
+    let mut own = client.subscribe(id, "").await.unwrap();
+    let mut updates = client.updates("").await.unwrap();
+    assert_eq!(next(&mut updates).await.unwrap().metadata["large"].len(), 2_000);
+    for letter in ["a", "b"] {
+        if letter == "b" {
+            one.patch(&format!("/streams/{id}"), json!({"metadata": large(letter)}))
+                .await
+                .expect(StatusCode::OK);
+            assert_eq!(
+                next(&mut own).await.unwrap().updated.unwrap().metadata["large"],
+                letter.repeat(2_000)
+            );
+            assert_eq!(next(&mut updates).await.unwrap().metadata["large"], letter.repeat(2_000));
+        }
+        for kind in ["participant_joined", "participant_left"] {
+            let sid = format!("PA_{letter}");
+            one.webhook(&participant_webhook(kind, &stream, "ann", &sid)).await.expect(StatusCode::OK);
+            let update = next(&mut updates).await.unwrap();
+            assert_eq!(update.metadata["large"], letter.repeat(2_000), "{kind}");
+            assert!(next(&mut own).await.is_some());
+        }
+    }
+    one.delete(&format!("/streams/{id}")).await.expect(StatusCode::OK);
+    assert!(next(&mut own).await.unwrap().updated.unwrap().metadata.is_empty(), "the status changed");
+    let history = two.get(&format!("/events/{id}")).await.expect(StatusCode::OK);
+    let carries = |event: &Value| event["data"]["stream"].get("metadata").is_some();
+    let carried: Vec<_> = history.as_array().unwrap().iter().map(carries).collect();
+    assert_eq!(carried, [true, false, false, false, true, false, false, false, false]);
 }
 
 #[tokio::test]

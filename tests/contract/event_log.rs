@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use livestream_orchestrator::{
-    domain::{Change, Cursor, Event, StreamId, Topic},
+    domain::{Change, Cursor, Event, Metadata, StreamId, Topic, event::MAX_REPEATED_METADATA_BYTES},
     store::{FeedMessage, LogRead, ResetReason, SnapshotContent},
 };
 
@@ -14,6 +14,7 @@ use crate::support::within;
 on_every_backend!(
     log_continues_after_every_cursor,
     log_is_read_in_pages_and_from_newest,
+    events_applied_in_order_give_the_recorded_stream,
     published_events_equal_logged_events,
     snapshot_state_matches_its_cursor,
 );
@@ -80,6 +81,31 @@ async fn log_is_read_in_pages_and_from_newest(backend: Backend) {
     assert_eq!(backend.feed.before_newest(unknown, 5).await.unwrap(), None);
 }
 
+async fn events_applied_in_order_give_the_recorded_stream(backend: Backend) {
+    let stream = backend.active("fold").await;
+    let metadata =
+        |bytes: usize| Metadata::parse(&format!(r#"{{"a":"{}"}}"#, r#"é\""#.repeat(bytes / 4))).unwrap();
+    let mut known = Metadata::default();
+    for (n, bytes) in [100, 4_000, 60, 2_000].into_iter().enumerate() {
+        let change = Change::SetMetadata { expected: known, metadata: metadata(bytes) };
+        backend.change(&stream, change).await;
+        backend.change(&stream, Change::Connect(session("ann", &format!("PA_{n}"), 1))).await;
+        backend.change(&stream, left("ann", None)).await;
+        known = metadata(bytes);
+    }
+    let stopped = backend.stop(&stream).await;
+    let log = backend.log(stream.id).await;
+    let mut folded = log[0].draft.stream.clone().with_metadata(Metadata::default());
+    for event in &log[1..] {
+        event.apply_to(&mut folded);
+        assert_eq!(folded.version, event.seq());
+    }
+    assert_eq!(folded, stopped);
+    let omitted = log.iter().filter(|event| event.draft.stream.metadata.is_none()).count();
+    assert_eq!(omitted, 6, "two visits and the two events of the stop");
+    assert!(stopped.metadata.as_text().len() > MAX_REPEATED_METADATA_BYTES);
+}
+
 async fn published_events_equal_logged_events(backend: Backend) {
     let (followed, other) = (backend.active("followed").await, backend.active("other").await);
     let mut connection = backend.feed.connect().await.unwrap();
@@ -138,7 +164,7 @@ async fn snapshot_state_matches_its_cursor(backend: Backend) {
             SnapshotContent::Stream(None) => panic!("the stream exists"),
         };
         let as_of = log.iter().find(|event| event.cursor == snapshot.cursor).unwrap();
-        assert_eq!(found, as_of.draft.stream);
+        assert_eq!(found, as_of.draft.stream.clone().with_metadata(Metadata::default()));
         assert!(listed.is_none_or(|listed| listed == found.participant_count as usize));
     }
 }

@@ -35,14 +35,8 @@ impl<'a> Recorder<'a> {
     ) {
         self.stream.version += 1;
         self.stream.updated_at = self.now;
-        let is_transition = previous.is_some();
-        self.drafts.push(Draft {
-            kind,
-            stream: self.stream.clone(),
-            participant: participant.cloned(),
-            previous_status: previous,
-            reason: self.stream.reason.clone().filter(|_| is_transition),
-        });
+        let draft = Draft::new(kind, self.stream, previous);
+        self.drafts.push(Draft { participant: participant.cloned(), ..draft });
     }
 
     /// Sets the status and records the transition.

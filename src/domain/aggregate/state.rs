@@ -27,13 +27,7 @@ impl Aggregate {
     /// Returns a new stream and its first event.
     pub fn create(new: NewStream, now: Timestamp) -> (Self, Draft) {
         let stream = Stream { version: 1, ..Stream::unrecorded(new, now) };
-        let draft = Draft {
-            kind: EventKind::StreamCreated,
-            stream: stream.clone(),
-            participant: None,
-            previous_status: None,
-            reason: None,
-        };
+        let draft = Draft::new(EventKind::StreamCreated, &stream, None);
         let aggregate = Self {
             stream,
             participants: BTreeMap::new(),

@@ -3,7 +3,7 @@
 
 use utoipa::ToSchema;
 
-use super::{Participant, StreamSummary};
+use super::{Participant, StreamInEvent};
 use crate::domain::{EventKind, StreamStatus};
 
 /// Objects that the event is about, as they are after the change.
@@ -12,7 +12,7 @@ use crate::domain::{EventKind, StreamStatus};
 pub struct EventData {
     /// Only in events about a participant.
     pub participant: Option<Participant>,
-    pub stream: StreamSummary,
+    pub stream: StreamInEvent,
     /// Only in `stream_updated`, if the status has changed.
     pub previous_status: Option<StreamStatus>,
     /// Only in `stream_stopped`.

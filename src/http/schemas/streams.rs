@@ -27,7 +27,6 @@ macro_rules! stream {
             #[schema(required = true, example = "RM_LLEqBJ45a9Vv")]
             pub room_sid: Option<String>,
             pub status: StreamStatus,
-            pub metadata: HashMap<String, Value>,
             $($own)*
             /// Number of active participants.
             #[schema(example = 2)]
@@ -54,12 +53,24 @@ macro_rules! stream {
 }
 
 stream! {
-    /// A stream without its participants, as in lists and events.
-    StreamSummary {}
+    /// A stream without its participants, as in lists.
+    StreamSummary { pub metadata: HashMap<String, Value>, }
+}
+stream! {
+    /// A stream without its participants, as in events. Fields replace those of the state before; `metadata` stays if it
+    /// is absent.
+    StreamInEvent {
+        /// Absent if it is larger than 1,024 bytes as JSON text and this event does not change it.
+        #[schema(nullable = false)]
+        pub metadata: Option<HashMap<String, Value>>,
+    }
 }
 stream! {
     /// A stream with at most 1,000 participants: hosts first, then newest first.
-    Stream { pub participants: Vec<Participant>, }
+    Stream {
+        pub metadata: HashMap<String, Value>,
+        pub participants: Vec<Participant>,
+    }
 }
 
 /// A stream with its participants, or without them if the token cannot read the stream (`roomCreate` alone).

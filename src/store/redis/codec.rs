@@ -9,8 +9,8 @@ use serde::{
 
 use crate::{
     domain::{
-        Attributes, Cursor, DisplayName, Event, EventKind, Identity, Metadata, Participant, ParticipantKind,
-        ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
+        Attributes, Cursor, DisplayName, Event, EventKind, Identity, Metadata, PartialStream, Participant,
+        ParticipantKind, ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
     },
     store::StoreError,
 };
@@ -52,7 +52,8 @@ struct StoredStream<'a> {
     room_sid: Cow<'a, str>,
     #[serde(borrow)]
     status: Cow<'a, str>,
-    #[serde(borrow)]
+    /// Absent in events whose metadata is large and has not changed.
+    #[serde(borrow, default)]
     metadata: Cow<'a, str>,
     #[serde(borrow)]
     max_participants: Cow<'a, str>,
@@ -85,13 +86,23 @@ struct StoredStream<'a> {
 
 impl StoredStream<'_> {
     fn into_domain(self) -> Result<Stream, StoreError> {
+        let partial = self.into_partial()?;
+        if partial.metadata.is_none() {
+            return Err(corrupt("metadata"));
+        }
+        Ok(partial.with_metadata(Metadata::default()))
+    }
+
+    fn into_partial(self) -> Result<PartialStream, StoreError> {
         let room_name = RoomName::parse(self.room_name.into_owned());
-        Ok(Stream {
+        let metadata =
+            (!self.metadata.is_empty()).then(|| Metadata::stored(self.metadata.into_owned())).transpose();
+        Ok(PartialStream {
             id: parsed("id", &self.id)?,
             room_name: room_name.map_err(|_| corrupt("roomName"))?,
             room_sid: (!self.room_sid.is_empty()).then(|| self.room_sid.as_ref().into()),
             status: parsed("status", &self.status)?,
-            metadata: Metadata::stored(self.metadata.into_owned()).map_err(|_| corrupt("metadata"))?,
+            metadata: metadata.map_err(|_| corrupt("metadata"))?,
             max_participants: optional("maxParticipants", &self.max_participants)?,
             idle_after: optional("idleAfter", &self.idle_after)?.map(Duration::from_millis),
             participant_count: parsed("count", &self.count)?,
@@ -243,7 +254,7 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
         timestamp: instant(stored.timestamp),
         draft: Draft {
             kind: stored.kind.parse::<EventKind>().map_err(|_| corrupt("kind"))?,
-            stream: stored.stream.into_domain()?,
+            stream: stored.stream.into_partial()?,
             participant: stored.participant.map(StoredParticipant::into_domain).transpose()?,
             previous_status: previous_status.map_err(|_| corrupt("previousStatus"))?,
             reason: stored.reason,

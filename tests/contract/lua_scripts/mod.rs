@@ -19,7 +19,9 @@ use crate::{
 };
 
 /// Returns a stream without its times, because the two stores have different clocks.
-fn without_times(stream: &Stream) -> impl PartialEq + std::fmt::Debug + use<> {
+fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
+    stream: &Stream<M>,
+) -> impl PartialEq + std::fmt::Debug + use<M> {
     (
         (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.participant_count),
         (stream.peak_participant_count, stream.uncounted, stream.version, stream.reason.clone()),

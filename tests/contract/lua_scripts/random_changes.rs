@@ -18,8 +18,11 @@ fn sid() -> impl Strategy<Value = ParticipantSid> {
 }
 
 fn metadata() -> impl Strategy<Value = Metadata> {
-    select(vec!["{}", r#"{"a":[]}"#, r#"{"a":{"b":9007199254740993}}"#])
-        .prop_map(|text| Metadata::parse(text).unwrap())
+    // The last one is in those events only that change it.
+    let large = format!(r#"{{"a":"{}"}}"#, "é".repeat(600));
+    let texts = ["{}", r#"{"a":[]}"#, r#"{"a":{"b":9007199254740993}}"#].map(str::to_owned);
+    select(texts.into_iter().chain([large]).collect::<Vec<_>>())
+        .prop_map(|text| Metadata::parse(&text).unwrap())
 }
 
 fn role() -> impl Strategy<Value = Role> {

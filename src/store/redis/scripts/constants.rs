@@ -6,6 +6,7 @@ use super::super::{keys, state_cache::StateVersion};
 use crate::{
     domain::{
         change::{CLOCK_SKEW, CLOSE_BATCH},
+        event::MAX_REPEATED_METADATA_BYTES,
         participant::{END_OF_TIME_MS, UNLISTED_RANK},
         stream::OPERATION_LOCK,
     },
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("end_of_time_ms", END_OF_TIME_MS.to_string()),
         ("idle_job", text(IDLE_JOB)),
         ("joining_job", text(JOINING_JOB)),
+        ("max_repeated_metadata_bytes", MAX_REPEATED_METADATA_BYTES.to_string()),
         ("operation_job", text(OPERATION_JOB)),
         ("operation_lock_ms", millis(OPERATION_LOCK)),
         ("state_version_fields", list(&StateVersion::FIELDS)),
