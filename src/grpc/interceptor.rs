@@ -9,7 +9,8 @@ use crate::{
     domain::ErrorCode,
 };
 
-/// Host that a call names, in `:authority` or `host`. Attached to the call, because an interceptor does not see the URI.
+/// Host that a call names, in `:authority` or `host`. Attached to the call, because an interceptor does not see the
+/// URI.
 #[derive(Clone)]
 pub struct CallHost(Option<String>);
 

@@ -5,7 +5,8 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata ← reads, opening, stopping, participation
+//! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata
+//!   ← reads, opening, stopping, participation
 //!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, reconciler
 //! ```
 

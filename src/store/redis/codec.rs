@@ -270,7 +270,8 @@ mod tests {
     fn stream_and_event_without_later_fields_are_read() {
         let stream = r#"{"id":"01a222ef-9af5-7493-b17a-b590941a926a","roomName":"room","roomSid":"RM_1",
             "status":"active","metadata":"{}","maxParticipants":"","idleAfter":"300000","count":"1","peak":"1",
-            "createdAt":"1","startedAt":"1","updatedAt":"1","stoppedAt":"","emptySince":"","lockedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;
+            "createdAt":"1","startedAt":"1","updatedAt":"1","stoppedAt":"",
+            "emptySince":"","lockedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;
         assert_eq!(stream_from_json(stream).unwrap().uncounted, 0);
         let participant = r#"{"identity":"ann","role":"host","state":"active","joinedAt":1,
             "metadata":"{\"a\":1}","sid":"PA_1"}"#;
