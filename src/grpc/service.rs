@@ -131,7 +131,7 @@ impl StreamService for Service {
         let (first, from) = if resumed == Start::Now {
             // The snapshot's cursor makes the events after it follow without a gap or a duplicate.
             let snapshot = self.relay.snapshot(&grant).await.map_err(store_status)?;
-            (convert::first_updates(&snapshot), Start::After(snapshot.cursor))
+            (convert::first_updates(snapshot.snapshot()), Start::After(snapshot.cursor()))
         } else {
             (Vec::new(), resumed)
         };

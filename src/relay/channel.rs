@@ -194,9 +194,9 @@ impl Channel {
     }
 
     /// Sends a reset to every subscriber and moves the position to the reset's snapshot.
-    pub(super) fn reset(&mut self, reset: ResetFrame) {
+    pub(super) fn reset(&mut self, reset: Arc<ResetFrame>) {
         self.last = Some(reset.cursor);
-        self.deliver(&Delivery::Reset(Arc::new(reset)));
+        self.deliver(&Delivery::Reset(reset));
     }
 
     /// Sends a message to every subscriber and removes subscribers whose queue is full or closed.

@@ -65,12 +65,12 @@ pub struct ResetFrame {
     pub reason: &'static str,
     json: Bytes,
     message: OnceLock<Bytes>,
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
 }
 
 impl ResetFrame {
     /// Creates a reset to this snapshot and encodes its JSON text.
-    pub fn new(reason: &'static str, snapshot: Snapshot) -> Self {
+    pub fn new(reason: &'static str, snapshot: Arc<Snapshot>) -> Self {
         #[derive(Serialize)]
         struct Data<'a, S: Serialize> {
             reason: &'a str,

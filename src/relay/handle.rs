@@ -15,6 +15,7 @@ use super::{
     lifetime::Lifetime,
     local_fanout::{EventEncoder, LocalSubscription},
     options::{Options, Start},
+    snapshots::{SharedSnapshot, Snapshots},
     state_updates::{EncodeState, StateReaders, StateUpdates},
     subscriber::{Client, Transport},
     subscription::Subscription,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     domain::{Cursor, Event, Topic},
     orchestrator::ReadGrant,
-    store::{EventFeed, LogRead, Snapshot, StoreError},
+    store::{EventFeed, LogRead, StoreError},
     telemetry::Metrics,
 };
 
@@ -48,9 +49,18 @@ impl Relay {
     ) -> (Self, JoinHandle<()>) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (ready_sender, ready) = watch::channel(false);
-        let hub = Hub::new(feed.clone(), metrics.clone(), options, commands.downgrade(), ready_sender);
+        let snapshots = Snapshots::new(feed.clone(), Handle::current());
+        let hub = Hub::new(
+            snapshots.clone(),
+            feed.clone(),
+            metrics.clone(),
+            options,
+            commands.downgrade(),
+            ready_sender,
+        );
         let task = tokio::spawn(hub.run(inbox, shutdown));
-        let hub = HubHandle { id: RelayId::next(), commands, feed, metrics, runtime: Handle::current() };
+        let hub =
+            HubHandle { id: RelayId::next(), commands, feed, snapshots, metrics, runtime: Handle::current() };
         (Self { hub, ready, state_readers: Arc::default(), max_age: options.max_age }, task)
     }
 
@@ -153,10 +163,11 @@ impl Relay {
     }
 
     /// Returns the state of the granted topic and its cursor. The state is `None` if the granted stream does not exist.
+    /// The state of all streams may be a second old.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if the state cannot be parsed.
-    pub async fn snapshot(&self, grant: &ReadGrant) -> Result<Snapshot, StoreError> {
-        self.hub.feed.snapshot(grant.topic()).await
+    pub async fn snapshot(&self, grant: &ReadGrant) -> Result<Arc<SharedSnapshot>, StoreError> {
+        self.hub.snapshots.of(grant.topic()).await
     }
 }

@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     hub::Command,
+    snapshots::Snapshots,
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
@@ -39,6 +40,7 @@ pub struct HubHandle {
     pub(super) id: RelayId,
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) feed: Arc<dyn EventFeed>,
+    pub(super) snapshots: Snapshots,
     pub(super) metrics: Arc<Metrics>,
     /// Runtime for tasks that outlive a request, because each HTTP worker has a runtime of its own.
     pub(super) runtime: Handle,

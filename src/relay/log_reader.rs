@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::{frame::ResetFrame, jitter::jitter};
+use super::{frame::ResetFrame, jitter::jitter, snapshots::Snapshots};
 use crate::{
     domain::{Cursor, Event, Topic},
     store::{EventFeed, LogRead, StoreError},
@@ -29,14 +29,14 @@ pub(super) enum LogOutcome {
         complete: bool,
     },
     /// The log cannot prove that it holds every event after the channel's last one.
-    Reset(ResetFrame),
+    Reset(Arc<ResetFrame>),
 }
 
 /// Reads the log after `last`, or its tail if `last` is `None`. Retries with backoff until the store answers.
 ///
 /// Cancellation safe: the read changes nothing.
 pub(super) async fn read_log(
-    feed: Arc<dyn EventFeed>,
+    (feed, snapshots): (Arc<dyn EventFeed>, Snapshots),
     slots: Arc<Semaphore>,
     topic: Topic,
     last: Option<Cursor>,
@@ -46,7 +46,7 @@ pub(super) async fn read_log(
         let attempt = async {
             // `acquire` fails only on a closed semaphore, and this one is never closed.
             let _slot = slots.acquire().await;
-            read_once(&*feed, topic, last).await
+            read_once(&*feed, &snapshots, topic, last).await
         };
         match attempt.await {
             Ok(outcome) => return outcome,
@@ -61,6 +61,7 @@ pub(super) async fn read_log(
 
 async fn read_once(
     feed: &dyn EventFeed,
+    snapshots: &Snapshots,
     topic: Topic,
     last: Option<Cursor>,
 ) -> Result<LogOutcome, StoreError> {
@@ -70,8 +71,6 @@ async fn read_once(
     };
     match feed.read_after(topic, last, PAGE).await? {
         LogRead::Events { events, complete } => Ok(LogOutcome::Events { events, complete }),
-        LogRead::Reset(reason) => {
-            Ok(LogOutcome::Reset(ResetFrame::new(reason.as_str(), feed.snapshot(topic).await?)))
-        }
+        LogRead::Reset(reason) => Ok(LogOutcome::Reset(snapshots.of(topic).await?.reset(reason.as_str()))),
     }
 }

@@ -23,6 +23,7 @@ mod local_fanout;
 mod log_reader;
 mod options;
 mod queue;
+mod snapshots;
 mod state_updates;
 mod subscriber;
 mod subscriber_metrics;
@@ -34,6 +35,7 @@ pub use self::{
     lifetime::Lifetime,
     local_fanout::{DirectSink, DirectWrite, EventEncoder, LocalSubscription},
     options::{Options, Start},
+    snapshots::SharedSnapshot,
     state_updates::{EncodeState, StateFrame, StateUpdates},
     subscriber::{Client, Delivery, Ended, Transport},
     subscription::Subscription,

@@ -131,7 +131,7 @@ impl StateUpdates {
         // Taken before the first state is read: a reset during the read leads to a repeated state, not to a missed one.
         let resets = published.borrow().resets;
         // Read for this client alone, because it must contain the client's own preceding changes.
-        let snapshot = hub.feed.snapshot(Topic::Stream(id)).await?;
+        let snapshot = hub.feed.stream_snapshot(id).await?;
         let Some(first) = StateFrame::new(&snapshot, encode) else { return Ok(None) };
         hub.metrics.subscribers.with_label_values(&[Transport::State.as_str()]).inc();
         let (last, first) = (first.cursor, Some(Arc::new(first)));
@@ -273,7 +273,7 @@ fn unless_complete(reason: Ended) -> Option<Ended> {
 /// Reads the current state and retries until the store answers; returns `None` if the stream does not exist.
 async fn read_state(hub: &HubHandle, id: StreamId, encode: EncodeState) -> Option<StateFrame> {
     loop {
-        match hub.feed.snapshot(Topic::Stream(id)).await {
+        match hub.feed.stream_snapshot(id).await {
             Ok(snapshot) => return StateFrame::new(&snapshot, encode),
             Err(error) => tracing::warn!(%error, "state read failed; retrying"),
         }

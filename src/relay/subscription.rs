@@ -170,7 +170,7 @@ impl<Q: Queue> Subscription<Q> {
                 return Delivery::Ended(Ended::Complete);
             }
             if let Some(reset) = self.reset.take() {
-                return self.deliver_reset(reset);
+                return self.deliver_reset(reset, self.is_behind);
             }
             if let Some(event) = self.next_in_backlog() {
                 return self.deliver(Arc::new(EventFrame::new(event)));
@@ -213,7 +213,7 @@ impl<Q: Queue> Subscription<Q> {
         match delivery {
             Delivery::Event(frame) if frame.event().cursor > self.last => Some(self.deliver(frame)),
             Delivery::Event(_) => None,
-            Delivery::Reset(reset) => Some(self.deliver_reset(reset)),
+            Delivery::Reset(reset) => Some(self.deliver_reset(reset, false)),
             Delivery::Ended(_) => Some(delivery),
         }
     }
@@ -231,11 +231,11 @@ impl<Q: Queue> Subscription<Q> {
     }
 
     async fn prepare_reset(&mut self, reason: ResetReason) -> Result<(), StoreError> {
-        let snapshot = self.hub.feed.snapshot(self.topic).await?;
+        let snapshot = self.hub.snapshots.of(self.topic).await?;
         self.hub.metrics.resets.with_label_values(&[reason.as_str()]).inc();
-        self.is_behind = false;
-        self.from = snapshot.cursor;
-        self.reset = Some(Arc::new(ResetFrame::new(reason.as_str(), snapshot)));
+        // A shared snapshot may be older than this subscription's position in the queue.
+        self.is_behind = self.topic == Topic::All;
+        self.reset = Some(snapshot.reset(reason.as_str()));
         Ok(())
     }
 
@@ -246,11 +246,11 @@ impl<Q: Queue> Subscription<Q> {
         Delivery::Event(frame)
     }
 
-    fn deliver_reset(&mut self, reset: Arc<ResetFrame>) -> Delivery {
+    fn deliver_reset(&mut self, reset: Arc<ResetFrame>, is_behind: bool) -> Delivery {
         self.last = reset.cursor;
         self.is_complete = reset.ends();
         self.backlog.clear();
-        self.is_behind = false;
+        self.is_behind = is_behind;
         self.metrics.delivered.inc();
         Delivery::Reset(reset)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{SharedState, StoreError};
-use crate::domain::{Cursor, Event, Stream, StreamView, Topic};
+use crate::domain::{Cursor, Event, Stream, StreamId, StreamView, Topic};
 
 /// Reason why a log cannot be continued from a cursor, so that the client needs a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,21 @@ pub enum SnapshotContent {
     All(Vec<Stream>),
 }
 
+/// A page of the streams that are not stopped.
+///
+/// The streams of one page may be read at different moments. Each of them is as of its own version.
+#[derive(Clone, Debug)]
+pub struct LivePage {
+    /// The streams, newest first.
+    pub streams: Vec<Stream>,
+    /// Newest cursors of all events, each read behind a part of the page. The page shows no event after the greatest.
+    ///
+    /// A log that holds these cursors belongs to the history that the page was read from.
+    pub tails: Vec<Cursor>,
+    /// Start position of the next page; `None` after the last page.
+    pub next: Option<String>,
+}
+
 /// Published events and their logs.
 ///
 /// Delivery is at most once from the moment of the subscription: a connection that breaks, or an overloaded server,
@@ -94,8 +109,11 @@ pub trait EventFeed: Send + Sync {
     /// [`FeedMessage::Probe`].
     async fn probe(&self, address: &str) -> Result<(), StoreError>;
 
-    /// Returns the state of a topic and its cursor.
-    async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError>;
+    /// Returns a page of the streams that are not stopped, at most [`super::LIVE_PAGE`].
+    async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError>;
+
+    /// Returns the state of one stream and its cursor, both as of one moment.
+    async fn stream_snapshot(&self, id: StreamId) -> Result<Snapshot, StoreError>;
 }
 
 /// Message of a feed connection.

@@ -13,6 +13,7 @@ mod maintenance;
 pub mod memory;
 mod rate_limit;
 pub mod redis;
+pub mod snapshot;
 mod state_with_json;
 mod streams;
 
@@ -21,7 +22,9 @@ use std::time::Duration;
 pub use self::{
     coordination::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks},
     error::StoreError,
-    feed::{EventFeed, FeedConnection, FeedMessage, LogRead, ResetReason, Snapshot, SnapshotContent},
+    feed::{
+        EventFeed, FeedConnection, FeedMessage, LivePage, LogRead, ResetReason, Snapshot, SnapshotContent,
+    },
     filters::{KindFilter, Page, ParticipantFilter, StreamFilter, UnknownKind},
     idempotency::{
         Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS, PreviousAttempt,
@@ -42,6 +45,11 @@ pub const ALL_LOG_LENGTH: usize = 10_000;
 ///
 /// A number of events alone bounds nothing, because each event may carry 60 KB of metadata.
 pub const LOG_PAGE_BYTES: usize = 1024 * 1024;
+
+/// Maximum number of streams in one page of the live streams.
+///
+/// A page of streams with the largest metadata has 6 MB, which occupies Redis for about 3 ms.
+pub const LIVE_PAGE: usize = 100;
 
 /// Configured retention times.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use livestream_orchestrator::{
     domain::{Change, Cursor, Event, Metadata, StreamId, Topic, event::MAX_REPEATED_METADATA_BYTES},
-    store::{FeedMessage, LogRead, ResetReason, SnapshotContent},
+    store::{FeedMessage, LogRead, ResetReason, SnapshotContent, snapshot},
 };
 
 use super::backend::{Backend, left, on_every_backend, session};
@@ -150,7 +150,7 @@ async fn snapshot_state_matches_its_cursor(backend: Backend) {
     let mut seen = Vec::new();
     while !writer.is_finished() {
         for topic in [Topic::Stream(stream.id), Topic::All] {
-            seen.push(backend.feed.snapshot(topic).await.unwrap());
+            seen.push(snapshot::of(&*backend.feed, topic).await.unwrap());
         }
         // The memory store never yields, so the writer needs this to run.
         tokio::task::yield_now().await;

@@ -23,6 +23,7 @@ mod reconciler;
 mod redis_store;
 mod rooms;
 mod service;
+mod snapshot_of_all;
 mod stream_lifecycle;
 mod sweeper;
 mod webhook_faults;

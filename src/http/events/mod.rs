@@ -2,7 +2,7 @@
 
 pub mod requests;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -138,7 +138,7 @@ fn invalid_cursor(detail: &str) -> Problem {
 
 /// Messages of a state feed: a reset, if the client needs one, and then states.
 struct States {
-    reset: Option<ResetFrame>,
+    reset: Option<Arc<ResetFrame>>,
     updates: StateUpdates,
 }
 
@@ -191,7 +191,7 @@ async fn reset_for(
     api: &AppState,
     grant: &ReadGrant,
     cursor: ResumeCursor,
-) -> Result<Option<ResetFrame>, Problem> {
+) -> Result<Option<Arc<ResetFrame>>, Problem> {
     let reason = match cursor {
         ResumeCursor::Malformed => ResetReason::Unknown,
         ResumeCursor::Parsed(cursor) => match api.relay.read_after(grant, cursor, 1).await? {
@@ -201,5 +201,5 @@ async fn reset_for(
     };
     let snapshot = api.relay.snapshot(grant).await?;
     api.metrics.resets.with_label_values(&[reason.as_str()]).inc();
-    Ok(Some(ResetFrame::new(reason.as_str(), snapshot)))
+    Ok(Some(snapshot.reset(reason.as_str())))
 }

@@ -24,7 +24,8 @@ impl Hub {
             return self.on_caught_up(topic);
         }
         let (commands, generation) = (self.commands.clone(), channel.generation);
-        let read = read_log(self.feed.clone(), self.read_slots.clone(), topic, channel.last);
+        let source = (self.feed.clone(), self.snapshots.clone());
+        let read = read_log(source, self.read_slots.clone(), topic, channel.last);
         let task = tokio::spawn(async move {
             let outcome = read.await;
             send(&commands, TaskResult::LogRead { topic, generation, outcome });
@@ -44,7 +45,13 @@ impl Hub {
                     return self.start_read(topic, ReadCause::NextPage);
                 }
             }
-            LogOutcome::Reset(reset) => self.on_log_reset(topic, reset),
+            LogOutcome::Reset(reset) => {
+                self.on_log_reset(topic, reset);
+                if topic == Topic::All {
+                    // A shared snapshot may be older than the pending events.
+                    return self.start_read(topic, ReadCause::NextPage);
+                }
+            }
         }
         self.go_live(topic);
     }
@@ -62,7 +69,7 @@ impl Hub {
         channel.catch_up(events);
     }
 
-    fn on_log_reset(&mut self, topic: Topic, reset: ResetFrame) {
+    fn on_log_reset(&mut self, topic: Topic, reset: Arc<ResetFrame>) {
         let Some(channel) = self.channels.get_mut(&topic) else { return };
         tracing::warn!(?topic, reason = reset.reason, "log incomplete; resetting the channel's clients");
         self.metrics.resets.with_label_values(&[reset.reason]).inc();

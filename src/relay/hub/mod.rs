@@ -21,6 +21,7 @@ use super::{
     Ended, Options,
     channel::{Channel, ReadCause},
     log_reader::{CONCURRENT_READS, LogOutcome},
+    snapshots::Snapshots,
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
@@ -57,6 +58,7 @@ pub(super) enum TaskResult {
 
 /// State of the hub task.
 pub(super) struct Hub {
+    snapshots: Snapshots,
     feed: Arc<dyn EventFeed>,
     metrics: Arc<Metrics>,
     options: Options,
@@ -78,6 +80,7 @@ pub(super) struct Hub {
 
 impl Hub {
     pub(super) fn new(
+        snapshots: Snapshots,
         feed: Arc<dyn EventFeed>,
         metrics: Arc<Metrics>,
         options: Options,
@@ -85,6 +88,7 @@ impl Hub {
         ready: watch::Sender<bool>,
     ) -> Self {
         Self {
+            snapshots,
             feed,
             metrics,
             options,

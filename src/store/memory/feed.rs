@@ -1,6 +1,9 @@
 //! Event feed of the memory store. Each connection is an unbounded channel within the process.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    ops::Bound,
+    sync::{Arc, PoisonError},
+};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -10,10 +13,10 @@ use super::{
     state::{Entry, MemoryStore},
 };
 use crate::{
-    domain::{Cursor, Event, StreamStatus, Topic},
+    domain::{Cursor, Event, StreamId, StreamStatus, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LogRead, Snapshot, SnapshotContent, StateWithJson,
-        StoreError,
+        EventFeed, FeedConnection, FeedMessage, LIVE_PAGE, LivePage, LogRead, Snapshot, SnapshotContent,
+        StateWithJson, StoreError,
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
@@ -121,16 +124,27 @@ impl EventFeed for MemoryStore {
         Ok(())
     }
 
-    async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError> {
+    async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError> {
         let (inner, _) = self.current();
-        Ok(match topic {
-            Topic::Stream(id) => snapshot_of(inner.streams.get(&id)),
-            Topic::All => {
-                let streams = inner.streams.values().rev().map(|kept| &kept.aggregate.stream);
-                let live = streams.filter(|stream| stream.status != StreamStatus::Stopped);
-                Snapshot { cursor: inner.newest, content: SnapshotContent::All(live.cloned().collect()) }
+        let before = match after {
+            None => Bound::Unbounded,
+            Some(id) => {
+                let id: StreamId = id.parse().map_err(|_| StoreError::Corrupt("list".to_owned()))?;
+                Bound::Excluded(id)
             }
-        })
+        };
+        let entries = inner.streams.range((Bound::Unbounded, before)).rev();
+        let streams = entries.map(|(_, entry)| &entry.aggregate.stream);
+        let live = streams.filter(|stream| stream.status != StreamStatus::Stopped);
+        let streams: Vec<_> = live.take(LIVE_PAGE).cloned().collect();
+        let next = (streams.len() == LIVE_PAGE).then(|| streams.last()).flatten();
+        let next = next.map(|last| last.id.to_string());
+        Ok(LivePage { streams, tails: vec![inner.newest], next })
+    }
+
+    async fn stream_snapshot(&self, id: StreamId) -> Result<Snapshot, StoreError> {
+        let (inner, _) = self.current();
+        Ok(snapshot_of(inner.streams.get(&id)))
     }
 }
 

@@ -138,6 +138,14 @@ pub fn cursor_of(fields: &Fields) -> Result<Cursor, StoreError> {
     fields.get("cursor").and_then(|text| text.parse().ok()).ok_or_else(|| corrupt("cursor"))
 }
 
+/// Decodes the newest cursor of all events; an absent one is that of an empty log.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] for an invalid cursor.
+pub fn tail(text: Option<String>) -> Result<Cursor, StoreError> {
+    text.map_or(Ok(Cursor::ORIGIN), |text| text.parse().map_err(|_| corrupt("tail")))
+}
+
 /// Decodes a stream from the JSON in a script's answer.
 ///
 /// # Errors

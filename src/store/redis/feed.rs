@@ -8,15 +8,15 @@ use redis::aio::{PubSubSink, PubSubStream};
 
 use super::{
     client::RedisStore,
-    codec::{self, Fields, corrupt},
+    codec::{self, corrupt},
     connection::{MasterWatch, Traffic, with_response_timeout},
     keys::Keys,
-    scripts::{PositionBeforeNewest, ReadLog, SnapshotOfAll},
+    scripts::{PositionBeforeNewest, ReadLog},
 };
 use crate::{
-    domain::{Cursor, Event, Topic},
+    domain::{Cursor, Event, StreamId, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LogRead, ResetReason, Snapshot,
+        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LivePage, LogRead, ResetReason, Snapshot,
         SnapshotContent, StoreError, StreamStore,
         log::{FirstEntry, LogFacts, reset_reason},
     },
@@ -133,8 +133,7 @@ impl EventFeed for RedisStore {
         // A client waits for the tail of one topic; the hub's check reads those of all its topics.
         let traffic = if topics.len() == 1 { Traffic::Interactive } else { Traffic::Bulk };
         let tails: Vec<Option<String>> = self.pipeline("tails", &commands, traffic).await?;
-        let parse = |tail: Option<String>| tail.map_or(Ok(Cursor::ORIGIN), |text| text.parse());
-        tails.into_iter().map(|tail| parse(tail).map_err(|_| corrupt("tail"))).collect()
+        tails.into_iter().map(codec::tail).collect()
     }
 
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
@@ -180,29 +179,13 @@ impl EventFeed for RedisStore {
         self.query("probe", redis::cmd("PUBLISH").arg(address).arg("")).await
     }
 
-    async fn snapshot(&self, topic: Topic) -> Result<Snapshot, StoreError> {
-        match topic {
-            Topic::Stream(id) => {
-                let view = self.view(id).await?;
-                let cursor = view.as_ref().map_or(Cursor::ORIGIN, |view| view.cursor);
-                Ok(Snapshot { cursor, content: SnapshotContent::Stream(view) })
-            }
-            Topic::All => self.snapshot_of_all().await,
-        }
+    async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError> {
+        self.page_of_live_streams(after).await
     }
-}
 
-impl RedisStore {
-    /// Reads all live streams, and the cursor of the newest event that they include, in one script.
-    async fn snapshot_of_all(&self) -> Result<Snapshot, StoreError> {
-        let call = SnapshotOfAll {
-            live_streams: self.keys.live_streams(),
-            tail: self.keys.tail(),
-            stream_key_prefix: self.keys.stream_prefix(),
-        };
-        let (cursor, hashes): (String, Vec<Fields>) = self.run_bulk("snapshot_all", call).await?;
-        let streams = hashes.iter().map(codec::stream).collect::<Result<_, _>>()?;
-        let cursor = cursor.parse().map_err(|_| corrupt("tail"))?;
-        Ok(Snapshot { cursor, content: SnapshotContent::All(streams) })
+    async fn stream_snapshot(&self, id: StreamId) -> Result<Snapshot, StoreError> {
+        let view = self.view(id).await?;
+        let cursor = view.as_ref().map_or(Cursor::ORIGIN, |view| view.cursor);
+        Ok(Snapshot { cursor, content: SnapshotContent::Stream(view) })
     }
 }

@@ -6,7 +6,7 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! codec, keys ← state_cache ← scripts ← client (on connection) ← changes, cached_reads
-//!             ← stream_store, feed, idempotency, leases, listing_history, maintenance, rate_limit, room_names
+//!             ← stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance, rate_limit, room_names
 //!             ← inspect
 //! ```
 
@@ -21,6 +21,7 @@ mod inspect;
 mod keys;
 mod leases;
 mod listing_history;
+mod live_streams;
 mod maintenance;
 mod rate_limit;
 mod room_names;

@@ -103,11 +103,6 @@ scripts! {
     KEY { log }
     ARG { count: usize }
 
-    /// Reads all live streams.
-    atomic SnapshotOfAll = "snapshot_of_all" with [LIST_KEYS];
-    KEY { live_streams, tail }
-    ARG { stream_key_prefix: String }
-
     /// Reads the scheduled jobs whose time has come.
     atomic Scheduled = "scheduled" with [CLOCK];
     KEY { scheduled, ended_streams, all_streams, live_streams, stopped_streams, error_streams }
