@@ -22,6 +22,7 @@ pub use self::{
     feed_limiter::{FeedLimiter, FeedPermit},
     host_policy::{HostPolicy, is_host_name},
     rate_limiter::{AppliedRateLimit, RateLimitClass, RateLimiter, RateLimits},
+    read_meter::ReadMeter,
 };
 use crate::{
     access::{

@@ -1,9 +1,6 @@
 //! Cost of reads by their bytes, in units of the read limit.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use super::{Admission, AppliedRateLimit, RateLimitClass, RequestContext};
 
@@ -28,23 +25,29 @@ impl Admission {
         self.rate_limiter.charge(RateLimitClass::Read, limit_key, units).await
     }
 
-    /// Returns a meter of one feed: it is called with the bytes of each piece that is read for the feed's client alone,
-    /// and charges the caller's read limit in the background.
-    pub fn read_meter(
-        self: &Arc<Self>,
-        context: &RequestContext,
-    ) -> impl Fn(usize) + Send + Sync + use<> + 'static {
-        let (admission, limit_key) = (self.clone(), context.limit_key.clone());
-        let total = AtomicU64::new(0);
-        move |bytes| {
-            let bytes = bytes as u64;
-            let units = units(total.fetch_add(bytes, Ordering::Relaxed), bytes);
-            if units > 0 {
-                let (admission, limit_key) = (admission.clone(), limit_key.clone());
-                tokio::spawn(async move {
-                    admission.rate_limiter.charge(RateLimitClass::Read, &limit_key, units).await;
-                });
-            }
+    /// Returns a meter for one feed of the caller.
+    pub fn read_meter(self: &Arc<Self>, context: &RequestContext) -> ReadMeter {
+        ReadMeter { admission: self.clone(), limit_key: context.limit_key.clone(), total: 0 }
+    }
+}
+
+/// Meter of what is read for one feed alone: pages of logs and snapshots.
+pub struct ReadMeter {
+    admission: Arc<Admission>,
+    limit_key: String,
+    total: u64,
+}
+
+impl ReadMeter {
+    /// Adds bytes, and charges the caller's read limit in the background for each [`UNIT_BYTES`] of the feed.
+    pub fn add(&mut self, bytes: usize) {
+        let units = units(self.total, bytes as u64);
+        self.total = self.total.saturating_add(bytes as u64);
+        if units > 0 {
+            let (admission, limit_key) = (self.admission.clone(), self.limit_key.clone());
+            tokio::spawn(async move {
+                admission.rate_limiter.charge(RateLimitClass::Read, &limit_key, units).await;
+            });
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod change;
 pub mod cursor;
 pub mod error;
 pub mod event;
+mod event_size;
 pub mod ids;
 pub mod json;
 pub mod lifecycle;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    admission::{Admission, FeedPermit, RequestContext},
+    admission::{Admission, FeedPermit, ReadMeter, RequestContext},
     domain::{Cursor, ErrorCode},
     orchestrator::{Orchestrator, ReadGrant},
     relay::{Client, Delivery, Relay, Start, Subscription, Transport},
@@ -60,8 +60,18 @@ impl Service {
         Ok((permit, Deadline::of(request.metadata(), lifetime)))
     }
 
-    async fn follow(&self, grant: &ReadGrant, start: Start) -> Result<Subscription, Status> {
-        self.relay.subscribe(grant, start, &Client::new(Transport::Grpc)).await.map_err(store_status)
+    /// Subscribes, and charges what is read for the subscription.
+    async fn follow(
+        &self,
+        context: &RequestContext,
+        grant: &ReadGrant,
+        start: Start,
+    ) -> Result<(Subscription, ReadMeter), Status> {
+        let client = Client::new(Transport::Grpc);
+        let mut subscription = self.relay.subscribe(grant, start, &client).await.map_err(store_status)?;
+        let mut meter = self.admission.read_meter(context);
+        meter.add(subscription.take_read_bytes());
+        Ok((subscription, meter))
     }
 }
 
@@ -90,17 +100,19 @@ fn response_from<T>(from: Cursor, messages: T) -> Response<T> {
 ///
 /// Dropping the stream releases the subscription and its permit.
 fn messages<E: Encoder>(
-    subscription: Subscription,
+    (subscription, meter): (Subscription, ReadMeter),
     (permit, deadline): (FeedPermit, Deadline),
     encoder: E,
 ) -> Messages<E::Output> {
-    Box::pin(stream::unfold(Some((subscription, permit, encoder)), move |feed| async move {
-        let (mut subscription, permit, mut encoder) = feed?;
+    Box::pin(stream::unfold(Some((subscription, meter, permit, encoder)), move |feed| async move {
+        let (mut subscription, mut meter, permit, mut encoder) = feed?;
         // `timeout_at` does not fire while messages are ready, so the deadline is checked before each of them.
         if deadline.is_over() {
             return Some((Err(deadline.status()), None));
         }
-        let message = match timeout_at(deadline.at(), subscription.next()).await {
+        let delivery = timeout_at(deadline.at(), subscription.next()).await;
+        meter.add(subscription.take_read_bytes());
+        let message = match delivery {
             Ok(Delivery::Event(frame)) => match encoder.event(frame.event()).await {
                 Ok(message) => message,
                 Err(status) => return Some((Err(status), None)),
@@ -110,7 +122,7 @@ fn messages<E: Encoder>(
             Err(_) => return Some((Err(deadline.status()), None)),
         };
         subscription.sent(message.encoded_len());
-        Some((Ok(message), Some((subscription, permit, encoder))))
+        Some((Ok(message), Some((subscription, meter, permit, encoder))))
     }))
 }
 
@@ -135,9 +147,10 @@ impl StreamService for Service {
         } else {
             (Vec::new(), resumed)
         };
-        let subscription = self.follow(&grant, from).await?;
+        let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
+        meter.add(first.iter().map(prost::Message::encoded_len).sum());
         let cursor = subscription.from();
-        let rest = messages(subscription, feed, Updates::new(self.orchestrator.clone(), grant));
+        let rest = messages((subscription, meter), feed, Updates::new(self.orchestrator.clone(), grant));
         Ok(response_from(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
     }
 
@@ -164,7 +177,8 @@ impl StreamService for Service {
         let feed = self.open_feed(&context, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let grant = self.grant(&context.caller, &stream_id).await?;
-        let subscription = self.follow(&grant, start(&after)?).await?;
-        Ok(response_from(subscription.from(), messages(subscription, feed, Events)))
+        let (subscription, meter) = self.follow(&context, &grant, start(&after)?).await?;
+        let cursor = subscription.from();
+        Ok(response_from(cursor, messages((subscription, meter), feed, Events)))
     }
 }

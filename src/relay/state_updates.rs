@@ -143,6 +143,12 @@ impl StateUpdates {
         self.last
     }
 
+    /// Returns the size of the first state, which was read for this client alone. Valid before the first
+    /// [`Self::next`].
+    pub fn first_bytes(&self) -> usize {
+        self.first.as_ref().map_or(0, |first| first.message.len())
+    }
+
     /// Reports whether the stream had ended when the subscription started. Valid before the first [`Self::next`].
     pub fn starts_ended(&self) -> bool {
         self.first.as_ref().is_some_and(|first| first.is_last)

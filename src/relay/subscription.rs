@@ -36,6 +36,8 @@ pub struct Subscription<Q = ClientQueue> {
     is_complete: bool,
     /// Cursor of the stream's last event; `None` while the stream has not ended.
     end: Option<Cursor>,
+    /// Bytes that were read for this client alone since [`Self::take_read_bytes`].
+    read_bytes: usize,
     metrics: SubscriberMetrics,
 }
 
@@ -95,6 +97,7 @@ impl<Q: Queue> Subscription<Q> {
             queue,
             is_complete: false,
             end: None,
+            read_bytes: 0,
             metrics,
         };
         subscription.begin(start, position).await?;
@@ -223,6 +226,7 @@ impl<Q: Queue> Subscription<Q> {
         match self.hub.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
             LogRead::Events { events, complete } => {
                 self.is_behind = !complete;
+                self.read_bytes += events.iter().map(|event| event.approximate_bytes()).sum::<usize>();
                 self.backlog = events.into();
             }
             LogRead::Reset(reason) => self.prepare_reset(reason).await?,
@@ -235,7 +239,9 @@ impl<Q: Queue> Subscription<Q> {
         self.hub.metrics.resets.with_label_values(&[reason.as_str()]).inc();
         // A shared snapshot may be older than this subscription's position in the queue.
         self.is_behind = self.topic == Topic::All;
-        self.reset = Some(snapshot.reset(reason.as_str()));
+        let reset = snapshot.reset(reason.as_str());
+        self.read_bytes += reset.json().len();
+        self.reset = Some(reset);
         Ok(())
     }
 
@@ -253,6 +259,12 @@ impl<Q: Queue> Subscription<Q> {
         self.is_behind = is_behind;
         self.metrics.delivered.inc();
         Delivery::Reset(reset)
+    }
+
+    /// Returns about how many bytes of logs and snapshots were read for this client alone since the last call.
+    /// Published events are read once for all clients and do not count.
+    pub fn take_read_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.read_bytes)
     }
 
     /// Reports whether the next call of [`Self::next`] reads the log.

@@ -3,17 +3,20 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tonic::Code;
 
-use super::Pair;
+use super::{Pair, websocket::Socket};
 use crate::support::{
     app::{TestApp, TestResponse},
+    eventually,
     grpc::Client,
+    within,
 };
 
 /// Bytes that cost one unit beyond the call itself.
 const UNIT_BYTES: u64 = 64 * 1024;
 /// Read limit of each caller.
-const LIMIT: u64 = 100;
+const LIMIT: u64 = 50;
 
 /// Two instances with an hourly read limit, behind a proxy that names its clients.
 async fn start_limited() -> Pair {
@@ -116,4 +119,131 @@ async fn state_over_grpc_costs_its_bytes() {
     // The call over gRPC, its 160 KB, and this call.
     assert_eq!(remaining(&list), LIMIT - 1 - 2 - 1);
     assert!(matches!(list.body, Value::Array(_)));
+}
+
+/// Number of changes in the log that a feed replays: about 1 MB.
+const CHANGES: usize = 20;
+
+/// A feed that replays the log of a stream with large events; `open` returns false if it is refused.
+trait Replay {
+    async fn open(&self, app: &TestApp, stream: &str, after: &str) -> bool;
+}
+
+struct OverSse;
+struct OverWebSocket;
+struct OverGrpc;
+
+impl Replay for OverSse {
+    async fn open(&self, app: &TestApp, stream: &str, after: &str) -> bool {
+        let mut feed = app.resume(&format!("/events?streamId={stream}"), after).await;
+        if feed.status == StatusCode::TOO_MANY_REQUESTS {
+            return false;
+        }
+        for _ in 0..CHANGES {
+            feed.wait_for("stream_updated").await;
+        }
+        true
+    }
+}
+
+impl Replay for OverWebSocket {
+    async fn open(&self, app: &TestApp, stream: &str, after: &str) -> bool {
+        let url = format!("{}/ws", app.base.replacen("http", "ws", 1));
+        if tokio_tungstenite::connect_async(url).await.is_err() {
+            return false;
+        }
+        let mut socket = Socket::open(app, "/ws").await;
+        socket.send(json!({"type": "subscribe", "streamId": stream, "after": after})).await;
+        let answer = socket.next().await;
+        if answer["type"] == "error" {
+            assert_eq!(answer["code"], "rate_limited", "{answer}");
+            return false;
+        }
+        for _ in 0..CHANGES {
+            assert_eq!(socket.next().await["type"], "stream_updated");
+        }
+        true
+    }
+}
+
+impl Replay for OverGrpc {
+    async fn open(&self, app: &TestApp, stream: &str, after: &str) -> bool {
+        let mut client = Client::of(app).await;
+        let mut feed = match client.subscribe(stream, after).await {
+            Ok(feed) => feed,
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted);
+                return false;
+            }
+        };
+        for _ in 0..CHANGES {
+            within("an event", feed.message()).await.unwrap().unwrap();
+        }
+        true
+    }
+}
+
+async fn replays_until_refused(transport: impl Replay) -> u64 {
+    let Pair(one, two) = start_limited().await;
+    let stream = one.create(json!({"metadata": {"large": "x".repeat(50_000)}})).await;
+    let id = stream["id"].as_str().unwrap();
+    let path = format!("/streams/{id}");
+    let first = one.patch(&path, json!({"metadata": {"n": 0}})).await;
+    let after = first.header("last-event-id").unwrap().to_owned();
+    for n in 0..CHANGES {
+        let large = format!("{n}{}", "x".repeat(50_000));
+        one.patch(&path, json!({"metadata": {"large": large}})).await.expect(StatusCode::OK);
+    }
+    let mut replays = 0;
+    while transport.open(&two, id, &after).await {
+        replays += 1;
+    }
+    replays
+}
+
+#[tokio::test]
+async fn replaying_feed_client_is_refused_long_before_its_limit_of_calls() {
+    // A replay costs its call and 15 units, so four of them exhaust the limit. Charges of the last ones may be under
+    // way.
+    let allowed = 1..=LIMIT / 5;
+    for replays in [
+        replays_until_refused(OverSse).await,
+        replays_until_refused(OverWebSocket).await,
+        replays_until_refused(OverGrpc).await,
+    ] {
+        assert!(allowed.contains(&replays), "{replays}");
+    }
+}
+
+#[tokio::test]
+async fn feed_costs_its_call_and_what_is_read_for_it_alone() {
+    let Pair(app, _other) = start_limited().await;
+    let stream = app.create(json!({})).await;
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    let spent = |answer: &TestResponse| LIMIT - remaining(answer);
+    let mut feed = app.follow(&format!("/events?streamId={}", stream["id"].as_str().unwrap())).await;
+    for n in 0..CHANGES {
+        let large = format!("{n}{}", "x".repeat(50_000));
+        app.patch(&path, json!({"metadata": {"large": large}})).await.expect(StatusCode::OK);
+        feed.wait_for("stream_updated").await;
+    }
+    // Live events are read once for all clients.
+    let before = app.get(&format!("{path}/participants")).await;
+    assert_eq!(spent(&before), 2);
+
+    let metadata = json!({"large": "x".repeat(40_000)});
+    for n in 0..4 {
+        let join = json!({"identity": format!("ann-{n}"), "metadata": metadata});
+        app.post(&format!("{path}/join"), join).await.expect(StatusCode::OK);
+    }
+    // The state of 210 KB is read for this client: three units more than the call.
+    let mut states = app.follow(&format!("/sse/{}/updates", stream["id"].as_str().unwrap())).await;
+    states.message().await.unwrap();
+    let mut calls = spent(&before) + 1;
+    eventually("the charge for the first state", || {
+        calls += 1;
+        let (app, expected) = (&app, calls + 3);
+        async move { (spent(&app.get("/streams?status=stopped").await) == expected).then_some(()) }
+    })
+    .await;
 }

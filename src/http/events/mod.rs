@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 
 use self::requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor};
 use crate::{
-    admission::RequestContext,
+    admission::{ReadMeter, RequestContext},
     domain::{ErrorCode, Event},
     http::{
         app_state::AppState,
@@ -34,24 +34,32 @@ pub const FOLLOW_STATE_ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds];
 /// Errors of [`history`] besides those of every read.
 pub const HISTORY_ERRORS: &[ErrorCode] = &[ErrorCode::InvalidCursor];
 
-impl sse::MessageSource for Subscription<LocalSubscription> {
+/// Messages of an event feed.
+struct Events {
+    subscription: Subscription<LocalSubscription>,
+    meter: ReadMeter,
+}
+
+impl sse::MessageSource for Events {
     fn attach(&mut self, writer: Rc<ChunkedWriter>) {
-        Self::attach(self, writer);
+        self.subscription.attach(writer);
     }
 
     async fn next(&mut self) -> Result<Bytes, Ended> {
-        let bytes = match Self::next(self).await {
+        let delivery = self.subscription.next().await;
+        self.meter.add(self.subscription.take_read_bytes());
+        let bytes = match delivery {
             Delivery::Event(frame) => framing::event(&frame).clone(),
             Delivery::Reset(reset) => framing::reset(&reset).clone(),
             Delivery::Ended(reason) => return Err(reason),
         };
-        self.sent(bytes.len());
+        self.subscription.sent(bytes.len());
         Ok(bytes)
     }
 
     fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
         // A read of the log would be cancelled at its first wait, and its work lost.
-        if self.is_about_to_read() { None } else { sse::MessageSource::next(self).now_or_never() }
+        if self.subscription.is_about_to_read() { None } else { self.next().now_or_never() }
     }
 }
 
@@ -77,25 +85,30 @@ pub async fn follow(
     let (permit, lifetime) = api.open_feed(&context)?;
     let Some(stream) = stream else {
         let grant = api.orchestrator.grant_all(&context.caller)?;
-        let subscription = subscribe(&api, &grant, start).await?;
-        return sse::respond(&request, subscription.from(), lifetime, permit, subscription);
+        let events = subscribe(&api, &context, &grant, start).await?;
+        return sse::respond(&request, events.subscription.from(), lifetime, permit, events);
     };
     let grant = api.orchestrator.grant_stream(&context.caller, &stream).await?;
-    let subscription = subscribe(&api, &grant, start).await?;
-    if matches!(start, Start::After(_)) && subscription.is_exhausted() {
+    let events = subscribe(&api, &context, &grant, start).await?;
+    if matches!(start, Start::After(_)) && events.subscription.is_exhausted() {
         // 204 tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    sse::respond(&request, subscription.from(), lifetime, permit, subscription)
+    sse::respond(&request, events.subscription.from(), lifetime, permit, events)
 }
 
-/// Subscribes through the local fan-out of this worker thread.
+/// Subscribes through the local fan-out of this worker thread. What is read meanwhile is charged also if the client has
+/// gone.
 async fn subscribe(
     api: &AppState,
+    context: &RequestContext,
     grant: &ReadGrant,
     start: Start,
-) -> Result<Subscription<LocalSubscription>, StoreError> {
-    api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER).await
+) -> Result<Events, StoreError> {
+    let opening = api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER);
+    let mut events = Events { subscription: opening.await?, meter: api.admission.read_meter(context) };
+    events.meter.add(events.subscription.take_read_bytes());
+    Ok(events)
 }
 
 /// `GET /events/{id}`
@@ -182,6 +195,8 @@ pub async fn follow_state(
         }
         Some(cursor) => reset_for(&api, &grant, cursor).await?,
     };
+    let mut meter = api.admission.read_meter(&context);
+    meter.add(updates.first_bytes() + reset.as_ref().map_or(0, |reset| reset.json().len()));
     sse::respond(&request, updates.from(), lifetime, permit, States { reset, updates })
 }
 

@@ -29,8 +29,10 @@ use crate::{
     store::Guard,
 };
 
-/// Errors of [`create`] besides those of every change.
+/// Errors of [`create`] besides those of every change. [`ErrorCode::StreamNotFound`] answers a repetition whose stream
+/// has expired.
 pub const CREATE_ERRORS: &[ErrorCode] = &[
+    ErrorCode::StreamNotFound,
     ErrorCode::LivekitError,
     ErrorCode::LivekitUnavailable,
     ErrorCode::RoomExists,

@@ -178,13 +178,16 @@ impl Connection {
         self.check_subscription_limit(stream_id)?;
         self.count_request().await?;
         let grant = self.grant(stream_id).await?;
-        let subscription = self.api.relay.subscribe(&grant, start(after.as_deref()), &self.client).await?;
+        let start = start(after.as_deref());
+        let mut subscription = self.api.relay.subscribe(&grant, start, &self.client).await?;
+        let mut meter = self.api.admission.read_meter(&self.context);
+        meter.add(subscription.take_read_bytes());
         let ended = CancellationToken::new();
         if let Some(replaced) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {
             replaced.cancel();
         }
         let (session, slow_client) = (self.session.clone(), self.slow_client.clone());
-        let feed = Feed { stream_id: stream_id.to_owned(), session, slow_client };
+        let feed = Feed { stream_id: stream_id.to_owned(), session, slow_client, meter };
         rt::spawn(async move {
             let _ = ended.run_until_cancelled(feed.run(subscription)).await;
             ended.cancel();

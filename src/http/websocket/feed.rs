@@ -4,7 +4,10 @@ use actix_ws::{Closed, Session};
 use tokio_util::sync::CancellationToken;
 
 use super::messages::{self, send, text_of};
-use crate::relay::{Delivery, Ended, Subscription};
+use crate::{
+    admission::ReadMeter,
+    relay::{Delivery, Ended, Subscription},
+};
 
 /// Feed of a connection.
 pub(super) struct Feed {
@@ -13,6 +16,8 @@ pub(super) struct Feed {
     pub(super) session: Session,
     /// Cancelled if the client does not read, which ends the connection.
     pub(super) slow_client: CancellationToken,
+    /// Meter of what is read for this feed.
+    pub(super) meter: ReadMeter,
 }
 
 impl Feed {
@@ -28,7 +33,9 @@ impl Feed {
         let session = &mut self.session;
         send(session, messages::subscribed(&self.stream_id, subscription.from())).await?;
         loop {
-            match subscription.next().await {
+            let delivery = subscription.next().await;
+            self.meter.add(subscription.take_read_bytes());
+            match delivery {
                 Delivery::Event(frame) => {
                     subscription.sent(frame.json().len());
                     send(session, text_of(frame.json())).await?;
