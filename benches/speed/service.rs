@@ -5,7 +5,7 @@ use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration
 use livestream_orchestrator::{
     domain::{Change, Identity, Metadata, Role, RoomName, StreamId, StreamRef, stream::NewStream},
     store::{
-        CreateOutcome, Guard, Retention, Store,
+        CreateOutcome, Guard, LogBounds, Retention, Store,
         redis::{Address, RedisStore},
     },
     telemetry::Metrics,
@@ -77,7 +77,7 @@ impl Service {
             instance = instance.with(name, value);
         }
         instance.start().await;
-        let retention = Retention { live: DAY, stopped: DAY, tokens: DAY };
+        let retention = Retention { live: DAY, stopped: DAY, tokens: DAY, log: LogBounds::DEFAULT };
         let address = Address { url: redis.url().into(), ca: None, identity: None };
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let store = Arc::new(RedisStore::new(&address, &prefix, retention, metrics).expect("an address"));

@@ -92,8 +92,8 @@ impl Orchestrator {
         Ok(view)
     }
 
-    /// Returns the present metadata of a stream, for a reader of its events. Returns `None` if the grant does not include
-    /// the stream, or if the stream has expired.
+    /// Returns the present metadata of a stream, for a reader of its events. Returns `None` if the grant does not
+    /// include the stream, or if the stream has expired.
     ///
     /// # Errors
     /// Errors of the store.

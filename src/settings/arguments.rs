@@ -70,6 +70,15 @@ pub struct Arguments {
     /// Time for which a stopped stream can still be read [default: 5m]
     #[arg(long, env = "STOPPED_TTL")]
     pub stopped_ttl: Option<String>,
+    /// Time for which every event is kept for resuming, at most STOPPED_TTL [default: 2m]
+    #[arg(long, env = "LOG_RETENTION")]
+    pub log_retention: Option<String>,
+    /// Maximum number of events in a stream's log, at least 1000; ten times as many of all streams [default: 20000]
+    #[arg(long, env = "LOG_MAX_EVENTS")]
+    pub log_max_events: Option<String>,
+    /// Maximum bytes of a stream's log, at least 1000000; 16 times as many of all streams [default: 4000000]
+    #[arg(long, env = "LOG_MAX_BYTES")]
+    pub log_max_bytes: Option<String>,
     /// Lifetime of a live stream's keys, renewed by every change [default: 24h]
     #[arg(long, env = "STREAM_TTL")]
     pub stream_ttl: Option<String>,
@@ -111,6 +120,9 @@ impl Arguments {
             &mut self.joining_ttl,
             &mut self.idle_timeout,
             &mut self.stopped_ttl,
+            &mut self.log_retention,
+            &mut self.log_max_events,
+            &mut self.log_max_bytes,
             &mut self.stream_ttl,
             &mut self.cors_origins,
             &mut self.reconcile_interval,

@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use super::{Arguments, reader::Reader};
-use crate::{orchestrator::Policy, relay, store::Retention};
+use crate::{
+    orchestrator::Policy,
+    relay,
+    store::{LogBounds, Retention, STREAM_LOG_LENGTH},
+};
 
 /// LiveKit's listings lag by up to 5 s (`num_participants`), and webhooks take a moment.
 const LISTING_GRACE: Duration = Duration::from_secs(10);
+/// Minimum of LOG_MAX_BYTES: more than the largest event, and about [`STREAM_LOG_LENGTH`] small ones.
+const MIN_LOG_BYTES: u32 = 1_000_000;
 /// LiveKit accepts a token for longer than its `exp` says, because clocks differ.
 const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 
@@ -29,10 +35,32 @@ impl Arguments {
     }
 
     pub(super) fn parse_retention(&self, policy: &Policy, reader: &mut Reader) -> Retention {
+        let stopped = reader.duration("STOPPED_TTL", self.stopped_ttl.as_ref(), minutes(5));
         Retention {
             tokens: policy.token_ttl + TOKEN_LEEWAY,
             live: reader.duration("STREAM_TTL", self.stream_ttl.as_ref(), minutes(24 * 60)),
-            stopped: reader.duration("STOPPED_TTL", self.stopped_ttl.as_ref(), minutes(5)),
+            stopped,
+            log: self.parse_log_bounds(stopped, reader),
+        }
+    }
+
+    /// A log expires with its stream, so it cannot keep events for longer than `stopped`.
+    fn parse_log_bounds(&self, stopped: Duration, reader: &mut Reader) -> LogBounds {
+        let defaults = LogBounds::DEFAULT;
+        let retention = self.log_retention.as_ref();
+        let retention = reader.duration("LOG_RETENTION", retention, defaults.retention.min(stopped));
+        if retention > stopped {
+            reader.problem::<()>("LOG_RETENTION", "must not exceed STOPPED_TTL");
+        }
+        let least_events = u32::try_from(STREAM_LOG_LENGTH).unwrap_or(u32::MAX);
+        let (max_events, max_bytes) = (self.log_max_events.as_ref(), self.log_max_bytes.as_ref());
+        let mut at_least =
+            |setting, text, default, least| reader.at_least(least, setting, text).unwrap_or(default);
+        LogBounds {
+            retention,
+            min_events: STREAM_LOG_LENGTH,
+            max_events: at_least("LOG_MAX_EVENTS", max_events, defaults.max_events, least_events),
+            max_bytes: at_least("LOG_MAX_BYTES", max_bytes, defaults.max_bytes, MIN_LOG_BYTES),
         }
     }
 

@@ -70,6 +70,14 @@ impl Reader {
         usize::try_from(count).unwrap_or(usize::MAX)
     }
 
+    /// Parses a whole number of at least `least`; `None` for an unset or invalid one.
+    pub(super) fn at_least(&mut self, least: u32, setting: &str, text: Option<&String>) -> Option<usize> {
+        let number = text?.parse::<u32>().ok().filter(|number| *number >= least);
+        let number =
+            number.or_else(|| self.problem(setting, &format!("must be a whole number from {least}")));
+        number.and_then(|number| usize::try_from(number).ok())
+    }
+
     /// Reads a PEM file.
     pub(super) fn pem_file(&mut self, setting: &str, path: Option<&String>) -> Option<Vec<u8>> {
         let path = path?;

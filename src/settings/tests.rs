@@ -158,6 +158,36 @@ fn defaults_are_those_of_the_reference() {
 }
 
 #[test]
+fn log_bounds_have_minima_and_end_with_the_stream() {
+    let with = |retention: Option<&str>, stopped: Option<&str>, events: Option<&str>, bytes: Option<&str>| {
+        let [log_retention, stopped_ttl, log_max_events, log_max_bytes] =
+            [retention, stopped, events, bytes].map(|text| text.map(str::to_owned));
+        let arguments =
+            Arguments { log_retention, stopped_ttl, log_max_events, log_max_bytes, ..production() };
+        arguments.validate().map(|settings| settings.retention.log).map_err(|error| error.0)
+    };
+    let log = with(None, None, None, None).unwrap();
+    assert_eq!((log.retention, log.min_events), (Duration::from_secs(120), 1_000));
+    assert_eq!((log.max_events, log.max_bytes), (20_000, 4_000_000));
+    let of_all = log.of_all_streams();
+    assert_eq!(
+        (of_all.min_events, of_all.max_events, of_all.max_bytes),
+        (crate::store::ALL_LOG_LENGTH, 200_000, 64_000_000)
+    );
+    assert_eq!(with(None, Some("1m"), None, None).unwrap().retention, Duration::from_secs(60));
+    let log = with(Some("5m"), None, Some("1000"), Some("1000000")).unwrap();
+    assert_eq!((log.retention, log.max_events, log.max_bytes), (Duration::from_secs(300), 1_000, 1_000_000));
+    assert_eq!(
+        with(Some("6m"), None, Some("999"), Some("4MB")).unwrap_err(),
+        [
+            "LOG_RETENTION must not exceed STOPPED_TTL",
+            "LOG_MAX_EVENTS must be a whole number from 1000",
+            "LOG_MAX_BYTES must be a whole number from 1000000",
+        ]
+    );
+}
+
+#[test]
 fn every_problem_is_named_at_once_without_its_value() {
     let arguments = Arguments {
         livekit_url: Some("ftp://hunter2".to_owned()),

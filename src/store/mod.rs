@@ -13,11 +13,10 @@ mod maintenance;
 pub mod memory;
 mod rate_limit;
 pub mod redis;
+mod retention;
 pub mod snapshot;
 mod state_with_json;
 mod streams;
-
-use std::time::Duration;
 
 pub use self::{
     coordination::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks},
@@ -32,14 +31,13 @@ pub use self::{
     },
     maintenance::{Maintenance, Pruned, ScheduledJob},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},
+    retention::{
+        ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, ALL_LOG_LENGTH, LogBounds, Retention, STREAM_LOG_LENGTH,
+        TRIM_BLOCKS,
+    },
     state_with_json::{SharedState, StateWithJson},
     streams::{Applied, CreateOutcome, Guard, StreamStore, Totals},
 };
-
-/// Minimum number of events that a stream's log holds.
-pub const STREAM_LOG_LENGTH: usize = 1_000;
-/// Minimum number of events that the log of all streams holds.
-pub const ALL_LOG_LENGTH: usize = 10_000;
 
 /// Approximate size of one page of a log: a page ends with the batch of events that exceeds it.
 ///
@@ -50,17 +48,6 @@ pub const LOG_PAGE_BYTES: usize = 1024 * 1024;
 ///
 /// A page of streams with the largest metadata has 6 MB, which occupies Redis for about 3 ms.
 pub const LIVE_PAGE: usize = 100;
-
-/// Configured retention times.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// TTL of a live stream's keys, renewed by every change.
-    pub live: Duration,
-    /// How long an ended stream can be read.
-    pub stopped: Duration,
-    /// How long a join token may be valid after its stream has ended.
-    pub tokens: Duration,
-}
 
 /// Everything that the use cases need of a store.
 pub trait Store:

@@ -10,8 +10,8 @@ use livestream_orchestrator::{
         stream::NewStream,
     },
     store::{
-        Applied, CreateOutcome, EventFeed, Guard, IdempotencyStore, LogRead, RateLimitStore, Retention,
-        Store, StoreError,
+        Applied, CreateOutcome, EventFeed, Guard, IdempotencyStore, LogBounds, LogRead, RateLimitStore,
+        Retention, Store, StoreError,
         memory::MemoryStore,
         redis::{Address, RedisStore},
     },
@@ -33,6 +33,7 @@ pub const RETENTION: Retention = Retention {
     live: Duration::from_secs(3600),
     stopped: Duration::from_secs(300),
     tokens: Duration::from_secs(600),
+    log: LogBounds::DEFAULT,
 };
 
 impl Backend {

@@ -15,6 +15,7 @@ mod instance;
 mod join_tokens;
 mod listings;
 mod livekit_reports;
+mod log_retention;
 mod lua_scripts;
 mod operation_lock;
 mod orphaned_rooms;

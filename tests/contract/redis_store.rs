@@ -123,7 +123,8 @@ async fn unreadable_event_is_reported_as_lost() {
     let topic = Topic::Stream(stream.id);
     let after = backend.feed.tails(&[topic]).await.unwrap()[0];
     let log = format!("{{{prefix}}}:stream:{}:log", stream.id);
-    let fields = [("previous", after.to_string()), ("event", r#"{"kind":"from_the_future"}"#.to_owned())];
+    let event = r#"{"kind":"from_the_future"}"#.to_owned();
+    let fields = [("previous", after.to_string()), ("total", "0".to_owned()), ("event", event)];
     let _: String = connection().await.xadd(&log, "*", &fields).await.unwrap();
     let read = backend.feed.read_after(topic, after, 10).await.unwrap();
     assert!(matches!(read, LogRead::Reset(ResetReason::Unreadable)), "{read:?}");
@@ -133,16 +134,17 @@ async fn unreadable_event_is_reported_as_lost() {
 async fn trimmed_log_reports_expired_cursor() {
     use livestream_orchestrator::{
         domain::Cursor,
-        store::{LogRead, ResetReason, STREAM_LOG_LENGTH},
+        store::{LogBounds, LogRead, ResetReason, STREAM_LOG_LENGTH},
     };
-    let backend = Backend::redis(&unique("trim"), RETENTION);
+    let log = LogBounds { retention: Duration::from_millis(1), ..LogBounds::DEFAULT };
+    let backend = Backend::redis(&unique("trim"), Retention { log, ..RETENTION });
     let stream = backend.active("trim").await;
     for n in 0..STREAM_LOG_LENGTH {
         backend.change(&stream, token("ann", Duration::from_secs(60 + n as u64))).await;
     }
     backend.change(&stream, token("ann", Duration::from_secs(60))).await;
     let topic = Topic::Stream(stream.id);
-    // Redis trims whole nodes of a stream, so this continues until the first entry is gone.
+    // The log is trimmed after each block of bytes, so this continues until the first entry is gone.
     while let LogRead::Events { .. } = backend.feed.read_after(topic, Cursor::ORIGIN, 1).await.unwrap() {
         backend.change(&stream, token("ann", Duration::from_secs(60))).await;
     }
@@ -161,7 +163,7 @@ async fn page_of_large_events_ends_early() {
         domain::{Cursor, Metadata},
         store::LOG_PAGE_BYTES,
     };
-    const METADATA_BYTES: usize = 50_000;
+    const METADATA_BYTES: usize = 35_000;
     let backend = Backend::redis(&unique("large"), RETENTION);
     let stream = backend.active("large").await;
     let mut current = Metadata::default();
@@ -206,7 +208,8 @@ async fn ttl_of_live_streams_is_renewed() {
         }
     }
     let room = format!("{{{prefix}}}:room:one");
-    let shared = ["events", "tail", "streams:live", "scheduled"].map(|name| format!("{{{prefix}}}:{name}"));
+    let shared = ["events", "events:bytes", "tail", "streams:live", "scheduled"]
+        .map(|name| format!("{{{prefix}}}:{name}"));
     for name in shared.iter().chain([&room]) {
         let _: bool = connection.pexpire(name, 60_000).await.unwrap();
     }

@@ -57,8 +57,8 @@ stream! {
     StreamSummary { pub metadata: HashMap<String, Value>, }
 }
 stream! {
-    /// A stream without its participants, as in events. Fields replace those of the state before; `metadata` stays if it
-    /// is absent.
+    /// A stream without its participants, as in events. Fields replace those of the state before; `metadata` stays if
+    /// it is absent.
     StreamInEvent {
         /// Absent if it is larger than 1,024 bytes as JSON text and this event does not change it.
         #[schema(nullable = false)]

@@ -52,8 +52,8 @@ impl MemoryStore {
     fn log_of<T>(&self, topic: Topic, read: impl FnOnce(&[Arc<Event>]) -> T) -> T {
         let (inner, _) = self.current();
         match topic {
-            Topic::All => read(&inner.log),
-            Topic::Stream(id) => read(inner.streams.get(&id).map_or(&[], |kept| &kept.log)),
+            Topic::All => read(inner.log.events()),
+            Topic::Stream(id) => read(inner.streams.get(&id).map_or(&[], |kept| kept.log.events())),
         }
     }
 

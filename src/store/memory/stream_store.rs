@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::state::{Entry, MemoryStore};
+use super::state::{Entry, MemoryStore, log::Log};
 use crate::{
     domain::{
         Aggregate, Change, Cursor, Identity, Participant, Rejection, RoomName, Stream, StreamId, StreamRef,
@@ -73,8 +73,8 @@ impl StreamStore for MemoryStore {
         let (aggregate, draft) = Aggregate::create(new, now);
         let stream = aggregate.stream.clone();
         inner.rooms.insert(room, id);
-        inner.streams.insert(id, Entry { aggregate, log: Vec::new(), newest: Cursor::ORIGIN });
-        inner.publish(id, vec![draft], now);
+        inner.streams.insert(id, Entry { aggregate, log: Log::default(), newest: Cursor::ORIGIN });
+        inner.publish(id, vec![draft], &self.retention.log, now);
         Ok(CreateOutcome::Created(stream))
     }
 
@@ -95,7 +95,7 @@ impl StreamStore for MemoryStore {
         if may_leave_tokens(&drafts) {
             inner.closed_rooms.close(stream.room_name.clone(), now.plus(self.retention.tokens));
         }
-        inner.publish(stream.id, drafts, now);
+        inner.publish(stream.id, drafts, &self.retention.log, now);
         inner.dedup_keys.extend(guard.dedup_key.map(|key| (key, stream.id)));
         Ok(applied)
     }

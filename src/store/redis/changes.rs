@@ -29,6 +29,10 @@ impl RedisStore {
             lease_token: guard.lease.as_ref().map(|lease| lease.token.clone()),
             token_ttl_ms: self.retention.tokens,
             random: fastrand::u32(..),
+            log_retention_ms: self.retention.log.retention,
+            log_min_events: self.retention.log.min_events,
+            log_max_events: self.retention.log.max_events,
+            log_max_bytes: self.retention.log.max_bytes,
         };
         (change_keys(&self.keys, stream, guard.dedup_key.as_ref()), args)
     }
@@ -64,6 +68,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
         room_lock: keys.room_lock(room_name),
         unlisted: keys.unlisted(id),
         agents: keys.agents(id),
+        events_bytes: keys.events_bytes(),
     }
 }
 
@@ -200,10 +205,14 @@ mod tests {
             lease_token: None,
             token_ttl_ms: std::time::Duration::ZERO,
             random: 0,
+            log_retention_ms: std::time::Duration::ZERO,
+            log_min_events: 0,
+            log_max_events: 0,
+            log_max_bytes: 0,
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
-        assert_eq!(all.len(), 26);
+        assert_eq!(all.len(), 27);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

@@ -117,6 +117,11 @@ impl Keys {
         id.parse().ok().map(Topic::Stream)
     }
 
+    /// Bytes of all events that were ever appended to the log of all streams.
+    pub fn events_bytes(&self) -> String {
+        self.shared("events:bytes")
+    }
+
     /// The newest cursor.
     pub fn tail(&self) -> String {
         self.shared("tail")

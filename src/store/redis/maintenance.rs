@@ -61,6 +61,7 @@ impl Maintenance for RedisStore {
             scheduled: self.keys.scheduled(),
             participant_total: self.keys.participant_total(),
             events: self.keys.log(Topic::All),
+            events_bytes: self.keys.events_bytes(),
             tail: self.keys.tail(),
             from: lexical_bound("-", after),
             limit,

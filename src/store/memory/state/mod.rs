@@ -2,6 +2,7 @@
 
 pub(super) mod coordination;
 pub(super) mod follower;
+pub(super) mod log;
 pub(super) mod rates;
 pub(super) mod requests;
 
@@ -13,6 +14,7 @@ use std::{
 use self::{
     coordination::{ClosedRooms, LeaseState, Listings, ProbedRooms},
     follower::Follower,
+    log::Log,
     rates::Rates,
     requests::Requests,
 };
@@ -21,7 +23,7 @@ use crate::{
         Aggregate, Cursor, Event, RoomName, Stream, StreamId, StreamView, Timestamp, event::Draft,
         stream::MAX_LISTED_PARTICIPANTS,
     },
-    store::{ALL_LOG_LENGTH, DedupKey, Retention, STREAM_LOG_LENGTH},
+    store::{DedupKey, LogBounds, Retention, TRIM_BLOCKS},
 };
 
 /// Source of the current time.
@@ -40,7 +42,7 @@ pub(in crate::store::memory) struct Inner {
     pub(in crate::store::memory) streams: BTreeMap<StreamId, Entry>,
     pub(in crate::store::memory) rooms: HashMap<RoomName, StreamId>,
     pub(in crate::store::memory) dedup_keys: HashMap<DedupKey, StreamId>,
-    pub(in crate::store::memory) log: Vec<Arc<Event>>,
+    pub(in crate::store::memory) log: Log,
     pub(in crate::store::memory) newest: Cursor,
     pub(in crate::store::memory) followers: Vec<Follower>,
     pub(in crate::store::memory) lease: LeaseState,
@@ -54,7 +56,7 @@ pub(in crate::store::memory) struct Inner {
 /// A stream with its log.
 pub(in crate::store::memory) struct Entry {
     pub(in crate::store::memory) aggregate: Aggregate,
-    pub(in crate::store::memory) log: Vec<Arc<Event>>,
+    pub(in crate::store::memory) log: Log,
     pub(in crate::store::memory) newest: Cursor,
 }
 
@@ -100,7 +102,14 @@ impl Inner {
         (!stream.status.is_final()).then(|| stream.clone())
     }
 
-    pub(in crate::store::memory) fn publish(&mut self, id: StreamId, drafts: Vec<Draft>, now: Timestamp) {
+    pub(in crate::store::memory) fn publish(
+        &mut self,
+        id: StreamId,
+        drafts: Vec<Draft>,
+        bounds: &LogBounds,
+        now: Timestamp,
+    ) {
+        let (bounds_of_all, block) = (bounds.of_all_streams(), (bounds.max_bytes / TRIM_BLOCKS).max(1));
         for draft in drafts {
             let Some(kept) = self.streams.get_mut(&id) else { return };
             let cursor = self.newest.next(u64::try_from(now.as_millis()).unwrap_or_default());
@@ -112,17 +121,11 @@ impl Inner {
                 draft,
             });
             (kept.newest, self.newest) = (cursor, cursor);
-            append(&mut kept.log, &event, STREAM_LOG_LENGTH);
-            append(&mut self.log, &event, ALL_LOG_LENGTH);
+            // An event always serializes.
+            let size = serde_json::to_vec(&*event).map(|json| json.len()).unwrap_or_default();
+            kept.log.append(&event, size, bounds, block);
+            self.log.append(&event, size, &bounds_of_all, block);
             self.followers.retain(|follower| follower.send(&event));
         }
-    }
-}
-
-fn append(log: &mut Vec<Arc<Event>>, event: &Arc<Event>, keep: usize) {
-    log.push(event.clone());
-    // Trimmed in blocks, as Redis trims its streams: `keep` is a minimum.
-    if log.len() >= keep + 100 {
-        log.drain(..log.len() - keep);
     }
 }

@@ -38,7 +38,7 @@ for _, list_key in ipairs(page) do
   end
 end
 for _, list in ipairs(lists) do redis.call('PEXPIRE', list, ARG.live_ttl_ms) end
-for _, key in ipairs({ KEY.scheduled, KEY.participant_total, KEY.events, KEY.tail }) do
+for _, key in ipairs({ KEY.scheduled, KEY.participant_total, KEY.events, KEY.events_bytes, KEY.tail }) do
   redis.call('PEXPIRE', key, ARG.live_ttl_ms)
 end
 -- The number of participants of a removed stream is unknown, so all are counted again. This is rare and may take long.

@@ -166,6 +166,7 @@ scripts! {
         scheduled,
         participant_total,
         events,
+        events_bytes,
         tail,
     }
     ARG {

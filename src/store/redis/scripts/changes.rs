@@ -43,6 +43,7 @@ positions! {
         room_lock: String,
         unlisted: String,
         agents: String,
+        events_bytes: String,
     }
 }
 
@@ -62,6 +63,11 @@ positions! {
         token_ttl_ms: Duration,
         /// Part of the cursors of this call, see `next_cursor` in `lua/changes/shared/events.lua`.
         random: u32,
+        /// The fields of [`crate::store::LogBounds`], for a stream's log.
+        log_retention_ms: Duration,
+        log_min_events: usize,
+        log_max_events: usize,
+        log_max_bytes: usize,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         participant::{END_OF_TIME_MS, UNLISTED_RANK},
         stream::OPERATION_LOCK,
     },
-    store::{ALL_LOG_LENGTH, STREAM_LOG_LENGTH},
+    store::{ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, TRIM_BLOCKS},
 };
 
 /// Prefix of the scheduled job that removes participants whose token was not used in time.
@@ -36,7 +36,8 @@ fn list(values: &[&str]) -> String {
 pub(super) fn all() -> Vec<(&'static str, String)> {
     vec![
         ("active_suffix", text(keys::ACTIVE_SUFFIX)),
-        ("all_log_length", ALL_LOG_LENGTH.to_string()),
+        ("all_log_bytes_factor", ALL_LOG_BYTES_FACTOR.to_string()),
+        ("all_log_events_factor", ALL_LOG_EVENTS_FACTOR.to_string()),
         ("clock_skew_ms", millis(CLOCK_SKEW)),
         ("close_batch", CLOSE_BATCH.to_string()),
         ("end_of_time_ms", END_OF_TIME_MS.to_string()),
@@ -47,7 +48,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("operation_lock_ms", millis(OPERATION_LOCK)),
         ("state_version_fields", list(&StateVersion::FIELDS)),
         ("stream_key_suffixes", list(&keys::STREAM_SUFFIXES)),
-        ("stream_log_length", STREAM_LOG_LENGTH.to_string()),
+        ("trim_blocks", TRIM_BLOCKS.to_string()),
         ("unlisted_rank", text(UNLISTED_RANK)),
     ]
 }

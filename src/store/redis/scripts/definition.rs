@@ -1,5 +1,7 @@
 //! The definition of one script, the header that names its values, and a call of it.
 
+use std::collections::BTreeSet;
+
 use redis::Script;
 
 use super::{argument::Argument, constants};
@@ -35,7 +37,8 @@ impl Definition {
     pub(super) fn text(&self) -> String {
         let body = self.shared.concat() + self.own;
         let (keys, args) = (table("KEY", "KEYS", self.keys), table("ARG", "ARGV", self.args));
-        format!("-- {}\n{keys}{args}{}{body}", self.file, constants_in(&body))
+        let (constants, commands) = (constants_in(&body), commands_in(&body));
+        format!("-- {}\n{keys}{args}{constants}{commands}{body}", self.file)
     }
 
     /// Builds the script, which computes its hash.
@@ -63,6 +66,18 @@ fn constants_in(text: &str) -> String {
     let named = constants::all().into_iter().filter(|(name, _)| text.contains(&format!("CONST.{name}")));
     let entries: Vec<_> = named.map(|(name, value)| format!("{name} = {value}")).collect();
     if entries.is_empty() { String::new() } else { format!("local CONST = {{ {} }}\n", entries.join(", ")) }
+}
+
+/// A Lua list of the commands that a text runs, if it names `COMMANDS`. It lacks `PUBLISH`, whose permission depends on
+/// a channel.
+fn commands_in(text: &str) -> String {
+    if !text.contains("COMMANDS") {
+        return String::new();
+    }
+    let run = text.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next());
+    let run: BTreeSet<_> =
+        run.filter(|command| *command != "PUBLISH").map(|name| format!("'{name}'")).collect();
+    format!("local COMMANDS = {{ {} }}\n", run.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// One call of a script.

@@ -17,6 +17,7 @@ shared! {
     ROOM_OWNER = "shared/room_owner.lua";
     PERMISSIONS = "changes/shared/permissions.lua";
     STREAM = "changes/shared/stream.lua";
+    TRIMMING = "changes/shared/trimming.lua";
     EVENTS = "changes/shared/events.lua";
     PARTICIPANTS = "changes/shared/participants.lua";
     OUTCOME = "changes/shared/outcome.lua";
@@ -24,6 +25,8 @@ shared! {
 }
 
 /// In front of the script that creates a stream.
-pub(super) const CREATION: &[&str] = &[PERMISSIONS, CLOCK, ROOM_OWNER, STREAM, EVENTS, PARTICIPANTS, OUTCOME];
+pub(super) const CREATION: &[&str] =
+    &[PERMISSIONS, CLOCK, LOG_ENTRIES, ROOM_OWNER, STREAM, TRIMMING, EVENTS, PARTICIPANTS, OUTCOME];
 /// In front of every other change.
-pub(super) const CHANGE: &[&str] = &[PERMISSIONS, CLOCK, STREAM, EVENTS, PARTICIPANTS, OUTCOME, GUARD];
+pub(super) const CHANGE: &[&str] =
+    &[PERMISSIONS, CLOCK, LOG_ENTRIES, STREAM, TRIMMING, EVENTS, PARTICIPANTS, OUTCOME, GUARD];

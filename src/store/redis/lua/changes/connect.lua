@@ -74,7 +74,7 @@ redis.call('ZREM', KEY.tombstones, sid)
 redis.call('ZREM', KEY.joining, identity)
 if counts(p) then
   redis.call('SADD', KEY.active, identity)
-  redis.call('INCR', KEY.participant_total)
+  redis.call('INCRBY', KEY.participant_total, 1)
   stream.count = integer(redis.call('SCARD', KEY.active))
   if tonumber(stream.count) > tonumber(stream.peak) then stream.peak = stream.count end
   stream.emptySince = ''

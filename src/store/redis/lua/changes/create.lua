@@ -10,13 +10,16 @@ stream = {
   id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating', metadata = ARG.metadata,
   maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, count = '0', peak = '0', uncounted = '0',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
-  version = '0', cursor = '0-0', listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
+  version = '0', cursor = '0-0', logBytes = '0', listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
 }
 lock()
+-- No field is stored yet.
+for field in pairs(stream) do stored[#stored + 1], stored[#stored + 2] = field, false end
 redis.call('SET', KEY.room, 'live:' .. stream.id)
 redis.call('ZREM', KEY.closed_rooms, stream.roomName)
 redis.call('ZADD', KEY.all_streams, 0, stream.listKey)
 redis.call('ZADD', KEY.live_streams, 0, stream.listKey)
 redis.call('ZADD', KEY.creating_streams, 0, stream.listKey)
+renew_lists()
 emit('stream_created')
 return changed()

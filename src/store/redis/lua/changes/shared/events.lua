@@ -19,21 +19,38 @@ local function carries_metadata(kind, previous_status)
     or (kind == 'stream_updated' and not previous_status)
 end
 
+-- Continues the total of the log of all streams from its newest entry, because the counter is new or has expired.
+local function restore_total_of_all(size)
+  local newest = redis.call('XREVRANGE', KEY.events, '+', '-', 'COUNT', 1)[1]
+  return newest and redis.call('INCRBY', KEY.events_bytes, total_of(newest)) or size
+end
+
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels.
 local function emit(kind, participant, previous_status, reason)
-  local newest = newest_cursor()
-  local cursor, previous = next_cursor(newest), stream.cursor
-  stream.version, stream.updatedAt, stream.cursor = integer(stream.version + 1), integer(now), cursor
-  local metadata = stream.metadata
+  local newest, previous = newest_cursor(), stream.cursor
+  local cursor = next_cursor(newest)
+  stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
+  -- Readers of events do not use these fields of the hash.
+  local list_key, log_bytes, metadata = stream.listKey, stream.logBytes, stream.metadata
+  stream.listKey, stream.logBytes, stream.cursor = nil, nil, nil
   if not carries_metadata(kind, previous_status) then stream.metadata = nil end
   local event = cjson.encode({
     kind = kind, cursor = cursor, previous = previous, previousOfAll = newest, timestamp = now,
     stream = stream, participant = participant, previousStatus = previous_status, reason = reason,
   })
-  stream.metadata = metadata
-  redis.call('XADD', KEY.log, 'MAXLEN', '~', CONST.stream_log_length, cursor, 'previous', previous, 'event', event)
-  redis.call('XADD', KEY.events, 'MAXLEN', '~', CONST.all_log_length, cursor, 'previous', newest, 'event', event)
-  redis.call('SET', KEY.tail, cursor)
+  local size = #event
+  local total, total_of_all = log_bytes + size, redis.call('INCRBY', KEY.events_bytes, size)
+  if total_of_all == size then total_of_all = restore_total_of_all(size) end
+  stream.listKey, stream.metadata, stream.cursor, stream.logBytes = list_key, metadata, cursor, integer(total)
+  redis.call('XADD', KEY.log, cursor, 'previous', previous, 'total', stream.logBytes, 'event', event)
+  redis.call('XADD', KEY.events, cursor, 'previous', newest, 'total', integer(total_of_all), 'event', event)
+  redis.call('SET', KEY.tail, cursor, 'PX', ARG.live_ttl_ms)
+  redis.call('PEXPIRE', KEY.events, ARG.live_ttl_ms)
+  redis.call('PEXPIRE', KEY.events_bytes, ARG.live_ttl_ms)
   redis.call('PUBLISH', KEY.log, event)
   redis.call('PUBLISH', KEY.events, event)
+  if total % BLOCK < size then trim(KEY.log, total, 1, 1) end
+  if total_of_all % BLOCK < size then
+    trim(KEY.events, total_of_all, CONST.all_log_events_factor, CONST.all_log_bytes_factor)
+  end
 end

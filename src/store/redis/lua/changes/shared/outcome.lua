@@ -13,6 +13,19 @@ local STATUS_INDEX = {
 -- After this time the sweeper continues an operation whose lock was released.
 local RETRY_MS = 5000
 
+local function expire(keys, ttl)
+  for i = 1, #keys do redis.call('PEXPIRE', keys[i], ttl) end
+end
+
+-- Renews the lists of streams. Only a change of the status writes them; the reconciler renews them meanwhile.
+local function renew_lists()
+  expire({
+    KEY.all_streams, KEY.live_streams, KEY.creating_streams, KEY.active_streams, KEY.stopping_streams,
+    KEY.stopped_streams, KEY.error_streams, KEY.ended_streams,
+  }, ARG.live_ttl_ms)
+  redis.call('PEXPIRE', KEY.closed_rooms, math.max(ARG.live_ttl_ms, ARG.token_ttl_ms))
+end
+
 local function move_to(status, kind)
   local previous = stream.status
   redis.call('ZREM', STATUS_INDEX[previous], stream.listKey)
@@ -29,6 +42,7 @@ local function move_to(status, kind)
       redis.call('SET', KEY.room, 'ended:' .. stream.id)
     end
   end
+  renew_lists()
   emit(kind, nil, previous, stream.reason ~= '' and stream.reason or nil)
 end
 
@@ -49,10 +63,6 @@ local function schedule()
   schedule_at(CONST.operation_job, is_under_way() and unlocked_at or nil)
 end
 
-local function expire(keys, ttl)
-  for i = 1, #keys do redis.call('PEXPIRE', keys[i], ttl) end
-end
-
 local function renew_ttls()
   local own_ttl = is_ended() and ARG.stopped_ttl_ms or ARG.live_ttl_ms
   expire({
@@ -61,12 +71,7 @@ local function renew_ttls()
   if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
     redis.call('PEXPIRE', KEY.room, own_ttl)
   end
-  expire({
-    KEY.events, KEY.tail, KEY.all_streams, KEY.live_streams, KEY.creating_streams, KEY.active_streams,
-    KEY.stopping_streams, KEY.stopped_streams, KEY.error_streams, KEY.ended_streams, KEY.participant_total,
-    KEY.scheduled,
-  }, ARG.live_ttl_ms)
-  redis.call('PEXPIRE', KEY.closed_rooms, math.max(ARG.live_ttl_ms, ARG.token_ttl_ms))
+  expire({ KEY.scheduled, KEY.participant_total }, ARG.live_ttl_ms)
 end
 
 local function answer(effect, p)
@@ -87,11 +92,14 @@ end
 -- Ends a script that has changed something. Only this writes the fields of `stream`.
 local function changed(p, effect)
   local flat = {}
-  for field, value in pairs(stream) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = value
+  for i = 1, #stored, 2 do
+    local field = stored[i]
+    if stream[field] ~= stored[i + 1] then
+      flat[#flat + 1] = field
+      flat[#flat + 1] = stream[field]
+    end
   end
-  redis.call('HSET', KEY.stream, unpack(flat))
+  if #flat > 0 then redis.call('HSET', KEY.stream, unpack(flat)) end
   schedule()
   renew_ttls()
   record_dedup_key()

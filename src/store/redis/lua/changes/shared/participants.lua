@@ -55,7 +55,7 @@ local function end_visit(p, at)
   add_tombstone(p.sid)
   if counts(p) then
     redis.call('SREM', KEY.active, p.identity)
-    redis.call('DECR', KEY.participant_total)
+    redis.call('INCRBY', KEY.participant_total, -1)
     stream.count = integer(redis.call('SCARD', KEY.active))
     if stream.count == '0' then stream.emptySince = integer(now) end
   else

@@ -1,12 +1,8 @@
 -- Redis undoes nothing of a script that reaches a command which its user may not run. A change therefore checks every
 -- command that it may run before its first write.
-for _, command in ipairs({
-  'TIME', 'GET', 'SET', 'EXISTS', 'INCR', 'DECR', 'PEXPIRE', 'HGET', 'HGETALL', 'HSET', 'HDEL', 'SADD', 'SREM', 'SCARD',
-  'SRANDMEMBER', 'ZADD', 'ZREM', 'ZSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYLEX', 'HLEN',
-  'UNLINK', 'XADD', 'XREVRANGE',
-}) do
-  if not redis.acl_check_cmd(command, KEY.stream) then
-    return redis.error_reply("NOPERM this user has no permissions to run the '" .. command .. "' command")
+for i = 1, #COMMANDS do
+  if not redis.acl_check_cmd(COMMANDS[i], KEY.stream) then
+    return redis.error_reply("NOPERM this user has no permissions to run the '" .. COMMANDS[i] .. "' command")
   end
 end
 if not (redis.acl_check_cmd('PUBLISH', KEY.log, '') and redis.acl_check_cmd('PUBLISH', KEY.events, '')) then

@@ -1,11 +1,13 @@
 -- The stream's fields as its hash has them: texts, '' for an absent value.
 local stream = {}
+-- The fields as the hash has them before the change: name, value, name, value, ...
+local stored = {}
 
 -- Loads the fields; returns false if the stream does not exist.
 local function load()
-  local flat = redis.call('HGETALL', KEY.stream)
-  for i = 1, #flat, 2 do stream[flat[i]] = flat[i + 1] end
-  return #flat > 0
+  stored = redis.call('HGETALL', KEY.stream)
+  for i = 1, #stored, 2 do stream[stored[i]] = stored[i + 1] end
+  return #stored > 0
 end
 
 local function is_under_way() return stream.status == 'creating' or stream.status == 'stopping' end
