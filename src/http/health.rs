@@ -20,8 +20,8 @@ use crate::{
     telemetry::metrics::ServiceTotals,
 };
 
-/// Maximum time that a dependency has to answer before it counts as down.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Maximum time that the store has for the totals. The metrics have none of them otherwise.
+const TOTALS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Errors of [`ready`].
 pub const READY_ERRORS: &[ErrorCode] = &[ErrorCode::ShuttingDown];
@@ -90,24 +90,17 @@ pub struct Health<'a> {
     links: Links,
 }
 
-async fn probe(answers: impl Future<Output = bool>) -> PartStatus {
-    tokio::time::timeout(PROBE_TIMEOUT, answers).await.unwrap_or(false).into()
-}
-
-async fn probe_store(api: &AppState) -> PartStatus {
-    probe(api.orchestrator.health().is_store_up()).await
-}
-
 /// `GET /health`
 ///
-/// Returns the health of each dependency. The status is always 200.
+/// Returns the health of each dependency, at most a second old. The status is always 200.
 #[utoipa::path(
     get, path = "/health", operation_id = "getHealth", tag = "operation",
     responses((status = 200, description = "The health of each dependency.", body = Health))
 )]
 pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse {
     let health = api.orchestrator.health();
-    let (store, livekit) = tokio::join!(probe_store(&api), probe(health.is_livekit_up()));
+    let (store, livekit) = tokio::join!(health.is_store_up(), health.is_livekit_up());
+    let (store, livekit) = (PartStatus::from(store), PartStatus::from(livekit));
     let feed = PartStatus::from(api.relay.is_ready());
     let is_healthy = [store, livekit, feed].iter().all(|status| *status == PartStatus::Up);
     // The proxy configuration in nginx/ does not forward `/metrics`.
@@ -167,7 +160,8 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
     if api.shutdown.is_cancelled() {
         return Err(Problem::new(ErrorCode::ShuttingDown));
     }
-    let (store, feed) = (probe_store(&api).await, PartStatus::from(api.relay.is_ready()));
+    let store = PartStatus::from(api.orchestrator.health().is_store_up().await);
+    let feed = PartStatus::from(api.relay.is_ready());
     let is_ready = (store, feed) == (PartStatus::Up, PartStatus::Up);
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if is_ready { "ok" } else { "unavailable" };
@@ -184,7 +178,7 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
         body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(api: Data<AppState>) -> Result<HttpResponse, Problem> {
-    let totals = tokio::time::timeout(PROBE_TIMEOUT, api.orchestrator.health().totals()).await;
+    let totals = tokio::time::timeout(TOTALS_TIMEOUT, api.orchestrator.health().totals()).await;
     let totals = totals.ok().and_then(Result::ok).as_ref().map(service_totals);
     let text = api.metrics.encode(totals.as_ref()).map_err(|error| {
         tracing::error!(%error, "metrics cannot be encoded");

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
 use super::{
     error::Error,
     find::permit_some,
-    lock::{IN_PROGRESS_POLL, IN_PROGRESS_WAIT, OperationLock},
+    lock::{InProgressWait, OperationLock},
     service::Orchestrator,
 };
 use crate::{
@@ -67,11 +65,11 @@ impl Orchestrator {
     pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Creation, Error> {
         permit_some(caller, Action::Create)?;
         let (mut new, spec) = self.plan(request);
-        let deadline = Instant::now() + IN_PROGRESS_WAIT;
+        let mut wait = InProgressWait::start();
         loop {
             let lock = OperationLock::requested();
             let outcome = self.store.create(new.clone()).await?;
-            let is_late = Instant::now() > deadline;
+            let is_late = wait.is_over();
             match outcome {
                 CreateOutcome::Created(stream) => {
                     let lock = lock.acquired(&stream);
@@ -88,7 +86,7 @@ impl Orchestrator {
                     return Ok(Creation { stream, is_new: false });
                 }
                 CreateOutcome::RoomNameLocked if is_late => return Err(Error::RoomNameLocked),
-                CreateOutcome::Existing(_) | CreateOutcome::RoomNameLocked => sleep(IN_PROGRESS_POLL).await,
+                CreateOutcome::Existing(_) | CreateOutcome::RoomNameLocked => wait.pause().await,
             }
         }
     }

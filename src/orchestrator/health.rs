@@ -1,32 +1,46 @@
 //! Health and totals, for any caller.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
     rooms::Rooms,
     store::{Store, StoreError, Totals},
 };
 
-/// Checks the store and LiveKit, and reads totals. It gives no access to streams.
+/// Maximum time that a dependency has to answer before it counts as down.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Time for which the result of a probe is shared. Callers need no token, so their number must not matter.
+const PROBE_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Checks the store and LiveKit, and reads totals. It gives no access to streams. Clones share their results.
 #[derive(Clone)]
 pub struct Health {
     store: Arc<dyn Store>,
     rooms: Arc<dyn Rooms>,
+    store_probe: Probe,
+    rooms_probe: Probe,
 }
 
 impl Health {
     pub(super) fn new(store: Arc<dyn Store>, rooms: Arc<dyn Rooms>) -> Self {
-        Self { store, rooms }
+        Self { store, rooms, store_probe: Probe::default(), rooms_probe: Probe::default() }
     }
 
-    /// Reports whether the store answers.
+    /// Reports whether the store answers, or answered within the last second.
     pub async fn is_store_up(&self) -> bool {
-        self.store.ping().await.is_ok()
+        let store = self.store.clone();
+        self.store_probe.result(async move { store.ping().await.is_ok() }).await
     }
 
-    /// Reports whether LiveKit answers.
+    /// Reports whether LiveKit answers, or answered within the last second.
     pub async fn is_livekit_up(&self) -> bool {
-        self.rooms.ping().await.is_ok()
+        let rooms = self.rooms.clone();
+        self.rooms_probe.result(async move { rooms.ping().await.is_ok() }).await
     }
 
     /// Reports whether rooms are simulated in this process.
@@ -40,5 +54,64 @@ impl Health {
     /// [`StoreError::Unavailable`] if the store does not answer.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
         self.store.totals().await
+    }
+}
+
+/// Result of one probe at a time, shared for [`PROBE_LIFETIME`].
+#[derive(Clone, Default)]
+struct Probe(Arc<Mutex<Option<(Instant, bool)>>>);
+
+impl Probe {
+    /// Returns the last result, or runs the probe if that is too old. False if the probe takes longer than
+    /// [`PROBE_TIMEOUT`].
+    ///
+    /// Cancellation safe: a probe that runs is completed, also if its caller has gone, because a caller that connects
+    /// and leaves would otherwise start a probe each time.
+    async fn result(&self, probe: impl Future<Output = bool> + Send + 'static) -> bool {
+        let last = self.0.clone();
+        let run = tokio::spawn(async move {
+            let mut last = last.lock().await;
+            if let Some((at, result)) = *last
+                && at.elapsed() < PROBE_LIFETIME
+            {
+                return result;
+            }
+            let result = timeout(PROBE_TIMEOUT, probe).await.unwrap_or_default();
+            *last = Some((Instant::now(), result));
+            result
+        });
+        run.await.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn probe_runs_once_for_concurrent_and_abandoned_callers() {
+        let (probe, runs) = (Probe::default(), Arc::new(AtomicUsize::new(0)));
+        let ask = || {
+            let runs = runs.clone();
+            probe.result(async move {
+                runs.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                true
+            })
+        };
+        for _ in 0..10 {
+            // Polled once, then dropped.
+            let _ = futures_util::poll!(Box::pin(ask()));
+        }
+        let results = futures_util::future::join_all((0..100).map(|_| ask())).await;
+        assert!(results.into_iter().all(|result| result));
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probe_without_answer_is_down() {
+        assert!(!Probe::default().result(std::future::pending()).await);
     }
 }

@@ -18,13 +18,39 @@ use crate::{
 };
 
 /// How long a request for an operation that is in progress waits for its end.
-pub(super) const IN_PROGRESS_WAIT: Duration = Duration::from_secs(6);
-/// Interval of the reads during that wait.
-pub(super) const IN_PROGRESS_POLL: Duration = Duration::from_millis(25);
+const IN_PROGRESS_WAIT: Duration = Duration::from_secs(6);
+/// First and longest pause between the reads during that wait.
+const POLL_PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_secs(1)];
 /// Interval of renewals.
 const RENEWAL: Duration = Duration::from_secs(2);
 /// Time before the end of the lease from which no LiveKit call begins: a call has a timeout of 5 s.
 const MARGIN: Duration = Duration::from_millis(5_500);
+
+/// Wait for the end of an operation of another request, at most [`IN_PROGRESS_WAIT`].
+///
+/// Pauses double, with jitter: most operations end within milliseconds, and many requests may wait for one that hangs.
+pub(super) struct InProgressWait {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl InProgressWait {
+    /// Starts the wait.
+    pub(super) fn start() -> Self {
+        Self { deadline: Instant::now() + IN_PROGRESS_WAIT, pause: POLL_PAUSES[0] }
+    }
+
+    /// Reports whether the wait is over.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() > self.deadline
+    }
+
+    /// Pauses until the next read.
+    pub(super) async fn pause(&mut self) {
+        sleep(self.pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        self.pause = (self.pause * 2).min(POLL_PAUSES[1]);
+    }
+}
 
 /// The caller's lock on a stream or a room name. Its age counts from before the request for it.
 pub(super) struct OperationLock {
@@ -103,5 +129,23 @@ impl Orchestrator {
                 tracing::warn!(stream = %stream.id, %error, "operation lock renewal failed; retrying");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_for_operation_in_progress_reads_soon_and_then_about_once_a_second() {
+        let (mut wait, started) = (InProgressWait::start(), Instant::now());
+        let mut reads = Vec::new();
+        while !wait.is_over() {
+            wait.pause().await;
+            reads.push(started.elapsed());
+        }
+        assert!(reads[0] <= POLL_PAUSES[0], "{reads:?}");
+        assert!((8..=18).contains(&reads.len()), "{reads:?}");
+        assert!(reads.last().is_some_and(|last| *last <= IN_PROGRESS_WAIT + POLL_PAUSES[1]), "{reads:?}");
     }
 }

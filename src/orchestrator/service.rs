@@ -13,12 +13,14 @@ pub struct Orchestrator {
     pub(super) metrics: Arc<Metrics>,
     /// Maximum participants of a room without a limit of its own, from LiveKit's configuration; 0 means no limit.
     pub(super) default_limit: AtomicU32,
+    health: Health,
 }
 
 impl Orchestrator {
     /// Creates the use cases. Opens no connection.
     pub fn new(store: Arc<dyn Store>, rooms: Arc<dyn Rooms>, policy: Policy, metrics: Arc<Metrics>) -> Self {
-        Self { store, rooms, policy, metrics, default_limit: AtomicU32::new(0) }
+        let health = Health::new(store.clone(), rooms.clone());
+        Self { store, rooms, policy, metrics, default_limit: AtomicU32::new(0), health }
     }
 
     /// Returns the configured times.
@@ -28,7 +30,7 @@ impl Orchestrator {
 
     /// Returns a handle that checks the store and LiveKit and reads totals. Calls neither of them yet.
     pub fn health(&self) -> Health {
-        Health::new(self.store.clone(), self.rooms.clone())
+        self.health.clone()
     }
 
     /// Counts streams and participants that maintenance has changed.

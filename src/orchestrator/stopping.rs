@@ -1,11 +1,9 @@
 //! Stopping streams, and deleting rooms under the operation lock.
 
-use tokio::time::{Instant, sleep};
-
 use super::{
     error::Error,
     find::permit,
-    lock::{IN_PROGRESS_POLL, IN_PROGRESS_WAIT, OperationLock},
+    lock::{InProgressWait, OperationLock},
     service::Orchestrator,
 };
 use crate::{
@@ -125,7 +123,7 @@ impl Orchestrator {
 
     /// Waits for the end of a stop that another request executes, and returns its result.
     async fn await_stop(&self, stream: &StreamRef) -> Result<Stream, Error> {
-        let deadline = Instant::now() + IN_PROGRESS_WAIT;
+        let mut wait = InProgressWait::start();
         loop {
             let current = self.store.get(stream.id).await?.ok_or(StoreError::NotFound)?;
             if current.status.is_final() {
@@ -136,10 +134,10 @@ impl Orchestrator {
                 let cause = "the request that stopped the stream could not delete its room";
                 return Err(RoomsError::Unavailable(cause.to_owned()).into());
             }
-            if Instant::now() > deadline {
+            if wait.is_over() {
                 return Err(Error::OperationInProgress("another request stops the stream"));
             }
-            sleep(IN_PROGRESS_POLL).await;
+            wait.pause().await;
         }
     }
 

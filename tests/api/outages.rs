@@ -28,7 +28,10 @@ async fn requests_without_redis_return_503_until_it_recovers() {
         (app.get("/health/ready").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
-    assert_eq!(app.get("/health").await.expect(StatusCode::OK)["store"]["status"], "down");
+    eventually("the store to be down", || async {
+        (app.get("/health").await.expect(StatusCode::OK)["store"]["status"] == "down").then_some(())
+    })
+    .await;
     let metrics = app.get("/metrics").await;
     assert!(metrics.text.contains("lso_feed_up 0") && !metrics.text.contains("active_streams"));
 
