@@ -4,13 +4,14 @@ mod servers;
 
 use std::{
     net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
@@ -19,13 +20,16 @@ use tokio_util::sync::CancellationToken;
 use self::servers::{Listeners, RunningApp, Servers};
 use crate::{
     access::token::TokenVerifier,
-    admission::{Admission, FeedLimiter, HostPolicy, RateLimiter},
+    admission::{
+        Admission, ConnectionLimiter, ConnectionLimits, FeedLimiter, HostPolicy, RateLimiter,
+        raise_open_files,
+    },
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
     orchestrator::{Orchestrator, Reconciler, Sweeper, WebhookProcessor},
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms},
-    settings::{AdmissionSettings, HttpSettings, Settings},
+    settings::{AdmissionSettings, Settings},
     store::{EventFeed, IdempotencyStore, RateLimitStore, Store, memory::MemoryStore, redis::RedisStore},
     telemetry::Metrics,
 };
@@ -76,13 +80,15 @@ impl App {
             admission: Arc::new(admission(&settings, stores.rate_limit_store, &metrics)),
             idempotency_store: stores.idempotency_store,
             webhook_verifier: TokenVerifier::new(&settings.livekit.keys),
+            webhook_bytes: Arc::new(Semaphore::new(http::MAX_WAITING_WEBHOOK_BYTES)),
             livekit_public_url: settings.livekit.public_url.clone(),
             metrics,
             instance: InstanceInfo::new(stores.kind),
             serves_metrics: settings.http.metrics_address.is_none(),
             shutdown: shutdown.clone(),
         };
-        Ok(Self { api, listeners, options: server_options(&settings.http), tasks, hub, shutdown })
+        let options = server_options(&settings, &api.metrics);
+        Ok(Self { api, listeners, options, tasks, hub, shutdown })
     }
 
     /// Returns the address of the HTTP API.
@@ -128,10 +134,10 @@ impl App {
         let mut servers = Servers::default();
         if let Some(listener) = listeners.metrics {
             tracing::info!(metrics = %listener.local_addr()?, "listening");
-            servers.start(http::serve_metrics(api.clone(), listener)?);
+            servers.start(http::serve_metrics(api.clone(), listener, &options)?);
         }
         tracing::info!(grpc = %listeners.grpc.local_addr()?, "listening");
-        start_grpc(&mut tasks, &api, listeners.grpc, shutdown.clone());
+        start_grpc(&mut tasks, &api, listeners.grpc, options.connections.clone(), shutdown.clone());
         servers.start(http::serve(api, listeners.http, &options)?);
         Ok(RunningApp { servers, tasks, hub, shutdown, drain_timeout: options.drain_timeout })
     }
@@ -157,13 +163,19 @@ fn start_processing(
 }
 
 /// Starts the gRPC server. Its failure is logged, and the other servers go on.
-fn start_grpc(tasks: &mut JoinSet<()>, api: &AppState, listener: TcpListener, shutdown: CancellationToken) {
+fn start_grpc(
+    tasks: &mut JoinSet<()>,
+    api: &AppState,
+    listener: TcpListener,
+    limiter: ConnectionLimiter,
+    shutdown: CancellationToken,
+) {
     let service = grpc::Service {
         orchestrator: api.orchestrator.clone(),
         relay: api.relay.clone(),
         admission: api.admission.clone(),
     };
-    let serving = grpc::serve(service, listener, shutdown);
+    let serving = grpc::serve(service, listener, limiter, shutdown);
     tasks.spawn(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "gRPC server failed");
@@ -205,8 +217,12 @@ impl Stores {
     }
 }
 
-fn server_options(http: &HttpSettings) -> ServerOptions {
-    ServerOptions { cors_origins: http.cors_origins.clone(), drain_timeout: http.drain_timeout }
+fn server_options(settings: &Settings, metrics: &Arc<Metrics>) -> ServerOptions {
+    ServerOptions {
+        cors_origins: settings.http.cors_origins.clone(),
+        drain_timeout: settings.http.drain_timeout,
+        connections: connection_limiter(&settings.admission, metrics),
+    }
 }
 
 /// Creates admission control from the settings.
@@ -222,6 +238,7 @@ fn admission(
         allowed_hosts,
         max_feeds,
         max_feeds_per_caller,
+        ..
     } = &settings.admission;
     if !authenticates {
         tracing::warn!("AUTH=off: every caller may do everything");
@@ -237,6 +254,25 @@ fn admission(
         feed_limiter: FeedLimiter::new(*max_feeds, *max_feeds_per_caller),
         metrics: metrics.clone(),
     }
+}
+
+/// Creates the limits on connections from the settings and the process's limit of files.
+fn connection_limiter(settings: &AdmissionSettings, metrics: &Arc<Metrics>) -> ConnectionLimiter {
+    let AdmissionSettings {
+        max_connections, max_connections_per_address, max_feeds, trusted_proxies, ..
+    } = settings;
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let open_files = raise_open_files();
+    let limits = ConnectionLimits::new(open_files, threads, *max_connections, *max_connections_per_address);
+    tracing::info!(open_files, connections = limits.total, of_address = limits.of_address, "limits");
+    if limits.total < *max_feeds {
+        tracing::warn!(
+            open_files,
+            connections = limits.total,
+            "fewer connections than MAX_FEEDS: raise nofile"
+        );
+    }
+    ConnectionLimiter::new(limits, trusted_proxies, metrics.clone())
 }
 
 /// Connects to LiveKit. In dev mode, simulates rooms if no LiveKit server answers with the key; the second value then

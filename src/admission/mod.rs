@@ -1,11 +1,14 @@
-//! Admission control, applied to every request of HTTP and gRPC: authentication, rate limits, limits on open feeds.
+//! Admission control, applied to every request of HTTP and gRPC: authentication, rate limits, limits on open feeds; and
+//! the limits on open connections.
 //!
 //! A request passes in two steps. [`Admission::authenticate`] verifies the token and selects the key that limits count
 //! under. [`Admission::admit`] counts the request against its rate limit and then checks the caller's grants.
 
 mod client_address;
+mod connection_limiter;
 mod feed_limiter;
 mod host_policy;
+mod open_files;
 mod rate_limiter;
 mod read_meter;
 
@@ -19,8 +22,10 @@ use ipnet::IpNet;
 
 use self::client_address::client_address;
 pub use self::{
+    connection_limiter::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, Port},
     feed_limiter::{FeedLimiter, FeedPermit},
     host_policy::{HostPolicy, is_host_name},
+    open_files::raise_open_files,
     rate_limiter::{AppliedRateLimit, RateLimitClass, RateLimiter, RateLimits},
     read_meter::ReadMeter,
 };
@@ -193,15 +198,21 @@ fn now() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
-/// Returns the limit key of an address. IPv6 addresses of one /64 network share a key, because one customer has them
-/// all.
+/// Returns the limit key of an address.
 fn address_key(address: IpAddr) -> String {
+    let network = address_network(address);
+    match network {
+        IpAddr::V4(_) => format!("address:{network}"),
+        IpAddr::V6(_) => format!("address:{network}/64"),
+    }
+}
+
+/// Returns the network that limits count under: an IPv4 address itself, and the /64 network of an IPv6 address, because
+/// one customer has all of its addresses.
+fn address_network(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(address) => format!("address:{address}"),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            format!("address:{}/64", std::net::Ipv6Addr::from(network))
-        }
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
     }
 }
 

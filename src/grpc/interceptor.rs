@@ -2,7 +2,7 @@
 
 use tonic::{Request, Status};
 
-use super::status::status;
+use super::{connection::ConnectionInfo, status::status};
 use crate::{
     access::Action,
     admission::{Admission, Authentication, RateLimitClass, Rejection, RequestContext, bearer},
@@ -14,8 +14,12 @@ use crate::{
 #[derive(Clone)]
 pub struct CallHost(Option<String>);
 
-/// Attaches [`CallHost`] to a call.
-pub fn attach_host<B>(mut call: http::Request<B>) -> http::Request<B> {
+/// Attaches [`CallHost`] and the client's address to a call, and records at its connection that it has begun.
+pub fn attach_connection<B>(mut call: http::Request<B>) -> http::Request<B> {
+    if let Some(connection) = call.extensions_mut().remove::<ConnectionInfo>() {
+        connection.record_call();
+        call.extensions_mut().insert(connection.addresses);
+    }
     let header = || call.headers().get("host").map(|value| value.to_str().unwrap_or_default());
     let host = call.uri().authority().map(http::uri::Authority::as_str).or_else(header).map(str::to_owned);
     call.extensions_mut().insert(CallHost(host));

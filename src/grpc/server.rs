@@ -3,17 +3,16 @@
 use std::{net::TcpListener, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{service::interceptor::InterceptedService, transport::Server};
 use tower::util::MapRequestLayer;
 
 use super::{
+    connection::incoming,
     interceptor,
     proto::{self, stream_service_server::StreamServiceServer},
     service::Service,
 };
+use crate::admission::ConnectionLimiter;
 
 /// Interval of HTTP/2 pings on a connection.
 const KEEPALIVE: Duration = Duration::from_secs(25);
@@ -27,16 +26,17 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub async fn serve(
     service: Service,
     listener: TcpListener,
+    limiter: ConnectionLimiter,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let admission = service.admission.clone();
     let attach_call = move |request| interceptor::attach_call(&admission, request);
     listener.set_nonblocking(true)?;
-    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+    let incoming = incoming(tokio::net::TcpListener::from_std(listener)?, limiter);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<StreamServiceServer<Service>>().await;
     Server::builder()
-        .layer(MapRequestLayer::new(interceptor::attach_host))
+        .layer(MapRequestLayer::new(interceptor::attach_connection))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(health)

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -31,6 +32,8 @@ pub struct AppState {
     pub webhook_processor: Arc<WebhookProcessor>,
     /// Verifier of the tokens that sign LiveKit's webhooks.
     pub webhook_verifier: TokenVerifier,
+    /// Bytes of webhooks that may wait for the rest of their bodies at once.
+    pub webhook_bytes: Arc<Semaphore>,
     /// LiveKit address that participants connect to.
     pub livekit_public_url: String,
     /// Metrics of this instance.

@@ -29,4 +29,5 @@ pub use self::{
     openapi::openapi,
     routes::table,
     server::{ServerOptions, serve, serve_metrics},
+    webhook_signature::MAX_WAITING_WEBHOOK_BYTES,
 };

@@ -74,6 +74,13 @@ impl Problem {
         Self { errors, ..Self::with_detail(ErrorCode::ValidationFailed, named.join("; ")) }
     }
 
+    /// Creates the problem of a webhook that arrives while too many others do. LiveKit sends it again after
+    /// `Retry-After`.
+    pub fn too_many_webhooks() -> Self {
+        Self::with_detail(ErrorCode::RateLimited, "too many webhooks arrive at once")
+            .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+    }
+
     /// Creates the problem of a method that the route does not have; `allow` lists the methods that it has.
     pub fn method_not_allowed(allow: &str) -> Self {
         let allow = HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"));

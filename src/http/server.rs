@@ -21,10 +21,14 @@ use super::{
     openapi::openapi,
     routes,
 };
-use crate::telemetry::Metrics;
+use crate::{
+    admission::{ConnectionLimiter, Port},
+    telemetry::Metrics,
+};
 
-/// Maximum time in which a request head must arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time in which the first request head of a connection must arrive. With [`CLOSE_TIMEOUT`], the connection ends
+/// within 10 s.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum time that a client has to close a connection after its last response.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which the kernel ends a connection whose client acknowledges no data.
@@ -38,6 +42,8 @@ pub struct ServerOptions {
     pub cors_origins: Vec<String>,
     /// Maximum time that running requests have to finish after the shutdown has begun.
     pub drain_timeout: Duration,
+    /// Limits on open connections.
+    pub connections: ConnectionLimiter,
 }
 
 /// Returns the server of the API on a bound listener. It runs when awaited.
@@ -48,26 +54,30 @@ pub fn serve(api: AppState, listener: TcpListener, options: &ServerOptions) -> i
     let builder = ServerBuilder::new().shutdown_timeout(options.drain_timeout.as_secs());
     let serves_metrics = api.serves_metrics;
     let configure = move |config: &mut ServiceConfig| routes::configure(config, serves_metrics);
-    run(api, listener, options.cors_origins.clone(), builder, configure)
+    let connections = (options.connections.clone(), Port::Http);
+    run(api, listener, connections, options.cors_origins.clone(), builder, configure)
 }
 
 /// Returns a server of `/metrics` only, for a separate address.
 ///
 /// # Errors
 /// Errors of the listener.
-pub fn serve_metrics(api: AppState, listener: TcpListener) -> io::Result<Server> {
+pub fn serve_metrics(api: AppState, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
     let builder = ServerBuilder::new().workers(1).shutdown_timeout(1);
-    run(api, listener, Vec::new(), builder, routes::configure_metrics)
+    let connections = (options.connections.clone(), Port::Metrics);
+    run(api, listener, connections, Vec::new(), builder, routes::configure_metrics)
 }
 
 fn run(
     api: AppState,
     listener: TcpListener,
+    (limiter, port): (ConnectionLimiter, Port),
     origins: Vec<String>,
     builder: ServerBuilder,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    let builder = builder.disable_signals();
+    // The limiter closes connections over the limit. The server's own limit would leave them unaccepted.
+    let builder = builder.disable_signals().max_concurrent_connections(usize::MAX);
     let shutdown = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
         let app = App::new()
@@ -79,7 +89,7 @@ fn run(
             .wrap(from_fn(middleware::observe))
             .configure(configure.clone());
         let shutdown = shutdown.clone();
-        let metrics = api.metrics.clone();
+        let (metrics, limiter) = (api.metrics.clone(), limiter.clone());
         let service = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
@@ -96,13 +106,20 @@ fn run(
             .finish(map_config(app.into_factory(), |()| AppConfig::default()));
         apply_fn_factory(service, move |stream: TcpStream, service| {
             let metrics = metrics.clone();
-            prepare(&stream);
             let peer = stream.peer_addr().ok();
-            let connection = HijackableConnection::new(stream);
-            let handle = connection.handle();
-            // Boxed, so that a hijack frees its memory. The server counts the requests and the feed as one connection.
-            let requests = Box::pin(service.call((connection, Protocol::Http1, peer)));
+            // A client that has disconnected already has no address.
+            let permit = peer.and_then(|peer| limiter.open(port, peer.ip()));
+            // Without a permit the socket is closed here.
+            let admitted = permit.map(|permit| {
+                prepare(&stream);
+                let connection = HijackableConnection::new(stream);
+                let handle = connection.handle();
+                // Boxed, so that a hijack frees its memory. The server counts the requests and the feed as one
+                // connection.
+                (permit, handle, Box::pin(service.call((connection, Protocol::Http1, peer))))
+            });
             async move {
+                let Some((_permit, handle, requests)) = admitted else { return Ok(()) };
                 let done = requests.await;
                 finish(&handle, &metrics).await;
                 done

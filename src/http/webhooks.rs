@@ -4,16 +4,13 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    app_state::AppState,
-    problem::Problem,
-    webhook_signature::{SignedWebhook, WebhookBody},
-};
+use super::{app_state::AppState, problem::Problem, webhook_signature::SignedWebhook};
 use crate::{domain::ErrorCode, orchestrator::Outcome, rooms::webhook};
 
 /// Errors of [`receive`].
 pub const ERRORS: &[ErrorCode] = &[
     ErrorCode::InvalidSignature,
+    ErrorCode::RateLimited,
     ErrorCode::StoreUnavailable,
     ErrorCode::PayloadTooLarge,
     ErrorCode::RequestTimeout,
@@ -31,8 +28,8 @@ pub struct WebhookResult {
 
 /// `POST /webhooks/livekit`
 ///
-/// Receives a webhook from LiveKit. The response is 200 only after the change is stored. The signature is verified; the
-/// content type is not checked, because LiveKit uses its own.
+/// Receives a webhook from LiveKit. The response is 200 only after the change is stored. The token is verified before the
+/// body is read; the content type is not checked, because LiveKit uses its own.
 #[utoipa::path(
     post, path = "/webhooks/livekit", operation_id = "receiveWebhook", tag = "livekit",
     params(("Authorization" = String, Header,
@@ -42,8 +39,8 @@ pub struct WebhookResult {
         body = WebhookResult))
 )]
 pub async fn receive(api: Data<AppState>, signed: SignedWebhook) -> Result<HttpResponse, Problem> {
-    let (WebhookBody(body), _) = signed.into_parts();
-    let webhook = webhook::parse(&body);
+    let (body, _) = signed.into_parts();
+    let webhook = webhook::parse(body.bytes());
     let count = |event: &str, outcome: &str| api.metrics.webhooks.with_label_values(&[event, outcome]).inc();
     let outcome = match webhook.event {
         Some(event) => {

@@ -156,7 +156,7 @@ mod tests {
     fn verify_and_parse(authorization: &str, body: &[u8]) -> Result<Webhook, WebhookError> {
         let verifier = TokenVerifier::new([&ApiKey { key: "devkey".to_owned(), secret: "secret".into() }]);
         let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
-        verifier.verify_webhook(authorization, &Sha256::digest(body), now).map(|()| parse(body))
+        verifier.verify_webhook(authorization, now)?.verify(&Sha256::digest(body)).map(|()| parse(body))
     }
 
     fn signed(key: &str, secret: &str, body: &[u8]) -> String {

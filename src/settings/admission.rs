@@ -13,6 +13,8 @@ use crate::{
     store::RateLimit,
 };
 
+/// Minimum of the default of MAX_CONNECTIONS, for small values of MAX_FEEDS.
+const MIN_DEFAULT_CONNECTIONS: usize = 4_096;
 const DEFAULT_MAX_FEEDS: u32 = 20_000;
 const DEFAULT_MAX_FEEDS_PER_CALLER: u32 = 1_000;
 
@@ -27,6 +29,10 @@ pub struct AdmissionSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Host names that an API without authentication accepts besides `localhost`, in lower case.
     pub allowed_hosts: Vec<String>,
+    /// Maximum open connections of this instance, if the limit of files suffices.
+    pub max_connections: usize,
+    /// Maximum open connections of one address at one port; `None` for a share of all.
+    pub max_connections_per_address: Option<usize>,
     /// Maximum open feeds of this instance.
     pub max_feeds: usize,
     /// Maximum open feeds of one caller at this instance.
@@ -61,6 +67,12 @@ pub struct AdmissionArguments {
     /// With AUTH=off, names that Host may have besides localhost and IP addresses, separated by commas [default: none]
     #[arg(long, env = "ALLOWED_HOSTS")]
     pub allowed_hosts: Option<String>,
+    /// Maximum open connections of this instance [default: twice MAX_FEEDS, and at most what nofile allows]
+    #[arg(long, env = "MAX_CONNECTIONS")]
+    pub max_connections: Option<String>,
+    /// Maximum open connections of one address at one port, except of TRUSTED_PROXIES [default: a quarter of all]
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS")]
+    pub max_connections_per_address: Option<String>,
     /// Maximum open feeds (SSE, WebSocket, gRPC) of this instance [default: 20000]
     #[arg(long, env = "MAX_FEEDS")]
     pub max_feeds: Option<String>,
@@ -80,6 +92,8 @@ impl AdmissionArguments {
             &mut self.rate_limit_join,
             &mut self.trusted_proxies,
             &mut self.allowed_hosts,
+            &mut self.max_connections,
+            &mut self.max_connections_per_address,
             &mut self.max_feeds,
             &mut self.max_feeds_per_caller,
         ] {
@@ -90,12 +104,15 @@ impl AdmissionArguments {
 
     pub(super) fn validate(&self, dev: bool, reader: &mut Reader) -> AdmissionSettings {
         let per_caller = self.max_feeds_per_caller.as_ref();
+        let max_feeds = reader.count("MAX_FEEDS", self.max_feeds.as_ref(), DEFAULT_MAX_FEEDS);
         AdmissionSettings {
+            max_connections: self.max_connections(max_feeds, reader),
+            max_connections_per_address: self.max_connections_per_address(reader),
             authenticates: self.authenticates(dev, reader),
             limits: self.limits(reader),
             trusted_proxies: self.trusted_proxies(reader),
             allowed_hosts: self.allowed_hosts(reader),
-            max_feeds: reader.count("MAX_FEEDS", self.max_feeds.as_ref(), DEFAULT_MAX_FEEDS),
+            max_feeds,
             max_feeds_per_caller: reader.count(
                 "MAX_FEEDS_PER_CALLER",
                 per_caller,
@@ -144,6 +161,17 @@ impl AdmissionArguments {
         let networks: Option<Vec<_>> = entries.filter(|entry| !entry.is_empty()).map(parse_network).collect();
         let rule = "must be addresses or networks like 10.0.0.0/8, separated by commas";
         networks.or_else(|| reader.problem("TRUSTED_PROXIES", rule)).unwrap_or_default()
+    }
+
+    /// Returns the maximum of connections: by default one for each feed and one for other requests.
+    fn max_connections(&self, max_feeds: usize, reader: &mut Reader) -> usize {
+        let given = reader.optional_count("MAX_CONNECTIONS", self.max_connections.as_ref());
+        given.unwrap_or_else(|| max_feeds.saturating_mul(2).max(MIN_DEFAULT_CONNECTIONS))
+    }
+
+    fn max_connections_per_address(&self, reader: &mut Reader) -> Option<usize> {
+        let given = self.max_connections_per_address.as_ref();
+        reader.optional_count("MAX_CONNECTIONS_PER_ADDRESS", given)
     }
 
     fn allowed_hosts(&self, reader: &mut Reader) -> Vec<String> {

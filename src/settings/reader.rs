@@ -63,6 +63,11 @@ impl Reader {
         text.parse().ok().or_else(|| self.problem(setting, "must be a port, 0 to 65535")).unwrap_or(default)
     }
 
+    /// Parses a number above 0; `None` if it is not given.
+    pub(super) fn optional_count(&mut self, setting: &str, text: Option<&String>) -> Option<usize> {
+        text.map(|_| self.count(setting, text, 1))
+    }
+
     pub(super) fn count(&mut self, setting: &str, text: Option<&String>, default: u32) -> usize {
         let count = text.map_or(Some(default), |text| text.parse::<NonZeroU32>().ok().map(NonZeroU32::get));
         let count =

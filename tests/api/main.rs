@@ -7,6 +7,7 @@ mod access;
 mod auth_fixture;
 mod commands;
 mod connection_lifetimes;
+mod connections;
 mod delivery_fixture;
 mod documents;
 mod errors;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Pair;
 use crate::support::{
-    app::{TestResponse, participant_webhook},
+    app::{TestResponse, participant_webhook, sign_webhook},
     servers::{KEY, SECRET},
     tokens::jwt,
 };
@@ -159,7 +159,12 @@ async fn webhook_with_largest_participant_is_applied() {
     event["participant"]["attributes"] = json!({"a": "\u{1}".repeat(64_000)});
     assert!(event.to_string().len() > 1_000_000);
     let unsigned = app.request(Method::POST, "/webhooks/livekit").body(event.to_string());
-    TestResponse::read(unsigned.send().await.unwrap()).await.expect_problem(413, "payload_too_large");
+    TestResponse::read(unsigned.send().await.unwrap()).await.expect_problem(401, "invalid_signature");
+    let padding = " ".repeat(2_100_000);
+    let too_large =
+        app.request(Method::POST, "/webhooks/livekit").header("authorization", sign_webhook(&padding));
+    let too_large = TestResponse::read(too_large.body(padding).send().await.unwrap()).await;
+    too_large.expect_problem(413, "payload_too_large");
     assert_eq!(app.webhook(&event).await.expect(StatusCode::OK)["outcome"], "applied");
     let state =
         app.get(&format!("/streams/{}/state", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);

@@ -17,6 +17,8 @@ pub struct Instance {
     log: Option<PathBuf>,
     /// Pipe or file that receives the log instead.
     output: Option<File>,
+    /// Limit of open files of the process.
+    open_files: Option<u32>,
     running: Option<ChildProcess>,
 }
 
@@ -50,11 +52,25 @@ impl Instance {
             ("RATE_LIMIT_JOIN", "off"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { http, grpc, settings: settings.into(), log: None, output: None, running: None }
+        Self {
+            http,
+            grpc,
+            settings: settings.into(),
+            log: None,
+            output: None,
+            open_files: None,
+            running: None,
+        }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the process with a limit of open files.
+    pub fn with_open_files(mut self, limit: u32) -> Self {
+        self.open_files = Some(limit);
         self
     }
 
@@ -79,6 +95,10 @@ impl Instance {
     pub async fn start_listening(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
         self.running = Some(match (&self.output, &self.log) {
+            (None, None) if self.open_files.is_some() => {
+                let limit = format!("--nofile={}", self.open_files.unwrap_or_default());
+                start_with("prlimit", &[&limit, binary], &self.settings)
+            }
             (Some(output), _) => start_logged(binary, &self.settings, output),
             (None, Some(log)) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
             (None, None) => match super::create_log_file("instance") {

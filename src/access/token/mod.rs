@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 pub use self::{
     error::{TokenError, WebhookError},
-    verifier::{LEEWAY, TokenVerifier},
+    verifier::{LEEWAY, SignedHash, TokenVerifier},
 };
 use super::Grants;
 use crate::domain::Timestamp;

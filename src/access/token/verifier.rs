@@ -31,6 +31,22 @@ const SEGMENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// SHA-256 hash of a webhook's body in base64, as LiveKit has signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedHash(String);
+
+impl SignedHash {
+    /// Compares it with the SHA-256 hash of the received body.
+    ///
+    /// # Errors
+    /// [`WebhookError::BodyHashMismatch`].
+    pub fn verify(&self, body_hash: &[u8]) -> Result<(), WebhookError> {
+        // The sender knows both hashes, so the timing of the comparison reveals no secret.
+        let matches = self.0 == STANDARD.encode(body_hash);
+        matches.then_some(()).ok_or(WebhookError::BodyHashMismatch)
+    }
+}
+
 /// Verifies tokens that are signed with the secret of any of its API keys.
 #[derive(Clone)]
 pub struct TokenVerifier {
@@ -64,17 +80,12 @@ impl TokenVerifier {
         })
     }
 
-    /// Verifies the `Authorization` value of a webhook, with or without `Bearer `, as of `now`. `body_hash` is the
-    /// SHA-256 hash of the body.
+    /// Verifies the `Authorization` value of a webhook, with or without `Bearer `, as of `now`, before its body is read.
+    /// Returns the hash that the body must have.
     ///
     /// # Errors
     /// [`WebhookError`]: the first applicable one in the order of its variants.
-    pub fn verify_webhook(
-        &self,
-        authorization: &str,
-        body_hash: &[u8],
-        now: Timestamp,
-    ) -> Result<(), WebhookError> {
+    pub fn verify_webhook(&self, authorization: &str, now: Timestamp) -> Result<SignedHash, WebhookError> {
         let token = webhook_token(authorization);
         if token.is_empty() {
             return Err(WebhookError::Missing);
@@ -83,15 +94,7 @@ impl TokenVerifier {
         if signed_hash.is_empty() {
             return Err(WebhookError::BodyHashMissing);
         }
-        // The sender knows both hashes, so the timing of the comparison reveals no secret.
-        let matches = signed_hash == STANDARD.encode(body_hash);
-        matches.then_some(()).ok_or(WebhookError::BodyHashMismatch)
-    }
-
-    /// True if the `Authorization` value of a webhook has a valid token. Does not compare the body's hash, so it can be
-    /// called before the body is read.
-    pub fn has_valid_webhook_token(&self, authorization: &str, now: Timestamp) -> bool {
-        self.claims(webhook_token(authorization), now).is_ok()
+        Ok(SignedHash(signed_hash))
     }
 
     /// Verifies the signature and the times, and returns the claims.

@@ -1,6 +1,6 @@
 //! Request bodies, bounded in size and time.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -25,7 +25,20 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// 413 and 408; 400 if the connection breaks or the transfer coding is malformed.
-pub async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+pub async fn read_body(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    read_reserved_body(request, payload, limit, |_| Ok(())).await
+}
+
+/// Reads a body as [`read_body`] does. Calls `reserve` with the size of each chunk before the chunk is kept.
+///
+/// # Errors
+/// Errors of [`read_body`] and of `reserve`.
+pub async fn read_reserved_body(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+    mut reserve: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("a body may have at most {limit} bytes");
         Problem::with_detail(ErrorCode::PayloadTooLarge, detail)
@@ -41,6 +54,7 @@ pub async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }
+            reserve(chunk.len())?;
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
@@ -65,6 +79,9 @@ async fn next_chunk(request: &HttpRequest, payload: &mut Payload) -> Option<Resu
         let chunk = payload.poll_next_unpin(cx);
         if let Some(connection) = connection {
             connection.set_body_awaited(chunk.is_pending());
+            if matches!(chunk, Poll::Ready(None)) {
+                connection.set_body_complete();
+            }
         }
         chunk
     })

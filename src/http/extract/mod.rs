@@ -12,7 +12,7 @@ mod retry;
 
 pub(super) use self::query::impl_into_params;
 pub use self::{
-    body::{MAX_BODY_BYTES, header_text, read_body},
+    body::{MAX_BODY_BYTES, header_text, read_body, read_reserved_body},
     body_fields::BodyFields,
     conditions::{IfMatch, IfNoneMatch, version_tag},
     json_body::{FromBody, JsonBody},

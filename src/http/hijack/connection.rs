@@ -9,13 +9,19 @@ use std::{
 };
 
 use actix_web::rt::net::TcpStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::{
     ConnectionHandle,
     protocol_error::{self, ProtocolErrorResponse},
     state::ConnectionState,
 };
+
+/// Number of received bytes after which the HTTP layer must decode them before it reads more.
+///
+/// It would otherwise read up to 128 KiB of a body before the handler can refuse the request, and keep that memory until
+/// the connection ends.
+const MAX_UNHANDLED_BYTES: usize = 16 * 1024;
 
 /// TCP connection that a response can take from the HTTP layer.
 ///
@@ -49,12 +55,25 @@ impl HijackableConnection {
 
 impl AsyncRead for HijackableConnection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        let ConnectionState { stream, input, .. } = &mut *self.0.borrow_mut();
+        let ConnectionState { stream, input, idle_input, .. } = &mut *self.0.borrow_mut();
         let Some(stream) = stream else { return Poll::Ready(Ok(())) };
+        idle_input.check(cx)?;
+        let allowance = MAX_UNHANDLED_BYTES.saturating_sub(input.unhandled_bytes);
+        if allowance == 0 {
+            // The HTTP layer decodes what it has, flushes, and polls again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if !input.is_closed {
             let before = buf.filled().len();
-            ready!(Pin::new(stream).poll_read(cx, buf))?;
-            if buf.filled().len() > before {
+            // The buffer has more room: it doubles whenever it is full.
+            ready!(Pin::new(&mut stream.take(allowance as u64)).poll_read(cx, buf))?;
+            let received = buf.filled().len() - before;
+            if received > 0 {
+                input.unhandled_bytes += received;
+                if input.running_handlers == 0 {
+                    idle_input.expect();
+                }
                 return Poll::Ready(Ok(()));
             }
             input.is_closed = true;
@@ -90,6 +109,7 @@ impl AsyncWrite for HijackableConnection {
     /// Runs a stored [`UpgradeHandler`](super::UpgradeHandler): the HTTP layer flushes after its buffer is written.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut state = self.0.borrow_mut();
+        state.input.unhandled_bytes = 0;
         if let Some(upgrade) = state.upgrade.take()
             && let Some(stream) = state.stream.take()
         {
@@ -99,7 +119,9 @@ impl AsyncWrite for HijackableConnection {
             return Poll::Ready(Ok(()));
         }
         drop(state);
-        self.poll_stream((), |stream| stream.poll_flush(cx))
+        ready!(self.poll_stream((), |stream| stream.poll_flush(cx)))?;
+        self.0.borrow_mut().idle_input.start(cx);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

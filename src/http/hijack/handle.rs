@@ -29,10 +29,25 @@ impl ConnectionHandle {
         Some((state.rejection.take()?, state.stream.take()?))
     }
 
-    /// Counts a running handler until the guard is dropped.
-    pub fn start_handler(&self) -> HandlerGuard {
-        self.0.borrow_mut().input.running_handlers += 1;
+    /// Counts a running handler until the guard is dropped. The rest of a chunked body that the handler has not read is
+    /// then received and discarded for a limited time; actix-http itself has no limit.
+    pub fn start_handler(&self, has_chunked_body: bool) -> HandlerGuard {
+        let mut state = self.0.borrow_mut();
+        state.input.running_handlers += 1;
+        state.input.is_body_complete = !has_chunked_body;
+        state.idle_input.stop();
+        drop(state);
         HandlerGuard(self.clone())
+    }
+
+    /// Records that the handler has read the request body to its end.
+    pub fn set_body_complete(&self) {
+        self.0.borrow_mut().input.is_body_complete = true;
+    }
+
+    /// Records that the connection carries no further requests.
+    pub fn end_requests(&self) {
+        self.0.borrow_mut().idle_input.exempt();
     }
 
     /// Records whether the handler waits for more of the request body.
@@ -59,9 +74,12 @@ pub struct HandlerGuard(ConnectionHandle);
 
 impl Drop for HandlerGuard {
     fn drop(&mut self) {
-        let input = &mut self.0.0.borrow_mut().input;
+        let ConnectionState { input, idle_input, .. } = &mut *self.0.0.borrow_mut();
         input.running_handlers -= 1;
         input.is_body_awaited = false;
+        if !input.is_body_complete {
+            idle_input.expect();
+        }
         input.wake_reader();
     }
 }

@@ -42,6 +42,7 @@ mod body;
 mod chunked_writer;
 mod connection;
 mod handle;
+mod idle_input;
 pub mod protocol_error;
 mod state;
 

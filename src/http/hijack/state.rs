@@ -8,7 +8,7 @@ use std::{
 use actix_web::rt::net::TcpStream;
 use futures_util::future::LocalBoxFuture;
 
-use super::protocol_error::ProtocolErrorResponse;
+use super::{idle_input::IdleInput, protocol_error::ProtocolErrorResponse};
 
 /// Future that serves a hijacked connection until it ends.
 pub type Feed = LocalBoxFuture<'static, ()>;
@@ -25,6 +25,8 @@ pub(super) struct ConnectionState {
     /// Feed of a hijacked connection, until the server takes it.
     pub(super) feed: Option<Feed>,
     pub(super) input: InputState,
+    /// Time limit for input without a handler.
+    pub(super) idle_input: IdleInput,
     /// Response that replaces an error response of the HTTP layer.
     pub(super) rejection: Option<ProtocolErrorResponse>,
 }
@@ -34,10 +36,14 @@ pub(super) struct ConnectionState {
 pub(super) struct InputState {
     /// True after the client's FIN.
     pub(super) is_closed: bool,
+    /// Bytes received since the HTTP layer has last decoded its input.
+    pub(super) unhandled_bytes: usize,
     /// Number of requests in a handler. Pipelined requests that wait are not counted.
     pub(super) running_handlers: usize,
     /// True while a handler waits for more of a request body.
     pub(super) is_body_awaited: bool,
+    /// True if nothing of the request's body is left to discard.
+    pub(super) is_body_complete: bool,
     /// Waker of the HTTP layer, which waits for the end of input.
     reader: Option<Waker>,
 }

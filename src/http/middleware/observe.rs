@@ -65,12 +65,19 @@ async fn observe_with(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let _handling = request.conn_data::<ConnectionHandle>().map(ConnectionHandle::start_handler);
+    let connection = request.conn_data::<ConnectionHandle>().cloned();
+    let has_chunked_body = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let _handling = connection.as_ref().map(|connection| connection.start_handler(has_chunked_body));
     let id = request_id(&request);
     let observed = ObservedRequest::new(metrics, &request, &id);
     match next.call(request).instrument(observed.span.clone()).await {
         Ok(response) => {
             let mut response = response.map_into_boxed_body();
+            if let Some(connection) = &connection
+                && response.status() == StatusCode::SWITCHING_PROTOCOLS
+            {
+                connection.end_requests();
+            }
             response.headers_mut().insert(REQUEST_ID, id);
             // Browsers must not interpret markup in JSON.
             response

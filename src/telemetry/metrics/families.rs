@@ -100,6 +100,10 @@ families! {
     refused: IntCounterVec = "lso_requests_refused_total" ["reason"]
         "Calls refused before they are handled, by reason: the token's fault, forbidden, too_many_feeds, foreign_host, \
          foreign_origin.";
+    connections: IntGaugeVec = "lso_connections" ["port"]
+        "Open connections by port: http, grpc, metrics.";
+    connections_refused: IntCounterVec = "lso_connections_refused_total" ["port", "reason"]
+        "Connections closed at once because a limit was reached, by port and limit: address or port.";
     rate_limited: IntCounterVec = "lso_rate_limited_total" ["budget"]
         "Calls refused because the caller exceeded a rate limit, by limit.";
     rate_limit_failures: IntCounter = "lso_rate_limit_failures_total" []

@@ -1,0 +1,140 @@
+//! Connections of the gRPC port: accepted within limits, and closed if no call begins in time.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{Stream, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    time::{Sleep, sleep},
+};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::admission::{ConnectionLimiter, ConnectionPermit, Port};
+
+/// Maximum time in which the HTTP/2 preface and the headers of the first call must arrive.
+const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(9);
+/// Pause after a failed accept, for example without a free file.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Returns the accepted connections that the limits admit. Others are closed at once.
+pub fn incoming(
+    listener: TcpListener,
+    limiter: ConnectionLimiter,
+) -> impl Stream<Item = io::Result<GrpcConnection>> {
+    stream::unfold((listener, limiter), |(listener, limiter)| async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    if let Some(permit) = limiter.open(Port::Grpc, peer.ip()) {
+                        return Some((Ok(GrpcConnection::new(stream, permit)), (listener, limiter)));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "gRPC connection not accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    })
+}
+
+/// Connection of a gRPC client. Reading fails if no call has begun within [`FIRST_CALL_TIMEOUT`], which ends the
+/// connection. Later, HTTP/2 pings find a client that does not answer.
+pub struct GrpcConnection {
+    stream: TcpStream,
+    has_call: Arc<AtomicBool>,
+    /// Until the first call.
+    deadline: Option<Pin<Box<Sleep>>>,
+    _permit: ConnectionPermit,
+}
+
+/// Client of a connection, which each call has as an extension.
+#[derive(Clone)]
+pub struct ConnectionInfo {
+    /// Addresses of the connection, for [`tonic::Request::remote_addr`].
+    pub addresses: TcpConnectInfo,
+    has_call: Arc<AtomicBool>,
+}
+
+impl ConnectionInfo {
+    /// Records that a call has begun.
+    pub fn record_call(&self) {
+        self.has_call.store(true, Ordering::Relaxed);
+    }
+}
+
+impl GrpcConnection {
+    fn new(stream: TcpStream, permit: ConnectionPermit) -> Self {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::warn!(%error, "TCP_NODELAY of a gRPC connection not set");
+        }
+        let deadline = Some(Box::pin(sleep(FIRST_CALL_TIMEOUT)));
+        Self { stream, has_call: Arc::default(), deadline, _permit: permit }
+    }
+
+    /// Fails after the deadline if no call has begun.
+    fn check_deadline(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(deadline) = &mut self.deadline else { return Ok(()) };
+        if self.has_call.load(Ordering::Relaxed) {
+            self.deadline = None;
+        } else if deadline.as_mut().poll(cx).is_ready() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+}
+
+impl Connected for GrpcConnection {
+    type ConnectInfo = ConnectionInfo;
+
+    fn connect_info(&self) -> ConnectionInfo {
+        ConnectionInfo { addresses: self.stream.connect_info(), has_call: self.has_call.clone() }
+    }
+}
+
+impl AsyncRead for GrpcConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check_deadline(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for GrpcConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
