@@ -1,8 +1,8 @@
 //! The Lua scripts: one struct for each, whose fields are its keys and arguments.
 //!
 //! The structs are declared once, in `changes` and `calls`. A declaration yields both sides of a call. In Rust, a
-//! script cannot be called with a missing, extra or misplaced value. In Lua, a generated header in front of the script
-//! gives each value its name: `KEY.stream`, `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
+//! script cannot be called with a missing, extra or misplaced value. The Lua files name each value: `KEY.stream`,
+//! `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
 //!
 //! Import direction: `argument ← definition ← changes, calls`, with `constants` and `sources` left of `definition`.
 
