@@ -1,6 +1,6 @@
 //! Conversion of domain values to messages of `proto/`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::proto::{self, stream_event::EventData};
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
         Event, EventKind, Participant, ParticipantKind, Stream, StreamStatus, StreamView, Timestamp, Track,
         json::Json,
     },
-    relay::ResetFrame,
-    store::{Snapshot, SnapshotContent},
+    relay::{PartContent, ResetPart, SharedSnapshot},
+    store::SnapshotContent,
 };
 
 fn millis(time: Option<Timestamp>) -> i64 {
@@ -84,19 +84,30 @@ pub fn state(view: &StreamView) -> proto::StreamState {
     stream_state(&view.stream, &view.participants)
 }
 
-fn states(snapshot: &Snapshot) -> Vec<proto::StreamState> {
-    match &snapshot.content {
-        SnapshotContent::Stream(view) => view.iter().map(|view| state(view)).collect(),
-        SnapshotContent::All(streams) => streams.iter().map(|stream| stream_state(stream, &[])).collect(),
+fn reset_data(part: &ResetPart) -> proto::ResetData {
+    let snapshot = match part.content() {
+        PartContent::Streams(streams) => streams.iter().map(|stream| stream_state(stream, &[])).collect(),
+        PartContent::Stream(Some((view, first))) => vec![stream_state(&view.stream, first)],
+        PartContent::Stream(None) => Vec::new(),
+        PartContent::Participants(view, further) => vec![proto::StreamState {
+            stream_id: view.stream.id.to_string(),
+            participants: further.iter().map(participant).collect(),
+            ..proto::StreamState::default()
+        }],
+    };
+    let (number, parts) = part.numbers().unwrap_or_default();
+    let number_of = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    proto::ResetData {
+        reason: part.reason().to_owned(),
+        cursor: cursor(part),
+        snapshot,
+        part: number_of(number),
+        parts: number_of(parts),
     }
 }
 
-fn reset_data(reset: &ResetFrame) -> proto::ResetData {
-    proto::ResetData {
-        reason: reset.reason.to_owned(),
-        cursor: reset.cursor.to_string(),
-        snapshot: states(reset.snapshot()),
-    }
+fn cursor(part: &ResetPart) -> String {
+    part.cursor().map(|cursor| cursor.to_string()).unwrap_or_default()
 }
 
 /// Converts an event of `Subscribe`. Absent metadata becomes an empty map.
@@ -152,12 +163,12 @@ pub fn event(event: &Event) -> proto::StreamEvent {
     }
 }
 
-/// Converts a reset of `Subscribe`.
-pub fn reset_event(reset: &ResetFrame) -> proto::StreamEvent {
+/// Converts a part of a reset of `Subscribe`.
+pub fn reset_event(part: &ResetPart) -> proto::StreamEvent {
     proto::StreamEvent {
         event_type: proto::StreamEventType::Reset.into(),
-        cursor: reset.cursor.to_string(),
-        event_data: Some(EventData::Reset(reset_data(reset))),
+        cursor: cursor(part),
+        event_data: Some(EventData::Reset(reset_data(part))),
         ..proto::StreamEvent::default()
     }
 }
@@ -190,29 +201,41 @@ pub fn update(event: &Event, metadata: HashMap<String, String>) -> proto::Stream
     }
 }
 
-/// Converts a reset of `StreamUpdates`.
-pub fn reset_update(reset: &ResetFrame) -> proto::StreamUpdate {
+/// Converts a part of a reset of `StreamUpdates`.
+pub fn reset_update(part: &ResetPart) -> proto::StreamUpdate {
     proto::StreamUpdate {
         update_type: proto::UpdateType::Reset.into(),
-        cursor: reset.cursor.to_string(),
-        reset: Some(reset_data(reset)),
+        cursor: cursor(part),
+        reset: Some(reset_data(part)),
         ..proto::StreamUpdate::default()
     }
 }
 
-/// Converts a snapshot to one update for each of its streams, which `StreamUpdates` begins with.
-pub fn first_updates(snapshot: &Snapshot) -> Vec<proto::StreamUpdate> {
-    let update = |state: proto::StreamState| proto::StreamUpdate {
+/// Converts a snapshot to one update for each of its streams, which `StreamUpdates` begins with. Each update is made when
+/// it is sent.
+pub fn first_updates(shared: Arc<SharedSnapshot>) -> impl Iterator<Item = proto::StreamUpdate> {
+    let count = match &shared.snapshot().content {
+        SnapshotContent::Stream(view) => usize::from(view.is_some()),
+        SnapshotContent::All(streams) => streams.len(),
+    };
+    (0..count).filter_map(move |index| first_update(&shared, index))
+}
+
+fn first_update(shared: &SharedSnapshot, index: usize) -> Option<proto::StreamUpdate> {
+    let state = match &shared.snapshot().content {
+        SnapshotContent::Stream(view) => state(view.as_ref()?),
+        SnapshotContent::All(streams) => stream_state(streams.get(index)?, &[]),
+    };
+    Some(proto::StreamUpdate {
         stream_id: state.stream_id,
         status: state.status,
         participants: state.participants,
         timestamp: state.updated_at,
         update_type: proto::UpdateType::Created.into(),
         metadata: state.metadata,
-        cursor: snapshot.cursor.to_string(),
+        cursor: shared.cursor().to_string(),
         seq: state.version,
         participant_count: state.participant_count,
         ..proto::StreamUpdate::default()
-    };
-    states(snapshot).into_iter().map(update).collect()
+    })
 }

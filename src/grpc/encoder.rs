@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{Event, Metadata, PartialStream, StreamId},
     orchestrator::{Orchestrator, ReadGrant},
-    relay::ResetFrame,
+    relay::ResetPart,
 };
 
 /// Encoder of one feed.
@@ -27,8 +27,8 @@ pub trait Encoder: Send + 'static {
     /// The status with which the feed ends.
     fn event(&mut self, event: &Event) -> impl Future<Output = Result<Self::Output, Status>> + Send;
 
-    /// Returns the message of a reset.
-    fn reset(&mut self, reset: &ResetFrame) -> Self::Output;
+    /// Returns the message of a part of a reset.
+    fn reset(&mut self, part: &ResetPart) -> Self::Output;
 }
 
 /// Encoder of `Subscribe`.
@@ -41,8 +41,8 @@ impl Encoder for Events {
         Ok(convert::event(event))
     }
 
-    fn reset(&mut self, reset: &ResetFrame) -> StreamEvent {
-        convert::reset_event(reset)
+    fn reset(&mut self, part: &ResetPart) -> StreamEvent {
+        convert::reset_event(part)
     }
 }
 
@@ -88,8 +88,8 @@ impl Encoder for Updates {
         Ok(convert::update(event, metadata))
     }
 
-    fn reset(&mut self, reset: &ResetFrame) -> StreamUpdate {
+    fn reset(&mut self, part: &ResetPart) -> StreamUpdate {
         self.known = None;
-        convert::reset_update(reset)
+        convert::reset_update(part)
     }
 }

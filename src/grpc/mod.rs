@@ -4,6 +4,7 @@ mod connection;
 mod convert;
 mod deadline;
 mod encoder;
+mod feed;
 mod interceptor;
 pub mod proto;
 mod server;

@@ -1,29 +1,29 @@
 //! The calls of `StreamService`.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use prost::Message as _;
-use tokio::time::timeout_at;
 use tonic::{Request, Response, Status};
 
 use super::{
     convert,
     deadline::Deadline,
     encoder::{Encoder, Events, Updates},
+    feed::{self, Messages},
     interceptor::admit,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
     },
-    status::{end_status, status, store_status, use_case_status},
+    status::{status, store_status, use_case_status},
 };
 use crate::{
     access::{Action, Caller},
     admission::{Admission, FeedPermit, ReadMeter, RequestContext},
     domain::{Cursor, ErrorCode},
     orchestrator::{Orchestrator, ReadGrant},
-    relay::{Client, Delivery, Relay, Start, Subscription, Transport},
+    relay::{Client, Relay, Start, Subscription, Transport},
 };
 
 /// Implementation of `StreamService`. Clones share the parts of the instance.
@@ -36,8 +36,6 @@ pub struct Service {
 
 /// Actions of which a caller needs one to open a feed. The topic of the request decides which one is checked later.
 const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
-
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
     async fn grant(&self, caller: &Caller, stream_id: &str) -> Result<ReadGrant, Status> {
@@ -75,6 +73,17 @@ impl Service {
     }
 }
 
+impl Service {
+    fn messages<E: Encoder>(
+        &self,
+        source: (Subscription, ReadMeter),
+        (permit, deadline): (FeedPermit, Deadline),
+        encoder: E,
+    ) -> Messages<E::Output> {
+        feed::messages(source, permit, deadline, self.relay.budget().clone(), encoder)
+    }
+}
+
 fn start(after: &str) -> Result<Start, Status> {
     if after.is_empty() {
         return Ok(Start::Now);
@@ -96,36 +105,6 @@ fn response_from<T>(from: Cursor, messages: T) -> Response<T> {
     response
 }
 
-/// Returns the messages of a subscription until it ends or its deadline passes.
-///
-/// Dropping the stream releases the subscription and its permit.
-fn messages<E: Encoder>(
-    (subscription, meter): (Subscription, ReadMeter),
-    (permit, deadline): (FeedPermit, Deadline),
-    encoder: E,
-) -> Messages<E::Output> {
-    Box::pin(stream::unfold(Some((subscription, meter, permit, encoder)), move |feed| async move {
-        let (mut subscription, mut meter, permit, mut encoder) = feed?;
-        // `timeout_at` does not fire while messages are ready, so the deadline is checked before each of them.
-        if deadline.is_over() {
-            return Some((Err(deadline.status()), None));
-        }
-        let delivery = timeout_at(deadline.at(), subscription.next()).await;
-        meter.add(subscription.take_read_bytes());
-        let message = match delivery {
-            Ok(Delivery::Event(frame)) => match encoder.event(frame.event()).await {
-                Ok(message) => message,
-                Err(status) => return Some((Err(status), None)),
-            },
-            Ok(Delivery::Reset(frame)) => encoder.reset(&frame),
-            Ok(Delivery::Ended(reason)) => return end_status(reason).map(|status| (Err(status), None)),
-            Err(_) => return Some((Err(deadline.status()), None)),
-        };
-        subscription.sent(message.encoded_len());
-        Some((Ok(message), Some((subscription, meter, permit, encoder))))
-    }))
-}
-
 #[tonic::async_trait]
 impl StreamService for Service {
     type StreamUpdatesStream = Messages<StreamUpdate>;
@@ -143,15 +122,16 @@ impl StreamService for Service {
         let (first, from) = if resumed == Start::Now {
             // The snapshot's cursor makes the events after it follow without a gap or a duplicate.
             let snapshot = self.relay.snapshot(&grant).await.map_err(store_status)?;
-            (convert::first_updates(snapshot.snapshot()), Start::After(snapshot.cursor()))
+            (Some(snapshot.clone()), Start::After(snapshot.cursor()))
         } else {
-            (Vec::new(), resumed)
+            (None, resumed)
         };
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
-        meter.add(first.iter().map(prost::Message::encoded_len).sum());
+        meter.add(first.as_ref().map_or(0, |snapshot| snapshot.bytes()));
         let cursor = subscription.from();
-        let rest = messages((subscription, meter), feed, Updates::new(self.orchestrator.clone(), grant));
-        Ok(response_from(cursor, Box::pin(stream::iter(first.into_iter().map(Ok)).chain(rest))))
+        let rest = self.messages((subscription, meter), feed, Updates::new(self.orchestrator.clone(), grant));
+        let first = stream::iter(first.into_iter().flat_map(convert::first_updates).map(Ok));
+        Ok(response_from(cursor, Box::pin(first.chain(rest))))
     }
 
     async fn get_stream_state(
@@ -179,6 +159,6 @@ impl StreamService for Service {
         let grant = self.grant(&context.caller, &stream_id).await?;
         let (subscription, meter) = self.follow(&context, &grant, start(&after)?).await?;
         let cursor = subscription.from();
-        Ok(response_from(cursor, messages((subscription, meter), feed, Events)))
+        Ok(response_from(cursor, self.messages((subscription, meter), feed, Events)))
     }
 }

@@ -6,7 +6,7 @@ use actix_web::web::Bytes;
 
 use crate::{
     domain::Cursor,
-    relay::{EventEncoder, EventFrame, ResetFrame, WireForm},
+    relay::{EventEncoder, EventFrame, ResetPart, WireForm},
 };
 
 /// Encoder for direct writes of the relay.
@@ -16,7 +16,7 @@ pub const EVENT_ENCODER: EventEncoder = EventEncoder { message: event, chunk: ev
 pub fn event(frame: &EventFrame) -> &Bytes {
     frame.encoded(WireForm::Message, || {
         let event = frame.event();
-        server_sent(Some(event.draft.kind.as_str()), event.cursor, frame.json())
+        server_sent(Some(event.draft.kind.as_str()), Some(event.cursor), frame.json())
     })
 }
 
@@ -25,23 +25,22 @@ fn event_chunk(frame: &EventFrame) -> &Bytes {
     frame.encoded(WireForm::Chunk, || chunk(event(frame)))
 }
 
-/// Returns a reset as a server-sent event named `reset`. Encoded once an instance and cached in the frame.
-pub fn reset(frame: &ResetFrame) -> &Bytes {
-    frame.encoded(|| server_sent(Some("reset"), frame.cursor, frame.json()))
+/// Returns a part of a reset as a server-sent event named `reset`; only the last part has an id. Encoded once an
+/// instance and cached in the reset.
+pub fn reset(part: &ResetPart) -> Bytes {
+    part.encoded(|json| server_sent(Some("reset"), part.cursor(), json))
 }
 
 /// Encodes a state document as an unnamed server-sent event.
 pub fn state(cursor: Cursor, json: &[u8]) -> Bytes {
-    server_sent(None, cursor, json)
+    server_sent(None, Some(cursor), json)
 }
 
 /// Encodes one server-sent event. `data` must have no line breaks, which holds for compact JSON text.
-fn server_sent(name: Option<&str>, id: Cursor, data: &[u8]) -> Bytes {
-    let head = match name {
-        Some(name) => format!("event: {name}\nid: {id}\ndata: "),
-        None => format!("id: {id}\ndata: "),
-    };
-    [head.as_bytes(), data, b"\n\n"].concat().into()
+fn server_sent(name: Option<&str>, id: Option<Cursor>, data: &[u8]) -> Bytes {
+    let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    [name.as_bytes(), id.as_bytes(), b"data: ", data, b"\n\n"].concat().into()
 }
 
 /// Encodes one chunk of an HTTP/1.1 body.
@@ -55,9 +54,10 @@ mod tests {
 
     #[test]
     fn server_sent_event_with_name_has_event_id_and_data_lines() {
-        let named = server_sent(Some("reset"), Cursor::new(1, 2), b"{}");
+        let named = server_sent(Some("reset"), Some(Cursor::new(1, 2)), b"{}");
         assert_eq!(&named[..], b"event: reset\nid: 1-2\ndata: {}\n\n");
         assert_eq!(&state(Cursor::new(1, 2), b"{}")[..], b"id: 1-2\ndata: {}\n\n");
+        assert_eq!(&server_sent(Some("reset"), None, b"{}")[..], b"event: reset\ndata: {}\n\n");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     admission::FeedPermit,
     domain::{Cursor, ErrorCode},
-    relay::{Ended, Lifetime},
+    relay::{Budget, Ended, Lifetime, Transport},
 };
 
 /// Time without a message after which a heartbeat is written, so that proxies do not end an idle response.
@@ -30,9 +30,14 @@ const RETRY_MS: u64 = 1_000;
 const RETRY_SPREAD_MS: u64 = 2_000;
 /// Maximum messages in one chunk.
 const MAX_BATCH: usize = 16;
+/// Bytes of a chunk to which no further message is added.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// Source of the messages of an event stream.
 pub trait MessageSource: 'static {
+    /// Transport of the messages, for the metrics.
+    const TRANSPORT: Transport;
+
     /// Waits for the next encoded message, or for the end of the stream. Cancellation safe.
     fn next(&mut self) -> impl Future<Output = Result<Bytes, Ended>>;
 
@@ -46,14 +51,15 @@ pub trait MessageSource: 'static {
 }
 
 /// Returns an event stream response. Its first bytes name the cursor `from`, so that a client can resume from there
-/// before it has received an event. The permit is held until the stream ends.
+/// before it has received an event. The permit is held until the stream ends. Messages that the client does not read
+/// are charged to the budget.
 ///
 /// # Errors
 /// [`ErrorCode::Internal`] on a connection that cannot be hijacked; this server has none.
 pub fn respond(
     request: &HttpRequest,
     from: Cursor,
-    lifetime: Lifetime,
+    (lifetime, budget): (Lifetime, Budget),
     permit: FeedPermit,
     source: impl MessageSource,
 ) -> Result<HttpResponse, Problem> {
@@ -63,7 +69,7 @@ pub fn respond(
     let is_chunked = request.version() >= Version::HTTP_11;
     let upgrade = move |socket: TcpStream| -> Feed {
         let writer = Rc::new(ChunkedWriter::new(socket, is_chunked));
-        let mut stream = EventStream { writer: writer.clone(), source, lifetime, _permit: permit };
+        let mut stream = EventStream { writer: writer.clone(), source, lifetime, budget, _permit: permit };
         if is_chunked {
             stream.source.attach(writer);
         }
@@ -89,6 +95,7 @@ struct EventStream<S> {
     writer: Rc<ChunkedWriter>,
     source: S,
     lifetime: Lifetime,
+    budget: Budget,
     _permit: FeedPermit,
 }
 
@@ -134,21 +141,31 @@ impl<S: MessageSource> EventStream<S> {
 
     /// Writes a message and those that are available without waiting; returns the end of the source if it is reached.
     async fn write(&mut self, first: Bytes) -> io::Result<Option<Ended>> {
-        let Some(mut next) = self.source.ready() else {
-            return self.writer.write(&first).await.map(|()| None);
-        };
+        let mut bytes = first.len();
         let mut batch = vec![first];
         let ended = loop {
-            match next {
-                Ok(bytes) => batch.push(bytes),
-                Err(reason) => break Some(reason),
-            }
-            match (batch.len() < MAX_BATCH).then(|| self.source.ready()).flatten() {
-                Some(more) => next = more,
+            let is_full = batch.len() >= MAX_BATCH || bytes >= BATCH_BYTES;
+            match (!is_full).then(|| self.source.ready()).flatten() {
+                Some(Ok(message)) => {
+                    bytes += message.len();
+                    batch.push(message);
+                }
+                Some(Err(reason)) => break Some(reason),
                 None => break None,
             }
         };
-        self.writer.write_all(&batch).await.map(|()| ended)
+        self.write_batch(&batch, bytes).await.map(|()| ended)
+    }
+
+    /// Writes messages. A client that stalls while the budget is exceeded gets an error, because a comment would
+    /// end up within a message.
+    async fn write_batch(&self, batch: &[Bytes], bytes: usize) -> io::Result<()> {
+        let _charge = self.budget.charge(bytes);
+        tokio::select! {
+            biased;
+            written = self.writer.write_all(batch) => written,
+            () = self.budget.stalled(S::TRANSPORT) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
-    frame::{EventFrame, ResetFrame},
+    frame::EventFrame,
+    reset::ResetFrame,
     subscriber::{Delivery, Subscriber, SubscriberId},
 };
 use crate::domain::{Cursor, Event, Topic};

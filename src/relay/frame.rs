@@ -7,10 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{
-    domain::{Cursor, Event},
-    store::{Snapshot, SnapshotContent},
-};
+use crate::domain::Event;
 
 /// Cache slot of an [`EventFrame`] for bytes that a transport encodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,61 +50,6 @@ impl EventFrame {
             WireForm::Chunk => &self.chunk,
         };
         slot.get_or_init(encode)
-    }
-}
-
-/// A snapshot that replaces everything a client received before.
-#[derive(Debug)]
-pub struct ResetFrame {
-    /// The snapshot contains every event up to this cursor.
-    pub cursor: Cursor,
-    /// Machine-readable reason; also a metric label.
-    pub reason: &'static str,
-    json: Bytes,
-    message: OnceLock<Bytes>,
-    snapshot: Arc<Snapshot>,
-}
-
-impl ResetFrame {
-    /// Creates a reset to this snapshot and encodes its JSON text.
-    pub fn new(reason: &'static str, snapshot: Arc<Snapshot>) -> Self {
-        #[derive(Serialize)]
-        struct Data<'a, S: Serialize> {
-            reason: &'a str,
-            cursor: Cursor,
-            snapshot: S,
-        }
-        let cursor = snapshot.cursor;
-        let json = match &snapshot.content {
-            SnapshotContent::Stream(view) => {
-                to_json(&Data { reason, cursor, snapshot: view.as_ref().map(|view| view.state()) })
-            }
-            SnapshotContent::All(streams) => to_json(&Data { reason, cursor, snapshot: streams }),
-        };
-        Self { cursor, reason, json, message: OnceLock::new(), snapshot }
-    }
-
-    /// Returns `{reason, cursor, snapshot}` as JSON text.
-    pub fn json(&self) -> &Bytes {
-        &self.json
-    }
-
-    /// Returns the cached message bytes; the first call makes them with `encode`.
-    pub fn encoded(&self, encode: impl FnOnce() -> Bytes) -> &Bytes {
-        self.message.get_or_init(encode)
-    }
-
-    /// Reports whether the feed ends with this reset, because the stream has ended or does not exist.
-    pub fn ends(&self) -> bool {
-        match &self.snapshot.content {
-            SnapshotContent::Stream(view) => view.as_ref().is_none_or(|view| view.stream.status.is_final()),
-            SnapshotContent::All(_) => false,
-        }
-    }
-
-    /// Returns the snapshot.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
     }
 }
 

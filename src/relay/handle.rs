@@ -10,6 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    budget::Budget,
     hub::Hub,
     hub_handle::{HubHandle, RelayId},
     lifetime::Lifetime,
@@ -17,8 +18,9 @@ use super::{
     options::{Options, Start},
     snapshots::{SharedSnapshot, Snapshots},
     state_updates::{EncodeState, StateReaders, StateUpdates},
-    subscriber::{Client, Transport},
+    subscriber::Client,
     subscription::Subscription,
+    transport::Transport,
 };
 use crate::{
     domain::{Cursor, Event, Topic},
@@ -49,7 +51,8 @@ impl Relay {
     ) -> (Self, JoinHandle<()>) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (ready_sender, ready) = watch::channel(false);
-        let snapshots = Snapshots::new(feed.clone(), Handle::current());
+        let budget = Budget::new(&metrics);
+        let snapshots = Snapshots::new(feed.clone(), budget.clone(), Handle::current());
         let hub = Hub::new(
             snapshots.clone(),
             feed.clone(),
@@ -59,14 +62,26 @@ impl Relay {
             ready_sender,
         );
         let task = tokio::spawn(hub.run(inbox, shutdown));
-        let hub =
-            HubHandle { id: RelayId::next(), commands, feed, snapshots, metrics, runtime: Handle::current() };
+        let hub = HubHandle {
+            id: RelayId::next(),
+            commands,
+            feed,
+            snapshots,
+            budget,
+            metrics,
+            runtime: Handle::current(),
+        };
         (Self { hub, ready, state_readers: Arc::default(), max_age: options.max_age }, task)
     }
 
     /// Reports whether the feed is connected and every channel has caught up with its log.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
+    }
+
+    /// Returns the budget of what waits for clients.
+    pub fn budget(&self) -> &Budget {
+        &self.hub.budget
     }
 
     /// Returns the lifetime of a client connection that starts now.

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    budget::Budget,
     hub::Command,
     snapshots::Snapshots,
     subscriber::{Subscriber, SubscriberId},
@@ -41,6 +42,7 @@ pub struct HubHandle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) feed: Arc<dyn EventFeed>,
     pub(super) snapshots: Snapshots,
+    pub(super) budget: Budget,
     pub(super) metrics: Arc<Metrics>,
     /// Runtime for tasks that outlive a request, because each HTTP worker has a runtime of its own.
     pub(super) runtime: Handle,

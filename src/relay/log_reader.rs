@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::{frame::ResetFrame, jitter::jitter, snapshots::Snapshots};
+use super::{jitter::jitter, reset::ResetFrame, snapshots::Snapshots};
 use crate::{
     domain::{Cursor, Event, Topic},
     store::{EventFeed, LogRead, StoreError},

@@ -10,8 +10,10 @@
 //! - **Connection loss.** The hub replaces a broken connection and reads every log from the last delivered event. A
 //!   probe message and a comparison of the logs' tails detect a silently dead connection.
 //! - **Backpressure.** Each client has a bounded queue. A client whose queue overflows is disconnected, and delivery to
-//!   other clients never waits for it.
+//!   other clients never waits for it. What waits in the whole instance has a budget, above which stalled clients are
+//!   disconnected.
 
+mod budget;
 mod channel;
 mod frame;
 mod handle;
@@ -22,21 +24,27 @@ mod lifetime;
 mod local_fanout;
 mod log_reader;
 mod options;
+mod pieces;
 mod queue;
+mod reset;
 mod snapshots;
 mod state_updates;
 mod subscriber;
 mod subscriber_metrics;
 mod subscription;
+mod transport;
 
 pub use self::{
-    frame::{EventFrame, ResetFrame, WireForm},
+    budget::{Budget, Charge},
+    frame::{EventFrame, WireForm},
     handle::Relay,
     lifetime::Lifetime,
     local_fanout::{DirectSink, DirectWrite, EventEncoder, LocalSubscription},
     options::{Options, Start},
+    reset::{PartContent, ResetFrame, ResetPart, ResetParts},
     snapshots::SharedSnapshot,
     state_updates::{EncodeState, StateFrame, StateUpdates},
-    subscriber::{Client, Delivery, Ended, Transport},
+    subscriber::{Client, Delivery, Ended},
     subscription::Subscription,
+    transport::Transport,
 };

@@ -28,7 +28,6 @@ pub struct ClientQueue {
     hub: HubHandle,
     topic: Topic,
     id: SubscriberId,
-    client: Client,
     queue: SubscriberQueue,
 }
 
@@ -41,8 +40,8 @@ impl ClientQueue {
         topic: Topic,
         client: &Client,
     ) -> Result<(Self, Cursor), StoreError> {
-        let (subscriber, queue) = Subscriber::new(client.clone(), hub.metrics.clone());
-        let own = Self { hub: hub.clone(), topic, id: subscriber.id, client: client.clone(), queue };
+        let (subscriber, queue) = Subscriber::new(client.clone(), hub.budget.clone(), hub.metrics.clone());
+        let own = Self { hub: hub.clone(), topic, id: subscriber.id, queue };
         let position = hub.add_subscriber(topic, subscriber).await?;
         Ok((own, position))
     }
@@ -50,9 +49,7 @@ impl ClientQueue {
 
 impl Queue for ClientQueue {
     async fn recv(&mut self, _: Cursor) -> Option<Delivery> {
-        let delivery = self.queue.deliveries.recv().await?;
-        self.client.release(delivery.size());
-        Some(delivery)
+        self.queue.recv().await
     }
 
     fn take_direct_position(&self) -> Option<Cursor> {
@@ -67,10 +64,5 @@ impl Queue for ClientQueue {
 impl Drop for ClientQueue {
     fn drop(&mut self) {
         self.hub.unsubscribe(self.topic, self.id);
-        // Unread messages return their bytes to the budget that the connection's other subscriptions use.
-        self.queue.deliveries.close();
-        while let Ok(delivery) = self.queue.deliveries.try_recv() {
-            self.client.release(delivery.size());
-        }
     }
 }

@@ -12,9 +12,12 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 
-use super::frame::ResetFrame;
+use super::{
+    budget::Budget,
+    reset::{MeasuredSnapshot, ResetFrame},
+};
 use crate::{
     domain::{Cursor, Topic},
     store::{EventFeed, LogRead, Snapshot, StoreError, snapshot},
@@ -25,23 +28,29 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// A snapshot with the resets that are made of it, which all its clients share.
 pub struct SharedSnapshot {
-    snapshot: Arc<Snapshot>,
+    measured: Arc<MeasuredSnapshot>,
     resets: Mutex<Vec<Arc<ResetFrame>>>,
 }
 
 impl SharedSnapshot {
-    fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: Arc::new(snapshot), resets: Mutex::default() }
+    fn new(snapshot: Snapshot, budget: &Budget) -> Self {
+        let measured = MeasuredSnapshot::new(snapshot, |bytes| Some(budget.charge(bytes)));
+        Self { measured: Arc::new(measured), resets: Mutex::default() }
     }
 
     /// Returns the snapshot.
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.measured.snapshot
     }
 
     /// Returns the cursor of the snapshot.
     pub fn cursor(&self) -> Cursor {
-        self.snapshot.cursor
+        self.measured.snapshot.cursor
+    }
+
+    /// Returns the size of the snapshot as JSON text.
+    pub fn bytes(&self) -> usize {
+        self.measured.bytes()
     }
 
     /// Returns the reset to this snapshot for a reason. Made at most once for each reason.
@@ -50,7 +59,7 @@ impl SharedSnapshot {
         if let Some(reset) = resets.iter().find(|reset| reset.reason == reason) {
             return reset.clone();
         }
-        let reset = Arc::new(ResetFrame::new(reason, self.snapshot.clone()));
+        let reset = Arc::new(ResetFrame::new(reason, self.measured.clone()));
         resets.push(reset.clone());
         reset
     }
@@ -70,14 +79,15 @@ struct Reading {
 #[derive(Clone)]
 pub(super) struct Snapshots {
     feed: Arc<dyn EventFeed>,
+    budget: Budget,
     /// Drives readings, because a caller may be dropped.
     runtime: Handle,
     reading: Arc<Mutex<Option<Reading>>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(feed: Arc<dyn EventFeed>, runtime: Handle) -> Self {
-        Self { feed, runtime, reading: Arc::default() }
+    pub(super) fn new(feed: Arc<dyn EventFeed>, budget: Budget, runtime: Handle) -> Self {
+        Self { feed, budget, runtime, reading: Arc::default() }
     }
 
     /// Returns the state of a topic. That of all streams may be up to [`MAX_AGE`] old; the log holds its cursor.
@@ -88,7 +98,10 @@ impl Snapshots {
     /// [`StoreError::Unavailable`] if the store cannot be reached.
     pub(super) async fn of(&self, topic: Topic) -> Outcome {
         match topic {
-            Topic::Stream(id) => Ok(Arc::new(SharedSnapshot::new(self.feed.stream_snapshot(id).await?))),
+            Topic::Stream(id) => {
+                let snapshot = self.feed.stream_snapshot(id).await?;
+                Ok(Arc::new(SharedSnapshot::new(snapshot, &self.budget)))
+            }
             Topic::All => self.of_all().await,
         }
     }
@@ -119,8 +132,15 @@ impl Snapshots {
 
     fn start(&self) -> Reading {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (feed, all) = (self.feed.clone(), self.reading.clone());
-        let read = async move { Ok(Arc::new(SharedSnapshot::new(snapshot::of_all(&*feed).await?))) };
+        let (feed, budget, all) = (self.feed.clone(), self.budget.clone(), self.reading.clone());
+        let read = async move {
+            let snapshot = snapshot::of_all(&*feed).await?;
+            // Measuring takes about 2 µs a stream, which would delay the hub.
+            let measured = spawn_blocking(move || SharedSnapshot::new(snapshot, &budget)).await;
+            let cancelled =
+                |_| StoreError::Unavailable("the measuring of a snapshot was cancelled".to_owned());
+            measured.map(Arc::new).map_err(cancelled)
+        };
         let reading = Reading { id: NEXT.fetch_add(1, Ordering::Relaxed), outcome: read.boxed().shared() };
         let (id, outcome) = (reading.id, reading.outcome.clone());
         self.runtime.spawn(async move {
@@ -154,6 +174,7 @@ mod tests {
     use crate::{
         domain::{Event, StreamId},
         store::{FeedConnection, LivePage, ResetReason},
+        telemetry::Metrics,
     };
 
     /// An empty store whose readings wait for a permit.
@@ -173,7 +194,8 @@ mod tests {
                 is_trimmed: AtomicBool::default(),
                 fails: AtomicBool::default(),
             });
-            (feed.clone(), Snapshots::new(feed, Handle::current()))
+            let budget = Budget::new(&Metrics::new().unwrap());
+            (feed.clone(), Snapshots::new(feed, budget, Handle::current()))
         }
     }
 

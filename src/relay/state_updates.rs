@@ -20,8 +20,9 @@ use super::{
     hub_handle::HubHandle,
     jitter::jitter,
     options::Start,
-    subscriber::{Client, Delivery, Ended, Transport},
+    subscriber::{Client, Delivery, Ended},
     subscription::Subscription,
+    transport::Transport,
 };
 use crate::{
     domain::{Cursor, StreamId, Topic},

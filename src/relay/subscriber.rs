@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-use super::{EventFrame, ResetFrame};
+use super::{budget::Budget, frame::EventFrame, reset::ResetFrame, transport::Transport};
 use crate::telemetry::Metrics;
 
 /// Maximum number of messages in one client queue.
@@ -28,34 +28,6 @@ impl SubscriberId {
     }
 }
 
-/// Transport of a client; the `transport` label of the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Server-sent events of `/events`.
-    Sse,
-    /// Server-sent states of `/sse/{id}/updates`.
-    State,
-    /// WebSocket connection on `/ws`.
-    WebSocket,
-    /// Server-streaming gRPC call.
-    Grpc,
-    /// The internal subscription that feeds all `/sse/{id}/updates` clients of one stream.
-    StateReader,
-}
-
-impl Transport {
-    /// Returns the label value used in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sse => "sse",
-            Self::State => "sse_state",
-            Self::WebSocket => "websocket",
-            Self::Grpc => "grpc",
-            Self::StateReader => "state_reader",
-        }
-    }
-}
-
 /// A client connection: its transport and its byte budget, which all its subscriptions share.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -70,8 +42,8 @@ impl Client {
         Self { transport, queued_bytes: Arc::default() }
     }
 
-    /// Returns the bytes of messages that left the queue to the budget.
-    pub(super) fn release(&self, bytes: usize) {
+    /// Returns the bytes of messages that left the queue to the budget of the connection.
+    fn release(&self, bytes: usize) {
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -88,11 +60,12 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Returns the size in bytes that counts against [`QUEUE_BYTES`]: the length of the JSON text.
+    /// Returns the size in bytes that counts against [`QUEUE_BYTES`]: the length of the JSON text, at most that of one
+    /// part of a reset.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Event(frame) => frame.json().len(),
-            Self::Reset(frame) => frame.json().len(),
+            Self::Reset(frame) => frame.waiting_bytes(),
             Self::Ended(_) => 0,
         }
     }
@@ -134,31 +107,68 @@ pub(super) struct Subscriber {
     pub(super) id: SubscriberId,
     queue: mpsc::Sender<Delivery>,
     client: Client,
+    budget: Budget,
     ended: Arc<OnceLock<Ended>>,
     metrics: Arc<Metrics>,
 }
 
 /// Receiving half of a client queue.
 pub(super) struct SubscriberQueue {
-    pub(super) deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::Receiver<Delivery>,
+    client: Client,
+    budget: Budget,
     /// The end reason; both halves share it. The hub sets it before it drops the sending half.
     ended: Arc<OnceLock<Ended>>,
 }
 
 impl SubscriberQueue {
+    /// Receives the next message; `None` at the end. Cancellation safe.
+    pub(super) async fn recv(&mut self) -> Option<Delivery> {
+        let delivery = self.deliveries.recv().await?;
+        self.release(delivery.size());
+        Some(delivery)
+    }
+
+    /// Receives up to `limit` messages; returns their number, 0 at the end. Cancellation safe.
+    pub(super) async fn recv_many(&mut self, deliveries: &mut Vec<Delivery>, limit: usize) -> usize {
+        let count = self.deliveries.recv_many(deliveries, limit).await;
+        self.release(deliveries.iter().rev().take(count).map(Delivery::size).sum());
+        count
+    }
+
+    fn release(&self, bytes: usize) {
+        self.client.release(bytes);
+        self.budget.release(bytes);
+    }
+
     /// Returns the end reason. A hub that stopped without setting one is shutting down.
     pub(super) fn ended(&self) -> Ended {
         self.ended.get().copied().unwrap_or(Ended::ShuttingDown)
     }
 }
 
+impl Drop for SubscriberQueue {
+    /// Releases unread messages; the connection's other subscriptions share its budget.
+    fn drop(&mut self) {
+        self.deliveries.close();
+        while let Ok(delivery) = self.deliveries.try_recv() {
+            self.release(delivery.size());
+        }
+    }
+}
+
 impl Subscriber {
     /// Creates a queue of [`QUEUE_MESSAGES`] messages and returns both halves.
-    pub(super) fn new(client: Client, metrics: Arc<Metrics>) -> (Self, SubscriberQueue) {
+    pub(super) fn new(client: Client, budget: Budget, metrics: Arc<Metrics>) -> (Self, SubscriberQueue) {
         let (queue, deliveries) = mpsc::channel(QUEUE_MESSAGES);
         let ended = Arc::<OnceLock<Ended>>::default();
-        let subscriber = Self { id: SubscriberId::next(), queue, client, ended: ended.clone(), metrics };
-        (subscriber, SubscriberQueue { deliveries, ended })
+        let queue_half = SubscriberQueue {
+            deliveries,
+            client: client.clone(),
+            budget: budget.clone(),
+            ended: ended.clone(),
+        };
+        (Self { id: SubscriberId::next(), queue, client, budget, ended, metrics }, queue_half)
     }
 
     /// Enqueues a message without waiting; returns false if the subscriber must be removed.
@@ -167,10 +177,12 @@ impl Subscriber {
     pub(super) fn try_send(&self, delivery: &Delivery) -> bool {
         let size = delivery.size();
         let fits = self.client.queued_bytes.fetch_add(size, Ordering::Relaxed) + size <= QUEUE_BYTES;
+        self.budget.add(size);
         if fits && self.queue.try_send(delivery.clone()).is_ok() {
             return true;
         }
         self.client.release(size);
+        self.budget.release(size);
         if !self.queue.is_closed() {
             self.end(Ended::TooSlow);
             self.metrics.queue_overflows.with_label_values(&[self.client.transport.as_str()]).inc();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus::IntCounter;
 
-use super::subscriber::Transport;
+use super::transport::Transport;
 use crate::telemetry::Metrics;
 
 /// Guard that counts a subscriber from creation to drop and caches its delivery counters.

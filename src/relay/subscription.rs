@@ -3,13 +3,16 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use super::{
-    frame::{EventFrame, ResetFrame},
+    budget::Charge,
+    frame::EventFrame,
     hub_handle::HubHandle,
     local_fanout::{DirectSink, EventEncoder, LocalSubscription},
     options::Start,
     queue::{ClientQueue, Queue},
-    subscriber::{Client, Delivery, Ended, Transport},
+    reset::ResetFrame,
+    subscriber::{Client, Delivery, Ended},
     subscriber_metrics::SubscriberMetrics,
+    transport::Transport,
 };
 use crate::{
     domain::{Cursor, Event, Topic},
@@ -29,6 +32,8 @@ pub struct Subscription<Q = ClientQueue> {
     /// Newest delivered event. Events up to it are skipped.
     last: Cursor,
     backlog: VecDeque<Arc<Event>>,
+    /// Charge of the page that the backlog was filled with.
+    backlog_charge: Option<Charge>,
     /// True if the log has events after the backlog.
     is_behind: bool,
     reset: Option<Arc<ResetFrame>>,
@@ -92,6 +97,7 @@ impl<Q: Queue> Subscription<Q> {
             from: Cursor::ORIGIN,
             last: Cursor::ORIGIN,
             backlog: VecDeque::new(),
+            backlog_charge: None,
             is_behind: false,
             reset: None,
             queue,
@@ -192,6 +198,7 @@ impl<Q: Queue> Subscription<Q> {
                 return Some(event);
             }
         }
+        self.backlog_charge = None;
         None
     }
 
@@ -226,7 +233,9 @@ impl<Q: Queue> Subscription<Q> {
         match self.hub.feed.read_after(self.topic, self.last, LOG_PAGE).await? {
             LogRead::Events { events, complete } => {
                 self.is_behind = !complete;
-                self.read_bytes += events.iter().map(|event| event.approximate_bytes()).sum::<usize>();
+                let bytes = events.iter().map(|event| event.approximate_bytes()).sum();
+                self.read_bytes += bytes;
+                self.backlog_charge = Some(self.hub.budget.charge(bytes));
                 self.backlog = events.into();
             }
             LogRead::Reset(reason) => self.prepare_reset(reason).await?,
@@ -240,7 +249,7 @@ impl<Q: Queue> Subscription<Q> {
         // A shared snapshot may be older than this subscription's position in the queue.
         self.is_behind = self.topic == Topic::All;
         let reset = snapshot.reset(reason.as_str());
-        self.read_bytes += reset.json().len();
+        self.read_bytes += reset.bytes();
         self.reset = Some(reset);
         Ok(())
     }
@@ -256,6 +265,7 @@ impl<Q: Queue> Subscription<Q> {
         self.last = reset.cursor;
         self.is_complete = reset.ends();
         self.backlog.clear();
+        self.backlog_charge = None;
         self.is_behind = is_behind;
         self.metrics.delivered.inc();
         Delivery::Reset(reset)

@@ -10,6 +10,7 @@
 //
 // onEvent    an event: {type, streamId, seq, cursor, data: {stream, participant?, reason?}, timestamp}
 // onReset    {reason, cursor, snapshot}: replace your state by the snapshot. If the snapshot is null, load the state.
+//            A reset in parts is joined before.
 // onState    connecting, open, reconnecting, or ended with the HTTP status that ended the feed
 // reopen     resumes an ended feed from its cursor, for example with a new token after 401
 //
@@ -80,9 +81,16 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
         if (type === "stream_stopped" && target.searchParams.has("streamId")) end(STREAM_ENDED);
       });
     }
+    // A reset above 1 MiB comes in parts, of which the last one has the cursor.
+    const parts = [];
     source.addEventListener("reset", (message) => {
+      const part = JSON.parse(message.data);
+      // EventSource has reconnected: the reset begins again.
+      if (part.part === 1) parts.length = 0;
+      parts.push(part);
+      if (part.cursor === undefined) return;
       cursor = message.lastEventId;
-      onReset(JSON.parse(message.data));
+      onReset({ reason: part.reason, cursor: part.cursor, snapshot: joinSnapshots(parts.splice(0)) });
     });
   }
 
@@ -111,6 +119,14 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
       connect();
     },
   };
+}
+
+// Joins the pieces of an array, or the state of one stream and pieces of its participants.
+function joinSnapshots([first, ...others]) {
+  const further = others.flatMap(({ snapshot }) => snapshot);
+  if (Array.isArray(first.snapshot)) return first.snapshot.concat(further);
+  if (others.length === 0) return first.snapshot;
+  return { ...first.snapshot, participants: first.snapshot.participants.concat(further) };
 }
 
 // Returns the HTTP status of a feed, or 0 if the server cannot be reached.

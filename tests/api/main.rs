@@ -18,6 +18,7 @@ mod half_closed;
 mod idempotency;
 mod imports;
 mod instance_crash;
+mod large_resets;
 mod malformed_requests;
 mod metadata;
 mod open_access;

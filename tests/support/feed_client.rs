@@ -217,19 +217,28 @@ impl FeedConnection {
             Channel::Complete => Received::Complete,
             Channel::Sse { .. } => self.next_sse().await,
             Channel::WebSocket(_) => self.next_message().await,
-            Channel::Grpc(messages) => match messages.message().await {
+            Channel::Grpc(_) => self.next_call_message().await,
+        }
+    }
+
+    async fn next_call_message(&mut self) -> Received {
+        let Channel::Grpc(messages) = &mut self.channel else { unreachable!() };
+        loop {
+            match messages.message().await {
                 Ok(Some(event)) if event.event_type == 20 => {
                     let reset = event.reset.expect("a reset with its fields");
-                    Received::Reset { reason: reset.reason, cursor: reset.cursor }
+                    if reset.part == reset.parts {
+                        return Received::Reset { reason: reset.reason, cursor: reset.cursor };
+                    }
                 }
-                Ok(Some(event)) => Received::Event(event.into()),
-                Ok(None) => Received::Complete,
+                Ok(Some(event)) => return Received::Event(event.into()),
+                Ok(None) => return Received::Complete,
                 Err(status) => {
                     let code = status.metadata().get("code").and_then(|code| code.to_str().ok());
                     self.end_reason = code.map(str::to_owned);
-                    Received::Disconnected(None)
+                    return Received::Disconnected(None);
                 }
-            },
+            }
         }
     }
 
@@ -239,7 +248,10 @@ impl FeedConnection {
             let Some(block) = self.next_block().await else { return Received::Disconnected(self.retry) };
             let Some(data) = block.data else { continue };
             if block.event.as_deref() == Some("reset") {
-                return reset(&data);
+                match reset(&data) {
+                    Some(reset) => return reset,
+                    None => continue,
+                }
             }
             assert_eq!(block.id.as_deref(), data["cursor"].as_str(), "the id is the cursor");
             return Received::Event(ReceivedEvent::from_json(data));
@@ -250,7 +262,11 @@ impl FeedConnection {
         loop {
             let Some(message) = self.next_json().await else { return Received::Disconnected(self.retry) };
             match message["type"].as_str() {
-                Some("reset") => return reset(&message),
+                Some("reset") => {
+                    if let Some(reset) = reset(&message) {
+                        return reset;
+                    }
+                }
                 Some("unsubscribed") if message["reason"] == "stream_stopped" => return Received::Complete,
                 Some("unsubscribed" | "error") => return Received::Disconnected(None),
                 Some("pong") => {}
@@ -291,8 +307,10 @@ impl FeedConnection {
     }
 }
 
-fn reset(data: &Value) -> Received {
+/// Returns the reset that a message completes; `None` for a part before the last.
+fn reset(data: &Value) -> Option<Received> {
     assert!(data.get("snapshot").is_some(), "a reset has a snapshot");
-    let text = |key: &str| data[key].as_str().unwrap().to_owned();
-    Received::Reset { reason: text("reason"), cursor: text("cursor") }
+    assert_eq!(data["part"] == data["parts"], data.get("cursor").is_some(), "the last part has the cursor");
+    let cursor = data.get("cursor")?.as_str().unwrap().to_owned();
+    Some(Received::Reset { reason: data["reason"].as_str().unwrap().to_owned(), cursor })
 }

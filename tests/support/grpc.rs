@@ -104,6 +104,10 @@ pub struct Reset {
     pub cursor: String,
     #[prost(message, repeated, tag = "3")]
     pub snapshot: Vec<State>,
+    #[prost(uint32, tag = "20")]
+    pub part: u32,
+    #[prost(uint32, tag = "21")]
+    pub parts: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -2,7 +2,7 @@
 
 pub mod requests;
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 
 use self::requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor};
 use crate::{
-    admission::{ReadMeter, RequestContext},
+    admission::{FeedPermit, ReadMeter, RequestContext},
     domain::{ErrorCode, Event},
     http::{
         app_state::AppState,
@@ -23,7 +23,10 @@ use crate::{
         schemas, sse,
     },
     orchestrator::ReadGrant,
-    relay::{Delivery, Ended, LocalSubscription, ResetFrame, Start, StateUpdates, Subscription, Transport},
+    relay::{
+        Delivery, Ended, Lifetime, LocalSubscription, ResetParts, Start, StateUpdates, Subscription,
+        Transport,
+    },
     store::{LogRead, ResetReason, StoreError},
 };
 
@@ -34,32 +37,53 @@ pub const FOLLOW_STATE_ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds];
 /// Errors of [`history`] besides those of every read.
 pub const HISTORY_ERRORS: &[ErrorCode] = &[ErrorCode::InvalidCursor];
 
-/// Messages of an event feed.
+/// Messages of an event feed: events, and resets in parts.
 struct Events {
     subscription: Subscription<LocalSubscription>,
     meter: ReadMeter,
+    /// Remaining parts of a reset.
+    reset: Option<ResetParts>,
+}
+
+impl Events {
+    fn encode(&mut self, delivery: Delivery) -> Result<Bytes, Ended> {
+        match delivery {
+            Delivery::Event(frame) => Ok(framing::event(&frame).clone()),
+            Delivery::Reset(frame) => {
+                let parts = self.reset.insert(ResetParts::of(frame));
+                // A reset has at least one part.
+                parts.next().map(|part| framing::reset(&part)).ok_or(Ended::Unavailable)
+            }
+            Delivery::Ended(reason) => Err(reason),
+        }
+    }
 }
 
 impl sse::MessageSource for Events {
+    const TRANSPORT: Transport = Transport::Sse;
+
     fn attach(&mut self, writer: Rc<ChunkedWriter>) {
         self.subscription.attach(writer);
     }
 
     async fn next(&mut self) -> Result<Bytes, Ended> {
-        let delivery = self.subscription.next().await;
-        self.meter.add(self.subscription.take_read_bytes());
-        let bytes = match delivery {
-            Delivery::Event(frame) => framing::event(&frame).clone(),
-            Delivery::Reset(reset) => framing::reset(&reset).clone(),
-            Delivery::Ended(reason) => return Err(reason),
+        let bytes = match self.reset.as_mut().and_then(Iterator::next) {
+            Some(part) => framing::reset(&part),
+            None => {
+                let delivery = self.subscription.next().await;
+                self.meter.add(self.subscription.take_read_bytes());
+                self.encode(delivery)?
+            }
         };
         self.subscription.sent(bytes.len());
         Ok(bytes)
     }
 
     fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
-        // A read of the log would be cancelled at its first wait, and its work lost.
-        if self.subscription.is_about_to_read() { None } else { self.next().now_or_never() }
+        // Parts are written one by one. A read of the log would be cancelled at its first wait, and its work lost.
+        let waits =
+            self.reset.as_ref().is_some_and(ResetParts::has_next) || self.subscription.is_about_to_read();
+        if waits { None } else { sse::MessageSource::next(self).now_or_never() }
     }
 }
 
@@ -86,7 +110,7 @@ pub async fn follow(
     let Some(stream) = stream else {
         let grant = api.orchestrator.grant_all(&context.caller)?;
         let events = subscribe(&api, &context, &grant, start).await?;
-        return sse::respond(&request, events.subscription.from(), lifetime, permit, events);
+        return respond(&api, &request, (permit, lifetime), events);
     };
     let grant = api.orchestrator.grant_stream(&context.caller, &stream).await?;
     let events = subscribe(&api, &context, &grant, start).await?;
@@ -94,7 +118,17 @@ pub async fn follow(
         // 204 tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    sse::respond(&request, events.subscription.from(), lifetime, permit, events)
+    respond(&api, &request, (permit, lifetime), events)
+}
+
+fn respond(
+    api: &AppState,
+    request: &HttpRequest,
+    (permit, lifetime): (FeedPermit, Lifetime),
+    events: Events,
+) -> Result<HttpResponse, Problem> {
+    let (from, budget) = (events.subscription.from(), api.relay.budget().clone());
+    sse::respond(request, from, (lifetime, budget), permit, events)
 }
 
 /// Subscribes through the local fan-out of this worker thread. What is read meanwhile is charged also if the client has
@@ -106,7 +140,8 @@ async fn subscribe(
     start: Start,
 ) -> Result<Events, StoreError> {
     let opening = api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER);
-    let mut events = Events { subscription: opening.await?, meter: api.admission.read_meter(context) };
+    let meter = api.admission.read_meter(context);
+    let mut events = Events { subscription: opening.await?, meter, reset: None };
     events.meter.add(events.subscription.take_read_bytes());
     Ok(events)
 }
@@ -151,14 +186,16 @@ fn invalid_cursor(detail: &str) -> Problem {
 
 /// Messages of a state feed: a reset, if the client needs one, and then states.
 struct States {
-    reset: Option<Arc<ResetFrame>>,
+    reset: Option<ResetParts>,
     updates: StateUpdates,
 }
 
 impl sse::MessageSource for States {
+    const TRANSPORT: Transport = Transport::State;
+
     async fn next(&mut self) -> Result<Bytes, Ended> {
-        if let Some(reset) = self.reset.take() {
-            return Ok(framing::reset(&reset).clone());
+        if let Some(part) = self.reset.as_mut().and_then(Iterator::next) {
+            return Ok(framing::reset(&part));
         }
         self.updates.next().await.map(|state| state.message.clone())
     }
@@ -196,8 +233,9 @@ pub async fn follow_state(
         Some(cursor) => reset_for(&api, &grant, cursor).await?,
     };
     let mut meter = api.admission.read_meter(&context);
-    meter.add(updates.first_bytes() + reset.as_ref().map_or(0, |reset| reset.json().len()));
-    sse::respond(&request, updates.from(), lifetime, permit, States { reset, updates })
+    meter.add(updates.first_bytes() + reset.as_ref().map_or(0, ResetParts::bytes));
+    let (from, budget) = (updates.from(), api.relay.budget().clone());
+    sse::respond(&request, from, (lifetime, budget), permit, States { reset, updates })
 }
 
 /// Returns the reset for a cursor that this service has not issued. An expired cursor needs none, because every message
@@ -206,7 +244,7 @@ async fn reset_for(
     api: &AppState,
     grant: &ReadGrant,
     cursor: ResumeCursor,
-) -> Result<Option<Arc<ResetFrame>>, Problem> {
+) -> Result<Option<ResetParts>, Problem> {
     let reason = match cursor {
         ResumeCursor::Malformed => ResetReason::Unknown,
         ResumeCursor::Parsed(cursor) => match api.relay.read_after(grant, cursor, 1).await? {
@@ -216,5 +254,5 @@ async fn reset_for(
     };
     let snapshot = api.relay.snapshot(grant).await?;
     api.metrics.resets.with_label_values(&[reason.as_str()]).inc();
-    Ok(Some(snapshot.reset(reason.as_str())))
+    Ok(Some(ResetParts::of(snapshot.reset(reason.as_str()))))
 }

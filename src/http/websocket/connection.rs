@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     feed::Feed,
     messages::{self, Command, WRITE_TIMEOUT, close, close_with_retry, protocol_error, send},
+    outbox::Outbox,
 };
 use crate::{
     admission::{FeedPermit, RateLimitClass, RequestContext},
@@ -36,6 +37,7 @@ const ALL_STREAMS: &str = "*";
 pub(super) struct Connection {
     api: Data<AppState>,
     session: Session,
+    outbox: Outbox,
     client: Client,
     /// Cancellation of each feed, by the client's name of the stream.
     feeds: HashMap<String, CancellationToken>,
@@ -69,9 +71,11 @@ impl Connection {
         lifetime: Lifetime,
         permit: FeedPermit,
     ) -> Self {
+        let outbox = Outbox::new(session.clone(), api.relay.budget().clone());
         Self {
             api,
             session,
+            outbox,
             client: Client::new(Transport::WebSocket),
             feeds: HashMap::new(),
             slow_client: CancellationToken::new(),
@@ -186,8 +190,8 @@ impl Connection {
         if let Some(replaced) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {
             replaced.cancel();
         }
-        let (session, slow_client) = (self.session.clone(), self.slow_client.clone());
-        let feed = Feed { stream_id: stream_id.to_owned(), session, slow_client, meter };
+        let (outbox, slow_client) = (self.outbox.clone(), self.slow_client.clone());
+        let feed = Feed { stream_id: stream_id.to_owned(), outbox, slow_client, meter };
         rt::spawn(async move {
             let _ = ended.run_until_cancelled(feed.run(subscription)).await;
             ended.cancel();

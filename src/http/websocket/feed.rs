@@ -1,19 +1,19 @@
 //! One feed of a connection: sends the events of a subscription.
 
-use actix_ws::{Closed, Session};
+use actix_ws::Closed;
 use tokio_util::sync::CancellationToken;
 
-use super::messages::{self, send, text_of};
+use super::{messages, outbox::Outbox};
 use crate::{
     admission::ReadMeter,
-    relay::{Delivery, Ended, Subscription},
+    relay::{Delivery, Ended, ResetParts, Subscription},
 };
 
 /// Feed of a connection.
 pub(super) struct Feed {
     /// Name of the stream in the client's command, which messages repeat.
     pub(super) stream_id: String,
-    pub(super) session: Session,
+    pub(super) outbox: Outbox,
     /// Cancelled if the client does not read, which ends the connection.
     pub(super) slow_client: CancellationToken,
     /// Meter of what is read for this feed.
@@ -30,27 +30,29 @@ impl Feed {
 
     /// Returns [`Closed`] if the client does not keep up.
     async fn follow(&mut self, mut subscription: Subscription) -> Result<(), Closed> {
-        let session = &mut self.session;
-        send(session, messages::subscribed(&self.stream_id, subscription.from())).await?;
+        let outbox = &mut self.outbox;
+        outbox.send(messages::subscribed(&self.stream_id, subscription.from())).await?;
         loop {
             let delivery = subscription.next().await;
             self.meter.add(subscription.take_read_bytes());
             match delivery {
                 Delivery::Event(frame) => {
                     subscription.sent(frame.json().len());
-                    send(session, text_of(frame.json())).await?;
+                    outbox.send(frame.json().clone()).await?;
                 }
                 Delivery::Reset(reset) => {
-                    let message = messages::reset(&self.stream_id, reset.json());
-                    subscription.sent(message.len());
-                    send(session, message).await?;
+                    for part in ResetParts::of(reset) {
+                        let message = messages::reset(&self.stream_id, &part.json());
+                        subscription.sent(message.len());
+                        outbox.send(message).await?;
+                    }
                 }
                 // The close frame of the connection reports the shutdown.
                 Delivery::Ended(Ended::ShuttingDown) => return Ok(()),
                 Delivery::Ended(Ended::TooSlow) => return Err(Closed),
                 Delivery::Ended(reason) => {
                     let reason = end_reason(reason);
-                    return send(session, messages::unsubscribed(&self.stream_id, reason)).await;
+                    return outbox.send(messages::unsubscribed(&self.stream_id, reason)).await;
                 }
             }
         }

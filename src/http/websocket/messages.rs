@@ -34,7 +34,7 @@ pub(super) enum Command {
     Ping,
 }
 
-/// Sends a text message.
+/// Sends a text message that the server makes in small numbers. Feeds send through [`Outbox`](super::outbox::Outbox).
 ///
 /// # Errors
 /// [`Closed`] if the connection is closed, or if the client does not take the message within [`WRITE_TIMEOUT`].
@@ -58,16 +58,11 @@ pub(super) fn unsubscribed(stream_id: &str, reason: &str) -> String {
     json!({"type": "unsubscribed", "streamId": stream_id, "reason": reason}).to_string()
 }
 
-/// Adds the type and the stream to a reset document. Joins two JSON objects as text, because snapshots are large.
+/// Adds the type and the stream to a part of a reset. Joins two JSON objects as text, because snapshots are large.
 pub(super) fn reset(stream_id: &str, document: &[u8]) -> String {
     let head = json!({"type": "reset", "streamId": stream_id}).to_string();
-    let document = text_of(document);
+    let document = String::from_utf8_lossy(document);
     format!("{},{}", &head[..head.len() - 1], &document[1..])
-}
-
-/// Returns JSON that this service has encoded as text.
-pub(super) fn text_of(json: &[u8]) -> String {
-    String::from_utf8_lossy(json).into_owned()
 }
 
 /// Returns a problem document as a message. `type` is the message's; the problem's own follows from its `code`.

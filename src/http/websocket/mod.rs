@@ -7,6 +7,7 @@
 mod connection;
 mod feed;
 mod messages;
+mod outbox;
 
 use actix_web::{
     HttpRequest, HttpResponse, rt,

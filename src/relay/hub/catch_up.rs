@@ -7,8 +7,8 @@ use crate::{
     domain::{Event, Topic},
     relay::{
         channel::{Channel, Phase, ReadCause},
-        frame::ResetFrame,
         log_reader::{LogOutcome, read_log},
+        reset::ResetFrame,
     },
 };
 

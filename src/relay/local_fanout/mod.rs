@@ -72,7 +72,8 @@ pub use self::{
 };
 use super::{
     hub_handle::{HubHandle, RelayId},
-    subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue, Transport},
+    subscriber::{Client, Delivery, Ended, Subscriber, SubscriberId, SubscriberQueue},
+    transport::Transport,
 };
 use crate::domain::Topic;
 use crate::store::StoreError;
@@ -122,6 +123,7 @@ impl LocalFanout {
     }
 
     fn new(hub: HubHandle, topic: Topic, transport: Transport, encoder: EventEncoder) -> Self {
+        let buffer = RefCell::new(RingBuffer::new(hub.budget.clone()));
         Self {
             hub,
             topic,
@@ -129,7 +131,7 @@ impl LocalFanout {
             encoder,
             subscriber_id: Cell::default(),
             opened: OnceCell::new(),
-            buffer: RefCell::default(),
+            buffer,
             subscribers: RefCell::default(),
         }
     }
@@ -139,12 +141,13 @@ impl LocalFanout {
     /// Cancellation safe: the id is stored before the wait, so a later attempt or the drop unregisters it.
     async fn open(fanout: &Rc<Self>) -> Result<(), StoreError> {
         let client = Client::new(fanout.transport);
-        let (subscriber, queue) = Subscriber::new(client.clone(), fanout.hub.metrics.clone());
+        let (subscriber, queue) =
+            Subscriber::new(client, fanout.hub.budget.clone(), fanout.hub.metrics.clone());
         fanout.unsubscribe();
         fanout.subscriber_id.set(Some(subscriber.id));
         let position = fanout.hub.add_subscriber(fanout.topic, subscriber).await?;
         fanout.buffer.borrow_mut().start_at(position);
-        spawn_local(run(Rc::downgrade(fanout), queue, client));
+        spawn_local(run(Rc::downgrade(fanout), queue));
         Ok(())
     }
 
@@ -220,11 +223,10 @@ impl Drop for LocalFanout {
 }
 
 /// Delivers messages from the hub until the hub ends the queue or the fan-out is dropped.
-async fn run(fanout: Weak<LocalFanout>, mut queue: SubscriberQueue, client: Client) {
+async fn run(fanout: Weak<LocalFanout>, mut queue: SubscriberQueue) {
     let mut deliveries = Vec::with_capacity(MAX_BATCH);
-    while queue.deliveries.recv_many(&mut deliveries, MAX_BATCH).await > 0 {
+    while queue.recv_many(&mut deliveries, MAX_BATCH).await > 0 {
         let Some(fanout) = fanout.upgrade() else { return };
-        client.release(deliveries.iter().map(Delivery::size).sum());
         fanout.deliver(&mut deliveries).await;
     }
     if let Some(fanout) = fanout.upgrade() {

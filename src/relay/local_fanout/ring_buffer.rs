@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use crate::{
     domain::Cursor,
-    relay::subscriber::{Delivery, Ended, QUEUE_BYTES, QUEUE_MESSAGES},
+    relay::{
+        budget::Budget,
+        subscriber::{Delivery, Ended, QUEUE_BYTES, QUEUE_MESSAGES},
+    },
 };
 
 /// Result of a lookup by index.
@@ -29,15 +32,28 @@ pub(super) struct RingBuffer {
     /// Cursor of the newest message.
     last: Cursor,
     ended: Option<Ended>,
+    budget: Budget,
 }
 
-impl Default for RingBuffer {
-    fn default() -> Self {
-        Self { messages: VecDeque::new(), bytes: 0, first_index: 0, last: Cursor::ORIGIN, ended: None }
+impl Drop for RingBuffer {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
     }
 }
 
 impl RingBuffer {
+    /// Creates an empty buffer whose messages are charged to the budget.
+    pub(super) const fn new(budget: Budget) -> Self {
+        Self {
+            messages: VecDeque::new(),
+            bytes: 0,
+            first_index: 0,
+            last: Cursor::ORIGIN,
+            ended: None,
+            budget,
+        }
+    }
+
     /// Sets the cursor that the first message follows.
     pub(super) fn start_at(&mut self, position: Cursor) {
         self.last = position;
@@ -52,7 +68,9 @@ impl RingBuffer {
     }
 
     fn push(&mut self, delivery: Delivery) {
-        self.bytes += delivery.size();
+        let size = delivery.size();
+        self.bytes += size;
+        self.budget.add(size);
         match &delivery {
             Delivery::Event(frame) => self.last = frame.event().cursor,
             Delivery::Reset(reset) => self.last = reset.cursor,
@@ -70,7 +88,9 @@ impl RingBuffer {
 
     fn drop_oldest(&mut self) {
         if let Some(delivery) = self.messages.pop_front() {
-            self.bytes -= delivery.size();
+            let size = delivery.size();
+            self.bytes -= size;
+            self.budget.release(size);
             self.first_index += 1;
         }
     }
@@ -115,6 +135,7 @@ impl RingBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Metrics;
 
     fn extend(buffer: &mut RingBuffer, count: usize) {
         buffer.extend((0..count).map(|_| Delivery::Ended(Ended::Complete)));
@@ -122,7 +143,7 @@ mod tests {
 
     #[test]
     fn ring_buffer_beyond_its_bound_drops_the_oldest_message() {
-        let mut buffer = RingBuffer::default();
+        let mut buffer = RingBuffer::new(Budget::new(&Metrics::new().unwrap()));
         extend(&mut buffer, QUEUE_MESSAGES);
         assert!(matches!(buffer.get(0), Entry::Message(_)));
         extend(&mut buffer, 1);

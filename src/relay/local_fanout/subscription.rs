@@ -16,7 +16,8 @@ use crate::{
     relay::{
         hub_handle::HubHandle,
         queue::Queue,
-        subscriber::{Delivery, Ended, Transport},
+        subscriber::{Delivery, Ended},
+        transport::Transport,
     },
     store::StoreError,
 };

@@ -63,6 +63,8 @@ families! {
         "Feeds that resumed from a cursor, by transport and outcome: replayed, or the reason of the reset.";
     queue_overflows: IntCounterVec = "lso_queue_overflows_total" ["transport"]
         "Clients disconnected because their queue was full, by transport.";
+    waiting_bytes: IntGauge = "lso_waiting_bytes" []
+        "Bytes that wait for clients of this instance, counted for each client.";
     redis_duration: HistogramVec = "lso_redis_call_duration_seconds" ["call"]
         "Seconds that Redis calls took, by call.";
     redis_errors: IntCounterVec = "lso_redis_errors_total" ["call", "kind"]

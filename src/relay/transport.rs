@@ -1,0 +1,29 @@
+//! Transports of clients.
+
+/// Transport of a client; the `transport` label of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Server-sent events of `/events`.
+    Sse,
+    /// Server-sent states of `/sse/{id}/updates`.
+    State,
+    /// WebSocket connection on `/ws`.
+    WebSocket,
+    /// Server-streaming gRPC call.
+    Grpc,
+    /// The internal subscription that feeds all `/sse/{id}/updates` clients of one stream.
+    StateReader,
+}
+
+impl Transport {
+    /// Returns the label value used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::State => "sse_state",
+            Self::WebSocket => "websocket",
+            Self::Grpc => "grpc",
+            Self::StateReader => "state_reader",
+        }
+    }
+}
