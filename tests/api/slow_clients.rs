@@ -40,7 +40,9 @@ struct Fixture {
 impl Fixture {
     async fn start() -> Self {
         let prefix = unique("test");
-        let mut instance = Instance::new(shared_redis(), shared_livekit(), &prefix);
+        // The log holds all events, so that a disconnected client can resume.
+        let instance = Instance::new(shared_redis(), shared_livekit(), &prefix);
+        let mut instance = instance.with("LOG_MAX_BYTES", &(2 * EVENTS * EVENT_BYTES).to_string());
         instance.start().await;
         let client = reqwest::Client::new();
         let created =
