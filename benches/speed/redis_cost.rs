@@ -13,7 +13,7 @@ use super::{
 /// Numbers of instances that subscribe to the events of all streams.
 const INSTANCES: [usize; 3] = [1, 10, 100];
 const CHANGES: usize = 3_000;
-/// More events than a stream's log keeps, so that further participants do not lengthen it.
+/// More events than a stream's log keeps without a retention time, so that further participants do not lengthen it.
 const FULL_LOG: usize = 1_500;
 
 /// Measures both, and prints the time of each command in the script of a join.

@@ -77,7 +77,9 @@ impl Service {
             instance = instance.with(name, value);
         }
         instance.start().await;
-        let retention = Retention { live: DAY, stopped: DAY, tokens: DAY, log: LogBounds::DEFAULT };
+        // Without a retention time the logs stay at their minimum numbers, so that the measured memory is not theirs.
+        let log = LogBounds { retention: Duration::from_millis(1), ..LogBounds::DEFAULT };
+        let retention = Retention { live: DAY, stopped: DAY, tokens: DAY, log };
         let address = Address { url: redis.url().into(), ca: None, identity: None };
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let store = Arc::new(RedisStore::new(&address, &prefix, retention, metrics).expect("an address"));

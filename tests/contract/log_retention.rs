@@ -12,7 +12,7 @@ use proptest::{prelude::*, test_runner::Config};
 use redis::AsyncCommands;
 use tokio::runtime::Runtime;
 
-use super::backend::{Backend, RETENTION, identity, token};
+use super::backend::{Backend, RETENTION, identity, on_every_backend, token};
 use crate::support::{servers::shared_redis, unique};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -164,6 +164,23 @@ proptest! {
         Runtime::new().unwrap().block_on(async {
             Fixture::run(Some(unique("bounds")), bounds, &steps).await.assert_kept().await;
         });
+    }
+}
+
+on_every_backend!(client_that_was_away_for_more_than_1000_events_resumes);
+
+async fn client_that_was_away_for_more_than_1000_events_resumes(backend: Backend) {
+    let stream = backend.active("away").await;
+    let topic = Topic::Stream(stream.id);
+    let left_at = backend.feed.tails(&[topic]).await.unwrap()[0];
+    for batch in 0..15 {
+        let changes = (0..100).map(|n| backend.change(&stream, token(&format!("p{batch}"), HOUR * (n + 1))));
+        join_all(changes).await;
+    }
+    for topic in [topic, Topic::All] {
+        let (missed, _) = backend.pages(topic, left_at, 250).await;
+        let versions: Vec<_> = missed.iter().map(|event| event.seq()).collect();
+        assert_eq!(versions, (3..1_503).collect::<Vec<_>>());
     }
 }
 

@@ -188,7 +188,8 @@ async fn pages_after_instance_restart_show_missed_events() {
     let mut fixture = PageFixture::start().await;
     let mut other = Instance::new(shared_redis(), &fixture.livekit.url(), &fixture.prefix);
     other.start().await;
-    let kept = fixture.create(json!({"metadata": {"title": "Kept"}})).await;
+    // Events that do not change large metadata omit it.
+    let kept = fixture.create(json!({"metadata": {"title": "Kept", "notes": "x".repeat(2_000)}})).await;
     let stopped = fixture.create(json!({"metadata": {"title": "Stopped meanwhile"}})).await;
     let (list, room) = (fixture.driver.browser().await, fixture.driver.browser().await);
     list.open(&fixture.page("/")).await;
@@ -199,6 +200,7 @@ async fn pages_after_instance_restart_show_missed_events() {
     fixture.join_room(&room, &kept, "Ann", "host").await;
     list.text_is(&format!("[data-stream-id='{}'] .count", kept["id"].as_str().unwrap()), |text| text == "1")
         .await;
+    assert_eq!(list.script(rows).await, json!(["Stopped meanwhile", "Kept"]), "titles stay");
     room.frames("#tiles video", 5).await;
     room.click("#events summary").await;
 
