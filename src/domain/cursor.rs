@@ -24,6 +24,9 @@ impl Cursor {
     /// Position before the first event.
     pub const ORIGIN: Self = Self { ms: 0, n: 0 };
 
+    /// Greatest cursor. No event has it, and Redis rejects a read of the entries after it.
+    pub const GREATEST: Self = Self { ms: u64::MAX, n: u64::MAX };
+
     /// Makes the cursor `ms-n`.
     pub const fn new(ms: u64, n: u64) -> Self {
         Self { ms, n }

@@ -18,7 +18,7 @@ use crate::support::app::TestResponse;
 const CASES: usize = 150;
 
 /// Random JSON with keys and values of this API, and with control and bidirectional characters.
-fn json_value() -> impl Strategy<Value = Value> {
+pub fn json_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         3 => "\\PC{0,20}",
         1 => any::<String>(),
@@ -50,7 +50,7 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 /// Generates cases with a random seed. A failure's message contains the case.
-fn cases<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>) -> Vec<T> {
+pub fn cases<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>) -> Vec<T> {
     let mut runner = TestRunner::new(Config::default());
     (0..CASES).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }

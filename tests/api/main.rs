@@ -31,6 +31,7 @@ mod reconcile_lease;
 mod redis_cluster;
 mod redis_error_replies;
 mod redis_faults;
+mod redis_inputs;
 mod redis_security;
 mod redis_sentinel;
 mod redis_write_failures;

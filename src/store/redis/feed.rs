@@ -137,6 +137,9 @@ impl EventFeed for RedisStore {
     }
 
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
+        if after == Cursor::GREATEST {
+            return Ok(LogRead::Reset(ResetReason::Future));
+        }
         let call = ReadLog {
             log: self.keys.log(topic),
             events: self.keys.log(Topic::All),

@@ -114,6 +114,7 @@ async fn invalid_cursor_returns_reset_on_feeds_and_400_in_history() {
     for (cursor, reason) in [
         ("garbage", "cursor_unknown"),
         ("99999999999999-0", "cursor_from_the_future"),
+        ("18446744073709551615-18446744073709551615", "cursor_from_the_future"),
         (old.as_str(), "cursor_expired"),
     ] {
         for transport in Transport::ALL {
