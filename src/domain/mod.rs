@@ -20,6 +20,7 @@ mod participant_kind;
 mod participant_state;
 mod role;
 pub mod sids;
+pub mod size;
 pub mod stream;
 pub mod time;
 pub mod topic;

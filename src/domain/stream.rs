@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Cursor, Metadata, Participant, RoomName, RoomSid, StreamId, StreamStatus, Timestamp};
+use super::{
+    Cursor, Metadata, Participant, RoomName, RoomSid, StreamId, StreamStatus, Timestamp,
+    size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES, json_size},
+};
 
 /// Maximum number of participants in a stream's document. Pages list all participants.
 pub const MAX_LISTED_PARTICIPANTS: usize = 1_000;
@@ -121,6 +124,11 @@ impl Stream {
         self.idle_deadline().is_some_and(|deadline| deadline <= now)
     }
 
+    /// Returns a key that sorts lists of streams: the oldest first, then by id.
+    pub fn list_key(&self) -> String {
+        format!("{:016}:{}", self.created_at.as_millis(), self.id)
+    }
+
     /// Reports whether the stream is being created or stopped.
     pub fn is_under_way(&self) -> bool {
         matches!(self.status, StreamStatus::Creating | StreamStatus::Stopping)
@@ -178,18 +186,36 @@ pub struct NewStream {
     pub idle_after: Option<Duration>,
 }
 
-/// Stream with at most [`MAX_LISTED_PARTICIPANTS`] participants, in the order of [`Participant::list_key`].
+/// Stream with its first participants, in the order of [`Participant::list_key`]: at most
+/// [`MAX_LISTED_PARTICIPANTS`], and as many as fit into a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamView {
     /// State of the stream as of [`Self::cursor`].
     pub stream: Stream,
     /// Hosts first, then the newest participants.
     pub participants: Vec<Participant>,
+    /// True if the stream has more listed participants than [`Self::participants`].
+    pub participants_truncated: bool,
     /// Position of the newest event. The events after it follow this state without a gap.
     pub cursor: Cursor,
 }
 
 impl StreamView {
+    /// Makes a view whose document is at most [`MAX_MESSAGE_BYTES`] in any message. `has_more` tells that the stream
+    /// has more than `participants`.
+    pub fn new(stream: Stream, mut participants: Vec<Participant>, has_more: bool, cursor: Cursor) -> Self {
+        let mut rest = MAX_MESSAGE_BYTES.saturating_sub(ENVELOPE_BYTES + json_size(&stream));
+        let fits = |participant: &&Participant| {
+            let left = rest.checked_sub(json_size(*participant) + ",".len());
+            rest = left.unwrap_or_default();
+            left.is_some()
+        };
+        let count = participants.iter().take_while(fits).count();
+        let participants_truncated = has_more || count < participants.len();
+        participants.truncate(count);
+        Self { stream, participants, participants_truncated, cursor }
+    }
+
     /// Returns the state document: the stream's live values, without its names and limits.
     pub fn state(&self) -> impl Serialize + '_ {
         #[derive(Serialize)]
@@ -198,6 +224,8 @@ impl StreamView {
             stream_id: StreamId,
             status: StreamStatus,
             participants: &'a [Participant],
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            participants_truncated: bool,
             participant_count: u32,
             started_at: Option<Timestamp>,
             updated_at: Timestamp,
@@ -210,6 +238,7 @@ impl StreamView {
             stream_id: stream.id,
             status: stream.status,
             participants: &self.participants,
+            participants_truncated: self.participants_truncated,
             participant_count: stream.participant_count,
             started_at: stream.started_at,
             updated_at: stream.updated_at,
@@ -232,6 +261,8 @@ struct Document<'a> {
     metadata: Option<&'a Metadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
     participants: Option<&'a [Participant]>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    participants_truncated: bool,
     participant_count: u32,
     peak_participant_count: u32,
     max_participants: Option<u32>,
@@ -243,11 +274,7 @@ struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of<M>(
-        stream: &'a Stream<M>,
-        metadata: Option<&'a Metadata>,
-        participants: Option<&'a [Participant]>,
-    ) -> Self {
+    fn of<M>(stream: &'a Stream<M>, metadata: Option<&'a Metadata>, view: Option<&'a StreamView>) -> Self {
         Self {
             id: stream.id,
             stream_id: stream.id,
@@ -255,7 +282,8 @@ impl<'a> Document<'a> {
             room_sid: stream.room_sid.as_ref(),
             status: stream.status,
             metadata,
-            participants,
+            participants: view.map(|view| &*view.participants),
+            participants_truncated: view.is_some_and(|view| view.participants_truncated),
             participant_count: stream.participant_count,
             peak_participant_count: stream.peak_participant_count,
             max_participants: stream.max_participants,
@@ -282,7 +310,6 @@ impl Serialize for PartialStream {
 
 impl Serialize for StreamView {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let stream = &self.stream;
-        Document::of(stream, Some(&stream.metadata), Some(&self.participants)).serialize(serializer)
+        Document::of(&self.stream, Some(&self.stream.metadata), Some(self)).serialize(serializer)
     }
 }

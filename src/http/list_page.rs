@@ -1,4 +1,5 @@
-//! Pages of lists: `limit` and `cursor` of the request, `Link` and `ETag` of the response.
+//! Pages of lists: `limit` and `cursor` of the request, `Link` and `ETag` of the response. A page ends at
+//! [`MAX_MESSAGE_BYTES`].
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -12,7 +13,10 @@ use super::{
     extract::{IfNoneMatch, QueryFields},
     problem::Problem,
 };
-use crate::{domain::ErrorCode, store::Page};
+use crate::{
+    domain::{ErrorCode, size::MAX_MESSAGE_BYTES},
+    store::{Listed, Page},
+};
 
 /// Entries of a page, unless the request has a `limit`.
 pub const DEFAULT_LIMIT: usize = 100;
@@ -49,23 +53,47 @@ fn decode_cursor(text: &str) -> Option<String> {
     is_list_key.then_some(key)
 }
 
+/// Renders entries as a JSON array of at most [`MAX_MESSAGE_BYTES`], but at least one entry. Returns the array and its
+/// number of entries.
+///
+/// # Errors
+/// 500 if an entry cannot be serialised.
+pub fn render<T: Serialize>(entries: &[T]) -> Result<(Vec<u8>, usize), Problem> {
+    let mut body = vec![b'['];
+    for (count, entry) in entries.iter().enumerate() {
+        let end = body.len();
+        if count > 0 {
+            body.push(b',');
+        }
+        serde_json::to_writer(&mut body, entry).map_err(|_| Problem::new(ErrorCode::Internal))?;
+        if count > 0 && body.len() + "]".len() > MAX_MESSAGE_BYTES {
+            body.truncate(end);
+            body.push(b']');
+            return Ok((body, count));
+        }
+    }
+    body.push(b']');
+    Ok((body, entries.len()))
+}
+
 /// Builds the response with a page, or 304 if the client has the page. `Link` names the next page (RFC 8288).
 ///
 /// The entity tag is weak and made from the body, because a page has no version and no change can name it.
 ///
 /// # Errors
 /// 500 if an entry cannot be serialised.
-pub fn respond<T: Serialize>(
+pub fn respond<T: Serialize + Listed>(
     request: &HttpRequest,
     stored: &IfNoneMatch,
     page: &Page<T>,
 ) -> Result<HttpResponse, Problem> {
-    let body = serde_json::to_vec(&page.items).map_err(|_| Problem::new(ErrorCode::Internal))?;
+    let (body, count) = render(&page.items)?;
+    let cut_after = page.items[..count].last().filter(|_| count < page.items.len()).map(Listed::list_key);
     let tag = EntityTag::new_weak(format!("{:032x}", xxh3_128(&body)));
     let is_stored = stored.matches(&tag);
     let mut response = if is_stored { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    if let Some(next) = page.next.as_deref() {
-        response.insert_header((header::LINK, next_link(request, next)));
+    if let Some(next) = cut_after.as_ref().or(page.next.as_ref()) {
+        response.insert_header((header::LINK, next_link(request, "cursor", &encode_cursor(next))));
     }
     response.insert_header(ETag(tag));
     if is_stored {
@@ -74,11 +102,12 @@ pub fn respond<T: Serialize>(
     Ok(response.content_type(mime::APPLICATION_JSON).body(body))
 }
 
-/// Builds the `Link` header: the request's own address with the cursor of the next page, and without an access token.
-fn next_link(request: &HttpRequest, next: &str) -> String {
+/// Builds the `Link` header: the request's own address with the start of the next page as `parameter`, and without an
+/// access token.
+pub fn next_link(request: &HttpRequest, parameter: &str, next: &str) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     let given = url::form_urlencoded::parse(request.query_string().as_bytes());
-    query.extend_pairs(given.filter(|(name, _)| name != "cursor" && name != "access_token"));
-    query.append_pair("cursor", &encode_cursor(next));
+    query.extend_pairs(given.filter(|(name, _)| name != parameter && name != "access_token"));
+    query.append_pair(parameter, next);
     format!("<{}?{}>; rel=\"next\"", request.path(), query.finish())
 }

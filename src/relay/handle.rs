@@ -23,9 +23,9 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    domain::{Cursor, Event, Topic},
+    domain::{Cursor, Topic},
     orchestrator::ReadGrant,
-    store::{EventFeed, LogRead, StoreError},
+    store::{EventFeed, LogRead, ResetReason, StoreError},
     telemetry::Metrics,
 };
 
@@ -141,16 +141,28 @@ impl Relay {
         StateUpdates::open(&self.hub, &self.state_readers, id, encode).await
     }
 
-    /// Returns the newest `limit` events of the granted log, oldest first; fewer if the log is shorter.
+    /// Returns the newest `limit` events of the granted log, oldest first; fewer if the log is shorter. If they are larger
+    /// than a page, returns the oldest of them, with [`LogRead::Events`]' `complete` false.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if an event cannot be parsed.
-    pub async fn newest(&self, grant: &ReadGrant, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
-        self.hub.feed.newest(grant.topic(), limit).await
+    pub async fn newest(&self, grant: &ReadGrant, limit: usize) -> Result<LogRead, StoreError> {
+        let (feed, topic) = (&self.hub.feed, grant.topic());
+        if let Some(events) = feed.newest(topic, limit).await? {
+            return Ok(LogRead::Events { events, complete: true });
+        }
+        loop {
+            let position = feed.before_newest(topic, limit).await?.unwrap_or(Cursor::ORIGIN);
+            match feed.read_after(topic, position, limit).await? {
+                // The log was trimmed since the position was found.
+                LogRead::Reset(ResetReason::Expired) => {}
+                read => return Ok(read),
+            }
+        }
     }
 
-    /// Returns up to `limit` events of the granted log after a cursor, oldest first, or [`LogRead::Reset`] if the log
-    /// cannot be continued from the cursor. Reads several pages if necessary, because a page is also bounded in bytes.
+    /// Returns a page of the granted log after a cursor, oldest first: up to `limit` events, or about a page's size of
+    /// them. Returns [`LogRead::Reset`] if the log cannot be continued from the cursor.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if a cursor of the log cannot
@@ -161,20 +173,7 @@ impl Relay {
         after: Cursor,
         limit: usize,
     ) -> Result<LogRead, StoreError> {
-        let (mut all, mut last) = (Vec::new(), after);
-        loop {
-            // A page is also bounded in bytes, so `limit` events may take several reads.
-            match self.hub.feed.read_after(grant.topic(), last, limit - all.len()).await? {
-                LogRead::Events { events, complete } => {
-                    last = events.last().map_or(last, |event| event.cursor);
-                    all.extend(events);
-                    if complete || all.len() >= limit {
-                        return Ok(LogRead::Events { events: all, complete });
-                    }
-                }
-                reset @ LogRead::Reset(_) => return Ok(reset),
-            }
-        }
+        self.hub.feed.read_after(grant.topic(), after, limit).await
     }
 
     /// Returns the state of the granted topic and its cursor. The state is `None` if the granted stream does not exist.

@@ -218,7 +218,7 @@ mod tests {
             Ok(LogRead::Events { events: Vec::new(), complete: true })
         }
 
-        async fn newest(&self, _: Topic, _: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        async fn newest(&self, _: Topic, _: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {
             Err(StoreError::NotFound)
         }
 

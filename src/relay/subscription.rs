@@ -145,7 +145,7 @@ impl<Q: Queue> Subscription<Q> {
         let newest = match self.hub.feed.newest(self.topic, 1).await {
             // The read of the log that follows returns a reset for the unreadable entry.
             Err(StoreError::Corrupt(_)) => return Ok(()),
-            other => other?.pop(),
+            other => other?.unwrap_or_default().pop(),
         };
         self.end = match newest {
             Some(newest) => newest.is_last().then_some(newest.cursor),

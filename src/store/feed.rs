@@ -97,8 +97,8 @@ pub trait EventFeed: Send + Sync {
     /// Returns a page of the log after a cursor.
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError>;
 
-    /// Returns the newest events of the log, oldest first.
-    async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
+    /// Returns the newest events of the log, oldest first; `None` if they are larger than [`super::PAGE_BYTES`].
+    async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError>;
 
     /// Returns the cursor before the newest `count` events of the log, or before all of a shorter log.
     ///

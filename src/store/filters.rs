@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::domain::{Participant, ParticipantKind, ParticipantState, StreamStatus};
+use super::SharedState;
+use crate::domain::{Participant, ParticipantKind, ParticipantState, Stream, StreamStatus};
 
 /// Selects the streams of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,24 @@ impl ParticipantFilter {
                 Some(KindFilter::Kind(kind)) => visible && participant.kind == kind,
                 Some(KindFilter::Hidden) => visible && participant.hidden,
             }
+    }
+}
+
+/// An entry of a list.
+pub trait Listed {
+    /// Returns the key that orders the list.
+    fn list_key(&self) -> String;
+}
+
+impl Listed for Participant {
+    fn list_key(&self) -> String {
+        self.list_key()
+    }
+}
+
+impl Listed for SharedState<Stream> {
+    fn list_key(&self) -> String {
+        Stream::list_key(self)
     }
 }
 

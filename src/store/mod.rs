@@ -24,7 +24,7 @@ pub use self::{
     feed::{
         EventFeed, FeedConnection, FeedMessage, LivePage, LogRead, ResetReason, Snapshot, SnapshotContent,
     },
-    filters::{KindFilter, Page, ParticipantFilter, StreamFilter, UnknownKind},
+    filters::{KindFilter, Listed, Page, ParticipantFilter, StreamFilter, UnknownKind},
     idempotency::{
         Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS, PreviousAttempt,
         RequestKey,
@@ -32,8 +32,8 @@ pub use self::{
     maintenance::{Maintenance, Pruned, ScheduledJob},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},
     retention::{
-        ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, ALL_LOG_LENGTH, LogBounds, Retention, STREAM_LOG_LENGTH,
-        TRIM_BLOCKS,
+        ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, ALL_LOG_LENGTH, LogBounds, REMOVAL_GRACE, Retention,
+        STREAM_LOG_LENGTH, TRIM_BLOCKS,
     },
     state_with_json::{SharedState, StateWithJson},
     streams::{Applied, CreateOutcome, Guard, StreamStore, Totals},
@@ -48,6 +48,10 @@ pub const LOG_PAGE_BYTES: usize = 1024 * 1024;
 ///
 /// A page of streams with the largest metadata has 6 MB, which occupies Redis for about 3 ms.
 pub const LIVE_PAGE: usize = 100;
+
+/// Approximate size of the entries in one page of a list, and of the participants in one view. The store reads the
+/// entries in batches and stops before this size is exceeded.
+pub const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Everything that the use cases need of a store.
 pub trait Store:

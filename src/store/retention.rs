@@ -13,6 +13,10 @@ pub const ALL_LOG_BYTES_FACTOR: usize = 16;
 /// A log is trimmed whenever this part of a stream's [`LogBounds::max_bytes`] has been appended.
 pub const TRIM_BLOCKS: usize = 64;
 
+/// How long the Redis keys of an ended stream, other than its hash, outlive its retention time if no sweeper removes
+/// them.
+pub const REMOVAL_GRACE: Duration = Duration::from_secs(60);
+
 /// Configured retention times and bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {

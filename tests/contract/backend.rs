@@ -47,8 +47,12 @@ impl Backend {
     }
 
     pub fn redis(prefix: &str, retention: Retention) -> Self {
+        Self::redis_at(shared_redis(), prefix, retention)
+    }
+
+    pub fn redis_at(url: &str, prefix: &str, retention: Retention) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let address = Address { url: shared_redis().into(), ca: None, identity: None };
+        let address = Address { url: url.into(), ca: None, identity: None };
         let store = Arc::new(RedisStore::new(&address, prefix, retention, metrics).unwrap());
         Self::of(store)
     }
@@ -105,7 +109,15 @@ impl Backend {
     }
 
     pub async fn log(&self, id: StreamId) -> Vec<Arc<Event>> {
-        self.feed.newest(Topic::Stream(id), 1_000).await.unwrap()
+        self.newest(Topic::Stream(id), 1_000).await
+    }
+
+    /// Reads the newest events of a log, whatever their size.
+    pub async fn newest(&self, topic: Topic, limit: usize) -> Vec<Arc<Event>> {
+        match self.feed.before_newest(topic, limit).await.unwrap() {
+            Some(before) => self.pages(topic, before, 1_000).await.0,
+            None => Vec::new(),
+        }
     }
 }
 

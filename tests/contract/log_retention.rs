@@ -81,7 +81,7 @@ impl Fixture {
     }
 
     async fn note_newest(&mut self) {
-        let event = self.backend.feed.newest(Topic::All, 1).await.unwrap().remove(0);
+        let event = self.backend.newest(Topic::All, 1).await.remove(0);
         let size = match &self.prefix {
             Some(prefix) => newest_size(prefix).await,
             None => serde_json::to_vec(&*event).unwrap().len(),
@@ -100,7 +100,7 @@ impl Fixture {
 
     /// Asserts what a log keeps of all events that were appended to it.
     async fn assert_log(&self, topic: Topic, bounds: LogBounds, own: &[(Arc<Event>, usize)]) {
-        let kept = self.backend.feed.newest(topic, 10_000).await.unwrap();
+        let kept = self.backend.newest(topic, 10_000).await;
         let (dropped, rest) = own.split_at(own.len() - kept.len());
         let context = format!("{topic:?} {bounds:?} of {} events", own.len());
         assert_eq!(kept, rest.iter().map(|(event, _)| event.clone()).collect::<Vec<_>>(), "{context}");

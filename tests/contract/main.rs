@@ -4,6 +4,7 @@
 mod support;
 
 mod backend;
+mod bounded_reads;
 mod bulk_pool;
 mod coordination;
 mod crash_recovery;
@@ -19,6 +20,7 @@ mod log_retention;
 mod lua_scripts;
 mod operation_lock;
 mod orphaned_rooms;
+mod participant_pages;
 mod rate_limits;
 mod reconciler;
 mod redis_store;

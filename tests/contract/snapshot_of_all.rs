@@ -86,7 +86,7 @@ impl EventFeed for DisturbedFeed {
         self.backend.feed.read_after(topic, after, limit.min(7)).await
     }
 
-    async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+    async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {
         self.backend.feed.newest(topic, limit).await
     }
 

@@ -178,7 +178,7 @@ impl Fixture {
     /// Asserts that replaying the log gives the recorded counts and participants.
     async fn assert_log_is_consistent(&self) {
         let view = self.store.view(self.stream).await.unwrap().unwrap();
-        let log = self.store.newest(Topic::Stream(self.stream), 10_000).await.unwrap();
+        let log = self.store.newest(Topic::Stream(self.stream), 10_000).await.unwrap().unwrap();
         let mut participants: BTreeMap<String, Participant> = BTreeMap::new();
         let mut active = 0;
         for (position, event) in log.iter().enumerate() {

@@ -2,10 +2,11 @@
 
 pub mod requests;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header,
     web::{Bytes, Data, Path},
 };
 use futures_util::FutureExt;
@@ -19,6 +20,7 @@ use crate::{
         extract::{AccessToken, Query, StreamPath},
         framing,
         hijack::ChunkedWriter,
+        list_page,
         problem::Problem,
         schemas, sse,
     },
@@ -149,35 +151,51 @@ async fn subscribe(
 /// `GET /events/{id}`
 ///
 /// Returns at most `limit` events of a stream, oldest first: the newest events, or the first events after the cursor
-/// `after`. Fails with `invalid_cursor` if the cursor is malformed or unknown, or if events after it have been trimmed.
+/// `after`. A response ends after 1 MiB, and `Link` names the next one. Fails with `invalid_cursor` if the cursor is
+/// malformed or unknown, or if events after it have been trimmed.
 #[utoipa::path(
     get, path = "/events/{id}", operation_id = "getHistory", tag = "events",
     params(StreamPath, ReadHistory),
-    responses((status = 200, description = "The events.", body = Vec<schemas::Event>))
+    responses((status = 200, description = "The events.", body = Vec<schemas::Event>, headers(("link"))))
 )]
 pub async fn history(
     api: Data<AppState>,
     context: RequestContext,
+    request: HttpRequest,
     path: Path<StreamPath>,
     Query(ReadHistory { limit, after }): Query<ReadHistory>,
 ) -> Result<HttpResponse, Problem> {
     let grant = api.orchestrator.grant_stream(&context.caller, &path.id).await?;
-    let events = match after {
+    let read = match after {
         None => api.relay.newest(&grant, limit).await?,
         Some(Err(error)) => return Err(invalid_cursor(&format!("after {error}"))),
-        Some(Ok(after)) => match api.relay.read_after(&grant, after, limit).await? {
-            LogRead::Events { events, .. } => events,
-            LogRead::Reset(ResetReason::Expired) => {
-                return Err(invalid_cursor("events after this cursor are no longer kept"));
-            }
-            LogRead::Reset(ResetReason::Unreadable) => return Err(Problem::new(ErrorCode::Internal)),
-            LogRead::Reset(_) => {
-                return Err(invalid_cursor("after is not a cursor that this service gave out"));
-            }
-        },
+        Some(Ok(after)) => api.relay.read_after(&grant, after, limit).await?,
     };
+    match read {
+        LogRead::Events { events, complete } => history_page(&request, &events, complete),
+        LogRead::Reset(ResetReason::Expired) => {
+            Err(invalid_cursor("events after this cursor are no longer kept"))
+        }
+        LogRead::Reset(ResetReason::Unreadable) => Err(Problem::new(ErrorCode::Internal)),
+        LogRead::Reset(_) => Err(invalid_cursor("after is not a cursor that this service gave out")),
+    }
+}
+
+/// Builds the response with a page of events. `Link` names the next page unless this page ends with the log.
+fn history_page(
+    request: &HttpRequest,
+    events: &[Arc<Event>],
+    complete: bool,
+) -> Result<HttpResponse, Problem> {
     let events: Vec<&Event> = events.iter().map(|event| &**event).collect();
-    Ok(HttpResponse::Ok().json(events))
+    let (body, count) = list_page::render(&events)?;
+    let mut response = HttpResponse::Ok();
+    let last = events[..count].last().filter(|_| !complete || count < events.len());
+    if let Some(last) = last {
+        let next = list_page::next_link(request, "after", &last.cursor.to_string());
+        response.insert_header((header::LINK, next));
+    }
+    Ok(response.content_type(mime::APPLICATION_JSON).body(body))
 }
 
 fn invalid_cursor(detail: &str) -> Problem {

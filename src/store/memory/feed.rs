@@ -104,8 +104,8 @@ impl EventFeed for MemoryStore {
         }))
     }
 
-    async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
-        Ok(self.log_of(topic, |log| log[log.len().saturating_sub(limit)..].to_vec()))
+    async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {
+        Ok(Some(self.log_of(topic, |log| log[log.len().saturating_sub(limit)..].to_vec())))
     }
 
     async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {

@@ -128,9 +128,9 @@ impl StreamStore for MemoryStore {
         let (inner, _) = self.current();
         let streams = inner.streams.values().map(|kept| &kept.aggregate.stream);
         let mut shown: Vec<_> = streams.filter(|stream| filter_shows(filter, stream.status)).collect();
-        shown.sort_by_key(|stream| std::cmp::Reverse(list_key(stream)));
-        let earlier = |stream: &Stream| after.is_none_or(|after| list_key(stream).as_str() < after);
-        let Page { items, next } = page(shown, limit, earlier, list_key);
+        shown.sort_by_key(|stream| std::cmp::Reverse(stream.list_key()));
+        let earlier = |stream: &Stream| after.is_none_or(|after| stream.list_key().as_str() < after);
+        let Page { items, next } = page(shown, limit, earlier, Stream::list_key);
         Ok(Page { items: items.into_iter().map(StateWithJson::shared).collect(), next })
     }
 
@@ -185,10 +185,6 @@ fn filter_shows(filter: StreamFilter, status: StreamStatus) -> bool {
         StreamFilter::NotStopped => status != StreamStatus::Stopped,
         StreamFilter::Status(wanted) => status == wanted,
     }
-}
-
-fn list_key(stream: &Stream) -> String {
-    format!("{:016}:{}", stream.created_at.as_millis(), stream.id)
 }
 
 fn page<T: Clone>(

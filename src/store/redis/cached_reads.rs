@@ -9,8 +9,11 @@ use super::{
 };
 use crate::{
     domain::{Stream, StreamId},
-    store::{SharedState, StoreError},
+    store::{Page, SharedState, StoreError},
 };
+
+/// Maximum streams of a page while their sizes are unknown.
+const PAGE_WITHOUT_SIZES: usize = 16;
 
 /// A list key, and the version of its stream where the page was read with versions.
 type ListEntry = (String, Option<StateVersion>);
@@ -37,32 +40,39 @@ impl RedisStore {
         Ok(self.caches.streams.insert(id, version, codec::stream(fields)?))
     }
 
-    /// A page of an index, newest first: list keys with versions. During a slot migration the versions are missing, and
-    /// every stream of the page must be read.
+    /// A page of an index, newest first: list keys with versions. The streams' metadata is at most
+    /// [`PAGE_BYTES`](crate::store::PAGE_BYTES) together. During a slot migration versions and sizes are missing, the
+    /// page is short, and every stream of it must be read.
     pub(super) async fn list_page(
         &self,
         index: String,
         from: String,
-        count: usize,
-    ) -> Result<Vec<ListEntry>, StoreError> {
-        if let Some(values) = self.list_with_versions(&index, &from, count).await? {
+        limit: usize,
+    ) -> Result<Page<ListEntry>, StoreError> {
+        if let Some(values) = self.list_with_versions(&index, &from, limit).await? {
             let mut values = values.into_iter();
-            let entry = |_| {
+            let next = values.next().filter(|key| !key.is_empty());
+            let entry = || {
                 let key = values.next()?;
                 let version = [values.next(), values.next(), values.next()];
                 Some((key, StateVersion::from_values(version)))
             };
-            return Ok((0..count).map_while(entry).collect());
+            return Ok(Page { items: std::iter::from_fn(entry).collect(), next });
         }
         // A command on a single key finds its node during a migration; the script would have to wait.
+        let limit = limit.min(PAGE_WITHOUT_SIZES);
         let mut command = redis::cmd("ZRANGE");
-        command.arg(index).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(count);
-        let keys: Vec<String> = self.query("list", &command).await?;
-        Ok(keys.into_iter().map(|key| (key, None)).collect())
+        command.arg(index).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(limit + 1);
+        let mut keys: Vec<String> = self.query("list", &command).await?;
+        let has_more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| has_more).cloned();
+        Ok(Page { items: keys.into_iter().map(|key| (key, None)).collect(), next })
     }
 
-    /// Runs `list_streams.lua` for one page; `None` while a slot migration prevents the script. The answer is flat: for
-    /// each stream its list key and its [`StateVersion::FIELDS`], `""` for a missing field.
+    /// Runs `list_streams.lua` for one page; `None` while a slot migration prevents the script. The answer is flat: the
+    /// start of the next page or `""`, then for each stream its list key and its [`StateVersion::FIELDS`], `""` for a
+    /// missing field.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if Redis does not answer or refuses the script.
@@ -70,12 +80,12 @@ impl RedisStore {
         &self,
         index: &str,
         from: &str,
-        count: usize,
+        limit: usize,
     ) -> Result<Option<Vec<String>>, StoreError> {
         let call = ScriptCall::from(ListStreams {
             list: index.to_owned(),
             from: from.to_owned(),
-            limit: count,
+            limit,
             stream_key_prefix: self.keys.stream_prefix(),
         });
         self.timed("list", async {

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Attributes, Change, ParticipantKind, Rejection, Session, StreamRef, StreamStatus, Timestamp, Topic,
-        change::Effect, track::encode_sid,
+        Attributes, Change, ParticipantKind, ParticipantState, Rejection, Session, StreamRef, StreamStatus,
+        Timestamp, Topic, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, StoreError},
 };
@@ -46,7 +46,11 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
         participants: keys.participants(id),
         active: keys.active(id),
         joining: keys.joining(id),
-        order: keys.order(id),
+        joining_order: keys.order(id, ParticipantState::Joining),
+        active_order: keys.order(id, ParticipantState::Active),
+        disconnected_order: keys.order(id, ParticipantState::Disconnected),
+        recorder_order: keys.recorder_order(id),
+        hidden_order: keys.hidden_order(id),
         tombstones: keys.tombstones(id),
         log: keys.log(Topic::Stream(id)),
         room: keys.room(room_name),
@@ -61,6 +65,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
         error_streams: keys.streams_in(StreamStatus::Error),
         ended_streams: keys.ended_streams(),
         participant_total: keys.participant_total(),
+        participant_counts: keys.participant_counts(),
         scheduled: keys.scheduled(),
         dedup: dedup_key.map_or_else(|| keys.stream(id), |dedup_key| keys.dedup(dedup_key)),
         lease: keys.lease(),
@@ -212,7 +217,7 @@ mod tests {
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
-        assert_eq!(all.len(), 27);
+        assert_eq!(all.len(), 32);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

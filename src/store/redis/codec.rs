@@ -220,12 +220,12 @@ pub fn participant(json: &str) -> Result<Option<Participant>, StoreError> {
     stored.into_domain().map(Some)
 }
 
-/// Decodes participants from their JSON; omits missing entries.
+/// Decodes participants from their JSON.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for an invalid entry.
-pub fn participants(texts: Vec<Option<String>>) -> Result<Vec<Participant>, StoreError> {
-    texts.into_iter().flatten().filter_map(|text| participant(&text).transpose()).collect()
+pub fn participants(texts: &[String]) -> Result<Vec<Participant>, StoreError> {
+    texts.iter().filter_map(|text| participant(text).transpose()).collect()
 }
 
 #[derive(Deserialize)]

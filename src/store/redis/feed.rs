@@ -11,7 +11,7 @@ use super::{
     codec::{self, corrupt},
     connection::{MasterWatch, Traffic, with_response_timeout},
     keys::Keys,
-    scripts::{PositionBeforeNewest, ReadLog},
+    scripts::{PositionBeforeNewest, ReadLog, ReadNewest},
 };
 use crate::{
     domain::{Cursor, Event, StreamId, Topic},
@@ -164,18 +164,31 @@ impl EventFeed for RedisStore {
         }
     }
 
-    async fn newest(&self, topic: Topic, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
-        let mut command = redis::cmd("XREVRANGE");
-        command.arg(self.keys.log(topic)).arg("+").arg("-").arg("COUNT").arg(limit);
-        let entries: Vec<(String, Vec<Vec<u8>>)> = self.query("newest", &command).await?;
-        let texts = entries.into_iter().rev().map(|(_, mut fields)| fields.pop().unwrap_or_default());
-        events(&texts.collect::<Vec<_>>())
+    async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {
+        let call = ReadNewest { log: self.keys.log(topic), limit };
+        // A new subscription waits for its stream's newest event.
+        let newest: Option<Vec<Vec<u8>>> =
+            if limit == 1 { self.run("newest", call).await? } else { self.run_bulk("newest", call).await? };
+        let oldest_first = |mut texts: Vec<_>| {
+            texts.reverse();
+            events(&texts)
+        };
+        newest.map(oldest_first).transpose()
     }
 
     async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError> {
-        let call = PositionBeforeNewest { log: self.keys.log(topic), count };
-        let cursor: Option<String> = self.run("before_newest", call).await?;
-        cursor.map(|text| text.parse().map_err(|_| corrupt("cursor"))).transpose()
+        let (mut position, mut left, mut from) = (String::new(), count, "+".to_owned());
+        loop {
+            let call = PositionBeforeNewest { log: self.keys.log(topic), count: left, from };
+            let (found, rest, next): (String, usize, String) = self.run("before_newest", call).await?;
+            // The log may have been trimmed since the call before.
+            position = if found.is_empty() { position } else { found };
+            if rest == 0 {
+                let is_empty = position.is_empty();
+                return (!is_empty).then(|| position.parse().map_err(|_| corrupt("cursor"))).transpose();
+            }
+            (left, from) = (rest, next);
+        }
     }
 
     async fn probe(&self, address: &str) -> Result<(), StoreError> {

@@ -3,24 +3,26 @@
 //! The prefix is a hash tag, so all keys share one Redis Cluster slot, and one script may access any of them.
 
 use crate::{
-    domain::{RoomName, StreamId, StreamStatus, Topic},
+    domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
     store::DedupKey,
 };
 
 /// Suffixes that are appended to the key of a stream's hash; the empty suffix is the hash itself.
-pub(super) const STREAM_SUFFIXES: [&str; 9] = [
+pub(super) const STREAM_SUFFIXES: [&str; 13] = [
     "",
     ":participants",
-    ACTIVE_SUFFIX,
+    ":active",
     ":joining",
-    ":order",
+    ":order:joining",
+    ":order:active",
+    ":order:disconnected",
+    ":order:recorders",
+    ":order:hidden",
     ":tombstones",
     LOG_SUFFIX,
     ":unlisted",
     ":agents",
 ];
-/// The suffix of the set of connected participants.
-pub(super) const ACTIVE_SUFFIX: &str = ":active";
 const LOG_SUFFIX: &str = ":log";
 
 /// Makes the names of keys and channels under one prefix.
@@ -60,7 +62,7 @@ impl Keys {
 
     /// Set of the identities of connected participants.
     pub fn active(&self, id: StreamId) -> String {
-        self.part(id, ACTIVE_SUFFIX)
+        self.part(id, ":active")
     }
 
     /// Sorted set of identities with an unused token, by expiry.
@@ -68,9 +70,19 @@ impl Keys {
         self.part(id, ":joining")
     }
 
-    /// Sorted set of the list keys of a stream's participants.
-    pub fn order(&self, id: StreamId) -> String {
-        self.part(id, ":order")
+    /// Sorted set of the list keys of a stream's listed participants in one state.
+    pub fn order(&self, id: StreamId, state: ParticipantState) -> String {
+        format!("{}:order:{state}", self.stream(id))
+    }
+
+    /// Sorted set of the list keys of a stream's recorders that are not hidden.
+    pub fn recorder_order(&self, id: StreamId) -> String {
+        self.part(id, ":order:recorders")
+    }
+
+    /// Sorted set of the list keys of a stream's hidden participants.
+    pub fn hidden_order(&self, id: StreamId) -> String {
+        self.part(id, ":order:hidden")
     }
 
     /// Sorted set of the sids of ended participants and tracks, by end.
@@ -151,6 +163,11 @@ impl Keys {
     /// Number of connected participants in all streams.
     pub fn participant_total(&self) -> String {
         self.shared("participants:total")
+    }
+
+    /// Hash of the numbers of connected participants by stream, of streams that have any.
+    pub fn participant_counts(&self) -> String {
+        self.shared("participants:counts")
     }
 
     /// Scheduled jobs of the sweeper, by time.

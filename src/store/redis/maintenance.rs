@@ -34,6 +34,7 @@ impl Maintenance for RedisStore {
             error_streams: self.keys.streams_in(StreamStatus::Error),
             limit,
             stopped_ttl_ms: self.retention.stopped,
+            stream_key_prefix: self.keys.stream_prefix(),
         };
         let members: Vec<String> = self.run("due", call).await?;
         members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
@@ -60,6 +61,7 @@ impl Maintenance for RedisStore {
             ended_streams: self.keys.ended_streams(),
             scheduled: self.keys.scheduled(),
             participant_total: self.keys.participant_total(),
+            participant_counts: self.keys.participant_counts(),
             events: self.keys.log(Topic::All),
             events_bytes: self.keys.events_bytes(),
             tail: self.keys.tail(),

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Topic,
+        Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus,
+        StreamView, Topic,
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
     store::{
@@ -88,16 +89,18 @@ impl StreamStore for RedisStore {
         let call = StreamViewCall {
             stream: self.keys.stream(id),
             participants: self.keys.participants(id),
-            order: self.keys.order(id),
+            joining_order: self.keys.order(id, ParticipantState::Joining),
+            active_order: self.keys.order(id, ParticipantState::Active),
+            disconnected_order: self.keys.order(id, ParticipantState::Disconnected),
             limit: MAX_LISTED_PARTICIPANTS,
         };
-        let (fields, entries): (Fields, Vec<Option<String>>) = self.run("view", call).await?;
+        let (fields, entries, has_more): (Fields, Vec<String>, bool) = self.run("view", call).await?;
         if fields.is_empty() {
             return Ok(None);
         }
-        let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(entries)?);
+        let (cursor, participants) = (codec::cursor_of(&fields)?, codec::participants(&entries)?);
         let version = StateVersion::from_fields(&fields);
-        let view = StreamView { stream: codec::stream(&fields)?, participants, cursor };
+        let view = StreamView::new(codec::stream(&fields)?, participants, has_more, cursor);
         Ok(Some(self.caches.views.insert(id, version, view)))
     }
 
@@ -112,9 +115,9 @@ impl StreamStore for RedisStore {
             StreamFilter::NotStopped => self.keys.live_streams(),
             StreamFilter::Status(status) => self.keys.streams_in(status),
         };
-        let found = self.list_page(index, lexical_bound("+", after), limit + 1).await?;
-        let mut listed = Vec::with_capacity(limit);
-        for (key, version) in found.iter().take(limit) {
+        let page = self.list_page(index, lexical_bound("+", after), limit).await?;
+        let mut listed = Vec::with_capacity(page.items.len());
+        for (key, version) in &page.items {
             let id =
                 key.split_once(':').and_then(|(_, id)| id.parse().ok()).ok_or_else(|| corrupt("list"))?;
             listed.push((id, version.as_ref().and_then(|version| self.caches.streams.get(id, version))));
@@ -126,8 +129,7 @@ impl StreamStore for RedisStore {
         let items = listed
             .into_iter()
             .filter_map(|(id, cached)| cached.or_else(|| read.next_if(|stream| stream.id == id)));
-        let next = (found.len() > limit).then(|| found.get(limit - 1)).flatten().map(|(key, _)| key.clone());
-        Ok(Page { items: items.collect(), next })
+        Ok(Page { items: items.collect(), next: page.next })
     }
 
     async fn participants(
@@ -140,20 +142,23 @@ impl StreamStore for RedisStore {
         let call = ListParticipants {
             stream: self.keys.stream(id),
             participants: self.keys.participants(id),
-            order: self.keys.order(id),
             unlisted: self.keys.unlisted(id),
+            joining_order: self.keys.order(id, ParticipantState::Joining),
+            active_order: self.keys.order(id, ParticipantState::Active),
+            disconnected_order: self.keys.order(id, ParticipantState::Disconnected),
+            recorder_order: self.keys.recorder_order(id),
+            hidden_order: self.keys.hidden_order(id),
             from: lexical_bound("-", after),
             limit,
             state: filter.state,
             kind: filter.kind.map(KindFilter::as_str),
             shows_hidden: filter.shows_hidden,
         };
-        let (exists, found, next): (bool, Vec<Option<String>>, String) =
-            self.run_bulk("participants", call).await?;
+        let (exists, found, next): (bool, Vec<String>, String) = self.run_bulk("participants", call).await?;
         if !exists {
             return Err(StoreError::NotFound);
         }
-        Ok(Page { items: codec::participants(found)?, next: Some(next).filter(|next| !next.is_empty()) })
+        Ok(Page { items: codec::participants(&found)?, next: Some(next).filter(|next| !next.is_empty()) })
     }
 
     async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
@@ -186,8 +191,8 @@ impl StreamStore for RedisStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         // PING would not suffice: a cluster that is down answers it, and so does a Redis that forbids scripts.
-        let call = PositionBeforeNewest { log: self.keys.log(Topic::All), count: 0 };
-        let _: Option<String> = self.run("ping", call).await?;
+        let call = PositionBeforeNewest { log: self.keys.log(Topic::All), count: 0, from: "+".to_owned() };
+        let _: redis::Value = self.run("ping", call).await?;
         Ok(())
     }
 }

@@ -2,55 +2,40 @@
 -- `from` is '-', or '(' and the list key of the last entry before the page. `state` and `kind` are '' for all listed
 -- participants; `kind` may be 'hidden'. `shows_hidden` is '1' to include hidden participants.
 -- Answer {1 if the stream exists, participants' JSON, the list key to continue after or ''}
--- With a filter, a page may be short although more entries follow, because one call reads a bounded number of entries.
-local MAX_READ, BATCH = 5000, 500
+-- A page may be short although more entries follow, because one call reads a bounded number of entries and bytes.
 local limit, state, kind, shows_hidden = tonumber(ARG.limit), ARG.state, ARG.kind, ARG.shows_hidden ~= ''
-local exists, found, read, last = redis.call('EXISTS', KEY.stream), {}, 0, ''
-if kind == 'hidden' and not shows_hidden then return { exists, found, '' } end
+local MAX_READ = 1000
+-- The entries of a page with `kind` are searched for it, which takes longer.
+local max_bytes = kind == '' and CONST.page_bytes or CONST.page_bytes / 4
 
--- Unlisted entries are last in the order. Each of them that is not a recorder (egress) is hidden.
-local from, to = ARG.from, '+'
-if kind == '' or (kind ~= 'egress' and not shows_hidden) then to = '(' .. CONST.unlisted_rank end
-if from == '-' and (kind == 'hidden' or kind == 'egress') then from = '[' .. CONST.unlisted_rank end
+local listed, unlisted, is_recorder = {}, {}, kind == 'egress'
+local by_state = { joining = KEY.joining_order, active = KEY.active_order, disconnected = KEY.disconnected_order }
+for name, set in pairs(by_state) do
+  if (state == '' or state == name) and kind ~= 'hidden' and not is_recorder then listed[#listed + 1] = set end
+end
+-- Unlisted participants are connected. Each of them that is not a recorder is hidden.
+if kind ~= '' and (state == '' or state == 'active') then
+  if is_recorder then unlisted[#unlisted + 1] = KEY.recorder_order end
+  if shows_hidden then unlisted[#unlisted + 1] = KEY.hidden_order end
+end
 
+-- In JSON, quotation marks within a text are escaped, so the field's name and value are not part of another value.
+local field = kind == 'standard' and '"kind":"' or '"kind":"' .. kind .. '"'
 local function matches(json)
-  if state == '' and kind == '' then return true end
-  local p = cjson.decode(json)
-  if state ~= '' and p.state ~= state then return false end
-  if kind == '' then return true end
-  if p.hidden and not shows_hidden then return false end
-  return kind == (p.kind or 'standard') or (kind == 'hidden' and p.hidden)
+  return kind == '' or kind == 'hidden' or (json:find(field, 1, true) ~= nil) == (kind ~= 'standard')
 end
 
-local function append_entries(entries, hash, identities)
-  if #identities == 0 then return end
-  local first = #entries
-  for i, json in ipairs(redis.call('HMGET', hash, unpack(identities))) do entries[first + i] = json end
-end
-
--- Reads the entries of list keys. Listed participants precede unlisted ones in the list and in the answer.
-local function read_entries(keys)
-  local listed, unlisted, entries = {}, {}, {}
-  for _, key in ipairs(keys) do
-    local identities = key:sub(1, 1) == CONST.unlisted_rank and unlisted or listed
-    identities[#identities + 1] = identity_of(key)
+local found, read, bytes, last, next_from = {}, 0, 0, '', ''
+local function visit(json, key)
+  if #found == limit or read == MAX_READ or (read > 0 and bytes + #json > max_bytes) then
+    next_from = last
+    return true
   end
-  append_entries(entries, KEY.participants, listed)
-  append_entries(entries, KEY.unlisted, unlisted)
-  return entries
+  read, bytes, last = read + 1, bytes + #json, key
+  if matches(json) then found[#found + 1] = json end
 end
 
-while true do
-  local keys = redis.call('ZRANGE', KEY.order, from, to, 'BYLEX', 'LIMIT', 0, BATCH)
-  if #keys == 0 then return { exists, found, '' } end
-  local entries = read_entries(keys)
-  for i, key in ipairs(keys) do
-    if entries[i] and matches(entries[i]) then
-      if #found == limit then return { exists, found, last } end
-      found[#found + 1], last = entries[i], key
-    end
-    from, read = '(' .. key, read + 1
-  end
-  -- The identity may be a hidden participant's, so the position does not contain it.
-  if read >= MAX_READ then return { exists, found, without_identity(keys[#keys]) } end
-end
+-- Unlisted participants are last in the order.
+local is_full = each_entry(listed, KEY.participants, ARG.from, visit)
+if not is_full then each_entry(unlisted, KEY.unlisted, ARG.from, visit) end
+return { redis.call('EXISTS', KEY.stream), found, next_from }

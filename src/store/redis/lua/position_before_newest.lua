@@ -1,15 +1,16 @@
--- Finds the position before the newest `count` events of a log.
--- Answer a cursor, or nil for an empty log
-local left, from = tonumber(ARG.count), '+'
-local newest = redis.call('XREVRANGE', KEY.log, '+', '-', 'COUNT', 1)[1]
-local position = newest and cursor_of(newest)
-while left > 0 do
+-- Finds the position before the newest `count` events of a log, in calls that each read about CONST.page_bytes.
+-- `from` is '+', or '(' and the cursor of the oldest event that the call before has read.
+-- Answer {position, '' for an empty log; number of events that the next call reads; `from` of the next call}
+local left, bytes, from = tonumber(ARG.count), 0, ARG.from
+local newest = redis.call('XREVRANGE', KEY.log, from, '-', 'COUNT', 1)[1]
+local position = newest and cursor_of(newest) or ''
+while left > 0 and bytes < CONST.page_bytes do
   local count = math.min(LOG_BATCH, left)
   local entries = redis.call('XREVRANGE', KEY.log, from, '-', 'COUNT', count)
-  if #entries > 0 then
-    local oldest = entries[#entries]
-    position, from = previous_of(oldest), '(' .. cursor_of(oldest)
+  for _, entry in ipairs(entries) do
+    position, from = previous_of(entry), '(' .. cursor_of(entry)
+    bytes = bytes + #event_of(entry)
   end
   left = #entries < count and 0 or left - count
 end
-return position
+return { position, left, from }

@@ -1,7 +1,9 @@
--- Renews the TTLs of live streams and removes streams that no longer exist from the lists, one page for each call.
+-- Renews the TTLs of live streams and removes streams that no longer exist from the lists, one page for each call. The
+-- page ends after `limit` streams, or after MAX_CHANGED that were renewed or removed.
 -- `from` is '-', or '(' and the last list key of the page before.
 -- Answer {the list key to continue after or '', number of renewed streams, number of removed streams}
-local renewed, removed, recount = 0, 0, false
+local MAX_CHANGED = 100
+local renewed, removed, changed = 0, 0, 0
 local lists = {
   KEY.all_streams, KEY.live_streams, KEY.creating_streams, KEY.active_streams, KEY.stopping_streams,
   KEY.stopped_streams, KEY.error_streams, KEY.ended_streams,
@@ -11,9 +13,15 @@ local jobs = { CONST.joining_job, CONST.idle_job, CONST.operation_job }
 local function remove(list_key)
   -- An ended stream expires a moment before `scheduled.lua` removes it; it does not count as lost.
   if not redis.call('ZSCORE', KEY.ended_streams, list_key) then removed = removed + 1 end
-  recount = recount or redis.call('ZSCORE', KEY.live_streams, list_key)
+  local id = stream_id_of(list_key)
+  local count = redis.call('HGET', KEY.participant_counts, id)
+  if count then
+    redis.call('INCRBY', KEY.participant_total, -count)
+    redis.call('HDEL', KEY.participant_counts, id)
+  end
   for _, list in ipairs(lists) do redis.call('ZREM', list, list_key) end
-  for _, job in ipairs(jobs) do redis.call('ZREM', KEY.scheduled, job .. stream_id_of(list_key)) end
+  for _, job in ipairs(jobs) do redis.call('ZREM', KEY.scheduled, job .. id) end
+  unlink_stream(id)
 end
 
 local function renew(stream_key)
@@ -27,26 +35,28 @@ local function renew(stream_key)
 end
 
 local page = redis.call('ZRANGE', KEY.all_streams, ARG.from, '+', 'BYLEX', 'LIMIT', 0, ARG.limit)
+local next_from = #page == tonumber(ARG.limit) and page[#page] or ''
 for _, list_key in ipairs(page) do
   local stream_key = ARG.stream_key_prefix .. stream_id_of(list_key)
   local ttl = redis.call('PTTL', stream_key)
   if ttl == -2 then
     remove(list_key)
+    changed = changed + 1
   -- A stream with half of its TTL left is renewed by a later call.
   elseif ttl < ARG.live_ttl_ms / 2 and redis.call('ZSCORE', KEY.live_streams, list_key) then
     renew(stream_key)
+    changed = changed + 1
+  end
+  if changed == MAX_CHANGED then
+    next_from = list_key
+    break
   end
 end
 for _, list in ipairs(lists) do redis.call('PEXPIRE', list, ARG.live_ttl_ms) end
-for _, key in ipairs({ KEY.scheduled, KEY.participant_total, KEY.events, KEY.events_bytes, KEY.tail }) do
+local shared = {
+  KEY.scheduled, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes, KEY.tail,
+}
+for _, key in ipairs(shared) do
   redis.call('PEXPIRE', key, ARG.live_ttl_ms)
 end
--- The number of participants of a removed stream is unknown, so all are counted again. This is rare and may take long.
-if recount then
-  local total = 0
-  for _, list_key in ipairs(redis.call('ZRANGE', KEY.live_streams, 0, -1)) do
-    total = total + redis.call('SCARD', ARG.stream_key_prefix .. stream_id_of(list_key) .. CONST.active_suffix)
-  end
-  redis.call('SET', KEY.participant_total, total, 'PX', ARG.live_ttl_ms)
-end
-return { #page == tonumber(ARG.limit) and page[#page] or '', renewed, removed }
+return { next_from, renewed, removed }

@@ -1,4 +1,4 @@
--- Reads the scheduled jobs whose time has come, the earliest first. Also removes ended streams from the lists after
+-- Reads the scheduled jobs whose time has come, the earliest first. Also removes ended streams and all their keys after
 -- their retention, a batch for each call.
 -- Answer the members of `scheduled`
 local BATCH = 100
@@ -7,5 +7,6 @@ local lists = { KEY.ended_streams, KEY.all_streams, KEY.live_streams, KEY.stoppe
 local expired = redis.call('ZRANGEBYSCORE', KEY.ended_streams, '-inf', retained_since, 'LIMIT', 0, BATCH)
 for _, list_key in ipairs(expired) do
   for _, list in ipairs(lists) do redis.call('ZREM', list, list_key) end
+  unlink_stream(stream_id_of(list_key))
 end
 return redis.call('ZRANGEBYSCORE', KEY.scheduled, '-inf', now, 'LIMIT', 0, ARG.limit)

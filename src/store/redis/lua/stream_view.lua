@@ -1,9 +1,16 @@
--- Reads a stream and its first participants as of one moment.
--- Answer {the stream's fields and values, the participants' JSON in list order}
-local identities = {}
-local first_unlisted = '(' .. CONST.unlisted_rank
-for i, key in ipairs(redis.call('ZRANGE', KEY.order, '-', first_unlisted, 'BYLEX', 'LIMIT', 0, ARG.limit)) do
-  identities[i] = identity_of(key)
-end
-local entries = #identities > 0 and redis.call('HMGET', KEY.participants, unpack(identities)) or {}
-return { redis.call('HGETALL', KEY.stream), entries }
+-- Reads a stream and its first participants as of one moment. The participants end after `limit` entries, or before the
+-- entry with which they would have more than CONST.page_bytes.
+-- Answer {the stream's fields and values, the participants' JSON in list order, 1 if the stream has more participants}
+local fields = redis.call('HGETALL', KEY.stream)
+local found, bytes, has_more, limit = {}, 0, 0, tonumber(ARG.limit)
+if #fields == 0 then return { fields, found, has_more } end
+local sets = { KEY.joining_order, KEY.active_order, KEY.disconnected_order }
+each_entry(sets, KEY.participants, '-', function(json)
+  bytes = bytes + #json
+  if #found == limit or bytes > CONST.page_bytes then
+    has_more = 1
+    return true
+  end
+  found[#found + 1] = json
+end)
+return { fields, found, has_more }

@@ -7,7 +7,7 @@ use redis::Script;
 use super::{
     argument::Argument,
     definition::{Definition, Position, ScriptCall},
-    sources::{CLOCK, LIST_KEYS, LOG_ENTRIES, ROOM_OWNER},
+    sources::{CLOCK, LIST_KEYS, LOG_ENTRIES, PARTICIPANT_PAGES, ROOM_OWNER, STREAM_KEYS},
 };
 use crate::domain::{ParticipantState, RoomName, StreamId};
 
@@ -77,13 +77,22 @@ scripts! {
     }
 
     /// Reads a stream and its first participants.
-    read StreamViewCall = "stream_view" with [LIST_KEYS];
-    KEY { stream, participants, order }
+    read StreamViewCall = "stream_view" with [LIST_KEYS, PARTICIPANT_PAGES];
+    KEY { stream, participants, joining_order, active_order, disconnected_order }
     ARG { limit: usize }
 
     /// Reads a page of participants.
-    read ListParticipants = "list_participants" with [LIST_KEYS];
-    KEY { stream, participants, order, unlisted }
+    read ListParticipants = "list_participants" with [LIST_KEYS, PARTICIPANT_PAGES];
+    KEY {
+        stream,
+        participants,
+        unlisted,
+        joining_order,
+        active_order,
+        disconnected_order,
+        recorder_order,
+        hidden_order,
+    }
     ARG {
         /// `-`, or `(` and the list key of the last entry before the page.
         from: String,
@@ -101,12 +110,21 @@ scripts! {
     /// Finds the position before the newest events of a log.
     read PositionBeforeNewest = "position_before_newest" with [LOG_ENTRIES];
     KEY { log }
-    ARG { count: usize }
+    ARG {
+        count: usize,
+        /// `+`, or `(` and the cursor of the oldest event that the call before has read.
+        from: String,
+    }
 
-    /// Reads the scheduled jobs whose time has come.
-    atomic Scheduled = "scheduled" with [CLOCK];
+    /// Reads the newest events of a log.
+    read ReadNewest = "read_newest" with [LOG_ENTRIES];
+    KEY { log }
+    ARG { limit: usize }
+
+    /// Reads the scheduled jobs whose time has come, and removes ended streams.
+    atomic Scheduled = "scheduled" with [CLOCK, LIST_KEYS, STREAM_KEYS];
     KEY { scheduled, ended_streams, all_streams, live_streams, stopped_streams, error_streams }
-    ARG { limit: usize, stopped_ttl_ms: Duration }
+    ARG { limit: usize, stopped_ttl_ms: Duration, stream_key_prefix: String }
 
     /// See [`crate::store::Leases::take_lease`].
     atomic AcquireLease = "acquire_lease" with [CLOCK];
@@ -153,7 +171,7 @@ scripts! {
     ARG { limit: usize, offset: usize }
 
     /// See [`crate::store::Maintenance::renew_and_prune`].
-    atomic RenewAndPrune = "renew_and_prune" with [LIST_KEYS];
+    atomic RenewAndPrune = "renew_and_prune" with [LIST_KEYS, STREAM_KEYS];
     KEY {
         all_streams,
         live_streams,
@@ -165,6 +183,7 @@ scripts! {
         ended_streams,
         scheduled,
         participant_total,
+        participant_counts,
         events,
         events_bytes,
         tail,

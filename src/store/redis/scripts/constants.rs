@@ -10,7 +10,7 @@ use crate::{
         participant::{END_OF_TIME_MS, UNLISTED_RANK},
         stream::OPERATION_LOCK,
     },
-    store::{ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, TRIM_BLOCKS},
+    store::{ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, PAGE_BYTES, REMOVAL_GRACE, TRIM_BLOCKS},
 };
 
 /// Prefix of the scheduled job that removes participants whose token was not used in time.
@@ -19,6 +19,9 @@ pub const JOINING_JOB: &str = "joining:";
 pub const IDLE_JOB: &str = "idle:";
 /// Prefix of the scheduled job that continues an operation whose lock has ended.
 pub const OPERATION_JOB: &str = "operation:";
+
+/// Approximate bytes of the entries and events that one call of a change in batches reads and writes.
+const CHANGE_BYTES: usize = 256 * 1024;
 
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
@@ -35,9 +38,9 @@ fn list(values: &[&str]) -> String {
 /// All constants: their names and their values in Lua.
 pub(super) fn all() -> Vec<(&'static str, String)> {
     vec![
-        ("active_suffix", text(keys::ACTIVE_SUFFIX)),
         ("all_log_bytes_factor", ALL_LOG_BYTES_FACTOR.to_string()),
         ("all_log_events_factor", ALL_LOG_EVENTS_FACTOR.to_string()),
+        ("change_bytes", CHANGE_BYTES.to_string()),
         ("clock_skew_ms", millis(CLOCK_SKEW)),
         ("close_batch", CLOSE_BATCH.to_string()),
         ("end_of_time_ms", END_OF_TIME_MS.to_string()),
@@ -46,6 +49,8 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("max_repeated_metadata_bytes", MAX_REPEATED_METADATA_BYTES.to_string()),
         ("operation_job", text(OPERATION_JOB)),
         ("operation_lock_ms", millis(OPERATION_LOCK)),
+        ("page_bytes", PAGE_BYTES.to_string()),
+        ("removal_grace_ms", millis(REMOVAL_GRACE)),
         ("state_version_fields", list(&StateVersion::FIELDS)),
         ("stream_key_suffixes", list(&keys::STREAM_SUFFIXES)),
         ("trim_blocks", TRIM_BLOCKS.to_string()),

@@ -13,6 +13,10 @@ shared! {
     LIST_KEYS = "shared/list_keys.lua";
     /// Splits entries of a log.
     LOG_ENTRIES = "shared/log_entries.lua";
+    /// Reads pages of participants.
+    PARTICIPANT_PAGES = "shared/participant_pages.lua";
+    /// Deletes a stream's keys.
+    STREAM_KEYS = "shared/stream_keys.lua";
     /// Reads the owner of a room name.
     ROOM_OWNER = "shared/room_owner.lua";
     PERMISSIONS = "changes/shared/permissions.lua";

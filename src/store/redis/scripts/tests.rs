@@ -126,7 +126,7 @@ fn text_has_positions_for_names_and_a_header_of_lists_and_constants() {
     }
     let definition = changes::ALL.iter().find(|one| one.file == "changes/close.lua").unwrap();
     let text = definition.text();
-    assert!(text.contains("close_batch = 100") && text.contains("unlisted_rank = '2'"), "{text}");
+    assert!(text.contains("close_batch = 100") && text.contains("change_bytes = 262144"), "{text}");
 }
 
 #[test]

@@ -9,15 +9,14 @@ local present = redis.call('SRANDMEMBER', KEY.active, batch)
 for _, identity in ipairs(redis.call('SRANDMEMBER', KEY.agents, batch)) do present[#present + 1] = identity end
 table.sort(present)
 for _, identity in ipairs(redis.call('ZRANGE', KEY.joining, 0, batch - 1)) do present[#present + 1] = identity end
-for i = 1, math.min(#present, batch) do end_visit(participant(present[i]), now) end
+for_each(present, function(p) end_visit(p, now) end)
 if redis.call('EXISTS', KEY.active) + redis.call('EXISTS', KEY.agents) + redis.call('EXISTS', KEY.joining) > 0 then
   return changed(nil, 'partial')
 end
 
 -- Unlisted participants have no events, so their entries are only removed.
 if redis.call('EXISTS', KEY.unlisted) == 1 then
-  redis.call('UNLINK', KEY.unlisted)
-  redis.call('ZREMRANGEBYLEX', KEY.order, '[' .. CONST.unlisted_rank, '+')
+  redis.call('UNLINK', KEY.unlisted, KEY.recorder_order, KEY.hidden_order)
   stream.uncounted = '0'
 end
 stream.stoppedAt, stream.emptySince, stream.lockedUntil = integer(now), '', ''

@@ -40,7 +40,7 @@ if not is_listed({ kind = kind, hidden = is_hidden }) then
   local same = hidden and hidden.sid == sid
   local older = hidden and not same and session_at < hidden.sessionAt
   if older and not corrects(hidden) then return unchanged(p) end
-  local old = hidden and list_key(hidden)
+  local old = hidden and position(hidden)
   if same and not (corrects(hidden) and describe(hidden)) then return unchanged(p) end
   if not same then hidden = { identity = identity, role = 'host', metadata = '{}' } end
   if p and p.state == 'active' and p.sid == sid then end_visit(p, now) end
@@ -53,8 +53,8 @@ if not is_listed({ kind = kind, hidden = is_hidden }) then
 end
 
 -- LiveKit's list counts, whichever session is the newer one by LiveKit's clocks.
-local old = p and list_key(p)
 if p and p.sid == sid and p.state == 'active' then
+  local old = position(p)
   if not corrects(p) or not describe(p) then return unchanged(participant(identity)) end
   put(p, old)
   emit('participant_updated', p)
@@ -65,8 +65,10 @@ local older_than_hidden = hidden and hidden.sid ~= sid and session_at < hidden.s
 if (p and p.sid == sid and not before) or (older and not corrects(p)) then return unchanged(p) end
 if older_than_hidden and not corrects(hidden) then return unchanged(p) end
 
+local known = p
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end
+local old = known and position(p)
 begin_session(p)
 put(p, old)
 if hidden then remove_unlisted(hidden) end
@@ -75,7 +77,7 @@ redis.call('ZREM', KEY.joining, identity)
 if counts(p) then
   redis.call('SADD', KEY.active, identity)
   redis.call('INCRBY', KEY.participant_total, 1)
-  stream.count = integer(redis.call('SCARD', KEY.active))
+  recount()
   if tonumber(stream.count) > tonumber(stream.peak) then stream.peak = stream.count end
   stream.emptySince = ''
 else

@@ -1,10 +1,8 @@
 -- Removes participants whose token was not used in time. One with an earlier visit shows that visit again.
-local batch = CONST.close_batch
-local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now, 'LIMIT', 0, batch + 1)
+local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now, 'LIMIT', 0, CONST.close_batch + 1)
 if #expired == 0 then return unchanged() end
-for i = 1, math.min(#expired, batch) do
-  local p = participant(expired[i])
-  local old = list_key(p)
+local count = for_each(expired, function(p)
+  local old = position(p)
   redis.call('ZREM', KEY.joining, p.identity)
   p.state, p.expiresAt = 'disconnected', nil
   if p.lastJoinedAt then
@@ -13,8 +11,8 @@ for i = 1, math.min(#expired, batch) do
   else
     p.leftAt = now
     redis.call('HDEL', KEY.participants, p.identity)
-    redis.call('ZREM', KEY.order, old)
+    redis.call('ZREM', old.set, old.key)
   end
   emit('participant_updated', p)
-end
-return changed(nil, #expired > batch and 'partial' or 'changed')
+end)
+return changed(nil, count < #expired and 'partial' or 'changed')

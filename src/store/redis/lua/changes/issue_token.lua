@@ -15,7 +15,7 @@ if ARG.name ~= '' then p.name = ARG.name end
 if ARG.metadata ~= '' then p.metadata = ARG.metadata end
 if ARG.attributes ~= '' then p.attributes = ARG.attributes ~= '{}' and ARG.attributes or nil end
 p.expiresAt = now + ARG.joining_ttl_ms
-put(p, known and list_key(known))
+put(p, known and position(known))
 redis.call('ZADD', KEY.joining, integer(p.expiresAt), p.identity)
 emit('participant_updated', p)
 return changed(p)

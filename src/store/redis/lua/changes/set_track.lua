@@ -17,6 +17,6 @@ table.sort(tracks)
 local text = table.concat(tracks, ';')
 if text == (p.tracks or '') then return unchanged(p) end
 p.tracks = text ~= '' and text or nil
-put(p, list_key(p))
+put(p, position(p))
 emit('participant_updated', p)
 return changed(p)

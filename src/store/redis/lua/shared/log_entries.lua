@@ -7,4 +7,4 @@ local function event_of(entry) return entry[2][6] end
 
 -- The number of entries that one command reads, so that a page of large events is never in memory as a whole before it
 -- is cut.
-local LOG_BATCH = 32
+local LOG_BATCH = 8

@@ -65,13 +65,17 @@ end
 
 local function renew_ttls()
   local own_ttl = is_ended() and ARG.stopped_ttl_ms or ARG.live_ttl_ms
+  -- Without its hash a stream does not exist. The other keys may be large. `scheduled.lua` removes those of an ended
+  -- stream without holding Redis, and their own TTL is the safety net.
+  redis.call('PEXPIRE', KEY.stream, own_ttl)
   expire({
-    KEY.stream, KEY.participants, KEY.active, KEY.joining, KEY.order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents,
-  }, own_ttl)
+    KEY.participants, KEY.active, KEY.joining, KEY.joining_order, KEY.active_order, KEY.disconnected_order,
+    KEY.recorder_order, KEY.hidden_order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents,
+  }, is_ended() and own_ttl + CONST.removal_grace_ms or own_ttl)
   if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
     redis.call('PEXPIRE', KEY.room, own_ttl)
   end
-  expire({ KEY.scheduled, KEY.participant_total }, ARG.live_ttl_ms)
+  expire({ KEY.scheduled, KEY.participant_total, KEY.participant_counts }, ARG.live_ttl_ms)
 end
 
 local function answer(effect, p)

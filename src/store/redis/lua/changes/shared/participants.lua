@@ -1,3 +1,7 @@
+local SORTED_SET = { joining = KEY.joining_order, active = KEY.active_order, disconnected = KEY.disconnected_order }
+-- How long a tombstone is kept, and the number of older ones that one call removes.
+local TOMBSTONE_MS, TOMBSTONE_BATCH = 3600000, 100
+
 local function read_entry(key, identity)
   local json = redis.call('HGET', key, identity)
   if json then return cjson.decode(json) end
@@ -16,11 +20,17 @@ local function list_key(p)
   return rank .. ':' .. string.format('%016.0f', CONST.end_of_time_ms - math.max(p.joinedAt, 0)) .. ':' .. p.identity
 end
 
--- Writes a participant whose list key was `old`; nil for a new one.
+-- The place of an entry in the lists: the sorted set that has its list key, and the key.
+local function position(p)
+  local unlisted_set = p.hidden and KEY.hidden_order or KEY.recorder_order
+  return { set = is_listed(p) and SORTED_SET[p.state] or unlisted_set, key = list_key(p) }
+end
+
+-- Writes a participant whose position was `old`; nil for a new one.
 local function put(p, old)
-  local key = list_key(p)
-  redis.call('ZADD', KEY.order, 0, key)
-  if old and old ~= key then redis.call('ZREM', KEY.order, old) end
+  local new = position(p)
+  redis.call('ZADD', new.set, 0, new.key)
+  if old and (old.set ~= new.set or old.key ~= new.key) then redis.call('ZREM', old.set, old.key) end
   p.changedAt = now
   redis.call('HSET', is_listed(p) and KEY.participants or KEY.unlisted, p.identity, cjson.encode(p))
 end
@@ -31,36 +41,62 @@ end
 
 local function remove_unlisted(p)
   redis.call('HDEL', KEY.unlisted, p.identity)
-  redis.call('ZREM', KEY.order, list_key(p))
+  local old = position(p)
+  redis.call('ZREM', old.set, old.key)
   recount_uncounted()
 end
 
--- How long a tombstone is kept.
-local TOMBSTONE_MS = 3600000
-
 -- Adds a tombstone for the sid of a participant or a track, so that a late webhook cannot bring it back.
 local function add_tombstone(sid)
-  redis.call('ZREMRANGEBYSCORE', KEY.tombstones, '-inf', now - TOMBSTONE_MS)
+  local last = now - TOMBSTONE_MS
+  local old = redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', last, 'LIMIT', 0, TOMBSTONE_BATCH)
+  -- The first write of a departure must not use memory, see outcome.lua.
+  redis.call('ZREM', KEY.tombstones, sid, unpack(old))
   redis.call('ZADD', KEY.tombstones, now, sid)
+end
+
+-- Records the number of connected participants that count, also where `renew_and_prune.lua` finds it if the stream is
+-- lost.
+local function recount()
+  local count = redis.call('SCARD', KEY.active)
+  stream.count = integer(count)
+  if count == 0 then
+    redis.call('HDEL', KEY.participant_counts, stream.id)
+  else
+    redis.call('HSET', KEY.participant_counts, stream.id, count)
+  end
 end
 
 -- Ends the visit of an active or joining participant. Only one that was connected gets 'participant_left'.
 local function end_visit(p, at)
   redis.call('ZREM', KEY.joining, p.identity)
-  local was_active = p.state == 'active'
+  local was_active, old = p.state == 'active', position(p)
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
   p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
-  put(p, list_key(p))
+  put(p, old)
   if not was_active then return emit('participant_updated', p) end
   add_tombstone(p.sid)
   if counts(p) then
     redis.call('SREM', KEY.active, p.identity)
     redis.call('INCRBY', KEY.participant_total, -1)
-    stream.count = integer(redis.call('SCARD', KEY.active))
+    recount()
     if stream.count == '0' then stream.emptySince = integer(now) end
   else
     redis.call('SREM', KEY.agents, p.identity)
     recount_uncounted()
   end
   emit('participant_left', p)
+end
+
+-- Calls `act` with the entries of the first identities: at most CONST.close_batch, and none after they have
+-- CONST.change_bytes. Returns the number of entries.
+local function for_each(identities, act)
+  local count, bytes = 0, 0
+  while count < math.min(#identities, CONST.close_batch) and bytes < CONST.change_bytes do
+    count = count + 1
+    local json = redis.call('HGET', KEY.participants, identities[count])
+    bytes = bytes + #json
+    act(cjson.decode(json))
+  end
+  return count
 end
