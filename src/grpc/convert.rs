@@ -2,11 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use prost::{Message, length_delimiter_len};
+
 use super::proto::{self, stream_event::EventData};
 use crate::{
     domain::{
         Event, EventKind, Participant, ParticipantKind, Stream, StreamStatus, StreamView, Timestamp, Track,
         json::Json,
+        size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES},
     },
     relay::{PartContent, ResetPart, SharedSnapshot},
     store::SnapshotContent,
@@ -65,29 +68,49 @@ fn track(track: &Track) -> proto::Track {
     proto::Track { sid: track.sid.to_string(), source: track.source.as_str().to_owned(), muted: track.muted }
 }
 
-fn stream_state(stream: &Stream, participants: &[Participant]) -> proto::StreamState {
+/// Converts a stream without its participants.
+fn stream_state(stream: &Stream) -> proto::StreamState {
     proto::StreamState {
         stream_id: stream.id.to_string(),
         status: status(stream.status),
-        participants: participants.iter().map(participant).collect(),
+        participants: Vec::new(),
         started_at: millis(stream.started_at),
         updated_at: stream.updated_at.as_millis(),
         stopped_at: millis(stream.stopped_at),
         metadata: metadata(stream.metadata.as_text()),
         version: stream.version,
         participant_count: count(stream.participant_count),
+        participants_truncated: false,
     }
 }
 
-/// Converts the state of a stream.
+/// Converts the state of a stream to at most [`MAX_MESSAGE_BYTES`]. Metadata may be larger than in JSON, so the message
+/// may have fewer participants than the view.
 pub fn state(view: &StreamView) -> proto::StreamState {
-    stream_state(&view.stream, &view.participants)
+    let mut state = stream_state(&view.stream);
+    let mut size = ENVELOPE_BYTES + state.encoded_len();
+    for entry in &view.participants {
+        let entry = participant(entry);
+        // The field's tag and length precede the message.
+        size += 1 + length_delimiter_len(entry.encoded_len()) + entry.encoded_len();
+        if size > MAX_MESSAGE_BYTES {
+            break;
+        }
+        state.participants.push(entry);
+    }
+    state.participants_truncated =
+        view.participants_truncated || state.participants.len() < view.participants.len();
+    state
 }
 
 fn reset_data(part: &ResetPart) -> proto::ResetData {
     let snapshot = match part.content() {
-        PartContent::Streams(streams) => streams.iter().map(|stream| stream_state(stream, &[])).collect(),
-        PartContent::Stream(Some((view, first))) => vec![stream_state(&view.stream, first)],
+        PartContent::Streams(streams) => streams.iter().map(stream_state).collect(),
+        PartContent::Stream(Some((view, first))) => vec![proto::StreamState {
+            participants: first.iter().map(participant).collect(),
+            participants_truncated: view.participants_truncated,
+            ..stream_state(&view.stream)
+        }],
         PartContent::Stream(None) => Vec::new(),
         PartContent::Participants(view, further) => vec![proto::StreamState {
             stream_id: view.stream.id.to_string(),
@@ -197,6 +220,7 @@ pub fn update(event: &Event, metadata: HashMap<String, String>) -> proto::Stream
         seq: event.seq(),
         participant_count: count(draft.stream.participant_count),
         reset: None,
+        participants_truncated: false,
         reason: draft.reason.clone().unwrap_or_default(),
     }
 }
@@ -224,7 +248,7 @@ pub fn first_updates(shared: Arc<SharedSnapshot>) -> impl Iterator<Item = proto:
 fn first_update(shared: &SharedSnapshot, index: usize) -> Option<proto::StreamUpdate> {
     let state = match &shared.snapshot().content {
         SnapshotContent::Stream(view) => state(view.as_ref()?),
-        SnapshotContent::All(streams) => stream_state(streams.get(index)?, &[]),
+        SnapshotContent::All(streams) => stream_state(streams.get(index)?),
     };
     Some(proto::StreamUpdate {
         stream_id: state.stream_id,
@@ -236,6 +260,7 @@ fn first_update(shared: &SharedSnapshot, index: usize) -> Option<proto::StreamUp
         cursor: shared.cursor().to_string(),
         seq: state.version,
         participant_count: state.participant_count,
+        participants_truncated: state.participants_truncated,
         ..proto::StreamUpdate::default()
     })
 }

@@ -141,8 +141,8 @@ impl Relay {
         StateUpdates::open(&self.hub, &self.state_readers, id, encode).await
     }
 
-    /// Returns the newest `limit` events of the granted log, oldest first; fewer if the log is shorter. If they are larger
-    /// than a page, returns the oldest of them, with [`LogRead::Events`]' `complete` false.
+    /// Returns the newest `limit` events of the granted log, oldest first; fewer if the log is shorter. If they are
+    /// larger than a page, returns the oldest of them, and `complete` is false.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the store does not answer, [`StoreError::Corrupt`] if an event cannot be parsed.

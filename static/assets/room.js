@@ -90,6 +90,7 @@ function draw() {
   showHeader(stream.document);
   showParticipants(find("#participants"), [...stream.participants.values()], localParticipant?.identity, sourcesOf);
   find("#no-participants").hidden = find("#participants").children.length > 0;
+  find("#more-participants").hidden = !stream.participantsTruncated;
   drawVideo();
 }
 

@@ -8,6 +8,7 @@ const PAST_EVENTS = 50;
 export class Stream {
   document = null; // without participants
   participants = new Map(); // by identity
+  participantsTruncated = false; // the document has not all participants
   #id;
   #handlers;
   #feed = null;
@@ -72,7 +73,10 @@ export class Stream {
   // Merges fields into the document. Participants, if given, replace all known ones.
   #update({ participants, ...document }) {
     this.document = { ...this.document, ...document };
-    if (participants) this.participants = new Map(participants.map((one) => [one.identity, one]));
+    if (participants) {
+      this.participants = new Map(participants.map((one) => [one.identity, one]));
+      this.participantsTruncated = document.participantsTruncated ?? false;
+    }
     this.#handlers.onChange();
   }
 

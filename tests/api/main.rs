@@ -20,6 +20,7 @@ mod imports;
 mod instance_crash;
 mod large_resets;
 mod malformed_requests;
+mod message_bounds;
 mod metadata;
 mod open_access;
 mod openapi;

@@ -51,6 +51,8 @@ pub struct Update {
     pub cursor: String,
     #[prost(uint64, tag = "21")]
     pub seq: u64,
+    #[prost(bool, tag = "25")]
+    pub participants_truncated: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -69,6 +71,8 @@ pub struct State {
     pub stopped_at: i64,
     #[prost(map = "string, string", tag = "7")]
     pub metadata: HashMap<String, String>,
+    #[prost(bool, tag = "22")]
+    pub participants_truncated: bool,
 }
 
 /// `StreamUpdatedData`.

@@ -66,10 +66,14 @@ stream! {
     }
 }
 stream! {
-    /// A stream with at most 1,000 participants: hosts first, then newest first.
+    /// A stream with its first participants: hosts first, then newest first. The document has at most 1,000 and is at
+    /// most 1 MiB.
     Stream {
         pub metadata: HashMap<String, Value>,
         pub participants: Vec<Participant>,
+        /// True if the stream has more participants than the document; absent otherwise.
+        #[schema(nullable = false)]
+        pub participants_truncated: Option<bool>,
     }
 }
 
@@ -89,6 +93,9 @@ pub struct StreamState {
     pub stream_id: String,
     pub status: StreamStatus,
     pub participants: Vec<Participant>,
+    /// True if the stream has more participants than the document; absent otherwise.
+    #[schema(nullable = false)]
+    pub participants_truncated: Option<bool>,
     pub participant_count: u32,
     #[schema(required = true, format = DateTime)]
     pub started_at: Option<String>,
