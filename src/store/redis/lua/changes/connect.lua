@@ -77,11 +77,14 @@ redis.call('ZREM', KEY.joining, identity)
 if counts(p) then
   redis.call('SADD', KEY.active, identity)
   redis.call('INCRBY', KEY.participant_total, 1)
+  touch(KEY.active)
+  touch(KEY.participant_total)
   recount()
   if tonumber(stream.count) > tonumber(stream.peak) then stream.peak = stream.count end
   stream.emptySince = ''
 else
   redis.call('SADD', KEY.agents, identity)
+  touch(KEY.agents)
   recount_uncounted()
 end
 emit('participant_joined', p)

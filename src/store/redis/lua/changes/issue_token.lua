@@ -17,5 +17,6 @@ if ARG.attributes ~= '' then p.attributes = ARG.attributes ~= '{}' and ARG.attri
 p.expiresAt = now + ARG.joining_ttl_ms
 put(p, known and position(known))
 redis.call('ZADD', KEY.joining, integer(p.expiresAt), p.identity)
+touch(KEY.joining)
 emit('participant_updated', p)
 return changed(p)

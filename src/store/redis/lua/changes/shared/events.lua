@@ -40,13 +40,15 @@ local function emit(kind, participant, previous_status, reason)
   })
   local size = #event
   local total, total_of_all = log_bytes + size, redis.call('INCRBY', KEY.events_bytes, size)
-  if total_of_all == size then total_of_all = restore_total_of_all(size) end
+  if total_of_all == size then
+    touch(KEY.events)
+    touch(KEY.events_bytes)
+    total_of_all = restore_total_of_all(size)
+  end
   stream.listKey, stream.metadata, stream.cursor, stream.logBytes = list_key, metadata, cursor, integer(total)
   redis.call('XADD', KEY.log, cursor, 'previous', previous, 'total', stream.logBytes, 'event', event)
   redis.call('XADD', KEY.events, cursor, 'previous', newest, 'total', integer(total_of_all), 'event', event)
   redis.call('SET', KEY.tail, cursor, 'PX', ARG.live_ttl_ms)
-  redis.call('PEXPIRE', KEY.events, ARG.live_ttl_ms)
-  redis.call('PEXPIRE', KEY.events_bytes, ARG.live_ttl_ms)
   redis.call('PUBLISH', KEY.log, event)
   redis.call('PUBLISH', KEY.events, event)
   if total % BLOCK < size then trim(KEY.log, total, 1, 1) end

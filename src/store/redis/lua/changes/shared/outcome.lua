@@ -12,6 +12,8 @@ local STATUS_INDEX = {
 }
 -- After this time the sweeper continues an operation whose lock was released.
 local RETRY_MS = 5000
+-- A live stream's keys are renewed when a tenth of their TTL is over.
+local RENEW_BELOW = 0.9
 
 local function expire(keys, ttl)
   for i = 1, #keys do redis.call('PEXPIRE', keys[i], ttl) end
@@ -50,6 +52,7 @@ end
 local function schedule_at(job, at)
   if at then
     redis.call('ZADD', KEY.scheduled, at, job .. stream.id)
+    touch(KEY.scheduled)
   else
     redis.call('ZREM', KEY.scheduled, job .. stream.id)
   end
@@ -63,7 +66,8 @@ local function schedule()
   schedule_at(CONST.operation_job, is_under_way() and unlocked_at or nil)
 end
 
-local function renew_ttls()
+-- Renews the TTLs of all keys of the stream, and of the shared keys that its changes write.
+local function renew_all()
   local own_ttl = is_ended() and ARG.stopped_ttl_ms or ARG.live_ttl_ms
   -- Without its hash a stream does not exist. The other keys may be large. `scheduled.lua` removes those of an ended
   -- stream without holding Redis, and their own TTL is the safety net.
@@ -75,7 +79,15 @@ local function renew_ttls()
   if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
     redis.call('PEXPIRE', KEY.room, own_ttl)
   end
-  expire({ KEY.scheduled, KEY.participant_total, KEY.participant_counts }, ARG.live_ttl_ms)
+  expire({
+    KEY.scheduled, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
+  }, ARG.live_ttl_ms)
+end
+
+-- Renewing all keys takes a quarter of a change's time, so most changes renew only keys that may be new.
+local function renew_ttls()
+  if is_ended() or redis.call('PTTL', KEY.stream) < ARG.live_ttl_ms * RENEW_BELOW then return renew_all() end
+  expire(touched, ARG.live_ttl_ms)
 end
 
 local function answer(effect, p)

@@ -30,9 +30,12 @@ end
 local function put(p, old)
   local new = position(p)
   redis.call('ZADD', new.set, 0, new.key)
+  touch(new.set)
   if old and (old.set ~= new.set or old.key ~= new.key) then redis.call('ZREM', old.set, old.key) end
   p.changedAt = now
-  redis.call('HSET', is_listed(p) and KEY.participants or KEY.unlisted, p.identity, cjson.encode(p))
+  local entries = is_listed(p) and KEY.participants or KEY.unlisted
+  redis.call('HSET', entries, p.identity, cjson.encode(p))
+  touch(entries)
 end
 
 local function recount_uncounted()
@@ -53,6 +56,7 @@ local function add_tombstone(sid)
   -- The first write of a departure must not use memory, see outcome.lua.
   redis.call('ZREM', KEY.tombstones, sid, unpack(old))
   redis.call('ZADD', KEY.tombstones, now, sid)
+  touch(KEY.tombstones)
 end
 
 -- Records the number of connected participants that count, also where `renew_and_prune.lua` finds it if the stream is
@@ -64,6 +68,7 @@ local function recount()
     redis.call('HDEL', KEY.participant_counts, stream.id)
   else
     redis.call('HSET', KEY.participant_counts, stream.id, count)
+    touch(KEY.participant_counts)
   end
 end
 
@@ -79,6 +84,7 @@ local function end_visit(p, at)
   if counts(p) then
     redis.call('SREM', KEY.active, p.identity)
     redis.call('INCRBY', KEY.participant_total, -1)
+    touch(KEY.participant_total)
     recount()
     if stream.count == '0' then stream.emptySince = integer(now) end
   else

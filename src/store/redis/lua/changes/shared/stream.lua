@@ -10,6 +10,10 @@ local function load()
   return #stored > 0
 end
 
+-- Keys that this call may have created, and that therefore may lack a TTL.
+local touched = {}
+local function touch(key) touched[#touched + 1] = key end
+
 local function is_under_way() return stream.status == 'creating' or stream.status == 'stopping' end
 local function is_ended() return stream.status == 'stopped' or stream.status == 'error' end
 
