@@ -7,12 +7,12 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::json;
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
-    time::{Instant, sleep_until, timeout_at},
+    net::TcpSocket,
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
-    deployment::{Deployment, Stream, lister, metadata, room_admin, viewer},
+    deployment::{ATTACKER, Deployment, Stream, lister, metadata, room_admin, viewer},
     support::unique,
 };
 
@@ -20,6 +20,9 @@ use super::{
 const LARGE: usize = 59_000;
 /// Time of an attack, and of the joins beside it.
 pub const DURATION: Duration = Duration::from_secs(30);
+
+/// Time from one `GET /health` of a client to its next.
+const HEALTH_PACE: Duration = Duration::from_millis(20);
 
 pub struct Attack {
     pub caller: &'static str,
@@ -56,7 +59,7 @@ enum Kind {
     Silent { grpc: bool },
     /// Unsigned webhooks whose body never ends.
     StalledWebhooks,
-    /// `GET /health`.
+    /// `GET /health`, every 20 ms by each client.
     Health,
 }
 
@@ -65,7 +68,7 @@ const fn attack(caller: &'static str, name: &'static str, clients: usize, kind: 
 }
 
 pub const ATTACKS: &[Attack] = &[
-    attack("viewer token", "history of 1,000 large events", 8, Kind::LargeHistory),
+    attack("viewer token", "history of a log full of large events", 8, Kind::LargeHistory),
     attack("viewer token", "feeds of its stream that begin with a reset", 8, Kind::StreamResets),
     attack("viewer token", "200 feeds with a replay, never read", 200, Kind::UnreadFeeds),
     attack("viewer token", "participants by state, of 5,000", 8, Kind::FilteredParticipants),
@@ -80,7 +83,7 @@ pub const ATTACKS: &[Attack] = &[
     attack("anonymous", "2,000 silent connections to the HTTP port", 2_000, Kind::Silent { grpc: false }),
     attack("anonymous", "2,000 silent connections to the gRPC port", 2_000, Kind::Silent { grpc: true }),
     attack("anonymous", "400 unsigned webhooks whose body stalls", 400, Kind::StalledWebhooks),
-    attack("anonymous", "GET /health without a pause", 16, Kind::Health),
+    attack("anonymous", "GET /health 500 times a second", 10, Kind::Health),
 ];
 
 impl Attack {
@@ -100,7 +103,8 @@ impl Attack {
         own
     }
 
-    /// Attacks for this long; returns the number of calls.
+    /// Attacks for this long; returns the number of calls. A refused client waits as long as the refusal says, because a
+    /// caller within its limits is what the report is about.
     pub async fn run(&self, deployment: &Deployment, own: &Stream, duration: Duration) -> usize {
         let end = Instant::now() + duration;
         let caller = unique("attacker");
@@ -119,7 +123,7 @@ impl Attack {
 
     async fn once(&self, deployment: &Deployment, own: &Stream, caller: &str, end: Instant) {
         let Stream { id, room } = own;
-        let client = &deployment.client;
+        let client = &deployment.attacker;
         let get = |path: &str, token: String| client.get(deployment.url(path)).bearer_auth(token);
         let patch =
             |token: String| client.patch(deployment.url(&format!("/streams/{id}"))).bearer_auth(token);
@@ -163,7 +167,11 @@ impl Attack {
                 head.resize(head.len() + 200_000, b'x');
                 hold(deployment, false, &head, end).await;
             }
-            Kind::Health => read(client.get(deployment.url("/health"))).await,
+            Kind::Health => {
+                let next = Instant::now() + HEALTH_PACE;
+                read(client.get(deployment.url("/health"))).await;
+                sleep_until(next).await;
+            }
         }
     }
 }
@@ -192,16 +200,25 @@ async fn join_many(deployment: &Deployment, stream: &Stream, count: usize) {
     futures_util::stream::iter(joins).buffer_unordered(16).collect::<Vec<()>>().await;
 }
 
-/// Reads a whole answer. Refused and broken calls are part of an attack.
+/// Reads a whole answer; waits after a refusal. Refused and broken calls are part of an attack.
 async fn read(request: RequestBuilder) {
     if let Ok(answer) = request.send().await {
+        let pause = retry_after(&answer);
         let _ = answer.bytes().await;
+        sleep(pause).await;
     }
+}
+
+/// Returns how long a refusal asks to wait; zero for any other answer.
+fn retry_after(answer: &Response) -> Duration {
+    let seconds = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 /// Reads a feed to the end of its first message.
 async fn read_one_message(request: RequestBuilder) {
     let Ok(answer) = request.send().await else { return };
+    sleep(retry_after(&answer)).await;
     let mut tail = Vec::new();
     let mut chunks = Response::bytes_stream(answer);
     while let Some(Ok(chunk)) = chunks.next().await {
@@ -222,7 +239,10 @@ fn request_head(path: &str, token: &str) -> Vec<u8> {
 async fn hold(deployment: &Deployment, grpc: bool, bytes: &[u8], end: Instant) {
     let address = deployment.address();
     let url = if grpc { address.grpc } else { address.http };
-    if let Ok(mut connection) = TcpStream::connect(url.trim_start_matches("http://")).await {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((ATTACKER, 0).into()).expect("an address of this machine");
+    let target = url.trim_start_matches("http://").parse().expect("an address");
+    if let Ok(mut connection) = socket.connect(target).await {
         let _ = connection.write_all(bytes).await;
         sleep_until(end).await;
     }

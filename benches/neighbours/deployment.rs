@@ -1,6 +1,6 @@
 //! One instance with default limits and authentication, as deployed, on a Redis of its own.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use reqwest::{Client, StatusCode};
@@ -16,6 +16,8 @@ use super::support::{
 /// A call of Redis that takes longer counts as slow, in microseconds.
 const SLOW: &str = "10000";
 const TOKEN_TTL: Duration = Duration::from_secs(3_600);
+/// The attacker's address.
+pub const ATTACKER: [u8; 4] = [127, 0, 0, 2];
 
 /// What docker-compose.yml sets, and a slow log.
 const REDIS: &[&str] =
@@ -25,6 +27,8 @@ pub struct Deployment {
     pub redis: Redis,
     pub instance: Instance,
     pub client: Client,
+    /// The attacker's client, whose connections count for another address.
+    pub attacker: Client,
     _livekit: LiveKit,
 }
 
@@ -50,7 +54,8 @@ impl Deployment {
             instance = instance.with("RATE_LIMIT_WRITE", "120/m").with("RATE_LIMIT_JOIN", "120/m");
         }
         instance.start().await;
-        Self { redis, instance, client: Client::new(), _livekit: livekit }
+        let attacker = Client::builder().local_address(IpAddr::from(ATTACKER)).build().expect("a client");
+        Self { redis, instance, client: Client::new(), attacker, _livekit: livekit }
     }
 
     pub fn address(&self) -> Address {
@@ -80,12 +85,15 @@ impl Deployment {
         }
     }
 
-    /// Bytes that Redis uses, without those of one stream's own keys.
+    /// Bytes that Redis uses, without those of one stream's own keys, and without the log of all streams, which
+    /// `LOG_MAX_BYTES` bounds whatever the callers do.
     pub async fn redis_bytes_beside(&self, stream: &Stream) -> i64 {
         let used: i64 = self.redis.info("used_memory").await.unwrap().parse().unwrap();
         let pattern = format!("*{}*", stream.id);
         let keys = self.redis.execute(&["KEYS", &pattern]).await.expect("keys");
-        let keys: Vec<String> = redis::from_redis_value(keys).expect("names");
+        let mut keys: Vec<String> = redis::from_redis_value(keys).expect("names");
+        let log = self.redis.execute(&["KEYS", "*}:events"]).await.expect("keys");
+        keys.extend(redis::from_redis_value::<Vec<String>>(log).expect("names"));
         let mut own = 0;
         for key in keys {
             let size = self.redis.execute(&["MEMORY", "USAGE", &key, "SAMPLES", "0"]).await.expect("a size");
