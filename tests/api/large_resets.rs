@@ -235,7 +235,7 @@ async fn unread_large_resets_take_bounded_memory() {
 }
 
 /// Clients that each keep a page of the log, which ends after 1 MiB: together more than the budget.
-const STALLED: usize = 50;
+const STALLED: usize = 100;
 /// More bytes than a socket takes.
 const EVENTS: usize = 150;
 const BUDGET: u64 = 64 * 1024 * 1024;
