@@ -32,11 +32,11 @@ impl RateLimitClass {
 /// Configured rate limits; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RateLimits {
-    /// RateLimit of [`RateLimitClass::Read`].
+    /// Limit of [`RateLimitClass::Read`].
     pub read: Option<RateLimit>,
-    /// RateLimit of [`RateLimitClass::Write`].
+    /// Limit of [`RateLimitClass::Write`].
     pub write: Option<RateLimit>,
-    /// RateLimit of [`RateLimitClass::Join`].
+    /// Limit of [`RateLimitClass::Join`].
     pub join: Option<RateLimit>,
 }
 
@@ -50,10 +50,10 @@ impl RateLimits {
     }
 }
 
-/// RateLimit that was applied to a request, and the decision.
+/// Limit that was applied to a request, and the decision.
 #[derive(Clone, Copy, Debug)]
 pub struct AppliedRateLimit {
-    /// RateLimit of the request's class.
+    /// Limit of the request's class.
     pub limit: RateLimit,
     /// Decision of the store.
     pub decision: RateLimitDecision,

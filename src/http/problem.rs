@@ -19,7 +19,7 @@ use crate::{
     domain::{ErrorCode, StreamId},
     error_mapping::ErrorMapping,
     orchestrator,
-    store::{MAX_LIVE_KEYS, StoreError},
+    store::StoreError,
 };
 
 /// Header with the id of the request. Every response has it.
@@ -87,11 +87,11 @@ impl Problem {
         Self::new(ErrorCode::MethodNotAllowed).with(header::ALLOW, allow)
     }
 
-    /// Creates the problem of a caller with the maximum number of live idempotency keys; one is free after
+    /// Creates the problem of a caller with `max_live` live idempotency keys, its maximum; one is free after
     /// `retry_after`.
-    pub fn too_many_keys(retry_after: Duration) -> Self {
+    pub fn too_many_keys(max_live: usize, retry_after: Duration) -> Self {
         let seconds = whole_seconds(retry_after).max(1);
-        let detail = format!("at most {MAX_LIVE_KEYS} keys at a time; the oldest expires in {seconds} s");
+        let detail = format!("at most {max_live} keys at a time; the earliest expires in {seconds} s");
         Self::with_detail(ErrorCode::TooManyIdempotencyKeys, detail)
             .with(header::RETRY_AFTER, HeaderValue::from(seconds))
     }

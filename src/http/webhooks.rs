@@ -20,7 +20,6 @@ pub const ERRORS: &[ErrorCode] = &[
 
 /// Result of a webhook.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Heard)]
 pub struct WebhookResult {
     #[schema(example = "applied")]
     outcome: &'static str,

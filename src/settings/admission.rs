@@ -67,7 +67,7 @@ pub struct AdmissionArguments {
     /// With AUTH=off, names that Host may have besides localhost and IP addresses, separated by commas [default: none]
     #[arg(long, env = "ALLOWED_HOSTS")]
     pub allowed_hosts: Option<String>,
-    /// Maximum open connections of this instance [default: twice MAX_FEEDS, and at most what nofile allows]
+    /// Maximum open connections of this instance [default: twice MAX_FEEDS, at least 4096, and at most what nofile allows]
     #[arg(long, env = "MAX_CONNECTIONS")]
     pub max_connections: Option<String>,
     /// Maximum open connections of one address at one port, except of TRUSTED_PROXIES [default: a quarter of all]

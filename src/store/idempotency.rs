@@ -16,6 +16,12 @@ pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Maximum number of live keys of one caller. An older key never gives way to a new one, because a repetition of its
 /// request would then be executed again.
 pub const MAX_LIVE_KEYS: usize = 10_000;
+/// Maximum number of live keys of a caller that may not stop any stream. A viewer's requests are few, and their
+/// records outlive the stream.
+pub const MAX_LIVE_KEYS_OF_VIEWER: usize = 100;
+/// How long a request is remembered after an attempt that changed nothing and has no stored answer. At the default
+/// limits of writes and joins, a caller's failures of this time are fewer than [`MAX_LIVE_KEYS`].
+pub const FAILURE_TTL: Duration = Duration::from_secs(30 * 60);
 /// How long a webhook is remembered. LiveKit stops retrying an event after less than a minute.
 const WEBHOOK_TTL: Duration = Duration::from_secs(3_600);
 
@@ -45,6 +51,8 @@ pub struct RequestKey {
     pub key: String,
     /// Caller whose live keys are counted.
     pub caller: String,
+    /// Maximum number of the caller's live keys.
+    pub max_live: usize,
 }
 
 /// The right to execute a request, which one caller at a time holds.
@@ -78,7 +86,7 @@ pub enum BeginOutcome {
     Mismatch,
     /// The request was executed; this is its recorded answer.
     Completed(String),
-    /// The key is new and the caller has [`MAX_LIVE_KEYS`].
+    /// The key is new and the caller has [`RequestKey::max_live`].
     TooManyKeys {
         /// Time until the first of them expires.
         retry_after: Duration,
@@ -107,7 +115,7 @@ pub trait IdempotencyStore: Send + Sync {
     async fn renew(&self, key: &RequestKey, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError>;
 
     /// Records the answer, unless the caller does not hold the attempt any more. The key lives for `keep` from now. A
-    /// key under which a change was made lives for [`IDEMPOTENCY_TTL`] in any case.
+    /// key under which a stream was created or changed keeps its time to live.
     async fn complete(
         &self,
         key: &RequestKey,
@@ -116,6 +124,7 @@ pub trait IdempotencyStore: Send + Sync {
         keep: Duration,
     ) -> Result<(), StoreError>;
 
-    /// Ends an attempt without an answer: the next caller may execute the request.
+    /// Ends an attempt without an answer: the next caller may execute the request. The key lives for [`FAILURE_TTL`]
+    /// from now. A key under which a stream was created or changed keeps its time to live.
     async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError>;
 }

@@ -26,8 +26,8 @@ pub use self::{
     },
     filters::{KindFilter, Listed, Page, ParticipantFilter, StreamFilter, UnknownKind},
     idempotency::{
-        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS, PreviousAttempt,
-        RequestKey,
+        Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS,
+        MAX_LIVE_KEYS_OF_VIEWER, PreviousAttempt, RequestKey,
     },
     maintenance::{Maintenance, Pruned, ScheduledJob},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},

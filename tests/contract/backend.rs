@@ -25,8 +25,8 @@ use crate::support::servers::shared_redis;
 pub struct Backend {
     pub store: Arc<dyn Store>,
     pub feed: Arc<dyn EventFeed>,
-    pub answers: Arc<dyn IdempotencyStore>,
-    pub quota: Arc<dyn RateLimitStore>,
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    pub rate_limits: Arc<dyn RateLimitStore>,
 }
 
 pub const RETENTION: Retention = Retention {
@@ -43,7 +43,7 @@ impl Backend {
     }
 
     fn of<S: Store + EventFeed + IdempotencyStore + RateLimitStore + 'static>(store: Arc<S>) -> Self {
-        Self { store: store.clone(), feed: store.clone(), answers: store.clone(), quota: store }
+        Self { store: store.clone(), feed: store.clone(), idempotency: store.clone(), rate_limits: store }
     }
 
     pub fn redis(prefix: &str, retention: Retention) -> Self {

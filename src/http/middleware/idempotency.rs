@@ -13,7 +13,7 @@ use actix_web::{
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{HeaderName, HeaderValue, RETRY_AFTER},
+        header::{HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER},
     },
     middleware::Next,
     rt,
@@ -25,15 +25,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
 
 use crate::{
+    access::Action,
     admission::RequestContext,
     domain::ErrorCode,
     http::{
         app_state::AppState,
-        extract::{IdempotencyContext, MAX_BODY_BYTES, header_text, read_body},
+        extract::{IdempotencyContext, MAX_BODY_BYTES, read_body},
         problem::{FieldError, PROBLEM_JSON, Problem},
         request_record::{Executed, RequestRecord},
     },
-    store::{Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, RequestKey},
+    store::{
+        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, MAX_LIVE_KEYS, MAX_LIVE_KEYS_OF_VIEWER, RequestKey,
+    },
 };
 
 /// Request header with the key.
@@ -63,7 +66,7 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
 
 /// Returns the SHA-256 hash of the parts with their lengths, in base64, which Redis keeps more compactly than
 /// hexadecimal text.
-fn digest(parts: &[&[u8]]) -> String {
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -76,7 +79,7 @@ fn digest(parts: &[&[u8]]) -> String {
 ///
 /// A repetition gets the response that its record re-makes. [`ErrorCode::IdempotencyInProgress`] answers a repetition
 /// during the execution, [`ErrorCode::IdempotencyMismatch`] another request with the same key, and
-/// [`ErrorCode::TooManyIdempotencyKeys`] a new key of a caller that has [`MAX_LIVE_KEYS`](crate::store::MAX_LIVE_KEYS).
+/// [`ErrorCode::TooManyIdempotencyKeys`] a new key of a caller that has [`RequestKey::max_live`].
 ///
 /// # Errors
 /// Errors of the handler.
@@ -113,20 +116,22 @@ pub async fn run_once(
 fn request_key(request: &ServiceRequest, key: &str) -> RequestKey {
     let context = request.extensions().get::<RequestContext>().cloned();
     let owner = context.as_ref().and_then(|context| context.caller.fingerprint());
-    let key = digest(&[owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()]);
-    RequestKey { key, caller: context.map(|context| context.limit_key).unwrap_or_default() }
+    let key = digest([owner.as_deref().unwrap_or_default().as_bytes(), key.as_bytes()]);
+    let may_stop = context.as_ref().is_some_and(|context| context.caller.is_allowed(Action::Stop));
+    let max_live = if may_stop { MAX_LIVE_KEYS } else { MAX_LIVE_KEYS_OF_VIEWER };
+    RequestKey { key, caller: context.map(|context| context.limit_key).unwrap_or_default(), max_live }
 }
 
-/// Reads the body and returns a SHA-256 hash of method, path, `If-Match` and body. The handler can read the body again.
+/// Reads the body and returns a SHA-256 hash of method, path, body and each line of `If-Match`. The handler can read the body again.
 ///
 /// # Errors
 /// Errors of [`read_body`]: 413, 408 and 400.
 async fn fingerprint(request: &mut ServiceRequest) -> Result<String, Problem> {
     let payload = request.take_payload();
     let body = read_body(request.request(), payload, MAX_BODY_BYTES).await?;
-    let precondition = header_text(request.headers(), "if-match").unwrap_or_default();
-    let method = request.method().as_str().as_bytes();
-    let hash = digest(&[method, request.path().as_bytes(), precondition.as_bytes(), &body]);
+    let parts = [request.method().as_str().as_bytes(), request.path().as_bytes(), &*body];
+    let preconditions = request.headers().get_all(IF_MATCH).map(HeaderValue::as_bytes);
+    let hash = digest(parts.into_iter().chain(preconditions));
     request.set_payload(Payload::from(body));
     Ok(hash)
 }
@@ -142,7 +147,7 @@ async fn begin(api: &AppState, key: &RequestKey, fingerprint: &str) -> Result<Be
         BeginOutcome::Begun(attempt) => Ok(Begun::Execute(attempt)),
         BeginOutcome::InProgress => Err(Problem::new(ErrorCode::IdempotencyInProgress)),
         BeginOutcome::Mismatch => Err(Problem::new(ErrorCode::IdempotencyMismatch)),
-        BeginOutcome::TooManyKeys { retry_after } => Err(Problem::too_many_keys(retry_after)),
+        BeginOutcome::TooManyKeys { retry_after } => Err(Problem::too_many_keys(key.max_live, retry_after)),
         BeginOutcome::Completed(record) => {
             let record = RequestRecord::parse(&record);
             record.map(Begun::Replay).ok_or_else(|| Problem::new(ErrorCode::Internal))
@@ -207,12 +212,15 @@ async fn execute(
 /// request again.
 ///
 /// A 5xx, and a 409 with `Retry-After`, ask for another execution. Any other 4xx has changed nothing, so it is kept for
-/// as long as a client retries at once, and not at all if its document is long.
+/// as long as a client retries at once, and not at all if its document is long. A 415 is not kept, because the
+/// fingerprint has no `Content-Type`, which a client then corrects.
 fn record(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Option<(RequestRecord, Duration)> {
     if let Some(executed) = response.response().extensions().get::<Executed>() {
         return Some((RequestRecord::Executed(*executed), IDEMPOTENCY_TTL));
     }
-    let is_refused = response.status().is_client_error() && !response.headers().contains_key(RETRY_AFTER);
+    let is_refused = response.status().is_client_error()
+        && response.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE
+        && !response.headers().contains_key(RETRY_AFTER);
     let record = RequestRecord::refused(response.status(), body).filter(|_| is_refused)?;
     Some((record, REFUSAL_TTL))
 }

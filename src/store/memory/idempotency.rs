@@ -5,9 +5,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::state::MemoryStore;
-use crate::store::{
-    Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, RequestKey, StoreError,
-};
+use crate::store::{Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IdempotencyStore, RequestKey, StoreError};
+
+impl MemoryStore {
+    /// Ends an attempt. A key under which a change was made keeps its time to live.
+    fn end(&self, key: &RequestKey, attempt: &Attempt, keep: Duration, answer: Option<&str>) {
+        let (mut inner, now) = self.current();
+        let has_changed = inner.dedup_keys.contains_key(&DedupKey::Request(key.key.clone()))
+            || inner.streams.contains_key(&attempt.reserved_id);
+        if let Some(request) = inner.requests.held_by(key, attempt) {
+            (request.answer, request.held) = (answer.map(str::to_owned), None);
+            if !has_changed {
+                request.expires_at = now.plus(keep);
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl IdempotencyStore for MemoryStore {
@@ -38,20 +51,12 @@ impl IdempotencyStore for MemoryStore {
         answer: &str,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        let (mut inner, now) = self.current();
-        let has_changed = inner.dedup_keys.contains_key(&DedupKey::Request(key.key.clone()));
-        let keep = if has_changed { IDEMPOTENCY_TTL } else { keep };
-        if let Some(request) = inner.requests.held_by(key, attempt) {
-            (request.answer, request.held) = (Some(answer.to_owned()), None);
-            request.expires_at = now.plus(keep);
-        }
+        self.end(key, attempt, keep, Some(answer));
         Ok(())
     }
 
     async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError> {
-        if let Some(request) = self.current().0.requests.held_by(key, attempt) {
-            request.held = None;
-        }
+        self.end(key, attempt, FAILURE_TTL, None);
         Ok(())
     }
 }

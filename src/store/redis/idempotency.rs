@@ -12,20 +12,20 @@ use super::{
 use crate::{
     domain::{StreamId, Timestamp},
     store::{
-        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS, PreviousAttempt,
+        Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt,
         RequestKey, StoreError,
     },
 };
 
 impl RedisStore {
-    /// Renews an attempt; a lease of zero ends it.
+    /// Renews an attempt, or ends it if `keep` has the time to live of a key that changed nothing.
     async fn update_request(
         &self,
         name: &'static str,
-        RequestKey { key, caller }: &RequestKey,
+        RequestKey { key, caller, .. }: &RequestKey,
         attempt: &Attempt,
-        lease: Duration,
-        answer: Option<(&str, Duration)>,
+        (lease, keep): (Duration, Option<Duration>),
+        answer: Option<&str>,
     ) -> Result<bool, StoreError> {
         let call = UpdateRequest {
             request: self.keys.request(key),
@@ -34,8 +34,9 @@ impl RedisStore {
             id: key.clone(),
             holder: attempt.holder.clone(),
             lease_ms: lease,
-            answer: answer.map(|(answer, _)| answer.to_owned()),
-            answer_ttl_ms: answer.map(|(_, keep)| keep),
+            answer: answer.map(str::to_owned),
+            keep_ms: keep,
+            stream_key_prefix: self.keys.stream_prefix(),
         };
         self.run(name, call).await
     }
@@ -54,7 +55,7 @@ fn previous_attempt(since: &str, done: &str) -> Result<PreviousAttempt, StoreErr
 impl IdempotencyStore for RedisStore {
     async fn begin(
         &self,
-        RequestKey { key, caller }: &RequestKey,
+        RequestKey { key, caller, max_live }: &RequestKey,
         fingerprint: &str,
         lease: Duration,
     ) -> Result<BeginOutcome, StoreError> {
@@ -64,7 +65,7 @@ impl IdempotencyStore for RedisStore {
             live_requests: self.keys.live_requests(caller),
             applied: self.keys.dedup(&DedupKey::Request(key.clone())),
             id: key.clone(),
-            max_live: MAX_LIVE_KEYS,
+            max_live: *max_live,
             fingerprint: fingerprint.to_owned(),
             holder: holder.clone(),
             new_id: StreamId::generate(),
@@ -91,7 +92,7 @@ impl IdempotencyStore for RedisStore {
     }
 
     async fn renew(&self, key: &RequestKey, attempt: &Attempt, lease: Duration) -> Result<bool, StoreError> {
-        self.update_request("request_hold", key, attempt, lease, None).await
+        self.update_request("request_renew", key, attempt, (lease, None), None).await
     }
 
     async fn complete(
@@ -101,11 +102,12 @@ impl IdempotencyStore for RedisStore {
         answer: &str,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        let answer = Some((answer, keep));
-        self.update_request("request_answer", key, attempt, Duration::ZERO, answer).await.map(drop)
+        let end = (Duration::ZERO, Some(keep));
+        self.update_request("request_complete", key, attempt, end, Some(answer)).await.map(drop)
     }
 
     async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError> {
-        self.update_request("request_give_up", key, attempt, Duration::ZERO, None).await.map(drop)
+        let end = (Duration::ZERO, Some(FAILURE_TTL));
+        self.update_request("request_abandon", key, attempt, end, None).await.map(drop)
     }
 }

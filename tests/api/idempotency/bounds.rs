@@ -1,6 +1,7 @@
 //! What idempotency keys take of Redis, and how many of them a caller has.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use livekit_api::access_token::{AccessToken, VideoGrants};
 use redis::AsyncCommands;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::{create, is_replayed, send_with_key};
 use crate::support::{
     app::{Setup, TestApp, TestResponse},
-    servers::{Redis, shared_livekit, shared_redis},
+    servers::{KEY, Redis, SECRET, shared_livekit, shared_redis},
 };
 
 /// Fields of a join that may not be lists.
@@ -73,6 +74,39 @@ async fn keyed_requests_on_large_stream_take_less_than_1_kb_each() {
         [memory_of(&redis, "*}:idem_live:*").await, memory_of(&redis, "*}:applied:*").await].concat();
     let total: usize = records.iter().chain(&others).map(|(_, bytes)| bytes).sum();
     assert!(total / records.len() < 1_024, "{total} bytes for {} keys", records.len());
+}
+
+#[tokio::test]
+async fn viewer_has_fewer_keys_than_moderator() {
+    let app = Setup::new(shared_redis(), shared_livekit())
+        .with(|arguments| arguments.admission.auth = Some("livekit".to_owned()))
+        .start()
+        .await;
+    let token = |grants: VideoGrants| {
+        let token = AccessToken::with_api_key(KEY, SECRET).with_identity("ann").with_grants(grants);
+        token.to_jwt().unwrap()
+    };
+    let send = async |token: &str, path: &str, key: usize, body: Value| {
+        let request = app.request(Method::POST, path).bearer_auth(token).json(&body);
+        TestResponse::read(request.header("idempotency-key", key.to_string()).send().await.unwrap()).await
+    };
+    let backend = token(VideoGrants { room_create: true, ..VideoGrants::default() });
+    send(&backend, "/streams", 0, json!({"roomName": "room"})).await.expect(StatusCode::CREATED);
+    let room = "room".to_owned();
+    let viewer = token(VideoGrants { room_join: true, room: room.clone(), ..VideoGrants::default() });
+    let moderator = token(VideoGrants { room_admin: true, room, ..VideoGrants::default() });
+    for token in [&viewer, &moderator] {
+        for key in 0..100 {
+            let left = send(token, "/streams/room/leave", key, json!({"identity": "ann"})).await;
+            left.expect(StatusCode::OK);
+        }
+    }
+    let leave = json!({"identity": "ann"});
+    let refused = send(&viewer, "/streams/room/leave", 100, leave.clone()).await;
+    let problem = refused.expect_problem(429, "too_many_idempotency_keys");
+    assert!(problem["detail"].as_str().unwrap().contains("at most 100 keys"), "{problem}");
+    assert!(is_replayed(&send(&viewer, "/streams/room/leave", 0, leave.clone()).await));
+    send(&moderator, "/streams/room/leave", 100, leave).await.expect(StatusCode::OK);
 }
 
 /// Sends a creation with a key from an address behind a proxy.

@@ -216,3 +216,41 @@ async fn long_refusal_is_not_recorded_and_is_made_again() {
     assert_eq!(again.text, first.text);
     again.expect_problem(400, "validation_failed");
 }
+
+#[tokio::test]
+async fn precondition_in_any_line_belongs_to_request_of_key() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    let send = async |app: &TestApp, key: &str, tags: &[&[u8]]| {
+        let mut request = app.request(Method::PATCH, &path).header("idempotency-key", key);
+        for tag in tags {
+            request = request.header("if-match", *tag);
+        }
+        TestResponse::read(request.json(&json!({"metadata": {"n": 1}})).send().await.unwrap()).await
+    };
+    let different: [&[&[u8]]; 5] = [&[], &[b""], &[b"\"\xe9\""], &[b"\"900\""], &[b"\"900\"", b"\"901\""]];
+    for (n, tags) in different.into_iter().enumerate() {
+        let key = format!("{n}");
+        let first = send(&one, &key, tags).await;
+        let again = send(&two, &key, tags).await;
+        assert_eq!((again.status, is_replayed(&again)), (first.status, true), "{tags:?}");
+        for other in different.into_iter().filter(|other| *other != tags) {
+            send(&two, &key, other).await.expect_problem(422, "idempotency_mismatch");
+        }
+    }
+}
+
+#[tokio::test]
+async fn request_with_corrected_content_type_is_executed() {
+    let Pair(one, two) = Pair::start().await;
+    let send = async |app: &TestApp, media_type: &str| {
+        let request = app.request(Method::POST, "/streams").header("idempotency-key", "k");
+        let request = request.header("content-type", media_type).body("{}");
+        TestResponse::read(request.send().await.unwrap()).await
+    };
+    send(&one, "text/plain").await.expect_problem(415, "unsupported_media_type");
+    let made = send(&two, "application/json").await;
+    assert!(!is_replayed(&made));
+    made.expect(StatusCode::CREATED);
+}

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     domain::{StreamId, Timestamp},
-    store::{Attempt, BeginOutcome, IDEMPOTENCY_TTL, MAX_LIVE_KEYS, PreviousAttempt, RequestKey},
+    store::{Attempt, BeginOutcome, IDEMPOTENCY_TTL, PreviousAttempt, RequestKey},
 };
 
 pub(in crate::store::memory) struct Request {
@@ -67,7 +67,7 @@ impl Requests {
     fn wait_for_new_key(&self, key: &RequestKey, now: Timestamp) -> Option<Duration> {
         let live = self.0.values().filter(|request| request.caller == key.caller);
         let expiries: Vec<_> = live.map(|request| request.expires_at).collect();
-        if self.0.contains_key(&key.key) || expiries.len() < MAX_LIVE_KEYS {
+        if self.0.contains_key(&key.key) || expiries.len() < key.max_live {
             return None;
         }
         let first = expiries.into_iter().min()?;

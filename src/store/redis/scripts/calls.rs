@@ -239,6 +239,8 @@ scripts! {
         /// Zero ends the attempt.
         lease_ms: Duration,
         answer: Option<String>,
-        answer_ttl_ms: Option<Duration>,
+        /// How long the key of a request that changed nothing lives after the attempt; `None` for a renewal.
+        keep_ms: Option<Duration>,
+        stream_key_prefix: String,
     }
 }
