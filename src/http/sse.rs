@@ -51,21 +51,22 @@ pub trait MessageSource: 'static {
 }
 
 /// Returns an event stream response. Its first bytes name the cursor `from`, so that a client can resume from there
-/// before it has received an event. The permit is held until the stream ends. Messages that the client does not read
+/// before it has received an event. Without `from`, the client keeps the cursor that it has. The permit is held until the stream ends. Messages that the client does not read
 /// are charged to the budget.
 ///
 /// # Errors
 /// [`ErrorCode::Internal`] on a connection that cannot be hijacked; this server has none.
 pub fn respond(
     request: &HttpRequest,
-    from: Cursor,
+    from: Option<Cursor>,
     (lifetime, budget): (Lifetime, Budget),
     permit: FeedPermit,
     source: impl MessageSource,
 ) -> Result<HttpResponse, Problem> {
     let connection = request.conn_data::<ConnectionHandle>();
     let connection = connection.ok_or_else(|| Problem::new(ErrorCode::Internal))?.clone();
-    let first = Bytes::from(format!("retry: {}\nid: {from}\n\n", retry_hint()));
+    let id = from.map(|from| format!("id: {from}\n")).unwrap_or_default();
+    let first = Bytes::from(format!("retry: {}\n{id}\n", retry_hint()));
     let is_chunked = request.version() >= Version::HTTP_11;
     let upgrade = move |socket: TcpStream| -> Feed {
         let writer = Rc::new(ChunkedWriter::new(socket, is_chunked));

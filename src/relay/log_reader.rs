@@ -71,6 +71,6 @@ async fn read_once(
     };
     match feed.read_after(topic, last, PAGE).await? {
         LogRead::Events { events, complete } => Ok(LogOutcome::Events { events, complete }),
-        LogRead::Reset(reason) => Ok(LogOutcome::Reset(snapshots.of(topic).await?.reset(reason.as_str()))),
+        LogRead::Reset(reason) => Ok(LogOutcome::Reset(snapshots.reset(topic, reason, last).await?)),
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{Cursor, Topic},
-    store::{EventFeed, LogRead, Snapshot, StoreError, snapshot},
+    store::{EventFeed, LogRead, ResetReason, Snapshot, StoreError, snapshot},
 };
 
 /// Time for which a snapshot of all streams is reused. Each client gets the events after its cursor from the log.
@@ -70,7 +70,7 @@ type Outcome = Result<Arc<SharedSnapshot>, StoreError>;
 
 /// A reading of all streams, in progress or finished less than [`MAX_AGE`] ago.
 #[derive(Clone)]
-struct Reading {
+struct SharedReading {
     id: u64,
     outcome: Shared<BoxFuture<'static, Outcome>>,
 }
@@ -82,7 +82,7 @@ pub(super) struct Snapshots {
     budget: Budget,
     /// Drives readings, because a caller may be dropped.
     runtime: Handle,
-    reading: Arc<Mutex<Option<Reading>>>,
+    reading: Arc<Mutex<Option<SharedReading>>>,
 }
 
 impl Snapshots {
@@ -95,23 +95,45 @@ impl Snapshots {
     /// Cancellation safe: dropping one caller does not cancel the reading for the others.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the store cannot be reached.
+    /// [`StoreError::Unavailable`] if the store cannot be reached, [`StoreError::Corrupt`] if a stream cannot be parsed.
     pub(super) async fn of(&self, topic: Topic) -> Outcome {
+        self.beyond(topic, None).await
+    }
+
+    /// Returns the reset for a log that cannot be continued from a cursor.
+    ///
+    /// # Errors
+    /// Those of [`Self::of`].
+    pub(super) async fn reset(
+        &self,
+        topic: Topic,
+        reason: ResetReason,
+        from: Cursor,
+    ) -> Result<Arc<ResetFrame>, StoreError> {
+        // From any cursor up to this one, the next reads would meet the same unreadable entry.
+        let excluded = (reason == ResetReason::Unreadable).then_some(from);
+        Ok(self.beyond(topic, excluded).await?.reset(reason.as_str()))
+    }
+
+    /// Returns the state of a topic, as of a later cursor than `excluded` or read after the call.
+    async fn beyond(&self, topic: Topic, excluded: Option<Cursor>) -> Outcome {
         match topic {
             Topic::Stream(id) => {
                 let snapshot = self.feed.stream_snapshot(id).await?;
                 Ok(Arc::new(SharedSnapshot::new(snapshot, &self.budget)))
             }
-            Topic::All => self.of_all().await,
+            Topic::All => self.of_all(excluded).await,
         }
     }
 
-    async fn of_all(&self) -> Outcome {
+    async fn of_all(&self, excluded: Option<Cursor>) -> Outcome {
         loop {
-            let reading = self.join();
+            let (reading, is_new) = self.join();
             let is_finished = reading.outcome.peek().is_some();
             let snapshot = reading.outcome.await?;
-            if !is_finished || self.is_continued(snapshot.cursor()).await? {
+            let cursor = snapshot.cursor();
+            let is_usable = is_new || excluded.is_none_or(|excluded| cursor > excluded);
+            if is_usable && (!is_finished || self.is_continued(cursor).await?) {
                 return Ok(snapshot);
             }
             forget(&self.reading, reading.id);
@@ -124,13 +146,14 @@ impl Snapshots {
         Ok(matches!(read, LogRead::Events { .. }))
     }
 
-    /// Returns the current reading, or starts one.
-    fn join(&self) -> Reading {
+    /// Returns the current reading, or starts one and returns true with it.
+    fn join(&self) -> (SharedReading, bool) {
         let mut current = lock(&self.reading);
-        current.get_or_insert_with(|| self.start()).clone()
+        let is_new = current.is_none();
+        (current.get_or_insert_with(|| self.start()).clone(), is_new)
     }
 
-    fn start(&self) -> Reading {
+    fn start(&self) -> SharedReading {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (feed, budget, all) = (self.feed.clone(), self.budget.clone(), self.reading.clone());
         let read = async move {
@@ -141,7 +164,8 @@ impl Snapshots {
                 |_| StoreError::Unavailable("the measuring of a snapshot was cancelled".to_owned());
             measured.map(Arc::new).map_err(cancelled)
         };
-        let reading = Reading { id: NEXT.fetch_add(1, Ordering::Relaxed), outcome: read.boxed().shared() };
+        let reading =
+            SharedReading { id: NEXT.fetch_add(1, Ordering::Relaxed), outcome: read.boxed().shared() };
         let (id, outcome) = (reading.id, reading.outcome.clone());
         self.runtime.spawn(async move {
             let succeeded = outcome.await.is_ok();
@@ -154,12 +178,12 @@ impl Snapshots {
     }
 }
 
-fn lock(reading: &Mutex<Option<Reading>>) -> MutexGuard<'_, Option<Reading>> {
+fn lock(reading: &Mutex<Option<SharedReading>>) -> MutexGuard<'_, Option<SharedReading>> {
     reading.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes a reading, unless a newer one has replaced it.
-fn forget(current: &Mutex<Option<Reading>>, id: u64) {
+fn forget(current: &Mutex<Option<SharedReading>>, id: u64) {
     lock(current).take_if(|reading| reading.id == id);
 }
 
@@ -173,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Event, StreamId},
-        store::{FeedConnection, LivePage, ResetReason},
+        store::{FeedConnection, LivePage},
         telemetry::Metrics,
     };
 
@@ -181,6 +205,8 @@ mod tests {
     struct GatedFeed {
         gate: Semaphore,
         readings: AtomicUsize,
+        /// Milliseconds of the newest cursor.
+        tail: AtomicU64,
         /// True if the log does not continue a finished reading.
         is_trimmed: AtomicBool,
         fails: AtomicBool,
@@ -191,11 +217,16 @@ mod tests {
             let feed = Arc::new(Self {
                 gate: Semaphore::new(permits),
                 readings: AtomicUsize::default(),
+                tail: AtomicU64::new(1),
                 is_trimmed: AtomicBool::default(),
                 fails: AtomicBool::default(),
             });
             let budget = Budget::new(&Metrics::new().unwrap());
             (feed.clone(), Snapshots::new(feed, budget, Handle::current()))
+        }
+
+        fn newest(&self) -> Cursor {
+            Cursor::new(self.tail.load(Ordering::Relaxed), 0)
         }
     }
 
@@ -207,7 +238,7 @@ mod tests {
 
         async fn tails(&self, _: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
             self.readings.fetch_add(1, Ordering::Relaxed);
-            Ok(vec![Cursor::new(1, 0)])
+            Ok(vec![self.newest()])
         }
 
         async fn read_after(&self, _: Topic, _: Cursor, limit: usize) -> Result<LogRead, StoreError> {
@@ -235,7 +266,7 @@ mod tests {
             if self.fails.load(Ordering::Relaxed) {
                 return Err(StoreError::NotFound);
             }
-            Ok(LivePage { streams: Vec::new(), tails: vec![Cursor::new(1, 0)], next: None })
+            Ok(LivePage { streams: Vec::new(), tails: vec![self.newest()], next: None })
         }
 
         async fn stream_snapshot(&self, _: StreamId) -> Result<Snapshot, StoreError> {
@@ -269,6 +300,20 @@ mod tests {
         feed.is_trimmed.store(true, Ordering::Relaxed);
         let second = snapshots.of(Topic::All).await.unwrap();
         assert!(!Arc::ptr_eq(&first, &second));
+    }
+
+    /// The log behind the first snapshot has readable events and then an unreadable entry.
+    #[tokio::test]
+    async fn reset_after_unreadable_entry_has_snapshot_behind_that_entry() {
+        let (feed, snapshots) = GatedFeed::snapshots(2);
+        let first = snapshots.of(Topic::All).await.unwrap().cursor();
+        feed.tail.store(3, Ordering::Relaxed);
+        let unreadable =
+            async |from| snapshots.reset(Topic::All, ResetReason::Unreadable, from).await.unwrap();
+        assert_eq!(unreadable(first).await.cursor, feed.newest());
+        // A client that resumes from before the entry shares that snapshot.
+        assert_eq!(unreadable(first).await.cursor, feed.newest());
+        assert_eq!(feed.readings.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

@@ -244,11 +244,10 @@ impl<Q: Queue> Subscription<Q> {
     }
 
     async fn prepare_reset(&mut self, reason: ResetReason) -> Result<(), StoreError> {
-        let snapshot = self.hub.snapshots.of(self.topic).await?;
+        let reset = self.hub.snapshots.reset(self.topic, reason, self.last).await?;
         self.hub.metrics.resets.with_label_values(&[reason.as_str()]).inc();
         // A shared snapshot may be older than this subscription's position in the queue.
         self.is_behind = self.topic == Topic::All;
-        let reset = snapshot.reset(reason.as_str());
         self.read_bytes += reset.bytes();
         self.reset = Some(reset);
         Ok(())

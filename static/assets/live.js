@@ -85,8 +85,8 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
     const parts = [];
     source.addEventListener("reset", (message) => {
       const part = JSON.parse(message.data);
-      // EventSource has reconnected: the reset begins again.
-      if (part.part === 1) parts.length = 0;
+      // EventSource has reconnected: the reset begins again, maybe in one message.
+      if (!(part.part > 1)) parts.length = 0;
       parts.push(part);
       if (part.cursor === undefined) return;
       cursor = message.lastEventId;
@@ -121,7 +121,7 @@ export function follow(url, { onEvent, onReset = () => {}, onState = () => {} })
   };
 }
 
-// Joins the pieces of an array, or the state of one stream and pieces of its participants.
+// Joins the arrays of the parts, or the state of one stream in the first and arrays of its further participants.
 function joinSnapshots([first, ...others]) {
   const further = others.flatMap(({ snapshot }) => snapshot);
   if (Array.isArray(first.snapshot)) return first.snapshot.concat(further);

@@ -119,6 +119,29 @@ async fn live_js_reports_resets_and_final_statuses() {
     page.close().await;
 }
 
+/// The feed is lost between the parts of a reset. Meanwhile streams stop, so that the next reset has one message.
+#[tokio::test]
+async fn live_js_discards_parts_of_interrupted_reset() {
+    let fixture = PageFixture::start().await;
+    let page = fixture.driver.browser().await;
+    page.open(&fixture.page("/")).await;
+    let script = "const done = arguments[arguments.length - 1]; \
+         let source; const snapshots = []; \
+         window.EventSource = class extends EventTarget { constructor() { super(); source = this; } close() {} }; \
+         import('/assets/live.js').then(({follow}) => { \
+             follow('/events', {onEvent() {}, onReset: ({snapshot}) => snapshots.push(snapshot)}); \
+             for (const part of [ \
+                 {part: 1, parts: 3, snapshot: ['old']}, {part: 2, parts: 3, snapshot: ['old']}, \
+                 {cursor: '1-0', snapshot: ['new']}, \
+                 {part: 1, parts: 2, snapshot: ['old']}, {cursor: '2-0', snapshot: null}, \
+                 {part: 1, parts: 2, snapshot: ['one']}, {part: 2, parts: 2, cursor: '3-0', snapshot: ['two']}, \
+             ]) source.dispatchEvent(new MessageEvent('reset', {data: JSON.stringify(part)})); \
+             done(snapshots); })";
+    let snapshots = page.client.execute_async(script, Vec::new()).await.unwrap();
+    assert_eq!(snapshots, json!([["new"], null, ["one", "two"]]));
+    page.close().await;
+}
+
 #[tokio::test]
 async fn room_page_after_reset_shows_notice_and_continues() {
     let fixture = PageFixture::start().await;

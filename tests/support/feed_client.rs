@@ -3,6 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{SinkExt, Stream, StreamExt};
+use livestream_orchestrator::domain::Cursor;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -171,7 +172,10 @@ impl FeedConnection {
         let channel = Channel::Sse { chunks: Box::pin(response.bytes_stream()), buffer: String::new() };
         let mut connection = Self { channel, from: String::new(), retry: None, end_reason: None };
         let first = connection.next_block().await.ok_or(OpenError)?;
-        connection.from = first.id.expect("an id in the first block");
+        // A malformed cursor has no answer, so that the client keeps it until the end of the reset.
+        let is_cursor = after.is_none_or(|after| after.parse::<Cursor>().is_ok());
+        assert_eq!(first.id.is_some(), is_cursor, "the first block has an id");
+        connection.from = first.id.or(after.map(str::to_owned)).unwrap();
         Ok(connection)
     }
 

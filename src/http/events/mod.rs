@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use self::requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor};
 use crate::{
     admission::{FeedPermit, ReadMeter, RequestContext},
-    domain::{ErrorCode, Event},
+    domain::{Cursor, ErrorCode, Event},
     http::{
         app_state::AppState,
         extract::{AccessToken, Query, StreamPath},
@@ -42,6 +42,8 @@ pub const HISTORY_ERRORS: &[ErrorCode] = &[ErrorCode::InvalidCursor];
 /// Messages of an event feed: events, and resets in parts.
 struct Events {
     subscription: Subscription<LocalSubscription>,
+    /// Cursor after which the feed starts; `None` if the client's is malformed.
+    from: Option<Cursor>,
     meter: ReadMeter,
     /// Remaining parts of a reset.
     reset: Option<ResetParts>,
@@ -129,7 +131,7 @@ fn respond(
     (permit, lifetime): (FeedPermit, Lifetime),
     events: Events,
 ) -> Result<HttpResponse, Problem> {
-    let (from, budget) = (events.subscription.from(), api.relay.budget().clone());
+    let (from, budget) = (events.from, api.relay.budget().clone());
     sse::respond(request, from, (lifetime, budget), permit, events)
 }
 
@@ -143,7 +145,9 @@ async fn subscribe(
 ) -> Result<Events, StoreError> {
     let opening = api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER);
     let meter = api.admission.read_meter(context);
-    let mut events = Events { subscription: opening.await?, meter, reset: None };
+    let subscription = opening.await?;
+    let from = (start != Start::Unknown).then(|| subscription.from());
+    let mut events = Events { subscription, from, meter, reset: None };
     events.meter.add(events.subscription.take_read_bytes());
     Ok(events)
 }
@@ -252,7 +256,9 @@ pub async fn follow_state(
     };
     let mut meter = api.admission.read_meter(&context);
     meter.add(updates.first_bytes() + reset.as_ref().map_or(0, ResetParts::bytes));
-    let (from, budget) = (updates.from(), api.relay.budget().clone());
+    // A client that is cut off before the end of the reset must not resume from the current state.
+    let from = reset.is_none().then(|| updates.from());
+    let budget = api.relay.budget().clone();
     sse::respond(&request, from, (lifetime, budget), permit, States { reset, updates })
 }
 

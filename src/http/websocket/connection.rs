@@ -191,7 +191,10 @@ impl Connection {
             replaced.cancel();
         }
         let (outbox, slow_client) = (self.outbox.clone(), self.slow_client.clone());
-        let feed = Feed { stream_id: stream_id.to_owned(), outbox, slow_client, meter };
+        // A malformed cursor is repeated, so that a client that is cut off before the reset gets it again.
+        let malformed = after.filter(|_| start == Start::Unknown);
+        let from = malformed.unwrap_or_else(|| subscription.from().to_string());
+        let feed = Feed { stream_id: stream_id.to_owned(), from, outbox, slow_client, meter };
         rt::spawn(async move {
             let _ = ended.run_until_cancelled(feed.run(subscription)).await;
             ended.cancel();

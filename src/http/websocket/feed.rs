@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Feed {
     /// Name of the stream in the client's command, which messages repeat.
     pub(super) stream_id: String,
+    /// Cursor after which the feed starts, or the malformed one of the client.
+    pub(super) from: String,
     pub(super) outbox: Outbox,
     /// Cancelled if the client does not read, which ends the connection.
     pub(super) slow_client: CancellationToken,
@@ -31,7 +33,7 @@ impl Feed {
     /// Returns [`Closed`] if the client does not keep up.
     async fn follow(&mut self, mut subscription: Subscription) -> Result<(), Closed> {
         let outbox = &mut self.outbox;
-        outbox.send(messages::subscribed(&self.stream_id, subscription.from())).await?;
+        outbox.send(messages::subscribed(&self.stream_id, &self.from)).await?;
         loop {
             let delivery = subscription.next().await;
             self.meter.add(subscription.take_read_bytes());

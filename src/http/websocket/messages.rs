@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    domain::{Cursor, ErrorCode},
+    domain::ErrorCode,
     error_mapping::ErrorMapping,
     http::{problem::Problem, sse::retry_hint},
 };
@@ -50,7 +50,7 @@ pub(super) fn pong() -> String {
     json!({"type": "pong"}).to_string()
 }
 
-pub(super) fn subscribed(stream_id: &str, from: Cursor) -> String {
+pub(super) fn subscribed(stream_id: &str, from: &str) -> String {
     json!({"type": "subscribed", "streamId": stream_id, "cursor": from}).to_string()
 }
 

@@ -124,13 +124,22 @@ async fn invalid_cursor_returns_reset_on_feeds_and_400_in_history() {
                     assert!(opened.is_err(), "gRPC returns INVALID_ARGUMENT");
                     continue;
                 }
-                let received = within("a reset", opened.unwrap().next()).await;
+                let mut feed = opened.unwrap();
+                assert_eq!(feed.from, cursor, "a client that is cut off before the reset gets it again");
+                let received = within("a reset", feed.next()).await;
                 let Received::Reset { reason: found, cursor: position } = received else {
                     panic!("{received:?}")
                 };
                 assert_eq!((found.as_str(), position.as_str()), (reason, log[1].cursor.as_str()));
             }
         }
+        let mut states = app.resume(&format!("/sse/{}/updates", target.id), cursor).await;
+        let first = states.block().await.unwrap();
+        assert_eq!(
+            first.id.is_none(),
+            reason != "cursor_expired",
+            "the id of the state, unless a reset precedes it"
+        );
         let history = app.get(&format!("/events/{}?after={cursor}", target.id)).await;
         history.expect_problem(400, "invalid_cursor");
     }

@@ -1,8 +1,8 @@
 //! Programs that follow a stream: resume after disconnects, partial events, and every end of a feed.
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStdout},
@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     FOLLOWERS, GRPC_FOLLOWER,
+    document::Folder,
     network::{Cut, CuttingProxy},
     program_tests,
     service::{LONG, Service, expiring_participant, participant},
@@ -169,6 +170,30 @@ async fn handles_every_end(program: &str) {
     let mut absent = service.start_follower(program, &base, &token, &["absent", &cursor]);
     let (succeeded, errors) = absent.wait_for_exit().await;
     assert!(!succeeded && (errors.contains("404") || errors.contains("NotFound")), "{errors}");
+}
+
+/// Takes the place of `grpcurl`: the first call fails with UNAVAILABLE after a part of a reset, the second ends with OK.
+const INTERRUPTED_RESET: &str = r#"#!/usr/bin/env bash
+jq -c . >>"$CALLS"
+[[ $(wc -l <"$CALLS") == 1 ]] || exit 0
+echo '{"eventType": "STREAM_EVENT_TYPE_RESET", "reset": {"part": 1, "parts": 2, "snapshot": []}}'
+exit 78
+"#;
+
+#[tokio::test]
+async fn grpcurl_program_after_part_of_reset_resumes_from_previous_cursor() {
+    let folder = Folder::new();
+    let mut command = folder.command(GRPC_FOLLOWER);
+    let (grpcurl, calls) = (folder.path("grpcurl"), folder.path("calls"));
+    fs::remove_file(&grpcurl).unwrap();
+    fs::write(&grpcurl, INTERRUPTED_RESET).unwrap();
+    fs::set_permissions(&grpcurl, fs::Permissions::from_mode(0o755)).unwrap();
+    command.envs([("API", ""), ("GRPC", ""), ("TOKEN", "")]).env("CALLS", &calls).args(["stream", "1-0"]);
+    let output = within("the end of a program", command.output()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let calls = fs::read_to_string(calls).unwrap();
+    let calls: Vec<Value> = calls.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(calls, vec![json!({"stream_id": "stream", "after": "1-0"}); 2]);
 }
 
 program_tests! {
