@@ -147,7 +147,7 @@ async fn invalid_cursor_returns_reset_on_feeds_and_400_in_history() {
     for line in [
         "lso_resumes_total{outcome=\"cursor_expired\",transport=\"sse\"} 2",
         "lso_resumes_total{outcome=\"cursor_expired\",transport=\"grpc\"} 2",
-        "lso_resets_total{reason=\"cursor_unknown\"} 4",
+        "lso_resets_total{reason=\"cursor_unknown\"} 5",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
     }
