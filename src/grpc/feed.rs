@@ -1,15 +1,18 @@
 //! One feed of a call: a task that encodes the messages of a subscription, one at a time.
 //!
 //! tonic polls a response only while the client's window has room, so the response itself could not end the feed of a
-//! client that does not read. The task can: it waits with the next message, and then drops the subscription with
-//! everything that waits in it.
+//! client that does not read. The task can: it takes back the message that waits for the client, and ends with
+//! everything that waits in the subscription.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures_util::{Stream, stream};
 use prost::Message;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{sleep_until, timeout_at},
 };
 use tonic::Status;
@@ -26,39 +29,70 @@ pub type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// Maximum size of a message, which default clients accept.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// A message in the channel, with its charge.
-type Sent<T> = (Result<T, Status>, Option<Charge>);
+/// A message that waits for the client, with its charge. The response takes it, or the feed takes it back.
+struct Waiting<T>(Arc<Mutex<Option<(T, Charge)>>>);
 
-/// Returns the messages of a subscription until it ends or its deadline passes.
+impl<T> Waiting<T> {
+    /// Takes the message and ends its charge.
+    fn take(&self) -> Option<T> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.map(|(message, _charge)| message)
+    }
+}
+
+impl<T> Clone for Waiting<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Returns the first messages and those of a subscription, until it ends or its deadline passes.
 ///
 /// Dropping the stream releases the subscription and its permit.
 pub fn messages<E: Encoder>(
     (subscription, meter): (Subscription, ReadMeter),
-    permit: FeedPermit,
-    deadline: Deadline,
+    (permit, deadline): (FeedPermit, Deadline),
     budget: Budget,
     encoder: E,
+    first: impl Iterator<Item = E::Output> + Send + 'static,
 ) -> Messages<E::Output> {
     let (sender, receiver) = mpsc::channel(1);
-    let feed = Feed { sender: sender.clone(), meter, deadline, budget, encoder };
+    let (ended, end) = oneshot::channel();
+    let feed = Feed { sender, waiting: None, meter, deadline, budget, encoder };
     tokio::spawn(async move {
-        let end = feed.run(subscription).await;
-        if let Some(status) = end {
-            // Waits until the client reads or is gone. An error means that it is gone.
-            let _ = sender.send((Err(status), None)).await;
+        if let Some(status) = feed.run(subscription, first).await {
+            // An error means that the client is gone.
+            let _ = ended.send(status);
         }
         drop(permit);
     });
-    let next = |mut receiver: mpsc::Receiver<Sent<E::Output>>| async move {
-        let (message, _charge) = receiver.recv().await?;
-        Some((message, receiver))
-    };
-    Box::pin(stream::unfold(receiver, next))
+    Box::pin(stream::unfold(Response { receiver, end: Some(end) }, Response::next))
+}
+
+/// State of the response.
+struct Response<T> {
+    receiver: mpsc::Receiver<Waiting<T>>,
+    /// Status of the end; `None` once it is taken.
+    end: Option<oneshot::Receiver<Status>>,
+}
+
+impl<T> Response<T> {
+    async fn next(mut self) -> Option<(Result<T, Status>, Self)> {
+        while let Some(waiting) = self.receiver.recv().await {
+            if let Some(message) = waiting.take() {
+                return Some((Ok(message), self));
+            }
+        }
+        let status = self.end.take()?.await.ok()?;
+        Some((Err(status), self))
+    }
 }
 
 /// State of the task.
 struct Feed<E: Encoder> {
-    sender: mpsc::Sender<Sent<E::Output>>,
+    sender: mpsc::Sender<Waiting<E::Output>>,
+    /// The newest message.
+    waiting: Option<Waiting<E::Output>>,
     meter: ReadMeter,
     deadline: Deadline,
     budget: Budget,
@@ -67,12 +101,17 @@ struct Feed<E: Encoder> {
 
 impl<E: Encoder> Feed<E> {
     /// Sends messages until the end; returns its status, `None` for OK and for a client that is gone.
-    async fn run(mut self, mut subscription: Subscription) -> Option<Status> {
-        loop {
-            // `timeout_at` does not fire while messages are ready, so the deadline is checked before each of them.
-            if self.deadline.is_over() {
-                return Some(self.deadline.status());
+    async fn run(
+        mut self,
+        mut subscription: Subscription,
+        first: impl Iterator<Item = E::Output>,
+    ) -> Option<Status> {
+        for message in first {
+            if let Err(end) = self.send(&subscription, message).await {
+                return end;
             }
+        }
+        loop {
             let delivery = tokio::select! {
                 delivery = timeout_at(self.deadline.at(), subscription.next()) => delivery,
                 () = self.sender.closed() => return None,
@@ -81,16 +120,22 @@ impl<E: Encoder> Feed<E> {
             let sent = match delivery {
                 Ok(Delivery::Event(frame)) => match self.encoder.event(frame.event()).await {
                     Ok(message) => self.send(&subscription, message).await,
-                    Err(status) => Err(Some(status)),
+                    Err(status) => return self.end(subscription, Some(status)).await,
                 },
                 Ok(Delivery::Reset(frame)) => self.send_reset(&subscription, frame).await,
-                Ok(Delivery::Ended(reason)) => return end_status(reason),
-                Err(_) => Err(Some(self.deadline.status())),
+                Ok(Delivery::Ended(reason)) => return self.end(subscription, end_status(reason)).await,
+                Err(_) => return self.end(subscription, Some(self.deadline.status())).await,
             };
             if let Err(end) = sent {
                 return end;
             }
         }
+    }
+
+    /// Releases the subscription, waits until the client has taken the last message, and returns the status.
+    async fn end(&mut self, subscription: Subscription, status: Option<Status>) -> Option<Status> {
+        drop(subscription);
+        self.taken().await.err().unwrap_or(status)
     }
 
     async fn send_reset(
@@ -115,16 +160,35 @@ impl<E: Encoder> Feed<E> {
         parts
     }
 
-    /// Sends one message once the client has read the one before; an error is the end of the feed, as of [`Self::run`].
+    /// Sends one message once the client has taken the one before; an error is the end of the feed, as of [`Self::run`].
     async fn send(&mut self, subscription: &Subscription, message: E::Output) -> Result<(), Option<Status>> {
         let bytes = message.encoded_len();
         subscription.sent(bytes);
         let charge = self.budget.charge(bytes);
+        // A wait does not time out while the client takes each message at once.
+        if self.deadline.is_over() {
+            return Err(self.take_back(Some(self.deadline.status())));
+        }
+        self.taken().await?;
+        let waiting = Waiting(Arc::new(Mutex::new(Some((message, charge)))));
+        self.waiting = Some(waiting.clone());
+        self.sender.try_send(waiting).map_err(|_| None)
+    }
+
+    /// Waits until the client has taken the newest message. An error is the end of the feed, with that message taken
+    /// back.
+    async fn taken(&mut self) -> Result<(), Option<Status>> {
         tokio::select! {
             biased;
-            sent = self.sender.send((Ok(message), Some(charge))) => sent.map_err(|_| None),
-            () = self.budget.stalled(Transport::Grpc) => Err(end_status(Ended::TooSlow)),
-            () = sleep_until(self.deadline.at()) => Err(Some(self.deadline.status())),
+            free = self.sender.reserve() => free.map(drop).map_err(|_| None),
+            () = self.budget.stalled(Transport::Grpc) => Err(self.take_back(end_status(Ended::TooSlow))),
+            () = sleep_until(self.deadline.at()) => Err(self.take_back(Some(self.deadline.status()))),
         }
+    }
+
+    /// Takes the newest message back if it still waits, and returns the status that the client gets in its place.
+    fn take_back(&self, end: Option<Status>) -> Option<Status> {
+        self.waiting.as_ref().and_then(Waiting::take);
+        end
     }
 }

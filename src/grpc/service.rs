@@ -1,8 +1,7 @@
 //! The calls of `StreamService`.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
-use futures_util::{StreamExt, stream};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
@@ -77,10 +76,11 @@ impl Service {
     fn messages<E: Encoder>(
         &self,
         source: (Subscription, ReadMeter),
-        (permit, deadline): (FeedPermit, Deadline),
+        feed: (FeedPermit, Deadline),
         encoder: E,
+        first: impl Iterator<Item = E::Output> + Send + 'static,
     ) -> Messages<E::Output> {
-        feed::messages(source, permit, deadline, self.relay.budget().clone(), encoder)
+        feed::messages(source, feed, self.relay.budget().clone(), encoder, first)
     }
 }
 
@@ -129,9 +129,9 @@ impl StreamService for Service {
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
         meter.add(first.as_ref().map_or(0, |snapshot| snapshot.bytes()));
         let cursor = subscription.from();
-        let rest = self.messages((subscription, meter), feed, Updates::new(self.orchestrator.clone(), grant));
-        let first = stream::iter(first.into_iter().flat_map(convert::first_updates).map(Ok));
-        Ok(response_from(cursor, Box::pin(first.chain(rest))))
+        let encoder = Updates::new(self.orchestrator.clone(), grant);
+        let first = first.into_iter().flat_map(convert::first_updates);
+        Ok(response_from(cursor, self.messages((subscription, meter), feed, encoder, first)))
     }
 
     async fn get_stream_state(
@@ -159,6 +159,6 @@ impl StreamService for Service {
         let grant = self.grant(&context.caller, &stream_id).await?;
         let (subscription, meter) = self.follow(&context, &grant, start(&after)?).await?;
         let cursor = subscription.from();
-        Ok(response_from(cursor, self.messages((subscription, meter), feed, Events)))
+        Ok(response_from(cursor, self.messages((subscription, meter), feed, Events, iter::empty())))
     }
 }

@@ -41,11 +41,6 @@ impl Client {
     pub fn new(transport: Transport) -> Self {
         Self { transport, queued_bytes: Arc::default() }
     }
-
-    /// Returns the bytes of messages that left the queue to the budget of the connection.
-    fn release(&self, bytes: usize) {
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
 }
 
 /// A message for a client.
@@ -102,21 +97,54 @@ impl Ended {
     }
 }
 
+/// What the messages of one queue are charged to.
+struct Charges {
+    client: Client,
+    budget: Budget,
+}
+
+/// Charge of one queued message. Dropping it releases the bytes, wherever the message is then.
+struct QueueCharge {
+    charges: Arc<Charges>,
+    bytes: usize,
+}
+
+impl QueueCharge {
+    /// Charges bytes; the second value tells whether the connection has room for them.
+    fn new(charges: &Arc<Charges>, bytes: usize) -> (Self, bool) {
+        let queued = charges.client.queued_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        charges.budget.add(bytes);
+        (Self { charges: charges.clone(), bytes }, queued <= QUEUE_BYTES)
+    }
+}
+
+impl Drop for QueueCharge {
+    fn drop(&mut self) {
+        self.charges.client.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.charges.budget.release(self.bytes);
+    }
+}
+
+/// A message in a queue.
+struct Queued {
+    delivery: Delivery,
+    _charge: QueueCharge,
+}
+
 /// Sending half of a client queue, owned by the hub.
 pub(super) struct Subscriber {
     pub(super) id: SubscriberId,
-    queue: mpsc::Sender<Delivery>,
-    client: Client,
-    budget: Budget,
+    queue: mpsc::Sender<Queued>,
+    charges: Arc<Charges>,
     ended: Arc<OnceLock<Ended>>,
     metrics: Arc<Metrics>,
 }
 
 /// Receiving half of a client queue.
 pub(super) struct SubscriberQueue {
-    deliveries: mpsc::Receiver<Delivery>,
-    client: Client,
-    budget: Budget,
+    queue: mpsc::Receiver<Queued>,
+    /// Messages that [`Self::recv_many`] takes from the queue at once; empty between calls.
+    received: Vec<Queued>,
     /// The end reason; both halves share it. The hub sets it before it drops the sending half.
     ended: Arc<OnceLock<Ended>>,
 }
@@ -124,21 +152,14 @@ pub(super) struct SubscriberQueue {
 impl SubscriberQueue {
     /// Receives the next message; `None` at the end. Cancellation safe.
     pub(super) async fn recv(&mut self) -> Option<Delivery> {
-        let delivery = self.deliveries.recv().await?;
-        self.release(delivery.size());
-        Some(delivery)
+        self.queue.recv().await.map(|queued| queued.delivery)
     }
 
     /// Receives up to `limit` messages; returns their number, 0 at the end. Cancellation safe.
     pub(super) async fn recv_many(&mut self, deliveries: &mut Vec<Delivery>, limit: usize) -> usize {
-        let count = self.deliveries.recv_many(deliveries, limit).await;
-        self.release(deliveries.iter().rev().take(count).map(Delivery::size).sum());
+        let count = self.queue.recv_many(&mut self.received, limit).await;
+        deliveries.extend(self.received.drain(..).map(|queued| queued.delivery));
         count
-    }
-
-    fn release(&self, bytes: usize) {
-        self.client.release(bytes);
-        self.budget.release(bytes);
     }
 
     /// Returns the end reason. A hub that stopped without setting one is shutting down.
@@ -147,45 +168,28 @@ impl SubscriberQueue {
     }
 }
 
-impl Drop for SubscriberQueue {
-    /// Releases unread messages; the connection's other subscriptions share its budget.
-    fn drop(&mut self) {
-        self.deliveries.close();
-        while let Ok(delivery) = self.deliveries.try_recv() {
-            self.release(delivery.size());
-        }
-    }
-}
-
 impl Subscriber {
     /// Creates a queue of [`QUEUE_MESSAGES`] messages and returns both halves.
     pub(super) fn new(client: Client, budget: Budget, metrics: Arc<Metrics>) -> (Self, SubscriberQueue) {
-        let (queue, deliveries) = mpsc::channel(QUEUE_MESSAGES);
+        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
         let ended = Arc::<OnceLock<Ended>>::default();
-        let queue_half = SubscriberQueue {
-            deliveries,
-            client: client.clone(),
-            budget: budget.clone(),
-            ended: ended.clone(),
-        };
-        (Self { id: SubscriberId::next(), queue, client, budget, ended, metrics }, queue_half)
+        let queue_half = SubscriberQueue { queue, received: Vec::new(), ended: ended.clone() };
+        let charges = Arc::new(Charges { client, budget });
+        (Self { id: SubscriberId::next(), queue: sender, charges, ended, metrics }, queue_half)
     }
 
     /// Enqueues a message without waiting; returns false if the subscriber must be removed.
     ///
     /// That is the case if the queue or the connection's byte budget is full, or if the receiver is closed.
     pub(super) fn try_send(&self, delivery: &Delivery) -> bool {
-        let size = delivery.size();
-        let fits = self.client.queued_bytes.fetch_add(size, Ordering::Relaxed) + size <= QUEUE_BYTES;
-        self.budget.add(size);
-        if fits && self.queue.try_send(delivery.clone()).is_ok() {
+        let (charge, fits) = QueueCharge::new(&self.charges, delivery.size());
+        let queued = Queued { delivery: delivery.clone(), _charge: charge };
+        if fits && self.queue.try_send(queued).is_ok() {
             return true;
         }
-        self.client.release(size);
-        self.budget.release(size);
         if !self.queue.is_closed() {
             self.end(Ended::TooSlow);
-            self.metrics.queue_overflows.with_label_values(&[self.client.transport.as_str()]).inc();
+            self.metrics.queue_overflows.with_label_values(&[self.charges.client.transport.as_str()]).inc();
         }
         false
     }

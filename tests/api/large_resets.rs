@@ -1,6 +1,8 @@
 //! Resets that are larger than a message, and clients that do not read them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod silent_calls;
+
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt, future::join_all, stream};
@@ -84,6 +86,13 @@ impl Fixture {
         let text = self.client.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
         let values = text.lines().filter(|found| found.starts_with(line));
         values.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    }
+
+    async fn wait_for_release(&self) {
+        eventually("the release of what waited", || async {
+            (self.metric("lso_waiting_bytes").await == 0).then_some(())
+        })
+        .await;
     }
 
     /// Connects with the smallest possible receive buffer.
@@ -228,10 +237,7 @@ async fn unread_large_resets_take_bounded_memory() {
     let after = fixture.instance.resident_kib();
     assert!(after < before + GROWTH_KIB, "from {before} KiB to {after} KiB");
     drop((sse, sockets, calls));
-    eventually("the release of what waited", || async {
-        (fixture.metric("lso_waiting_bytes").await == 0).then_some(())
-    })
-    .await;
+    fixture.wait_for_release().await;
 }
 
 /// Clients that each keep a page of the log, which ends after 1 MiB: together more than the budget.

@@ -211,8 +211,15 @@ impl Client {
     }
 
     pub async fn updates(&mut self, stream_id: &str) -> Result<Streaming<Update>, Status> {
+        self.call_updates(subscribe_request(stream_id, "")).await
+    }
+
+    pub async fn call_updates(
+        &mut self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Streaming<Update>, Status> {
         let path = "/livestream.orchestrator.v1.StreamService/StreamUpdates";
-        Ok(self.stream(path, subscribe_request(stream_id, "")).await?.into_inner())
+        Ok(self.stream(path, request).await?.into_inner())
     }
 
     pub async fn state(&mut self, stream_id: &str) -> Result<State, Status> {

@@ -1,0 +1,65 @@
+//! gRPC calls that do not read their messages.
+
+use tonic::{Code, Request};
+
+use super::{BUDGET, Fixture, METADATA_BYTES, UNKNOWN};
+use crate::support::{
+    eventually,
+    grpc::{Client, SubscribeRequest, subscribe_request},
+    within,
+};
+
+/// Streams whose reset is larger than the window of an HTTP/2 client, 2 MiB.
+const FEW_STREAMS: usize = 60;
+
+fn with_deadline(mut request: Request<SubscribeRequest>) -> Request<SubscribeRequest> {
+    request.metadata_mut().insert("grpc-timeout", "1S".parse().unwrap());
+    request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_grpc_call_past_its_deadline_keeps_no_message() {
+    let fixture = Fixture::start(FEW_STREAMS, METADATA_BYTES).await;
+    let mut client = Client::connect(&fixture.instance.address().grpc).await.unwrap();
+    let mut reset = client.call(with_deadline(subscribe_request("", UNKNOWN))).await.unwrap().into_inner();
+    let mut updates = client.call_updates(with_deadline(subscribe_request("", ""))).await.unwrap();
+    fixture.wait_for_release().await;
+    assert_eq!(fixture.metric("lso_subscribers{transport=\"grpc\"}").await, 0);
+    let ended = loop {
+        match within("a message", reset.message()).await {
+            Ok(message) => assert!(message.is_some(), "the end has a status"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(ended.code(), Code::DeadlineExceeded);
+    let mut received = 0;
+    let ended = loop {
+        match within("an update", updates.message()).await {
+            Ok(message) => received += usize::from(message.is_some()),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(ended.code(), Code::DeadlineExceeded);
+    assert!(received < FEW_STREAMS, "{received} updates");
+}
+
+/// Silent calls, of which each has two parts of 0.5 MiB waiting: together more than the budget.
+const SILENT_CALLS: usize = 150;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_grpc_calls_above_the_budget_end() {
+    let fixture = Fixture::start(FEW_STREAMS, METADATA_BYTES).await;
+    let mut client = Client::connect(&fixture.instance.address().grpc).await.unwrap();
+    let mut calls = Vec::new();
+    for _ in 0..SILENT_CALLS {
+        calls.push(client.call(subscribe_request("", UNKNOWN)).await.unwrap());
+    }
+    eventually("the end of calls", || async {
+        let overflows = fixture.metric("lso_queue_overflows_total{transport=\"grpc\"}").await;
+        let waiting = fixture.metric("lso_waiting_bytes").await;
+        (overflows > 0 && waiting <= BUDGET).then_some(())
+    })
+    .await;
+    drop(calls);
+    fixture.wait_for_release().await;
+}
