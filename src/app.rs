@@ -264,12 +264,14 @@ fn connection_limiter(settings: &AdmissionSettings, metrics: &Arc<Metrics>) -> C
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let open_files = raise_open_files();
     let limits = ConnectionLimits::new(open_files, threads, *max_connections, *max_connections_per_address);
-    tracing::info!(open_files, connections = limits.total, of_address = limits.of_address, "limits");
-    if limits.total < *max_feeds {
+    let ConnectionLimits { total: connections, of_port, of_address } = limits;
+    tracing::info!(open_files, connections, of_port, of_address, "limits");
+    if limits.remote() < *max_feeds {
+        let of_port = limits.remote();
         tracing::warn!(
             open_files,
-            connections = limits.total,
-            "fewer connections than MAX_FEEDS: raise nofile"
+            of_port,
+            "fewer connections of a port than MAX_FEEDS: raise nofile or MAX_CONNECTIONS"
         );
     }
     ConnectionLimiter::new(limits, trusted_proxies, metrics.clone())

@@ -65,6 +65,7 @@ impl ErrorMapping {
             E::PayloadTooLarge => mapping("payload_too_large", "Request body too large", 413, 8, 1009),
             E::UnsupportedMediaType => mapping("unsupported_media_type", "Unsupported media type", 415, 3, 1003),
             E::RequestTimeout => mapping("request_timeout", "Request timeout", 408, 4, 1008),
+            E::WebhookTimeout => mapping("webhook_timeout", "Webhook timeout", 503, 14, 1013),
             E::Internal => mapping("internal", "Internal error", 500, 13, 1011),
             E::LivekitError => mapping("livekit_error", "LiveKit error", 502, 14, 1011),
             E::LivekitUnavailable => mapping("livekit_unavailable", "LiveKit unavailable", 503, 14, 1013),

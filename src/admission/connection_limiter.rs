@@ -19,15 +19,17 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 const LOCAL_RESERVE: usize = 16;
 /// Maximum open connections of the port for `/metrics`, from the files that are reserved.
 const MAX_METRICS: usize = 32;
+/// Accepted connections of the HTTP port beyond its limit, until they are counted and closed.
+const ACCEPT_MARGIN: usize = 32;
 /// Files of the process itself: logs, listeners, connections to Redis and LiveKit, connections for `/metrics`.
-const RESERVED_FILES: usize = 64;
+const RESERVED_FILES: usize = 64 + ACCEPT_MARGIN;
 /// Files of each thread: its event queue, its waker and its connection to Redis.
 const FILES_OF_THREAD: usize = 8;
 /// Share of the files that is reserved for calls to LiveKit, each of which may have a connection.
 const RESERVED_SHARE: usize = 8;
 /// Share of the connections that one port leaves to the other.
 const OTHER_PORTS_SHARE: usize = 8;
-/// Share of the connections that one address may have at a port by default.
+/// Share of the connections of a port that one address may have by default, and maximum share of [`LOCAL_RESERVE`].
 const ADDRESS_SHARE: usize = 4;
 /// Minimum of connections, with any limit of files.
 const MIN_CONNECTIONS: usize = 16;
@@ -76,6 +78,16 @@ impl ConnectionLimits {
         let of_port = (total - total / OTHER_PORTS_SHARE).max(1);
         Self { total, of_port, of_address: of_address.unwrap_or((total / ADDRESS_SHARE).max(1)) }
     }
+
+    /// Returns the connections of a port that clients on other machines may use.
+    pub fn remote(&self) -> usize {
+        self.of_port - local_reserve(self.of_port)
+    }
+}
+
+/// Returns the connections of a port with a maximum of `of_port` that only clients on this machine may use.
+fn local_reserve(of_port: usize) -> usize {
+    LOCAL_RESERVE.min(of_port / ADDRESS_SHARE)
 }
 
 /// Limit that a connection exceeds.
@@ -146,6 +158,21 @@ impl ConnectionLimiter {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the number of accepted connections at which one of `workers` threads stops accepting. All of them accept
+    /// a few more than the limit, which are closed at once. The rest of a burst stays in the kernel's backlog, so a
+    /// burst does not use up the files of the process before it is counted.
+    pub fn accepted_by_worker(&self, port: Port, workers: usize) -> usize {
+        (self.max_of(port).0 + ACCEPT_MARGIN).div_ceil(workers.max(1))
+    }
+
+    /// Returns the maximum number of connections of a port, and that of one address at it.
+    fn max_of(&self, port: Port) -> (usize, usize) {
+        match port {
+            Port::Http | Port::Grpc => (self.0.limits.of_port, self.0.limits.of_address),
+            Port::Metrics => (MAX_METRICS, MAX_METRICS / ADDRESS_SHARE),
+        }
+    }
+
     /// Counts one more connection of a client; `None` if a limit is reached, and the caller closes the connection.
     pub fn open(&self, port: Port, client: IpAddr) -> Option<ConnectionPermit> {
         let client = client.to_canonical();
@@ -169,13 +196,11 @@ impl ConnectionLimiter {
         client: IpAddr,
         network: IpAddr,
     ) -> Option<Exceeded> {
-        let ConnectionLimits { total, of_port, of_address } = self.0.limits;
-        if port == Port::Metrics {
-            return (open.of(port) >= MAX_METRICS).then_some(Exceeded::Port);
-        }
-        let reserve = if client.is_loopback() { 0 } else { LOCAL_RESERVE.min(of_port / ADDRESS_SHARE) };
+        let (of_port, of_address) = self.max_of(port);
+        let reserve = if client.is_loopback() { 0 } else { local_reserve(of_port) };
         let all = open.of(Port::Http) + open.of(Port::Grpc);
-        if open.of(port) + reserve >= of_port || all + reserve >= total {
+        let is_total_reached = port != Port::Metrics && all + reserve >= self.0.limits.total;
+        if is_total_reached || open.of(port) + reserve >= of_port {
             return Some(Exceeded::Port);
         }
         let own = open.of_address.get(&(port, network)).copied().unwrap_or_default();

@@ -42,8 +42,11 @@ fn full_port_leaves_connections_to_the_other_port_and_to_this_machine() {
     assert_eq!(local.len(), LOCAL_RESERVE);
     let http = fill(Port::Http, "127.0.0.1");
     assert_eq!(http.len(), 10, "the rest of the total");
-    assert_eq!(fill(Port::Metrics, "192.0.2.1").len(), MAX_METRICS, "metrics have connections of their own");
-    drop((grpc, local, http));
+    let scrapers: Vec<_> = (1..=9).map(|client| fill(Port::Metrics, &format!("192.0.2.{client}"))).collect();
+    assert_eq!(scrapers[0].len(), MAX_METRICS / ADDRESS_SHARE, "one address does not exclude the others");
+    assert_eq!(scrapers.iter().map(Vec::len).sum::<usize>(), MAX_METRICS * 3 / 4);
+    assert_eq!(fill(Port::Metrics, "127.0.0.1").len(), MAX_METRICS / 4, "the reserve of this machine");
+    drop((grpc, local, http, scrapers));
     assert_eq!(limiter.lock().of_address.len(), 0, "clients without connections have no entry");
     assert_eq!(limiter.0.metrics.connections.with_label_values(&["grpc"]).get(), 0);
 }
@@ -52,10 +55,11 @@ fn full_port_leaves_connections_to_the_other_port_and_to_this_machine() {
 fn limits_leave_files_to_redis_livekit_and_the_other_port() {
     assert_eq!(
         ConnectionLimits::new(400, 2, 40_000, None),
-        ConnectionLimits { total: 270, of_port: 237, of_address: 67 }
+        ConnectionLimits { total: 238, of_port: 209, of_address: 59 }
     );
     let large = ConnectionLimits::new(1 << 20, 8, 40_000, Some(500));
     assert_eq!(large, ConnectionLimits { total: 40_000, of_port: 35_000, of_address: 500 });
+    assert_eq!(large.remote(), 35_000 - LOCAL_RESERVE);
     assert_eq!(ConnectionLimits::new(64, 8, 40_000, None).total, MIN_CONNECTIONS);
 }
 
@@ -67,7 +71,10 @@ proptest! {
         wanted in 1_usize..100_000,
     ) {
         let limits = ConnectionLimits::new(open_files, threads, wanted, None);
-        prop_assert!(limits.total <= wanted && limits.total + MAX_METRICS < open_files);
+        let accepted = limiter(limits).accepted_by_worker(Port::Http, threads) * threads;
+        prop_assert!(accepted > limits.of_port, "the workers can hold all connections of the port");
+        prop_assert!(accepted + limits.total - limits.of_port + MAX_METRICS < open_files);
+        prop_assert!(limits.total <= wanted && limits.remote() >= limits.of_port * 3 / 4);
         prop_assert!((1..=limits.total).contains(&limits.of_port) && (1..=limits.of_port).contains(&limits.of_address));
     }
 }

@@ -67,6 +67,8 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     /// The request did not arrive in time.
     RequestTimeout,
+    /// The body of a webhook did not arrive in time. LiveKit sends the webhook again.
+    WebhookTimeout,
     /// The service has failed in a way that it does not expect.
     Internal,
     /// LiveKit has refused a call, or its answer is invalid.
@@ -87,7 +89,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -118,6 +120,7 @@ impl ErrorCode {
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::RequestTimeout,
+        Self::WebhookTimeout,
         Self::Internal,
         Self::LivekitError,
         Self::LivekitUnavailable,

@@ -8,10 +8,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{Stream, stream};
+use rustix::io::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -23,29 +24,60 @@ use crate::admission::{ConnectionLimiter, ConnectionPermit, Port};
 
 /// Maximum time in which the HTTP/2 preface and the headers of the first call must arrive.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(9);
-/// Pause after a failed accept, for example without a free file.
+/// Pause after an accept that failed for lack of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// Minimum time between two log lines about failed accepts.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Returns the accepted connections that the limits admit. Others are closed at once.
 pub fn incoming(
     listener: TcpListener,
     limiter: ConnectionLimiter,
 ) -> impl Stream<Item = io::Result<GrpcConnection>> {
-    stream::unfold((listener, limiter), |(listener, limiter)| async move {
+    stream::unfold(Acceptor { listener, limiter, logged_at: None }, |mut acceptor| async move {
+        let connection = acceptor.next().await;
+        Some((Ok(connection), acceptor))
+    })
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    limiter: ConnectionLimiter,
+    logged_at: Option<Instant>,
+}
+
+impl Acceptor {
+    /// Returns the next connection that the limits admit.
+    async fn next(&mut self) -> GrpcConnection {
         loop {
-            match listener.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    if let Some(permit) = limiter.open(Port::Grpc, peer.ip()) {
-                        return Some((Ok(GrpcConnection::new(stream, permit)), (listener, limiter)));
+                    if let Some(permit) = self.limiter.open(Port::Grpc, peer.ip()) {
+                        return GrpcConnection::new(stream, permit);
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "gRPC connection not accepted");
+                Err(error) if is_exhausted(&error) => {
+                    self.log(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
+                // The client has disconnected. The next one is not at fault.
+                Err(error) => tracing::debug!(%error, "gRPC connection ended before it was accepted"),
             }
         }
-    })
+    }
+
+    /// Logs at most one error in [`LOG_INTERVAL`].
+    fn log(&mut self, error: &io::Error) {
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.logged_at = Some(Instant::now());
+            tracing::warn!(%error, "gRPC connections not accepted: raise nofile, or lower MAX_CONNECTIONS");
+        }
+    }
+}
+
+/// Reports whether an accept failed for lack of files or memory, so that the next one fails too.
+fn is_exhausted(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].map(Some).contains(&Errno::from_io_error(error))
 }
 
 /// Connection of a gRPC client. Reading fails if no call has begun within [`FIRST_CALL_TIMEOUT`], which ends the
@@ -136,5 +168,18 @@ impl AsyncWrite for GrpcConnection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_pauses_only_without_files_or_memory() {
+        let is_exhausted = |errno: Errno| is_exhausted(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!([Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].into_iter().all(is_exhausted));
+        assert!(!is_exhausted(Errno::CONNABORTED) && !is_exhausted(Errno::PROTO));
+        assert!(!super::is_exhausted(&io::ErrorKind::ConnectionReset.into()));
     }
 }

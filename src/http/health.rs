@@ -1,7 +1,5 @@
 //! Handlers of health checks and metrics.
 
-use std::time::Duration;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
@@ -19,9 +17,6 @@ use crate::{
     store::Totals,
     telemetry::metrics::ServiceTotals,
 };
-
-/// Maximum time that the store has for the totals. The metrics have none of them otherwise.
-const TOTALS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Errors of [`ready`].
 pub const READY_ERRORS: &[ErrorCode] = &[ErrorCode::ShuttingDown];
@@ -178,8 +173,7 @@ pub async fn ready(api: Data<AppState>) -> Result<HttpResponse, Problem> {
         body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(api: Data<AppState>) -> Result<HttpResponse, Problem> {
-    let totals = tokio::time::timeout(TOTALS_TIMEOUT, api.orchestrator.health().totals()).await;
-    let totals = totals.ok().and_then(Result::ok).as_ref().map(service_totals);
+    let totals = api.orchestrator.health().totals().await.as_ref().map(service_totals);
     let text = api.metrics.encode(totals.as_ref()).map_err(|error| {
         tracing::error!(%error, "metrics cannot be encoded");
         Problem::new(ErrorCode::Internal)

@@ -1,6 +1,6 @@
 //! HTTP server: actix-http on connections that event streams can hijack.
 
-use std::{io, net::TcpListener, time::Duration};
+use std::{io, net::TcpListener, num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerBuilder};
@@ -51,7 +51,8 @@ pub struct ServerOptions {
 /// # Errors
 /// Errors of the listener.
 pub fn serve(api: AppState, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
-    let builder = ServerBuilder::new().shutdown_timeout(options.drain_timeout.as_secs());
+    let workers = available_parallelism().map_or(1, NonZeroUsize::get);
+    let builder = builder(options, Port::Http, workers).shutdown_timeout(options.drain_timeout.as_secs());
     let serves_metrics = api.serves_metrics;
     let configure = move |config: &mut ServiceConfig| routes::configure(config, serves_metrics);
     let connections = (options.connections.clone(), Port::Http);
@@ -63,9 +64,15 @@ pub fn serve(api: AppState, listener: TcpListener, options: &ServerOptions) -> i
 /// # Errors
 /// Errors of the listener.
 pub fn serve_metrics(api: AppState, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
-    let builder = ServerBuilder::new().workers(1).shutdown_timeout(1);
+    let builder = builder(options, Port::Metrics, 1).shutdown_timeout(1);
     let connections = (options.connections.clone(), Port::Metrics);
     run(api, listener, connections, Vec::new(), builder, routes::configure_metrics)
+}
+
+/// Returns a builder whose workers accept few connections beyond the limit of the port. The limiter closes these.
+fn builder(options: &ServerOptions, port: Port, workers: usize) -> ServerBuilder {
+    let accepted = options.connections.accepted_by_worker(port, workers);
+    ServerBuilder::new().disable_signals().workers(workers).max_concurrent_connections(accepted)
 }
 
 fn run(
@@ -76,8 +83,6 @@ fn run(
     builder: ServerBuilder,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    // The limiter closes connections over the limit. The server's own limit would leave them unaccepted.
-    let builder = builder.disable_signals().max_concurrent_connections(usize::MAX);
     let shutdown = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
         let app = App::new()

@@ -60,7 +60,12 @@ impl FromRequest for WebhookBody {
             let budget = app_state(&request)?.webhook_bytes.clone();
             let mut reserved = None;
             let reserve = |bytes| reserve(&budget, &mut reserved, bytes);
-            let bytes = read_reserved_body(&request, payload, MAX_WEBHOOK_BYTES, reserve).await?;
+            let read = read_reserved_body(&request, payload, MAX_WEBHOOK_BYTES, reserve).await;
+            let bytes = read.map_err(|problem| match problem.code() {
+                // LiveKit counts a 408 as delivered.
+                ErrorCode::RequestTimeout => Problem::new(ErrorCode::WebhookTimeout),
+                _ => problem,
+            })?;
             Ok(Self { bytes, _reserved: reserved })
         }
         .boxed_local()

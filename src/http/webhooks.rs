@@ -13,7 +13,7 @@ pub const ERRORS: &[ErrorCode] = &[
     ErrorCode::RateLimited,
     ErrorCode::StoreUnavailable,
     ErrorCode::PayloadTooLarge,
-    ErrorCode::RequestTimeout,
+    ErrorCode::WebhookTimeout,
     ErrorCode::MalformedBody,
     ErrorCode::StreamCreating,
 ];

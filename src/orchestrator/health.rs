@@ -9,7 +9,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
     rooms::Rooms,
-    store::{Store, StoreError, Totals},
+    store::{Store, Totals},
 };
 
 /// Maximum time that a dependency has to answer before it counts as down.
@@ -22,25 +22,32 @@ const PROBE_LIFETIME: Duration = Duration::from_secs(1);
 pub struct Health {
     store: Arc<dyn Store>,
     rooms: Arc<dyn Rooms>,
-    store_probe: Probe,
-    rooms_probe: Probe,
+    store_probe: Probe<()>,
+    rooms_probe: Probe<()>,
+    totals: Probe<Totals>,
 }
 
 impl Health {
     pub(super) fn new(store: Arc<dyn Store>, rooms: Arc<dyn Rooms>) -> Self {
-        Self { store, rooms, store_probe: Probe::default(), rooms_probe: Probe::default() }
+        Self {
+            store,
+            rooms,
+            store_probe: Probe::default(),
+            rooms_probe: Probe::default(),
+            totals: Probe::default(),
+        }
     }
 
     /// Reports whether the store answers, or answered within the last second.
     pub async fn is_store_up(&self) -> bool {
         let store = self.store.clone();
-        self.store_probe.result(async move { store.ping().await.is_ok() }).await
+        self.store_probe.result(async move { store.ping().await.ok() }).await.is_some()
     }
 
     /// Reports whether LiveKit answers, or answered within the last second.
     pub async fn is_livekit_up(&self) -> bool {
         let rooms = self.rooms.clone();
-        self.rooms_probe.result(async move { rooms.ping().await.is_ok() }).await
+        self.rooms_probe.result(async move { rooms.ping().await.ok() }).await.is_some()
     }
 
     /// Reports whether rooms are simulated in this process.
@@ -48,36 +55,43 @@ impl Health {
         self.rooms.simulated()
     }
 
-    /// Returns totals over all instances.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if the store does not answer.
-    pub async fn totals(&self) -> Result<Totals, StoreError> {
-        self.store.totals().await
+    /// Returns totals over all instances, at most a second old; `None` if the store does not answer.
+    pub async fn totals(&self) -> Option<Totals> {
+        let store = self.store.clone();
+        self.totals.result(async move { store.totals().await.ok() }).await
     }
 }
 
 /// Result of one probe at a time, shared for [`PROBE_LIFETIME`].
-#[derive(Clone, Default)]
-struct Probe(Arc<Mutex<Option<(Instant, bool)>>>);
+#[derive(Clone)]
+struct Probe<T>(Arc<Mutex<Option<Probed<T>>>>);
 
-impl Probe {
-    /// Returns the last result, or runs the probe if that is too old. False if the probe takes longer than
+/// Time and result of a probe.
+type Probed<T> = (Instant, Option<T>);
+
+impl<T> Default for Probe<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone + Send + 'static> Probe<T> {
+    /// Returns the last result, or runs the probe if that is too old. `None` if the probe fails or takes longer than
     /// [`PROBE_TIMEOUT`].
     ///
     /// Cancellation safe: a probe that runs is completed, also if its caller has gone, because a caller that connects
     /// and leaves would otherwise start a probe each time.
-    async fn result(&self, probe: impl Future<Output = bool> + Send + 'static) -> bool {
+    async fn result(&self, probe: impl Future<Output = Option<T>> + Send + 'static) -> Option<T> {
         let last = self.0.clone();
         let run = tokio::spawn(async move {
             let mut last = last.lock().await;
-            if let Some((at, result)) = *last
+            if let Some((at, result)) = &*last
                 && at.elapsed() < PROBE_LIFETIME
             {
-                return result;
+                return result.clone();
             }
             let result = timeout(PROBE_TIMEOUT, probe).await.unwrap_or_default();
-            *last = Some((Instant::now(), result));
+            *last = Some((Instant::now(), result.clone()));
             result
         });
         run.await.unwrap_or_default()
@@ -98,7 +112,7 @@ mod tests {
             probe.result(async move {
                 runs.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
-                true
+                Some(())
             })
         };
         for _ in 0..10 {
@@ -106,12 +120,12 @@ mod tests {
             let _ = futures_util::poll!(Box::pin(ask()));
         }
         let results = futures_util::future::join_all((0..100).map(|_| ask())).await;
-        assert!(results.into_iter().all(|result| result));
+        assert!(results.into_iter().all(|result| result.is_some()));
         assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn probe_without_answer_is_down() {
-        assert!(!Probe::default().result(std::future::pending()).await);
+        assert_eq!(Probe::<()>::default().result(std::future::pending()).await, None);
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: limits of time before the first request, limits of number, and what unsigned bodies cost.
+//! Connections: limits of time before the first request, and limits of number.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,11 +15,11 @@ use tokio::{
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, sign_webhook},
+    app::TestApp,
     eventually,
     grpc::Client,
     instance::Instance,
-    raw_http::connect,
+    raw_http::{connect, send_raw},
     servers::{shared_livekit, shared_redis},
     unique, within,
 };
@@ -40,7 +40,7 @@ async fn connect_from(client: Ipv4Addr, base: &str) -> TcpStream {
 }
 
 /// Waits until the server has closed the connection.
-async fn closed(mut connection: TcpStream) {
+pub(super) async fn closed(mut connection: TcpStream) {
     let mut received = Vec::new();
     // A reset is an end too.
     let _ = within("the end of a connection", connection.read_to_end(&mut received)).await;
@@ -139,10 +139,28 @@ async fn connection_without_request_is_closed_and_others_stay_open() {
     assert!(stream["id"].is_string());
 }
 
+/// Value of a metric; `None` if it is absent.
+fn value(metrics: &str, name: &str) -> Option<u64> {
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn refused_in(metrics: &str, port: &str, reason: &str) -> u64 {
+    let name = format!("lso_connections_refused_total{{port=\"{port}\",reason=\"{reason}\"}}");
+    // Absent until a connection is refused.
+    value(metrics, &name).unwrap_or_default()
+}
+
 async fn refused(app: &TestApp, port: &str, reason: &str) -> u64 {
-    let line = format!("lso_connections_refused_total{{port=\"{port}\",reason=\"{reason}\"}} ");
-    let metrics = app.get("/metrics").await.text;
-    metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
+    refused_in(&app.get("/metrics").await.text, port, reason)
+}
+
+/// Reports whether the server serves a connection: answers a request, or sends the settings of HTTP/2.
+async fn is_served(port: &str, connection: &mut TcpStream) -> bool {
+    if port == "http" {
+        return request(connection).await.is_some();
+    }
+    let sent = connection.write_all(HTTP2_PREFACE).await;
+    sent.is_ok() && within("settings", connection.read_exact(&mut [0; 9])).await.is_ok()
 }
 
 #[tokio::test]
@@ -158,15 +176,13 @@ async fn connection_over_limit_of_its_address_is_closed_at_once_until_another_en
             (refused(&app, port, "address").await > 0).then_some(())
         })
         .await;
-        let other = connect_from(Ipv4Addr::new(127, 0, 0, 3), base).await;
-        assert!(port == "grpc" || request(&mut { other }).await.is_some(), "another address");
+        let mut other = connect_from(Ipv4Addr::new(127, 0, 0, 3), base).await;
+        assert!(is_served(port, &mut other).await, "another address at {port}");
         drop(open);
-        if port == "http" {
-            eventually("a free connection", || async {
-                request(&mut connect_from(client, base).await).await.map(|_| ())
-            })
-            .await;
-        }
+        eventually("a free connection", || async {
+            is_served(port, &mut connect_from(client, base).await).await.then_some(())
+        })
+        .await;
     }
 }
 
@@ -184,90 +200,74 @@ async fn trusted_proxy_has_no_limit_of_its_address() {
     assert_eq!(refused(&app, "http", "address").await, 0);
 }
 
+/// Opens silent connections from many addresses, so that the limit of an address is not reached.
+async fn connect_silently(base: &str, count: u8) -> Vec<TcpStream> {
+    join_all(
+        (0..count).flat_map(|client| (0..40).map(move |_| connect_from([127, 0, 1, client].into(), base))),
+    )
+    .await
+}
+
+/// Waits for an answer over HTTP and returns its body.
+async fn answer(base: &str, path: &str) -> String {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    eventually("an answer over HTTP", || async {
+        let answer = client.get(format!("{base}{path}")).send().await.ok()?;
+        if answer.status() == StatusCode::OK { answer.text().await.ok() } else { None }
+    })
+    .await
+}
+
 #[tokio::test]
-async fn http_answers_while_silent_connections_hold_all_files_of_the_process() {
+async fn http_answers_while_silent_connections_fill_the_grpc_port() {
     raise_open_files();
     let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("files")).with_open_files(400);
     instance.start().await;
     let address = instance.address();
-    for base in [&address.grpc, &address.http] {
-        let _silent = join_all((0..395).map(|_| connect(base))).await;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        for path in ["/health/live", "/health/ready", "/streams"] {
-            eventually("an answer over HTTP", || async {
-                let answer = client.get(format!("{}{path}", address.http)).send().await.ok()?;
-                (answer.status() == StatusCode::OK).then_some(())
-            })
-            .await;
-        }
-        let created = client.post(format!("{}/streams", address.http)).json(&json!({})).send().await.unwrap();
-        assert_eq!(created.status(), StatusCode::CREATED, "LiveKit can be called");
+    let _silent = connect_silently(&address.grpc, 10).await;
+    for path in ["/health/live", "/health/ready", "/streams"] {
+        answer(&address.http, path).await;
     }
+    let streams = format!("{}/streams", address.http);
+    let created = reqwest::Client::new().post(streams).json(&json!({})).send().await.unwrap();
+    assert_eq!(created.status(), StatusCode::CREATED, "LiveKit can be called");
+    let metrics = answer(&address.http, "/metrics").await;
+    assert!(refused_in(&metrics, "grpc", "port") > 0, "the port is full: {metrics}");
+    assert_eq!(refused_in(&metrics, "grpc", "address"), 0, "no address is full");
+    assert!(value(&metrics, "lso_connections{port=\"grpc\"}") > Some(0), "connections are still open");
 }
 
 #[tokio::test]
-async fn unsigned_webhook_is_refused_before_its_body_and_the_connection_is_closed() {
-    let Pair(app, _other) = Pair::start().await;
-    for length in ["content-length: 2000000", "transfer-encoding: chunked"] {
-        let mut connection = connect(&app.base).await;
-        let head = format!("POST /webhooks/livekit HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n");
-        connection.write_all(head.as_bytes()).await.unwrap();
-        let mut received = [0; 12];
-        within("a response before the body", connection.read_exact(&mut received)).await.unwrap();
-        assert_eq!(&received, b"HTTP/1.1 401");
-        closed(connection).await;
-    }
-}
-
-#[tokio::test]
-async fn stalled_unsigned_webhooks_take_little_memory() {
-    let mut instance = Instance::new(shared_redis(), shared_livekit(), &unique("stalled"));
+async fn burst_of_connections_to_http_port_leaves_files_to_the_process() {
+    raise_open_files();
+    let instance = Instance::new(shared_redis(), shared_livekit(), &unique("burst"));
+    let mut instance = instance.with_open_files(400).with_log();
     instance.start().await;
     let address = instance.address();
-    let before = instance.resident_kib();
-    let stalled = join_all((0..400).map(|_| async {
-        let mut connection = connect(&address.http).await;
-        let head = b"POST /webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: forged\r\n\
-            content-length: 2000000\r\n\r\n";
-        connection.write_all(head).await.unwrap();
-        // The server may close the connection meanwhile.
-        let _ = connection.write_all(&vec![b' '; 200_000]).await;
-        connection
-    }))
-    .await;
-    let used = instance.resident_kib().saturating_sub(before);
-    assert!(used < 40 * 1_024, "{used} KiB for {} bodies", stalled.len());
+    let silent = connect_silently(&address.http, 50).await;
+    let mut grpc = Client::connect(&address.grpc).await.unwrap();
+    let _feed = grpc.subscribe("", "").await.unwrap();
+    drop(silent);
+    let metrics = answer(&address.http, "/metrics").await;
+    assert!(refused_in(&metrics, "http", "port") > 0, "the port is full: {metrics}");
+    assert_eq!(refused_in(&metrics, "http", "address"), 0, "no address is full");
+    let log = instance.log();
+    assert!(log.contains("limits") && !log.contains("Error accepting"), "{log}");
 }
 
 #[tokio::test]
-async fn signed_webhooks_whose_bodies_stall_are_bounded_and_later_ones_are_accepted() {
+async fn response_before_the_end_of_a_chunked_body_closes_the_connection() {
     let Pair(app, _other) = Pair::start().await;
-    let body = json!({"event": "room_started", "room": {"name": "r", "sid": "RM_1"}}).to_string();
-    let authorization = sign_webhook(&body);
-    let head = format!(
-        "POST /webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\n\
-         content-length: 2000000\r\n\r\n"
+    let body =
+        b"POST /absent HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    let answers = send_raw(&app.base, body).await;
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    answers[0].expect_problem(404, "route_not_found");
+    assert_eq!(
+        answers[0].header("connection").as_deref(),
+        Some("close"),
+        "the client sends no other request"
     );
-    let part = vec![b' '; 1_900_000];
-    let stalled = join_all((0..24).map(|_| async {
-        let mut connection = connect(&app.base).await;
-        connection.write_all(head.as_bytes()).await.unwrap();
-        let _ = connection.write_all(&part).await;
-        connection
-    }))
-    .await;
-    let refused = join_all(stalled.into_iter().map(|mut connection| async move {
-        let mut status = [0; 12];
-        within("a response", connection.read_exact(&mut status)).await.ok()?;
-        Some(String::from_utf8(status.to_vec()).unwrap())
-    }))
-    .await;
-    let count = |status: &str| refused.iter().flatten().filter(|found| found.ends_with(status)).count();
-    assert!(count("429") > 0, "over the bound: {refused:?}");
-    assert!(count("408") > 0, "within the bound, until the limit of time: {refused:?}");
-    let accepted =
-        app.request(reqwest::Method::POST, "/webhooks/livekit").header("authorization", authorization);
-    assert_eq!(accepted.body(body).send().await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -275,9 +275,9 @@ async fn health_pings_redis_at_most_once_a_second_for_any_number_of_callers() {
     let Pair(app, _other) = Pair::start().await;
     let pings = async || {
         let metrics = app.get("/metrics").await.text;
-        let line = "lso_redis_call_duration_seconds_count{call=\"ping\"} ";
-        metrics.lines().find_map(|found| found.strip_prefix(line)?.parse::<u64>().ok()).unwrap_or_default()
+        value(&metrics, "lso_redis_call_duration_seconds_count{call=\"ping\"}").expect("a ping")
     };
+    app.get("/health").await.expect(StatusCode::OK);
     let (before, started) = (pings().await, std::time::Instant::now());
     for path in ["/health", "/health/ready"] {
         let answers = join_all((0..100).map(|_| app.get(path))).await;

@@ -46,6 +46,7 @@ mod streams;
 mod token_reasons;
 mod token_rules;
 mod tokens;
+mod webhook_bodies;
 mod webhooks;
 mod websocket;
 

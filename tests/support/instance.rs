@@ -94,16 +94,17 @@ impl Instance {
     /// Starts the process and waits until it accepts connections.
     pub async fn start_listening(&mut self) {
         let binary = env!("CARGO_BIN_EXE_livestream-orchestrator");
+        let limit = self.open_files.map(|limit| format!("--nofile={limit}"));
+        let (program, args) = match &limit {
+            Some(limit) => ("prlimit", vec![limit.as_str(), binary]),
+            None => (binary, Vec::new()),
+        };
         self.running = Some(match (&self.output, &self.log) {
-            (None, None) if self.open_files.is_some() => {
-                let limit = format!("--nofile={}", self.open_files.unwrap_or_default());
-                start_with("prlimit", &[&limit, binary], &self.settings)
-            }
-            (Some(output), _) => start_logged(binary, &self.settings, output),
-            (None, Some(log)) => start_logged(binary, &self.settings, &File::create(log).unwrap()),
+            (Some(output), _) => start_logged(program, &args, &self.settings, output),
+            (None, Some(log)) => start_logged(program, &args, &self.settings, &File::create(log).unwrap()),
             (None, None) => match super::create_log_file("instance") {
-                Some(log) => start_logged(binary, &self.settings, &log),
-                None => start_with(binary, &[], &self.settings),
+                Some(log) => start_logged(program, &args, &self.settings, &log),
+                None => start_with(program, &args, &self.settings),
             },
         });
         let address = ("127.0.0.1", self.http);

@@ -29,6 +29,12 @@ impl ConnectionHandle {
         Some((state.rejection.take()?, state.stream.take()?))
     }
 
+    /// Reports whether the handler has not read a chunked body to its end. Such a connection ends after the response,
+    /// because the time limit of the rest would also end an idle connection whose client has sent all of it.
+    pub fn has_unread_body(&self) -> bool {
+        !self.0.borrow().input.is_body_complete
+    }
+
     /// Counts a running handler until the guard is dropped. The rest of a chunked body that the handler has not read is
     /// then received and discarded for a limited time; actix-http itself has no limit.
     pub fn start_handler(&self, has_chunked_body: bool) -> HandlerGuard {

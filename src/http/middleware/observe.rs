@@ -12,7 +12,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method, StatusCode, Uri,
+        ConnectionType, Method, StatusCode, Uri,
         header::{self, HeaderValue},
     },
     middleware::Next,
@@ -73,10 +73,8 @@ async fn observe_with(
     match next.call(request).instrument(observed.span.clone()).await {
         Ok(response) => {
             let mut response = response.map_into_boxed_body();
-            if let Some(connection) = &connection
-                && response.status() == StatusCode::SWITCHING_PROTOCOLS
-            {
-                connection.end_requests();
+            if let Some(connection) = &connection {
+                end_or_close(connection, &mut response);
             }
             response.headers_mut().insert(REQUEST_ID, id);
             // Browsers must not interpret markup in JSON.
@@ -91,6 +89,15 @@ async fn observe_with(
             observed.record(problem.status_code());
             Err(problem.into())
         }
+    }
+}
+
+/// Ends the requests of a connection that becomes a WebSocket, and closes one whose body was not read after the response.
+fn end_or_close(connection: &ConnectionHandle, response: &mut ServiceResponse<BoxBody>) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.end_requests();
+    } else if connection.has_unread_body() {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
 }
 

@@ -53,8 +53,13 @@ pub fn start_with(program: &str, args: &[&str], environment: &[(String, String)]
 }
 
 /// As [`start_with`], with the output in a file.
-pub fn start_logged(program: &str, environment: &[(String, String)], log: &File) -> ChildProcess {
-    let mut command = command("KILL", program, &[]);
+pub fn start_logged(
+    program: &str,
+    args: &[&str],
+    environment: &[(String, String)],
+    log: &File,
+) -> ChildProcess {
+    let mut command = command("KILL", program, args);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
     let child = command.stdin(Stdio::null()).spawn();
