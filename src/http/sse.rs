@@ -51,8 +51,8 @@ pub trait MessageSource: 'static {
 }
 
 /// Returns an event stream response. Its first bytes name the cursor `from`, so that a client can resume from there
-/// before it has received an event. Without `from`, the client keeps the cursor that it has. The permit is held until the stream ends. Messages that the client does not read
-/// are charged to the budget.
+/// before it has received an event. Without `from`, the client keeps the cursor that it has. The permit is held until
+/// the stream ends. Messages that the client does not read are charged to the budget.
 ///
 /// # Errors
 /// [`ErrorCode::Internal`] on a connection that cannot be hijacked; this server has none.

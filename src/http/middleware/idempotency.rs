@@ -122,7 +122,8 @@ fn request_key(request: &ServiceRequest, key: &str) -> RequestKey {
     RequestKey { key, caller: context.map(|context| context.limit_key).unwrap_or_default(), max_live }
 }
 
-/// Reads the body and returns a SHA-256 hash of method, path, body and each line of `If-Match`. The handler can read the body again.
+/// Reads the body and returns a SHA-256 hash of method, path, body and each line of `If-Match`. The handler can read
+/// the body again.
 ///
 /// # Errors
 /// Errors of [`read_body`]: 413, 408 and 400.
