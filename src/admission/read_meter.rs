@@ -39,7 +39,7 @@ pub struct ReadMeter {
 }
 
 impl ReadMeter {
-    /// Adds bytes, and charges the caller's read limit in the background for each [`UNIT_BYTES`] of the feed.
+    /// Adds bytes, and charges the caller's read limit in the background for each 64 KiB of the feed.
     pub fn add(&mut self, bytes: usize) {
         let units = units(self.total, bytes as u64);
         self.total = self.total.saturating_add(bytes as u64);

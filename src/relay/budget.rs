@@ -76,7 +76,7 @@ impl Budget {
 
     /// Waits until the caller, which makes no progress meanwhile, must disconnect its client.
     ///
-    /// Resolves if the budget is exceeded and the wait has lasted [`STALL`], and counts the overflow. Clients end one
+    /// Resolves if the budget is exceeded and the wait has lasted 1 s, and counts the overflow. Clients end one
     /// by one until the rest fits, because each wait reads the budget again. Cancellation safe.
     pub async fn stalled(&self, transport: Transport) {
         sleep(STALL).await;
