@@ -2,7 +2,7 @@
 //!
 //! Everything that waits is charged: queues, buffers of the local fan-out, pages of the log, messages in transports,
 //! snapshots. Shared bytes count once for each client that waits for them, so the sum is an upper bound of the memory.
-//! Above the limit, clients whose connection has stalled are disconnected. A client that reads is never affected.
+//! Above the limit, a client that has not taken a whole message (at most 512 KiB) within a second is disconnected.
 
 use std::{
     sync::{
