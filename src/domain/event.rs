@@ -89,10 +89,10 @@ impl Draft {
             _ => false,
         };
         let is_small = stream.metadata.as_text().len() <= MAX_REPEATED_METADATA_BYTES;
-        let metadata = (changes_metadata || is_small).then(|| stream.metadata.clone());
+        let has_metadata = changes_metadata || is_small;
         Self {
             kind,
-            stream: PartialStream { metadata, ..stream.without_metadata() },
+            stream: stream.clone().map_metadata(|metadata| has_metadata.then_some(metadata)),
             participant: None,
             previous_status,
             reason: stream.reason.clone().filter(|_| previous_status.is_some()),

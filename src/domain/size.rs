@@ -31,3 +31,14 @@ pub fn json_size<T: Serialize + ?Sized>(value: &T) -> usize {
     let _ = serde_json::to_writer(&mut counter, value);
     counter.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_size_is_that_of_the_text() {
+        let value = ("\u{1F600}\"\n", [1, 22]);
+        assert_eq!(json_size(&value), serde_json::to_string(&value).unwrap().len());
+    }
+}

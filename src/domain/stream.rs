@@ -90,30 +90,6 @@ impl Stream {
         }
     }
 
-    /// Returns the stream without metadata.
-    pub fn without_metadata(&self) -> PartialStream {
-        PartialStream {
-            id: self.id,
-            room_name: self.room_name.clone(),
-            room_sid: self.room_sid.clone(),
-            status: self.status,
-            metadata: None,
-            max_participants: self.max_participants,
-            idle_after: self.idle_after,
-            participant_count: self.participant_count,
-            peak_participant_count: self.peak_participant_count,
-            uncounted: self.uncounted,
-            created_at: self.created_at,
-            started_at: self.started_at,
-            updated_at: self.updated_at,
-            stopped_at: self.stopped_at,
-            empty_since: self.empty_since,
-            lock_expires_at: self.lock_expires_at,
-            reason: self.reason.clone(),
-            version: self.version,
-        }
-    }
-
     /// Returns the permanent names of the stream.
     pub fn reference(&self) -> StreamRef {
         StreamRef { id: self.id, room_name: self.room_name.clone() }
@@ -142,18 +118,15 @@ impl Stream {
     }
 }
 
-/// Stream whose metadata may be absent. Events carry it, see [`Draft::new`](super::event::Draft::new).
-pub type PartialStream = Stream<Option<Metadata>>;
-
-impl PartialStream {
-    /// Returns the stream with its own metadata, or with `known` if its own is absent.
-    pub fn with_metadata(self, known: Metadata) -> Stream {
+impl<M> Stream<M> {
+    /// Returns the stream with another value, or another type, of metadata.
+    pub fn map_metadata<N>(self, convert: impl FnOnce(M) -> N) -> Stream<N> {
         Stream {
             id: self.id,
             room_name: self.room_name,
             room_sid: self.room_sid,
             status: self.status,
-            metadata: self.metadata.unwrap_or(known),
+            metadata: convert(self.metadata),
             max_participants: self.max_participants,
             idle_after: self.idle_after,
             participant_count: self.participant_count,
@@ -168,6 +141,16 @@ impl PartialStream {
             reason: self.reason,
             version: self.version,
         }
+    }
+}
+
+/// Stream whose metadata may be absent. Events carry it, see [`Draft::new`](super::event::Draft::new).
+pub type PartialStream = Stream<Option<Metadata>>;
+
+impl PartialStream {
+    /// Returns the stream with its own metadata, or with `known` if its own is absent.
+    pub fn with_metadata(self, known: Metadata) -> Stream {
+        self.map_metadata(|own| own.unwrap_or(known))
     }
 }
 

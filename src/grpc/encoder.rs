@@ -11,7 +11,7 @@ use super::{
     status::use_case_status,
 };
 use crate::{
-    domain::{Event, Metadata, PartialStream, StreamId},
+    domain::{Event, Metadata, PartialStream, StreamId, event::MAX_REPEATED_METADATA_BYTES},
     orchestrator::{Orchestrator, ReadGrant},
     relay::ResetPart,
 };
@@ -52,8 +52,8 @@ type MetadataMap = HashMap<String, String>;
 pub struct Updates {
     orchestrator: Arc<Orchestrator>,
     grant: ReadGrant,
-    /// Metadata that was read for an event without it. Valid until an event carries metadata, because each change of
-    /// the metadata has such an event. One stream's only, so that a feed of all streams holds little memory.
+    /// The newest metadata that was read, or carried by an event, of a stream whose events may omit it. Each change of
+    /// the metadata has an event that carries it. One stream's only, so that a feed of all streams holds little memory.
     known: Option<(StreamId, MetadataMap)>,
 }
 
@@ -64,19 +64,23 @@ impl Updates {
     }
 
     async fn metadata(&mut self, stream: &PartialStream) -> Result<MetadataMap, Status> {
-        if let Some(carried) = &stream.metadata {
-            self.known = None;
-            return Ok(convert::metadata(carried.as_text()));
-        }
-        if let Some((id, known)) = &self.known
-            && *id == stream.id
-        {
-            return Ok(known.clone());
-        }
-        let read = self.orchestrator.metadata(&self.grant, stream.id).await.map_err(use_case_status)?;
-        let read = read.as_ref().map(Metadata::as_text).map(convert::metadata).unwrap_or_default();
-        self.known = Some((stream.id, read.clone()));
-        Ok(read)
+        let known = self.known.take_if(|(id, _)| *id == stream.id);
+        let metadata = match (&stream.metadata, known) {
+            // Metadata of this size is carried by every event.
+            (Some(carried), _) if carried.as_text().len() <= MAX_REPEATED_METADATA_BYTES => {
+                return Ok(convert::metadata(carried.as_text()));
+            }
+            (Some(carried), _) => convert::metadata(carried.as_text()),
+            (None, Some((_, known))) => known,
+            (None, None) => self.read(stream.id).await?,
+        };
+        self.known = Some((stream.id, metadata.clone()));
+        Ok(metadata)
+    }
+
+    async fn read(&self, id: StreamId) -> Result<MetadataMap, Status> {
+        let read = self.orchestrator.metadata(&self.grant, id).await.map_err(use_case_status)?;
+        Ok(read.as_ref().map(Metadata::as_text).map(convert::metadata).unwrap_or_default())
     }
 }
 

@@ -10,9 +10,11 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use tonic::Streaming;
 
+pub use super::received_event::ReceivedEvent;
 use super::{
     app::TestApp,
     grpc::{Client, StreamEvent, subscribe_request},
+    reset_parts::ResetParts,
     sse::Block,
 };
 
@@ -38,45 +40,6 @@ pub enum Transport {
 
 impl Transport {
     pub const ALL: [Self; 3] = [Self::Sse, Self::WebSocket, Self::Grpc];
-}
-
-/// A received event: the fields that every transport sends.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReceivedEvent {
-    pub stream: String,
-    pub seq: u64,
-    pub cursor: String,
-    /// Milliseconds since 1970.
-    pub at: i64,
-    /// The whole event; `None` over gRPC.
-    pub json: Option<Value>,
-}
-
-impl ReceivedEvent {
-    pub fn from_json(json: Value) -> Self {
-        let text = |key: &str| json[key].as_str().unwrap_or_else(|| panic!("no {key} in {json}"));
-        Self {
-            stream: text("streamId").to_owned(),
-            seq: json["seq"].as_u64().unwrap(),
-            cursor: text("cursor").to_owned(),
-            at: chrono::DateTime::parse_from_rfc3339(text("timestamp")).unwrap().timestamp_millis(),
-            json: Some(json),
-        }
-    }
-
-    /// Compares the common fields, and the JSON if both events have it.
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        let is_equal = |(one, two): (&Value, &Value)| one == two;
-        (&self.stream, self.seq, &self.cursor, self.at) == (&other.stream, other.seq, &other.cursor, other.at)
-            && self.json.as_ref().zip(other.json.as_ref()).is_none_or(is_equal)
-    }
-}
-
-impl From<StreamEvent> for ReceivedEvent {
-    fn from(event: StreamEvent) -> Self {
-        let StreamEvent { stream_id, seq, cursor, timestamp, .. } = event;
-        Self { stream: stream_id, seq, cursor, at: timestamp, json: None }
-    }
 }
 
 /// A message of a feed, or its end.
@@ -109,6 +72,7 @@ pub struct FeedConnection {
     /// Cursor after which the feed begins. The server sends it at once on every transport.
     pub from: String,
     retry: Option<Duration>,
+    parts: ResetParts,
     /// Reason of the end: the last SSE comment, the WebSocket close reason, or the `code` of the gRPC status.
     pub end_reason: Option<String>,
 }
@@ -143,12 +107,7 @@ impl FeedConnection {
                     .to_str()
                     .unwrap();
                 let from = from.to_owned();
-                Ok(Self {
-                    channel: Channel::Grpc(Box::new(response.into_inner())),
-                    from,
-                    retry: None,
-                    end_reason: None,
-                })
+                Ok(Self::new(Channel::Grpc(Box::new(response.into_inner())), from))
             }
         }
     }
@@ -170,7 +129,7 @@ impl FeedConnection {
         }
         let response = response.error_for_status().map_err(|_| OpenError)?;
         let channel = Channel::Sse { chunks: Box::pin(response.bytes_stream()), buffer: String::new() };
-        let mut connection = Self { channel, from: String::new(), retry: None, end_reason: None };
+        let mut connection = Self::new(channel, String::new());
         let first = connection.next_block().await.ok_or(OpenError)?;
         // A malformed cursor has no answer, so that the client keeps it until the end of the reset.
         let is_cursor = after.is_none_or(|after| after.parse::<Cursor>().is_ok());
@@ -188,12 +147,7 @@ impl FeedConnection {
         let (mut socket, _) = connect_async(url).await.map_err(|_| OpenError)?;
         let subscribe = json!({"type": "subscribe", "streamId": stream.unwrap_or("*"), "after": after});
         socket.send(Message::text(subscribe.to_string())).await.map_err(|_| OpenError)?;
-        let mut connection = Self {
-            channel: Channel::WebSocket(Box::new(socket)),
-            from: String::new(),
-            retry: None,
-            end_reason: None,
-        };
+        let mut connection = Self::new(Channel::WebSocket(Box::new(socket)), String::new());
         loop {
             let message = connection.next_json().await.ok_or(OpenError)?;
             match message["type"].as_str() {
@@ -212,8 +166,12 @@ impl FeedConnection {
     }
 
     /// Connection to a stream that has ended or expired.
-    const fn complete() -> Self {
-        Self { channel: Channel::Complete, from: String::new(), retry: None, end_reason: None }
+    fn complete() -> Self {
+        Self::new(Channel::Complete, String::new())
+    }
+
+    fn new(channel: Channel, from: String) -> Self {
+        Self { channel, from, retry: None, parts: ResetParts::default(), end_reason: None }
     }
 
     pub async fn next(&mut self) -> Received {
@@ -231,7 +189,7 @@ impl FeedConnection {
             match messages.message().await {
                 Ok(Some(event)) if event.event_type == 20 => {
                     let reset = event.reset.expect("a reset with its fields");
-                    if reset.part == reset.parts {
+                    if self.parts.accept(reset.part.into(), reset.parts.into()) {
                         return Received::Reset { reason: reset.reason, cursor: reset.cursor };
                     }
                 }
@@ -252,9 +210,9 @@ impl FeedConnection {
             let Some(block) = self.next_block().await else { return Received::Disconnected(self.retry) };
             let Some(data) = block.data else { continue };
             if block.event.as_deref() == Some("reset") {
-                match reset(&data) {
-                    Some(reset) => return reset,
-                    None => continue,
+                match self.parts.accept_json(&data) {
+                    true => return reset(&data),
+                    false => continue,
                 }
             }
             assert_eq!(block.id.as_deref(), data["cursor"].as_str(), "the id is the cursor");
@@ -267,8 +225,8 @@ impl FeedConnection {
             let Some(message) = self.next_json().await else { return Received::Disconnected(self.retry) };
             match message["type"].as_str() {
                 Some("reset") => {
-                    if let Some(reset) = reset(&message) {
-                        return reset;
+                    if self.parts.accept_json(&message) {
+                        return reset(&message);
                     }
                 }
                 Some("unsubscribed") if message["reason"] == "stream_stopped" => return Received::Complete,
@@ -311,10 +269,8 @@ impl FeedConnection {
     }
 }
 
-/// Returns the reset that a message completes; `None` for a part before the last.
-fn reset(data: &Value) -> Option<Received> {
-    assert!(data.get("snapshot").is_some(), "a reset has a snapshot");
-    assert_eq!(data["part"] == data["parts"], data.get("cursor").is_some(), "the last part has the cursor");
-    let cursor = data.get("cursor")?.as_str().unwrap().to_owned();
-    Some(Received::Reset { reason: data["reason"].as_str().unwrap().to_owned(), cursor })
+/// Returns the reset that a message completes.
+fn reset(data: &Value) -> Received {
+    let text = |name: &str| data[name].as_str().unwrap().to_owned();
+    Received::Reset { reason: text("reason"), cursor: text("cursor") }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     state::follower::{Follower, Topics},
-    state::{Entry, MemoryStore},
+    state::{Entry, Inner, MemoryStore},
 };
 use crate::{
     domain::{Cursor, Event, StreamId, StreamStatus, Topic},
@@ -48,29 +48,32 @@ impl FeedConnection for Connection {
     }
 }
 
+/// Returns the events of a topic's log, oldest first.
+fn log(state: &Inner, topic: Topic) -> &[Arc<Event>] {
+    match topic {
+        Topic::All => state.log.events(),
+        Topic::Stream(id) => state.streams.get(&id).map_or(&[], |kept| kept.log.events()),
+    }
+}
+
+fn facts(state: &Inner, topic: Topic, after: Cursor) -> LogFacts {
+    let holds = |topic: Topic| log(state, topic).iter().any(|event| event.cursor == after);
+    let first = |topic: Topic| {
+        let event = log(state, topic).first()?;
+        Some(FirstEntry { cursor: event.cursor, previous: topic.previous(event) })
+    };
+    LogFacts {
+        contains_cursor: holds(topic),
+        first: first(topic),
+        all_contains_cursor: holds(Topic::All),
+        first_of_all: first(Topic::All),
+        newest: state.newest,
+    }
+}
+
 impl MemoryStore {
     fn log_of<T>(&self, topic: Topic, read: impl FnOnce(&[Arc<Event>]) -> T) -> T {
-        let (inner, _) = self.current();
-        match topic {
-            Topic::All => read(inner.log.events()),
-            Topic::Stream(id) => read(inner.streams.get(&id).map_or(&[], |kept| kept.log.events())),
-        }
-    }
-
-    fn facts(&self, topic: Topic, after: Cursor) -> LogFacts {
-        let holds = |log: &[Arc<Event>]| log.iter().any(|event| event.cursor == after);
-        let first = |topic: Topic| {
-            self.log_of(topic, |log| {
-                log.first().map(|event| FirstEntry { cursor: event.cursor, previous: topic.previous(event) })
-            })
-        };
-        LogFacts {
-            contains_cursor: self.log_of(topic, holds),
-            first: first(topic),
-            all_contains_cursor: self.log_of(Topic::All, holds),
-            first_of_all: first(Topic::All),
-            newest: self.current().0.newest,
-        }
+        read(log(&self.current().0, topic))
     }
 }
 
@@ -91,17 +94,18 @@ impl EventFeed for MemoryStore {
     }
 
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
-        if let Some(reason) = reset_reason(topic, after, &self.facts(topic, after)) {
+        // One lock for both reads, because the log may be trimmed between two.
+        let (state, _) = self.current();
+        if let Some(reason) = reset_reason(topic, after, &facts(&state, topic, after)) {
             return Ok(LogRead::Reset(reason));
         }
-        Ok(self.log_of(topic, |log| {
-            let rest = &log[log.partition_point(|event| event.cursor <= after)..];
-            // Events are shared pointers, so a page needs no bound in bytes.
-            LogRead::Events {
-                events: rest.iter().take(limit).cloned().collect(),
-                complete: rest.len() <= limit,
-            }
-        }))
+        let log = log(&state, topic);
+        let rest = &log[log.partition_point(|event| event.cursor <= after)..];
+        // Events are shared pointers, so a page needs no bound in bytes.
+        Ok(LogRead::Events {
+            events: rest.iter().take(limit).cloned().collect(),
+            complete: rest.len() <= limit,
+        })
     }
 
     async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {
