@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Cursor, PartialStream, Participant, Stream, StreamId, StreamStatus, Timestamp,
+    Cursor, PartialStream, Participant, ParticipantCounts, Stream, StreamId, StreamStatus, Timestamp,
     name::{self, UnknownName},
 };
 
@@ -73,6 +73,8 @@ pub struct Draft {
     pub stream: PartialStream,
     /// Participant after the change, for events about one.
     pub participant: Option<Participant>,
+    /// True if the participant's entry is not in `participants` of the stream's documents after the change.
+    pub removed: bool,
     /// Status before the change, if the change is a transition.
     pub previous_status: Option<StreamStatus>,
     /// Reason of a stop or a failure.
@@ -94,6 +96,7 @@ impl Draft {
             kind,
             stream: stream.clone().map_metadata(|metadata| has_metadata.then_some(metadata)),
             participant: None,
+            removed: false,
             previous_status,
             reason: stream.reason.clone().filter(|_| previous_status.is_some()),
         }
@@ -147,7 +150,10 @@ impl Serialize for Event {
         struct Data<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
             participant: Option<&'a Participant>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            removed: bool,
             stream: &'a PartialStream,
+            counts: ParticipantCounts,
             #[serde(skip_serializing_if = "Option::is_none")]
             previous_status: Option<StreamStatus>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,10 +169,12 @@ impl Serialize for Event {
             data: Data<'a>,
             timestamp: Timestamp,
         }
-        let Draft { kind, stream, participant, previous_status, reason } = &self.draft;
+        let Draft { kind, stream, participant, removed, previous_status, reason } = &self.draft;
         let data = Data {
             participant: participant.as_ref(),
+            removed: *removed,
             stream,
+            counts: stream.counts,
             previous_status: *previous_status,
             reason: reason.as_deref(),
         };
@@ -233,7 +241,8 @@ mod tests {
     #[test]
     fn event_applied_to_the_previous_state_gives_the_next_state() {
         let mut known = stream(2_000);
-        let next = Stream { version: 2, participant_count: 1, ..known.clone() };
+        let counts = ParticipantCounts { hosts: 1, viewers: 0 };
+        let next = Stream { version: 2, counts, ..known.clone() };
         event(Draft::new(EventKind::ParticipantJoined, &next, None)).apply_to(&mut known);
         assert_eq!(known, next);
         let next = Stream { version: 3, metadata: Metadata::default(), ..next };

@@ -3,7 +3,7 @@
 use super::{Event, Participant, event::Draft};
 
 /// Approximate JSON size of an event without metadata and participant.
-const EVENT_BYTES: usize = 600;
+const EVENT_BYTES: usize = 700;
 /// Approximate JSON size of an event's participant without metadata and attributes.
 const PARTICIPANT_BYTES: usize = 250;
 

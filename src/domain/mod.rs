@@ -4,6 +4,7 @@
 
 pub mod aggregate;
 pub mod attributes;
+pub mod audience;
 pub mod change;
 pub mod cursor;
 pub mod error;
@@ -22,12 +23,14 @@ mod role;
 pub mod sids;
 pub mod size;
 pub mod stream;
+mod stream_document;
 pub mod time;
 pub mod topic;
 pub mod track;
 
 pub use aggregate::Aggregate;
 pub use attributes::Attributes;
+pub use audience::{Audience, ParticipantCounts};
 pub use change::{Change, Rejection, Session, StopReason};
 pub use cursor::Cursor;
 pub use error::ErrorCode;

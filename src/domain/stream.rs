@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::{
-    Cursor, Metadata, Participant, RoomName, RoomSid, StreamId, StreamStatus, Timestamp,
+    Audience, Cursor, Metadata, Participant, ParticipantCounts, RoomName, RoomSid, StreamId, StreamStatus,
+    Timestamp,
     size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES, json_size},
 };
 
@@ -41,9 +40,11 @@ pub struct Stream<M = Metadata> {
     pub max_participants: Option<u32>,
     /// Time after which an empty stream is stopped; `None` for never.
     pub idle_after: Option<Duration>,
-    /// Number of active participants that count.
-    pub participant_count: u32,
-    /// Greatest `participant_count` so far.
+    /// How the changes of viewers are told.
+    pub audience: Audience,
+    /// Numbers of active participants.
+    pub counts: ParticipantCounts,
+    /// Greatest number of active participants so far.
     pub peak_participant_count: u32,
     /// Number of connected participants that do not count: agents, recorders, hidden participants.
     pub uncounted: u32,
@@ -76,7 +77,8 @@ impl Stream {
             metadata: new.metadata,
             max_participants: new.max_participants,
             idle_after: new.idle_after,
-            participant_count: 0,
+            audience: Audience::Listed,
+            counts: ParticipantCounts::default(),
             peak_participant_count: 0,
             uncounted: 0,
             created_at: now,
@@ -100,6 +102,11 @@ impl Stream {
         self.idle_deadline().is_some_and(|deadline| deadline <= now)
     }
 
+    /// Reports whether any participant is connected to the active stream, whether it counts or not.
+    pub const fn is_occupied(&self) -> bool {
+        self.empty_since.is_none() || self.uncounted > 0
+    }
+
     /// Returns a key that sorts lists of streams: the oldest first, then by id.
     pub fn list_key(&self) -> String {
         format!("{:016}:{}", self.created_at.as_millis(), self.id)
@@ -119,6 +126,11 @@ impl Stream {
 }
 
 impl<M> Stream<M> {
+    /// Returns the number of active participants.
+    pub const fn participant_count(&self) -> u32 {
+        self.counts.total()
+    }
+
     /// Returns the stream with another value, or another type, of metadata.
     pub fn map_metadata<N>(self, convert: impl FnOnce(M) -> N) -> Stream<N> {
         Stream {
@@ -129,7 +141,8 @@ impl<M> Stream<M> {
             metadata: convert(self.metadata),
             max_participants: self.max_participants,
             idle_after: self.idle_after,
-            participant_count: self.participant_count,
+            audience: self.audience,
+            counts: self.counts,
             peak_participant_count: self.peak_participant_count,
             uncounted: self.uncounted,
             created_at: self.created_at,
@@ -197,102 +210,5 @@ impl StreamView {
         let participants_truncated = has_more || count < participants.len();
         participants.truncate(count);
         Self { stream, participants, participants_truncated, cursor }
-    }
-
-    /// Returns the state document: the stream's live values, without its names and limits.
-    pub fn state(&self) -> impl Serialize + '_ {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct State<'a> {
-            stream_id: StreamId,
-            status: StreamStatus,
-            participants: &'a [Participant],
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            participants_truncated: bool,
-            participant_count: u32,
-            started_at: Option<Timestamp>,
-            updated_at: Timestamp,
-            stopped_at: Option<Timestamp>,
-            metadata: &'a Metadata,
-            version: u64,
-        }
-        let stream = &self.stream;
-        State {
-            stream_id: stream.id,
-            status: stream.status,
-            participants: &self.participants,
-            participants_truncated: self.participants_truncated,
-            participant_count: stream.participant_count,
-            started_at: stream.started_at,
-            updated_at: stream.updated_at,
-            stopped_at: stream.stopped_at,
-            metadata: &stream.metadata,
-            version: stream.version,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    id: StreamId,
-    stream_id: StreamId,
-    room_name: &'a RoomName,
-    room_sid: Option<&'a RoomSid>,
-    status: StreamStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a Metadata>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    participants: Option<&'a [Participant]>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    participants_truncated: bool,
-    participant_count: u32,
-    peak_participant_count: u32,
-    max_participants: Option<u32>,
-    created_at: Timestamp,
-    started_at: Option<Timestamp>,
-    updated_at: Timestamp,
-    stopped_at: Option<Timestamp>,
-    version: u64,
-}
-
-impl<'a> Document<'a> {
-    fn of<M>(stream: &'a Stream<M>, metadata: Option<&'a Metadata>, view: Option<&'a StreamView>) -> Self {
-        Self {
-            id: stream.id,
-            stream_id: stream.id,
-            room_name: &stream.room_name,
-            room_sid: stream.room_sid.as_ref(),
-            status: stream.status,
-            metadata,
-            participants: view.map(|view| &*view.participants),
-            participants_truncated: view.is_some_and(|view| view.participants_truncated),
-            participant_count: stream.participant_count,
-            peak_participant_count: stream.peak_participant_count,
-            max_participants: stream.max_participants,
-            created_at: stream.created_at,
-            started_at: stream.started_at,
-            updated_at: stream.updated_at,
-            stopped_at: stream.stopped_at,
-            version: stream.version,
-        }
-    }
-}
-
-impl Serialize for Stream {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(self, Some(&self.metadata), None).serialize(serializer)
-    }
-}
-
-impl Serialize for PartialStream {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(self, self.metadata.as_ref(), None).serialize(serializer)
-    }
-}
-
-impl Serialize for StreamView {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(&self.stream, Some(&self.stream.metadata), Some(self)).serialize(serializer)
     }
 }

@@ -7,7 +7,8 @@ use prost::{Message, length_delimiter_len};
 use super::proto::{self, stream_event::EventData};
 use crate::{
     domain::{
-        Event, EventKind, Participant, ParticipantKind, Stream, StreamStatus, StreamView, Timestamp, Track,
+        Audience, Event, EventKind, Participant, ParticipantCounts, ParticipantKind, Stream, StreamStatus,
+        StreamView, Timestamp, Track,
         json::Json,
         size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES},
     },
@@ -21,6 +22,18 @@ fn millis(time: Option<Timestamp>) -> i64 {
 
 fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn audience(audience: Audience) -> i32 {
+    let audience = match audience {
+        Audience::Listed => proto::Audience::Listed,
+        Audience::Counted => proto::Audience::Counted,
+    };
+    audience.into()
+}
+
+fn participant_counts(counts: ParticipantCounts) -> proto::ParticipantCounts {
+    proto::ParticipantCounts { hosts: count(counts.hosts), viewers: count(counts.viewers) }
 }
 
 /// Converts metadata to a map. A value that is not a string becomes its JSON text; metadata that is not an object has
@@ -79,8 +92,10 @@ fn stream_state(stream: &Stream) -> proto::StreamState {
         stopped_at: millis(stream.stopped_at),
         metadata: metadata(stream.metadata.as_text()),
         version: stream.version,
-        participant_count: count(stream.participant_count),
+        participant_count: count(stream.participant_count()),
         participants_truncated: false,
+        audience: audience(stream.audience),
+        participant_counts: Some(participant_counts(stream.counts)),
     }
 }
 
@@ -183,6 +198,9 @@ pub fn event(event: &Event) -> proto::StreamEvent {
         event_data: Some(data),
         cursor: event.cursor.to_string(),
         seq: event.seq(),
+        audience: audience(stream.audience),
+        participant_counts: Some(participant_counts(stream.counts)),
+        removed: draft.removed,
     }
 }
 
@@ -218,10 +236,13 @@ pub fn update(event: &Event, metadata: HashMap<String, String>) -> proto::Stream
         metadata,
         cursor: event.cursor.to_string(),
         seq: event.seq(),
-        participant_count: count(draft.stream.participant_count),
+        participant_count: count(draft.stream.participant_count()),
         reset: None,
         participants_truncated: false,
         reason: draft.reason.clone().unwrap_or_default(),
+        audience: audience(draft.stream.audience),
+        participant_counts: Some(participant_counts(draft.stream.counts)),
+        removed: draft.removed,
     }
 }
 
@@ -261,6 +282,8 @@ fn first_update(shared: &SharedSnapshot, index: usize) -> Option<proto::StreamUp
         seq: state.version,
         participant_count: state.participant_count,
         participants_truncated: state.participants_truncated,
+        audience: state.audience,
+        participant_counts: state.participant_counts,
         ..proto::StreamUpdate::default()
     })
 }

@@ -207,7 +207,7 @@ async fn end_of_stream_with_large_participants_continues_in_several_calls() {
             break;
         }
     }
-    assert_eq!(fixture.backend.store.get(stream.id).await.unwrap().unwrap().participant_count, 0);
+    assert_eq!(fixture.backend.store.get(stream.id).await.unwrap().unwrap().participant_count(), 0);
 }
 
 #[tokio::test]

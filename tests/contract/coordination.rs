@@ -100,7 +100,7 @@ async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
     store.apply(&stream, join(2), by(&next)).await.unwrap();
     let late = store.apply(&stream, join(3), by(&lease)).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
-    assert_eq!(store.get(stream.id).await.unwrap().unwrap().participant_count, 2);
+    assert_eq!(store.get(stream.id).await.unwrap().unwrap().participant_count(), 2);
 }
 
 async fn unrenewed_lease_expires(backend: Backend) {

@@ -165,6 +165,6 @@ async fn snapshot_state_matches_its_cursor(backend: Backend) {
         };
         let as_of = log.iter().find(|event| event.cursor == snapshot.cursor).unwrap();
         assert_eq!(found, as_of.draft.stream.clone().with_metadata(Metadata::default()));
-        assert!(listed.is_none_or(|listed| listed == found.participant_count as usize));
+        assert!(listed.is_none_or(|listed| listed == found.participant_count() as usize));
     }
 }

@@ -34,7 +34,7 @@ async fn concurrent_joins_are_counted_once(backend: Backend) {
     };
     join_all((0..200).map(join)).await;
     let view = backend.store.view(stream.id).await.unwrap().unwrap();
-    assert_eq!((view.stream.participant_count, view.stream.peak_participant_count), (200, 200));
+    assert_eq!((view.stream.participant_count(), view.stream.peak_participant_count), (200, 200));
     assert_eq!(view.participants.len(), 200);
     assert!(view.participants.iter().all(Participant::is_active));
     let log = backend.log(stream.id).await;

@@ -50,16 +50,16 @@ async fn ended_session_does_not_reconnect(backend: Backend) {
     let stream = backend.active("tombstone").await;
     assert_eq!(backend.change(&stream, left("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
     let joined = backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
-    assert_eq!((joined.effect, joined.stream.participant_count), (Effect::Unchanged, 0));
+    assert_eq!((joined.effect, joined.stream.participant_count()), (Effect::Unchanged, 0));
     let joined = backend.change(&stream, Change::Connect(session("ann", "PA_2", 2))).await;
-    assert_eq!((joined.effect, joined.stream.participant_count), (Effect::Changed, 1));
+    assert_eq!((joined.effect, joined.stream.participant_count()), (Effect::Changed, 1));
 }
 
 async fn newer_session_of_identity_replaces_older(backend: Backend) {
     let stream = backend.active("replaced").await;
     backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
     let second = backend.change(&stream, Change::Connect(session("ann", "PA_2", 2))).await;
-    assert_eq!((second.stream.participant_count, second.stream.peak_participant_count), (1, 1));
+    assert_eq!((second.stream.participant_count(), second.stream.peak_participant_count), (1, 1));
     assert_eq!(second.participant.unwrap().sid.as_ref().map(ParticipantSid::as_str), Some("PA_2"));
     assert_eq!(backend.change(&stream, left("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
     let published = kinds(&backend.log(stream.id).await)[2..].to_vec();
@@ -87,7 +87,7 @@ async fn webhook_id_is_applied_once(backend: Backend) {
     let first = backend.store.apply(&stream, connect(), guard()).await.unwrap();
     let again = backend.store.apply(&stream, left("ann", None), guard()).await.unwrap();
     assert_eq!((first.effect, again.effect), (Effect::Changed, Effect::Duplicate));
-    assert_eq!(again.stream.participant_count, 1);
+    assert_eq!(again.stream.participant_count(), 1);
 }
 
 async fn connect_before_activation_is_rejected(backend: Backend) {
@@ -105,7 +105,7 @@ async fn connect_before_activation_is_rejected(backend: Backend) {
     ahead.sid = "PA_3".into();
     let again = backend.change(&stream, Change::Connect(ahead)).await;
     assert_eq!(
-        (again.effect, again.stream.participant_count),
+        (again.effect, again.stream.participant_count()),
         (Effect::Changed, 1),
         "a clock that is ahead does not block a later session"
     );

@@ -180,5 +180,5 @@ async fn participant_that_leaves_during_room_takeover_is_not_active() {
         fixture.slow.process(webhook).await.unwrap();
     }
     let stream = creating.await.unwrap().unwrap().stream;
-    assert_eq!((stream.status, stream.participant_count), (StreamStatus::Active, 0));
+    assert_eq!((stream.status, stream.participant_count()), (StreamStatus::Active, 0));
 }

@@ -40,14 +40,14 @@ async fn room_reopened_after_stop_is_deleted() {
         }
         assert!(fixture.livekit.rooms().is_empty());
         let after = fixture.current(&stream).await;
-        assert_eq!((after.status, after.participant_count), (StreamStatus::Stopped, 0));
+        assert_eq!((after.status, after.participant_count()), (StreamStatus::Stopped, 0));
         // The room of a new stream of that name is not orphaned.
         let next = fixture.create("room").await;
         fixture.livekit.connect("room", "ann");
         fixture.deliver_webhooks().await;
         fixture.livekit.advance(LISTING_GRACE);
         assert_eq!(fixture.reconcile().await, 0);
-        assert_eq!(fixture.current(&next).await.participant_count, 1);
+        assert_eq!(fixture.current(&next).await.participant_count(), 1);
     }
 }
 

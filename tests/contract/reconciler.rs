@@ -131,7 +131,7 @@ async fn undecided_difference_is_reconciled_before_the_interval() {
     fixture.livekit.take_webhooks();
     let hour = Duration::from_secs(3_600);
     assert!(fixture.orchestrator.reconcile(hour).await.unwrap().unwrap().is_unfinished());
-    assert_eq!(fixture.current(&stream).await.participant_count, 1);
+    assert_eq!(fixture.current(&stream).await.participant_count(), 1);
     assert!(
         fixture.orchestrator.reconcile(hour).await.unwrap().is_none(),
         "the difference cannot be decided yet"
@@ -139,7 +139,7 @@ async fn undecided_difference_is_reconciled_before_the_interval() {
     fixture.livekit.advance(POLICY.listing_grace + Duration::from_millis(1));
     let report = fixture.orchestrator.reconcile(hour).await.unwrap().expect("the difference can be decided");
     assert!(!report.is_unfinished() && report.repairs() == 1, "{report:?}");
-    assert_eq!(fixture.current(&stream).await.participant_count, 0);
+    assert_eq!(fixture.current(&stream).await.participant_count(), 0);
     fixture.livekit.advance(hour - Duration::from_secs(60));
     assert!(
         fixture.orchestrator.reconcile(hour).await.unwrap().is_none(),
@@ -221,8 +221,8 @@ async fn failed_listing_of_one_room_does_not_stop_repair_of_others() {
     fixture.livekit.fail_listings_of("broken");
     let report = fixture.orchestrator.reconcile(Duration::ZERO).await.unwrap().unwrap();
     assert_eq!((report.failed, report.repairs()), (1, 1));
-    assert_eq!(fixture.current(&streams[0]).await.participant_count, 0);
-    assert_eq!(fixture.current(&streams[1]).await.participant_count, 1);
+    assert_eq!(fixture.current(&streams[0]).await.participant_count(), 0);
+    assert_eq!(fixture.current(&streams[1]).await.participant_count(), 1);
 }
 
 /// LiveKit's clock is ahead at the first connection, and correct at the second.
@@ -239,5 +239,5 @@ async fn clock_of_livekit_stepping_back_does_not_hide_reconnected_participant() 
     fixture.deliver_webhooks().await;
     fixture.livekit.advance(LISTING_GRACE);
     assert_eq!(fixture.reconcile().await, 1);
-    assert_eq!(fixture.current(&stream).await.participant_count, 1);
+    assert_eq!(fixture.current(&stream).await.participant_count(), 1);
 }

@@ -99,7 +99,7 @@ async fn flushed_scripts_are_loaded_again() {
     let stream = backend.active("flush").await;
     let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut connection().await).await.unwrap();
     let joined = backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
-    assert_eq!(joined.stream.participant_count, 1);
+    assert_eq!(joined.stream.participant_count(), 1);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn stream_lifecycle_publishes_every_event(backend: Backend) {
     let told = last.draft.stream.clone().with_metadata(Metadata::default());
     assert_eq!((last.draft.reason.as_deref(), &told), (Some("requested"), &stopped));
     assert_eq!(stopped.stopped_at, Some(stopped.updated_at));
-    assert_eq!((stopped.participant_count, stopped.peak_participant_count), (0, 1));
+    assert_eq!((stopped.participant_count(), stopped.peak_participant_count), (0, 1));
     for change in [Change::Activate { room_sid: "RM_1".into() }, Change::Fail { reason: "x".to_owned() }] {
         let refused = backend.apply(&stream, change).await;
         assert!(matches!(refused, Err(StoreError::Rejected(Rejection::InvalidTransition { .. }))));
@@ -147,7 +147,7 @@ async fn close_disconnects_participants_in_batches(backend: Backend) {
     backend.change(&stream, Change::BeginStop { reason: StopReason::Requested, room_sid: None }).await;
     assert_eq!(backend.change(&stream, Change::Close).await.effect, Effect::Partial);
     let stopped = backend.stop(&stream).await;
-    assert_eq!((stopped.status, stopped.participant_count), (StreamStatus::Stopped, 0));
+    assert_eq!((stopped.status, stopped.participant_count()), (StreamStatus::Stopped, 0));
     let log = backend.log(stream.id).await;
     assert_unbroken(&log);
     let count = |kind| kinds(&log).iter().filter(|published| **published == kind).count();

@@ -192,13 +192,13 @@ impl Fixture {
                 EventKind::ParticipantLeft => active -= 1,
                 _ => {}
             }
-            assert_eq!(draft.stream.participant_count, active);
+            assert_eq!(draft.stream.participant_count(), active);
             assert!(draft.stream.peak_participant_count >= active);
             assert_eq!(event.is_last(), position + 1 == log.len() && view.stream.status.is_final());
         }
         let last = log.last().unwrap().draft.stream.clone();
         assert_eq!(last.with_metadata(Metadata::default()), view.stream);
-        assert_eq!(view.stream.participant_count, active);
+        assert_eq!(view.stream.participant_count(), active);
         let shown: BTreeMap<_, _> =
             view.participants.iter().cloned().map(|one| (one.identity.to_string(), one)).collect();
         assert_eq!(shown, participants);

@@ -56,7 +56,7 @@ impl Aggregate {
         if self.remove_unlisted(identity, sid) {
             return Ok((Effect::Changed, Vec::new()));
         }
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
         let other_session = sid.is_some() && entry.sid.as_ref() != sid;
         if other_session || entry.state == ParticipantState::Disconnected {
@@ -84,17 +84,17 @@ pub(super) fn end_visit(
     entry.expires_at = None;
     entry.last_visit = None;
     if !was_active {
-        recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
+        recorder.record_participant(EventKind::ParticipantUpdated, entry);
         return;
     }
     ended_sessions.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
     if entry.counts() {
-        recorder.stream.participant_count -= 1;
-        if recorder.stream.participant_count == 0 {
+        recorder.tally.remove(entry.role);
+        if recorder.tally.counts.total() == 0 {
             recorder.stream.empty_since = Some(recorder.now);
         }
     } else {
         recorder.stream.uncounted -= 1;
     }
-    recorder.record(EventKind::ParticipantLeft, Some(entry), None);
+    recorder.record_participant(EventKind::ParticipantLeft, entry);
 }

@@ -10,6 +10,7 @@ mod recorder;
 mod sessions;
 mod state;
 mod status;
+mod tally;
 mod tokens;
 
 pub use self::state::Aggregate;

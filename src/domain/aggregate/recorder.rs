@@ -1,6 +1,6 @@
 //! Recorder: collects the events of one change.
 
-use super::state::Aggregate;
+use super::{state::Aggregate, tally::Tally};
 use crate::domain::{
     Participant, Rejection, Stream, StreamStatus, Timestamp,
     change::Effect,
@@ -16,41 +16,54 @@ pub const UNCHANGED: Applied = Ok((Effect::Unchanged, Vec::new()));
 /// Stream of a change in progress, with the events recorded so far.
 pub struct Recorder<'a> {
     pub(super) stream: &'a mut Stream,
+    pub(super) tally: &'a mut Tally,
     pub(super) drafts: Vec<Draft>,
     pub(super) now: Timestamp,
 }
 
 impl<'a> Recorder<'a> {
     /// Begins a change at the time `now`.
-    pub(super) fn new(stream: &'a mut Stream, now: Timestamp) -> Self {
-        Self { stream, drafts: Vec::new(), now }
+    pub(super) const fn new(stream: &'a mut Stream, tally: &'a mut Tally, now: Timestamp) -> Self {
+        Self { stream, tally, drafts: Vec::new(), now }
     }
 
     /// Increments the version and records an event about the stream as it is now.
-    pub(super) fn record(
-        &mut self,
-        kind: EventKind,
-        participant: Option<&Participant>,
-        previous: Option<StreamStatus>,
-    ) {
+    pub(super) fn record(&mut self, kind: EventKind, previous: Option<StreamStatus>) {
         self.stream.version += 1;
         self.stream.updated_at = self.now;
-        let draft = Draft::new(kind, self.stream, previous);
-        self.drafts.push(Draft { participant: participant.cloned(), ..draft });
+        self.stream.counts = self.tally.counts;
+        self.stream.peak_participant_count = self.tally.peak;
+        self.drafts.push(Draft::new(kind, self.stream, previous));
+    }
+
+    /// Records an event about a participant.
+    pub(super) fn record_participant(&mut self, kind: EventKind, participant: &Participant) {
+        self.record(kind, None);
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.participant = Some(participant.clone());
+        }
+    }
+
+    /// Records that a participant's entry no longer exists.
+    pub(super) fn record_removal(&mut self, participant: &Participant) {
+        self.record_participant(EventKind::ParticipantUpdated, participant);
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.removed = true;
+        }
     }
 
     /// Sets the status and records the transition.
     pub(super) fn transition(&mut self, status: StreamStatus, kind: EventKind) {
         let previous = self.stream.status;
         self.stream.status = status;
-        self.record(kind, None, Some(previous));
+        self.record(kind, Some(previous));
     }
 }
 
 impl Aggregate {
     /// Records the events of a change and returns it as made.
     pub(super) fn recorded(&mut self, now: Timestamp, record: impl FnOnce(&mut Recorder<'_>)) -> Applied {
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         record(&mut recorder);
         Ok((Effect::Changed, recorder.drafts))
     }

@@ -51,7 +51,7 @@ impl Aggregate {
             return UNCHANGED;
         }
         let was_hidden = self.unlisted.remove(&session.identity).is_some();
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::joining(session.identity.clone(), Role::Host, now));
         if entry.is_active() {
@@ -61,26 +61,29 @@ impl Aggregate {
         recorder.stream.uncounted -= u32::from(was_hidden);
         begin_session(entry, session, session_at, now);
         if entry.counts() {
-            recorder.stream.participant_count += 1;
-            recorder.stream.peak_participant_count =
-                recorder.stream.peak_participant_count.max(recorder.stream.participant_count);
+            recorder.tally.add(entry.role);
             recorder.stream.empty_since = None;
         } else {
             recorder.stream.uncounted += 1;
         }
-        recorder.record(EventKind::ParticipantJoined, Some(entry), None);
+        recorder.record_participant(EventKind::ParticipantJoined, entry);
         Ok((Effect::Changed, recorder.drafts))
     }
 
     /// Corrects the description of a session that is active already.
     fn update_session(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let Some(entry) = self.participants.get_mut(&session.identity) else { return UNCHANGED };
+        let role = entry.role;
         if !corrects(listed, entry) || !describe(entry, session) {
             return UNCHANGED;
         }
         entry.changed_at = now;
-        recorder.record(EventKind::ParticipantUpdated, Some(entry), None);
+        if entry.counts() {
+            recorder.tally.remove(role);
+            recorder.tally.add(entry.role);
+        }
+        recorder.record_participant(EventKind::ParticipantUpdated, entry);
         Ok((Effect::Changed, recorder.drafts))
     }
 
@@ -101,7 +104,7 @@ impl Aggregate {
                 entry = known.clone();
             }
         }
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let shown = self.participants.get_mut(&session.identity);
         if let Some(shown) =
             shown.filter(|shown| shown.is_active() && shown.sid.as_ref() == Some(&session.sid))
@@ -161,7 +164,7 @@ impl Aggregate {
         }
         (entry.tracks, entry.changed_at) = (tracks, now);
         let entry = entry.clone();
-        self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
+        self.recorded(now, |recorder| recorder.record_participant(EventKind::ParticipantUpdated, &entry))
     }
 }
 

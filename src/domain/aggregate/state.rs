@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::tally::Tally;
 use crate::domain::{
     Identity, Participant, ParticipantSid, Stream, Timestamp, TrackSid,
     event::{Draft, EventKind},
@@ -11,8 +12,10 @@ use crate::domain::{
 /// Stream with all of its participants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
-    /// The stream.
+    /// The stream. Its counts are those of its newest event.
     pub stream: Stream,
+    /// Numbers of active participants at this moment.
+    pub tally: Tally,
     /// Listed participants: joining, active and disconnected ones. Joining entries without an earlier visit expire.
     pub participants: BTreeMap<Identity, Participant>,
     /// Connected participants without events, in no list: recorders and hidden participants.
@@ -30,6 +33,7 @@ impl Aggregate {
         let draft = Draft::new(EventKind::StreamCreated, &stream, None);
         let aggregate = Self {
             stream,
+            tally: Tally::default(),
             participants: BTreeMap::new(),
             unlisted: BTreeMap::new(),
             ended_sessions: BTreeMap::new(),

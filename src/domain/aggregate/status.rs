@@ -28,7 +28,7 @@ impl Aggregate {
         self.stream.lock_expires_at = None;
         self.stream.room_sid = Some(room_sid);
         self.stream.started_at = Some(now);
-        if self.stream.participant_count == 0 {
+        if self.tally.counts.total() == 0 {
             self.stream.empty_since = Some(now);
         }
         self.recorded(now, |recorder| recorder.transition(StreamStatus::Active, EventKind::StreamUpdated))
@@ -63,7 +63,7 @@ impl Aggregate {
         if !self.stream.status.may_become(status) {
             return self.invalid_transition(status);
         }
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let participants = self.participants.values_mut();
         let mut present: Vec<_> =
             participants.filter(|participant| participant.state != ParticipantState::Disconnected).collect();
@@ -104,6 +104,6 @@ impl Aggregate {
             return UNCHANGED;
         }
         self.stream.metadata = metadata;
-        self.recorded(now, |recorder| recorder.record(EventKind::StreamUpdated, None, None))
+        self.recorded(now, |recorder| recorder.record(EventKind::StreamUpdated, None))
     }
 }

@@ -23,7 +23,7 @@ impl Aggregate {
         if known.is_some_and(Participant::is_active) {
             return UNCHANGED;
         }
-        if let Some(max) = self.stream.max_participants.filter(|max| self.stream.participant_count >= *max) {
+        if let Some(max) = self.stream.max_participants.filter(|max| self.tally.counts.total() >= *max) {
             return Err(Rejection::Full { max });
         }
         let mut entry = Participant::joining(identity.clone(), role, now);
@@ -39,7 +39,7 @@ impl Aggregate {
         entry.attributes = attributes.unwrap_or(entry.attributes);
         entry.expires_at = Some(now.plus(joining_ttl));
         self.participants.insert(identity, entry.clone());
-        self.recorded(now, |recorder| recorder.record(EventKind::ParticipantUpdated, Some(&entry), None))
+        self.recorded(now, |recorder| recorder.record_participant(EventKind::ParticipantUpdated, &entry))
     }
 
     /// Ends joining entries whose time has passed, at most [`CLOSE_BATCH`] of them.
@@ -48,7 +48,7 @@ impl Aggregate {
         let mut expired: Vec<_> = self.participants.values().filter(due).cloned().collect();
         expired.sort_by(|a, b| (a.expires_at, &a.identity).cmp(&(b.expires_at, &b.identity)));
         let more = expired.len() > CLOSE_BATCH;
-        let mut recorder = Recorder::new(&mut self.stream, now);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         for mut entry in expired.into_iter().take(CLOSE_BATCH) {
             entry.state = ParticipantState::Disconnected;
             entry.expires_at = None;
@@ -56,13 +56,14 @@ impl Aggregate {
                 Some((joined, left)) => {
                     (entry.joined_at, entry.left_at, entry.changed_at) = (joined, Some(left), now);
                     self.participants.insert(entry.identity.clone(), entry.clone());
+                    recorder.record_participant(EventKind::ParticipantUpdated, &entry);
                 }
                 None => {
                     entry.left_at = Some(now);
                     self.participants.remove(&entry.identity);
+                    recorder.record_removal(&entry);
                 }
             }
-            recorder.record(EventKind::ParticipantUpdated, Some(&entry), None);
         }
         let drafts = recorder.drafts;
         let effect = match (drafts.is_empty(), more) {

@@ -8,7 +8,7 @@ use utoipa::{
 };
 
 use crate::{
-    domain::{EventKind, ParticipantKind, ParticipantState, Role, StreamStatus, TrackSource},
+    domain::{Audience, EventKind, ParticipantKind, ParticipantState, Role, StreamStatus, TrackSource},
     store::KindFilter,
 };
 
@@ -37,6 +37,10 @@ string_enums! {
     StreamStatus, "StreamStatus",
     "Status of a stream: `creating → active → stopping → stopped`, or `error` from `creating` and `stopping`.",
     StreamStatus::ALL.map(StreamStatus::as_str);
+
+    Audience, "Audience",
+    "How the changes of viewers are told. `listed`: each one is an event.",
+    Audience::ALL.map(Audience::as_str);
 
     Role, "Role",
     "Permissions of a participant: a host publishes, a viewer only subscribes.",

@@ -3,7 +3,7 @@
 
 use utoipa::ToSchema;
 
-use super::{Participant, StreamInEvent};
+use super::{Participant, ParticipantCounts, StreamInEvent};
 use crate::domain::{EventKind, StreamStatus};
 
 /// Objects that the event is about, as they are after the change.
@@ -12,7 +12,12 @@ use crate::domain::{EventKind, StreamStatus};
 pub struct EventData {
     /// Only in events about a participant.
     pub participant: Option<Participant>,
+    /// True if the entry of `participant` is not in `participants` after this event, because its token expired unused;
+    /// absent otherwise.
+    #[schema(nullable = false)]
+    pub removed: Option<bool>,
     pub stream: StreamInEvent,
+    pub counts: ParticipantCounts,
     /// Only in `stream_updated`, if the status has changed.
     pub previous_status: Option<StreamStatus>,
     /// Only in `stream_stopped`.

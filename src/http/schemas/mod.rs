@@ -12,5 +12,5 @@ mod streams;
 pub use self::{
     events::Event,
     participants::Participant,
-    streams::{ReadableStream, Stream, StreamInEvent, StreamState, StreamSummary},
+    streams::{ParticipantCounts, ReadableStream, Stream, StreamInEvent, StreamState, StreamSummary},
 };

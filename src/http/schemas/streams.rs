@@ -7,7 +7,17 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Participant;
-use crate::domain::StreamStatus;
+use crate::domain::{Audience, StreamStatus};
+
+/// Numbers of active participants. Agents, recorders and hidden participants do not count.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ParticipantCounts {
+    #[schema(example = 1)]
+    pub hosts: u32,
+    #[schema(example = 1)]
+    pub viewers: u32,
+}
 
 /// Declares a stream document: the fields that all of them have, and its own.
 macro_rules! stream {
@@ -28,9 +38,11 @@ macro_rules! stream {
             pub room_sid: Option<String>,
             pub status: StreamStatus,
             $($own)*
-            /// Number of active participants.
+            pub audience: Audience,
+            /// Number of active participants: the sum of `participantCounts`.
             #[schema(example = 2)]
             pub participant_count: u32,
+            pub participant_counts: ParticipantCounts,
             /// Maximum number of participants that were active at once.
             #[schema(example = 5)]
             pub peak_participant_count: u32,
@@ -96,7 +108,9 @@ pub struct StreamState {
     /// True if the stream has more participants than the document; absent otherwise.
     #[schema(nullable = false)]
     pub participants_truncated: Option<bool>,
+    pub audience: Audience,
     pub participant_count: u32,
+    pub participant_counts: ParticipantCounts,
     #[schema(required = true, format = DateTime)]
     pub started_at: Option<String>,
     #[schema(format = DateTime, example = "2026-01-14T10:00:00.000Z")]

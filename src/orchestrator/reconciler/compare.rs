@@ -94,7 +94,7 @@ impl Reconciler {
     /// listing, which the next reconciliation finds.
     async fn occupants_of(&self, stream: &Stream, room: &Room) -> Result<Option<Occupants>, Error> {
         // LiveKit's count omits agents and recorders, so participants are listed even if it is 0.
-        let is_empty = room.participants == 0 && stream.participant_count == 0 && stream.uncounted == 0;
+        let is_empty = room.participants == 0 && !stream.is_occupied();
         let occupants = if is_empty {
             Some(self.rooms.occupants_of(&stream.room_name, &room.sid).await?)
         } else {

@@ -40,7 +40,7 @@ impl MissingRoom {
     fn is_decided(&self) -> bool {
         let confirmed = || self.since.is_some_and(|since| since <= self.before);
         let started = self.stream.started_at.is_some_and(|at| at < self.before);
-        let occupied = self.stream.participant_count + self.stream.uncounted > 0;
+        let occupied = self.stream.is_occupied();
         started && (self.replaced || !occupied || confirmed())
     }
 }

@@ -170,7 +170,11 @@ impl StreamStore for MemoryStore {
         let count = |status: StreamStatus| streams().filter(|stream| stream.status == status).count() as u64;
         Ok(Totals {
             streams: StreamStatus::ALL.into_iter().map(|status| (status, count(status))).collect(),
-            participants: streams().map(|stream| u64::from(stream.participant_count)).sum(),
+            participants: inner
+                .streams
+                .values()
+                .map(|kept| u64::from(kept.aggregate.tally.counts.total()))
+                .sum(),
         })
     }
 

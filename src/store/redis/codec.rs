@@ -10,7 +10,7 @@ use serde::{
 use crate::{
     domain::{
         Attributes, Cursor, DisplayName, Event, EventKind, Identity, Metadata, PartialStream, Participant,
-        ParticipantKind, ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
+        ParticipantCounts, ParticipantKind, ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
     },
     store::StoreError,
 };
@@ -60,7 +60,11 @@ struct StoredStream<'a> {
     #[serde(borrow)]
     idle_after: Cow<'a, str>,
     #[serde(borrow)]
-    count: Cow<'a, str>,
+    audience: Cow<'a, str>,
+    #[serde(borrow)]
+    hosts: Cow<'a, str>,
+    #[serde(borrow)]
+    viewers: Cow<'a, str>,
     #[serde(borrow)]
     peak: Cow<'a, str>,
     /// Absent in streams that an earlier version recorded.
@@ -105,7 +109,11 @@ impl StoredStream<'_> {
             metadata: metadata.map_err(|_| corrupt("metadata"))?,
             max_participants: optional("maxParticipants", &self.max_participants)?,
             idle_after: optional("idleAfter", &self.idle_after)?.map(Duration::from_millis),
-            participant_count: parsed("count", &self.count)?,
+            audience: parsed("audience", &self.audience)?,
+            counts: ParticipantCounts {
+                hosts: parsed("hosts", &self.hosts)?,
+                viewers: parsed("viewers", &self.viewers)?,
+            },
             peak_participant_count: parsed("peak", &self.peak)?,
             uncounted: optional("uncounted", &self.uncounted)?.unwrap_or_default(),
             created_at: required_time("createdAt", &self.created_at)?,
@@ -243,6 +251,8 @@ struct StoredEvent<'a> {
     #[serde(borrow)]
     stream: StoredStream<'a>,
     participant: Option<StoredParticipant>,
+    #[serde(default)]
+    removed: bool,
     previous_status: Option<String>,
     reason: Option<String>,
 }
@@ -264,6 +274,7 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
             kind: stored.kind.parse::<EventKind>().map_err(|_| corrupt("kind"))?,
             stream: stored.stream.into_partial()?,
             participant: stored.participant.map(StoredParticipant::into_domain).transpose()?,
+            removed: stored.removed,
             previous_status: previous_status.map_err(|_| corrupt("previousStatus"))?,
             reason: stored.reason,
         },
@@ -277,7 +288,7 @@ mod tests {
     #[test]
     fn stream_and_event_without_later_fields_are_read() {
         let stream = r#"{"id":"01a222ef-9af5-7493-b17a-b590941a926a","roomName":"room","roomSid":"RM_1",
-            "status":"active","metadata":"{}","maxParticipants":"","idleAfter":"300000","count":"1","peak":"1",
+            "status":"active","metadata":"{}","maxParticipants":"","idleAfter":"300000","audience":"listed","hosts":"1","viewers":"0","peak":"1",
             "createdAt":"1","startedAt":"1","updatedAt":"1","stoppedAt":"",
             "emptySince":"","lockedUntil":"","reason":"","version":"2","cursor":"1-1"}"#;
         assert_eq!(stream_from_json(stream).unwrap().uncounted, 0);

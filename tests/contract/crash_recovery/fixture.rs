@@ -112,7 +112,7 @@ impl Fixture {
             let shown: Vec<_> = shown.map(|one| one.identity.to_string()).collect();
             let present: Vec<_> = room.present.into_iter().map(|(who, ..)| who).collect();
             assert_eq!(shown, present, "{context}");
-            assert_eq!(stream.participant_count as usize, shown.len(), "{context}");
+            assert_eq!(stream.participant_count() as usize, shown.len(), "{context}");
             assert!(
                 view.participants.iter().all(|one| one.state != ParticipantState::Joining),
                 "{context}: no participant is joining"

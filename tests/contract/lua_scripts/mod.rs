@@ -5,7 +5,7 @@ mod random_changes;
 
 use livestream_orchestrator::{
     domain::{
-        Event, EventKind, Participant, ParticipantKind, ParticipantState, Stream, StreamStatus, Topic,
+        Event, EventKind, Participant, ParticipantKind, ParticipantState, Role, Stream, StreamStatus, Topic,
         stream::NewStream,
     },
     store::{CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, StoreError, StreamFilter},
@@ -23,7 +23,7 @@ fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
     stream: &Stream<M>,
 ) -> impl PartialEq + std::fmt::Debug + use<M> {
     (
-        (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.participant_count),
+        (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.audience, stream.counts),
         (stream.peak_participant_count, stream.uncounted, stream.version, stream.reason.clone()),
         (
             stream.started_at.is_some(),
@@ -48,6 +48,7 @@ fn event_without_times(event: &Event) -> impl PartialEq + std::fmt::Debug + use<
         draft.kind,
         without_times(&draft.stream),
         draft.participant.as_ref().map(participant_without_times),
+        draft.removed,
         draft.previous_status,
         draft.reason.clone(),
     )
@@ -158,8 +159,12 @@ async fn assert_invariants(
 ) {
     let view = backend.store.view(id).await.unwrap().unwrap();
     let active = view.participants.iter().filter(|one| one.is_active()).count();
-    let counted = view.participants.iter().filter(|one| one.is_active() && one.counts()).count();
-    assert_eq!(view.stream.participant_count as usize, counted);
+    let counted = |role| {
+        let of_role = view.participants.iter().filter(|one| one.counts() && one.role == role);
+        of_role.filter(|one| one.is_active()).count()
+    };
+    assert_eq!(view.stream.counts.hosts as usize, counted(Role::Host));
+    assert_eq!(view.stream.counts.viewers as usize, counted(Role::Viewer));
     assert!(log.iter().all(|event| event.draft.participant.as_ref().is_none_or(Participant::is_listed)));
     let published = |kind| log.iter().filter(|event| event.draft.kind == kind).count();
     assert_eq!(
@@ -169,7 +174,7 @@ async fn assert_invariants(
     );
     assert_eq!(view.stream.version, log.len() as u64);
     assert!(
-        log.iter().all(|event| event.draft.stream.participant_count <= view.stream.peak_participant_count)
+        log.iter().all(|event| event.draft.stream.participant_count() <= view.stream.peak_participant_count)
     );
     if view.stream.status.is_final() {
         assert!(view.participants.iter().all(|one| one.state == ParticipantState::Disconnected));

@@ -54,8 +54,12 @@ end
 
 -- LiveKit's list counts, whichever session is the newer one by LiveKit's clocks.
 if p and p.sid == sid and p.state == 'active' then
-  local old = position(p)
+  local old, old_role = position(p), p.role
   if not corrects(p) or not describe(p) then return unchanged(participant(identity)) end
+  if counts(p) then
+    count_role(old_role, -1)
+    count_role(p.role, 1)
+  end
   put(p, old)
   emit('participant_updated', p)
   return changed(p)
@@ -76,11 +80,9 @@ redis.call('ZREM', KEY.tombstones, sid)
 redis.call('ZREM', KEY.joining, identity)
 if counts(p) then
   redis.call('SADD', KEY.active, identity)
-  redis.call('INCRBY', KEY.participant_total, 1)
   touch(KEY.active)
-  touch(KEY.participant_total)
-  recount()
-  if tonumber(stream.count) > tonumber(stream.peak) then stream.peak = stream.count end
+  count_participant(p, 1)
+  stream.peak = integer(math.max(stream.peak, active_count()))
   stream.emptySince = ''
 else
   redis.call('SADD', KEY.agents, identity)

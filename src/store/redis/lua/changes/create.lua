@@ -8,7 +8,8 @@ if redis.call('EXISTS', KEY.room_lock) == 1 then return { 'room_locked' } end
 
 stream = {
   id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating', metadata = ARG.metadata,
-  maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, count = '0', peak = '0', uncounted = '0',
+  maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, audience = 'listed', hosts = '0',
+  viewers = '0', peak = '0', uncounted = '0',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
   version = '0', cursor = '0-0', logBytes = '0', listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
 }

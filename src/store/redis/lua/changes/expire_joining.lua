@@ -2,10 +2,10 @@
 local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now, 'LIMIT', 0, CONST.close_batch + 1)
 if #expired == 0 then return unchanged() end
 local count = for_each(expired, function(p)
-  local old = position(p)
+  local old, has_visit = position(p), p.lastJoinedAt ~= nil
   redis.call('ZREM', KEY.joining, p.identity)
   p.state, p.expiresAt = 'disconnected', nil
-  if p.lastJoinedAt then
+  if has_visit then
     p.joinedAt, p.leftAt, p.lastJoinedAt, p.lastLeftAt = p.lastJoinedAt, p.lastLeftAt, nil, nil
     put(p, old)
   else
@@ -13,6 +13,6 @@ local count = for_each(expired, function(p)
     redis.call('HDEL', KEY.participants, p.identity)
     redis.call('ZREM', old.set, old.key)
   end
-  emit('participant_updated', p)
+  emit('participant_updated', p, not has_visit or nil)
 end)
 return changed(nil, count < #expired and 'partial' or 'changed')

@@ -2,7 +2,7 @@
 if stream.status ~= 'active' then return rejected('not_active', stream.status) end
 local known = participant(ARG.identity)
 if known and known.state == 'active' then return unchanged(known) end
-if stream.maxParticipants ~= '' and tonumber(stream.count) >= tonumber(stream.maxParticipants) then
+if stream.maxParticipants ~= '' and active_count() >= tonumber(stream.maxParticipants) then
   return rejected('full', stream.maxParticipants)
 end
 local p = { identity = ARG.identity, role = ARG.role, state = 'joining', joinedAt = now, metadata = '{}' }

@@ -25,8 +25,9 @@ local function restore_total_of_all(size)
   return newest and redis.call('INCRBY', KEY.events_bytes, total_of(newest)) or size
 end
 
--- Gives an event its cursor, appends it to both logs and publishes it on both channels.
-local function emit(kind, participant, previous_status, reason)
+-- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the entry of
+-- the participant no longer exists.
+local function emit(kind, participant, removed, previous_status, reason)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
   stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
@@ -36,7 +37,8 @@ local function emit(kind, participant, previous_status, reason)
   if not carries_metadata(kind, previous_status) then stream.metadata = nil end
   local event = cjson.encode({
     kind = kind, cursor = cursor, previous = previous, previousOfAll = newest, timestamp = now,
-    stream = stream, participant = participant, previousStatus = previous_status, reason = reason,
+    stream = stream, participant = participant, removed = removed,
+    previousStatus = previous_status, reason = reason,
   })
   local size = #event
   local total, total_of_all = log_bytes + size, redis.call('INCRBY', KEY.events_bytes, size)

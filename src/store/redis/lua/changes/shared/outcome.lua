@@ -45,7 +45,7 @@ local function move_to(status, kind)
     end
   end
   renew_lists()
-  emit(kind, nil, previous, stream.reason ~= '' and stream.reason or nil)
+  emit(kind, nil, nil, previous, stream.reason ~= '' and stream.reason or nil)
 end
 
 -- Schedules a job of the sweeper at a time; removes it if `at` is nil.

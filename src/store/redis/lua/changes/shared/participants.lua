@@ -59,11 +59,19 @@ local function add_tombstone(sid)
   touch(KEY.tombstones)
 end
 
--- Records the number of connected participants that count, also where `renew_and_prune.lua` finds it if the stream is
--- lost.
-local function recount()
-  local count = redis.call('SCARD', KEY.active)
-  stream.count = integer(count)
+-- Changes the number of active participants of a role by `change`.
+local function count_role(role, change)
+  local field = role == 'host' and 'hosts' or 'viewers'
+  stream[field] = integer(stream[field] + change)
+end
+
+-- Counts a participant that has connected (`change` is 1) or left (-1). Also records the number of active participants
+-- where `renew_and_prune.lua` finds it if the stream is lost.
+local function count_participant(p, change)
+  redis.call('INCRBY', KEY.participant_total, change)
+  touch(KEY.participant_total)
+  count_role(p.role, change)
+  local count = active_count()
   if count == 0 then
     redis.call('HDEL', KEY.participant_counts, stream.id)
   else
@@ -83,10 +91,8 @@ local function end_visit(p, at)
   add_tombstone(p.sid)
   if counts(p) then
     redis.call('SREM', KEY.active, p.identity)
-    redis.call('INCRBY', KEY.participant_total, -1)
-    touch(KEY.participant_total)
-    recount()
-    if stream.count == '0' then stream.emptySince = integer(now) end
+    count_participant(p, -1)
+    if active_count() == 0 then stream.emptySince = integer(now) end
   else
     redis.call('SREM', KEY.agents, p.identity)
     recount_uncounted()

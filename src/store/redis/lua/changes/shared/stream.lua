@@ -17,6 +17,9 @@ local function touch(key) touched[#touched + 1] = key end
 local function is_under_way() return stream.status == 'creating' or stream.status == 'stopping' end
 local function is_ended() return stream.status == 'stopped' or stream.status == 'error' end
 
+-- The number of active participants that count.
+local function active_count() return stream.hosts + stream.viewers end
+
 -- The time at which an empty stream has been idle for too long; nil for a stream that does not stop when idle.
 local function idle_at()
   local is_idle = stream.status == 'active' and stream.emptySince ~= '' and stream.idleAfter ~= ''
