@@ -13,6 +13,7 @@ use std::{
 
 use futures_util::{Stream, stream};
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -20,7 +21,10 @@ use tokio::{
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use crate::admission::{ConnectionLimiter, ConnectionPermit, Port};
+use crate::{
+    admission::{ConnectionLimiter, ConnectionPermit, Port},
+    relay::MAX_UNSENT_BYTES,
+};
 
 /// Maximum time in which the HTTP/2 preface and the headers of the first call must arrive.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(9);
@@ -107,8 +111,9 @@ impl ConnectionInfo {
 
 impl GrpcConnection {
     fn new(stream: TcpStream, permit: ConnectionPermit) -> Self {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::warn!(%error, "TCP_NODELAY of a gRPC connection not set");
+        let unsent = |()| SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+        if let Err(error) = stream.set_nodelay(true).and_then(unsent) {
+            tracing::warn!(%error, "socket options of a gRPC connection not set");
         }
         let deadline = Some(Box::pin(sleep(FIRST_CALL_TIMEOUT)));
         Self { stream, has_call: Arc::default(), deadline, _permit: permit }

@@ -20,7 +20,7 @@ use tonic::Status;
 use super::{deadline::Deadline, encoder::Encoder, status::end_status};
 use crate::{
     admission::{FeedPermit, ReadMeter},
-    relay::{Budget, Charge, Delivery, Ended, ResetFrame, ResetParts, Subscription, Transport},
+    relay::{Budget, Charge, Delivery, Ended, Eviction, ResetFrame, ResetParts, Subscription, Transport},
 };
 
 /// Messages of a response.
@@ -58,7 +58,7 @@ pub fn messages<E: Encoder>(
 ) -> Messages<E::Output> {
     let (sender, receiver) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
-    let feed = Feed { sender, waiting: None, meter, deadline, budget, encoder };
+    let feed = Feed { sender, waiting: None, meter, deadline, budget, encoder, eviction: None };
     tokio::spawn(async move {
         if let Some(status) = feed.run(subscription, first).await {
             // An error means that the client is gone.
@@ -97,6 +97,8 @@ struct Feed<E: Encoder> {
     deadline: Deadline,
     budget: Budget,
     encoder: E,
+    /// The last field, because it is dropped after everything that waited for the client.
+    eviction: Option<Eviction>,
 }
 
 impl<E: Encoder> Feed<E> {
@@ -181,7 +183,10 @@ impl<E: Encoder> Feed<E> {
         tokio::select! {
             biased;
             free = self.sender.reserve() => free.map(drop).map_err(|_| None),
-            () = self.budget.stalled(Transport::Grpc) => Err(self.take_back(end_status(Ended::TooSlow))),
+            eviction = self.budget.stalled(Transport::Grpc) => {
+                self.eviction = Some(eviction);
+                Err(self.take_back(end_status(Ended::TooSlow)))
+            }
             () = sleep_until(self.deadline.at()) => Err(self.take_back(Some(self.deadline.status()))),
         }
     }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     admission::{ConnectionLimiter, Port},
+    relay::MAX_UNSENT_BYTES,
     telemetry::Metrics,
 };
 
@@ -148,11 +149,14 @@ async fn finish(connection: &ConnectionHandle, metrics: &Metrics) {
     }
 }
 
-/// Sets `TCP_NODELAY` and `TCP_USER_TIMEOUT`. The latter also ends connections whose client answers but does not read.
+/// Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. The last one also ends connections whose client
+/// answers but does not read.
 fn prepare(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
     let prepared = stream
         .set_nodelay(true)
-        .and_then(|()| SockRef::from(stream).set_tcp_user_timeout(Some(STALL_TIMEOUT)));
+        .and_then(|()| socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(STALL_TIMEOUT)));
     if let Err(error) = prepared {
         tracing::warn!(%error, "socket options of a connection not set");
     }

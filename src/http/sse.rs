@@ -17,7 +17,7 @@ use super::{
 use crate::{
     admission::FeedPermit,
     domain::{Cursor, ErrorCode},
-    relay::{Budget, Ended, Lifetime, Transport},
+    relay::{Budget, Ended, Eviction, Lifetime, Transport},
 };
 
 /// Time without a message after which a heartbeat is written, so that proxies do not end an idle response.
@@ -70,10 +70,11 @@ pub fn respond(
     let is_chunked = request.version() >= Version::HTTP_11;
     let upgrade = move |socket: TcpStream| -> Feed {
         let writer = Rc::new(ChunkedWriter::new(socket, is_chunked));
-        let mut stream = EventStream { writer: writer.clone(), source, lifetime, budget, _permit: permit };
+        let mut source = source;
         if is_chunked {
-            stream.source.attach(writer);
+            source.attach(writer.clone());
         }
+        let stream = EventStream { writer, source, lifetime, budget, _permit: permit, eviction: None };
         Box::pin(async move {
             // An error of the socket ends the stream without a message, because its client is gone.
             let _ = stream.run().await;
@@ -98,6 +99,8 @@ struct EventStream<S> {
     lifetime: Lifetime,
     budget: Budget,
     _permit: FeedPermit,
+    /// The last field, because it is dropped after everything that waited for the client.
+    eviction: Option<Eviction>,
 }
 
 impl<S: MessageSource> EventStream<S> {
@@ -160,12 +163,15 @@ impl<S: MessageSource> EventStream<S> {
 
     /// Writes messages. A client that stalls while the budget is exceeded gets an error, because a comment would
     /// end up within a message.
-    async fn write_batch(&self, batch: &[Bytes], bytes: usize) -> io::Result<()> {
+    async fn write_batch(&mut self, batch: &[Bytes], bytes: usize) -> io::Result<()> {
         let _charge = self.budget.charge(bytes);
         tokio::select! {
             biased;
             written = self.writer.write_all(batch) => written,
-            () = self.budget.stalled(S::TRANSPORT) => Err(io::ErrorKind::TimedOut.into()),
+            eviction = self.budget.stalled(S::TRANSPORT) => {
+                self.eviction = Some(eviction);
+                Err(io::ErrorKind::TimedOut.into())
+            }
         }
     }
 }

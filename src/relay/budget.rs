@@ -2,18 +2,21 @@
 //!
 //! Everything that waits is charged: queues, buffers of the local fan-out, pages of the log, messages in transports,
 //! snapshots. Shared bytes count once for each client that waits for them, so the sum is an upper bound of the memory.
-//! Above the limit, a client that has not taken a whole message (at most 512 KiB) within a second is disconnected.
+//! Above the limit, clients that have stalled are disconnected, one by one in the order in which they stalled.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use prometheus::{IntCounterVec, IntGauge};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 use super::transport::Transport;
 use crate::telemetry::Metrics;
@@ -31,11 +34,14 @@ pub struct Budget {
 
 struct Shared {
     limit: usize,
-    waiting: IntGauge,
+    waiting: AtomicUsize,
+    /// Copy of the value for the metrics. Decisions use the value itself.
+    gauge: IntGauge,
     overflows: IntCounterVec,
-    /// Copy of the watched value, so that a charge takes no lock.
-    is_exceeded: AtomicBool,
-    exceeded: watch::Sender<bool>,
+    /// Notified by the charge that exceeds the limit. Keeps a notification that nothing waits for.
+    exceeded: Notify,
+    /// Held by the stalled client that is disconnected next. The others wait in order.
+    turn: Arc<Semaphore>,
 }
 
 impl Budget {
@@ -43,29 +49,25 @@ impl Budget {
         Self::with_limit(LIMIT, metrics.waiting_bytes.clone(), metrics.queue_overflows.clone())
     }
 
-    fn with_limit(limit: usize, waiting: IntGauge, overflows: IntCounterVec) -> Self {
-        let (exceeded, _) = watch::channel(false);
-        Self {
-            shared: Arc::new(Shared {
-                limit,
-                waiting,
-                overflows,
-                is_exceeded: AtomicBool::default(),
-                exceeded,
-            }),
-        }
+    fn with_limit(limit: usize, gauge: IntGauge, overflows: IntCounterVec) -> Self {
+        let (waiting, exceeded) = (AtomicUsize::default(), Notify::new());
+        let turn = Arc::new(Semaphore::new(1));
+        Self { shared: Arc::new(Shared { limit, waiting, gauge, overflows, exceeded, turn }) }
     }
 
     /// Charges bytes until [`Self::release`].
     pub(super) fn add(&self, bytes: usize) {
-        self.shared.waiting.add(signed(bytes));
-        self.shared.update();
+        let before = self.shared.waiting.fetch_add(bytes, Ordering::SeqCst);
+        self.shared.gauge.add(signed(bytes));
+        if before <= self.shared.limit && before + bytes > self.shared.limit {
+            self.shared.exceeded.notify_one();
+        }
     }
 
     /// Ends the charge of these bytes.
     pub(super) fn release(&self, bytes: usize) {
-        self.shared.waiting.sub(signed(bytes));
-        self.shared.update();
+        self.shared.waiting.fetch_sub(bytes, Ordering::SeqCst);
+        self.shared.gauge.sub(signed(bytes));
     }
 
     /// Charges bytes until the charge is dropped.
@@ -76,34 +78,32 @@ impl Budget {
 
     /// Waits until the caller, which makes no progress meanwhile, must disconnect its client.
     ///
-    /// Resolves if the budget is exceeded and the wait has lasted 1 s, and counts the overflow. Clients end one
-    /// by one until the rest fits, because each wait reads the budget again. Cancellation safe.
-    pub async fn stalled(&self, transport: Transport) {
+    /// Resolves if the budget is exceeded and the wait has lasted 1 s, and counts the overflow. The next stalled client
+    /// is not disconnected before the eviction is dropped, so only as many end as the rest needs to fit. Cancellation
+    /// safe.
+    pub async fn stalled(&self, transport: Transport) -> Eviction {
         sleep(STALL).await;
-        // The sender is in `self`, so the wait cannot fail.
-        let _ = self.shared.exceeded.subscribe().wait_for(|is_exceeded| *is_exceeded).await;
-        self.shared.overflows.with_label_values(&[transport.as_str()]).inc();
-    }
-}
-
-impl Shared {
-    fn is_over(&self) -> bool {
-        self.waiting.get() > signed(self.limit)
-    }
-
-    fn update(&self) {
-        if self.is_over() != self.is_exceeded.load(Ordering::Relaxed) {
-            self.exceeded.send_if_modified(|exceeded| {
-                let is_over = self.is_over();
-                self.is_exceeded.store(is_over, Ordering::Relaxed);
-                std::mem::replace(exceeded, is_over) != is_over
-            });
+        // The semaphore is never closed.
+        let turn = self.shared.turn.clone().acquire_owned().await.ok();
+        while !self.is_exceeded() {
+            self.shared.exceeded.notified().await;
         }
+        self.shared.overflows.with_label_values(&[transport.as_str()]).inc();
+        Eviction { _turn: turn }
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.shared.waiting.load(Ordering::SeqCst) > self.shared.limit
     }
 }
 
 fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Disconnection of a stalled client. Its owner drops it after everything that waited for the client is released.
+pub struct Eviction {
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Charge of a budget. Dropping it releases the bytes.
@@ -120,8 +120,13 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::atomic::AtomicUsize, thread};
+
     use prometheus::Opts;
-    use tokio::{task::JoinSet, time::timeout};
+    use tokio::{
+        task::{JoinSet, yield_now},
+        time::timeout,
+    };
 
     use super::*;
 
@@ -137,8 +142,11 @@ mod tests {
         for _ in 0..5 {
             let budget = budget.clone();
             clients.spawn(async move {
-                let _charge = budget.charge(4);
-                budget.stalled(Transport::Sse).await;
+                let charge = budget.charge(4);
+                let _eviction = budget.stalled(Transport::Sse).await;
+                // Other clients run before this one releases its charge.
+                yield_now().await;
+                drop(charge);
             });
         }
         // Two of the five charges fit.
@@ -149,7 +157,7 @@ mod tests {
         assert_eq!(budget.shared.overflows.with_label_values(&["sse"]).get(), 3);
         clients.abort_all();
         while clients.join_next().await.is_some() {}
-        assert_eq!(budget.shared.waiting.get(), 0);
+        assert_eq!(budget.shared.gauge.get(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -157,5 +165,39 @@ mod tests {
         let budget = budget(10);
         let _charge = budget.charge(10);
         assert!(timeout(Duration::from_secs(3600), budget.stalled(Transport::Grpc)).await.is_err());
+    }
+
+    /// Waits until both threads have reached a step, so that their next calls run at the same time.
+    fn meet(arrived: &AtomicUsize, step: usize) {
+        arrived.fetch_add(1, Ordering::SeqCst);
+        while arrived.load(Ordering::SeqCst) < 2 * (step + 1) {
+            thread::yield_now();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn charge_during_a_release_on_another_thread_ends_a_stalled_client() {
+        let budgets: Vec<_> = (0..20_000).map(|_| budget(10)).collect();
+        let arrived = AtomicUsize::default();
+        let charges: Vec<_> = thread::scope(|scope| {
+            let released: Vec<_> = budgets.iter().map(|budget| budget.charge(11)).collect();
+            scope.spawn(|| {
+                for (step, charge) in released.into_iter().enumerate() {
+                    meet(&arrived, step);
+                    drop(charge);
+                }
+            });
+            let charge = |(step, budget): (usize, &Budget)| {
+                meet(&arrived, step);
+                budget.charge(11)
+            };
+            budgets.iter().enumerate().map(charge).collect()
+        });
+        for (step, budget) in budgets.iter().enumerate() {
+            let ended = timeout(2 * STALL, budget.stalled(Transport::Sse)).await;
+            assert!(ended.is_ok(), "11 of 10 bytes are charged to budget {step}");
+        }
+        drop(charges);
+        assert!(timeout(2 * STALL, budgets[0].stalled(Transport::Sse)).await.is_err());
     }
 }

@@ -35,7 +35,7 @@ mod subscription;
 mod transport;
 
 pub use self::{
-    budget::{Budget, Charge},
+    budget::{Budget, Charge, Eviction},
     frame::{EventFrame, WireForm},
     handle::Relay,
     lifetime::Lifetime,
@@ -46,5 +46,5 @@ pub use self::{
     state_updates::{EncodeState, StateFrame, StateUpdates},
     subscriber::{Client, Delivery, Ended},
     subscription::Subscription,
-    transport::Transport,
+    transport::{MAX_UNSENT_BYTES, Transport},
 };

@@ -27,3 +27,9 @@ impl Transport {
         }
     }
 }
+
+/// Unsent bytes above which the kernel takes no more for a connection (`TCP_NOTSENT_LOWAT`).
+///
+/// What waits for a client then waits in this process, where it is charged and released. The send buffer alone holds up
+/// to 4 MB for each client on a common host. Bytes that the client has not acknowledged yet are not counted.
+pub const MAX_UNSENT_BYTES: u32 = 32 * 1024;

@@ -1,6 +1,6 @@
 //! Outbox of a feed: sends messages through the connection's channel, bounded in bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::web::Bytes;
 use actix_ws::{Closed, Session};
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::messages::WRITE_TIMEOUT;
-use crate::relay::{Budget, Charge, Transport};
+use crate::relay::{Budget, Charge, Eviction, Transport};
 
 /// Bytes of all feeds that may be in the channel of one connection. A larger message is in it alone.
 const CHANNEL_BYTES: usize = 256 * 1024;
@@ -22,12 +22,15 @@ pub(super) struct Outbox {
     session: Session,
     room: Arc<Semaphore>,
     budget: Budget,
+    /// Set when the client must be disconnected. Dropped with the last clone, after everything that waits in the feeds.
+    eviction: Arc<OnceLock<Eviction>>,
 }
 
 impl Outbox {
     /// Returns the outbox of a connection. The channel of the session is bounded in messages only.
     pub(super) fn new(session: Session, budget: Budget) -> Self {
-        Self { session, room: Arc::new(Semaphore::new(CHANNEL_BYTES)), budget }
+        let room = Arc::new(Semaphore::new(CHANNEL_BYTES));
+        Self { session, room, budget, eviction: Arc::default() }
     }
 
     /// Sends a text message; waits until the channel has room for it.
@@ -40,7 +43,11 @@ impl Outbox {
         tokio::select! {
             biased;
             sent = timeout(WRITE_TIMEOUT, self.enqueue(message.into())) => sent.unwrap_or(Err(Closed)),
-            () = budget.stalled(Transport::WebSocket) => Err(Closed),
+            eviction = budget.stalled(Transport::WebSocket) => {
+                // A second feed of the connection may stall too.
+                let _ = self.eviction.set(eviction);
+                Err(Closed)
+            }
         }
     }
 

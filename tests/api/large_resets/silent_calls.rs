@@ -12,8 +12,9 @@ use crate::support::{
 /// Streams whose reset is larger than the window of an HTTP/2 client, 2 MiB.
 const FEW_STREAMS: usize = 60;
 
+/// The calls must have begun before their deadline.
 fn with_deadline(mut request: Request<SubscribeRequest>) -> Request<SubscribeRequest> {
-    request.metadata_mut().insert("grpc-timeout", "1S".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", "5S".parse().unwrap());
     request
 }
 
