@@ -9,13 +9,13 @@ local page, bytes, limit = { '' }, 0, tonumber(ARG.limit)
 local keys = redis.call('ZRANGE', KEY.list, ARG.from, '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
 for i, key in ipairs(keys) do
   local stream_key, fields = ARG.stream_key_prefix .. stream_id_of(key), CONST.state_version_fields
-  bytes = bytes + BASE_BYTES + redis.call('HSTRLEN', stream_key, 'metadata')
+  local values = redis.call('HMGET', stream_key, 'metadataBytes', unpack(fields))
+  bytes = bytes + BASE_BYTES + (tonumber(values[1]) or 0)
   if i > 1 and (i > limit or bytes > CONST.page_bytes) then
     page[1] = keys[i - 1]
     return page
   end
-  local version = redis.call('HMGET', stream_key, unpack(fields))
   page[#page + 1] = key
-  for n = 1, #fields do page[#page + 1] = version[n] or '' end
+  for n = 1, #fields do page[#page + 1] = values[n + 1] or '' end
 end
 return page

@@ -7,12 +7,13 @@ if owner then return { 'existing', owner } end
 if redis.call('EXISTS', KEY.room_lock) == 1 then return { 'room_locked' } end
 
 stream = {
-  id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating', metadata = ARG.metadata,
+  id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating',
   maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, audience = 'listed', hosts = '0',
   viewers = '0', peak = '0', uncounted = '0',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
   version = '0', cursor = '0-0', logBytes = '0', listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
 }
+set_metadata(ARG.metadata)
 lock()
 -- No field is stored yet.
 for field in pairs(stream) do stored[#stored + 1], stored[#stored + 2] = field, false end

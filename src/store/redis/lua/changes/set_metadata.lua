@@ -2,6 +2,6 @@
 if stream.status ~= 'creating' and stream.status ~= 'active' then return rejected('not_active', stream.status) end
 if stream.metadata ~= ARG.expected then return rejected('metadata', '') end
 if stream.metadata == ARG.metadata then return unchanged() end
-stream.metadata = ARG.metadata
+set_metadata(ARG.metadata)
 emit('stream_updated')
 return changed()

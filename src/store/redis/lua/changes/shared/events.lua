@@ -32,8 +32,9 @@ local function emit(kind, participant, removed, previous_status, reason)
   local cursor = next_cursor(newest)
   stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
   -- Readers of events do not use these fields of the hash.
-  local list_key, log_bytes, metadata = stream.listKey, stream.logBytes, stream.metadata
-  stream.listKey, stream.logBytes, stream.cursor = nil, nil, nil
+  local list_key, log_bytes = stream.listKey, stream.logBytes
+  local metadata, metadata_bytes = stream.metadata, stream.metadataBytes
+  stream.listKey, stream.logBytes, stream.metadataBytes, stream.cursor = nil, nil, nil, nil
   if not carries_metadata(kind, previous_status) then stream.metadata = nil end
   local event = cjson.encode({
     kind = kind, cursor = cursor, previous = previous, previousOfAll = newest, timestamp = now,
@@ -47,7 +48,8 @@ local function emit(kind, participant, removed, previous_status, reason)
     touch(KEY.events_bytes)
     total_of_all = restore_total_of_all(size)
   end
-  stream.listKey, stream.metadata, stream.cursor, stream.logBytes = list_key, metadata, cursor, integer(total)
+  stream.listKey, stream.logBytes, stream.cursor = list_key, integer(total), cursor
+  stream.metadata, stream.metadataBytes = metadata, metadata_bytes
   redis.call('XADD', KEY.log, cursor, 'previous', previous, 'total', stream.logBytes, 'event', event)
   redis.call('XADD', KEY.events, cursor, 'previous', newest, 'total', integer(total_of_all), 'event', event)
   redis.call('SET', KEY.tail, cursor, 'PX', ARG.live_ttl_ms)

@@ -26,6 +26,12 @@ local function idle_at()
   return is_idle and stream.emptySince + stream.idleAfter or nil
 end
 
+-- Sets the metadata, and the number of bytes that `list_streams.lua` adds to a page; '' for small metadata.
+local function set_metadata(text)
+  stream.metadata = text
+  stream.metadataBytes = #text > CONST.max_repeated_metadata_bytes and integer(#text) or ''
+end
+
 local function lock() stream.lockedUntil = integer(now + CONST.operation_lock_ms) end
 
 -- Whether the operation lock still is the one that ended at `known` when its holder last learned its end. A renewal
