@@ -15,6 +15,8 @@ use super::support::{
 
 /// A call of Redis that takes longer counts as slow, in microseconds.
 const SLOW: &str = "10000";
+/// Characters of a slow call that are shown.
+const SHOWN_CHARS: usize = 400;
 const TOKEN_TTL: Duration = Duration::from_secs(3_600);
 /// The attacker's address.
 pub const ATTACKER: [u8; 4] = [127, 0, 0, 2];
@@ -85,15 +87,15 @@ impl Deployment {
         }
     }
 
-    /// Bytes that Redis uses, without those of one stream's own keys, and without the log of all streams, which
-    /// `LOG_MAX_BYTES` bounds whatever the callers do.
-    pub async fn redis_bytes_beside(&self, stream: &Stream) -> i64 {
+    /// Bytes that Redis uses, without the keys of the streams that are not `victim`, because those are the attacker's
+    /// own, and without the log of all streams, which `LOG_MAX_BYTES` bounds whatever the callers do.
+    pub async fn redis_bytes_beside(&self, victim: &Stream) -> i64 {
         let used: i64 = self.redis.info("used_memory").await.unwrap().parse().unwrap();
-        let pattern = format!("*{}*", stream.id);
-        let keys = self.redis.execute(&["KEYS", &pattern]).await.expect("keys");
-        let mut keys: Vec<String> = redis::from_redis_value(keys).expect("names");
-        let log = self.redis.execute(&["KEYS", "*}:events"]).await.expect("keys");
-        keys.extend(redis::from_redis_value::<Vec<String>>(log).expect("names"));
+        let keys = self.redis.execute(&["KEYS", "*"]).await.expect("keys");
+        let is_own = |key: &String| {
+            key.ends_with("}:events") || (key.contains("}:stream:") && !key.contains(&victim.id))
+        };
+        let keys = redis::from_redis_value::<Vec<String>>(keys).expect("names").into_iter().filter(is_own);
         let mut own = 0;
         for key in keys {
             let size = self.redis.execute(&["MEMORY", "USAGE", &key, "SAMPLES", "0"]).await.expect("a size");
@@ -102,8 +104,11 @@ impl Deployment {
         used - own
     }
 
-    pub async fn slow_calls(&self) -> usize {
-        redis::from_redis_value(self.redis.execute(&["SLOWLOG", "LEN"]).await.unwrap()).unwrap()
+    /// Returns the calls of Redis's slow log as text.
+    pub async fn slow_calls(&self) -> Vec<String> {
+        let calls = self.redis.execute(&["SLOWLOG", "GET", "-1"]).await.expect("an answer");
+        let calls: Vec<redis::Value> = redis::from_redis_value(calls).expect("a list");
+        calls.iter().map(|call| format!("{call:?}").chars().take(SHOWN_CHARS).collect()).collect()
     }
 
     pub async fn forget_slow_calls(&self) {
