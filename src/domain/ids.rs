@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 /// LiveKit's limit for identities, names and room names, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 256;
@@ -109,6 +109,14 @@ impl StreamId {
     /// Returns a new id.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// Length of the text in bytes.
+    pub const LENGTH: usize = Hyphenated::LENGTH;
+
+    /// Writes the text, as `Display` does, into a buffer and returns it.
+    pub fn encode(self, buffer: &mut [u8; Self::LENGTH]) -> &str {
+        self.0.as_hyphenated().encode_lower(buffer)
     }
 
     /// Makes an id from a UUID, for stores and tests.

@@ -86,13 +86,14 @@ fn run(
 ) -> io::Result<Server> {
     let shutdown = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
+        let paths = middleware::AppPaths::default();
         let app = App::new()
             .app_data(web::Data::new(api.clone()))
             .app_data(web::Data::new(OpenApiDocument(openapi())))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(CatchPanic::default())
             .wrap(from_fn(middleware::check_site))
-            .wrap(from_fn(middleware::observe))
+            .wrap(from_fn(move |request, next| middleware::observe(paths.clone(), request, next)))
             .configure(configure.clone());
         let shutdown = shutdown.clone();
         let (metrics, limiter) = (api.metrics.clone(), limiter.clone());

@@ -8,5 +8,5 @@ mod observe;
 pub use self::{
     check_site::check_site,
     guard::{RoutePolicy, guard},
-    observe::observe,
+    observe::{AppPaths, observe},
 };

@@ -3,6 +3,8 @@
 //! The log names the path of a request and never its query, because a query may hold an access token.
 
 use std::{
+    cell::OnceCell,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,7 +12,7 @@ use std::{
 use actix_web::{
     Error, ResponseError,
     body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{ResourceMap, ServiceRequest, ServiceResponse},
     http::{
         ConnectionType, Method, StatusCode, Uri,
         header::{self, HeaderValue},
@@ -47,21 +49,37 @@ fn request_id(request: &ServiceRequest) -> HeaderValue {
     own.map_or_else(new_id, Ok).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
+/// The paths of a worker's app, copied from its first request. They name the route of an error, which has no request.
+#[derive(Clone, Default)]
+pub struct AppPaths(Rc<OnceCell<ResourceMap>>);
+
+impl AppPaths {
+    fn read(&self, request: &ServiceRequest) {
+        self.0.get_or_init(|| request.resource_map().clone());
+    }
+
+    fn route_of(&self, path: &str) -> Option<String> {
+        self.0.get()?.match_pattern(path)
+    }
+}
+
 /// Gives every request an id and a span, and counts and logs its response.
 ///
 /// # Errors
 /// Errors of inner middleware, as problem documents. A panic is [`ErrorCode::Internal`]: `CatchPanic` makes it an
 /// error, and the panic hook has logged it in the span of the request.
 pub async fn observe(
+    paths: AppPaths,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let metrics = request.app_data::<Data<AppState>>().map(|api| api.metrics.clone());
-    observe_with(metrics, request, next).await
+    observe_with(metrics, paths, request, next).await
 }
 
 async fn observe_with(
     metrics: Option<Arc<Metrics>>,
+    paths: AppPaths,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -69,6 +87,7 @@ async fn observe_with(
     let has_chunked_body = request.headers().contains_key(header::TRANSFER_ENCODING);
     let _handling = connection.as_ref().map(|connection| connection.start_handler(has_chunked_body));
     let id = request_id(&request);
+    paths.read(&request);
     let observed = ObservedRequest::new(metrics, &request, &id);
     match next.call(request).instrument(observed.span.clone()).await {
         Ok(response) => {
@@ -81,12 +100,13 @@ async fn observe_with(
             response
                 .headers_mut()
                 .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            observed.record(response.status());
+            // Routing has found the route already, so this compares no pattern again.
+            observed.record(response.request().match_pattern(), response.status());
             Ok(response)
         }
         Err(error) => {
             let problem = as_problem(&error).for_request(id);
-            observed.record(problem.status_code());
+            observed.record(paths.route_of(observed.uri.path()), problem.status_code());
             Err(problem.into())
         }
     }
@@ -110,11 +130,10 @@ fn as_problem(error: &Error) -> Problem {
     Problem::new(if client_error { ErrorCode::ValidationFailed } else { ErrorCode::Internal })
 }
 
-/// What the metrics and the log line of a request name. Taken before the request is handled, because an error has no
-/// request.
+/// What the metrics and the log line of a request name, except its route. Taken before the request is handled, because
+/// an error has no request.
 struct ObservedRequest {
     metrics: Option<Arc<Metrics>>,
-    route: String,
     method: Method,
     uri: Uri,
     started: Instant,
@@ -125,7 +144,6 @@ impl ObservedRequest {
     fn new(metrics: Option<Arc<Metrics>>, request: &ServiceRequest, id: &HeaderValue) -> Self {
         Self {
             metrics,
-            route: request.match_pattern().unwrap_or_else(|| "none".to_owned()),
             method: request.method().clone(),
             uri: request.uri().clone(),
             started: Instant::now(),
@@ -134,10 +152,10 @@ impl ObservedRequest {
     }
 
     /// Counts and logs the response.
-    fn record(&self, status: StatusCode) {
+    fn record(&self, route: Option<String>, status: StatusCode) {
         let elapsed = self.started.elapsed();
         if let Some(metrics) = &self.metrics {
-            let (route, method) = (self.route.as_str(), known_method(self.method.as_str()));
+            let (route, method) = (route.as_deref().unwrap_or("none"), known_method(self.method.as_str()));
             metrics.http_requests.with_label_values(&[route, method, status.as_str()]).inc();
             metrics.http_duration.with_label_values(&[route, method]).observe(elapsed.as_secs_f64());
         }
@@ -206,10 +224,12 @@ mod tests {
     #[actix_web::test]
     async fn request_whose_handler_panics_is_counted_with_status_500() {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let of_test = metrics.clone();
+        let (of_test, paths) = (metrics.clone(), AppPaths::default());
         let app = App::new()
             .wrap(CatchPanic::default())
-            .wrap(from_fn(move |request, next| observe_with(Some(of_test.clone()), request, next)))
+            .wrap(from_fn(move |request, next| {
+                observe_with(Some(of_test.clone()), paths.clone(), request, next)
+            }))
             .route("/streams/{id}", get().to(panicking));
         let app = init_service(app).await;
         let request = TestRequest::get().uri("/streams/one").to_request();
