@@ -101,12 +101,14 @@ async fn observe_with(
                 .headers_mut()
                 .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             // Routing has found the route already, so this compares no pattern again.
-            observed.record(response.request().match_pattern(), response.status());
+            let route = response.request().match_pattern();
+            observed.record(route.as_deref(), response.status());
             Ok(response)
         }
         Err(error) => {
             let problem = as_problem(&error).for_request(id);
-            observed.record(paths.route_of(observed.uri.path()), problem.status_code());
+            let route = paths.route_of(observed.uri.path());
+            observed.record(route.as_deref(), problem.status_code());
             Err(problem.into())
         }
     }
@@ -152,10 +154,10 @@ impl ObservedRequest {
     }
 
     /// Counts and logs the response.
-    fn record(&self, route: Option<String>, status: StatusCode) {
+    fn record(&self, route: Option<&str>, status: StatusCode) {
         let elapsed = self.started.elapsed();
         if let Some(metrics) = &self.metrics {
-            let (route, method) = (route.as_deref().unwrap_or("none"), known_method(self.method.as_str()));
+            let (route, method) = (route.unwrap_or("none"), known_method(self.method.as_str()));
             metrics.http_requests.with_label_values(&[route, method, status.as_str()]).inc();
             metrics.http_duration.with_label_values(&[route, method]).observe(elapsed.as_secs_f64());
         }

@@ -25,8 +25,8 @@ local function restore_total_of_all(size)
   return newest and redis.call('INCRBY', KEY.events_bytes, total_of(newest)) or size
 end
 
--- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the entry of
--- the participant no longer exists.
+-- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the
+-- participant's entry no longer exists.
 local function emit(kind, participant, removed, previous_status, reason)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
