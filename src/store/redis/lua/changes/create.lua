@@ -15,8 +15,14 @@ stream = {
 }
 set_metadata(ARG.metadata)
 lock()
--- No field is stored yet.
-for field in pairs(stream) do stored[#stored + 1], stored[#stored + 2] = field, false end
+-- No field is stored yet. The fields that pages of lists read are first, because Redis searches a small hash from its
+-- start.
+local fields, is_first = { 'metadataBytes', unpack(CONST.state_version_fields) }, {}
+for i = 1, #fields do is_first[fields[i]] = true end
+for field in pairs(stream) do
+  if not is_first[field] then fields[#fields + 1] = field end
+end
+for i = 1, #fields do stored[#stored + 1], stored[#stored + 2] = fields[i], false end
 redis.call('SET', KEY.room, 'live:' .. stream.id)
 redis.call('ZREM', KEY.closed_rooms, stream.roomName)
 redis.call('ZADD', KEY.all_streams, 0, stream.listKey)
