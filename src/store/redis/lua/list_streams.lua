@@ -5,17 +5,21 @@
 -- a missing value
 -- The approximate size of a stream without its metadata.
 local BASE_BYTES = 1000
-local page, bytes, limit = { '' }, 0, tonumber(ARG.limit)
-local keys = redis.call('ZRANGE', KEY.list, ARG.from, '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
-for i, key in ipairs(keys) do
-  local stream_key, fields = ARG.stream_key_prefix .. stream_id_of(key), CONST.state_version_fields
-  local values = redis.call('HMGET', stream_key, 'metadataBytes', unpack(fields))
-  bytes = bytes + BASE_BYTES + (tonumber(values[1]) or 0)
+local fields = { 'metadataBytes', unpack(CONST.state_version_fields) }
+local call, prefix, limit = redis.call, ARG.stream_key_prefix, tonumber(ARG.limit)
+local page, last, bytes = { '' }, 1, 0
+local keys = call('ZRANGE', KEY.list, ARG.from, '-', 'BYLEX', 'REV', 'LIMIT', 0, limit + 1)
+for i = 1, #keys do
+  local values = call('HMGET', prefix .. stream_id_of(keys[i]), unpack(fields))
+  local metadata_bytes = values[1]
+  bytes = bytes + BASE_BYTES
+  if metadata_bytes and metadata_bytes ~= '' then bytes = bytes + metadata_bytes end
   if i > 1 and (i > limit or bytes > CONST.page_bytes) then
     page[1] = keys[i - 1]
     return page
   end
-  page[#page + 1] = key
-  for n = 1, #fields do page[#page + 1] = values[n + 1] or '' end
+  page[last + 1] = keys[i]
+  for n = 2, #fields do page[last + n] = values[n] or '' end
+  last = last + #fields
 end
 return page
