@@ -26,6 +26,7 @@ mod log_reader;
 mod options;
 mod pieces;
 mod queue;
+mod rendering;
 mod reset;
 mod snapshots;
 mod state_updates;

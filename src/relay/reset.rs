@@ -1,21 +1,26 @@
 //! Reset: a snapshot that replaces everything a client received before, in one message or in several parts.
 //!
-//! No message is above 1 MiB. The parts of a reset are rendered once for all its clients, and one at a time, so that a
-//! client that does not read holds one part.
+//! No message is above 1 MiB. A part is rendered when a client needs it and shared by the clients that send it at that
+//! moment, so that a client that does not read holds one part. While a snapshot is reused for new clients, its parts are
+//! kept.
 
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    budget::Charge,
+    budget::{Budget, Charge},
     frame::to_json,
     pieces::{PART_BYTES, Pieces, with_participants},
+    rendering::Rendering,
 };
 use crate::{
     domain::{Cursor, Participant, Stream, StreamView},
@@ -26,16 +31,29 @@ use crate::{
 pub(super) struct MeasuredSnapshot {
     pub(super) snapshot: Snapshot,
     pieces: Pieces,
+    budget: Budget,
+    /// True while new clients may get resets to this snapshot.
+    is_reused: AtomicBool,
     /// Charge of the snapshot, which clients that do not read keep in memory.
-    _charge: Option<Charge>,
+    _charge: Charge,
 }
 
 impl MeasuredSnapshot {
-    /// Measures a snapshot, which serialises it once without keeping the text. `charge` is called with its size.
-    pub(super) fn new(snapshot: Snapshot, charge: impl FnOnce(usize) -> Option<Charge>) -> Self {
+    /// Measures a snapshot, which serialises it once without keeping the text.
+    pub(super) fn new(snapshot: Snapshot, budget: &Budget, is_reused: bool) -> Self {
         let pieces = Pieces::of(&snapshot.content);
-        let charge = charge(pieces.bytes);
-        Self { snapshot, pieces, _charge: charge }
+        let (charge, is_reused) = (budget.charge(pieces.bytes), AtomicBool::new(is_reused));
+        Self { snapshot, pieces, budget: budget.clone(), is_reused, _charge: charge }
+    }
+
+    /// Records that new clients get another snapshot.
+    pub(super) fn set_replaced(&self) {
+        self.is_reused.store(false, Ordering::SeqCst);
+    }
+
+    /// Returns the budget of the renderings that are kept; `None` if they are not.
+    fn keeper(&self) -> Option<&Budget> {
+        self.is_reused.load(Ordering::SeqCst).then_some(&self.budget)
     }
 
     /// Returns the size of the snapshot as JSON text.
@@ -51,8 +69,7 @@ pub struct ResetFrame {
     /// Machine-readable reason; also a metric label.
     pub reason: &'static str,
     measured: Arc<MeasuredSnapshot>,
-    /// Rendered parts.
-    rendered: Vec<Rendered>,
+    parts: Vec<RenderedPart>,
 }
 
 impl fmt::Debug for ResetFrame {
@@ -65,18 +82,26 @@ impl fmt::Debug for ResetFrame {
 }
 
 #[derive(Default)]
-struct Rendered {
-    json: OnceLock<Bytes>,
-    message: OnceLock<Bytes>,
+struct RenderedPart {
+    json: Rendering,
+    message: Rendering,
 }
 
 impl ResetFrame {
     /// Creates a reset without encoding anything.
     pub(super) fn new(reason: &'static str, measured: Arc<MeasuredSnapshot>) -> Self {
         let pieces = &measured.pieces;
-        let parts = if pieces.is_whole() { 1 } else { pieces.ranges.len() };
-        let rendered = std::iter::repeat_with(Rendered::default).take(parts).collect();
-        Self { cursor: measured.snapshot.cursor, reason, measured, rendered }
+        let count = if pieces.is_whole() { 1 } else { pieces.ranges.len() };
+        let parts = std::iter::repeat_with(RenderedPart::default).take(count).collect();
+        Self { cursor: measured.snapshot.cursor, reason, measured, parts }
+    }
+
+    /// Keeps no rendering that no client sends. Called after [`MeasuredSnapshot::set_replaced`].
+    pub(super) fn release_renderings(&self) {
+        for RenderedPart { json, message } in &self.parts {
+            json.release();
+            message.release();
+        }
     }
 
     /// Reports whether the feed ends with this reset, because the stream has ended or does not exist.
@@ -109,7 +134,7 @@ pub struct ResetParts {
 impl ResetParts {
     /// Returns the parts of a JSON transport: one message if it fits.
     pub fn of(frame: Arc<ResetFrame>) -> Self {
-        let count = frame.rendered.len();
+        let count = frame.parts.len();
         Self { frame, next: 0, count }
     }
 
@@ -198,25 +223,26 @@ impl ResetPart {
         }
     }
 
-    /// Returns the JSON text, which is rendered once for all clients.
+    /// Returns the JSON text, which clients share.
     pub fn json(&self) -> Bytes {
-        match self.rendered() {
-            Some(rendered) => rendered.json.get_or_init(|| self.render()).clone(),
-            None => self.render(),
-        }
+        self.shared(|part| &part.json, || self.render())
     }
 
-    /// Returns the cached message of a transport; the first call makes it from the JSON text with `encode`.
+    /// Returns the message of a transport, which clients share. `encode` makes it from the JSON text.
     pub fn encoded(&self, encode: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
-        match self.rendered() {
-            Some(rendered) => rendered.message.get_or_init(|| encode(&self.render())).clone(),
-            None => encode(&self.render()),
-        }
+        self.shared(|part| &part.message, || encode(&self.render()))
     }
 
-    fn rendered(&self) -> Option<&Rendered> {
-        let rendered = &self.frame.rendered;
-        rendered.get(self.index).filter(|_| rendered.len() == self.count)
+    fn shared(
+        &self,
+        rendering: impl FnOnce(&RenderedPart) -> &Rendering,
+        render: impl FnOnce() -> Bytes,
+    ) -> Bytes {
+        let parts = &self.frame.parts;
+        match parts.get(self.index).filter(|_| parts.len() == self.count) {
+            Some(part) => rendering(part).get_or_render(|| self.frame.measured.keeper(), render),
+            None => render(),
+        }
     }
 
     fn render(&self) -> Bytes {

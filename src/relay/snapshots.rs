@@ -33,9 +33,19 @@ pub struct SharedSnapshot {
 }
 
 impl SharedSnapshot {
-    fn new(snapshot: Snapshot, budget: &Budget) -> Self {
-        let measured = MeasuredSnapshot::new(snapshot, |bytes| Some(budget.charge(bytes)));
+    fn new(snapshot: Snapshot, budget: &Budget, is_reused: bool) -> Self {
+        let measured = MeasuredSnapshot::new(snapshot, budget, is_reused);
         Self { measured: Arc::new(measured), resets: Mutex::default() }
+    }
+
+    /// Keeps only what clients still send, because new clients get another snapshot.
+    fn set_replaced(&self) {
+        self.measured.set_replaced();
+        self.resets().iter().for_each(|reset| reset.release_renderings());
+    }
+
+    fn resets(&self) -> MutexGuard<'_, Vec<Arc<ResetFrame>>> {
+        self.resets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the snapshot.
@@ -55,7 +65,7 @@ impl SharedSnapshot {
 
     /// Returns the reset to this snapshot for a reason. Made at most once for each reason.
     pub fn reset(&self, reason: &'static str) -> Arc<ResetFrame> {
-        let mut resets = self.resets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resets = self.resets();
         if let Some(reset) = resets.iter().find(|reset| reset.reason == reason) {
             return reset.clone();
         }
@@ -120,7 +130,7 @@ impl Snapshots {
         match topic {
             Topic::Stream(id) => {
                 let snapshot = self.feed.stream_snapshot(id).await?;
-                Ok(Arc::new(SharedSnapshot::new(snapshot, &self.budget)))
+                Ok(Arc::new(SharedSnapshot::new(snapshot, &self.budget, false)))
             }
             Topic::All => self.of_all(excluded).await,
         }
@@ -159,7 +169,7 @@ impl Snapshots {
         let read = async move {
             let snapshot = snapshot::of_all(&*feed).await?;
             // Measuring takes about 2 µs a stream, which would delay the hub.
-            let measured = spawn_blocking(move || SharedSnapshot::new(snapshot, &budget)).await;
+            let measured = spawn_blocking(move || SharedSnapshot::new(snapshot, &budget, true)).await;
             let cancelled =
                 |_| StoreError::Unavailable("the measuring of a snapshot was cancelled".to_owned());
             measured.map(Arc::new).map_err(cancelled)
@@ -184,7 +194,10 @@ fn lock(reading: &Mutex<Option<SharedReading>>) -> MutexGuard<'_, Option<SharedR
 
 /// Removes a reading, unless a newer one has replaced it.
 fn forget(current: &Mutex<Option<SharedReading>>, id: u64) {
-    lock(current).take_if(|reading| reading.id == id);
+    let forgotten = lock(current).take_if(|reading| reading.id == id);
+    if let Some(Ok(snapshot)) = forgotten.as_ref().and_then(|reading| reading.outcome.peek()) {
+        snapshot.set_replaced();
+    }
 }
 
 #[cfg(test)]

@@ -99,6 +99,8 @@ struct LocalFanout {
     opened: OnceCell<()>,
     buffer: RefCell<RingBuffer>,
     subscribers: RefCell<Vec<Rc<LocalSubscriber>>>,
+    /// Number of subscribers that had unread messages after the last batch and have not read all of them.
+    behind: Cell<usize>,
 }
 
 impl LocalFanout {
@@ -133,6 +135,7 @@ impl LocalFanout {
             opened: OnceCell::new(),
             buffer,
             subscribers: RefCell::default(),
+            behind: Cell::default(),
         }
     }
 
@@ -185,16 +188,33 @@ impl LocalFanout {
     /// Wakes the subscribers that have unread messages and drops messages that all subscribers have.
     fn wake_behind(&self) {
         let (subscribers, mut buffer) = (self.subscribers.borrow(), self.buffer.borrow_mut());
-        let mut oldest = buffer.next_index();
+        let (mut oldest, mut behind) = (buffer.next_index(), 0);
         for subscriber in subscribers.iter().filter(|one| one.next_index.get() < buffer.next_index()) {
             if subscriber.next_index.get() >= buffer.first_index() {
                 oldest = oldest.min(subscriber.next_index.get());
+                behind += usize::from(!subscriber.is_behind.replace(true));
             } else {
                 self.count_overflow(subscriber);
             }
             subscriber.wake();
         }
+        self.behind.set(self.behind.get() + behind);
         buffer.drop_before(oldest);
+    }
+
+    /// Drops messages that all subscribers have, once the last subscriber that was behind has read them or has gone.
+    fn catch_up(&self, subscriber: &LocalSubscriber) {
+        if !subscriber.is_behind.take() {
+            return;
+        }
+        self.behind.set(self.behind.get().saturating_sub(1));
+        if self.behind.get() == 0 {
+            let mut buffer = self.buffer.borrow_mut();
+            let subscribers = self.subscribers.borrow();
+            let (first, end) = (buffer.first_index(), buffer.next_index());
+            let unread = subscribers.iter().map(|one| one.next_index.get());
+            buffer.drop_before(unread.filter(|index| *index >= first).min().unwrap_or(end));
+        }
     }
 
     /// Marks a subscriber whose next message was dropped; counts it the first time.

@@ -42,6 +42,8 @@ pub(super) struct LocalSubscriber {
     pub(super) direct_position: Cell<Option<Cursor>>,
     /// Index in the fan-out's list of subscribers.
     pub(super) slot: Cell<usize>,
+    /// True if the fan-out counts the client among those with unread messages.
+    pub(super) is_behind: Cell<bool>,
     /// True if the buffer dropped the next message.
     pub(super) has_overflowed: Cell<bool>,
     pub(super) waker: RefCell<Option<Waker>>,
@@ -57,6 +59,7 @@ impl LocalSubscriber {
             is_waiting: Cell::default(),
             direct_position: Cell::default(),
             slot: Cell::new(slot),
+            is_behind: Cell::default(),
             has_overflowed: Cell::default(),
             waker: RefCell::default(),
             sink: RefCell::default(),

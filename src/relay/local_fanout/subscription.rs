@@ -63,7 +63,8 @@ impl LocalSubscription {
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let subscriber = &self.subscriber;
-        match self.fanout.buffer.borrow().get(subscriber.next_index.get()) {
+        let entry = self.fanout.buffer.borrow().get(subscriber.next_index.get());
+        match entry {
             Entry::Message(delivery) => {
                 subscriber.is_waiting.set(false);
                 subscriber.next_index.set(subscriber.next_index.get() + 1);
@@ -71,6 +72,7 @@ impl LocalSubscription {
             }
             Entry::NotYet => {
                 subscriber.is_waiting.set(true);
+                self.fanout.catch_up(subscriber);
                 let mut waker = subscriber.waker.borrow_mut();
                 if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
                     *waker = Some(cx.waker().clone());
@@ -107,5 +109,7 @@ impl Drop for LocalSubscription {
         if let Some(moved) = subscribers.get(slot) {
             moved.slot.set(slot);
         }
+        drop(subscribers);
+        self.fanout.catch_up(&self.subscriber);
     }
 }
