@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Encoder of one feed.
-pub trait Encoder: Send + 'static {
+pub trait Encoder: Send + Sync + 'static {
     /// The messages of the feed.
     type Output: Message + 'static;
 

@@ -5,6 +5,7 @@
 //! everything that waits in the subscription.
 
 use std::{
+    future::pending,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tonic::Status;
 
-use super::{deadline::Deadline, encoder::Encoder, status::end_status};
+use super::{body::Unsent, deadline::Deadline, encoder::Encoder, status::end_status};
 use crate::{
     admission::{FeedPermit, ReadMeter},
     relay::{Budget, Charge, Delivery, Ended, Eviction, ResetFrame, ResetParts, Subscription, Transport},
@@ -52,13 +53,13 @@ impl<T> Clone for Waiting<T> {
 pub fn messages<E: Encoder>(
     (subscription, meter): (Subscription, ReadMeter),
     (permit, deadline): (FeedPermit, Deadline),
-    budget: Budget,
+    (budget, unsent): (Budget, Unsent),
     encoder: E,
     first: impl Iterator<Item = E::Output> + Send + 'static,
 ) -> Messages<E::Output> {
     let (sender, receiver) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
-    let feed = Feed { sender, waiting: None, meter, deadline, budget, encoder, eviction: None };
+    let feed = Feed { sender, waiting: None, unsent, meter, deadline, budget, encoder, eviction: None };
     tokio::spawn(async move {
         if let Some(status) = feed.run(subscription, first).await {
             // An error means that the client is gone.
@@ -93,6 +94,8 @@ struct Feed<E: Encoder> {
     sender: mpsc::Sender<Waiting<E::Output>>,
     /// The newest message.
     waiting: Option<Waiting<E::Output>>,
+    /// What the response has encoded of the messages that it has taken.
+    unsent: Unsent,
     meter: ReadMeter,
     deadline: Deadline,
     budget: Budget,
@@ -106,17 +109,21 @@ impl<E: Encoder> Feed<E> {
     async fn run(
         mut self,
         mut subscription: Subscription,
-        first: impl Iterator<Item = E::Output>,
+        mut first: impl Iterator<Item = E::Output>,
     ) -> Option<Status> {
-        for message in first {
-            if let Err(end) = self.send(&subscription, message).await {
-                return end;
+        loop {
+            match self.send_made(&subscription, |_| first.next()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(end) => return end,
             }
         }
+        drop(first);
         loop {
             let delivery = tokio::select! {
                 delivery = timeout_at(self.deadline.at(), subscription.next()) => delivery,
                 () = self.sender.closed() => return None,
+                eviction = self.stalled() => return self.evict(eviction),
             };
             self.meter.add(subscription.take_read_bytes());
             let sent = match delivery {
@@ -137,7 +144,7 @@ impl<E: Encoder> Feed<E> {
     /// Releases the subscription, waits until the client has taken the last message, and returns the status.
     async fn end(&mut self, subscription: Subscription, status: Option<Status>) -> Option<Status> {
         drop(subscription);
-        self.taken().await.err().unwrap_or(status)
+        self.next_turn().await.err().unwrap_or(status)
     }
 
     async fn send_reset(
@@ -145,10 +152,8 @@ impl<E: Encoder> Feed<E> {
         subscription: &Subscription,
         frame: Arc<ResetFrame>,
     ) -> Result<(), Option<Status>> {
-        for part in self.parts(frame) {
-            let message = self.encoder.reset(&part);
-            self.send(subscription, message).await?;
-        }
+        let mut parts = self.parts(frame);
+        while self.send_made(subscription, |encoder| parts.next().map(|part| encoder.reset(&part))).await? {}
         Ok(())
     }
 
@@ -162,16 +167,32 @@ impl<E: Encoder> Feed<E> {
         parts
     }
 
-    /// Sends one message once the client has taken the one before; an error is the end of the feed, as of [`Self::run`].
+    /// Sends a message once the client has taken the one before; an error is the end of the feed, as of [`Self::run`].
     async fn send(&mut self, subscription: &Subscription, message: E::Output) -> Result<(), Option<Status>> {
-        let bytes = message.encoded_len();
-        subscription.sent(bytes);
-        let charge = self.budget.charge(bytes);
-        // A wait does not time out while the client takes each message at once.
-        if self.deadline.is_over() {
-            return Err(self.take_back(Some(self.deadline.status())));
-        }
-        self.taken().await?;
+        let charge = self.budget.charge(message.encoded_len());
+        self.next_turn().await?;
+        self.put(subscription, message, charge)
+    }
+
+    /// Makes and sends a message once the client has taken the one before; returns false if there is none.
+    async fn send_made(
+        &mut self,
+        subscription: &Subscription,
+        make: impl FnOnce(&mut E) -> Option<E::Output>,
+    ) -> Result<bool, Option<Status>> {
+        self.next_turn().await?;
+        let Some(message) = make(&mut self.encoder) else { return Ok(false) };
+        let charge = self.budget.charge(message.encoded_len());
+        self.put(subscription, message, charge).map(|()| true)
+    }
+
+    fn put(
+        &mut self,
+        subscription: &Subscription,
+        message: E::Output,
+        charge: Charge,
+    ) -> Result<(), Option<Status>> {
+        subscription.sent(message.encoded_len());
         let waiting = Waiting(Arc::new(Mutex::new(Some((message, charge)))));
         self.waiting = Some(waiting.clone());
         self.sender.try_send(waiting).map_err(|_| None)
@@ -179,21 +200,44 @@ impl<E: Encoder> Feed<E> {
 
     /// Waits until the client has taken the newest message. An error is the end of the feed, with that message taken
     /// back.
-    async fn taken(&mut self) -> Result<(), Option<Status>> {
+    async fn next_turn(&mut self) -> Result<(), Option<Status>> {
+        // A wait does not time out while the client takes each message at once.
+        if self.deadline.is_over() {
+            return Err(self.take_back(Some(self.deadline.status())));
+        }
         tokio::select! {
             biased;
-            free = self.sender.reserve() => free.map(drop).map_err(|_| None),
-            eviction = self.budget.stalled(Transport::Grpc) => {
-                self.eviction = Some(eviction);
-                Err(self.take_back(end_status(Ended::TooSlow)))
-            }
+            taken = self.taken() => taken,
+            eviction = self.budget.stalled(Transport::Grpc, || self.unsent.taken()) => Err(self.evict(eviction)),
             () = sleep_until(self.deadline.at()) => Err(self.take_back(Some(self.deadline.status()))),
         }
     }
 
-    /// Takes the newest message back if it still waits, and returns the status that the client gets in its place.
+    /// Waits until the client has taken the newest message. An error means that the client is gone.
+    async fn taken(&self) -> Result<(), Option<Status>> {
+        self.sender.reserve().await.map(drop).map_err(|_| None)?;
+        self.unsent.emptied().await;
+        Ok(())
+    }
+
+    /// Waits until the client must be disconnected, because it does not take the newest message.
+    async fn stalled(&self) -> Eviction {
+        tokio::select! {
+            biased;
+            _ = self.taken() => pending().await,
+            eviction = self.budget.stalled(Transport::Grpc, || self.unsent.taken()) => eviction,
+        }
+    }
+
+    fn evict(&mut self, eviction: Eviction) -> Option<Status> {
+        self.eviction = Some(eviction);
+        self.take_back(end_status(Ended::TooSlow))
+    }
+
+    /// Takes back what waits of the newest messages, and returns the status that the client gets in its place.
     fn take_back(&self, end: Option<Status>) -> Option<Status> {
         self.waiting.as_ref().and_then(Waiting::take);
+        self.unsent.discard();
         end
     }
 }

@@ -1,5 +1,6 @@
 //! gRPC: the states of streams and their events, on a port of its own.
 
+mod body;
 mod connection;
 mod convert;
 mod deadline;

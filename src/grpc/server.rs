@@ -4,9 +4,10 @@ use std::{net::TcpListener, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tonic::{service::interceptor::InterceptedService, transport::Server};
-use tower::util::MapRequestLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use super::{
+    body,
     connection::incoming,
     interceptor,
     proto::{self, stream_service_server::StreamServiceServer},
@@ -37,6 +38,7 @@ pub async fn serve(
     reporter.set_serving::<StreamServiceServer<Service>>().await;
     Server::builder()
         .layer(MapRequestLayer::new(interceptor::attach_connection))
+        .layer(MapResponseLayer::new(body::slice))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(health)

@@ -6,6 +6,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::{
+    body::Unsent,
     convert,
     deadline::Deadline,
     encoder::{Encoder, Events, Updates},
@@ -73,14 +74,19 @@ impl Service {
 }
 
 impl Service {
+    /// Returns the response of a feed.
     fn messages<E: Encoder>(
         &self,
         source: (Subscription, ReadMeter),
         feed: (FeedPermit, Deadline),
         encoder: E,
         first: impl Iterator<Item = E::Output> + Send + 'static,
-    ) -> Messages<E::Output> {
-        feed::messages(source, feed, self.relay.budget().clone(), encoder, first)
+    ) -> Response<Messages<E::Output>> {
+        let (from, unsent) = (source.0.from(), Unsent::new(self.relay.budget().clone()));
+        let budget = (self.relay.budget().clone(), unsent.clone());
+        let mut response = response_from(from, feed::messages(source, feed, budget, encoder, first));
+        response.extensions_mut().insert(unsent);
+        response
     }
 }
 
@@ -128,10 +134,9 @@ impl StreamService for Service {
         };
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
         meter.add(first.as_ref().map_or(0, |snapshot| snapshot.bytes()));
-        let cursor = subscription.from();
         let encoder = Updates::new(self.orchestrator.clone(), grant);
         let first = first.into_iter().flat_map(convert::first_updates);
-        Ok(response_from(cursor, self.messages((subscription, meter), feed, encoder, first)))
+        Ok(self.messages((subscription, meter), feed, encoder, first))
     }
 
     async fn get_stream_state(
@@ -158,7 +163,6 @@ impl StreamService for Service {
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let grant = self.grant(&context.caller, &stream_id).await?;
         let (subscription, meter) = self.follow(&context, &grant, start(&after)?).await?;
-        let cursor = subscription.from();
-        Ok(response_from(cursor, self.messages((subscription, meter), feed, Events, iter::empty())))
+        Ok(self.messages((subscription, meter), feed, Events, iter::empty()))
     }
 }

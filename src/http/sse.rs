@@ -69,7 +69,7 @@ pub fn respond(
     let first = Bytes::from(format!("retry: {}\n{id}\n", retry_hint()));
     let is_chunked = request.version() >= Version::HTTP_11;
     let upgrade = move |socket: TcpStream| -> Feed {
-        let writer = Rc::new(ChunkedWriter::new(socket, is_chunked));
+        let writer = Rc::new(ChunkedWriter::new(socket, is_chunked, budget.clone()));
         let mut source = source;
         if is_chunked {
             source.attach(writer.clone());
@@ -120,7 +120,7 @@ impl<S: MessageSource> EventStream<S> {
                         return self.writer.end(last_message(self.lifetime.reason())).await;
                     }
                     if now - self.writer.last_write() >= HEARTBEAT {
-                        self.writer.write(&Bytes::from_static(HEARTBEAT_COMMENT)).await?;
+                        self.write_comment().await?;
                     }
                     timer.as_mut().reset(end.min(self.writer.last_write() + HEARTBEAT));
                 }
@@ -137,7 +137,7 @@ impl<S: MessageSource> EventStream<S> {
                 // a reset.
                 half_closed = self.writer.half_closed() => {
                     half_closed?;
-                    self.writer.write(&Bytes::from_static(HEARTBEAT_COMMENT)).await?;
+                    self.write_comment().await?;
                 }
             }
         }
@@ -161,6 +161,10 @@ impl<S: MessageSource> EventStream<S> {
         self.write_batch(&batch, bytes).await.map(|()| ended)
     }
 
+    async fn write_comment(&mut self) -> io::Result<()> {
+        self.write_batch(&[Bytes::from_static(HEARTBEAT_COMMENT)], HEARTBEAT_COMMENT.len()).await
+    }
+
     /// Writes messages. A client that stalls while the budget is exceeded gets an error, because a comment would
     /// end up within a message.
     async fn write_batch(&mut self, batch: &[Bytes], bytes: usize) -> io::Result<()> {
@@ -168,7 +172,7 @@ impl<S: MessageSource> EventStream<S> {
         tokio::select! {
             biased;
             written = self.writer.write_all(batch) => written,
-            eviction = self.budget.stalled(S::TRANSPORT) => {
+            eviction = self.budget.stalled(S::TRANSPORT, || self.writer.taken()) => {
                 self.eviction = Some(eviction);
                 Err(io::ErrorKind::TimedOut.into())
             }

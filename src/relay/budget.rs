@@ -23,8 +23,9 @@ use crate::telemetry::Metrics;
 
 /// Bytes above which stalled clients are disconnected: 16 clients with a full queue of 4 MiB.
 const LIMIT: usize = 64 * 1024 * 1024;
-/// Time without progress after which a connection counts as stalled.
-const STALL: Duration = Duration::from_secs(1);
+/// Time without progress after which a connection counts as stalled. The kernel reports progress in steps of up to
+/// 96 KiB, so a client that reads 32 KiB a second never stalls.
+const STALL: Duration = Duration::from_secs(3);
 
 /// Bytes that wait in this instance. Clones share the count.
 #[derive(Clone)]
@@ -76,20 +77,35 @@ impl Budget {
         Charge { budget: self.clone(), bytes }
     }
 
-    /// Waits until the caller, which makes no progress meanwhile, must disconnect its client.
+    /// Waits until the caller, for whose client bytes wait, must disconnect it.
     ///
-    /// Resolves if the budget is exceeded and the wait has lasted 1 s, and counts the overflow. The next stalled client
-    /// is not disconnected before the eviction is dropped, so only as many end as the rest needs to fit. Cancellation
-    /// safe.
-    pub async fn stalled(&self, transport: Transport) -> Eviction {
-        sleep(STALL).await;
+    /// Resolves if the budget is exceeded and `taken`, the number of bytes that the client has taken so far, has not
+    /// changed for [`STALL`]. Counts the overflow. The next stalled client is not disconnected before the eviction is
+    /// dropped, so only as many end as the rest needs to fit. Cancellation safe.
+    pub async fn stalled(&self, transport: Transport, taken: impl Fn() -> u64) -> Eviction {
+        loop {
+            let before = taken();
+            sleep(STALL).await;
+            if taken() != before {
+                continue;
+            }
+            let turn = self.turn().await;
+            // The wait for the turn has no limit.
+            if taken() == before {
+                self.shared.overflows.with_label_values(&[transport.as_str()]).inc();
+                return Eviction { _turn: turn };
+            }
+        }
+    }
+
+    /// Waits for the turn to disconnect, and until the budget is exceeded.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         let turn = self.shared.turn.clone().acquire_owned().await.ok();
         while !self.is_exceeded() {
             self.shared.exceeded.notified().await;
         }
-        self.shared.overflows.with_label_values(&[transport.as_str()]).inc();
-        Eviction { _turn: turn }
+        turn
     }
 
     fn is_exceeded(&self) -> bool {
@@ -120,12 +136,12 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::atomic::AtomicUsize, thread};
+    use std::{future::pending, sync::atomic::AtomicU64, thread};
 
     use prometheus::Opts;
     use tokio::{
         task::{JoinSet, yield_now},
-        time::timeout,
+        time::{Instant, timeout},
     };
 
     use super::*;
@@ -143,7 +159,7 @@ mod tests {
             let budget = budget.clone();
             clients.spawn(async move {
                 let charge = budget.charge(4);
-                let _eviction = budget.stalled(Transport::Sse).await;
+                let _eviction = budget.stalled(Transport::Sse, || 0).await;
                 // Other clients run before this one releases its charge.
                 yield_now().await;
                 drop(charge);
@@ -161,10 +177,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn client_that_makes_progress_above_the_limit_ends_once_it_stalls() {
+        let (budget, taken) = (budget(10), AtomicU64::default());
+        let _charge = budget.charge(11);
+        let progress = async {
+            for _ in 0..100 {
+                sleep(STALL * 9 / 10).await;
+                taken.fetch_add(1, Ordering::SeqCst);
+            }
+            pending::<()>().await;
+        };
+        let began = Instant::now();
+        tokio::select! {
+            _ = budget.stalled(Transport::Sse, || taken.load(Ordering::SeqCst)) => {}
+            () = progress => {}
+        }
+        assert!(began.elapsed() > STALL * 90, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn client_below_the_limit_waits_without_end() {
         let budget = budget(10);
         let _charge = budget.charge(10);
-        assert!(timeout(Duration::from_secs(3600), budget.stalled(Transport::Grpc)).await.is_err());
+        assert!(timeout(Duration::from_secs(3600), budget.stalled(Transport::Grpc, || 0)).await.is_err());
     }
 
     /// Waits until both threads have reached a step, so that their next calls run at the same time.
@@ -194,10 +229,10 @@ mod tests {
             budgets.iter().enumerate().map(charge).collect()
         });
         for (step, budget) in budgets.iter().enumerate() {
-            let ended = timeout(2 * STALL, budget.stalled(Transport::Sse)).await;
+            let ended = timeout(2 * STALL, budget.stalled(Transport::Sse, || 0)).await;
             assert!(ended.is_ok(), "11 of 10 bytes are charged to budget {step}");
         }
         drop(charges);
-        assert!(timeout(2 * STALL, budgets[0].stalled(Transport::Sse)).await.is_err());
+        assert!(timeout(2 * STALL, budgets[0].stalled(Transport::Sse, || 0)).await.is_err());
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod silent_calls;
+mod slow_readers;
 
 use std::net::SocketAddr;
 
@@ -127,8 +128,8 @@ fn join_parts(parts: &[Value]) -> Vec<Value> {
     joined
 }
 
-async fn read_sse(fixture: &Fixture) -> Vec<Value> {
-    let mut events = EventStream::open(&fixture.instance.address().http, "/events", Some(UNKNOWN)).await;
+async fn read_sse(base: &str) -> Vec<Value> {
+    let mut events = EventStream::open(base, "/events", Some(UNKNOWN)).await;
     let first = events.block().await.unwrap();
     assert_eq!(first.id.as_deref(), Some(UNKNOWN), "a client that is cut off gets the reset again");
     let mut parts = Vec::new();
@@ -144,8 +145,9 @@ async fn read_sse(fixture: &Fixture) -> Vec<Value> {
     }
 }
 
-async fn read_websocket(fixture: &Fixture) -> Vec<Value> {
-    let (mut socket, _) = connect_async(fixture.url("/ws").replacen("http", "ws", 1)).await.unwrap();
+async fn read_websocket(base: &str) -> Vec<Value> {
+    let url = format!("{base}/ws").replacen("http", "ws", 1);
+    let (mut socket, _) = connect_async(url).await.unwrap();
     let subscribe = json!({"type": "subscribe", "streamId": "*", "after": UNKNOWN});
     socket.send(Message::text(subscribe.to_string())).await.unwrap();
     let mut parts = Vec::new();
@@ -172,8 +174,8 @@ async fn read_websocket(fixture: &Fixture) -> Vec<Value> {
 }
 
 /// Returns the ids of the streams, which the client receives with tonic's default limits.
-async fn read_grpc(fixture: &Fixture) -> Vec<String> {
-    let mut client = Client::connect(&fixture.instance.address().grpc).await.unwrap();
+async fn read_grpc(base: &str) -> Vec<String> {
+    let mut client = Client::connect(base).await.unwrap();
     let mut messages = client.call(subscribe_request("", UNKNOWN)).await.unwrap().into_inner();
     let (mut ids, mut part) = (Vec::new(), 0);
     loop {
@@ -198,8 +200,9 @@ async fn large_reset_comes_in_parts_on_every_transport() {
     let fixture = Fixture::start(STREAMS, METADATA_BYTES).await;
     let documents = fixture.documents().await;
     assert_eq!(documents.len(), STREAMS);
-    let (sse, websocket, grpc) = (read_sse(&fixture), read_websocket(&fixture), read_grpc(&fixture));
-    let (sse, websocket, grpc) = tokio::join!(sse, websocket, grpc);
+    let address = fixture.instance.address();
+    let (sse, websocket) = (read_sse(&address.http), read_websocket(&address.http));
+    let (sse, websocket, grpc) = tokio::join!(sse, websocket, read_grpc(&address.grpc));
     assert!(sse == documents, "the parts over SSE are the documents of all streams");
     assert!(websocket == documents, "the parts over WebSocket are the documents of all streams");
     assert!(documents.iter().map(|document| document["id"].as_str().unwrap()).eq(grpc.iter()));
@@ -269,4 +272,6 @@ async fn stalled_clients_above_the_budget_are_disconnected_and_readers_are_not()
     let overflows = overflows().await;
     assert!(overflows < STALLED * 3 / 4, "{overflows} of {STALLED} clients are disconnected");
     drop(silent);
+    // The reader has read what it shared with them.
+    fixture.wait_for_release().await;
 }

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use socket2::SockRef;
 use tokio::{io::Interest, time::Instant};
 
-use crate::relay::{DirectSink, DirectWrite};
+use crate::relay::{Budget, Charge, DirectSink, DirectWrite};
 
 /// Last chunk of a body (RFC 9112, section 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -33,16 +33,41 @@ pub struct ChunkedWriter {
     is_half_closed: Cell<bool>,
     /// Bytes of a direct write that the socket did not take. They precede every later byte.
     unsent: RefCell<Bytes>,
+    /// Charge of the unsent bytes.
+    unsent_charge: Cell<Option<Charge>>,
+    budget: Budget,
+    /// Number of bytes that the socket has taken.
+    taken: Cell<u64>,
     /// Time of the last complete write by the feed, or of the last direct write.
     last_write: Cell<Instant>,
 }
 
 impl ChunkedWriter {
-    /// Returns a writer for a socket on which the response head is already written.
-    pub fn new(stream: TcpStream, is_chunked: bool) -> Self {
-        let (is_writing, is_half_closed) = (Cell::default(), Cell::default());
-        let (unsent, last_write) = (RefCell::default(), Cell::new(Instant::now()));
-        Self { stream, is_chunked, is_writing, is_half_closed, unsent, last_write }
+    /// Returns a writer for a socket on which the response head is already written. What a direct write leaves is charged
+    /// to the budget.
+    pub fn new(stream: TcpStream, is_chunked: bool, budget: Budget) -> Self {
+        let (is_writing, is_half_closed, unsent_charge) = (Cell::default(), Cell::default(), Cell::default());
+        let (unsent, taken, last_write) = (RefCell::default(), Cell::default(), Cell::new(Instant::now()));
+        Self {
+            stream,
+            is_chunked,
+            is_writing,
+            is_half_closed,
+            unsent,
+            unsent_charge,
+            budget,
+            taken,
+            last_write,
+        }
+    }
+
+    /// Returns the number of bytes that the socket has taken.
+    pub const fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+
+    fn count(&self, written: usize) {
+        self.taken.set(self.taken.get() + written as u64);
     }
 
     /// Returns the time of the last write.
@@ -83,7 +108,10 @@ impl ChunkedWriter {
         poll_fn(|cx| self.poll_unsent(cx)).await?;
         while !slices.is_empty() {
             match self.stream.try_write_vectored(slices) {
-                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Ok(written) => {
+                    self.count(written);
+                    IoSlice::advance_slices(&mut slices, written);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;
                 }
@@ -100,13 +128,17 @@ impl ChunkedWriter {
         let mut unsent = self.unsent.borrow_mut();
         while !unsent.is_empty() {
             match self.stream.try_write(&unsent) {
-                Ok(written) => unsent.advance(written),
+                Ok(written) => {
+                    self.count(written);
+                    unsent.advance(written);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready!(self.stream.poll_write_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        self.unsent_charge.take();
         Poll::Ready(Ok(()))
     }
 
@@ -180,11 +212,13 @@ impl DirectSink for ChunkedWriter {
         }
         // The feed gets the same error of the socket at its next write.
         let Ok(written) = self.stream.try_write(chunks) else { return DirectWrite::Refused };
+        self.count(written);
         self.last_write.set(Instant::now());
         if written == chunks.len() {
             return DirectWrite::Complete;
         }
         self.unsent.replace(chunks.slice(written..));
+        self.unsent_charge.set(Some(self.budget.charge(chunks.len() - written)));
         DirectWrite::Partial
     }
 }

@@ -51,6 +51,17 @@ impl HijackableConnection {
             None => Poll::Ready(Ok(if_hijacked)),
         }
     }
+
+    /// Polls a write; see [`Self::poll_stream`]. Counts what the socket takes.
+    fn poll_counted(
+        &self,
+        if_hijacked: usize,
+        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<Result<usize>>,
+    ) -> Poll<Result<usize>> {
+        let written = ready!(self.poll_stream(if_hijacked, poll))?;
+        self.0.borrow_mut().taken += written as u64;
+        Poll::Ready(Ok(written))
+    }
 }
 
 impl AsyncRead for HijackableConnection {
@@ -92,8 +103,8 @@ impl AsyncWrite for HijackableConnection {
                 let response = rejection.get_or_insert_with(|| ProtocolErrorResponse::new(code));
                 response.poll_write(cx, stream).map_ok(|()| buf.len())
             }
-            Some((start, _)) => self.poll_stream(start, |stream| stream.poll_write(cx, &buf[..start])),
-            None => self.poll_stream(buf.len(), |stream| stream.poll_write(cx, buf)),
+            Some((start, _)) => self.poll_counted(start, |stream| stream.poll_write(cx, &buf[..start])),
+            None => self.poll_counted(buf.len(), |stream| stream.poll_write(cx, buf)),
         }
     }
 
@@ -103,7 +114,7 @@ impl AsyncWrite for HijackableConnection {
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
-        self.poll_stream(length, |stream| stream.poll_write_vectored(cx, bufs))
+        self.poll_counted(length, |stream| stream.poll_write_vectored(cx, bufs))
     }
 
     /// Runs a stored [`UpgradeHandler`](super::UpgradeHandler): the HTTP layer flushes after its buffer is written.

@@ -1,8 +1,9 @@
 //! Handle of a connection, for handlers of requests and for the server.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, net::Shutdown, rc::Rc};
 
 use actix_web::rt::net::TcpStream;
+use socket2::SockRef;
 
 use super::{
     protocol_error::ProtocolErrorResponse,
@@ -49,6 +50,19 @@ impl ConnectionHandle {
     /// Records that the handler has read the request body to its end.
     pub fn set_body_complete(&self) {
         self.0.borrow_mut().input.is_body_complete = true;
+    }
+
+    /// Returns the number of bytes that the socket has taken from the HTTP layer.
+    pub fn taken(&self) -> u64 {
+        self.0.borrow().taken
+    }
+
+    /// Closes the socket in both directions. The HTTP layer then drops everything that it would still have sent.
+    pub fn abort(&self) {
+        if let Some(stream) = &self.0.borrow().stream {
+            // A socket that is closed already cannot be closed again.
+            let _ = SockRef::from(stream).shutdown(Shutdown::Both);
+        }
     }
 
     /// Records that the connection carries no further requests.

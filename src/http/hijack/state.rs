@@ -29,6 +29,8 @@ pub(super) struct ConnectionState {
     pub(super) idle_input: IdleInput,
     /// Response that replaces an error response of the HTTP layer.
     pub(super) rejection: Option<ProtocolErrorResponse>,
+    /// Number of bytes that the socket has taken from the HTTP layer.
+    pub(super) taken: u64,
 }
 
 /// State of the receiving half. Decides when the HTTP layer sees the end of input.

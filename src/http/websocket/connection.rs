@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     feed::Feed,
-    messages::{self, Command, WRITE_TIMEOUT, close, close_with_retry, protocol_error, send},
+    messages::{self, Command, WRITE_TIMEOUT, close, close_with_retry, protocol_error},
     outbox::Outbox,
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     domain::ErrorCode,
     http::{
         app_state::AppState,
+        hijack::ConnectionHandle,
         problem::{FieldError, Problem},
     },
     orchestrator::ReadGrant,
@@ -41,8 +42,6 @@ pub(super) struct Connection {
     client: Client,
     /// Cancellation of each feed, by the client's name of the stream.
     feeds: HashMap<String, CancellationToken>,
-    /// Cancelled by a feed whose client does not read.
-    slow_client: CancellationToken,
     context: RequestContext,
     lifetime: Lifetime,
     unanswered_pings: u32,
@@ -67,18 +66,17 @@ impl Connection {
     pub(super) fn new(
         api: Data<AppState>,
         context: RequestContext,
-        session: Session,
+        (session, handle): (Session, ConnectionHandle),
         lifetime: Lifetime,
         permit: FeedPermit,
     ) -> Self {
-        let outbox = Outbox::new(session.clone(), api.relay.budget().clone());
+        let outbox = Outbox::new(session.clone(), handle, api.relay.budget().clone());
         Self {
             api,
             session,
             outbox,
             client: Client::new(Transport::WebSocket),
             feeds: HashMap::new(),
-            slow_client: CancellationToken::new(),
             context,
             lifetime,
             unanswered_pings: 0,
@@ -89,25 +87,28 @@ impl Connection {
     /// Serves the connection until either side ends it, then sends the close frame.
     pub(super) async fn run(mut self, messages: AggregatedMessageStream) {
         let hello = messages::connected(&self.api.instance.id);
-        if send(&mut self.session, hello).await.is_err() {
+        if self.outbox.send(hello).await.is_err() {
             return;
         }
         let close = self.serve(messages).await;
-        let session = self.session.clone();
+        let (session, is_aborted) = (self.session.clone(), self.outbox.abort_if_evicted());
         // Ends the feeds before the close frame.
         drop(self);
+        if is_aborted {
+            return;
+        }
         // A closed connection needs no close frame, and a client that does not read cannot receive one.
         let _ = timeout(WRITE_TIMEOUT, session.close(close)).await;
     }
 
     /// Returns the close frame; `None` if the connection is closed already.
     async fn serve(&mut self, mut messages: AggregatedMessageStream) -> Option<CloseReason> {
-        let (slow_client, shutdown) = (self.slow_client.clone(), self.api.shutdown.clone());
+        let (outbox, shutdown) = (self.outbox.clone(), self.api.shutdown.clone());
         let lifetime = self.lifetime;
         let mut ping = ping_interval();
         loop {
             tokio::select! {
-                () = slow_client.cancelled() => return Some(close_with_retry(ErrorCode::SlowConsumer)),
+                () = outbox.slow_client() => return Some(close_with_retry(ErrorCode::SlowConsumer)),
                 () = shutdown.cancelled() => return Some(close_with_retry(ErrorCode::ShuttingDown)),
                 () = lifetime.expired() => return Some(close_with_retry(expiry_code(lifetime.reason()))),
                 _ = ping.tick() => self.ping().await.ok()?,
@@ -154,7 +155,7 @@ impl Connection {
             Ok(command) => self.handle_command(command).await,
             Err(error) => {
                 let problem = Problem::with_detail(ErrorCode::ValidationFailed, error.to_string());
-                send(&mut self.session, messages::error(&problem, None)).await
+                self.outbox.send(messages::error(&problem, None)).await
             }
         }
     }
@@ -174,7 +175,7 @@ impl Connection {
                 Err(problem) => messages::error(&problem, Some(&stream_id)),
             },
         };
-        send(&mut self.session, answer).await
+        self.outbox.send(answer).await
     }
 
     /// Starts a feed. A second feed of one stream replaces the first.
@@ -190,11 +191,10 @@ impl Connection {
         if let Some(replaced) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {
             replaced.cancel();
         }
-        let (outbox, slow_client) = (self.outbox.clone(), self.slow_client.clone());
         // A malformed cursor is repeated, so that a client that is cut off before the reset gets it again.
         let malformed = after.filter(|_| start == Start::Unknown);
         let from = malformed.unwrap_or_else(|| subscription.from().to_string());
-        let feed = Feed { stream_id: stream_id.to_owned(), from, outbox, slow_client, meter };
+        let feed = Feed { stream_id: stream_id.to_owned(), from, outbox: self.outbox.clone(), meter };
         rt::spawn(async move {
             let _ = ended.run_until_cancelled(feed.run(subscription)).await;
             ended.cancel();

@@ -1,7 +1,6 @@
 //! One feed of a connection: sends the events of a subscription.
 
 use actix_ws::Closed;
-use tokio_util::sync::CancellationToken;
 
 use super::{messages, outbox::Outbox};
 use crate::{
@@ -16,8 +15,6 @@ pub(super) struct Feed {
     /// Cursor after which the feed starts, or the malformed one of the client.
     pub(super) from: String,
     pub(super) outbox: Outbox,
-    /// Cancelled if the client does not read, which ends the connection.
-    pub(super) slow_client: CancellationToken,
     /// Meter of what is read for this feed.
     pub(super) meter: ReadMeter,
 }
@@ -26,7 +23,7 @@ impl Feed {
     /// Sends the events of the subscription until it ends.
     pub(super) async fn run(mut self, subscription: Subscription) {
         if self.follow(subscription).await.is_err() {
-            self.slow_client.cancel();
+            self.outbox.end_slow_client();
         }
     }
 

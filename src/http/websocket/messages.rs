@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use actix_ws::{CloseCode, CloseReason, Closed, ProtocolError, Session};
+use actix_web::web::Bytes;
+use actix_ws::{CloseCode, CloseReason, ProtocolError};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::{
     domain::ErrorCode,
@@ -15,7 +15,7 @@ use crate::{
 
 /// Maximum size of a client's message.
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-/// Maximum time that a write may wait for a client that does not read.
+/// Maximum time that a message may wait for a client that takes no bytes.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Command of a client.
@@ -34,12 +34,38 @@ pub(super) enum Command {
     Ping,
 }
 
-/// Sends a text message that the server makes in small numbers. Feeds send through [`Outbox`](super::outbox::Outbox).
-///
-/// # Errors
-/// [`Closed`] if the connection is closed, or if the client does not take the message within [`WRITE_TIMEOUT`].
-pub(super) async fn send(session: &mut Session, message: String) -> Result<(), Closed> {
-    timeout(WRITE_TIMEOUT, session.text(message)).await.unwrap_or(Err(Closed))
+/// Text message of the server, in two pieces. The second one is shared by all clients that receive it.
+pub(super) struct Message {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl<T: Into<Bytes>> From<T> for Message {
+    fn from(body: T) -> Self {
+        Self { head: Bytes::new(), body: body.into() }
+    }
+}
+
+impl Message {
+    pub(super) fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Returns the whole text. Without a head, it is not copied.
+    pub(super) fn joined(self) -> Bytes {
+        if self.head.is_empty() { self.body } else { [self.head, self.body].concat().into() }
+    }
+
+    /// Returns the text in pieces of at most this size, without a copy.
+    pub(super) fn fragments(self, size: usize) -> impl Iterator<Item = Bytes> {
+        let divide = move |mut bytes: Bytes| {
+            std::iter::from_fn(move || {
+                let next = bytes.split_to(size.min(bytes.len()));
+                (!next.is_empty()).then_some(next)
+            })
+        };
+        [self.head, self.body].into_iter().flat_map(divide)
+    }
 }
 
 pub(super) fn connected(instance: &str) -> String {
@@ -59,10 +85,11 @@ pub(super) fn unsubscribed(stream_id: &str, reason: &str) -> String {
 }
 
 /// Adds the type and the stream to a part of a reset. Joins two JSON objects as text, because snapshots are large.
-pub(super) fn reset(stream_id: &str, document: &[u8]) -> String {
-    let head = json!({"type": "reset", "streamId": stream_id}).to_string();
-    let document = String::from_utf8_lossy(document);
-    format!("{},{}", &head[..head.len() - 1], &document[1..])
+pub(super) fn reset(stream_id: &str, document: &Bytes) -> Message {
+    let mut head = json!({"type": "reset", "streamId": stream_id}).to_string();
+    head.pop();
+    head.push(',');
+    Message { head: head.into(), body: document.slice(1..) }
 }
 
 /// Returns a problem document as a message. `type` is the message's; the problem's own follows from its `code`.

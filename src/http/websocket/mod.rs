@@ -18,6 +18,7 @@ use self::{connection::Connection, messages::MAX_MESSAGE_BYTES};
 use super::{
     app_state::AppState,
     extract::AccessToken,
+    hijack::ConnectionHandle,
     problem::{FieldError, Problem},
 };
 use crate::{admission::RequestContext, domain::ErrorCode};
@@ -41,12 +42,14 @@ pub async fn upgrade(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let (permit, lifetime) = api.open_feed(&context)?;
+    let connection = request.conn_data::<ConnectionHandle>();
+    let connection = connection.ok_or_else(|| Problem::new(ErrorCode::Internal))?.clone();
     let (response, session, messages) = actix_ws::handle(&request, payload).map_err(|_| {
         Problem::invalid(vec![FieldError::new("upgrade", "must be websocket, with the headers of RFC 6455")])
     })?;
     let messages = messages.max_frame_size(MAX_MESSAGE_BYTES).aggregate_continuations();
     let messages = messages.max_continuation_size(MAX_MESSAGE_BYTES);
-    let connection = Connection::new(api, context, session, lifetime, permit);
+    let connection = Connection::new(api, context, (session, connection), lifetime, permit);
     rt::spawn(connection.run(messages));
     Ok(response)
 }
