@@ -26,7 +26,7 @@ use crate::{
     },
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
-    orchestrator::{Orchestrator, Reconciler, Sweeper, WebhookProcessor},
+    orchestrator::{CountTeller, Orchestrator, Reconciler, Sweeper, WebhookProcessor},
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms},
     settings::{AdmissionSettings, Settings},
@@ -143,11 +143,13 @@ impl App {
     }
 }
 
-/// Starts the sweeper and the reconciler.
+/// Starts the sweeper, the count teller and the reconciler.
 fn start_jobs(tasks: &mut JoinSet<()>, orchestrator: &Arc<Orchestrator>, shutdown: &CancellationToken) {
     let (sweeper, reconciler) = (Sweeper::new(orchestrator.clone()), Reconciler::new(orchestrator.clone()));
     let (for_sweeper, for_reconciler) = (shutdown.clone(), shutdown.clone());
     tasks.spawn(async move { sweeper.run(for_sweeper).await });
+    let (teller, for_teller) = (CountTeller::new(orchestrator), shutdown.clone());
+    tasks.spawn(async move { teller.run(for_teller).await });
     tasks.spawn(async move { reconciler.run(for_reconciler).await });
 }
 

@@ -3,9 +3,11 @@
 use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
-    domain::{Change, Identity, Metadata, Role, RoomName, StreamId, StreamRef, stream::NewStream},
+    domain::{
+        Change, Identity, InitialAudience, Metadata, Role, RoomName, StreamId, StreamRef, stream::NewStream,
+    },
     store::{
-        CreateOutcome, Guard, LogBounds, Retention, Store,
+        COUNT_INTERVAL, CreateOutcome, Guard, LogBounds, Retention, Store,
         redis::{Address, RedisStore},
     },
     telemetry::Metrics,
@@ -79,7 +81,8 @@ impl Service {
         instance.start().await;
         // Without a retention time the logs stay at their minimum numbers, so that the measured memory is not theirs.
         let log = LogBounds { retention: Duration::from_millis(1), ..LogBounds::DEFAULT };
-        let retention = Retention { live: DAY, stopped: DAY, tokens: DAY, log };
+        let retention =
+            Retention { live: DAY, stopped: DAY, tokens: DAY, log, count_interval: COUNT_INTERVAL };
         let address = Address { url: redis.url().into(), ca: None, identity: None };
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let store = Arc::new(RedisStore::new(&address, &prefix, retention, metrics).expect("an address"));
@@ -104,6 +107,7 @@ impl Service {
             metadata: Metadata::parse(r#"{"title":"A stream"}"#).expect("metadata"),
             max_participants: None,
             idle_after: None,
+            audience: InitialAudience::LISTED,
         };
         let Ok(CreateOutcome::Created(stream)) = self.store.create(new).await else {
             panic!("{room} was not created")

@@ -112,6 +112,9 @@ pub enum Change {
     },
     /// Ends expired joining entries.
     ExpireJoining,
+    /// Tells the numbers of active participants of a counted stream, if they are not told and the newest event is old
+    /// enough.
+    TellCounts,
     /// Replaces the metadata.
     SetMetadata {
         /// Metadata that the caller has read. Other current metadata rejects the change.

@@ -29,17 +29,20 @@ pub enum EventKind {
     ParticipantLeft,
     /// A participant changed in another way: a token was issued or expired unused, a role or metadata changed.
     ParticipantUpdated,
+    /// The numbers of active participants of a counted stream have changed.
+    ParticipantCountUpdated,
 }
 
 impl EventKind {
     /// All types.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::StreamCreated,
         Self::StreamUpdated,
         Self::StreamStopped,
         Self::ParticipantJoined,
         Self::ParticipantLeft,
         Self::ParticipantUpdated,
+        Self::ParticipantCountUpdated,
     ];
 
     /// Returns the name used in JSON and by feeds.
@@ -51,6 +54,7 @@ impl EventKind {
             Self::ParticipantJoined => "participant_joined",
             Self::ParticipantLeft => "participant_left",
             Self::ParticipantUpdated => "participant_updated",
+            Self::ParticipantCountUpdated => "participant_count_updated",
         }
     }
 }
@@ -69,7 +73,7 @@ pub struct Draft {
     /// Type of the event.
     pub kind: EventKind,
     /// Stream after the change. Its version is the sequence number of the event. Its metadata is absent if the previous
-    /// event had the same and it is larger than [`MAX_REPEATED_METADATA_BYTES`].
+    /// event had the same and it is larger than [`MAX_REPEATED_METADATA_BYTES`], and in events about counts.
     pub stream: PartialStream,
     /// Participant after the change, for events about one.
     pub participant: Option<Participant>,
@@ -82,7 +86,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Returns the draft of an event about `stream`, without the metadata if that is large and has not changed.
+    /// Returns the draft of an event about `stream`, without the metadata if that is large and has not changed, or if
+    /// only the counts have changed.
     pub fn new(kind: EventKind, stream: &Stream, previous_status: Option<StreamStatus>) -> Self {
         // A `stream_updated` that is no transition is a change of the metadata.
         let changes_metadata = match kind {
@@ -91,7 +96,8 @@ impl Draft {
             _ => false,
         };
         let is_small = stream.metadata.as_text().len() <= MAX_REPEATED_METADATA_BYTES;
-        let has_metadata = changes_metadata || is_small;
+        let is_count = kind == EventKind::ParticipantCountUpdated;
+        let has_metadata = changes_metadata || (is_small && !is_count);
         Self {
             kind,
             stream: stream.clone().map_metadata(|metadata| has_metadata.then_some(metadata)),
@@ -193,7 +199,7 @@ impl Serialize for Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Metadata, RoomName, stream::NewStream};
+    use crate::domain::{InitialAudience, Metadata, RoomName, stream::NewStream};
 
     fn stream(metadata_bytes: usize) -> Stream {
         let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(metadata_bytes - 8));
@@ -203,6 +209,7 @@ mod tests {
             metadata: Metadata::parse(&text).unwrap(),
             max_participants: None,
             idle_after: None,
+            audience: InitialAudience::LISTED,
         };
         Stream { version: 1, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
     }
@@ -227,7 +234,8 @@ mod tests {
         let (small, large) = (stream(MAX_REPEATED_METADATA_BYTES), stream(MAX_REPEATED_METADATA_BYTES + 1));
         for kind in EventKind::ALL {
             for previous in [None, Some(StreamStatus::Creating)] {
-                assert!(carries_metadata(kind, &small, previous), "{kind:?}");
+                let is_count = kind == EventKind::ParticipantCountUpdated;
+                assert_eq!(carries_metadata(kind, &small, previous), !is_count, "{kind:?}");
                 let changes = match kind {
                     EventKind::StreamCreated => true,
                     EventKind::StreamUpdated => previous.is_none(),

@@ -24,8 +24,8 @@ fn approximate_bytes(participant: &Participant) -> usize {
 mod tests {
     use super::*;
     use crate::domain::{
-        Attributes, Cursor, EventKind, Identity, Metadata, ParticipantMetadata, Role, RoomName, Stream,
-        StreamId, Timestamp, stream::NewStream,
+        Attributes, Cursor, EventKind, Identity, InitialAudience, Metadata, ParticipantMetadata, Role,
+        RoomName, Stream, StreamId, Timestamp, stream::NewStream,
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -41,6 +41,7 @@ mod tests {
             metadata: metadata(stream_bytes),
             max_participants: None,
             idle_after: None,
+            audience: InitialAudience::LISTED,
         };
         let participant = participant_bytes.map(|bytes| Participant {
             metadata: ParticipantMetadata::from(metadata(bytes)),

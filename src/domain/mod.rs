@@ -30,7 +30,7 @@ pub mod track;
 
 pub use aggregate::Aggregate;
 pub use attributes::Attributes;
-pub use audience::{Audience, ParticipantCounts};
+pub use audience::{Audience, AudienceMode, InitialAudience, ParticipantCounts};
 pub use change::{Change, Rejection, Session, StopReason};
 pub use cursor::Cursor;
 pub use error::ErrorCode;

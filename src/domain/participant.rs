@@ -7,6 +7,12 @@ use super::{
     ParticipantState, Role, Timestamp, Tracks,
 };
 
+/// Rank of participants on stage in list order, before all others.
+pub const STAGE_RANK: u8 = 0;
+
+/// Rank of listed participants that are not on stage.
+pub const AUDIENCE_RANK: u8 = 1;
+
 /// Rank of unlisted participants in list order, after all listed participants.
 pub const UNLISTED_RANK: u8 = 2;
 
@@ -88,15 +94,21 @@ impl Participant {
         self.is_listed() && self.kind.counts()
     }
 
+    /// Reports whether the participant is on the stage of a counted stream, whose participants have events and are in
+    /// documents.
+    pub fn is_on_stage(&self) -> bool {
+        self.is_listed() && self.role == Role::Host
+    }
+
     /// Returns a key that sorts participant lists ascending: hosts, other listed participants, unlisted participants;
     /// within each group the newest first, then by identity.
     pub fn list_key(&self) -> String {
         let joined = u64::try_from(self.joined_at.as_millis()).unwrap_or_default();
         let newest_first = END_OF_TIME_MS.saturating_sub(joined);
-        let rank = match (self.is_listed(), self.role) {
+        let rank = match (self.is_listed(), self.is_on_stage()) {
             (false, _) => UNLISTED_RANK,
-            (true, Role::Host) => 0,
-            (true, Role::Viewer) => 1,
+            (true, true) => STAGE_RANK,
+            (true, false) => AUDIENCE_RANK,
         };
         format!("{rank}:{newest_first:016}:{}", self.identity)
     }

@@ -1,10 +1,10 @@
 //! Stream: one broadcast in one LiveKit room.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    Audience, Cursor, Metadata, Participant, ParticipantCounts, RoomName, RoomSid, StreamId, StreamStatus,
-    Timestamp,
+    Audience, Cursor, InitialAudience, Metadata, Participant, ParticipantCounts, RoomName, RoomSid, StreamId,
+    StreamStatus, Timestamp,
     size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES, json_size},
 };
 
@@ -64,6 +64,8 @@ pub struct Stream<M = Metadata> {
     pub reason: Option<String>,
     /// Sequence number of the newest event.
     pub version: u64,
+    /// Sequence number of the newest event that is no `participant_count_updated`.
+    pub content_version: u64,
 }
 
 impl Stream {
@@ -77,7 +79,7 @@ impl Stream {
             metadata: new.metadata,
             max_participants: new.max_participants,
             idle_after: new.idle_after,
-            audience: Audience::Listed,
+            audience: new.audience.audience,
             counts: ParticipantCounts::default(),
             peak_participant_count: 0,
             uncounted: 0,
@@ -89,6 +91,7 @@ impl Stream {
             lock_expires_at: Some(now.plus(OPERATION_LOCK)),
             reason: None,
             version: 0,
+            content_version: 0,
         }
     }
 
@@ -126,6 +129,12 @@ impl Stream {
 }
 
 impl<M> Stream<M> {
+    /// Returns the versions that meet the requirement of a change: the current one, and those after which only counts
+    /// were told.
+    pub const fn accepted_versions(&self) -> RangeInclusive<u64> {
+        self.content_version..=self.version
+    }
+
     /// Returns the number of active participants.
     pub const fn participant_count(&self) -> u32 {
         self.counts.total()
@@ -153,6 +162,7 @@ impl<M> Stream<M> {
             lock_expires_at: self.lock_expires_at,
             reason: self.reason,
             version: self.version,
+            content_version: self.content_version,
         }
     }
 }
@@ -180,6 +190,8 @@ pub struct NewStream {
     pub max_participants: Option<u32>,
     /// Time after which an empty stream is stopped; `None` for never.
     pub idle_after: Option<Duration>,
+    /// How the changes of viewers are told.
+    pub audience: InitialAudience,
 }
 
 /// Stream with its first participants, in the order of [`Participant::list_key`]: at most

@@ -26,6 +26,12 @@ impl Timestamp {
     }
 
     /// Subtracts a duration. Saturates.
+    pub fn until(self, later: Self) -> Duration {
+        let millis = later.as_millis().saturating_sub(self.as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
+
+    /// Returns the time that is earlier by a duration.
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }

@@ -190,6 +190,12 @@ pub fn event(event: &Event) -> proto::StreamEvent {
             Type::ParticipantUpdated,
             EventData::ParticipantUpdated(proto::ParticipantUpdatedData { participant: about }),
         ),
+        EventKind::ParticipantCountUpdated => (
+            Type::ParticipantCountUpdated,
+            EventData::ParticipantCountUpdated(proto::ParticipantCountUpdatedData {
+                participant_counts: Some(participant_counts(stream.counts)),
+            }),
+        ),
     };
     proto::StreamEvent {
         event_type: event_type.into(),
@@ -226,6 +232,7 @@ pub fn update(event: &Event, metadata: HashMap<String, String>) -> proto::Stream
         EventKind::ParticipantJoined => Type::ParticipantJoined,
         EventKind::ParticipantLeft => Type::ParticipantLeft,
         EventKind::ParticipantUpdated => Type::ParticipantUpdated,
+        EventKind::ParticipantCountUpdated => Type::ParticipantCountUpdated,
     };
     proto::StreamUpdate {
         stream_id: draft.stream.id.to_string(),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    domain::{Metadata, RoomName, Stream, StreamId, StreamStatus, stream::NewStream},
+    domain::{AudienceMode, Metadata, RoomName, Stream, StreamId, StreamStatus, stream::NewStream},
     rooms::RoomSpec,
     store::CreateOutcome,
 };
@@ -34,6 +34,8 @@ pub struct CreateRequest {
     pub max_participants: Option<u32>,
     /// Idle time of the stream, in place of [`super::Policy::idle_timeout`].
     pub empty_timeout: Option<Duration>,
+    /// Audience of the stream, in place of [`super::Policy::audience`].
+    pub audience: Option<AudienceMode>,
 }
 
 /// Result of a creation.
@@ -93,7 +95,7 @@ impl Orchestrator {
 
     /// Returns the record of the new stream and the settings of its room.
     fn plan(&self, request: CreateRequest) -> (NewStream, RoomSpec) {
-        let CreateRequest { id, room_name, metadata, max_participants, empty_timeout } = request;
+        let CreateRequest { id, room_name, metadata, max_participants, empty_timeout, audience } = request;
         let id = id.unwrap_or_else(StreamId::generate);
         let room_name = room_name.unwrap_or_else(|| id.into());
         let idle_after = empty_timeout.or(self.policy.idle_timeout);
@@ -104,7 +106,8 @@ impl Orchestrator {
             max_participants,
             empty_timeout: empty_timeout.unwrap_or_else(default_timeout),
         };
-        (NewStream { id, room_name, metadata, max_participants, idle_after }, spec)
+        let audience = audience.unwrap_or(self.policy.audience).begin(self.policy.audience_listed_max);
+        (NewStream { id, room_name, metadata, max_participants, idle_after, audience }, spec)
     }
 
     /// Creates the LiveKit room of a stream in `creating` and activates the stream. Renews `lock` until both are done.

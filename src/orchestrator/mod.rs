@@ -7,9 +7,10 @@
 //! ```text
 //! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata
 //!   ← reads, opening, stopping, participation
-//!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, reconciler
+//!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, reconciler
 //! ```
 
+mod count_teller;
 mod creation;
 mod error;
 mod find;
@@ -31,6 +32,7 @@ mod webhook_probe;
 mod webhooks;
 
 pub use self::{
+    count_teller::CountTeller,
     creation::{CreateRequest, Creation},
     error::Error,
     health::Health,

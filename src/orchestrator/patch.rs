@@ -103,7 +103,7 @@ fn stops(stream: &Stream, status: Option<StreamStatus>) -> Result<bool, Error> {
 
 /// Returns the stream if it has the required version.
 fn require_version(stream: Stream, version: Option<u64>) -> Result<Stream, Error> {
-    if version.is_some_and(|expected| expected != stream.version) {
+    if version.is_some_and(|required| !stream.accepted_versions().contains(&required)) {
         return Err(Rejection::VersionMismatch { current: stream.version }.into());
     }
     Ok(stream)

@@ -1,8 +1,10 @@
-//! Configured times of the use cases.
+//! Configured values of the use cases.
 
 use std::time::Duration;
 
-/// Configured times of the use cases.
+use crate::domain::AudienceMode;
+
+/// Configured values of the use cases.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// Validity of a join token.
@@ -11,6 +13,10 @@ pub struct Policy {
     pub joining_ttl: Duration,
     /// How long a stream may be empty before it is stopped; `None` means no limit.
     pub idle_timeout: Option<Duration>,
+    /// Audience of a stream whose creator names none.
+    pub audience: AudienceMode,
+    /// Number of active viewers above which a stream with [`AudienceMode::Auto`] becomes counted.
+    pub audience_listed_max: u32,
     /// Interval of the comparison with LiveKit.
     pub reconcile_interval: Duration,
     /// Maximum delay of LiveKit's lists. The reconciler does not correct what was recorded within this time before it

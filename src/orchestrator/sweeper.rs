@@ -65,6 +65,8 @@ impl Sweeper {
             (Ok(stream), ScheduledJob::ExpireJoining(_)) => self.expire_joining(&stream).await,
             (Ok(stream), ScheduledJob::StopIdle(_)) => self.stop_idle(&stream).await,
             (Ok(stream), ScheduledJob::ResumeOperation(_)) => self.resume(&stream).await,
+            // `CountTeller` executes these.
+            (Ok(_), ScheduledJob::TellCounts(_)) => Ok(()),
         };
         let done = match done {
             Err(Error::Store(StoreError::NotFound)) => self.store.remove_job(job).await.map_err(Error::from),
@@ -83,11 +85,12 @@ impl Sweeper {
         let (reference, mut known) = (stream.reference(), stream.version);
         loop {
             let applied = self.store.apply(&reference, Change::ExpireJoining, Guard::default()).await?;
-            // Each expired entry is one event, which increments the version.
+            // Each expired entry is one event, which increments the version. Those of viewers in a counted stream have
+            // none, and count as one for each call.
             let version = std::mem::replace(&mut known, applied.stream.version);
             if applied.effect != Effect::Unchanged {
                 self.orchestrator
-                    .count_cleanup("joining_expired", applied.stream.version.saturating_sub(version));
+                    .count_cleanup("joining_expired", applied.stream.version.saturating_sub(version).max(1));
             }
             if applied.effect != Effect::Partial {
                 return Ok(());

@@ -67,6 +67,12 @@ pub struct Arguments {
     /// Time after which a stream without participants is stopped; 0 for no limit [default: 5m]
     #[arg(long, env = "IDLE_TIMEOUT")]
     pub idle_timeout: Option<String>,
+    /// Audience of a stream whose creator names none: listed, counted or auto [default: auto]
+    #[arg(long, env = "AUDIENCE")]
+    pub audience: Option<String>,
+    /// Active viewers above which a stream with the audience auto becomes counted [default: 200]
+    #[arg(long, env = "AUDIENCE_LISTED_MAX")]
+    pub audience_listed_max: Option<String>,
     /// Time for which a stopped stream can still be read [default: 5m]
     #[arg(long, env = "STOPPED_TTL")]
     pub stopped_ttl: Option<String>,
@@ -119,6 +125,8 @@ impl Arguments {
             &mut self.token_ttl,
             &mut self.joining_ttl,
             &mut self.idle_timeout,
+            &mut self.audience,
+            &mut self.audience_listed_max,
             &mut self.stopped_ttl,
             &mut self.log_retention,
             &mut self.log_max_events,

@@ -6,7 +6,7 @@ use super::{Arguments, reader::Reader};
 use crate::{
     orchestrator::Policy,
     relay,
-    store::{LogBounds, Retention, STREAM_LOG_LENGTH},
+    store::{COUNT_INTERVAL, LogBounds, Retention, STREAM_LOG_LENGTH},
 };
 
 /// LiveKit's listings lag by up to 5 s (`num_participants`), and webhooks take a moment.
@@ -15,6 +15,9 @@ const LISTING_GRACE: Duration = Duration::from_secs(10);
 const MIN_LOG_BYTES: u32 = 1_000_000;
 /// LiveKit accepts a token for longer than its `exp` says, because clocks differ.
 const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+
+/// Default of AUDIENCE_LISTED_MAX.
+const LISTED_MAX: u32 = 200;
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
@@ -25,10 +28,13 @@ impl Arguments {
         let idle_timeout = self.idle_timeout.as_ref();
         let idle_timeout = reader.duration_or_unlimited("IDLE_TIMEOUT", idle_timeout, minutes(5));
         let interval = self.reconcile_interval.as_ref();
+        let listed_max = self.audience_listed_max.as_ref();
         Policy {
             token_ttl: reader.duration("TOKEN_TTL", self.token_ttl.as_ref(), minutes(10)),
             joining_ttl: reader.duration("JOINING_TTL", self.joining_ttl.as_ref(), minutes(1)),
             idle_timeout,
+            audience: reader.audience("AUDIENCE", self.audience.as_ref()),
+            audience_listed_max: reader.number("AUDIENCE_LISTED_MAX", listed_max, LISTED_MAX),
             reconcile_interval: reader.duration("RECONCILE_INTERVAL", interval, Duration::from_secs(30)),
             listing_grace: LISTING_GRACE,
         }
@@ -41,6 +47,7 @@ impl Arguments {
             live: reader.duration("STREAM_TTL", self.stream_ttl.as_ref(), minutes(24 * 60)),
             stopped,
             log: self.parse_log_bounds(stopped, reader),
+            count_interval: COUNT_INTERVAL,
         }
     }
 

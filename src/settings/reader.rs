@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use url::Url;
 
 use super::SettingsError;
+use crate::domain::AudienceMode;
 
 /// Parses settings and collects their problems.
 ///
@@ -73,6 +74,19 @@ impl Reader {
         let count =
             count.or_else(|| self.problem(setting, "must be a whole number above 0")).unwrap_or(default);
         usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    /// Parses a whole number, which may be 0.
+    pub(super) fn number(&mut self, setting: &str, text: Option<&String>, default: u32) -> u32 {
+        let Some(text) = text else { return default };
+        text.parse().ok().or_else(|| self.problem(setting, "must be a whole number")).unwrap_or(default)
+    }
+
+    /// Parses the audience of new streams.
+    pub(super) fn audience(&mut self, setting: &str, text: Option<&String>) -> AudienceMode {
+        let Some(text) = text else { return AudienceMode::default() };
+        let mode = text.parse().ok().or_else(|| self.problem(setting, "must be listed, counted or auto"));
+        mode.unwrap_or_default()
     }
 
     /// Parses a whole number of at least `least`; `None` for an unset or invalid one.

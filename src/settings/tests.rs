@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::domain::AudienceMode;
 
 /// A secret of the minimum length for public addresses.
 const STRONG: &str = "very-secret-value-of-32-bytes-ok";
@@ -152,9 +153,25 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(settings.livekit.public_url, "wss://livekit.example.com");
     assert_eq!(settings.http.address.to_string(), "0.0.0.0:3000");
     assert_eq!(settings.policy.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!((settings.policy.audience, settings.policy.audience_listed_max), (AudienceMode::Auto, 200));
     assert_eq!(settings.retention.live, Duration::from_secs(86_400));
     assert_eq!(settings.relay.max_age, Some(Duration::from_secs(3_600)));
     assert_eq!(settings.redis.unwrap().prefix, "lso");
+}
+
+#[test]
+fn audience_is_a_mode_and_a_whole_number() {
+    let with = |mode: &str, max: &str| {
+        let [audience, audience_listed_max] = [mode, max].map(|text| Some(text.to_owned()));
+        let arguments = Arguments { audience, audience_listed_max, ..production() };
+        let policy = arguments.validate().map(|settings| settings.policy).map_err(|error| error.0)?;
+        Ok::<_, Vec<String>>((policy.audience, policy.audience_listed_max))
+    };
+    assert_eq!(with("listed", "0"), Ok((AudienceMode::Listed, 0)));
+    assert_eq!(
+        with("both", "-1").unwrap_err(),
+        ["AUDIENCE must be listed, counted or auto", "AUDIENCE_LISTED_MAX must be a whole number"]
+    );
 }
 
 #[test]

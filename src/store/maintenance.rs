@@ -1,5 +1,7 @@
 //! Work that becomes due with time: scheduled jobs, renewal of TTLs, removal of expired entries.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StoreError;
@@ -14,14 +16,26 @@ pub enum ScheduledJob {
     StopIdle(StreamId),
     /// The operation lock of a stream in `creating` or `stopping` has expired or was released.
     ResumeOperation(StreamId),
+    /// The counts of the stream are not told. See [`Maintenance::due_counts`].
+    TellCounts(StreamId),
 }
 
 impl ScheduledJob {
     /// Returns the stream that the job concerns.
     pub const fn stream_id(self) -> StreamId {
-        let (Self::ExpireJoining(id) | Self::StopIdle(id) | Self::ResumeOperation(id)) = self;
+        let (Self::ExpireJoining(id) | Self::StopIdle(id) | Self::ResumeOperation(id) | Self::TellCounts(id)) =
+            self;
         id
     }
+}
+
+/// Counted streams whose counts are to be told by [`Change::TellCounts`](crate::domain::Change::TellCounts).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueCounts {
+    /// Streams whose time has come.
+    pub streams: Vec<StreamId>,
+    /// Time until the next one is due; `None` if none is scheduled.
+    pub next_in: Option<Duration>,
 }
 
 /// What [`Maintenance::renew_and_prune`] did with one page of streams.
@@ -46,6 +60,10 @@ pub trait Maintenance: Send + Sync {
     ///
     /// The Redis store also removes ended streams from the lists after their retention.
     async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError>;
+
+    /// Returns at most `limit` streams whose counts are due. They are in an index of their own, because they are due
+    /// within a second, and must not wait for jobs that call LiveKit.
+    async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError>;
 
     /// Deletes a scheduled job without any check: the caller must know that the stream does not exist. Has no effect in
     /// the memory store, which computes jobs from its streams.

@@ -17,6 +17,9 @@ pub const TRIM_BLOCKS: usize = 64;
 /// them.
 pub const REMOVAL_GRACE: Duration = Duration::from_secs(60);
 
+/// Interval of the events that tell the counts of one stream.
+pub const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Configured retention times and bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -28,6 +31,8 @@ pub struct Retention {
     pub tokens: Duration,
     /// What a stream's log keeps.
     pub log: LogBounds,
+    /// Time after the newest event of a counted stream before which its counts are not told by an event of their own.
+    pub count_interval: Duration,
 }
 
 /// What a log keeps. [`Self::of_all_streams`] returns the bounds of the log of all streams.

@@ -1,7 +1,7 @@
 // The log of a stream's events, with the interruptions of the feed.
 
 import { make, setText } from "./dom.js";
-import { formatPreciseTime, isolate } from "./format.js";
+import { formatNumber, formatPreciseTime, isolate } from "./format.js";
 
 const MAX_ENTRIES = 200;
 
@@ -12,7 +12,7 @@ function describeUpdate({ state, tracks = [] }) {
   return `sends ${sources.join(", ") || "nothing"}`;
 }
 
-function describe({ type, data: { participant, stream, reason } }) {
+function describe({ type, data: { participant, stream, counts, reason } }) {
   const name = participant && isolate(participant.name || participant.identity);
   switch (type) {
     case "stream_created":
@@ -25,6 +25,8 @@ function describe({ type, data: { participant, stream, reason } }) {
       return `${name} left`;
     case "participant_updated":
       return `${name} ${describeUpdate(participant)}`;
+    case "participant_count_updated":
+      return `${formatNumber(counts.viewers)} watching`;
     default:
       return stream?.status === "active" ? "Stream changed" : `Stream is ${stream?.status}`;
   }

@@ -27,6 +27,7 @@ const EVENT_TYPES = [
   "participant_joined",
   "participant_left",
   "participant_updated",
+  "participant_count_updated",
 ];
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 15_000;

@@ -85,13 +85,22 @@ export class Stream {
     const { version } = this.document;
     // An event between the document and this one is missing, so the document is loaded again.
     if (event.seq > version + 1) return this.#reload();
-    const { participant, stream, reason } = event.data;
+    const { participant, removed, stream, reason } = event.data;
     // The document already contains older events.
     if (event.seq === version + 1) {
-      if (participant) this.participants.set(participant.identity, participant);
+      if (removed) this.participants.delete(participant.identity);
+      else if (participant) this.participants.set(participant.identity, participant);
+      if (stream.audience === "counted") this.#keepHosts();
       this.#update(stream);
     }
     if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(reason);
+  }
+
+  // The viewers of a counted stream are only counted.
+  #keepHosts() {
+    for (const { identity, role } of this.participants.values()) {
+      if (role !== "host") this.participants.delete(identity);
+    }
   }
 
   #applyReset(reset) {

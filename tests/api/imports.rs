@@ -35,7 +35,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("grpc", &["access", "admission", "domain", "error_mapping", "orchestrator", "relay", "store"]),
-    ("settings", &["access", "admission", "orchestrator", "relay", "rooms", "store", "telemetry"]),
+    ("settings", &["access", "admission", "domain", "orchestrator", "relay", "rooms", "store", "telemetry"]),
 ];
 /// Folders and files at the top of `src` that may name all others.
 const ROOTS: [&str; 2] = ["app", "check"];

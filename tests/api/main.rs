@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod audience;
 mod auth_fixture;
 mod commands;
 mod connection_lifetimes;

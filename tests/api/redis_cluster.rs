@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use livestream_orchestrator::{
-    domain::{Metadata, RoomName, StreamId, stream::NewStream},
+    domain::{InitialAudience, Metadata, RoomName, StreamId, stream::NewStream},
     store::{
         Maintenance, SnapshotContent, StoreError, StreamFilter, StreamStore, redis::RedisStore, snapshot,
     },
@@ -109,6 +109,7 @@ async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
         metadata: Metadata::default(),
         max_participants: None,
         idle_after: None,
+        audience: InitialAudience::LISTED,
     };
     store.create(new).await.unwrap();
     let slot = cluster.slot(&prefix).await;

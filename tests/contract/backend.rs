@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     domain::{
-        Attributes, Change, Cursor, Event, EventKind, Identity, Metadata, ParticipantKind, Role, RoomName,
-        Session, StopReason, Stream, StreamId, StreamRef, Timestamp, Topic, Tracks, change::Effect,
-        stream::NewStream,
+        Attributes, Change, Cursor, Event, EventKind, Identity, InitialAudience, Metadata, ParticipantKind,
+        Role, RoomName, Session, StopReason, Stream, StreamId, StreamRef, Timestamp, Topic, Tracks,
+        change::Effect, stream::NewStream,
     },
     store::{
-        Applied, CreateOutcome, EventFeed, Guard, IdempotencyStore, LogBounds, LogRead, RateLimitStore,
-        Retention, Store, StoreError,
+        Applied, COUNT_INTERVAL, CreateOutcome, EventFeed, Guard, IdempotencyStore, LogBounds, LogRead,
+        RateLimitStore, Retention, Store, StoreError,
         memory::MemoryStore,
         redis::{Address, RedisStore},
     },
@@ -34,6 +34,7 @@ pub const RETENTION: Retention = Retention {
     stopped: Duration::from_secs(300),
     tokens: Duration::from_secs(600),
     log: LogBounds::DEFAULT,
+    count_interval: COUNT_INTERVAL,
 };
 
 impl Backend {
@@ -128,6 +129,7 @@ pub fn new_stream(room: &str) -> NewStream {
         metadata: Metadata::default(),
         max_participants: None,
         idle_after: Some(Duration::from_secs(600)),
+        audience: InitialAudience::LISTED,
     }
 }
 

@@ -17,7 +17,7 @@ use livestream_orchestrator::{
     },
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
-        Applied, Clock, CreateOutcome, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
+        Applied, Clock, CreateOutcome, DueCounts, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
         ParticipantFilter, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, SharedState, Store,
         StoreError, StreamFilter, StreamStore, Totals,
     },
@@ -175,6 +175,9 @@ impl ProbeWebhooks for Crashing<dyn Store> {
 impl Maintenance for Crashing<dyn Store> {
     async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError> {
         self.process.call(self.inner.scheduled_jobs(limit)).await
+    }
+    async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError> {
+        self.process.call(self.inner.due_counts(limit)).await
     }
     async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
         self.process.call(self.inner.remove_job(due)).await

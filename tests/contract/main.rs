@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audience;
 mod backend;
 mod bounded_reads;
 mod bulk_pool;
@@ -11,6 +12,7 @@ mod crash_recovery;
 mod crashing_process;
 mod event_log;
 mod fake_livekit;
+mod fold;
 mod idempotency;
 mod instance;
 mod join_tokens;
@@ -21,6 +23,7 @@ mod lua_scripts;
 mod operation_lock;
 mod orphaned_rooms;
 mod participant_pages;
+mod random_changes;
 mod rate_limits;
 mod reconciler;
 mod redis_store;

@@ -1,17 +1,36 @@
-//! Dispatch of a change to its rule.
+//! Dispatch of a change to its rule, and what follows any change.
+
+use std::time::Duration;
 
 use super::{
-    recorder::{Applied, UNCHANGED},
+    recorder::{Applied, Recorder, UNCHANGED},
     state::Aggregate,
 };
-use crate::domain::{Change, StreamStatus, Timestamp};
+use crate::domain::{
+    Audience, Change, StreamStatus, Timestamp,
+    change::Effect,
+    event::{Draft, EventKind},
+};
 
 impl Aggregate {
-    /// Makes one change at the time `now`.
+    /// Makes one change at the time `now`. The counts of a counted stream are told `count_interval` after its newest
+    /// event at the earliest.
     ///
     /// # Errors
     /// [`Rejection`](crate::domain::Rejection) if a precondition fails. Nothing has changed then.
-    pub fn apply(&mut self, change: Change, now: Timestamp) -> Applied {
+    pub fn apply(&mut self, change: Change, now: Timestamp, count_interval: Duration) -> Applied {
+        let is_count = change == Change::TellCounts;
+        let (mut effect, mut drafts) = self.make(change, now)?;
+        if effect != Effect::Unchanged || is_count {
+            drafts.extend(self.settle(now, count_interval));
+        }
+        if is_count && !drafts.is_empty() {
+            effect = Effect::Changed;
+        }
+        Ok((effect, drafts))
+    }
+
+    fn make(&mut self, change: Change, now: Timestamp) -> Applied {
         match change {
             Change::Activate { room_sid } => self.activate(room_sid, now),
             Change::BeginStop { reason, room_sid } => self.begin_stop(reason, room_sid.as_ref(), now),
@@ -29,7 +48,30 @@ impl Aggregate {
             Change::Unpublish { identity, sid, track } => self.unpublish(&identity, &sid, track, now),
             Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid.as_ref(), at, now),
             Change::ExpireJoining => self.expire_joining(now),
+            // Every change tells counts that are due, see `settle`.
+            Change::TellCounts => UNCHANGED,
             Change::SetMetadata { expected, metadata } => self.set_metadata(&expected, metadata, now),
         }
+    }
+
+    /// Makes a stream with too many viewers counted, and tells counts that are due.
+    fn settle(&mut self, now: Timestamp, count_interval: Duration) -> Vec<Draft> {
+        let has_due_counts = self.counts_due_at(count_interval).is_some_and(|due| due <= now);
+        let max = self.listed_max.filter(|_| self.stream.audience == Audience::Listed);
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
+        if max.is_some_and(|max| recorder.tally.counts.viewers > max) {
+            recorder.stream.audience = Audience::Counted;
+            recorder.record(EventKind::StreamUpdated, None);
+        } else if has_due_counts {
+            recorder.record(EventKind::ParticipantCountUpdated, None);
+        }
+        recorder.drafts
+    }
+
+    /// Returns the time at which the counts of a counted stream are to be told; `None` if they are told.
+    pub fn counts_due_at(&self, count_interval: Duration) -> Option<Timestamp> {
+        let Self { stream, tally, .. } = self;
+        let is_told = tally.counts == stream.counts || stream.status != StreamStatus::Active;
+        (!is_told).then(|| stream.updated_at.plus(count_interval))
     }
 }

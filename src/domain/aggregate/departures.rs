@@ -83,8 +83,9 @@ pub(super) fn end_visit(
     entry.changed_at = recorder.now;
     entry.expires_at = None;
     entry.last_visit = None;
+    let is_told = recorder.is_told(entry);
     if !was_active {
-        recorder.record_participant(EventKind::ParticipantUpdated, entry);
+        recorder.tell(EventKind::ParticipantUpdated, entry, is_told);
         return;
     }
     ended_sessions.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
@@ -96,5 +97,5 @@ pub(super) fn end_visit(
     } else {
         recorder.stream.uncounted -= 1;
     }
-    recorder.record_participant(EventKind::ParticipantLeft, entry);
+    recorder.tell(EventKind::ParticipantLeft, entry, is_told);
 }

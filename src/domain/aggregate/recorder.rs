@@ -2,7 +2,7 @@
 
 use super::{state::Aggregate, tally::Tally};
 use crate::domain::{
-    Participant, Rejection, Stream, StreamStatus, Timestamp,
+    Audience, Participant, Rejection, Stream, StreamStatus, Timestamp,
     change::Effect,
     event::{Draft, EventKind},
 };
@@ -33,18 +33,35 @@ impl<'a> Recorder<'a> {
         self.stream.updated_at = self.now;
         self.stream.counts = self.tally.counts;
         self.stream.peak_participant_count = self.tally.peak;
+        if kind != EventKind::ParticipantCountUpdated {
+            self.stream.content_version = self.stream.version;
+        }
         self.drafts.push(Draft::new(kind, self.stream, previous));
     }
 
-    /// Records an event about a participant.
-    pub(super) fn record_participant(&mut self, kind: EventKind, participant: &Participant) {
+    /// Reports whether the changes of a participant are events.
+    pub(super) fn is_told(&self, participant: &Participant) -> bool {
+        self.stream.audience == Audience::Listed || participant.is_on_stage()
+    }
+
+    /// Records a change of a participant: its event, or that it has left the stage, or nothing in the audience of a
+    /// counted stream. `was_told` is [`Self::is_told`] of the entry before the change.
+    pub(super) fn tell(&mut self, kind: EventKind, participant: &Participant, was_told: bool) {
+        if self.is_told(participant) {
+            self.record_participant(kind, participant);
+        } else if was_told {
+            self.record_removal(participant);
+        }
+    }
+
+    fn record_participant(&mut self, kind: EventKind, participant: &Participant) {
         self.record(kind, None);
         if let Some(draft) = self.drafts.last_mut() {
             draft.participant = Some(participant.clone());
         }
     }
 
-    /// Records that a participant's entry no longer exists.
+    /// Records that a participant's entry is no longer in the stream's documents.
     pub(super) fn record_removal(&mut self, participant: &Participant) {
         self.record_participant(EventKind::ParticipantUpdated, participant);
         if let Some(draft) = self.drafts.last_mut() {

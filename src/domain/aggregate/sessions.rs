@@ -52,6 +52,7 @@ impl Aggregate {
         }
         let was_hidden = self.unlisted.remove(&session.identity).is_some();
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
+        let was_told = known.is_some_and(|known| recorder.is_told(known));
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::joining(session.identity.clone(), Role::Host, now));
         if entry.is_active() {
@@ -66,7 +67,7 @@ impl Aggregate {
         } else {
             recorder.stream.uncounted += 1;
         }
-        recorder.record_participant(EventKind::ParticipantJoined, entry);
+        recorder.tell(EventKind::ParticipantJoined, entry, was_told);
         Ok((Effect::Changed, recorder.drafts))
     }
 
@@ -74,7 +75,7 @@ impl Aggregate {
     fn update_session(&mut self, session: Session, listed: Option<Timestamp>, now: Timestamp) -> Applied {
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let Some(entry) = self.participants.get_mut(&session.identity) else { return UNCHANGED };
-        let role = entry.role;
+        let (role, was_told) = (entry.role, recorder.is_told(entry));
         if !corrects(listed, entry) || !describe(entry, session) {
             return UNCHANGED;
         }
@@ -83,7 +84,7 @@ impl Aggregate {
             recorder.tally.remove(role);
             recorder.tally.add(entry.role);
         }
-        recorder.record_participant(EventKind::ParticipantUpdated, entry);
+        recorder.tell(EventKind::ParticipantUpdated, entry, was_told);
         Ok((Effect::Changed, recorder.drafts))
     }
 
@@ -164,7 +165,10 @@ impl Aggregate {
         }
         (entry.tracks, entry.changed_at) = (tracks, now);
         let entry = entry.clone();
-        self.recorded(now, |recorder| recorder.record_participant(EventKind::ParticipantUpdated, &entry))
+        self.recorded(now, |recorder| {
+            let is_told = recorder.is_told(&entry);
+            recorder.tell(EventKind::ParticipantUpdated, &entry, is_told);
+        })
     }
 }
 

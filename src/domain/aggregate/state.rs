@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tally::Tally;
 use crate::domain::{
-    Identity, Participant, ParticipantSid, Stream, Timestamp, TrackSid,
+    Audience, Identity, Participant, ParticipantSid, Stream, Timestamp, TrackSid,
     event::{Draft, EventKind},
     stream::NewStream,
 };
@@ -16,6 +16,8 @@ pub struct Aggregate {
     pub stream: Stream,
     /// Numbers of active participants at this moment.
     pub tally: Tally,
+    /// Number of active viewers above which a listed stream becomes counted; `None` for never.
+    pub listed_max: Option<u32>,
     /// Listed participants: joining, active and disconnected ones. Joining entries without an earlier visit expire.
     pub participants: BTreeMap<Identity, Participant>,
     /// Connected participants without events, in no list: recorders and hidden participants.
@@ -29,17 +31,29 @@ pub struct Aggregate {
 impl Aggregate {
     /// Returns a new stream and its first event.
     pub fn create(new: NewStream, now: Timestamp) -> (Self, Draft) {
-        let stream = Stream { version: 1, ..Stream::unrecorded(new, now) };
+        let listed_max = new.audience.listed_max;
+        let stream = Stream { version: 1, content_version: 1, ..Stream::unrecorded(new, now) };
         let draft = Draft::new(EventKind::StreamCreated, &stream, None);
         let aggregate = Self {
             stream,
             tally: Tally::default(),
+            listed_max,
             participants: BTreeMap::new(),
             unlisted: BTreeMap::new(),
             ended_sessions: BTreeMap::new(),
             ended_tracks: BTreeSet::new(),
         };
         (aggregate, draft)
+    }
+
+    /// Returns the participants of the stream's documents in list order: all that are listed, or the stage of a counted
+    /// stream.
+    pub fn shown(&self) -> Vec<&Participant> {
+        let is_shown = |entry: &&Participant| match self.stream.audience {
+            Audience::Listed => entry.is_listed(),
+            Audience::Counted => entry.is_on_stage(),
+        };
+        self.ordered().into_iter().filter(is_shown).collect()
     }
 
     /// Returns all participants in list order, unlisted ones last.

@@ -38,8 +38,11 @@ impl Aggregate {
         entry.metadata = metadata.map_or(entry.metadata, Into::into);
         entry.attributes = attributes.unwrap_or(entry.attributes);
         entry.expires_at = Some(now.plus(joining_ttl));
-        self.participants.insert(identity, entry.clone());
-        self.recorded(now, |recorder| recorder.record_participant(EventKind::ParticipantUpdated, &entry))
+        let known = self.participants.insert(identity, entry.clone());
+        self.recorded(now, |recorder| {
+            let was_told = known.is_some_and(|known| recorder.is_told(&known));
+            recorder.tell(EventKind::ParticipantUpdated, &entry, was_told);
+        })
     }
 
     /// Ends joining entries whose time has passed, at most [`CLOSE_BATCH`] of them.
@@ -49,24 +52,27 @@ impl Aggregate {
         expired.sort_by(|a, b| (a.expires_at, &a.identity).cmp(&(b.expires_at, &b.identity)));
         let more = expired.len() > CLOSE_BATCH;
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
-        for mut entry in expired.into_iter().take(CLOSE_BATCH) {
+        for mut entry in expired.iter().take(CLOSE_BATCH).cloned() {
+            let is_told = recorder.is_told(&entry);
             entry.state = ParticipantState::Disconnected;
             entry.expires_at = None;
             match entry.last_visit.take() {
                 Some((joined, left)) => {
                     (entry.joined_at, entry.left_at, entry.changed_at) = (joined, Some(left), now);
                     self.participants.insert(entry.identity.clone(), entry.clone());
-                    recorder.record_participant(EventKind::ParticipantUpdated, &entry);
+                    recorder.tell(EventKind::ParticipantUpdated, &entry, is_told);
                 }
                 None => {
                     entry.left_at = Some(now);
                     self.participants.remove(&entry.identity);
-                    recorder.record_removal(&entry);
+                    if is_told {
+                        recorder.record_removal(&entry);
+                    }
                 }
             }
         }
         let drafts = recorder.drafts;
-        let effect = match (drafts.is_empty(), more) {
+        let effect = match (expired.is_empty(), more) {
             (true, _) => Effect::Unchanged,
             (false, true) => Effect::Partial,
             (false, false) => Effect::Changed,

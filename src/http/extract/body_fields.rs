@@ -137,6 +137,11 @@ impl BodyFields {
         self.take_text(name, |text| text.parse().map_err(|_| rule))
     }
 
+    /// A field that a request cannot change. It is not part of the schema, and null counts as absent.
+    pub fn unchangeable(&mut self, name: &str) {
+        self.take(name, |_| Err::<(), _>("cannot be changed"));
+    }
+
     /// An integer within bounds.
     pub fn integer(&mut self, name: &str, about: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
         let (least, most) = bounds.into_inner();

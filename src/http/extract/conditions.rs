@@ -1,6 +1,9 @@
 //! Entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1).
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    ops::RangeInclusive,
+};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -55,7 +58,8 @@ impl IntoParams for IfNoneMatch {
 pub struct IfMatch(Option<header::IfMatch>);
 
 impl IfMatch {
-    /// Returns the version that the change requires; `None` if it may be applied to any version.
+    /// Returns the version that the change requires; `None` if it may be applied to any version. `accepted` are the
+    /// versions that the stream meets, see [`Stream::accepted_versions`](crate::domain::Stream::accepted_versions).
     ///
     /// Uses the strong comparison (section 13.1.1), so a weak tag matches nothing. A single tag of another version is
     /// returned and not refused, because an earlier attempt with the same idempotency key may have made the change.
@@ -63,20 +67,21 @@ impl IfMatch {
     ///
     /// # Errors
     /// 412 if none of the tags can match.
-    pub fn required_version(&self, current: u64) -> Result<Option<u64>, Problem> {
+    pub fn required_version(&self, accepted: &RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let tags = match &self.0 {
             None | Some(header::IfMatch::Any) => return Ok(None),
             Some(header::IfMatch::Items(tags)) => tags,
         };
-        if tags.iter().any(|tag| tag.strong_eq(&version_tag(current))) {
-            return Ok(Some(current));
+        let version_of = |tag: &EntityTag| tag.tag().parse().ok().filter(|_| !tag.weak);
+        if let Some(met) = tags.iter().filter_map(version_of).find(|version| accepted.contains(version)) {
+            return Ok(Some(met));
         }
         let other = match &tags[..] {
-            [tag] if !tag.weak => tag.tag().parse().ok(),
+            [tag] => version_of(tag),
             _ => None,
         };
         let mismatch = || {
-            let detail = format!("the stream is at version {current}");
+            let detail = format!("the stream is at version {}", accepted.end());
             Problem::with_detail(ErrorCode::VersionMismatch, detail)
         };
         other.map(Some).ok_or_else(mismatch)
@@ -115,7 +120,7 @@ mod tests {
         let value = header::HeaderValue::from_bytes(if_match).unwrap();
         let request = TestRequest::default().insert_header((header::IF_MATCH, value)).to_http_request();
         let if_match = IfMatch::extract(&request).await.unwrap();
-        if_match.required_version(7).map_err(|problem| problem.code())
+        if_match.required_version(&(5..=7)).map_err(|problem| problem.code())
     }
 
     #[tokio::test]
@@ -125,6 +130,7 @@ mod tests {
             ("\"7\"", Some(7)),
             ("\"3\", \"7\"", Some(7)),
             ("\"3\"", Some(3)),
+            ("\"3\", \"6\"", Some(6)),
             (" \"7\" ", Some(7)),
         ] {
             assert_eq!(required(value.as_bytes()).await, Ok(version), "{value}");
@@ -133,7 +139,7 @@ mod tests {
             assert_eq!(required(value).await, Err(ErrorCode::VersionMismatch), "{value:?}");
         }
         let absent = IfMatch::extract(&TestRequest::default().to_http_request()).await.unwrap();
-        assert!(matches!(absent.required_version(7), Ok(None)));
+        assert!(matches!(absent.required_version(&(7..=7)), Ok(None)));
     }
 
     #[tokio::test]

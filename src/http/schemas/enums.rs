@@ -8,7 +8,9 @@ use utoipa::{
 };
 
 use crate::{
-    domain::{Audience, EventKind, ParticipantKind, ParticipantState, Role, StreamStatus, TrackSource},
+    domain::{
+        Audience, AudienceMode, EventKind, ParticipantKind, ParticipantState, Role, StreamStatus, TrackSource,
+    },
     store::KindFilter,
 };
 
@@ -39,8 +41,12 @@ string_enums! {
     StreamStatus::ALL.map(StreamStatus::as_str);
 
     Audience, "Audience",
-    "How the changes of viewers are told. `listed`: each one is an event.",
+    "How the changes of viewers are told. `listed`: each one is an event. `counted`: only their number is told.",
     Audience::ALL.map(Audience::as_str);
+
+    AudienceMode, "AudienceMode",
+    "Audience of a new stream. `auto`: listed at first, counted for good once more viewers than a bound are active.",
+    AudienceMode::ALL.map(AudienceMode::as_str);
 
     Role, "Role",
     "Permissions of a participant: a host publishes, a viewer only subscribes.",

@@ -12,8 +12,8 @@ use crate::domain::{EventKind, StreamStatus};
 pub struct EventData {
     /// Only in events about a participant.
     pub participant: Option<Participant>,
-    /// True if the entry of `participant` is not in `participants` after this event, because its token expired unused;
-    /// absent otherwise.
+    /// True if the entry of `participant` is not in `participants` after this event: its token expired unused, or it
+    /// has left the stage of a counted stream. Absent otherwise.
     #[schema(nullable = false)]
     pub removed: Option<bool>,
     pub stream: StreamInEvent,

@@ -72,14 +72,15 @@ stream! {
     /// A stream without its participants, as in events. Fields replace those of the state before; `metadata` stays if
     /// it is absent.
     StreamInEvent {
-        /// Absent if it is larger than 1,024 bytes as JSON text and this event does not change it.
+        /// Absent if it is larger than 1,024 bytes as JSON text and this event does not change it, and in
+        /// `participant_count_updated`.
         #[schema(nullable = false)]
         pub metadata: Option<HashMap<String, Value>>,
     }
 }
 stream! {
     /// A stream with its first participants: hosts first, then newest first. The document has at most 1,000 and is at
-    /// most 1 MiB.
+    /// most 1 MiB. In a counted stream they are the hosts.
     Stream {
         pub metadata: HashMap<String, Value>,
         pub participants: Vec<Participant>,

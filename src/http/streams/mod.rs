@@ -107,6 +107,7 @@ pub async fn create(
         metadata: new.metadata,
         max_participants: new.max_participants,
         empty_timeout: new.empty_timeout,
+        audience: new.audience,
     };
     let caller = context.caller.clone();
     let Creation { stream, is_new } =
@@ -215,7 +216,7 @@ pub async fn patch(
         return changed(&api, &context, action, executed.status, executed.stream).await;
     }
     let stream = api.orchestrator.find(&context.caller, action, &retry.stream(&path.id)).await?;
-    let version = required_version(version, if_match.required_version(stream.version)?)?;
+    let version = required_version(version, if_match.required_version(&stream.accepted_versions())?)?;
     let patch = Patch { metadata, status, version, dedup_key: retry.dedup_key() };
     let caller = context.caller.clone();
     let patched =
@@ -243,7 +244,7 @@ pub async fn stop(
         return changed(&api, &context, Action::Stop, executed.status, executed.stream).await;
     }
     let stream = api.orchestrator.find(&context.caller, Action::Stop, &retry.stream(&path.id)).await?;
-    let version = if_match.required_version(stream.version)?;
+    let version = if_match.required_version(&stream.accepted_versions())?;
     let guard = Guard { version, dedup_key: retry.dedup_key(), lease: None };
     let caller = context.caller.clone();
     let stopped =

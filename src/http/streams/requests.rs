@@ -9,7 +9,7 @@ use utoipa::{
 };
 
 use crate::{
-    domain::{Metadata, MetadataPatch, RoomName, StreamStatus},
+    domain::{AudienceMode, Metadata, MetadataPatch, RoomName, StreamStatus},
     http::{
         extract::{BodyFields, FromBody, FromQuery, QueryFields, impl_into_params},
         list_page::PageQuery,
@@ -29,6 +29,8 @@ pub struct NewStream {
     /// `None` for no limit.
     pub(super) max_participants: Option<u32>,
     pub(super) empty_timeout: Option<Duration>,
+    /// `None` for the configured one.
+    pub(super) audience: Option<AudienceMode>,
 }
 
 impl FromBody for NewStream {
@@ -50,12 +52,20 @@ impl FromBody for NewStream {
             "Seconds after which an empty stream is stopped, instead of the configured time.",
             1..=MAX_EMPTY_TIMEOUT_SECONDS,
         );
+        let audience = fields.choice(
+            "audience",
+            "Whether each change of a viewer is an event, or viewers are only counted. `auto` begins as listed, and \
+             becomes counted when more than `AUDIENCE_LISTED_MAX` viewers are active at once. Default: the setting \
+             `AUDIENCE`.",
+            "must be listed, counted or auto",
+        );
         Some(Self {
             room_name,
             metadata: metadata.unwrap_or_default(),
             // As in LiveKit, 0 means no limit.
             max_participants: max_participants.and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0),
             empty_timeout: empty_timeout.map(Duration::from_secs),
+            audience,
         })
     }
 }
@@ -80,6 +90,7 @@ pub struct StreamPatch {
 
 impl FromBody for StreamPatch {
     fn read(fields: &mut BodyFields) -> Option<Self> {
+        fields.unchangeable("audience");
         Some(Self {
             metadata: fields.metadata_patch("metadata", "A JSON Merge Patch (RFC 7396): null removes a key."),
             status: fields.choice(

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::state::MemoryStore;
 use crate::{
     domain::Participant,
-    store::{Maintenance, Pruned, ScheduledJob, StoreError},
+    store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
 #[async_trait]
@@ -28,6 +28,23 @@ impl Maintenance for MemoryStore {
         }
         jobs.truncate(limit);
         Ok(jobs)
+    }
+
+    async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError> {
+        let (inner, now) = self.current();
+        let mut due = DueCounts::default();
+        for (id, kept) in &inner.streams {
+            match kept.aggregate.counts_due_at(self.retention.count_interval) {
+                Some(at) if at <= now => due.streams.push(*id),
+                Some(at) => {
+                    let left = now.until(at);
+                    due.next_in = Some(due.next_in.map_or(left, |known| known.min(left)));
+                }
+                None => {}
+            }
+        }
+        due.streams.truncate(limit);
+        Ok(due)
     }
 
     async fn remove_job(&self, _: ScheduledJob) -> Result<(), StoreError> {

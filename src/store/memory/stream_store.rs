@@ -1,5 +1,7 @@
 //! Changes and reads of streams in memory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::state::{Entry, MemoryStore, log::Log};
@@ -39,12 +41,13 @@ impl Entry {
         change: Change,
         version: Option<u64>,
         now: Timestamp,
+        count_interval: Duration,
     ) -> Result<(Effect, Vec<Draft>), StoreError> {
-        let current = self.aggregate.stream.version;
-        if version.is_some_and(|expected| expected != current) {
-            return Err(Rejection::VersionMismatch { current }.into());
+        let stream = &self.aggregate.stream;
+        if version.is_some_and(|required| !stream.accepted_versions().contains(&required)) {
+            return Err(Rejection::VersionMismatch { current: stream.version }.into());
         }
-        Ok(self.aggregate.apply(change, now)?)
+        Ok(self.aggregate.apply(change, now, count_interval)?)
     }
 
     /// Returns the answer to a change of this stream, with the participant of this identity.
@@ -89,7 +92,7 @@ impl StreamStore for MemoryStore {
         let (effect, drafts) = if is_duplicate {
             (Effect::Duplicate, Vec::new())
         } else {
-            kept.apply(change, guard.version, now)?
+            kept.apply(change, guard.version, now, self.retention.count_interval)?
         };
         let applied = kept.applied(effect, identity.as_ref());
         if may_leave_tokens(&drafts) {

@@ -6,7 +6,7 @@ use super::{
     keys::Keys,
     scripts::{
         AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
-        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetMetadata, SetTrack,
+        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetMetadata, SetTrack, TellCounts,
     },
 };
 use crate::{
@@ -33,6 +33,7 @@ impl RedisStore {
             log_min_events: self.retention.log.min_events,
             log_max_events: self.retention.log.max_events,
             log_max_bytes: self.retention.log.max_bytes,
+            count_interval_ms: self.retention.count_interval,
         };
         (change_keys(&self.keys, stream, guard.dedup_key.as_ref()), args)
     }
@@ -67,6 +68,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
         participant_total: keys.participant_total(),
         participant_counts: keys.participant_counts(),
         scheduled: keys.scheduled(),
+        scheduled_counts: keys.scheduled_counts(),
         dedup: dedup_key.map_or_else(|| keys.stream(id), |dedup_key| keys.dedup(dedup_key)),
         lease: keys.lease(),
         closed_rooms: keys.closed_rooms(),
@@ -120,6 +122,7 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
             ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track: None }.call(keys, args))
         }
         Change::ExpireJoining => ("expire_joining", ExpireJoining {}.call(keys, args)),
+        Change::TellCounts => ("tell_counts", TellCounts {}.call(keys, args)),
         Change::SetMetadata { expected, metadata } => {
             let [expected, metadata] = [expected, metadata].map(|metadata| metadata.as_text().to_owned());
             ("set_metadata", SetMetadata { expected, metadata }.call(keys, args))
@@ -214,10 +217,11 @@ mod tests {
             log_min_events: 0,
             log_max_events: 0,
             log_max_bytes: 0,
+            count_interval_ms: std::time::Duration::ZERO,
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
-        assert_eq!(all.len(), 32);
+        assert_eq!(all.len(), 33);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

@@ -178,6 +178,11 @@ impl Keys {
         self.shared("scheduled")
     }
 
+    /// Ids of counted streams whose counts are not told, by the time at which they are due.
+    pub fn scheduled_counts(&self) -> String {
+        self.shared("scheduled:counts")
+    }
+
     /// Token of the reconciling instance.
     pub fn lease(&self) -> String {
         self.shared("lease:reconcile")

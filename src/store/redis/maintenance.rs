@@ -1,16 +1,18 @@
 //! Scheduled jobs, renewal of TTLs and removal of expired entries.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{
     client::RedisStore,
     codec::corrupt,
     keys::lexical_bound,
-    scripts::{IDLE_JOB, JOINING_JOB, OPERATION_JOB, RenewAndPrune, Scheduled},
+    scripts::{DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, RenewAndPrune, Scheduled},
 };
 use crate::{
     domain::{StreamStatus, Topic},
-    store::{Maintenance, Pruned, ScheduledJob, StoreError},
+    store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
 /// Parses a member of the sorted set of scheduled jobs.
@@ -40,13 +42,28 @@ impl Maintenance for RedisStore {
         members.iter().map(|member| job(member).ok_or_else(|| corrupt("scheduled"))).collect()
     }
 
+    async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError> {
+        let call = DueCountsCall { scheduled_counts: self.keys.scheduled_counts(), limit };
+        let (ids, next_in): (Vec<String>, String) = self.run("due_counts", call).await?;
+        let ids = ids.iter().map(|id| id.parse().map_err(|_| corrupt("scheduled:counts")));
+        let next_in = Some(next_in).filter(|text| !text.is_empty());
+        let next_in =
+            next_in.map(|text| text.parse().map_err(|_| corrupt("scheduled:counts"))).transpose()?;
+        Ok(DueCounts { streams: ids.collect::<Result<_, _>>()?, next_in: next_in.map(Duration::from_millis) })
+    }
+
     async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
         let member = match due {
             ScheduledJob::ExpireJoining(id) => format!("{JOINING_JOB}{id}"),
             ScheduledJob::StopIdle(id) => format!("{IDLE_JOB}{id}"),
             ScheduledJob::ResumeOperation(id) => format!("{OPERATION_JOB}{id}"),
+            ScheduledJob::TellCounts(id) => id.to_string(),
         };
-        self.query("forget_due", redis::cmd("ZREM").arg(self.keys.scheduled()).arg(member)).await
+        let index = match due {
+            ScheduledJob::TellCounts(_) => self.keys.scheduled_counts(),
+            _ => self.keys.scheduled(),
+        };
+        self.query("forget_due", redis::cmd("ZREM").arg(index).arg(member)).await
     }
 
     async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError> {
@@ -60,6 +77,7 @@ impl Maintenance for RedisStore {
             error_streams: self.keys.streams_in(StreamStatus::Error),
             ended_streams: self.keys.ended_streams(),
             scheduled: self.keys.scheduled(),
+            scheduled_counts: self.keys.scheduled_counts(),
             participant_total: self.keys.participant_total(),
             participant_counts: self.keys.participant_counts(),
             events: self.keys.log(Topic::All),

@@ -33,6 +33,8 @@ impl StreamStore for RedisStore {
             metadata: new.metadata.as_text().to_owned(),
             max_participants: new.max_participants,
             idle_after_ms: new.idle_after,
+            audience: new.audience.audience.as_str(),
+            listed_max: new.audience.listed_max,
         };
         let answer: Vec<String> = self.run("create", create.call(keys, args)).await?;
         if answer == ["room_locked"] {

@@ -16,7 +16,8 @@ use std::{
 
 use livestream_orchestrator::{
     domain::{
-        Attributes, ParticipantKind, ParticipantSid, RoomSid, Session, Timestamp, Track, TrackSource, Tracks,
+        Attributes, AudienceMode, ParticipantKind, ParticipantSid, RoomSid, Session, Timestamp, Track,
+        TrackSource, Tracks,
     },
     orchestrator::Policy,
     rooms::{RoomEvent, RoomEventKind, RoomsError},
@@ -36,6 +37,8 @@ pub const POLICY: Policy = Policy {
     token_ttl: Duration::from_secs(600),
     joining_ttl: Duration::from_secs(60),
     idle_timeout: None,
+    audience: AudienceMode::Auto,
+    audience_listed_max: 200,
     reconcile_interval: Duration::from_secs(30),
     listing_grace: Duration::from_secs(10),
 };

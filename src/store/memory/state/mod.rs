@@ -90,9 +90,9 @@ impl MemoryStore {
 
 impl Entry {
     pub(in crate::store::memory) fn view(&self) -> StreamView {
-        let mut listed = self.aggregate.ordered().into_iter().filter(|participant| participant.is_listed());
-        let participants = listed.by_ref().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
-        StreamView::new(self.aggregate.stream.clone(), participants, listed.next().is_some(), self.newest)
+        let mut shown = self.aggregate.shown().into_iter();
+        let participants = shown.by_ref().take(MAX_LISTED_PARTICIPANTS).cloned().collect();
+        StreamView::new(self.aggregate.stream.clone(), participants, shown.next().is_some(), self.newest)
     }
 }
 

@@ -20,6 +20,7 @@ local function remove(list_key)
     redis.call('HDEL', KEY.participant_counts, id)
   end
   for _, list in ipairs(lists) do redis.call('ZREM', list, list_key) end
+  redis.call('ZREM', KEY.scheduled_counts, id)
   for _, job in ipairs(jobs) do redis.call('ZREM', KEY.scheduled, job .. id) end
   unlink_stream(id)
 end
@@ -54,7 +55,8 @@ for _, list_key in ipairs(page) do
 end
 for _, list in ipairs(lists) do redis.call('PEXPIRE', list, ARG.live_ttl_ms) end
 local shared = {
-  KEY.scheduled, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes, KEY.tail,
+  KEY.scheduled, KEY.scheduled_counts, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
+  KEY.tail,
 }
 for _, key in ipairs(shared) do
   redis.call('PEXPIRE', key, ARG.live_ttl_ms)

@@ -126,6 +126,11 @@ scripts! {
     KEY { scheduled, ended_streams, all_streams, live_streams, stopped_streams, error_streams }
     ARG { limit: usize, stopped_ttl_ms: Duration, stream_key_prefix: String }
 
+    /// Reads the streams whose counts are due.
+    read DueCountsCall = "due_counts" with [CLOCK];
+    KEY { scheduled_counts }
+    ARG { limit: usize }
+
     /// See [`crate::store::Leases::take_lease`].
     atomic AcquireLease = "acquire_lease" with [CLOCK];
     KEY { lease, finished_at, due_at }
@@ -182,6 +187,7 @@ scripts! {
         error_streams,
         ended_streams,
         scheduled,
+        scheduled_counts,
         participant_total,
         participant_counts,
         events,

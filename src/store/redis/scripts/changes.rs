@@ -41,6 +41,7 @@ positions! {
         participant_total: String,
         participant_counts: String,
         scheduled: String,
+        scheduled_counts: String,
         /// The stream's own key for a change without deduplication.
         dedup: String,
         lease: String,
@@ -73,6 +74,8 @@ positions! {
         log_min_events: usize,
         log_max_events: usize,
         log_max_bytes: usize,
+        /// See [`crate::store::Retention::count_interval`].
+        count_interval_ms: Duration,
     }
 }
 
@@ -130,6 +133,8 @@ change_scripts! {
         metadata: String,
         max_participants: Option<u32>,
         idle_after_ms: Option<Duration>,
+        audience: &'static str,
+        listed_max: Option<u32>,
     }
     /// See [`crate::domain::Change::Activate`].
     CHANGE Activate = "activate" { room_sid: RoomSid }
@@ -202,6 +207,8 @@ change_scripts! {
     }
     /// See [`crate::domain::Change::ExpireJoining`].
     CHANGE ExpireJoining = "expire_joining" {}
+    /// See [`crate::domain::Change::TellCounts`].
+    CHANGE TellCounts = "tell_counts" {}
     /// See [`crate::domain::Change::SetMetadata`].
     CHANGE SetMetadata = "set_metadata" { expected: String, metadata: String }
 }

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         change::{CLOCK_SKEW, CLOSE_BATCH},
         event::MAX_REPEATED_METADATA_BYTES,
-        participant::{END_OF_TIME_MS, UNLISTED_RANK},
+        participant::{AUDIENCE_RANK, END_OF_TIME_MS, STAGE_RANK, UNLISTED_RANK},
         stream::OPERATION_LOCK,
     },
     store::{ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, PAGE_BYTES, REMOVAL_GRACE, TRIM_BLOCKS},
@@ -40,6 +40,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
     vec![
         ("all_log_bytes_factor", ALL_LOG_BYTES_FACTOR.to_string()),
         ("all_log_events_factor", ALL_LOG_EVENTS_FACTOR.to_string()),
+        ("audience_rank", text(AUDIENCE_RANK)),
         ("change_bytes", CHANGE_BYTES.to_string()),
         ("clock_skew_ms", millis(CLOCK_SKEW)),
         ("close_batch", CLOSE_BATCH.to_string()),
@@ -51,6 +52,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("operation_lock_ms", millis(OPERATION_LOCK)),
         ("page_bytes", PAGE_BYTES.to_string()),
         ("removal_grace_ms", millis(REMOVAL_GRACE)),
+        ("stage_rank", text(STAGE_RANK)),
         ("state_version_fields", list(&StateVersion::FIELDS)),
         ("stream_key_suffixes", list(&keys::STREAM_SUFFIXES)),
         ("trim_blocks", TRIM_BLOCKS.to_string()),

@@ -54,14 +54,14 @@ end
 
 -- LiveKit's list counts, whichever session is the newer one by LiveKit's clocks.
 if p and p.sid == sid and p.state == 'active' then
-  local old, old_role = position(p), p.role
+  local old, old_role, was_told = position(p), p.role, is_told(p)
   if not corrects(p) or not describe(p) then return unchanged(participant(identity)) end
   if counts(p) then
     count_role(old_role, -1)
     count_role(p.role, 1)
   end
   put(p, old)
-  emit('participant_updated', p)
+  tell('participant_updated', p, was_told)
   return changed(p)
 end
 local older = p and p.sessionAt and session_at < p.sessionAt
@@ -72,7 +72,7 @@ if older_than_hidden and not corrects(hidden) then return unchanged(p) end
 local known = p
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end
-local old = known and position(p)
+local old, was_told = known and position(p), known and is_told(known)
 begin_session(p)
 put(p, old)
 if hidden then remove_unlisted(hidden) end
@@ -82,12 +82,13 @@ if counts(p) then
   redis.call('SADD', KEY.active, identity)
   touch(KEY.active)
   count_participant(p, 1)
-  stream.peak = integer(math.max(stream.peak, active_count()))
+  local peak = is_counted() and 'currentPeak' or 'peak'
+  stream[peak] = integer(math.max(stream[peak], active_count()))
   stream.emptySince = ''
 else
   redis.call('SADD', KEY.agents, identity)
   touch(KEY.agents)
   recount_uncounted()
 end
-emit('participant_joined', p)
+tell('participant_joined', p, was_told)
 return changed(p)

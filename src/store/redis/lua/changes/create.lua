@@ -8,10 +8,12 @@ if redis.call('EXISTS', KEY.room_lock) == 1 then return { 'room_locked' } end
 
 stream = {
   id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating',
-  maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, audience = 'listed', hosts = '0',
-  viewers = '0', peak = '0', uncounted = '0',
+  maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, audience = ARG.audience,
+  listedMax = ARG.listed_max, hosts = '0', viewers = '0', peak = '0', currentViewers = '0', currentPeak = '0',
+  uncounted = '0',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
-  version = '0', cursor = '0-0', logBytes = '0', listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
+  version = '0', countEvents = '0', cursor = '0-0', logBytes = '0',
+  listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
 }
 set_metadata(ARG.metadata)
 lock()

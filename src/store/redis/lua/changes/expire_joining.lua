@@ -2,17 +2,18 @@
 local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now, 'LIMIT', 0, CONST.close_batch + 1)
 if #expired == 0 then return unchanged() end
 local count = for_each(expired, function(p)
-  local old, has_visit = position(p), p.lastJoinedAt ~= nil
+  local old = position(p)
   redis.call('ZREM', KEY.joining, p.identity)
   p.state, p.expiresAt = 'disconnected', nil
-  if has_visit then
+  if p.lastJoinedAt then
     p.joinedAt, p.leftAt, p.lastJoinedAt, p.lastLeftAt = p.lastJoinedAt, p.lastLeftAt, nil, nil
     put(p, old)
+    tell('participant_updated', p)
   else
     p.leftAt = now
     redis.call('HDEL', KEY.participants, p.identity)
     redis.call('ZREM', old.set, old.key)
+    if is_told(p) then emit('participant_updated', p, true) end
   end
-  emit('participant_updated', p, not has_visit or nil)
 end)
 return changed(nil, count < #expired and 'partial' or 'changed')

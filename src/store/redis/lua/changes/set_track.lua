@@ -18,5 +18,5 @@ local text = table.concat(tracks, ';')
 if text == (p.tracks or '') then return unchanged(p) end
 p.tracks = text ~= '' and text or nil
 put(p, position(p))
-emit('participant_updated', p)
+tell('participant_updated', p)
 return changed(p)

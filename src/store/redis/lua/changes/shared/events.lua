@@ -15,6 +15,7 @@ end
 
 -- Whether an event carries the stream's metadata, as in Draft::new.
 local function carries_metadata(kind, previous_status)
+  if kind == 'participant_count_updated' then return false end
   return #stream.metadata <= CONST.max_repeated_metadata_bytes or kind == 'stream_created'
     or (kind == 'stream_updated' and not previous_status)
 end
@@ -25,16 +26,24 @@ local function restore_total_of_all(size)
   return newest and redis.call('INCRBY', KEY.events_bytes, total_of(newest)) or size
 end
 
+-- Fields of the hash that readers of events do not use.
+local PRIVATE = { 'listKey', 'logBytes', 'metadataBytes', 'cursor', 'listedMax', 'currentViewers', 'currentPeak' }
+
+-- Brings the fields that every event changes to an event of this kind.
+local function advance_version(kind)
+  stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
+  stream.countEvents = kind == 'participant_count_updated' and integer(stream.countEvents + 1) or '0'
+  if is_counted() then stream.viewers, stream.peak = stream.currentViewers, stream.currentPeak end
+end
+
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the
--- participant's entry no longer exists.
+-- participant's entry is not in the stream's documents after the event.
 local function emit(kind, participant, removed, previous_status, reason)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
-  stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
-  -- Readers of events do not use these fields of the hash.
-  local list_key, log_bytes = stream.listKey, stream.logBytes
-  local metadata, metadata_bytes = stream.metadata, stream.metadataBytes
-  stream.listKey, stream.logBytes, stream.metadataBytes, stream.cursor = nil, nil, nil, nil
+  advance_version(kind)
+  local private, metadata = {}, stream.metadata
+  for i, field in ipairs(PRIVATE) do private[i], stream[field] = stream[field], nil end
   if not carries_metadata(kind, previous_status) then stream.metadata = nil end
   local event = cjson.encode({
     kind = kind, cursor = cursor, previous = previous, previousOfAll = newest, timestamp = now,
@@ -42,14 +51,15 @@ local function emit(kind, participant, removed, previous_status, reason)
     previousStatus = previous_status, reason = reason,
   })
   local size = #event
-  local total, total_of_all = log_bytes + size, redis.call('INCRBY', KEY.events_bytes, size)
+  stream.metadata = metadata
+  for i, field in ipairs(PRIVATE) do stream[field] = private[i] end
+  local total, total_of_all = stream.logBytes + size, redis.call('INCRBY', KEY.events_bytes, size)
   if total_of_all == size then
     touch(KEY.events)
     touch(KEY.events_bytes)
     total_of_all = restore_total_of_all(size)
   end
-  stream.listKey, stream.logBytes, stream.cursor = list_key, integer(total), cursor
-  stream.metadata, stream.metadataBytes = metadata, metadata_bytes
+  stream.cursor, stream.logBytes = cursor, integer(total)
   redis.call('XADD', KEY.log, cursor, 'previous', previous, 'total', stream.logBytes, 'event', event)
   redis.call('XADD', KEY.events, cursor, 'previous', newest, 'total', integer(total_of_all), 'event', event)
   redis.call('SET', KEY.tail, cursor, 'PX', ARG.live_ttl_ms)

@@ -80,7 +80,7 @@ local function renew_all()
     redis.call('PEXPIRE', KEY.room, own_ttl)
   end
   expire({
-    KEY.scheduled, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
+    KEY.scheduled, KEY.scheduled_counts, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
   }, ARG.live_ttl_ms)
 end
 
@@ -105,8 +105,32 @@ local function unchanged(p)
   return answer('unchanged', p)
 end
 
+-- Makes a listed stream counted, for good, if it has more viewers than its bound.
+local function flip()
+  if is_counted() or stream.listedMax == '' or tonumber(stream.viewers) <= tonumber(stream.listedMax) then return end
+  stream.audience, stream.currentViewers, stream.currentPeak = 'counted', stream.viewers, stream.peak
+  emit('stream_updated')
+end
+
+-- Tells the counts of a counted stream that are not those of its newest event, or schedules that. A change outside of
+-- events changes the number of viewers by one, so a greater difference is scheduled already.
+local function settle_counts()
+  if not is_counted() or stream.status ~= 'active' then return end
+  local untold = math.abs(stream.currentViewers - stream.viewers)
+  if untold == 0 then return end
+  local due = stream.updatedAt + ARG.count_interval_ms
+  if due <= now then
+    emit('participant_count_updated')
+  elseif untold == 1 then
+    redis.call('ZADD', KEY.scheduled_counts, integer(due), stream.id)
+    touch(KEY.scheduled_counts)
+  end
+end
+
 -- Ends a script that has changed something. Only this writes the fields of `stream`.
 local function changed(p, effect)
+  flip()
+  settle_counts()
   local flat = {}
   for i = 1, #stored, 2 do
     local field = stored[i]

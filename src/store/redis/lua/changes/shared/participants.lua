@@ -13,10 +13,23 @@ local function unlisted(identity) return read_entry(KEY.unlisted, identity) end
 local function is_listed(p) return p.kind ~= 'egress' and not p.hidden end
 local function counts(p) return is_listed(p) and p.kind ~= 'agent' end
 
+-- As Participant::is_on_stage.
+local function is_on_stage(p) return is_listed(p) and p.role == 'host' end
+
+-- Whether the changes of a listed participant are events.
+local function is_told(p) return not is_counted() or is_on_stage(p) end
+
+-- Emits a change of a participant: its event, or that it has left the stage, or nothing in the audience of a counted
+-- stream. `was_told` is `is_told` of the entry before the change.
+local function tell(kind, p, was_told)
+  if is_told(p) then return emit(kind, p) end
+  if was_told then emit('participant_updated', p, true) end
+end
+
 -- As Participant::list_key: hosts, other listed participants, unlisted participants; each group newest first, then by
 -- identity.
 local function list_key(p)
-  local rank = not is_listed(p) and CONST.unlisted_rank or p.role == 'host' and '0' or '1'
+  local rank = not is_listed(p) and CONST.unlisted_rank or is_on_stage(p) and CONST.stage_rank or CONST.audience_rank
   return rank .. ':' .. string.format('%016.0f', CONST.end_of_time_ms - math.max(p.joinedAt, 0)) .. ':' .. p.identity
 end
 
@@ -61,7 +74,7 @@ end
 
 -- Changes the number of active participants of a role by `change`.
 local function count_role(role, change)
-  local field = role == 'host' and 'hosts' or 'viewers'
+  local field = role == 'host' and 'hosts' or is_counted() and 'currentViewers' or 'viewers'
   stream[field] = integer(stream[field] + change)
 end
 
@@ -87,7 +100,7 @@ local function end_visit(p, at)
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
   p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
   put(p, old)
-  if not was_active then return emit('participant_updated', p) end
+  if not was_active then return tell('participant_updated', p) end
   add_tombstone(p.sid)
   if counts(p) then
     redis.call('SREM', KEY.active, p.identity)
@@ -97,7 +110,7 @@ local function end_visit(p, at)
     redis.call('SREM', KEY.agents, p.identity)
     recount_uncounted()
   end
-  emit('participant_left', p)
+  tell('participant_left', p)
 end
 
 -- Calls `act` with the entries of the first identities: at most CONST.close_batch, and none after they have

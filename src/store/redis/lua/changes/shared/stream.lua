@@ -17,8 +17,17 @@ local function touch(key) touched[#touched + 1] = key end
 local function is_under_way() return stream.status == 'creating' or stream.status == 'stopping' end
 local function is_ended() return stream.status == 'stopped' or stream.status == 'error' end
 
+-- In a counted stream `viewers` and `peak` are as of the newest event, `currentViewers` and `currentPeak` as of now. In
+-- a listed one every change of them is an event.
+local function is_counted() return stream.audience == 'counted' end
+
 -- The number of active participants that count.
-local function active_count() return stream.hosts + stream.viewers end
+local function active_count() return stream.hosts + (is_counted() and stream.currentViewers or stream.viewers) end
+
+-- Whether the stream has a version that the change requires, or only counts were told since.
+local function meets_version(required)
+  return required <= tonumber(stream.version) and required >= stream.version - stream.countEvents
+end
 
 -- The time at which an empty stream has been idle for too long; nil for a stream that does not stop when idle.
 local function idle_at()

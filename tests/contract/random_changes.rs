@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use livestream_orchestrator::domain::{
-    Attributes, Change, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata,
-    ParticipantSid, Role, Session, StopReason, Timestamp, Track, TrackSource, Tracks,
+    Attributes, AudienceMode, Change, DisplayName, Identity, InitialAudience, Metadata, ParticipantKind,
+    ParticipantMetadata, ParticipantSid, Role, Session, StopReason, Timestamp, Track, TrackSource, Tracks,
 };
 use proptest::{prelude::*, sample::select};
 
@@ -163,6 +163,7 @@ fn change() -> impl Strategy<Value = Change> {
         5 => issue,
         5 => disconnect,
         2 => Just(Change::ExpireJoining),
+        1 => Just(Change::TellCounts),
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),
@@ -184,19 +185,27 @@ fn step() -> impl Strategy<Value = (Change, Option<u64>, Option<String>)> {
 pub struct History {
     pub max_participants: Option<u32>,
     pub idle_after: Option<Duration>,
+    pub audience: InitialAudience,
+    /// Zero tells each change of the counts at once, an hour only with other events.
+    pub count_interval: Duration,
     pub steps: Vec<(Change, Option<u64>, Option<String>)>,
 }
 
 pub fn history() -> impl Strategy<Value = History> {
     let idle = select(vec![None, Some(Duration::ZERO), Some(Duration::from_secs(3_600))]);
     let start = Just((Change::Activate { room_sid: "RM_1".into() }, None, None));
-    (prop::option::of(1..3u32), idle, start, prop::collection::vec(step(), 1..40)).prop_map(
-        |(max_participants, idle_after, start, mut steps)| {
+    let mode = select(&AudienceMode::ALL[..]);
+    // With four identities, a bound of 1 is often exceeded.
+    let audience = (mode, 0..2u32).prop_map(|(mode, listed_max)| mode.begin(listed_max));
+    let count_interval = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
+    let stream = (prop::option::of(1..3u32), idle, audience, count_interval);
+    (stream, start, prop::collection::vec(step(), 1..40)).prop_map(
+        |((max_participants, idle_after, audience, count_interval), start, mut steps)| {
             // One case in eight begins without a room.
             if steps.len() % 8 != 0 {
                 steps.insert(0, start);
             }
-            History { max_participants, idle_after, steps }
+            History { max_participants, idle_after, audience, count_interval, steps }
         },
     )
 }

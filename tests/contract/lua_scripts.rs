@@ -1,20 +1,20 @@
 //! The Lua scripts compared with the model in src/domain/aggregate: random changes have the same results on both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod random_changes;
-
 use livestream_orchestrator::{
     domain::{
-        Event, EventKind, Participant, ParticipantKind, ParticipantState, Role, Stream, StreamStatus, Topic,
-        stream::NewStream,
+        Audience, Event, EventKind, Participant, ParticipantCounts, ParticipantKind, ParticipantState, Role,
+        Stream, StreamStatus, Topic, stream::NewStream,
     },
-    store::{CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, StoreError, StreamFilter},
+    store::{
+        CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, Retention, StoreError, StreamFilter,
+    },
 };
 use proptest::prelude::*;
 
-use self::random_changes::{History, history};
 use crate::{
     backend::{Backend, RETENTION, new_stream},
+    random_changes::{History, history},
     support::unique,
 };
 
@@ -24,7 +24,12 @@ fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
 ) -> impl PartialEq + std::fmt::Debug + use<M> {
     (
         (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.audience, stream.counts),
-        (stream.peak_participant_count, stream.uncounted, stream.version, stream.reason.clone()),
+        (
+            stream.peak_participant_count,
+            stream.uncounted,
+            (stream.version, stream.content_version),
+            stream.reason.clone(),
+        ),
         (
             stream.started_at.is_some(),
             stream.stopped_at.is_some(),
@@ -67,14 +72,16 @@ fn next_millisecond() {
 }
 
 async fn compare(history: History) {
-    let model = Backend::memory(RETENTION);
+    let retention = Retention { count_interval: history.count_interval, ..RETENTION };
+    let model = Backend::memory(retention);
     let prefix = unique("model");
-    let redis = Backend::redis(&prefix, RETENTION);
+    let redis = Backend::redis(&prefix, retention);
     // A second instance, which only reads.
-    let reader = Backend::redis(&prefix, RETENTION);
+    let reader = Backend::redis(&prefix, retention);
     let new = NewStream {
         max_participants: history.max_participants,
         idle_after: history.idle_after,
+        audience: history.audience,
         ..new_stream("cé/\"room\"")
     };
     let reference = match (model.store.create(new.clone()).await, redis.store.create(new).await) {
@@ -120,7 +127,7 @@ async fn compare(history: History) {
         log.iter().map(|event| event_without_times(event)).collect::<Vec<_>>()
     };
     assert_eq!(events(&made), events(&expected));
-    assert_invariants(&redis, reference.id, &made).await;
+    assert_invariants(&redis, reference.id, &made, history.count_interval.is_zero()).await;
 }
 
 fn filters() -> impl Iterator<Item = ParticipantFilter> {
@@ -129,6 +136,11 @@ fn filters() -> impl Iterator<Item = ParticipantFilter> {
     kinds.flat_map(|kind| {
         [true, false].map(|shows_hidden| ParticipantFilter { kind, shows_hidden, state: None })
     })
+}
+
+/// Reports whether a participant is in the stream's documents.
+fn is_shown(stream: &Stream, participant: &Participant) -> bool {
+    stream.audience == Audience::Listed || participant.is_on_stage()
 }
 
 /// Asserts that an instance with cached states reads the last change of another instance.
@@ -145,7 +157,8 @@ async fn assert_reader_sees(reader: &Backend, stream: &Stream) {
             .await
             .unwrap()
             .items;
-        assert_eq!(view.participants, participants);
+        let shown = participants.into_iter().filter(|one| is_shown(stream, one));
+        assert_eq!(view.participants, shown.collect::<Vec<_>>());
         let listed = reader.store.list(StreamFilter::All, 10, None).await.unwrap().items;
         assert_eq!(listed.iter().map(|one| &***one).collect::<Vec<_>>(), [stream]);
     }
@@ -156,33 +169,41 @@ async fn assert_invariants(
     backend: &Backend,
     id: livestream_orchestrator::domain::StreamId,
     log: &[std::sync::Arc<Event>],
+    counts_are_told: bool,
 ) {
     let view = backend.store.view(id).await.unwrap().unwrap();
-    let active = view.participants.iter().filter(|one| one.is_active()).count();
+    let all = backend.store.participants(id, ParticipantFilter::default(), 1_000, None).await.unwrap().items;
+    let active = all.iter().filter(|one| one.is_active()).count();
     let counted = |role| {
-        let of_role = view.participants.iter().filter(|one| one.counts() && one.role == role);
+        let of_role = all.iter().filter(|one| one.counts() && one.role == role);
         of_role.filter(|one| one.is_active()).count()
     };
     assert_eq!(view.stream.counts.hosts as usize, counted(Role::Host));
-    assert_eq!(view.stream.counts.viewers as usize, counted(Role::Viewer));
+    if view.stream.audience == Audience::Listed || counts_are_told {
+        assert_eq!(view.stream.counts.viewers as usize, counted(Role::Viewer));
+    }
     assert!(log.iter().all(|event| event.draft.participant.as_ref().is_none_or(Participant::is_listed)));
     let published = |kind| log.iter().filter(|event| event.draft.kind == kind).count();
-    assert_eq!(
-        published(EventKind::ParticipantJoined) - published(EventKind::ParticipantLeft),
-        active,
-        "joined and left balance"
-    );
+    // In a counted stream, participants come to the stage and leave it within a session.
+    if view.stream.audience == Audience::Listed {
+        assert_eq!(
+            published(EventKind::ParticipantJoined) - published(EventKind::ParticipantLeft),
+            active,
+            "joined and left balance"
+        );
+    }
     assert_eq!(view.stream.version, log.len() as u64);
     assert!(
         log.iter().all(|event| event.draft.stream.participant_count() <= view.stream.peak_participant_count)
     );
     if view.stream.status.is_final() {
-        assert!(view.participants.iter().all(|one| one.state == ParticipantState::Disconnected));
+        assert!(all.iter().all(|one| one.state == ParticipantState::Disconnected));
+        assert_eq!(view.stream.counts, ParticipantCounts::default());
         assert!(log.iter().rev().skip(1).all(|event| !event.is_last()), "nothing follows the last event");
     }
     assert!(log.iter().all(|event| event.draft.stream.status != StreamStatus::Stopped || event.is_last()));
-    let all = backend.newest(Topic::All, 10_000).await;
-    assert_eq!(all, log, "both logs are equal");
+    let log_of_all = backend.newest(Topic::All, 10_000).await;
+    assert_eq!(log_of_all, log, "both logs are equal");
 }
 
 proptest! {
