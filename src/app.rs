@@ -21,8 +21,8 @@ use self::servers::{Listeners, RunningApp, Servers};
 use crate::{
     access::token::TokenVerifier,
     admission::{
-        Admission, ConnectionLimiter, ConnectionLimits, FeedLimiter, HostPolicy, RateLimiter,
-        raise_open_files,
+        Admission, ConcurrentReads, ConnectionLimiter, ConnectionLimits, FeedLimiter, HostPolicy,
+        RateLimiter, raise_open_files,
     },
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
@@ -253,6 +253,7 @@ fn admission(
         }),
         trusted_proxies: trusted_proxies.clone(),
         rate_limiter: RateLimiter::new(rate_limit_store, *limits, metrics.clone()),
+        concurrent_reads: ConcurrentReads::default(),
         feed_limiter: FeedLimiter::new(*max_feeds, *max_feeds_per_caller),
         metrics: metrics.clone(),
     }

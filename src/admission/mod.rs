@@ -2,9 +2,11 @@
 //! the limits on open connections.
 //!
 //! A request passes in two steps. [`Admission::authenticate`] verifies the token and selects the key that limits count
-//! under. [`Admission::admit`] counts the request against its rate limit and then checks the caller's grants.
+//! under. [`Admission::admit`] waits while too many reads of the caller are in progress, counts the request against its
+//! rate limit, and then checks the caller's grants.
 
 mod client_address;
+mod concurrent_reads;
 mod connection_limiter;
 mod feed_limiter;
 mod host_policy;
@@ -22,12 +24,13 @@ use ipnet::IpNet;
 
 use self::client_address::client_address;
 pub use self::{
+    concurrent_reads::{ConcurrentReads, MAX_CONCURRENT_READS, ReadPermit},
     connection_limiter::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, Port},
     feed_limiter::{FeedLimiter, FeedPermit},
     host_policy::{HostPolicy, is_host_name},
     open_files::raise_open_files,
     rate_limiter::{AppliedRateLimit, RateLimitClass, RateLimiter, RateLimits},
-    read_meter::ReadMeter,
+    read_meter::{ReadMeter, TooManyReads},
 };
 use crate::{
     access::{
@@ -49,10 +52,20 @@ pub struct Admission {
     pub trusted_proxies: Vec<IpNet>,
     /// Rate limits.
     pub rate_limiter: RateLimiter,
+    /// Limit on reads in progress, applied if there is a read limit.
+    pub concurrent_reads: ConcurrentReads,
     /// Limits on open feeds.
     pub feed_limiter: FeedLimiter,
     /// Metrics of rejections.
     pub metrics: Arc<Metrics>,
+}
+
+/// An admitted request.
+pub struct Admitted {
+    /// Caller of the request.
+    pub context: RequestContext,
+    /// Permit of a read, held until its bytes are charged; `None` for changes, and without a read limit.
+    pub read_permit: Option<ReadPermit>,
 }
 
 /// Admitted request's caller, and the key of its limits.
@@ -75,6 +88,8 @@ pub struct Authentication {
 pub enum Rejection {
     /// The rate limit is exhausted.
     RateLimited(RateLimitDecision),
+    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long.
+    TooManyReads,
     /// The request has no valid token.
     Unauthenticated(TokenError),
     /// The token allows none of these actions on any stream.
@@ -108,20 +123,26 @@ impl Admission {
 
     /// Admits a request whose caller may do at least one of `actions` to at least one stream.
     ///
-    /// The request is counted first, so that rejected tokens are rate limited too. Also returns the applied rate limit,
-    /// if there is one.
+    /// The request is counted first, so that rejected tokens are rate limited too. A read is counted only once it may
+    /// begin, because earlier reads of the caller are charged until then. Also returns the applied rate limit, if there
+    /// is one.
     pub async fn admit(
         &self,
         authentication: Authentication,
         class: RateLimitClass,
         actions: &'static [Action],
-    ) -> (Option<AppliedRateLimit>, Result<RequestContext, Rejection>) {
+    ) -> (Option<AppliedRateLimit>, Result<Admitted, Rejection>) {
+        let read_permit = match class {
+            RateLimitClass::Read => self.begin_read(&authentication.limit_key).await,
+            RateLimitClass::Write | RateLimitClass::Join => Ok(None),
+        };
+        let Ok(read_permit) = read_permit else { return (None, Err(Rejection::TooManyReads)) };
         let applied = self.rate_limiter.take(class, &authentication.limit_key).await;
         let admitted = match applied {
             Some(AppliedRateLimit { decision, .. }) if !decision.allowed => {
                 Err(Rejection::RateLimited(decision))
             }
-            _ => self.authorize(authentication, actions),
+            _ => self.authorize(authentication, actions).map(|context| Admitted { context, read_permit }),
         };
         (applied, admitted)
     }

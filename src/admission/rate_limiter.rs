@@ -72,6 +72,11 @@ impl RateLimiter {
         Self { store, limits, metrics }
     }
 
+    /// Reports whether the class has a limit.
+    pub const fn is_limited(&self, class: RateLimitClass) -> bool {
+        self.limits.of(class).is_some()
+    }
+
     /// Counts one request of the caller with this limit key.
     ///
     /// Returns `None` if the class has no limit, and if the store does not answer. Limits fail open, because a

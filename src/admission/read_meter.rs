@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Admission, AppliedRateLimit, RateLimitClass, RequestContext};
+use super::{Admission, AppliedRateLimit, RateLimitClass, ReadPermit, RequestContext};
 
 /// Bytes that a call reads for one unit of the read limit. The call itself is the first unit.
 const UNIT_BYTES: u64 = 64 * 1024;
@@ -13,8 +13,33 @@ fn units(before: u64, bytes: u64) -> u32 {
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 
+/// The caller has [`MAX_CONCURRENT_READS`](super::MAX_CONCURRENT_READS) in progress, and none has ended in time.
+pub struct TooManyReads;
+
 impl Admission {
-    /// Charges the caller's read limit for the bytes that an admitted call has read, beyond the call itself.
+    /// Reports whether reads are charged for their bytes. Such a read runs to its end also if its client leaves.
+    pub const fn charges_reads(&self) -> bool {
+        self.rate_limiter.is_limited(RateLimitClass::Read)
+    }
+
+    /// Waits until the caller may begin one more read. Returns `None` without a read limit.
+    ///
+    /// The caller of this method counts the read while it has the permit, and drops the permit after the charge.
+    ///
+    /// # Errors
+    /// [`TooManyReads`] after 5 s.
+    pub async fn begin_read(&self, limit_key: &str) -> Result<Option<ReadPermit>, TooManyReads> {
+        if !self.charges_reads() {
+            return Ok(None);
+        }
+        let permit = self.concurrent_reads.begin(limit_key).await;
+        if permit.is_none() {
+            self.count_rejection("too_many_reads");
+        }
+        permit.map(Some).ok_or(TooManyReads)
+    }
+
+    /// Charges the caller's read limit for the bytes of an admitted call's answer, beyond the call itself.
     ///
     /// Returns `None` if the bytes cost nothing, and as [`RateLimiter::charge`](super::RateLimiter::charge) does.
     pub async fn charge_read(&self, limit_key: &str, bytes: u64) -> Option<AppliedRateLimit> {
@@ -39,16 +64,30 @@ pub struct ReadMeter {
 }
 
 impl ReadMeter {
-    /// Adds bytes, and charges the caller's read limit in the background for each 64 KiB of the feed.
+    /// Adds bytes, and charges the caller's read limit for each 64 KiB of the feed. Returns after the charge.
+    pub async fn charge(&mut self, bytes: usize) {
+        let units = self.count(bytes);
+        if units > 0 {
+            self.admission.rate_limiter.charge(RateLimitClass::Read, &self.limit_key, units).await;
+        }
+    }
+
+    /// Adds bytes as [`Self::charge`] does, and charges in the background.
     pub fn add(&mut self, bytes: usize) {
-        let units = units(self.total, bytes as u64);
-        self.total = self.total.saturating_add(bytes as u64);
+        let units = self.count(bytes);
         if units > 0 {
             let (admission, limit_key) = (self.admission.clone(), self.limit_key.clone());
             tokio::spawn(async move {
                 admission.rate_limiter.charge(RateLimitClass::Read, &limit_key, units).await;
             });
         }
+    }
+
+    /// Adds bytes and returns the units that they cost.
+    fn count(&mut self, bytes: usize) -> u32 {
+        let units = units(self.total, bytes as u64);
+        self.total = self.total.saturating_add(bytes as u64);
+        units
     }
 }
 

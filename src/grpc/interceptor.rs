@@ -5,7 +5,7 @@ use tonic::{Request, Status};
 use super::{connection::ConnectionInfo, status::status};
 use crate::{
     access::Action,
-    admission::{Admission, Authentication, RateLimitClass, Rejection, RequestContext, bearer},
+    admission::{Admission, Admitted, Authentication, RateLimitClass, Rejection, RequestContext, bearer},
     domain::ErrorCode,
 };
 
@@ -28,7 +28,7 @@ pub fn attach_connection<B>(mut call: http::Request<B>) -> http::Request<B> {
 
 /// Checks the host of a call, and attaches the caller's token and address.
 ///
-/// An interceptor cannot await the rate limiter, so each call admits its caller itself, by [`admit`].
+/// An interceptor cannot await the rate limiter, so each call admits its caller itself, by [`read`].
 ///
 /// # Errors
 /// `PERMISSION_DENIED` if an API without authentication does not accept the host.
@@ -51,16 +51,42 @@ pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Result<Re
 /// # Errors
 /// `RESOURCE_EXHAUSTED` over the rate limit, `UNAUTHENTICATED` without a valid token, `PERMISSION_DENIED` without a
 /// grant.
-pub async fn admit<T>(
+async fn admit<T>(
+/// Admits a read whose caller may take one of the actions, and executes it. With a read limit, a task of its own does
+/// that, so that a call that its client cancels is charged for what it has read.
+///
+/// # Errors
+/// Those of [`admit`] and of `execute`.
+pub async fn read<T, R, F>(
+    admission: &Admission,
+    request: Request<T>,
+    actions: &'static [Action],
+    execute: impl FnOnce(RequestContext, Request<T>) -> F,
+) -> Result<R, Status>
+where
+    R: Send + 'static,
+    F: Future<Output = Result<R, Status>> + Send + 'static,
+{
+    let Admitted { context, read_permit } = admit(admission, &request, actions).await?;
+    let execution = execute(context, request);
+    let Some(permit) = read_permit else { return execution.await };
+    let task = tokio::spawn(async move {
+        let result = execution.await;
+        drop(permit);
+        result
+    });
+    task.await.unwrap_or_else(|_| Err(status(ErrorCode::Internal, None)))
+}
+
     admission: &Admission,
     request: &Request<T>,
     actions: &'static [Action],
-) -> Result<RequestContext, Status> {
+) -> Result<Admitted, Status> {
     let authentication = request.extensions().get::<Authentication>().cloned();
     let authentication = authentication.ok_or_else(|| status(ErrorCode::Internal, None))?;
     let (_, admitted) = admission.admit(authentication, RateLimitClass::Read, actions).await;
     admitted.map_err(|rejection| match rejection {
-        Rejection::RateLimited(_) => status(ErrorCode::RateLimited, None),
+        Rejection::RateLimited(_) | Rejection::TooManyReads => status(ErrorCode::RateLimited, None),
         Rejection::Unauthenticated(why) => status(ErrorCode::Unauthenticated, Some(why.to_string())),
         Rejection::Forbidden(actions) => {
             let requirements: Vec<_> = actions.iter().map(|action| action.requirement()).collect();

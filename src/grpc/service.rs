@@ -11,7 +11,7 @@ use super::{
     deadline::Deadline,
     encoder::{Encoder, Events, Updates},
     feed::{self, Messages},
-    interceptor::admit,
+    interceptor,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
@@ -68,7 +68,7 @@ impl Service {
         let client = Client::new(Transport::Grpc);
         let mut subscription = self.relay.subscribe(grant, start, &client).await.map_err(store_status)?;
         let mut meter = self.admission.read_meter(context);
-        meter.add(subscription.take_read_bytes());
+        meter.charge(subscription.take_read_bytes()).await;
         Ok((subscription, meter))
     }
 }
@@ -111,16 +111,13 @@ fn response_from<T>(from: Cursor, messages: T) -> Response<T> {
     response
 }
 
-#[tonic::async_trait]
-impl StreamService for Service {
-    type StreamUpdatesStream = Messages<StreamUpdate>;
-    type SubscribeStream = Messages<StreamEvent>;
-
-    async fn stream_updates(
+/// The calls of an admitted caller.
+impl Service {
+    async fn open_updates(
         &self,
+        context: RequestContext,
         request: Request<StreamUpdatesRequest>,
-    ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
-        let context = admit(&self.admission, &request, FOLLOW).await?;
+    ) -> Result<Response<Messages<StreamUpdate>>, Status> {
         let feed = self.open_feed(&context, &request)?;
         let StreamUpdatesRequest { stream_id, after } = request.into_inner();
         let grant = self.grant(&context.caller, &stream_id).await?;
@@ -133,17 +130,17 @@ impl StreamService for Service {
             (None, resumed)
         };
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
-        meter.add(first.as_ref().map_or(0, |snapshot| snapshot.bytes()));
+        meter.charge(first.as_ref().map_or(0, |snapshot| snapshot.bytes())).await;
         let encoder = Updates::new(self.orchestrator.clone(), grant);
         let first = first.into_iter().flat_map(convert::first_updates);
         Ok(self.messages((subscription, meter), feed, encoder, first))
     }
 
-    async fn get_stream_state(
+    async fn state(
         &self,
+        context: RequestContext,
         request: Request<GetStreamStateRequest>,
     ) -> Result<Response<StreamState>, Status> {
-        let context = admit(&self.admission, &request, &[Action::Read]).await?;
         let stream_id = request.into_inner().stream_id;
         if stream_id.is_empty() {
             return Err(status(ErrorCode::ValidationFailed, Some("stream_id is required".to_owned())));
@@ -154,15 +151,48 @@ impl StreamService for Service {
         Ok(Response::new(state))
     }
 
-    async fn subscribe(
+    async fn open_events(
         &self,
+        context: RequestContext,
         request: Request<SubscribeRequest>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let context = admit(&self.admission, &request, FOLLOW).await?;
+    ) -> Result<Response<Messages<StreamEvent>>, Status> {
         let feed = self.open_feed(&context, &request)?;
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let grant = self.grant(&context.caller, &stream_id).await?;
         let (subscription, meter) = self.follow(&context, &grant, start(&after)?).await?;
         Ok(self.messages((subscription, meter), feed, Events, iter::empty()))
+    }
+}
+
+#[tonic::async_trait]
+impl StreamService for Service {
+    type StreamUpdatesStream = Messages<StreamUpdate>;
+    type SubscribeStream = Messages<StreamEvent>;
+
+    async fn stream_updates(
+        &self,
+        request: Request<StreamUpdatesRequest>,
+    ) -> Result<Response<Self::StreamUpdatesStream>, Status> {
+        let service = self.clone();
+        let execute = |context, request| async move { service.open_updates(context, request).await };
+        interceptor::read(&self.admission, request, FOLLOW, execute).await
+    }
+
+    async fn get_stream_state(
+        &self,
+        request: Request<GetStreamStateRequest>,
+    ) -> Result<Response<StreamState>, Status> {
+        let service = self.clone();
+        let execute = |context, request| async move { service.state(context, request).await };
+        interceptor::read(&self.admission, request, &[Action::Read], execute).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let service = self.clone();
+        let execute = |context, request| async move { service.open_events(context, request).await };
+        interceptor::read(&self.admission, request, FOLLOW, execute).await
     }
 }

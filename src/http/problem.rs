@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     access::token::TokenError,
-    admission::Rejection,
+    admission::{MAX_CONCURRENT_READS, Rejection},
     domain::{ErrorCode, StreamId},
     error_mapping::ErrorMapping,
     orchestrator,
@@ -81,6 +81,14 @@ impl Problem {
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     }
 
+    /// Creates the problem of a read whose caller has its maximum of reads in progress.
+    pub fn too_many_reads() -> Self {
+        let detail =
+            format!("at most {MAX_CONCURRENT_READS} reads at once; the earlier ones have not ended in time");
+        Self::with_detail(ErrorCode::RateLimited, detail)
+            .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+    }
+
     /// Creates the problem of a method that the route does not have; `allow` lists the methods that it has.
     pub fn method_not_allowed(allow: &str) -> Self {
         let allow = HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"));
@@ -136,6 +144,7 @@ impl From<Rejection> for Problem {
                 Self::with_detail(ErrorCode::RateLimited, format!("try again in {seconds} s"))
                     .with(header::RETRY_AFTER, HeaderValue::from(seconds))
             }
+            Rejection::TooManyReads => Self::too_many_reads(),
             Rejection::Unauthenticated(why) => {
                 // RFC 6750, section 3.
                 let challenge = match why {

@@ -7,6 +7,7 @@ mod access;
 mod audience;
 mod auth_fixture;
 mod commands;
+mod concurrent_reads;
 mod connection_lifetimes;
 mod connections;
 mod delivery_fixture;

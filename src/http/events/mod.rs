@@ -135,20 +135,19 @@ fn respond(
     sse::respond(request, from, (lifetime, budget), permit, events)
 }
 
-/// Subscribes through the local fan-out of this worker thread. What is read meanwhile is charged also if the client has
-/// gone.
+/// Subscribes through the local fan-out of this worker thread, and charges what is read meanwhile.
 async fn subscribe(
     api: &AppState,
     context: &RequestContext,
     grant: &ReadGrant,
     start: Start,
 ) -> Result<Events, StoreError> {
-    let opening = api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER);
+    let subscription =
+        api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER).await?;
     let meter = api.admission.read_meter(context);
-    let subscription = opening.await?;
     let from = (start != Start::Unknown).then(|| subscription.from());
     let mut events = Events { subscription, from, meter, reset: None };
-    events.meter.add(events.subscription.take_read_bytes());
+    events.meter.charge(events.subscription.take_read_bytes()).await;
     Ok(events)
 }
 
@@ -254,8 +253,8 @@ pub async fn follow_state(
         }
         Some(cursor) => reset_for(&api, &grant, cursor).await?,
     };
-    let mut meter = api.admission.read_meter(&context);
-    meter.add(updates.first_bytes() + reset.as_ref().map_or(0, ResetParts::bytes));
+    let first_bytes = updates.first_bytes() + reset.as_ref().map_or(0, ResetParts::bytes);
+    api.admission.read_meter(&context).charge(first_bytes).await;
     // A client that is cut off before the end of the reset must not resume from the current state.
     let from = reset.is_none().then(|| updates.from());
     let budget = api.relay.budget().clone();

@@ -6,13 +6,15 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
+    rt,
     web::Data,
 };
+use tracing::Instrument;
 
 use super::idempotency;
 use crate::{
     access::Action,
-    admission::{Admission, AppliedRateLimit, Authentication, RateLimitClass, bearer},
+    admission::{Admission, Admitted, AppliedRateLimit, Authentication, RateLimitClass, bearer},
     domain::ErrorCode,
     http::{
         app_state::AppState,
@@ -54,15 +56,8 @@ pub async fn guard(
         api.admission.admit(authentication, policy.rate_limit_class, policy.actions).await;
     let (applied, mut response) = match admitted {
         Err(rejection) => (applied, request.error_response(Problem::from(rejection))),
-        Ok(context) => {
-            let limit_key = context.limit_key.clone();
-            request.extensions_mut().insert(context);
-            let response = if policy.accepts_idempotency_key {
-                idempotency::run_once(&api, request, next).await?
-            } else {
-                next.call(request).await?.map_into_boxed_body()
-            };
-            let charged = charge_read(&api.admission, policy, &limit_key, &response).await;
+        Ok(admitted) => {
+            let (charged, response) = execute(api, policy, admitted, request, next).await?;
             (charged.or(applied), response)
         }
     };
@@ -72,20 +67,55 @@ pub async fn guard(
     Ok(response)
 }
 
-/// Charges a read for the size of its body. What was read from Redis for it is at most as large, because states and
-/// pages may come from caches. Feeds have no size here and are metered by their handlers.
-async fn charge_read(
-    admission: &Admission,
+/// Response to an admitted request, and the read limit after its charge if the request is a read that costs more than
+/// its call.
+type Charged = (Option<AppliedRateLimit>, ServiceResponse<BoxBody>);
+
+/// Calls the handler and charges the response. With a read limit, a task of its own does both, so that a request whose
+/// client leaves is charged for what it has read.
+async fn execute(
+    api: Data<AppState>,
     policy: RoutePolicy,
+    admitted: Admitted,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<Charged, Error> {
+    if !api.admission.charges_reads() {
+        return respond(&api, policy, admitted, request, next).await;
+    }
+    let execution = async move { respond(&api, policy, admitted, request, next).await };
+    let execution = rt::spawn(execution.in_current_span());
+    execution.await.unwrap_or_else(|_| Err(Problem::new(ErrorCode::Internal).into()))
+}
+
+/// Calls the handler, charges the response, and then lets the caller's next read begin.
+async fn respond(
+    api: &Data<AppState>,
+    policy: RoutePolicy,
+    Admitted { context, read_permit: _permit }: Admitted,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<Charged, Error> {
+    let limit_key = context.limit_key.clone();
+    request.extensions_mut().insert(context);
+    let response = if policy.accepts_idempotency_key {
+        idempotency::run_once(api, request, next).await?
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    let charged = charge(&api.admission, &limit_key, &response).await;
+    Ok((charged.filter(|_| policy.rate_limit_class == RateLimitClass::Read), response))
+}
+
+/// Charges the read limit for the size of a body, also of a change. What was read from Redis for it is at most as
+/// large, because states and pages may come from caches. Feeds have no size here and are metered by their handlers.
+async fn charge(
+    admission: &Admission,
     limit_key: &str,
     response: &ServiceResponse<BoxBody>,
 ) -> Option<AppliedRateLimit> {
-    match response.response().body().size() {
-        BodySize::Sized(bytes) if policy.rate_limit_class == RateLimitClass::Read => {
-            admission.charge_read(limit_key, bytes).await
-        }
-        _ => None,
-    }
+    let BodySize::Sized(bytes) = response.response().body().size() else { return None };
+    admission.charge_read(limit_key, bytes).await
 }
 
 fn authenticate(admission: &Admission, request: &ServiceRequest, policy: RoutePolicy) -> Authentication {

@@ -14,7 +14,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    admission::{FeedPermit, RateLimitClass, RequestContext},
+    admission::{FeedPermit, RateLimitClass, ReadPermit, RequestContext, TooManyReads},
     domain::ErrorCode,
     http::{
         app_state::AppState,
@@ -181,12 +181,13 @@ impl Connection {
     /// Starts a feed. A second feed of one stream replaces the first.
     async fn subscribe(&mut self, stream_id: &str, after: Option<String>) -> Result<(), Problem> {
         self.check_subscription_limit(stream_id)?;
-        self.count_request().await?;
+        // Held until the subscription is charged.
+        let _permit = self.begin_read().await?;
         let grant = self.grant(stream_id).await?;
         let start = start(after.as_deref());
         let mut subscription = self.api.relay.subscribe(&grant, start, &self.client).await?;
         let mut meter = self.api.admission.read_meter(&self.context);
-        meter.add(subscription.take_read_bytes());
+        meter.charge(subscription.take_read_bytes()).await;
         let ended = CancellationToken::new();
         if let Some(replaced) = self.feeds.insert(stream_id.to_owned(), ended.clone()) {
             replaced.cancel();
@@ -211,12 +212,14 @@ impl Connection {
         Err(Problem::invalid(vec![FieldError::new("streamId", rule)]))
     }
 
-    /// Counts a subscription against the caller's rate limit, as a request.
-    async fn count_request(&self) -> Result<(), Problem> {
-        let limiter = &self.api.admission.rate_limiter;
-        let applied = limiter.take(RateLimitClass::Read, &self.context.limit_key).await;
+    /// Counts a subscription against the caller's rate limit, and as one of its reads in progress.
+    async fn begin_read(&self) -> Result<Option<ReadPermit>, Problem> {
+        let (admission, limit_key) = (&self.api.admission, &self.context.limit_key);
+        let permit =
+            admission.begin_read(limit_key).await.map_err(|TooManyReads| Problem::too_many_reads())?;
+        let applied = admission.rate_limiter.take(RateLimitClass::Read, limit_key).await;
         let is_allowed = applied.is_none_or(|applied| applied.decision.allowed);
-        if is_allowed { Ok(()) } else { Err(Problem::new(ErrorCode::RateLimited)) }
+        if is_allowed { Ok(permit) } else { Err(Problem::new(ErrorCode::RateLimited)) }
     }
 
     async fn grant(&self, stream_id: &str) -> Result<ReadGrant, Problem> {

@@ -100,8 +100,8 @@ families! {
     cleanups: IntCounterVec = "lso_cleanups_total" ["kind"]
         "Expiries and clean-ups by kind.";
     refused: IntCounterVec = "lso_requests_refused_total" ["reason"]
-        "Calls refused before they are handled, by reason: the token's fault, forbidden, too_many_feeds, foreign_host, \
-         foreign_origin.";
+        "Calls refused before they are handled, by reason: the token's fault, forbidden, too_many_feeds, \
+         too_many_reads, foreign_host, foreign_origin.";
     connections: IntGaugeVec = "lso_connections" ["port"]
         "Open connections by port: http, grpc, metrics.";
     connections_refused: IntCounterVec = "lso_connections_refused_total" ["port", "reason"]
