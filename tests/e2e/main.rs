@@ -14,6 +14,7 @@ mod livekit_reports;
 mod livekit_webhooks;
 mod nginx;
 mod nginx_failover;
+mod nginx_limits;
 mod openapi_conformance;
 mod page_failures;
 mod page_fixture;

@@ -19,6 +19,8 @@ pub struct Nginx {
     pub https: u16,
     grpc: u16,
     folder: PathBuf,
+    /// Directives of the HTTP ports besides their addresses.
+    http_options: String,
     running: Option<ChildProcess>,
 }
 
@@ -45,9 +47,27 @@ impl Nginx {
                 fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
             }
         }
-        let nginx = Self { http: free_port(), https: free_port(), grpc: free_port(), folder, running: None };
+        let (http, https, grpc) = (free_port(), free_port(), free_port());
+        let nginx = Self { http, https, grpc, folder, http_options: String::new(), running: None };
         nginx.make_certificate();
         nginx
+    }
+
+    /// Replaces the shipped limit of requests of one address, which is larger than a test can reach.
+    pub fn with_limit_of_address(self, limit: usize) -> Self {
+        let path = self.folder.join("nginx.conf");
+        let shipped = fs::read_to_string(&path).unwrap();
+        let changed =
+            shipped.replace("limit_conn lso_clients 2000;", &format!("limit_conn lso_clients {limit};"));
+        assert_ne!(shipped, changed, "the limit in nginx.conf");
+        fs::write(path, changed).unwrap();
+        self
+    }
+
+    /// Adds directives to `site/listen.conf`.
+    pub fn with_http_options(mut self, http_options: &str) -> Self {
+        http_options.clone_into(&mut self.http_options);
+        self
     }
 
     fn make_certificate(&self) {
@@ -75,8 +95,8 @@ impl Nginx {
     pub fn start_with_addresses(&mut self, instances: &[Address]) {
         let site = |name: &str, text: String| fs::write(self.folder.join("site").join(name), text).unwrap();
         let listen = format!(
-            "listen 127.0.0.1:{};\nlisten 127.0.0.1:{} ssl http2;\ninclude tls.conf;\n",
-            self.http, self.https
+            "listen 127.0.0.1:{};\nlisten 127.0.0.1:{} ssl http2;\ninclude tls.conf;\n{}\n",
+            self.http, self.https, self.http_options
         );
         site("listen.conf", listen);
         site("listen_grpc.conf", format!("listen 127.0.0.1:{} http2;\n", self.grpc));
