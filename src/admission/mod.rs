@@ -181,8 +181,24 @@ impl Admission {
         if self.host_policy.as_ref().is_none_or(is_allowed) {
             return Ok(());
         }
-        self.count_rejection("foreign_host");
-        Err(ErrorCode::MisdirectedRequest)
+        Err(self.refuse_host())
+    }
+
+    /// Checks the hosts of a call over HTTP/2: `:authority`, and the values of `host`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MisdirectedRequest`] as [`Self::check_hosts`], and if the API is open and one `host` is another
+    /// than `:authority`.
+    pub fn check_authority<'a>(
+        &self,
+        authority: Option<&'a str>,
+        hosts: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), ErrorCode> {
+        let is_other = |host: &str| authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host));
+        if self.host_policy.is_some() && hosts.clone().any(is_other) {
+            return Err(self.refuse_host());
+        }
+        self.check_hosts(authority.into_iter().chain(hosts))
     }
 
     /// Checks that a change, or a WebSocket, is not requested by a page of another origin.
@@ -201,6 +217,11 @@ impl Admission {
         }
         self.count_rejection("foreign_origin");
         Err(ErrorCode::ForeignOrigin)
+    }
+
+    fn refuse_host(&self) -> ErrorCode {
+        self.count_rejection("foreign_host");
+        ErrorCode::MisdirectedRequest
     }
 
     fn count_rejection(&self, reason: &str) {

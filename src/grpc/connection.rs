@@ -1,12 +1,8 @@
-//! Connections of the gRPC port: accepted within limits, and closed if no call begins in time.
+//! Connections of the gRPC port: accepted within limits, and closed if no call begins in time, or none is running.
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -17,10 +13,11 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Sleep, sleep},
+    time::{self, Sleep, sleep},
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
+use super::calls::{CallCounter, ConnectionInfo};
 use crate::{
     admission::{ConnectionLimiter, ConnectionPermit, Port},
     relay::MAX_UNSENT_BYTES,
@@ -28,6 +25,9 @@ use crate::{
 
 /// Maximum time in which the HTTP/2 preface and the headers of the first call must arrive.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(9);
+/// Time between two checks for calls. A connection is closed if none was running since the last check, so after at most
+/// twice this time; longer than nginx keeps idle connections (55 s), so that nginx closes first.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(150);
 /// Pause after an accept that failed for lack of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// Minimum time between two log lines about failed accepts.
@@ -84,29 +84,13 @@ fn is_exhausted(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].map(Some).contains(&Errno::from_io_error(error))
 }
 
-/// Connection of a gRPC client. Reading fails if no call has begun within [`FIRST_CALL_TIMEOUT`], which ends the
-/// connection. Later, HTTP/2 pings find a client that does not answer.
+/// Connection of a gRPC client. Reading fails if no call has begun within [`FIRST_CALL_TIMEOUT`], and later if none was
+/// running for [`IDLE_CHECK_INTERVAL`], which ends the connection. HTTP/2 pings find a client that does not answer.
 pub struct GrpcConnection {
     stream: TcpStream,
-    has_call: Arc<AtomicBool>,
-    /// Until the first call.
-    deadline: Option<Pin<Box<Sleep>>>,
+    calls: CallCounter,
+    next_check: Pin<Box<Sleep>>,
     _permit: ConnectionPermit,
-}
-
-/// Client of a connection, which each call has as an extension.
-#[derive(Clone)]
-pub struct ConnectionInfo {
-    /// Addresses of the connection, for [`tonic::Request::remote_addr`].
-    pub addresses: TcpConnectInfo,
-    has_call: Arc<AtomicBool>,
-}
-
-impl ConnectionInfo {
-    /// Records that a call has begun.
-    pub fn record_call(&self) {
-        self.has_call.store(true, Ordering::Relaxed);
-    }
 }
 
 impl GrpcConnection {
@@ -115,17 +99,17 @@ impl GrpcConnection {
         if let Err(error) = stream.set_nodelay(true).and_then(unsent) {
             tracing::warn!(%error, "socket options of a gRPC connection not set");
         }
-        let deadline = Some(Box::pin(sleep(FIRST_CALL_TIMEOUT)));
-        Self { stream, has_call: Arc::default(), deadline, _permit: permit }
+        let next_check = Box::pin(sleep(FIRST_CALL_TIMEOUT));
+        Self { stream, calls: CallCounter::default(), next_check, _permit: permit }
     }
 
-    /// Fails after the deadline if no call has begun.
-    fn check_deadline(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(deadline) = &mut self.deadline else { return Ok(()) };
-        if self.has_call.load(Ordering::Relaxed) {
-            self.deadline = None;
-        } else if deadline.as_mut().poll(cx).is_ready() {
-            return Err(io::ErrorKind::TimedOut.into());
+    /// Fails at the time of a check if no call was running since the last one.
+    fn check_calls(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.next_check.as_mut().poll(cx).is_ready() {
+            if !self.calls.take_activity() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.next_check.as_mut().reset(time::Instant::now() + IDLE_CHECK_INTERVAL);
         }
         Ok(())
     }
@@ -135,7 +119,7 @@ impl Connected for GrpcConnection {
     type ConnectInfo = ConnectionInfo;
 
     fn connect_info(&self) -> ConnectionInfo {
-        ConnectionInfo { addresses: self.stream.connect_info(), has_call: self.has_call.clone() }
+        ConnectionInfo { addresses: self.stream.connect_info(), calls: self.calls.clone() }
     }
 }
 
@@ -145,7 +129,7 @@ impl AsyncRead for GrpcConnection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check_deadline(cx)?;
+        self.check_calls(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -178,7 +162,39 @@ impl AsyncWrite for GrpcConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::{io::AsyncReadExt, time::timeout};
+
     use super::*;
+    use crate::{admission::ConnectionLimits, telemetry::Metrics};
+
+    async fn connect() -> (GrpcConnection, TcpStream) {
+        let limits = ConnectionLimits { total: 10, of_port: 10, of_address: 10 };
+        let limiter = ConnectionLimiter::new(limits, &[], Arc::new(Metrics::new().unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        (GrpcConnection::new(stream, limiter.open(Port::Grpc, peer.ip()).unwrap()), client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_is_open_while_a_call_is_running_and_ends_without_one() {
+        let (mut connection, _client) = connect().await;
+        let running = connection.connect_info().calls.begin();
+        let read = timeout(IDLE_CHECK_INTERVAL * 10, connection.read_u8()).await;
+        assert!(read.is_err(), "the call is running: {read:?}");
+        drop(running);
+        let read = timeout(IDLE_CHECK_INTERVAL * 2, connection.read_u8()).await;
+        assert_eq!(read.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_without_a_first_call_ends() {
+        let (mut connection, _client) = connect().await;
+        let read = timeout(Duration::from_secs(10), connection.read_u8()).await;
+        assert_eq!(read.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn accept_pauses_only_without_files_or_memory() {

@@ -2,27 +2,30 @@
 
 use tonic::{Request, Status};
 
-use super::{connection::ConnectionInfo, status::status};
+use super::{calls::ConnectionInfo, status::status};
 use crate::{
     access::Action,
     admission::{Admission, Admitted, Authentication, RateLimitClass, Rejection, RequestContext, bearer},
     domain::ErrorCode,
 };
 
-/// Host that a call names, in `:authority` or `host`. Attached to the call, because an interceptor does not see the
+/// Hosts that a call names, in `:authority` and `host`. Attached to the call, because an interceptor does not see the
 /// URI.
 #[derive(Clone)]
-pub struct CallHost(Option<String>);
+pub struct CallHosts {
+    authority: Option<String>,
+    hosts: Vec<String>,
+}
 
-/// Attaches [`CallHost`] and the client's address to a call, and records at its connection that it has begun.
+/// Attaches [`CallHosts`] and the client's address to a call.
 pub fn attach_connection<B>(mut call: http::Request<B>) -> http::Request<B> {
     if let Some(connection) = call.extensions_mut().remove::<ConnectionInfo>() {
-        connection.record_call();
         call.extensions_mut().insert(connection.addresses);
     }
-    let header = || call.headers().get("host").map(|value| value.to_str().unwrap_or_default());
-    let host = call.uri().authority().map(http::uri::Authority::as_str).or_else(header).map(str::to_owned);
-    call.extensions_mut().insert(CallHost(host));
+    let authority = call.uri().authority().map(ToString::to_string);
+    let hosts = call.headers().get_all("host").iter();
+    let hosts = hosts.map(|value| value.to_str().unwrap_or_default().to_owned()).collect();
+    call.extensions_mut().insert(CallHosts { authority, hosts });
     call
 }
 
@@ -31,10 +34,13 @@ pub fn attach_connection<B>(mut call: http::Request<B>) -> http::Request<B> {
 /// An interceptor cannot await the rate limiter, so each call admits its caller itself, by [`read`].
 ///
 /// # Errors
-/// `PERMISSION_DENIED` if an API without authentication does not accept the host.
+/// `PERMISSION_DENIED` if an API without authentication does not accept the host, or if `:authority` and `host` differ
+/// (RFC 9113, section 8.3.1).
 pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Result<Request<()>, Status> {
-    let host = request.extensions().get::<CallHost>().and_then(|CallHost(host)| host.as_deref());
-    admission.check_hosts(host.into_iter()).map_err(|code| status(code, None))?;
+    if let Some(CallHosts { authority, hosts }) = request.extensions().get() {
+        let (authority, hosts) = (authority.as_deref(), hosts.iter().map(String::as_str));
+        admission.check_authority(authority, hosts).map_err(|code| status(code, None))?;
+    }
     let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
     // A header without a bearer token counts as an invalid token.
     let token = authorization.map(|value| bearer(value).unwrap_or_default());
@@ -46,12 +52,6 @@ pub fn attach_call(admission: &Admission, mut request: Request<()>) -> Result<Re
     Ok(request)
 }
 
-/// Authenticates and rate-limits a call, and checks that the caller may take one of the actions.
-///
-/// # Errors
-/// `RESOURCE_EXHAUSTED` over the rate limit, `UNAUTHENTICATED` without a valid token, `PERMISSION_DENIED` without a
-/// grant.
-async fn admit<T>(
 /// Admits a read whose caller may take one of the actions, and executes it. With a read limit, a task of its own does
 /// that, so that a call that its client cancels is charged for what it has read.
 ///
@@ -78,6 +78,12 @@ where
     task.await.unwrap_or_else(|_| Err(status(ErrorCode::Internal, None)))
 }
 
+/// Authenticates and rate-limits a call, and checks that the caller may take one of the actions.
+///
+/// # Errors
+/// `RESOURCE_EXHAUSTED` over the rate limit, `UNAUTHENTICATED` without a valid token, `PERMISSION_DENIED` without a
+/// grant.
+async fn admit<T>(
     admission: &Admission,
     request: &Request<T>,
     actions: &'static [Action],

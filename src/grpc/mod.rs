@@ -1,6 +1,7 @@
 //! gRPC: the states of streams and their events, on a port of its own.
 
 mod body;
+mod calls;
 mod connection;
 mod convert;
 mod deadline;

@@ -4,10 +4,14 @@ use std::{net::TcpListener, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tonic::{service::interceptor::InterceptedService, transport::Server};
-use tower::util::{MapRequestLayer, MapResponseLayer};
+use tower::{
+    layer::layer_fn,
+    util::{MapRequestLayer, MapResponseLayer},
+};
 
 use super::{
     body,
+    calls::CountCalls,
     connection::incoming,
     interceptor,
     proto::{self, stream_service_server::StreamServiceServer},
@@ -19,6 +23,11 @@ use crate::admission::ConnectionLimiter;
 const KEEPALIVE: Duration = Duration::from_secs(25);
 /// Maximum time of a client to answer a ping. The connection is closed after it.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Maximum calls of one connection at a time. A client library queues further ones. Above the default of
+/// `MAX_FEEDS_PER_CALLER`, because libraries send all calls over one connection.
+const MAX_CONCURRENT_CALLS: u32 = 1_024;
+/// Maximum size of a call's headers, by the measure of HTTP/2 (RFC 9113, section 6.5.2).
+const MAX_HEADERS_BYTES: u32 = 16 * 1024;
 
 /// Serves the calls, health checks and reflection on a bound listener until `shutdown` is cancelled.
 ///
@@ -37,8 +46,11 @@ pub async fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<StreamServiceServer<Service>>().await;
     Server::builder()
+        .layer(layer_fn(CountCalls))
         .layer(MapRequestLayer::new(interceptor::attach_connection))
         .layer(MapResponseLayer::new(body::slice))
+        .max_concurrent_streams(MAX_CONCURRENT_CALLS)
+        .http2_max_header_list_size(MAX_HEADERS_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(health)

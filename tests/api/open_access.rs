@@ -17,7 +17,7 @@ use tonic::{
 use super::Pair;
 use crate::support::{
     app::{TestApp, TestResponse},
-    grpc::Client,
+    grpc::{Client, subscribe_request},
     raw_http::send_raw,
     servers::{KEY, SECRET},
     within,
@@ -187,6 +187,25 @@ async fn grpc_call_of_foreign_authority_is_refused_and_health_answers() {
     let mut health =
         tonic_health::pb::health_client::HealthClient::new(connect("http://probe.internal").await);
     health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn grpc_call_whose_host_differs_from_authority_is_refused() {
+    let Pair(app, _other) = Pair::start().await;
+    for (host, code) in [
+        ("LocalHost:3001", Code::NotFound),
+        // Accepted by itself.
+        ("localhost", Code::PermissionDenied),
+        ("127.0.0.1:3001", Code::PermissionDenied),
+        ("evil.example", Code::PermissionDenied),
+        ("", Code::PermissionDenied),
+    ] {
+        let endpoint = Endpoint::from_shared(app.grpc.clone()).unwrap();
+        let channel = endpoint.origin("http://localhost:3001".parse().unwrap()).connect().await.unwrap();
+        let mut call = subscribe_request("absent", "");
+        call.metadata_mut().insert("host", host.parse().unwrap());
+        assert_eq!(Client::on(channel).call(call).await.unwrap_err().code(), code, "{host}");
+    }
 }
 
 #[tokio::test]

@@ -79,9 +79,9 @@ impl AsyncRead for HijackableConnection {
             let before = buf.filled().len();
             // The buffer has more room: it doubles whenever it is full.
             ready!(Pin::new(&mut stream.take(allowance as u64)).poll_read(cx, buf))?;
-            let received = buf.filled().len() - before;
-            if received > 0 {
-                input.unhandled_bytes += received;
+            let received = &buf.filled()[before..];
+            if !received.is_empty() {
+                input.receive(received);
                 if input.running_handlers == 0 {
                     idle_input.expect();
                 }

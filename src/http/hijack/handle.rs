@@ -36,12 +36,14 @@ impl ConnectionHandle {
         !self.0.borrow().input.is_body_complete
     }
 
-    /// Counts a running handler until the guard is dropped. The rest of a chunked body that the handler has not read is
-    /// then received and discarded for a limited time; actix-http itself has no limit.
-    pub fn start_handler(&self, has_chunked_body: bool) -> HandlerGuard {
+    /// Counts a running handler until the guard is dropped. The rest of a chunked body that the handler has not read, and
+    /// of the next head if it has begun, is then received for a limited time; actix-http itself has no limit.
+    /// `body_length` is `None` for a chunked body.
+    pub fn start_handler(&self, body_length: Option<u64>) -> HandlerGuard {
         let mut state = self.0.borrow_mut();
         state.input.running_handlers += 1;
-        state.input.is_body_complete = !has_chunked_body;
+        state.input.body_length = body_length;
+        state.input.is_body_complete = body_length.is_some();
         state.idle_input.stop();
         drop(state);
         HandlerGuard(self.clone())
@@ -97,7 +99,8 @@ impl Drop for HandlerGuard {
         let ConnectionState { input, idle_input, .. } = &mut *self.0.0.borrow_mut();
         input.running_handlers -= 1;
         input.is_body_awaited = false;
-        if !input.is_body_complete {
+        let is_end = input.request_end.end_request(input.body_length);
+        if !input.is_body_complete || !is_end {
             idle_input.expect();
         }
         input.wake_reader();

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
-/// Maximum time from the first byte of a request head, or from the response to a body that was not read, until a
+/// Maximum time from the first byte of a request head, or from a response after which input may be incomplete, until a
 /// handler runs. Longer than the HTTP layer's own limit, which answers the first head of a connection with 408.
 const IDLE_INPUT_TIMEOUT: Duration = Duration::from_secs(9);
 

@@ -44,6 +44,7 @@ mod connection;
 mod handle;
 mod idle_input;
 pub mod protocol_error;
+mod request_end;
 mod state;
 
 pub use self::{

@@ -8,7 +8,7 @@ use std::{
 use actix_web::rt::net::TcpStream;
 use futures_util::future::LocalBoxFuture;
 
-use super::{idle_input::IdleInput, protocol_error::ProtocolErrorResponse};
+use super::{idle_input::IdleInput, protocol_error::ProtocolErrorResponse, request_end::RequestEnd};
 
 /// Future that serves a hijacked connection until it ends.
 pub type Feed = LocalBoxFuture<'static, ()>;
@@ -40,6 +40,9 @@ pub(super) struct InputState {
     pub(super) is_closed: bool,
     /// Bytes received since the HTTP layer has last decoded its input.
     pub(super) unhandled_bytes: usize,
+    pub(super) request_end: RequestEnd,
+    /// Length of the body of the request in a handler; `None` if it is chunked.
+    pub(super) body_length: Option<u64>,
     /// Number of requests in a handler. Pipelined requests that wait are not counted.
     pub(super) running_handlers: usize,
     /// True while a handler waits for more of a request body.
@@ -51,6 +54,12 @@ pub(super) struct InputState {
 }
 
 impl InputState {
+    /// Records received bytes.
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        self.unhandled_bytes += bytes.len();
+        self.request_end.receive(bytes);
+    }
+
     /// Reports the end of input once the HTTP layer can decode everything that it has buffered.
     ///
     /// actix-http decodes nothing while a handler leaves a body unread, and drops undecoded input at the end of input.

@@ -84,8 +84,8 @@ async fn observe_with(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let connection = request.conn_data::<ConnectionHandle>().cloned();
-    let has_chunked_body = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let _handling = connection.as_ref().map(|connection| connection.start_handler(has_chunked_body));
+    let body_length = body_length(&request);
+    let _handling = connection.as_ref().map(|connection| connection.start_handler(body_length));
     let id = request_id(&request);
     paths.read(&request);
     let observed = ObservedRequest::new(metrics, &request, &id);
@@ -112,6 +112,16 @@ async fn observe_with(
             Err(problem.into())
         }
     }
+}
+
+/// Returns the length of the body; `None` if it is chunked.
+fn body_length(request: &ServiceRequest) -> Option<u64> {
+    if request.headers().contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    // The HTTP layer refuses a length that is not a number.
+    Some(length.and_then(|length| length.to_str().ok()?.trim().parse().ok()).unwrap_or_default())
 }
 
 /// Ends the requests of a connection that becomes a WebSocket, and closes one whose body was not read after the response.
