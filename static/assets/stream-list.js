@@ -39,17 +39,23 @@ export class StreamList {
     const id = idOf(stream);
     const known = this.#streams.get(id);
     if (known && known.version >= stream.version) return this.#addMetadata(known, stream);
-    // An event omits large metadata that has not changed.
-    const merged = { ...stream, metadata: stream.metadata ?? known?.metadata };
+    const merged = { ...stream, metadataVersion: stream.version };
+    if (!stream.metadata) {
+      // An event omits large metadata that has not changed.
+      merged.metadata = known?.metadata;
+      merged.metadataVersion = known?.metadataVersion;
+    }
     this.#streams.set(id, merged);
     if (isListed(merged)) this.#show(merged);
     else if (known) this.#end(merged);
   }
 
-  // Adds the metadata of an older document to a stream that is known from events without it.
-  #addMetadata(known, { metadata }) {
-    if (known.metadata || !metadata) return;
+  // Takes the metadata of an older document if it is newer than the known metadata: the stream may be known from events
+  // without metadata, or with metadata of an even older document.
+  #addMetadata(known, { metadata, version }) {
+    if (!metadata || known.metadataVersion >= version) return;
     known.metadata = metadata;
+    known.metadataVersion = version;
     if (isListed(known)) this.#show(known);
   }
 

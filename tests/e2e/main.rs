@@ -24,6 +24,7 @@ mod page_tokens;
 mod participant;
 mod participants;
 mod raw_connections;
+mod stream_list_js;
 mod webdriver;
 mod webhook_loss;
 
