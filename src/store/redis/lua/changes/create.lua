@@ -13,7 +13,7 @@ stream = {
   uncounted = '0',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
   version = '0', countEvents = '0', cursor = '0-0', logBytes = '0',
-  listKey = string.format('%016.0f', now) .. ':' .. ARG.stream_id,
+  listKey = string.format('%016d', now) .. ':' .. ARG.stream_id,
 }
 set_metadata(ARG.metadata)
 lock()

@@ -5,4 +5,4 @@ local now_micros = seconds_and_micros[1] * 1000000 + seconds_and_micros[2]
 local now = math.floor(now_micros / 1000)
 
 -- Formats a whole number. Lua itself writes numbers from 1e14 on with an exponent.
-local function integer(n) return string.format('%.0f', n) end
+local function integer(n) return string.format('%d', n) end

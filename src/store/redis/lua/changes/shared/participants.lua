@@ -30,7 +30,7 @@ end
 -- identity.
 local function list_key(p)
   local rank = not is_listed(p) and CONST.unlisted_rank or is_on_stage(p) and CONST.stage_rank or CONST.audience_rank
-  return rank .. ':' .. string.format('%016.0f', CONST.end_of_time_ms - math.max(p.joinedAt, 0)) .. ':' .. p.identity
+  return rank .. ':' .. string.format('%016d', CONST.end_of_time_ms - math.max(p.joinedAt, 0)) .. ':' .. p.identity
 end
 
 -- The place of an entry in the lists: the sorted set that has its list key, and the key.
