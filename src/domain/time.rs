@@ -25,13 +25,13 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// Subtracts a duration. Saturates.
+    /// Returns the duration from this time to a later one; zero if that is earlier.
     pub fn until(self, later: Self) -> Duration {
         let millis = later.as_millis().saturating_sub(self.as_millis());
         Duration::from_millis(u64::try_from(millis).unwrap_or_default())
     }
 
-    /// Returns the time that is earlier by a duration.
+    /// Subtracts a duration. Saturates.
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
