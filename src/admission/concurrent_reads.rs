@@ -36,8 +36,7 @@ impl ConcurrentReads {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the caller with this limit key has fewer than [`MAX_CONCURRENT_READS`] in progress; `None` after
-    /// [`MAX_WAIT`].
+    /// Waits until the caller with this limit key has fewer than [`MAX_CONCURRENT_READS`] in progress; `None` after 5 s.
     ///
     /// Cancellation safe: a dropped read gives its place to the next one.
     pub async fn begin(&self, limit_key: &str) -> Option<ReadPermit> {
