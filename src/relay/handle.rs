@@ -16,6 +16,7 @@ use super::{
     lifetime::Lifetime,
     local_fanout::{EventEncoder, LocalSubscription},
     options::{Options, Start},
+    reset::ResetFrame,
     snapshots::{SharedSnapshot, Snapshots},
     state_updates::{EncodeState, StateReaders, StateUpdates},
     subscriber::Client,
@@ -174,6 +175,19 @@ impl Relay {
         limit: usize,
     ) -> Result<LogRead, StoreError> {
         self.hub.feed.read_after(grant.topic(), after, limit).await
+    }
+
+    /// Returns the reset of a client whose cursor the granted log cannot be continued from.
+    ///
+    /// # Errors
+    /// Those of [`Self::snapshot`].
+    pub async fn reset(
+        &self,
+        grant: &ReadGrant,
+        reason: ResetReason,
+        from: Cursor,
+    ) -> Result<Arc<ResetFrame>, StoreError> {
+        self.hub.snapshots.reset(grant.topic(), reason, from).await
     }
 
     /// Returns the state of the granted topic and its cursor. The state is `None` if the granted stream does not exist.

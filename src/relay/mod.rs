@@ -30,6 +30,7 @@ mod rendering;
 mod reset;
 mod snapshots;
 mod state_updates;
+mod stream_readings;
 mod subscriber;
 mod subscriber_metrics;
 mod subscription;

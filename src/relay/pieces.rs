@@ -58,7 +58,13 @@ impl Pieces {
 
 /// Returns the view with these participants instead of its own.
 pub(super) fn with_participants(view: &StreamView, participants: &[Participant]) -> StreamView {
-    StreamView { stream: view.stream.clone(), participants: participants.to_vec(), ..view.clone() }
+    let StreamView { stream, participants_truncated, cursor, .. } = view;
+    StreamView {
+        stream: stream.clone(),
+        participants: participants.to_vec(),
+        participants_truncated: *participants_truncated,
+        cursor: *cursor,
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Snapshots for resets. One reading of all streams serves every client that needs it at that moment.
+//! Snapshots for resets. One reading serves every client that needs it at that moment.
 
 use std::{
     sync::{
@@ -17,10 +17,11 @@ use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use super::{
     budget::Budget,
     reset::{MeasuredSnapshot, ResetFrame},
+    stream_readings::StreamReadings,
 };
 use crate::{
-    domain::{Cursor, Topic},
-    store::{EventFeed, LogRead, ResetReason, Snapshot, StoreError, snapshot},
+    domain::{Cursor, StreamId, Topic},
+    store::{EventFeed, LogRead, ResetReason, Snapshot, StoreError, snapshot, snapshot_of_stream},
 };
 
 /// Time for which a snapshot of all streams is reused. Each client gets the events after its cursor from the log.
@@ -93,21 +94,30 @@ pub(super) struct Snapshots {
     /// Drives readings, because a caller may be dropped.
     runtime: Handle,
     reading: Arc<Mutex<Option<SharedReading>>>,
+    streams: StreamReadings<Outcome>,
 }
 
 impl Snapshots {
     pub(super) fn new(feed: Arc<dyn EventFeed>, budget: Budget, runtime: Handle) -> Self {
-        Self { feed, budget, runtime, reading: Arc::default() }
+        let streams = StreamReadings::new(runtime.clone());
+        Self { feed, budget, runtime, reading: Arc::default(), streams }
     }
 
-    /// Returns the state of a topic. That of all streams may be up to [`MAX_AGE`] old; the log holds its cursor.
+    /// Returns the state of a topic: the document of one stream, or all streams. The latter may be up to [`MAX_AGE`]
+    /// old; the log holds its cursor.
     ///
     /// Cancellation safe: dropping one caller does not cancel the reading for the others.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the store cannot be reached, [`StoreError::Corrupt`] if a stream cannot be parsed.
     pub(super) async fn of(&self, topic: Topic) -> Outcome {
-        self.beyond(topic, None).await
+        match topic {
+            Topic::Stream(id) => {
+                let snapshot = self.feed.stream_snapshot(id).await?;
+                Ok(Arc::new(SharedSnapshot::new(snapshot, &self.budget, false)))
+            }
+            Topic::All => self.of_all(None).await,
+        }
     }
 
     /// Returns the reset for a log that cannot be continued from a cursor.
@@ -122,20 +132,21 @@ impl Snapshots {
     ) -> Result<Arc<ResetFrame>, StoreError> {
         // From any cursor up to this one, the next reads would meet the same unreadable entry.
         let excluded = (reason == ResetReason::Unreadable).then_some(from);
-        Ok(self.beyond(topic, excluded).await?.reset(reason.as_str()))
+        let snapshot = match topic {
+            Topic::Stream(id) => self.of_stream(id).await?,
+            Topic::All => self.of_all(excluded).await?,
+        };
+        Ok(snapshot.reset(reason.as_str()))
     }
 
-    /// Returns the state of a topic, as of a later cursor than `excluded` or read after the call.
-    async fn beyond(&self, topic: Topic, excluded: Option<Cursor>) -> Outcome {
-        match topic {
-            Topic::Stream(id) => {
-                let snapshot = self.feed.stream_snapshot(id).await?;
-                Ok(Arc::new(SharedSnapshot::new(snapshot, &self.budget, false)))
-            }
-            Topic::All => self.of_all(excluded).await,
-        }
+    /// Returns the state of a stream with all participants that a reset carries, read after the call.
+    async fn of_stream(&self, id: StreamId) -> Outcome {
+        let (feed, budget) = (self.feed.clone(), self.budget.clone());
+        let read = async move || measure(snapshot_of_stream::read(&*feed, id).await?, budget, false).await;
+        self.streams.share(id, read).await
     }
 
+    /// Returns the state of all streams, as of a later cursor than `excluded` or read after the call.
     async fn of_all(&self, excluded: Option<Cursor>) -> Outcome {
         loop {
             let (reading, is_new) = self.join();
@@ -168,11 +179,7 @@ impl Snapshots {
         let (feed, budget, all) = (self.feed.clone(), self.budget.clone(), self.reading.clone());
         let read = async move {
             let snapshot = snapshot::of_all(&*feed).await?;
-            // Measuring takes about 2 µs a stream, which would delay the hub.
-            let measured = spawn_blocking(move || SharedSnapshot::new(snapshot, &budget, true)).await;
-            let cancelled =
-                |_| StoreError::Unavailable("the measuring of a snapshot was cancelled".to_owned());
-            measured.map(Arc::new).map_err(cancelled)
+            measure(snapshot, budget, true).await
         };
         let reading =
             SharedReading { id: NEXT.fetch_add(1, Ordering::Relaxed), outcome: read.boxed().shared() };
@@ -186,6 +193,13 @@ impl Snapshots {
         });
         reading
     }
+}
+
+/// Measures a snapshot on another thread. That takes about 2 µs a stream, which would delay the hub.
+async fn measure(snapshot: Snapshot, budget: Budget, is_reused: bool) -> Outcome {
+    let measured = spawn_blocking(move || SharedSnapshot::new(snapshot, &budget, is_reused)).await;
+    let cancelled = |_| StoreError::Unavailable("the measuring of a snapshot was cancelled".to_owned());
+    measured.map(Arc::new).map_err(cancelled)
 }
 
 fn lock(reading: &Mutex<Option<SharedReading>>) -> MutexGuard<'_, Option<SharedReading>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{SharedState, StoreError};
-use crate::domain::{Cursor, Event, Stream, StreamId, StreamView, Topic};
+use crate::domain::{Cursor, Event, Participant, Stream, StreamId, StreamView, Topic};
 
 /// Reason why a log cannot be continued from a cursor, so that the client needs a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,17 @@ pub struct LivePage {
     pub next: Option<String>,
 }
 
+/// A page of a stream's listed participants, as of one moment.
+#[derive(Clone, Debug)]
+pub struct ParticipantsPage {
+    /// The participants, in list order.
+    pub participants: Vec<Participant>,
+    /// Position of the stream's newest event. The page contains every event up to it.
+    pub cursor: Cursor,
+    /// List key to continue after; `None` after the last page.
+    pub next: Option<String>,
+}
+
 /// Published events and their logs.
 ///
 /// Delivery is at most once from the moment of the subscription: a connection that breaks, or an overloaded server,
@@ -114,6 +125,14 @@ pub trait EventFeed: Send + Sync {
 
     /// Returns the state of one stream and its cursor, both as of one moment.
     async fn stream_snapshot(&self, id: StreamId) -> Result<Snapshot, StoreError>;
+
+    /// Returns a page of a stream's participants after a list key, or [`StoreError::NotFound`].
+    async fn participants_page(
+        &self,
+        id: StreamId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ParticipantsPage, StoreError>;
 }
 
 /// Message of a feed connection.

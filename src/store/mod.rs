@@ -15,6 +15,7 @@ mod rate_limit;
 pub mod redis;
 mod retention;
 pub mod snapshot;
+pub mod snapshot_of_stream;
 mod state_with_json;
 mod streams;
 
@@ -22,7 +23,8 @@ pub use self::{
     coordination::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks},
     error::StoreError,
     feed::{
-        EventFeed, FeedConnection, FeedMessage, LivePage, LogRead, ResetReason, Snapshot, SnapshotContent,
+        EventFeed, FeedConnection, FeedMessage, LivePage, LogRead, ParticipantsPage, ResetReason, Snapshot,
+        SnapshotContent,
     },
     filters::{KindFilter, Listed, Page, ParticipantFilter, StreamFilter, UnknownKind},
     idempotency::{

@@ -13,7 +13,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{EventFeed, LivePage, LogRead, Snapshot, SnapshotContent, StoreError};
+use super::{EventFeed, LivePage, LogRead, Snapshot, SnapshotContent, StoreError, snapshot_of_stream};
 use crate::domain::{Cursor, Event, Metadata, Stream, StreamId, StreamStatus, Topic};
 
 /// Number of times that a reading may begin.
@@ -24,10 +24,10 @@ const LOG_PAGE: usize = 250;
 /// Reads the state of a topic as of one cursor. The state of all streams costs a read of every live stream.
 ///
 /// # Errors
-/// Those of [`EventFeed::stream_snapshot`] and of [`of_all`].
+/// Those of [`snapshot_of_stream::read`] and of [`of_all`].
 pub async fn of<F: EventFeed + ?Sized>(feed: &F, topic: Topic) -> Result<Snapshot, StoreError> {
     match topic {
-        Topic::Stream(id) => feed.stream_snapshot(id).await,
+        Topic::Stream(id) => snapshot_of_stream::read(feed, id).await,
         Topic::All => of_all(feed).await,
     }
 }

@@ -1,6 +1,7 @@
 //! Resets that are larger than a message, and clients that do not read them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod one_stream;
 mod silent_calls;
 mod slow_readers;
 

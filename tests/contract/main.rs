@@ -30,6 +30,7 @@ mod redis_store;
 mod rooms;
 mod service;
 mod snapshot_of_all;
+mod snapshot_of_stream;
 mod stream_lifecycle;
 mod sweeper;
 mod webhook_faults;

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{Change, Cursor, Event, Metadata, Stream, StreamId, StreamRef, StreamStatus, Topic},
     store::{
-        EventFeed, FeedConnection, LIVE_PAGE, LivePage, LogRead, ResetReason, Snapshot, SnapshotContent,
-        StoreError, StreamFilter, snapshot,
+        EventFeed, FeedConnection, LIVE_PAGE, LivePage, LogRead, ParticipantsPage, ResetReason, Snapshot,
+        SnapshotContent, StoreError, StreamFilter, snapshot,
     },
 };
 use serde_json::Value;
@@ -111,6 +111,15 @@ impl EventFeed for DisturbedFeed {
 
     async fn stream_snapshot(&self, id: StreamId) -> Result<Snapshot, StoreError> {
         self.backend.feed.stream_snapshot(id).await
+    }
+
+    async fn participants_page(
+        &self,
+        id: StreamId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ParticipantsPage, StoreError> {
+        self.backend.feed.participants_page(id, after, limit).await
     }
 }
 

@@ -268,14 +268,14 @@ async fn reset_for(
     grant: &ReadGrant,
     cursor: ResumeCursor,
 ) -> Result<Option<ResetParts>, Problem> {
-    let reason = match cursor {
-        ResumeCursor::Malformed => ResetReason::Unknown,
+    let (reason, from) = match cursor {
+        ResumeCursor::Malformed => (ResetReason::Unknown, Cursor::ORIGIN),
         ResumeCursor::Parsed(cursor) => match api.relay.read_after(grant, cursor, 1).await? {
-            LogRead::Reset(reason) if reason != ResetReason::Expired => reason,
+            LogRead::Reset(reason) if reason != ResetReason::Expired => (reason, cursor),
             _ => return Ok(None),
         },
     };
-    let snapshot = api.relay.snapshot(grant).await?;
+    let reset = api.relay.reset(grant, reason, from).await?;
     api.metrics.resets.with_label_values(&[reason.as_str()]).inc();
-    Ok(Some(ResetParts::of(snapshot.reset(reason.as_str()))))
+    Ok(Some(ResetParts::of(reset)))
 }

@@ -1,12 +1,15 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use async_trait::async_trait;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinSet, yield_now},
+};
 
 use super::*;
 use crate::{
-    domain::{Event, StreamId},
-    store::{FeedConnection, LivePage},
+    domain::Event,
+    store::{FeedConnection, LivePage, ParticipantsPage, SnapshotContent},
     telemetry::Metrics,
 };
 
@@ -79,6 +82,18 @@ impl EventFeed for GatedFeed {
     }
 
     async fn stream_snapshot(&self, _: StreamId) -> Result<Snapshot, StoreError> {
+        self.readings.fetch_add(1, Ordering::Relaxed);
+        let cursor = self.newest();
+        self.gate.acquire().await.unwrap().forget();
+        Ok(Snapshot { cursor, content: SnapshotContent::Stream(None) })
+    }
+
+    async fn participants_page(
+        &self,
+        _: StreamId,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<ParticipantsPage, StoreError> {
         Err(StoreError::NotFound)
     }
 }
@@ -131,9 +146,34 @@ async fn failed_reading_is_not_kept() {
     assert!(snapshots.of(Topic::All).await.is_err());
     feed.fails.store(false, Ordering::Relaxed);
     while lock(&snapshots.reading).is_some() {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     assert!(snapshots.of(Topic::All).await.is_ok());
+}
+
+#[tokio::test]
+async fn resets_of_a_stream_share_a_reading_that_begins_after_their_calls() {
+    let (feed, snapshots) = GatedFeed::snapshots(0);
+    let id = StreamId::generate();
+    let (mut callers, started) = (JoinSet::new(), |count| feed.readings.load(Ordering::Relaxed) == count);
+    let mut call = || {
+        let snapshots = snapshots.clone();
+        let reset =
+            async move { snapshots.reset(Topic::Stream(id), ResetReason::Expired, Cursor::ORIGIN).await };
+        callers.spawn(async move { reset.await.unwrap().cursor });
+    };
+    call();
+    while !started(1) {
+        yield_now().await;
+    }
+    // A change while the first reading runs.
+    feed.tail.store(2, Ordering::Relaxed);
+    (0..50).for_each(|_| call());
+    feed.gate.add_permits(2);
+    let mut cursors = callers.join_all().await;
+    cursors.sort_unstable();
+    assert_eq!((cursors[0].millis(), cursors[1].millis(), cursors[50].millis()), (1, 2, 2));
+    assert!(started(2) && snapshots.streams.is_empty());
 }
 
 #[tokio::test]

@@ -13,10 +13,10 @@ use super::{
     state::{Entry, Inner, MemoryStore},
 };
 use crate::{
-    domain::{Cursor, Event, StreamId, StreamStatus, Topic},
+    domain::{Cursor, Event, Participant, StreamId, StreamStatus, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LIVE_PAGE, LivePage, LogRead, Snapshot, SnapshotContent,
-        StateWithJson, StoreError,
+        EventFeed, FeedConnection, FeedMessage, LIVE_PAGE, LivePage, LogRead, ParticipantsPage, Snapshot,
+        SnapshotContent, StateWithJson, StoreError,
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
@@ -149,6 +149,23 @@ impl EventFeed for MemoryStore {
     async fn stream_snapshot(&self, id: StreamId) -> Result<Snapshot, StoreError> {
         let (inner, _) = self.current();
         Ok(snapshot_of(inner.streams.get(&id)))
+    }
+
+    async fn participants_page(
+        &self,
+        id: StreamId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ParticipantsPage, StoreError> {
+        let (inner, _) = self.current();
+        let kept = inner.streams.get(&id).ok_or(StoreError::NotFound)?;
+        let later = |entry: &&Participant| after.is_none_or(|after| entry.list_key().as_str() > after);
+        let mut listed = kept.aggregate.ordered();
+        listed.retain(|entry| entry.is_listed() && later(entry));
+        let participants: Vec<Participant> =
+            listed.iter().take(limit).map(|entry| (*entry).clone()).collect();
+        let next = participants.last().filter(|_| listed.len() > limit).map(Participant::list_key);
+        Ok(ParticipantsPage { participants, cursor: kept.newest, next })
     }
 }
 

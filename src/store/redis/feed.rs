@@ -16,8 +16,8 @@ use super::{
 use crate::{
     domain::{Cursor, Event, StreamId, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LivePage, LogRead, ResetReason, Snapshot,
-        SnapshotContent, StoreError, StreamStore,
+        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LivePage, LogRead, ParticipantFilter,
+        ParticipantsPage, ResetReason, Snapshot, SnapshotContent, StoreError, StreamStore,
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
@@ -203,5 +203,14 @@ impl EventFeed for RedisStore {
         let view = self.view(id).await?;
         let cursor = view.as_ref().map_or(Cursor::ORIGIN, |view| view.cursor);
         Ok(Snapshot { cursor, content: SnapshotContent::Stream(view) })
+    }
+
+    async fn participants_page(
+        &self,
+        id: StreamId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ParticipantsPage, StoreError> {
+        self.read_participants(id, ParticipantFilter::default(), limit, after).await
     }
 }

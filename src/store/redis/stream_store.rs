@@ -18,10 +18,48 @@ use crate::{
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
     store::{
-        Applied, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, SharedState, StoreError,
-        StreamFilter, StreamStore, Totals,
+        Applied, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, ParticipantsPage, SharedState,
+        StoreError, StreamFilter, StreamStore, Totals,
     },
 };
+
+impl RedisStore {
+    /// Reads a page of participants, with the stream's cursor at that moment.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the stream does not exist, [`StoreError::Unavailable`] if Redis does not answer.
+    pub(super) async fn read_participants(
+        &self,
+        id: StreamId,
+        filter: ParticipantFilter,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<ParticipantsPage, StoreError> {
+        let call = ListParticipants {
+            stream: self.keys.stream(id),
+            participants: self.keys.participants(id),
+            unlisted: self.keys.unlisted(id),
+            joining_order: self.keys.order(id, ParticipantState::Joining),
+            active_order: self.keys.order(id, ParticipantState::Active),
+            disconnected_order: self.keys.order(id, ParticipantState::Disconnected),
+            recorder_order: self.keys.recorder_order(id),
+            hidden_order: self.keys.hidden_order(id),
+            from: lexical_bound("-", after),
+            limit,
+            state: filter.state,
+            kind: filter.kind.map(KindFilter::as_str),
+            shows_hidden: filter.shows_hidden,
+        };
+        type Answer = (Option<String>, Vec<String>, String);
+        let (cursor, found, next): Answer = self.run_bulk("participants", call).await?;
+        let cursor = cursor.ok_or(StoreError::NotFound)?;
+        Ok(ParticipantsPage {
+            participants: codec::participants(&found)?,
+            cursor: cursor.parse().map_err(|_| corrupt("cursor"))?,
+            next: Some(next).filter(|next| !next.is_empty()),
+        })
+    }
+}
 
 #[async_trait]
 impl StreamStore for RedisStore {
@@ -141,26 +179,8 @@ impl StreamStore for RedisStore {
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<Participant>, StoreError> {
-        let call = ListParticipants {
-            stream: self.keys.stream(id),
-            participants: self.keys.participants(id),
-            unlisted: self.keys.unlisted(id),
-            joining_order: self.keys.order(id, ParticipantState::Joining),
-            active_order: self.keys.order(id, ParticipantState::Active),
-            disconnected_order: self.keys.order(id, ParticipantState::Disconnected),
-            recorder_order: self.keys.recorder_order(id),
-            hidden_order: self.keys.hidden_order(id),
-            from: lexical_bound("-", after),
-            limit,
-            state: filter.state,
-            kind: filter.kind.map(KindFilter::as_str),
-            shows_hidden: filter.shows_hidden,
-        };
-        let (exists, found, next): (bool, Vec<String>, String) = self.run_bulk("participants", call).await?;
-        if !exists {
-            return Err(StoreError::NotFound);
-        }
-        Ok(Page { items: codec::participants(&found)?, next: Some(next).filter(|next| !next.is_empty()) })
+        let page = self.read_participants(id, filter, limit, after).await?;
+        Ok(Page { items: page.participants, next: page.next })
     }
 
     async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {

@@ -1,7 +1,7 @@
 -- Reads a page of a stream's participants in list order.
 -- `from` is '-', or '(' and the list key of the last entry before the page. `state` and `kind` are '' for all listed
 -- participants; `kind` may be 'hidden'. `shows_hidden` is '1' to include hidden participants.
--- Answer {1 if the stream exists, participants' JSON, the list key to continue after or ''}
+-- Answer {the stream's cursor or false, participants' JSON, the list key to continue after or ''}
 -- A page may be short although more entries follow, because one call reads a bounded number of entries and bytes.
 local limit, state, kind, shows_hidden = tonumber(ARG.limit), ARG.state, ARG.kind, ARG.shows_hidden ~= ''
 local MAX_READ = 1000
@@ -38,4 +38,4 @@ end
 -- Unlisted participants are last in the order.
 local is_full = each_entry(listed, KEY.participants, ARG.from, visit)
 if not is_full then each_entry(unlisted, KEY.unlisted, ARG.from, visit) end
-return { redis.call('EXISTS', KEY.stream), found, next_from }
+return { redis.call('HGET', KEY.stream, 'cursor'), found, next_from }
