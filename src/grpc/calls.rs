@@ -93,3 +93,24 @@ fn hold(running: Option<RunningCall>, body: Body) -> Body {
         frame
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use prost::bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn call_is_running_until_the_body_of_its_response_is_dropped() {
+        let calls = CallCounter::default();
+        assert!(!calls.take_activity());
+        let body = hold(Some(calls.begin()), Body::new(Full::new(Bytes::from_static(b"message"))));
+        for _ in 0..3 {
+            assert!(calls.take_activity(), "the call is running");
+        }
+        drop(body);
+        assert!(calls.take_activity(), "the call has ended since");
+        assert!(!calls.take_activity());
+    }
+}
