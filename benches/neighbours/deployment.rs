@@ -87,13 +87,17 @@ impl Deployment {
         }
     }
 
-    /// Bytes that Redis uses, without the keys of the streams that are not `victim`, because those are the attacker's
-    /// own, and without the log of all streams, which `LOG_MAX_BYTES` bounds whatever the callers do.
+    /// Bytes that Redis uses, without what the streams that are not `victim` own: their keys, their room names, and
+    /// their entries in the lists of streams, which end with them. Also without the log of all streams, which
+    /// `LOG_MAX_BYTES` bounds whatever the callers do.
     pub async fn redis_bytes_beside(&self, victim: &Stream) -> i64 {
         let used: i64 = self.redis.info("used_memory").await.unwrap().parse().unwrap();
         let keys = self.redis.execute(&["KEYS", "*"]).await.expect("keys");
         let is_own = |key: &String| {
-            key.ends_with("}:events") || (key.contains("}:stream:") && !key.contains(&victim.id))
+            let name = key.split_once("}:").map_or("", |(_, name)| name);
+            let of_one_stream = name.starts_with("stream:") || name.starts_with("room:");
+            let is_list = name.starts_with("streams:") || name == "rooms:closed";
+            name == "events" || is_list || (of_one_stream && !is_of(victim, name))
         };
         let keys = redis::from_redis_value::<Vec<String>>(keys).expect("names").into_iter().filter(is_own);
         let mut own = 0;
@@ -114,6 +118,10 @@ impl Deployment {
     pub async fn forget_slow_calls(&self) {
         self.redis.execute(&["SLOWLOG", "RESET"]).await.expect("an answer");
     }
+}
+
+fn is_of(stream: &Stream, key: &str) -> bool {
+    key.contains(&stream.id) || key.ends_with(&stream.room)
 }
 
 /// A token of this caller with these grants.
