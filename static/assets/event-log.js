@@ -4,15 +4,17 @@ import { make, setText } from "./dom.js";
 import { formatNumber, formatPreciseTime, isolate } from "./format.js";
 
 const MAX_ENTRIES = 200;
+const COUNT_EVENT = "participant_count_updated";
 
-function describeUpdate({ state, tracks = [] }) {
-  if (state === "joining") return "is joining";
+function describeUpdate({ state, tracks = [] }, removed) {
   if (state === "disconnected") return "did not connect";
+  if (removed) return "left the stage";
+  if (state === "joining") return "is joining";
   const sources = tracks.map((track) => track.source.replaceAll("_", " "));
   return `sends ${sources.join(", ") || "nothing"}`;
 }
 
-function describe({ type, data: { participant, stream, counts, reason } }) {
+function describe({ type, data: { participant, removed, stream, counts, reason } }) {
   const name = participant && isolate(participant.name || participant.identity);
   switch (type) {
     case "stream_created":
@@ -24,8 +26,8 @@ function describe({ type, data: { participant, stream, counts, reason } }) {
     case "participant_left":
       return `${name} left`;
     case "participant_updated":
-      return `${name} ${describeUpdate(participant)}`;
-    case "participant_count_updated":
+      return `${name} ${describeUpdate(participant, removed)}`;
+    case COUNT_EVENT:
       return `${formatNumber(counts.viewers)} watching`;
     default:
       return stream?.status === "active" ? "Stream changed" : `Stream is ${stream?.status}`;
@@ -51,8 +53,9 @@ export class EventLog {
     if (seq <= this.#newestSeq) return;
     const isNext = this.#hasResumed && seq === this.#newestSeq + 1;
     this.#hasResumed = false;
+    if (type === COUNT_EVENT) this.#removeCount();
     this.#prepend(
-      { "data-seq": seq },
+      { "data-seq": seq, "data-type": type },
       `#${seq}`,
       describe(event),
       `${type} · ${formatPreciseTime(timestamp)}`,
@@ -60,6 +63,12 @@ export class EventLog {
       isNext && `follows #${this.#newestSeq}: nothing was missed`,
     );
     this.#advanceTo(seq, cursor);
+  }
+
+  // Counts come each second: of several in a row the newest stays, so that they do not displace other events.
+  #removeCount() {
+    const newest = this.#list.firstElementChild;
+    if (newest?.dataset.type === COUNT_EVENT) newest.remove();
   }
 
   #advanceTo(seq, cursor) {

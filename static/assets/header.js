@@ -1,5 +1,6 @@
-// The header of the room page: the stream's title, status, number of participants, and start time.
+// The header of the room page: the stream's title, status, numbers of participants, and start time.
 
+import { formatWatching, isCounted } from "./audience.js";
 import { find, setText, setTime } from "./dom.js";
 import { formatNumber, formatStart, titleOf } from "./format.js";
 import { showStatus } from "./status.js";
@@ -12,5 +13,9 @@ export function showHeader(stream) {
   find("#status").hidden = false;
   setText(find("#count"), formatNumber(stream.participantCount));
   setText(find("#limit"), stream.maxParticipants ? ` of ${formatNumber(stream.maxParticipants)}` : "");
+  // The viewers of a counted stream are its participants but for a few, so the sum says more only beside a limit.
+  find("#here").hidden = isCounted(stream) && !stream.maxParticipants;
+  find("#watching").hidden = !isCounted(stream);
+  setText(find("#watching"), formatWatching(stream));
   setTime(find("#since"), stream.startedAt ?? stream.createdAt, formatStart(stream));
 }

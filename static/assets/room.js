@@ -1,6 +1,7 @@
 // The page of one stream: loads it, joins and leaves it, and shows why it ended. phase.js has the phases.
 
 import { ApiError, fetchHealth, request } from "./api.js";
+import { showAudience } from "./audience.js";
 import { Controls } from "./controls.js";
 import { confirmAction, copyLink, find, setText } from "./dom.js";
 import { EventLog } from "./event-log.js";
@@ -89,6 +90,7 @@ function draw() {
   const sourcesOf = (identity) => room?.sourcesOf(identity) ?? null;
   showHeader(stream.document);
   showParticipants(find("#participants"), [...stream.participants.values()], localParticipant?.identity, sourcesOf);
+  showAudience(stream.document, stream.participants, localParticipant);
   find("#no-participants").hidden = find("#participants").children.length > 0;
   find("#more-participants").hidden = !stream.participantsTruncated;
   drawVideo();

@@ -9,6 +9,8 @@ const REFRESH_MS = 30_000;
 
 // Events name the id `streamId`, documents `id`.
 const idOf = (stream) => stream.streamId ?? stream.id;
+const formatRoles = ({ participantCount, participantCounts: { hosts, viewers } }) =>
+  participantCount > 0 ? `${formatCount(hosts, "host", "hosts")}, ${formatCount(viewers, "viewer", "viewers")}` : "";
 const isListed = (stream) => stream.status !== "stopped";
 
 export class StreamList {
@@ -39,12 +41,9 @@ export class StreamList {
     const id = idOf(stream);
     const known = this.#streams.get(id);
     if (known && known.version >= stream.version) return this.#addMetadata(known, stream);
-    const merged = { ...stream, metadataVersion: stream.version };
-    if (!stream.metadata) {
-      // An event omits large metadata that has not changed.
-      merged.metadata = known?.metadata;
-      merged.metadataVersion = known?.metadataVersion;
-    }
+    // An event omits what it does not change, for example large metadata.
+    const merged = { ...known, ...stream };
+    if (stream.metadata) merged.metadataVersion = stream.version;
     this.#streams.set(id, merged);
     if (isListed(merged)) this.#show(merged);
     else if (known) this.#end(merged);
@@ -100,7 +99,7 @@ export class StreamList {
         make("h3", {}),
         make("p", { class: "meta" }, span("status"), span("room"), span("since")),
       ),
-      make("p", { class: "counts" }, makeIcon("people"), span("count"), span("of"), span("peak")),
+      make("p", { class: "counts" }, makeIcon("people"), span("count"), span("of"), span("roles"), span("peak")),
       make("div", { class: "actions" }, open, invite, stop),
     );
   }
@@ -122,6 +121,7 @@ export class StreamList {
     setText(row.querySelector(".since"), formatStart(stream));
     setText(row.querySelector(".count"), formatNumber(count));
     setText(row.querySelector(".of"), limit ? `of ${formatNumber(limit)} here` : "here");
+    setText(row.querySelector(".roles"), formatRoles(stream));
     setText(row.querySelector(".peak"), peak > count ? `peak ${formatNumber(peak)}` : "");
     row.toggleAttribute("data-empty", count === 0);
     for (const [selector, verb] of [[".open", "Open"], [".invite", "Invite to"], [".stop", "Stop"]]) {
@@ -139,6 +139,7 @@ export class StreamList {
     showStatus(row.querySelector(".status"), stream.status);
     row.dataset.ended = "";
     setText(row.querySelector(".count"), 0);
+    setText(row.querySelector(".roles"), "");
     row.querySelector(".actions").remove();
     setText(find("#announcement"), `${isolate(titleOf(stream))} has ended.`);
     setTimeout(() => {

@@ -96,7 +96,7 @@ export class Stream {
     if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(reason);
   }
 
-  // The viewers of a counted stream are only counted.
+  // Keeps the stage of a counted stream.
   #keepHosts() {
     for (const { identity, role } of this.participants.values()) {
       if (role !== "host") this.participants.delete(identity);

@@ -16,6 +16,7 @@ mod nginx;
 mod nginx_failover;
 mod nginx_limits;
 mod openapi_conformance;
+mod page_audience;
 mod page_failures;
 mod page_fixture;
 mod page_meeting;

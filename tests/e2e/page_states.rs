@@ -157,6 +157,31 @@ async fn every_state_of_room_page_is_accessible_and_fits() {
 }
 
 #[tokio::test]
+async fn every_state_of_counted_room_page_is_accessible_and_fits() {
+    let fixture = PageFixture::start().await;
+    let metadata = json!({"title": "Product launch: spring collection"});
+    let body = json!({"metadata": metadata, "maxParticipants": 50_000, "audience": "counted"});
+    let stream = fixture.create(body).await;
+    let page = fixture.driver.browser().await;
+    page.open(&fixture.room(&stream)).await;
+    page.join("Ann Sørensen", "viewer").await;
+    page.phase("live").await;
+    page.text_is("#viewers", |text| text == "1 watching").await;
+    page.inspect("room-counted-without-host").await;
+    let mut jonas = fixture.participant(&stream, "Jonas Weber", "host").await;
+    jonas.send("publish").await;
+    let _sam = fixture.participant(&stream, "Sam Okafor", "viewer").await;
+    page.frames("#tiles .tile video", 5).await;
+    page.text_is("#viewers", |text| text == "2 watching").await;
+    page.click("#events summary").await;
+    page.inspect("room-counted").await;
+    page.open(&fixture.page("/")).await;
+    page.text_is("[data-stream-id] .roles", |text| text == "1 host, 1 viewer").await;
+    page.inspect("index-counted").await;
+    page.close().await;
+}
+
+#[tokio::test]
 async fn every_state_of_browser_without_a_feature_is_accessible_and_fits() {
     let fixture = PageFixture::start().await;
     let stream = fixture.create(json!({"metadata": {"title": "Weekly engineering demo"}})).await;

@@ -11,6 +11,7 @@ const SCRIPT: &str = "const [documents, done] = [arguments[0], arguments[argumen
          const element = document.createElement('ul'); \
          const list = new StreamList(element, document.createElement('input'), () => {}); \
          const known = {streamId: 'a', roomName: 'room', status: 'active', participantCount: 0, \
+             participantCounts: {hosts: 0, viewers: 0}, \
              createdAt: '2026-01-14T10:00:00.000Z', startedAt: '2026-01-14T10:00:00.000Z'}; \
          done(documents.map((stream) => { \
              list.apply({...known, ...stream}); \
