@@ -1,17 +1,18 @@
 //! Encoders: what each kind of feed sends for an event and for a reset.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use prost::Message;
 use tonic::Status;
 
 use super::{
     convert,
+    known_metadata::{KnownMetadata, MetadataMap},
     proto::{StreamEvent, StreamUpdate},
     status::use_case_status,
 };
 use crate::{
-    domain::{Event, Metadata, PartialStream, StreamId, event::MAX_REPEATED_METADATA_BYTES},
+    domain::{Event, Metadata, PartialStream, StreamId},
     orchestrator::{Orchestrator, ReadGrant},
     relay::ResetPart,
 };
@@ -29,6 +30,11 @@ pub trait Encoder: Send + Sync + 'static {
 
     /// Returns the message of a part of a reset.
     fn reset(&mut self, part: &ResetPart) -> Self::Output;
+
+    /// Returns the number of bytes that were read for this feed alone since the last call.
+    fn take_read_bytes(&mut self) -> usize {
+        0
+    }
 }
 
 /// Encoder of `Subscribe`.
@@ -46,41 +52,39 @@ impl Encoder for Events {
     }
 }
 
-type MetadataMap = HashMap<String, String>;
-
-/// Encoder of `StreamUpdates`. Every update has the stream's metadata, which is read for an event without it.
+/// Encoder of `StreamUpdates`. Every update has the stream's metadata.
 pub struct Updates {
     orchestrator: Arc<Orchestrator>,
     grant: ReadGrant,
-    /// The newest metadata that was read, or carried by an event, of a stream whose events may omit it. Each change of
-    /// the metadata has an event that carries it. One stream's only, so that a feed of all streams holds little memory.
-    known: Option<(StreamId, MetadataMap)>,
+    known: Arc<KnownMetadata>,
+    /// Bytes that were read for this feed since [`Encoder::take_read_bytes`].
+    read_bytes: usize,
 }
 
 impl Updates {
     /// Creates the encoder of a feed with this grant.
-    pub fn new(orchestrator: Arc<Orchestrator>, grant: ReadGrant) -> Self {
-        Self { orchestrator, grant, known: None }
+    pub const fn new(orchestrator: Arc<Orchestrator>, grant: ReadGrant, known: Arc<KnownMetadata>) -> Self {
+        Self { orchestrator, grant, known, read_bytes: 0 }
     }
 
-    async fn metadata(&mut self, stream: &PartialStream) -> Result<MetadataMap, Status> {
-        let known = self.known.take_if(|(id, _)| *id == stream.id);
-        let metadata = match (&stream.metadata, known) {
-            // Metadata of this size is carried by every event.
-            (Some(carried), _) if carried.as_text().len() <= MAX_REPEATED_METADATA_BYTES => {
-                return Ok(convert::metadata(carried.as_text()));
-            }
-            (Some(carried), _) => convert::metadata(carried.as_text()),
-            (None, Some((_, known))) => known,
-            (None, None) => self.read(stream.id).await?,
+    async fn metadata(&mut self, stream: &PartialStream) -> Result<Arc<MetadataMap>, Status> {
+        let (id, seq) = (stream.id, stream.version);
+        let metadata = match &stream.metadata {
+            Some(carried) => Arc::new(convert::metadata(carried.as_text())),
+            None => match self.known.at(id, seq) {
+                Some(known) => return Ok(known),
+                None => Arc::new(self.read(id).await?),
+            },
         };
-        self.known = Some((stream.id, metadata.clone()));
+        self.known.record(id, seq, metadata.clone());
         Ok(metadata)
     }
 
-    async fn read(&self, id: StreamId) -> Result<MetadataMap, Status> {
+    async fn read(&mut self, id: StreamId) -> Result<MetadataMap, Status> {
         let read = self.orchestrator.metadata(&self.grant, id).await.map_err(use_case_status)?;
-        Ok(read.as_ref().map(Metadata::as_text).map(convert::metadata).unwrap_or_default())
+        let text = read.as_ref().map(Metadata::as_text).unwrap_or_default();
+        self.read_bytes += text.len();
+        Ok(convert::metadata(text))
     }
 }
 
@@ -89,11 +93,14 @@ impl Encoder for Updates {
 
     async fn event(&mut self, event: &Event) -> Result<StreamUpdate, Status> {
         let metadata = self.metadata(&event.draft.stream).await?;
-        Ok(convert::update(event, metadata))
+        Ok(convert::update(event, MetadataMap::clone(&metadata)))
     }
 
     fn reset(&mut self, part: &ResetPart) -> StreamUpdate {
-        self.known = None;
         convert::reset_update(part)
+    }
+
+    fn take_read_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.read_bytes)
     }
 }

@@ -21,6 +21,7 @@ use tonic::Status;
 use super::{body::Unsent, deadline::Deadline, encoder::Encoder, status::end_status};
 use crate::{
     admission::{FeedPermit, ReadMeter},
+    domain::Event,
     relay::{Budget, Charge, Delivery, Ended, Eviction, ResetFrame, ResetParts, Subscription, Transport},
 };
 
@@ -127,7 +128,7 @@ impl<E: Encoder> Feed<E> {
             };
             self.meter.add(subscription.take_read_bytes());
             let sent = match delivery {
-                Ok(Delivery::Event(frame)) => match self.encoder.event(frame.event()).await {
+                Ok(Delivery::Event(frame)) => match self.event(frame.event()).await {
                     Ok(message) => self.send(&subscription, message).await,
                     Err(status) => return self.end(subscription, Some(status)).await,
                 },
@@ -139,6 +140,13 @@ impl<E: Encoder> Feed<E> {
                 return end;
             }
         }
+    }
+
+    /// Encodes an event, and charges what is read for it.
+    async fn event(&mut self, event: &Event) -> Result<E::Output, Status> {
+        let message = self.encoder.event(event).await;
+        self.meter.add(self.encoder.take_read_bytes());
+        message
     }
 
     /// Releases the subscription, waits until the client has taken the last message, and returns the status.

@@ -8,6 +8,7 @@ mod deadline;
 mod encoder;
 mod feed;
 mod interceptor;
+mod known_metadata;
 pub mod proto;
 mod server;
 mod service;

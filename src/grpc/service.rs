@@ -12,6 +12,7 @@ use super::{
     encoder::{Encoder, Events, Updates},
     feed::{self, Messages},
     interceptor,
+    known_metadata::KnownMetadata,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
@@ -32,6 +33,7 @@ pub struct Service {
     pub(crate) orchestrator: Arc<Orchestrator>,
     pub(crate) relay: Relay,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) known_metadata: Arc<KnownMetadata>,
 }
 
 /// Actions of which a caller needs one to open a feed. The topic of the request decides which one is checked later.
@@ -131,7 +133,7 @@ impl Service {
         };
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
         meter.charge(first.as_ref().map_or(0, |snapshot| snapshot.bytes())).await;
-        let encoder = Updates::new(self.orchestrator.clone(), grant);
+        let encoder = Updates::new(self.orchestrator.clone(), grant, self.known_metadata.clone());
         let first = first.into_iter().flat_map(convert::first_updates);
         Ok(self.messages((subscription, meter), feed, encoder, first))
     }

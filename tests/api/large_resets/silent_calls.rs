@@ -1,8 +1,10 @@
 //! gRPC calls that do not read their messages.
 
+use reqwest::StatusCode;
+use serde_json::json;
 use tonic::{Code, Request};
 
-use super::{BUDGET, Fixture, METADATA_BYTES, UNKNOWN};
+use super::{BUDGET, Fixture, GROWTH_KIB, METADATA_BYTES, UNKNOWN};
 use crate::support::{
     eventually,
     grpc::{Client, SubscribeRequest, subscribe_request},
@@ -42,6 +44,45 @@ async fn silent_grpc_call_past_its_deadline_keeps_no_message() {
     };
     assert_eq!(ended.code(), Code::DeadlineExceeded);
     assert!(received < FEW_STREAMS, "{received} updates");
+}
+
+/// Silent feeds of states, of which each has some updates of 60 KB waiting.
+const SILENT_FEEDS: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unread_grpc_updates_of_all_streams_take_bounded_memory_and_reads() {
+    let fixture = Fixture::start(FEW_STREAMS, METADATA_BYTES).await;
+    let before = fixture.instance.resident_kib();
+    let mut client = Client::connect(&fixture.instance.address().grpc).await.unwrap();
+    let mut calls = Vec::new();
+    for _ in 0..SILENT_FEEDS {
+        calls.push(client.call_updates(subscribe_request("", "")).await.unwrap());
+    }
+    // A connection of its own, because the silent feeds use up the window of theirs.
+    let mut reader = Client::connect(&fixture.instance.address().grpc).await.unwrap();
+    let mut reader = reader.call_updates(subscribe_request("", "")).await.unwrap();
+    for _ in 0..FEW_STREAMS {
+        within("an update", reader.message()).await.unwrap().unwrap();
+    }
+    let reads = || fixture.metric("lso_redis_call_duration_seconds_count{call=\"get\"}");
+    let reads_before = reads().await;
+    for number in 0..FEW_STREAMS * 3 {
+        let id = &fixture.streams[number % FEW_STREAMS];
+        let body = json!({"identity": format!("p-{number}")});
+        let url = fixture.url(&format!("/streams/{id}/join"));
+        assert_eq!(fixture.client.post(url).json(&body).send().await.unwrap().status(), StatusCode::OK);
+        // The event omits the metadata, and the update has it.
+        let update = within("an update", reader.message()).await.unwrap().unwrap();
+        assert_eq!((&update.stream_id, update.metadata["filling"].len()), (id, METADATA_BYTES));
+    }
+    let (reads, waiting) = (reads().await - reads_before, fixture.metric("lso_waiting_bytes").await);
+    // The reader reads each stream once. A feed that is not read reads nothing ahead of its client.
+    assert!(reads <= (FEW_STREAMS + SILENT_FEEDS) as u64, "{reads} reads");
+    assert!(waiting <= BUDGET, "{waiting} bytes wait");
+    let after = fixture.instance.resident_kib();
+    assert!(after < before + GROWTH_KIB, "from {before} KiB to {after} KiB");
+    drop((calls, reader));
+    fixture.wait_for_release().await;
 }
 
 /// Silent calls, of which each has two parts of 0.5 MiB waiting: together more than the budget.
