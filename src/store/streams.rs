@@ -47,7 +47,7 @@ pub struct Applied {
 pub struct Totals {
     /// Number of streams by status.
     pub streams: Vec<(StreamStatus, u64)>,
-    /// Number of active participants in all streams.
+    /// Number of active participants in all streams, as of the newest event of each.
     pub participants: u64,
 }
 

@@ -173,11 +173,7 @@ impl StreamStore for MemoryStore {
         let count = |status: StreamStatus| streams().filter(|stream| stream.status == status).count() as u64;
         Ok(Totals {
             streams: StreamStatus::ALL.into_iter().map(|status| (status, count(status))).collect(),
-            participants: inner
-                .streams
-                .values()
-                .map(|kept| u64::from(kept.aggregate.tally.counts.total()))
-                .sum(),
+            participants: streams().map(|stream| u64::from(stream.participant_count())).sum(),
         })
     }
 

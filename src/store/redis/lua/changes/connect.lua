@@ -77,11 +77,11 @@ begin_session(p)
 put(p, old)
 if hidden then remove_unlisted(hidden) end
 redis.call('ZREM', KEY.tombstones, sid)
-redis.call('ZREM', KEY.joining, identity)
+remove_joining(identity)
 if counts(p) then
   redis.call('SADD', KEY.active, identity)
   touch(KEY.active)
-  count_participant(p, 1)
+  count_role(p.role, 1)
   local peak = is_counted() and 'currentPeak' or 'peak'
   stream[peak] = integer(math.max(stream[peak], active_count()))
   stream.emptySince = ''

@@ -3,7 +3,7 @@ local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now, 'LIMIT', 0
 if #expired == 0 then return unchanged() end
 local count = for_each(expired, function(p)
   local old = position(p)
-  redis.call('ZREM', KEY.joining, p.identity)
+  remove_joining(p.identity)
   p.state, p.expiresAt = 'disconnected', nil
   if p.lastJoinedAt then
     p.joinedAt, p.leftAt, p.lastJoinedAt, p.lastLeftAt = p.lastJoinedAt, p.lastLeftAt, nil, nil

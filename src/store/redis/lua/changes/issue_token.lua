@@ -18,5 +18,6 @@ p.expiresAt = now + ARG.joining_ttl_ms
 put(p, known and position(known))
 redis.call('ZADD', KEY.joining, integer(p.expiresAt), p.identity)
 touch(KEY.joining)
+joining_moved = true
 tell('participant_updated', p, known and is_told(known))
 return changed(p)

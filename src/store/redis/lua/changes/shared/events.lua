@@ -29,11 +29,28 @@ end
 -- Fields of the hash that readers of events do not use.
 local PRIVATE = { 'listKey', 'logBytes', 'metadataBytes', 'cursor', 'listedMax', 'currentViewers', 'currentPeak' }
 
+-- Adds what the events of this call tell to the number of active participants of all streams. The stream's part of it is
+-- where `renew_and_prune.lua` finds it if the stream is lost.
+local function tell_total()
+  local count = active_count()
+  if count == told_count then return end
+  redis.call('INCRBY', KEY.participant_total, count - told_count)
+  touch(KEY.participant_total)
+  if count == 0 then
+    redis.call('HDEL', KEY.participant_counts, stream.id)
+  else
+    redis.call('HSET', KEY.participant_counts, stream.id, count)
+    touch(KEY.participant_counts)
+  end
+  told_count = count
+end
+
 -- Brings the fields that every event changes to an event of this kind.
 local function advance_version(kind)
   stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
   stream.countEvents = kind == 'participant_count_updated' and integer(stream.countEvents + 1) or '0'
   if is_counted() then stream.viewers, stream.peak = stream.currentViewers, stream.currentPeak end
+  tell_total()
 end
 
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the

@@ -58,12 +58,19 @@ local function schedule_at(job, at)
   end
 end
 
-local function schedule()
-  schedule_at(CONST.joining_job, redis.call('ZRANGE', KEY.joining, 0, 0, 'WITHSCORES')[2])
-  local idle = idle_at()
-  schedule_at(CONST.idle_job, idle and integer(idle))
-  local unlocked_at = stream.lockedUntil ~= '' and stream.lockedUntil or integer(now + RETRY_MS)
-  schedule_at(CONST.operation_job, is_under_way() and unlocked_at or nil)
+-- Schedules the jobs whose times this change may have moved. `is_changed` has the names of the changed fields.
+local function schedule(is_changed)
+  if joining_moved or is_changed.status then
+    schedule_at(CONST.joining_job, redis.call('ZRANGE', KEY.joining, 0, 0, 'WITHSCORES')[2])
+  end
+  if is_changed.status or is_changed.emptySince then
+    local idle = idle_at()
+    schedule_at(CONST.idle_job, idle and integer(idle))
+  end
+  if is_changed.status or is_changed.lockedUntil then
+    local unlocked_at = stream.lockedUntil ~= '' and stream.lockedUntil or integer(now + RETRY_MS)
+    schedule_at(CONST.operation_job, is_under_way() and unlocked_at or nil)
+  end
 end
 
 -- Renews the TTLs of all keys of the stream, and of the shared keys that its changes write.
@@ -84,10 +91,10 @@ local function renew_all()
   }, ARG.live_ttl_ms)
 end
 
--- Renewing all keys takes a quarter of a change's time, so most changes renew only keys that may be new.
+-- Renewing all keys takes a quarter of a change's time, so most changes give a TTL only to keys that are new.
 local function renew_ttls()
   if is_ended() or redis.call('PTTL', KEY.stream) < ARG.live_ttl_ms * RENEW_BELOW then return renew_all() end
-  expire(touched, ARG.live_ttl_ms)
+  for i = 1, #touched do redis.call('PEXPIRE', touched[i], ARG.live_ttl_ms, 'NX') end
 end
 
 local function answer(effect, p)
@@ -131,16 +138,17 @@ end
 local function changed(p, effect)
   flip()
   settle_counts()
-  local flat = {}
+  local flat, is_changed = {}, {}
   for i = 1, #stored, 2 do
     local field = stored[i]
     if stream[field] ~= stored[i + 1] then
       flat[#flat + 1] = field
       flat[#flat + 1] = stream[field]
+      is_changed[field] = true
     end
   end
   if #flat > 0 then redis.call('HSET', KEY.stream, unpack(flat)) end
-  schedule()
+  schedule(is_changed)
   renew_ttls()
   record_dedup_key()
   return answer(effect or 'changed', p)

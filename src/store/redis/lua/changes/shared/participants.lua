@@ -78,24 +78,13 @@ local function count_role(role, change)
   stream[field] = integer(stream[field] + change)
 end
 
--- Counts a participant that has connected (`change` is 1) or left (-1). Also records the number of active participants
--- where `renew_and_prune.lua` finds it if the stream is lost.
-local function count_participant(p, change)
-  redis.call('INCRBY', KEY.participant_total, change)
-  touch(KEY.participant_total)
-  count_role(p.role, change)
-  local count = active_count()
-  if count == 0 then
-    redis.call('HDEL', KEY.participant_counts, stream.id)
-  else
-    redis.call('HSET', KEY.participant_counts, stream.id, count)
-    touch(KEY.participant_counts)
-  end
+local function remove_joining(identity)
+  joining_moved = redis.call('ZREM', KEY.joining, identity) == 1 or joining_moved
 end
 
 -- Ends the visit of an active or joining participant. Only one that was connected gets 'participant_left'.
 local function end_visit(p, at)
-  redis.call('ZREM', KEY.joining, p.identity)
+  remove_joining(p.identity)
   local was_active, old = p.state == 'active', position(p)
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
   p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
@@ -104,7 +93,7 @@ local function end_visit(p, at)
   add_tombstone(p.sid)
   if counts(p) then
     redis.call('SREM', KEY.active, p.identity)
-    count_participant(p, -1)
+    count_role(p.role, -1)
     if active_count() == 0 then stream.emptySince = integer(now) end
   else
     redis.call('SREM', KEY.agents, p.identity)

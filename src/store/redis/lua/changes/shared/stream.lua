@@ -2,17 +2,24 @@
 local stream = {}
 -- The fields as the hash has them before the change: name, value, name, value, ...
 local stored = {}
+-- The number of active participants as of the newest event.
+local told_count = 0
 
 -- Loads the fields; returns false if the stream does not exist.
 local function load()
   stored = redis.call('HGETALL', KEY.stream)
   for i = 1, #stored, 2 do stream[stored[i]] = stored[i + 1] end
-  return #stored > 0
+  if #stored == 0 then return false end
+  told_count = stream.hosts + stream.viewers
+  return true
 end
 
 -- Keys that this call may have created, and that therefore may lack a TTL.
 local touched = {}
 local function touch(key) touched[#touched + 1] = key end
+
+-- Whether `KEY.joining` has changed, whose first entry is the time of a job.
+local joining_moved = false
 
 local function is_under_way() return stream.status == 'creating' or stream.status == 'stopping' end
 local function is_ended() return stream.status == 'stopped' or stream.status == 'error' end
