@@ -80,8 +80,8 @@ impl Budget {
     /// Waits until the caller, for whose client bytes wait, must disconnect it.
     ///
     /// Resolves if the budget is exceeded and `taken`, the number of bytes that the client has taken so far, has not
-    /// changed for three seconds. Counts the overflow. The next stalled client is not disconnected before the eviction is
-    /// dropped, so only as many end as the rest needs to fit. Cancellation safe.
+    /// changed for three seconds. Counts the overflow. The next stalled client is not disconnected before the eviction
+    /// is dropped, so only as many end as the rest needs to fit. Cancellation safe.
     pub async fn stalled(&self, transport: Transport, taken: impl Fn() -> u64) -> Eviction {
         loop {
             let before = taken();
