@@ -1,7 +1,7 @@
 //! Limit on reads of one caller that are in progress at this instance.
 //!
 //! The bytes of a read are charged after it, so reads at the same time pass the rate limit before any of them is
-//! charged. This limit bounds their number.
+//! charged. This limit bounds their number, and the number of reads that wait for them.
 
 use std::{
     collections::HashMap,
@@ -16,6 +16,8 @@ use tokio::{
 
 /// Maximum reads of one caller in progress at this instance.
 pub const MAX_CONCURRENT_READS: usize = 8;
+/// Maximum reads of one caller that wait at this instance. A page that loads everything at once has far fewer.
+pub const MAX_WAITING_READS: usize = 64;
 /// Maximum time that a read waits for an earlier one of its caller. Longer than a call to Redis, which ends after 2 s.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -36,21 +38,27 @@ impl ConcurrentReads {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the caller with this limit key has fewer than [`MAX_CONCURRENT_READS`] in progress; `None` after 5 s.
+    /// Waits until the caller with this limit key has fewer than [`MAX_CONCURRENT_READS`] in progress. Returns `None`
+    /// after 5 s, and at once while [`MAX_WAITING_READS`] of the caller wait.
     ///
     /// Cancellation safe: a dropped read gives its place to the next one.
     pub async fn begin(&self, limit_key: &str) -> Option<ReadPermit> {
-        let counted = self.count(limit_key);
-        let permits = self.lock().get(limit_key)?.permits.clone();
+        let (counted, permits) = self.count(limit_key)?;
         let permit = timeout(MAX_WAIT, permits.acquire_owned()).await.ok()?.ok()?;
         Some(ReadPermit { _permit: permit, _counted: counted })
     }
 
-    /// Counts a read of the caller, also while it waits.
-    fn count(&self, limit_key: &str) -> CountedRead {
+    /// Counts a read of the caller, also while it waits; `None` if too many wait.
+    fn count(&self, limit_key: &str) -> Option<(CountedRead, Arc<Semaphore>)> {
         let new = || CallerReads { permits: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)), reads: 0 };
-        self.lock().entry(limit_key.to_owned()).or_insert_with(new).reads += 1;
-        CountedRead { all: self.clone(), limit_key: limit_key.to_owned() }
+        let mut callers = self.lock();
+        let caller = callers.entry(limit_key.to_owned()).or_insert_with(new);
+        if caller.reads == MAX_CONCURRENT_READS + MAX_WAITING_READS {
+            return None;
+        }
+        caller.reads += 1;
+        let counted = CountedRead { all: self.clone(), limit_key: limit_key.to_owned() };
+        Some((counted, caller.permits.clone()))
     }
 }
 
@@ -113,6 +121,23 @@ mod tests {
         assert!(next.as_mut().now_or_never().is_none());
         drop(dropped);
         drop(permits);
+        assert!(next.await.is_some());
+        assert_eq!(reads.lock().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn read_over_limit_of_waiting_ones_gets_no_permit_at_once() {
+        let reads = ConcurrentReads::default();
+        let permits = fill(&reads, "ann").await;
+        let mut waiting: Vec<_> = (0..MAX_WAITING_READS).map(|_| Box::pin(reads.begin("ann"))).collect();
+        assert!(waiting.iter_mut().all(|read| read.as_mut().now_or_never().is_none()));
+        let refused = reads.begin("ann").now_or_never().expect("an answer at once");
+        assert!(refused.is_none());
+        assert!(reads.begin("bob").now_or_never().is_some(), "another caller has its own limit");
+        waiting.pop();
+        let mut next = Box::pin(reads.begin("ann"));
+        assert!(next.as_mut().now_or_never().is_none(), "a read that has left does not count");
+        drop((permits, waiting));
         assert!(next.await.is_some());
         assert_eq!(reads.lock().len(), 0);
     }

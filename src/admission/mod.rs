@@ -24,13 +24,13 @@ use ipnet::IpNet;
 
 use self::client_address::client_address;
 pub use self::{
-    concurrent_reads::{ConcurrentReads, MAX_CONCURRENT_READS, ReadPermit},
+    concurrent_reads::{ConcurrentReads, MAX_CONCURRENT_READS, MAX_WAITING_READS, ReadPermit},
     connection_limiter::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, Port},
     feed_limiter::{FeedLimiter, FeedPermit},
     host_policy::{HostPolicy, is_host_name},
     open_files::raise_open_files,
     rate_limiter::{AppliedRateLimit, RateLimitClass, RateLimiter, RateLimits},
-    read_meter::{ReadMeter, TooManyReads},
+    read_meter::ReadMeter,
 };
 use crate::{
     access::{
@@ -88,7 +88,7 @@ pub struct Authentication {
 pub enum Rejection {
     /// The rate limit is exhausted.
     RateLimited(RateLimitDecision),
-    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long.
+    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long, or [`MAX_WAITING_READS`] of them wait.
     TooManyReads,
     /// The request has no valid token.
     Unauthenticated(TokenError),
@@ -123,28 +123,39 @@ impl Admission {
 
     /// Admits a request whose caller may do at least one of `actions` to at least one stream.
     ///
-    /// The request is counted first, so that rejected tokens are rate limited too. A read is counted only once it may
-    /// begin, because earlier reads of the caller are charged until then. Also returns the applied rate limit, if there
-    /// is one.
+    /// The request is counted first, so that rejected tokens are rate limited too. Also returns the applied rate limit,
+    /// if there is one.
     pub async fn admit(
         &self,
         authentication: Authentication,
         class: RateLimitClass,
         actions: &'static [Action],
     ) -> (Option<AppliedRateLimit>, Result<Admitted, Rejection>) {
-        let read_permit = match class {
-            RateLimitClass::Read => self.begin_read(&authentication.limit_key).await,
+        let (applied, begun) = self.begin(class, &authentication.limit_key).await;
+        let admitted = begun.and_then(|read_permit| {
+            let context = self.authorize(authentication, actions)?;
+            Ok(Admitted { context, read_permit })
+        });
+        (applied, admitted)
+    }
+
+    /// Counts a request against its rate limit, and as a read in progress while the caller of this method holds the
+    /// permit. The permit is `None` for changes, and without a read limit.
+    ///
+    /// A read waits first and is counted only once it may begin, because earlier reads of the caller are charged until
+    /// then. A read that may not begin is counted too.
+    pub async fn begin(
+        &self,
+        class: RateLimitClass,
+        limit_key: &str,
+    ) -> (Option<AppliedRateLimit>, Result<Option<ReadPermit>, Rejection>) {
+        let begun = match class {
+            RateLimitClass::Read => self.begin_read(limit_key).await,
             RateLimitClass::Write | RateLimitClass::Join => Ok(None),
         };
-        let Ok(read_permit) = read_permit else { return (None, Err(Rejection::TooManyReads)) };
-        let applied = self.rate_limiter.take(class, &authentication.limit_key).await;
-        let admitted = match applied {
-            Some(AppliedRateLimit { decision, .. }) if !decision.allowed => {
-                Err(Rejection::RateLimited(decision))
-            }
-            _ => self.authorize(authentication, actions).map(|context| Admitted { context, read_permit }),
-        };
-        (applied, admitted)
+        let applied = self.rate_limiter.take(class, limit_key).await;
+        let refused = applied.map(|applied| applied.decision).filter(|decision| !decision.allowed);
+        (applied, refused.map_or(begun, |decision| Err(Rejection::RateLimited(decision))))
     }
 
     fn authorize(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Admission, AppliedRateLimit, RateLimitClass, ReadPermit, RequestContext};
+use super::{Admission, AppliedRateLimit, RateLimitClass, ReadPermit, Rejection, RequestContext};
 
 /// Bytes that a call reads for one unit of the read limit. The call itself is the first unit.
 const UNIT_BYTES: u64 = 64 * 1024;
@@ -13,9 +13,6 @@ fn units(before: u64, bytes: u64) -> u32 {
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 
-/// The caller has [`MAX_CONCURRENT_READS`](super::MAX_CONCURRENT_READS) in progress, and none has ended in time.
-pub struct TooManyReads;
-
 impl Admission {
     /// Reports whether reads are charged for their bytes. Such a read runs to its end also if its client leaves.
     pub const fn charges_reads(&self) -> bool {
@@ -23,12 +20,7 @@ impl Admission {
     }
 
     /// Waits until the caller may begin one more read. Returns `None` without a read limit.
-    ///
-    /// The caller of this method counts the read while it has the permit, and drops the permit after the charge.
-    ///
-    /// # Errors
-    /// [`TooManyReads`] after 5 s.
-    pub async fn begin_read(&self, limit_key: &str) -> Result<Option<ReadPermit>, TooManyReads> {
+    pub(super) async fn begin_read(&self, limit_key: &str) -> Result<Option<ReadPermit>, Rejection> {
         if !self.charges_reads() {
             return Ok(None);
         }
@@ -36,7 +28,7 @@ impl Admission {
         if permit.is_none() {
             self.count_rejection("too_many_reads");
         }
-        permit.map(Some).ok_or(TooManyReads)
+        permit.map(Some).ok_or(Rejection::TooManyReads)
     }
 
     /// Charges the caller's read limit for the bytes of an admitted call's answer, beyond the call itself.

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     access::token::TokenError,
-    admission::{MAX_CONCURRENT_READS, Rejection},
+    admission::{MAX_CONCURRENT_READS, MAX_WAITING_READS, Rejection},
     domain::{ErrorCode, StreamId},
     error_mapping::ErrorMapping,
     orchestrator,
@@ -81,10 +81,11 @@ impl Problem {
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     }
 
-    /// Creates the problem of a read whose caller has its maximum of reads in progress.
-    pub fn too_many_reads() -> Self {
-        let detail =
-            format!("at most {MAX_CONCURRENT_READS} reads at once; the earlier ones have not ended in time");
+    /// Creates the problem of a read whose caller has its maximum of reads in progress or of waiting ones.
+    fn too_many_reads() -> Self {
+        let detail = format!(
+            "at most {MAX_CONCURRENT_READS} reads at once, and {MAX_WAITING_READS} that wait for them for a few seconds"
+        );
         Self::with_detail(ErrorCode::RateLimited, detail)
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     }

@@ -6,6 +6,7 @@ mod support;
 mod access;
 mod audience;
 mod auth_fixture;
+mod cancelled_reads;
 mod commands;
 mod concurrent_reads;
 mod connection_lifetimes;

@@ -14,7 +14,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    admission::{FeedPermit, RateLimitClass, ReadPermit, RequestContext, TooManyReads},
+    admission::{FeedPermit, RateLimitClass, ReadPermit, RequestContext},
     domain::ErrorCode,
     http::{
         app_state::AppState,
@@ -214,12 +214,8 @@ impl Connection {
 
     /// Counts a subscription against the caller's rate limit, and as one of its reads in progress.
     async fn begin_read(&self) -> Result<Option<ReadPermit>, Problem> {
-        let (admission, limit_key) = (&self.api.admission, &self.context.limit_key);
-        let permit =
-            admission.begin_read(limit_key).await.map_err(|TooManyReads| Problem::too_many_reads())?;
-        let applied = admission.rate_limiter.take(RateLimitClass::Read, limit_key).await;
-        let is_allowed = applied.is_none_or(|applied| applied.decision.allowed);
-        if is_allowed { Ok(permit) } else { Err(Problem::new(ErrorCode::RateLimited)) }
+        let (_, begun) = self.api.admission.begin(RateLimitClass::Read, &self.context.limit_key).await;
+        Ok(begun?)
     }
 
     async fn grant(&self, stream_id: &str) -> Result<ReadGrant, Problem> {
