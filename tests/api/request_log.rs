@@ -2,15 +2,22 @@
 //! or whose log is not read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{PipeReader, Read};
+use std::{
+    io::{PipeReader, Read},
+    time::Duration,
+};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
 
 use crate::support::{
     eventually,
+    fault_proxy::FaultProxy,
     instance::Instance,
-    servers::{Redis, shared_livekit, shared_redis},
+    raw_http::connect,
+    servers::{Redis, port_of, shared_livekit, shared_redis},
     unique, within,
 };
 
@@ -38,11 +45,39 @@ impl Caller {
         within("an answer", request.send()).await.unwrap().status()
     }
 
-    async fn lost_lines(&self) -> u64 {
+    /// Value of a metric with this name and these labels.
+    async fn metric(&self, name: &str) -> Option<u64> {
         let metrics = self.client.get(format!("{}/metrics", self.base)).send().await.unwrap();
         let metrics = metrics.text().await.unwrap();
-        let value = metrics.lines().find_map(|line| line.strip_prefix("lso_log_lines_lost_total "));
-        value.unwrap().parse().unwrap()
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    async fn lost_lines(&self) -> u64 {
+        self.metric("lso_log_lines_lost_total").await.unwrap()
+    }
+
+    /// Number of histories with this status.
+    async fn histories(&self, status: u16) -> u64 {
+        let name = "lso_http_requests_total{method=\"GET\",route=\"/events/{id}\"";
+        self.metric(&format!("{name},status=\"{status}\"}}")).await.unwrap_or_default()
+    }
+
+    /// Requests a history while Redis's answer is held back, and resets the connection. Reports whether the request had
+    /// no response: Redis's answer is too late after 2 s, and the response is then a 503.
+    async fn leave_early(&self, proxy: &FaultProxy, request_id: &str) -> bool {
+        let (held, failed) = (proxy.held_count(), self.histories(503).await);
+        let mut connection = connect(&self.base).await;
+        let head =
+            format!("GET /events/room HTTP/1.1\r\nhost: localhost\r\nx-request-id: {request_id}\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        eventually("a held read", || async { (proxy.held_count() > held).then_some(()) }).await;
+        SockRef::from(&connection).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(connection);
+        eventually("a counted request", || async {
+            let (left, failures) = (self.histories(499).await, self.histories(503).await);
+            (left > 0 || failures > failed).then_some(left > 0)
+        })
+        .await
     }
 }
 
@@ -97,6 +132,29 @@ async fn default_log_filter_has_lines_of_changes_and_errors_but_not_reads() {
     let failed = line_of(&lines, "failed").unwrap();
     assert_eq!((&failed["level"], &failed["status"]), (&json!("WARN"), &json!(503)));
     assert!(!log.contains("hunter2"), "queries may contain tokens");
+}
+
+#[tokio::test]
+async fn request_whose_client_leaves_before_the_response_has_a_line_with_status_499() {
+    let proxy = FaultProxy::start(port_of(shared_redis())).await;
+    let mut instance = instance(&proxy.url()).with_log();
+    instance.start().await;
+    let caller = Caller::new(&instance);
+    assert_eq!(caller.call(Method::POST, "/streams", "create").await, StatusCode::CREATED);
+    proxy.hold(":log");
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        if caller.leave_early(&proxy, &format!("left-{attempts}")).await {
+            break;
+        }
+    }
+    proxy.release();
+    instance.terminate().await;
+    let lines = parse(&instance.log());
+    let line = line_of(&lines, &format!("left-{attempts}")).unwrap();
+    assert_eq!((&line["level"], &line["status"]), (&json!("INFO"), &json!(499)));
+    assert_eq!((&line["method"], &line["path"]), (&json!("GET"), &json!("/events/room")));
 }
 
 #[tokio::test]

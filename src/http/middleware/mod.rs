@@ -1,12 +1,14 @@
 //! Middleware of every request, and of the routes of the API.
 
+mod app_paths;
 mod check_site;
 mod guard;
 mod idempotency;
 mod observe;
 
 pub use self::{
+    app_paths::AppPaths,
     check_site::check_site,
     guard::{RoutePolicy, guard},
-    observe::{AppPaths, observe},
+    observe::observe,
 };

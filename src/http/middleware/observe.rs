@@ -3,8 +3,7 @@
 //! The log names the path of a request and never its query, because a query may hold an access token.
 
 use std::{
-    cell::OnceCell,
-    rc::Rc,
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +11,7 @@ use std::{
 use actix_web::{
     Error, ResponseError,
     body::{BoxBody, MessageBody},
-    dev::{ResourceMap, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     http::{
         ConnectionType, Method, StatusCode, Uri,
         header::{self, HeaderValue},
@@ -23,6 +22,7 @@ use actix_web::{
 use tracing::{Instrument, Level, Span, info_span};
 use uuid::Uuid;
 
+use super::app_paths::AppPaths;
 use crate::{
     domain::ErrorCode,
     http::{
@@ -35,6 +35,8 @@ use crate::{
 
 /// Maximum length of a caller's request id.
 const MAX_REQUEST_ID: usize = 128;
+/// Status in metrics and logs of a request without a response: its client left (as in nginx), or the instance ended.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Time to the response head after which a read is logged at `info`, as changes are.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -49,21 +51,8 @@ fn request_id(request: &ServiceRequest) -> HeaderValue {
     own.map_or_else(new_id, Ok).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// The paths of a worker's app, copied from its first request. They name the route of an error, which has no request.
-#[derive(Clone, Default)]
-pub struct AppPaths(Rc<OnceCell<ResourceMap>>);
-
-impl AppPaths {
-    fn read(&self, request: &ServiceRequest) {
-        self.0.get_or_init(|| request.resource_map().clone());
-    }
-
-    fn route_of(&self, path: &str) -> Option<String> {
-        self.0.get()?.match_pattern(path)
-    }
-}
-
-/// Gives every request an id and a span, and counts and logs its response.
+/// Gives every request an id and a span, and counts and logs its response. A request whose client leaves before the
+/// response has status 499.
 ///
 /// # Errors
 /// Errors of inner middleware, as problem documents. A panic is [`ErrorCode::Internal`]: `CatchPanic` makes it an
@@ -88,7 +77,7 @@ async fn observe_with(
     let _handling = connection.as_ref().map(|connection| connection.start_handler(body_length));
     let id = request_id(&request);
     paths.read(&request);
-    let observed = ObservedRequest::new(metrics, &request, &id);
+    let observed = ObservedRequest::new(metrics, paths, &request, &id);
     match next.call(request).instrument(observed.span.clone()).await {
         Ok(response) => {
             let mut response = response.map_into_boxed_body();
@@ -107,8 +96,7 @@ async fn observe_with(
         }
         Err(error) => {
             let problem = as_problem(&error).for_request(id);
-            let route = paths.route_of(observed.uri.path());
-            observed.record(route.as_deref(), problem.status_code());
+            observed.record(observed.route().as_deref(), problem.status_code());
             Err(problem.into())
         }
     }
@@ -142,29 +130,44 @@ fn as_problem(error: &Error) -> Problem {
     Problem::new(if client_error { ErrorCode::ValidationFailed } else { ErrorCode::Internal })
 }
 
-/// What the metrics and the log line of a request name, except its route. Taken before the request is handled, because
-/// an error has no request.
+/// What the metrics and the log line of a request name. Taken before the request is handled, because an error has no
+/// request. Records a request without a response when it is dropped.
 struct ObservedRequest {
     metrics: Option<Arc<Metrics>>,
+    paths: AppPaths,
     method: Method,
     uri: Uri,
     started: Instant,
     span: Span,
+    is_recorded: Cell<bool>,
 }
 
 impl ObservedRequest {
-    fn new(metrics: Option<Arc<Metrics>>, request: &ServiceRequest, id: &HeaderValue) -> Self {
+    fn new(
+        metrics: Option<Arc<Metrics>>,
+        paths: AppPaths,
+        request: &ServiceRequest,
+        id: &HeaderValue,
+    ) -> Self {
         Self {
             metrics,
+            paths,
             method: request.method().clone(),
             uri: request.uri().clone(),
             started: Instant::now(),
             span: info_span!(parent: None, "request", id = id.to_str().unwrap_or_default()),
+            is_recorded: Cell::new(false),
         }
+    }
+
+    /// Returns the route of a request that has no response.
+    fn route(&self) -> Option<String> {
+        self.paths.route_of(self.uri.path())
     }
 
     /// Counts and logs the response.
     fn record(&self, route: Option<&str>, status: StatusCode) {
+        self.is_recorded.set(true);
         let elapsed = self.started.elapsed();
         if let Some(metrics) = &self.metrics {
             let (route, method) = (route.unwrap_or("none"), known_method(self.method.as_str()));
@@ -172,6 +175,14 @@ impl ObservedRequest {
             metrics.http_duration.with_label_values(&[route, method]).observe(elapsed.as_secs_f64());
         }
         log(&self.span, &self.method, self.uri.path(), status, elapsed);
+    }
+}
+
+impl Drop for ObservedRequest {
+    fn drop(&mut self) {
+        if let (false, Ok(status)) = (self.is_recorded.get(), StatusCode::from_u16(CLIENT_CLOSED_REQUEST)) {
+            self.record(self.route().as_deref(), status);
+        }
     }
 }
 
@@ -218,6 +229,8 @@ fn known_method(method: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use actix_web::{
         App, HttpResponse,
         middleware::from_fn,
@@ -225,6 +238,7 @@ mod tests {
         web::get,
     };
     use actix_web_lab::middleware::CatchPanic;
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -233,24 +247,43 @@ mod tests {
         panic!("a bug")
     }
 
+    /// Metrics, and an app that answers one route by this handler.
+    macro_rules! observed_app {
+        ($handler:expr) => {{
+            let metrics = Arc::new(Metrics::new().unwrap());
+            let (of_app, paths) = (metrics.clone(), AppPaths::default());
+            let app = App::new()
+                .wrap(CatchPanic::default())
+                .wrap(from_fn(move |request, next| {
+                    observe_with(Some(of_app.clone()), paths.clone(), request, next)
+                }))
+                .route("/streams/{id}", get().to($handler));
+            (metrics, init_service(app).await)
+        }};
+    }
+
+    fn assert_counted_once(metrics: &Metrics, status: &str) {
+        let labels = ["/streams/{id}", "GET", status];
+        assert_eq!(metrics.http_requests.with_label_values(&labels).get(), 1);
+        assert_eq!(metrics.http_duration.with_label_values(&labels[..2]).get_sample_count(), 1);
+    }
+
     #[actix_web::test]
     async fn request_whose_handler_panics_is_counted_with_status_500() {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (of_test, paths) = (metrics.clone(), AppPaths::default());
-        let app = App::new()
-            .wrap(CatchPanic::default())
-            .wrap(from_fn(move |request, next| {
-                observe_with(Some(of_test.clone()), paths.clone(), request, next)
-            }))
-            .route("/streams/{id}", get().to(panicking));
-        let app = init_service(app).await;
+        let (metrics, app) = observed_app!(panicking);
         let request = TestRequest::get().uri("/streams/one").to_request();
         let error = try_call_service(&app, request).await.unwrap_err();
         let problem = error.as_error::<Problem>().unwrap();
         assert_eq!(problem.code(), ErrorCode::Internal);
         assert!(problem.error_response().headers().contains_key(REQUEST_ID));
-        let labels = ["/streams/{id}", "GET", "500"];
-        assert_eq!(metrics.http_requests.with_label_values(&labels).get(), 1);
-        assert_eq!(metrics.http_duration.with_label_values(&labels[..2]).get_sample_count(), 1);
+        assert_counted_once(&metrics, "500");
+    }
+
+    #[actix_web::test]
+    async fn request_that_is_dropped_before_its_response_is_counted_with_status_499() {
+        let (metrics, app) = observed_app!(pending::<HttpResponse>);
+        let request = TestRequest::get().uri("/streams/one").to_request();
+        assert!(try_call_service(&app, request).now_or_never().is_none());
+        assert_counted_once(&metrics, "499");
     }
 }
