@@ -137,9 +137,11 @@ impl BodyFields {
         self.take_text(name, |text| text.parse().map_err(|_| rule))
     }
 
-    /// A field that a request cannot change. It is not part of the schema, and null counts as absent.
+    /// A field that a request cannot change, not even by null. It is not part of the schema.
     pub fn unchangeable(&mut self, name: &str) {
-        self.take(name, |_| Err::<(), _>("cannot be changed"));
+        if self.values.remove(name).is_some() {
+            self.refuse(name, "cannot be changed");
+        }
     }
 
     /// An integer within bounds.
