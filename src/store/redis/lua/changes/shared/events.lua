@@ -29,8 +29,8 @@ end
 -- Fields of the hash that readers of events do not use.
 local PRIVATE = { 'listKey', 'logBytes', 'metadataBytes', 'cursor', 'listedMax', 'currentViewers', 'currentPeak' }
 
--- Adds what the events of this call tell to the number of active participants of all streams. The stream's part of it is
--- where `renew_and_prune.lua` finds it if the stream is lost.
+-- Adds what the events of this call tell to the number of active participants of all streams. The stream's part of it
+-- is where `renew_and_prune.lua` finds it if the stream is lost.
 local function tell_total()
   local count = active_count()
   if count == told_count then return end
