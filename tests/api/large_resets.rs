@@ -3,17 +3,18 @@
 
 mod one_stream;
 mod silent_calls;
+mod silent_websockets;
 mod slow_readers;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt, future::join_all, stream};
 use prost::Message as _;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_tungstenite::{client_async, connect_async, tungstenite::Message};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::interval};
+use tokio_tungstenite::{WebSocketStream, client_async, connect_async, tungstenite::Message};
 
 use crate::support::{
     eventually,
@@ -31,6 +32,9 @@ const METADATA_BYTES: usize = 59_900;
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// A well-formed cursor that was never issued.
 const UNKNOWN: &str = "1-0";
+/// Silent SSE clients that exceed the budget: each keeps a part of 0.5 MiB.
+const SILENT: usize = 150;
+const REFILL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// An instance with streams.
 struct Fixture {
@@ -112,6 +116,30 @@ impl Fixture {
         let request = format!("GET /events?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         socket
+    }
+
+    /// Opens a WebSocket that follows all streams from a cursor and is not read.
+    async fn open_silent_websocket(&self, after: &str) -> WebSocketStream<TcpStream> {
+        let url = self.url("/ws").replacen("http", "ws", 1);
+        let (mut socket, _) = client_async(url, self.connect_with_small_buffer()).await.unwrap();
+        let subscribe = json!({"type": "subscribe", "streamId": "*", "after": after});
+        socket.send(Message::text(subscribe.to_string())).await.unwrap();
+        socket
+    }
+
+    /// Awaits a future while silent SSE clients exceed the budget. Each that is disconnected is replaced.
+    async fn while_budget_is_exceeded<T>(&self, future: impl Future<Output = T>) -> T {
+        let query = format!("lastEventId={UNKNOWN}");
+        let refill = async {
+            let (mut tick, mut silent) = (interval(REFILL_INTERVAL), Vec::new());
+            loop {
+                tick.tick().await;
+                let evicted = self.metric("lso_queue_overflows_total{transport=\"sse\"}").await;
+                let missing = evicted as usize + SILENT - silent.len();
+                silent.extend(join_all((0..missing).map(|_| self.open_silent_sse(&query))).await);
+            }
+        };
+        tokio::select! { done = future => done, never = refill => never }
     }
 }
 
@@ -221,11 +249,7 @@ async fn unread_large_resets_take_bounded_memory() {
     let sse = join_all((0..UNREAD).map(|_| fixture.open_silent_sse(&query))).await;
     let (mut sockets, mut calls) = (Vec::new(), Vec::new());
     for _ in 0..UNREAD {
-        let url = fixture.url("/ws").replacen("http", "ws", 1);
-        let (mut socket, _) = client_async(url, fixture.connect_with_small_buffer()).await.unwrap();
-        let subscribe = json!({"type": "subscribe", "streamId": "*", "after": UNKNOWN});
-        socket.send(Message::text(subscribe.to_string())).await.unwrap();
-        sockets.push(socket);
+        sockets.push(fixture.open_silent_websocket(UNKNOWN).await);
         let mut client = Client::connect(&fixture.instance.address().grpc).await.unwrap();
         calls.push(client.call(subscribe_request("", UNKNOWN)).await.unwrap());
     }

@@ -5,13 +5,14 @@ use std::{collections::HashMap, time::Duration};
 use actix_web::{rt, web::Data};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseReason, Closed, Session};
 use futures_util::StreamExt;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     feed::Feed,
-    messages::{self, Command, WRITE_TIMEOUT, close, close_with_retry, protocol_error},
+    messages::{self, Command, close, close_with_retry, protocol_error},
     outbox::Outbox,
+    read_progress::ReadProgress,
 };
 use crate::{
     admission::{FeedPermit, RateLimitClass, ReadPermit, RequestContext},
@@ -37,8 +38,8 @@ const ALL_STREAMS: &str = "*";
 /// State of a connection.
 pub(super) struct Connection {
     api: Data<AppState>,
-    session: Session,
     outbox: Outbox,
+    progress: ReadProgress,
     client: Client,
     /// Cancellation of each feed, by the client's name of the stream.
     feeds: HashMap<String, CancellationToken>,
@@ -70,11 +71,13 @@ impl Connection {
         lifetime: Lifetime,
         permit: FeedPermit,
     ) -> Self {
-        let outbox = Outbox::new(session.clone(), handle, api.relay.budget().clone());
+        let budget = api.relay.budget();
+        let progress = ReadProgress::new(handle, budget.clone());
+        let outbox = Outbox::new(session, progress.clone(), budget.clone());
         Self {
             api,
-            session,
             outbox,
+            progress,
             client: Client::new(Transport::WebSocket),
             feeds: HashMap::new(),
             context,
@@ -91,24 +94,22 @@ impl Connection {
             return;
         }
         let close = self.serve(messages).await;
-        let (session, is_aborted) = (self.session.clone(), self.outbox.abort_if_evicted());
+        let is_slow = self.progress.is_slow_client();
+        let close = close.or_else(|| is_slow.then(|| close_with_retry(ErrorCode::SlowConsumer)));
+        let outbox = self.outbox.clone();
         // Ends the feeds before the close frame.
         drop(self);
-        if is_aborted {
-            return;
-        }
-        // A closed connection needs no close frame, and a client that does not read cannot receive one.
-        let _ = timeout(WRITE_TIMEOUT, session.close(close)).await;
+        outbox.close(close).await;
     }
 
-    /// Returns the close frame; `None` if the connection is closed already.
+    /// Returns the close frame; `None` if the connection is closed already, or ends because the client does not read.
     async fn serve(&mut self, mut messages: AggregatedMessageStream) -> Option<CloseReason> {
-        let (outbox, shutdown) = (self.outbox.clone(), self.api.shutdown.clone());
+        let (progress, shutdown) = (self.progress.clone(), self.api.shutdown.clone());
         let lifetime = self.lifetime;
         let mut ping = ping_interval();
         loop {
             tokio::select! {
-                () = outbox.slow_client() => return Some(close_with_retry(ErrorCode::SlowConsumer)),
+                () = progress.slow_client() => return None,
                 () = shutdown.cancelled() => return Some(close_with_retry(ErrorCode::ShuttingDown)),
                 () = lifetime.expired() => return Some(close_with_retry(expiry_code(lifetime.reason()))),
                 _ = ping.tick() => self.ping().await.ok()?,
@@ -126,13 +127,13 @@ impl Connection {
         }
     }
 
-    /// Sends a ping. Returns [`Closed`] if the client has not answered the last ones.
+    /// Sends a ping. Returns [`Closed`] if the client has not answered the last ones, or does not read.
     async fn ping(&mut self) -> Result<(), Closed> {
         self.unanswered_pings += 1;
         if self.unanswered_pings > MAX_UNANSWERED_PINGS {
             return Err(Closed);
         }
-        self.session.ping(b"").await
+        self.outbox.ping().await
     }
 
     /// Handles a message; an error ends the connection with this close frame.
@@ -143,7 +144,7 @@ impl Connection {
                 let description = "messages are JSON text".to_owned();
                 return Err(Some(close(ErrorCode::UnsupportedMediaType, description)));
             }
-            AggregatedMessage::Ping(bytes) => self.session.pong(&bytes).await,
+            AggregatedMessage::Ping(bytes) => self.outbox.pong(&bytes).await,
             AggregatedMessage::Pong(_) => Ok(()),
             AggregatedMessage::Close(close) => return Err(close),
         };
@@ -195,7 +196,8 @@ impl Connection {
         // A malformed cursor is repeated, so that a client that is cut off before the reset gets it again.
         let malformed = after.filter(|_| start == Start::Unknown);
         let from = malformed.unwrap_or_else(|| subscription.from().to_string());
-        let feed = Feed { stream_id: stream_id.to_owned(), from, outbox: self.outbox.clone(), meter };
+        let (outbox, progress) = (self.outbox.clone(), self.progress.clone());
+        let feed = Feed { stream_id: stream_id.to_owned(), from, outbox, progress, meter };
         rt::spawn(async move {
             let _ = ended.run_until_cancelled(feed.run(subscription)).await;
             ended.cancel();

@@ -2,7 +2,7 @@
 
 use actix_ws::Closed;
 
-use super::{messages, outbox::Outbox};
+use super::{messages, outbox::Outbox, read_progress::ReadProgress};
 use crate::{
     admission::ReadMeter,
     relay::{Delivery, Ended, ResetParts, Subscription},
@@ -15,6 +15,7 @@ pub(super) struct Feed {
     /// Cursor after which the feed starts, or the malformed one of the client.
     pub(super) from: String,
     pub(super) outbox: Outbox,
+    pub(super) progress: ReadProgress,
     /// Meter of what is read for this feed.
     pub(super) meter: ReadMeter,
 }
@@ -23,7 +24,7 @@ impl Feed {
     /// Sends the events of the subscription until it ends.
     pub(super) async fn run(mut self, subscription: Subscription) {
         if self.follow(subscription).await.is_err() {
-            self.outbox.end_slow_client();
+            self.progress.end_slow_client();
         }
     }
 

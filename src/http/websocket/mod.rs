@@ -8,6 +8,7 @@ mod connection;
 mod feed;
 mod messages;
 mod outbox;
+mod read_progress;
 
 use actix_web::{
     HttpRequest, HttpResponse, rt,

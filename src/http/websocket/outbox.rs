@@ -3,72 +3,39 @@
 //! A message that is larger than the channel is sent in fragments (RFC 6455, section 5.4), so that the connection holds
 //! copies of a few of them instead of the whole message. Fragments are slices of bytes that all clients share.
 
-use std::{
-    future::Future,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
 use actix_http::ws::Item;
 use actix_web::{rt, web::Bytes};
-use actix_ws::{Closed, Session};
+use actix_ws::{CloseReason, Closed, Session};
 use bytestring::ByteString;
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::messages::{Message, WRITE_TIMEOUT};
-use crate::{
-    http::hijack::ConnectionHandle,
-    relay::{Budget, Charge, Eviction, Transport},
-};
+use super::{messages::Message, read_progress::ReadProgress};
+use crate::relay::{Budget, Charge};
 
 /// Bytes that may be in the channel of one connection. A larger message is sent in fragments.
-const CHANNEL_BYTES: usize = 64 * 1024;
+const CHANNEL_BYTES: u32 = 64 * 1024;
 /// Size of a fragment.
 const FRAGMENT_BYTES: usize = 16 * 1024;
 
-/// Sending side of one connection. Clones share the bound.
+/// Sending side of one connection. Clones share the bound. Every wait for the client is one of its [`ReadProgress`],
+/// because the channel of the session holds 32 messages, whatever their size.
 #[derive(Clone)]
 pub(super) struct Outbox {
     session: Session,
-    connection: ConnectionHandle,
+    progress: ReadProgress,
     room: Arc<Semaphore>,
     /// Held while a message is sent, because other messages must not come between its fragments.
     turn: Arc<Mutex<()>>,
     budget: Budget,
-    /// Cancelled if the client does not read, which ends the connection.
-    slow_client: CancellationToken,
-    /// Set when the budget ends the connection. Dropped with the last clone, after everything that waits in the feeds.
-    eviction: Arc<OnceLock<Eviction>>,
 }
 
 impl Outbox {
     /// Returns the outbox of a connection. The channel of the session is bounded in messages only.
-    pub(super) fn new(session: Session, connection: ConnectionHandle, budget: Budget) -> Self {
-        let room = Arc::new(Semaphore::new(CHANNEL_BYTES));
-        let (turn, slow_client, eviction) = (Arc::default(), CancellationToken::new(), Arc::default());
-        Self { session, connection, room, turn, budget, slow_client, eviction }
-    }
-
-    /// Waits until the client must be disconnected because it does not read.
-    pub(super) async fn slow_client(&self) {
-        self.slow_client.cancelled().await;
-    }
-
-    /// Ends the connection of a client that does not keep up.
-    pub(super) fn end_slow_client(&self) {
-        self.slow_client.cancel();
-    }
-
-    /// Closes the socket if the budget has ended the connection; returns false if it has not.
-    pub(super) fn abort_if_evicted(&self) -> bool {
-        let is_evicted = self.eviction.get().is_some();
-        if is_evicted {
-            self.connection.abort();
-        }
-        is_evicted
+    pub(super) fn new(session: Session, progress: ReadProgress, budget: Budget) -> Self {
+        let room = Arc::new(Semaphore::new(CHANNEL_BYTES as usize));
+        Self { session, progress, room, turn: Arc::default(), budget }
     }
 
     /// Sends a text message; waits until the channel has room for it.
@@ -76,13 +43,13 @@ impl Outbox {
     /// Cancellation safe: the message is sent as a whole or not at all.
     ///
     /// # Errors
-    /// [`Closed`] if the connection is closed, or if it ends because the client has taken nothing for [`WRITE_TIMEOUT`],
-    /// or for a shorter time if the budget of the instance is exceeded.
+    /// [`Closed`] if the connection is closed, or if it ends because the client does not read
+    /// ([`ReadProgress::while_read`]).
     pub(super) async fn send(&mut self, message: impl Into<Message>) -> Result<(), Closed> {
         let message = message.into();
         let charge = self.budget.charge(message.len());
-        let turn = self.while_read(self.turn.clone().lock_owned()).await?;
-        if message.len() <= CHANNEL_BYTES {
+        let turn = self.progress.while_read(self.turn.clone().lock_owned()).await?;
+        if message.len() <= CHANNEL_BYTES as usize {
             return self.send_whole(message, charge).await;
         }
         // A feed may be cancelled, and a message whose first fragment is sent must be completed.
@@ -96,7 +63,7 @@ impl Outbox {
             Bytes::from_owner(Queued { bytes: message.joined(), _room: room, _charge: Some(charge) });
         // The service's own JSON is UTF-8.
         let text = ByteString::try_from(queued).map_err(|_| Closed)?;
-        self.session.text(text).await
+        self.progress.while_read(self.session.text(text)).await?
     }
 
     async fn send_fragments(
@@ -111,7 +78,8 @@ impl Outbox {
             let room = self.room(bytes.len()).await?;
             let queued = Bytes::from_owner(Queued { bytes, _room: room, _charge: None });
             let is_last = fragments.peek().is_none();
-            self.session.continuation(if is_last { Item::Last(queued) } else { item(queued) }).await?;
+            let fragment = if is_last { Item::Last(queued) } else { item(queued) };
+            self.progress.while_read(self.session.continuation(fragment)).await??;
             item = Item::Continue;
         }
         Ok(())
@@ -119,36 +87,36 @@ impl Outbox {
 
     async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = self.while_read(self.room.clone().acquire_many_owned(bytes)).await?;
+        let room = self.progress.while_read(self.room.clone().acquire_many_owned(bytes)).await?;
         // The semaphore is never closed.
         room.map_err(|_| Closed)
     }
 
-    /// Waits for a future as long as the client reads.
-    async fn while_read<T>(&self, future: impl Future<Output = T>) -> Result<T, Closed> {
-        tokio::select! {
-            biased;
-            done = future => return Ok(done),
-            () = self.slow_client.cancelled() => {}
-            () = self.silence() => {}
-            eviction = self.budget.stalled(Transport::WebSocket, || self.connection.taken()) => {
-                // Two feeds of the connection may stall.
-                let _ = self.eviction.set(eviction);
-            }
-        }
-        self.slow_client.cancel();
-        Err(Closed)
+    /// Sends a ping. It may come between the fragments of a message.
+    ///
+    /// # Errors
+    /// Those of [`Self::send`].
+    pub(super) async fn ping(&mut self) -> Result<(), Closed> {
+        self.progress.while_read(self.session.ping(b"")).await?
     }
 
-    /// Waits until the client has taken nothing for [`WRITE_TIMEOUT`].
-    async fn silence(&self) {
-        loop {
-            let before = self.connection.taken();
-            sleep(WRITE_TIMEOUT).await;
-            if self.connection.taken() == before {
-                return;
-            }
-        }
+    /// Answers a ping of the client, as [`Self::ping`] does.
+    ///
+    /// # Errors
+    /// Those of [`Self::send`].
+    pub(super) async fn pong(&mut self, payload: &[u8]) -> Result<(), Closed> {
+        self.progress.while_read(self.session.pong(payload)).await?
+    }
+
+    /// Sends the close frame, and waits until the channel is empty.
+    pub(super) async fn close(self, reason: Option<CloseReason>) {
+        let last = async {
+            // A closed connection needs no close frame.
+            let _ = self.session.close(reason).await;
+            // The semaphore is never closed.
+            let _ = self.room.acquire_many(CHANNEL_BYTES).await;
+        };
+        self.progress.finish(last).await;
     }
 }
 

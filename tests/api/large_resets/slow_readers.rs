@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use futures_util::future::join_all;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
@@ -10,7 +9,7 @@ use tokio::{
     time::interval,
 };
 
-use super::{Fixture, METADATA_BYTES, UNKNOWN, read_grpc, read_sse, read_websocket};
+use super::{Fixture, METADATA_BYTES, read_grpc, read_sse, read_websocket};
 use crate::support::within;
 
 /// A reset of four parts.
@@ -49,34 +48,19 @@ async fn pass_slowly(client: TcpStream, to: SocketAddr) {
     }
 }
 
-/// Silent SSE clients that keep the budget exceeded: each keeps a part of 0.5 MiB.
-const SILENT: usize = 150;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_readers_above_the_budget_receive_their_reset_and_silent_clients_are_disconnected() {
     let fixture = Fixture::start(SOME_STREAMS, METADATA_BYTES).await;
     let documents = fixture.documents().await;
     let address = fixture.instance.address();
     let (http, grpc) = (slow_link(&address.http).await, slow_link(&address.grpc).await);
-    let readers =
-        tokio::spawn(async move { tokio::join!(read_sse(&http), read_websocket(&http), read_grpc(&grpc)) });
-    let query = format!("lastEventId={UNKNOWN}");
-    let mut silent = join_all((0..SILENT).map(|_| fixture.open_silent_sse(&query))).await;
-    let evicted = || fixture.metric("lso_queue_overflows_total{transport=\"sse\"}");
-    let refill = async {
-        let mut tick = interval(TICK);
-        while !readers.is_finished() {
-            tick.tick().await;
-            let missing = evicted().await as usize + SILENT - silent.len();
-            silent.extend(join_all((0..missing).map(|_| fixture.open_silent_sse(&query))).await);
-        }
-    };
-    within("the slow readers", refill).await;
-    let (sse, websocket, grpc) = readers.await.unwrap();
+    let readers = async { tokio::join!(read_sse(&http), read_websocket(&http), read_grpc(&grpc)) };
+    let (sse, websocket, grpc) = within("the slow readers", fixture.while_budget_is_exceeded(readers)).await;
     assert!(sse == documents, "the parts over SSE are the documents of all streams");
     assert!(websocket == documents, "the parts over WebSocket are the documents of all streams");
     assert!(documents.iter().map(|document| document["id"].as_str().unwrap()).eq(grpc.iter()));
-    assert!(evicted().await > 0, "silent clients are disconnected");
+    let evicted = fixture.metric("lso_queue_overflows_total{transport=\"sse\"}").await;
+    assert!(evicted > 0, "silent clients are disconnected");
     for transport in ["websocket", "grpc"] {
         let line = format!("lso_queue_overflows_total{{transport=\"{transport}\"}}");
         assert_eq!(fixture.metric(&line).await, 0, "{transport}");
