@@ -56,7 +56,8 @@ impl Unsent {
         }
     }
 
-    /// Drops the rest of a message. The client then gets the status of the call in place of it.
+    /// Drops the rest of a message. A client that has a part of it gets the status of the call next, and discards the
+    /// part, because the head of a message tells its length.
     pub fn discard(&self) {
         self.rest().take();
         self.0.emptied.notify_one();
@@ -131,5 +132,33 @@ impl Body for SlicedBody {
 
     fn is_end_stream(&self) -> bool {
         self.unsent.rest().is_none() && self.inner.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http::{HeaderMap, HeaderValue};
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn discarded_rest_of_a_message_is_released_and_followed_by_the_status() {
+        let metrics = Metrics::new().unwrap();
+        let unsent = Unsent::new(Budget::new(&metrics));
+        let message = Frame::data(Bytes::from(vec![0; 3 * SLICE_BYTES]));
+        let status = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("8"))]);
+        let frames = [message, Frame::trailers(status.clone())].map(Ok::<_, Status>);
+        let inner = TonicBody::new(StreamBody::new(stream::iter(frames)));
+        let mut body = SlicedBody { inner, unsent: unsent.clone() };
+        let slice = body.frame().await.unwrap().unwrap();
+        assert_eq!(slice.data_ref().map(Bytes::len), Some(SLICE_BYTES));
+        assert_eq!(metrics.waiting_bytes.get(), 2 * SLICE_BYTES as i64);
+        unsent.discard();
+        assert_eq!(metrics.waiting_bytes.get(), 0);
+        assert_eq!(body.frame().await.unwrap().unwrap().trailers_ref(), Some(&status));
+        assert!(body.frame().await.is_none());
     }
 }

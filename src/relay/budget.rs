@@ -46,7 +46,8 @@ struct Shared {
 }
 
 impl Budget {
-    pub(super) fn new(metrics: &Metrics) -> Self {
+    /// Returns an unused budget, whose use the metrics show.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
         Self::with_limit(LIMIT, metrics.waiting_bytes.clone(), metrics.queue_overflows.clone())
     }
 

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::{BUDGET, Fixture, GROWTH_KIB, METADATA_BYTES, UNKNOWN};
 use crate::support::{
@@ -104,4 +104,36 @@ async fn silent_grpc_calls_above_the_budget_end() {
     .await;
     drop(calls);
     fixture.wait_for_release().await;
+}
+
+/// Reads until the end of a call; returns the number of messages and the status.
+async fn read_to_error<T>(mut messages: Streaming<T>) -> (usize, Status) {
+    let mut received = 0;
+    loop {
+        match within("a message", messages.message()).await {
+            Ok(message) => received += usize::from(message.is_some()),
+            Err(status) => return (received, status),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_grpc_feeds_above_the_budget_end_with_their_reason_in_place_of_the_rest() {
+    let fixture = Fixture::start(FEW_STREAMS, METADATA_BYTES).await;
+    // Each feed is larger than the window of its connection.
+    let grpc = &fixture.instance.address().grpc;
+    let (mut one, mut other) = (Client::connect(grpc).await.unwrap(), Client::connect(grpc).await.unwrap());
+    let reset = one.call(subscribe_request("", UNKNOWN)).await.unwrap().into_inner();
+    let updates = other.call_updates(subscribe_request("", "")).await.unwrap();
+    let evicted = eventually("the end of both feeds", || async {
+        (fixture.metric("lso_queue_overflows_total{transport=\"grpc\"}").await == 2).then_some(())
+    });
+    fixture.while_budget_is_exceeded(evicted).await;
+    let (parts, reset_end) = read_to_error(reset).await;
+    let (states, updates_end) = read_to_error(updates).await;
+    for status in [reset_end, updates_end] {
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.metadata().get("code").unwrap(), "slow_consumer");
+    }
+    assert!(parts > 0 && states > 0 && states < FEW_STREAMS, "{parts} parts, {states} states");
 }
