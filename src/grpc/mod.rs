@@ -10,6 +10,7 @@ mod feed;
 mod interceptor;
 mod known_metadata;
 pub mod proto;
+mod request_body;
 mod server;
 mod service;
 mod status;

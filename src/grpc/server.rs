@@ -15,6 +15,7 @@ use super::{
     connection::incoming,
     interceptor,
     proto::{self, stream_service_server::StreamServiceServer},
+    request_body,
     service::Service,
 };
 use crate::admission::ConnectionLimiter;
@@ -48,6 +49,7 @@ pub async fn serve(
     Server::builder()
         .layer(layer_fn(CountCalls))
         .layer(MapRequestLayer::new(interceptor::attach_connection))
+        .layer(MapRequestLayer::new(request_body::limit))
         .layer(MapResponseLayer::new(body::slice))
         .max_concurrent_streams(MAX_CONCURRENT_CALLS)
         .http2_max_header_list_size(MAX_HEADERS_BYTES)
