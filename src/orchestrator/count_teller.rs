@@ -6,6 +6,9 @@
 //! scheduled after a poll is due within an interval, and the next poll is at most [`POLL_INTERVAL`] and [`MAX_JITTER`]
 //! later. So a number is told 1.2 s after its change at the latest, plus the time of two calls. An idle service polls
 //! once a second.
+//!
+//! A full batch is followed by the next one at once, unless all of its changes failed. A failed one is due again after
+//! the interval, so that it does not hold up the others.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,15 +49,14 @@ impl CountTeller {
                 tracing::warn!(%error, "due participant counts not read");
                 POLL_INTERVAL
             });
-            let pause = next_in.min(POLL_INTERVAL) + MAX_JITTER.mul_f64(fastrand::f64());
-            if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
+            if shutdown.run_until_cancelled(sleep(pause(next_in))).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Tells the counts that are due, and returns the time until the next ones are. A failed change is logged and stays
-    /// scheduled.
+    /// Tells the counts that are due, and returns the time until the next ones are: zero if more may be due now. A failed
+    /// change is logged and postponed.
     ///
     /// # Errors
     /// Errors of the store when it lists the streams.
@@ -62,14 +64,19 @@ impl CountTeller {
     pub async fn tell_due(&self) -> Result<Duration, StoreError> {
         let due = self.store.due_counts(BATCH).await?;
         let is_full = due.streams.len() == BATCH;
-        stream::iter(due.streams).for_each_concurrent(CONCURRENCY, |id| self.tell(id)).await;
-        Ok(if is_full { Duration::ZERO } else { due.next_in.unwrap_or(POLL_INTERVAL) })
+        let attempts = stream::iter(due.streams).map(|id| self.tell(id)).buffer_unordered(CONCURRENCY);
+        let has_told = attempts.fold(false, async |any, told| any || told).await;
+        Ok(if is_full && has_told { Duration::ZERO } else { due.next_in.unwrap_or(POLL_INTERVAL) })
     }
 
-    async fn tell(&self, id: StreamId) {
-        if let Err(error) = self.try_to_tell(id).await {
-            tracing::warn!(%error, stream = %id, "participant counts not told; retrying");
+    /// Tells the counts of one stream, or postpones them. Reports whether they are told.
+    async fn tell(&self, id: StreamId) -> bool {
+        let Err(error) = self.try_to_tell(id).await else { return true };
+        tracing::warn!(%error, stream = %id, "participant counts not told; retrying");
+        if let Err(error) = self.store.postpone_counts(id).await {
+            tracing::debug!(%error, stream = %id, "participant counts not postponed");
         }
+        false
     }
 
     async fn try_to_tell(&self, id: StreamId) -> Result<(), StoreError> {
@@ -80,6 +87,28 @@ impl CountTeller {
         match told {
             Err(StoreError::NotFound) => self.store.remove_job(ScheduledJob::TellCounts(id)).await,
             told => told,
+        }
+    }
+}
+
+/// Returns the pause before the next poll. There is none while more counts may be due.
+fn pause(next_in: Duration) -> Duration {
+    if next_in.is_zero() {
+        return Duration::ZERO;
+    }
+    next_in.min(POLL_INTERVAL) + MAX_JITTER.mul_f64(fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pause_is_bounded_and_absent_while_more_may_be_due() {
+        assert_eq!(pause(Duration::ZERO), Duration::ZERO);
+        for next_in in [Duration::from_millis(1), POLL_INTERVAL, Duration::from_secs(60)] {
+            let expected = next_in.min(POLL_INTERVAL);
+            assert!((expected..=expected + MAX_JITTER).contains(&pause(next_in)), "{next_in:?}");
         }
     }
 }

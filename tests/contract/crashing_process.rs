@@ -179,6 +179,9 @@ impl Maintenance for Crashing<dyn Store> {
     async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError> {
         self.process.call(self.inner.due_counts(limit)).await
     }
+    async fn postpone_counts(&self, id: StreamId) -> Result<(), StoreError> {
+        self.process.call(self.inner.postpone_counts(id)).await
+    }
     async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
         self.process.call(self.inner.remove_job(due)).await
     }

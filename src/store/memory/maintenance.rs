@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::state::MemoryStore;
 use crate::{
-    domain::Participant,
+    domain::{Participant, StreamId},
     store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
@@ -45,6 +45,10 @@ impl Maintenance for MemoryStore {
         }
         due.streams.truncate(limit);
         Ok(due)
+    }
+
+    async fn postpone_counts(&self, _: StreamId) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn remove_job(&self, _: ScheduledJob) -> Result<(), StoreError> {

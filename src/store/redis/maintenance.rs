@@ -8,10 +8,12 @@ use super::{
     client::RedisStore,
     codec::corrupt,
     keys::lexical_bound,
-    scripts::{DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, RenewAndPrune, Scheduled},
+    scripts::{
+        DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, PostponeCounts, RenewAndPrune, Scheduled,
+    },
 };
 use crate::{
-    domain::{StreamStatus, Topic},
+    domain::{StreamId, StreamStatus, Topic},
     store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
@@ -50,6 +52,15 @@ impl Maintenance for RedisStore {
         let next_in =
             next_in.map(|text| text.parse().map_err(|_| corrupt("scheduled:counts"))).transpose()?;
         Ok(DueCounts { streams: ids.collect::<Result<_, _>>()?, next_in: next_in.map(Duration::from_millis) })
+    }
+
+    async fn postpone_counts(&self, stream_id: StreamId) -> Result<(), StoreError> {
+        let call = PostponeCounts {
+            scheduled_counts: self.keys.scheduled_counts(),
+            interval_ms: self.retention.count_interval,
+            stream_id,
+        };
+        self.run("postpone_counts", call).await
     }
 
     async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {

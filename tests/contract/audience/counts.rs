@@ -11,13 +11,16 @@ use std::{
 
 use livestream_orchestrator::{
     domain::{
-        AudienceMode, Change, EventKind, Rejection, Role, Timestamp, change::Effect, stream::NewStream,
+        AudienceMode, Change, EventKind, Rejection, Role, StreamId, Timestamp, change::Effect,
+        stream::NewStream,
     },
     orchestrator::CountTeller,
     store::{
         CreateOutcome, DueCounts, Guard, Maintenance, Retention, StoreError, StreamStore, memory::MemoryStore,
     },
 };
+
+use redis::{AsyncCommands, aio::MultiplexedConnection};
 
 use super::{HOUR, active, backends, connected, counts, viewer_token};
 use crate::{
@@ -113,15 +116,69 @@ async fn expired_stream_leaves_the_schedule_of_counts() {
     let prefix = unique("audience");
     let backend =
         Backend::redis(&prefix, Retention { count_interval: Duration::from_millis(1), ..RETENTION });
-    let client = redis::Client::open(shared_redis()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let unknown = new_stream("gone").id;
-    let key = format!("{{{prefix}}}:scheduled:counts");
-    let mut command = redis::cmd("ZADD");
-    let () = command.arg(&key).arg(1).arg(unknown.to_string()).query_async(&mut redis).await.unwrap();
+    Schedule::of(&prefix).await.set(new_stream("gone").id, 1).await;
     let livekit = FakeLiveKit::new();
     CountTeller::new(&livekit.orchestrator(backend.store.clone())).tell_due().await.unwrap();
     assert_eq!(backend.store.due_counts(10).await.unwrap(), DueCounts::default());
+}
+
+/// Streams in one poll of the teller.
+const BATCH: usize = 100;
+
+/// The schedule of the counts of all streams with a prefix.
+struct Schedule {
+    redis: MultiplexedConnection,
+    prefix: String,
+}
+
+impl Schedule {
+    async fn of(prefix: &str) -> Self {
+        let client = redis::Client::open(shared_redis()).unwrap();
+        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        Self { redis, prefix: prefix.to_owned() }
+    }
+
+    async fn set(&mut self, stream: StreamId, due: i64) {
+        let key = format!("{{{}}}:scheduled:counts", self.prefix);
+        let () = self.redis.zadd(key, stream.to_string(), due).await.unwrap();
+    }
+
+    /// Adds counts that cannot be told, because the streams' keys have another type.
+    async fn add_failing(&mut self, count: usize, due: i64) {
+        for _ in 0..count {
+            let id = new_stream("failing").id;
+            let key = format!("{{{}}}:stream:{id}", self.prefix);
+            let () = self.redis.set(key, "no hash").await.unwrap();
+            self.set(id, due).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn failing_counts_do_not_hold_up_others() {
+    let prefix = unique("audience");
+    let at = |count_interval| Backend::redis(&prefix, Retention { count_interval, ..RETENTION });
+    let (backend, teller) = (at(HOUR), at(Duration::ZERO));
+    let teller = CountTeller::new(&FakeLiveKit::new().orchestrator(teller.store.clone()));
+    let stream = active(&backend, AudienceMode::Counted, None).await;
+    backend.change(&stream, connected("ann", Role::Viewer)).await;
+    let mut schedule = Schedule::of(&prefix).await;
+
+    schedule.add_failing(BATCH, 1).await;
+    schedule.set(stream.id, 2).await;
+    assert!(teller.tell_due().await.unwrap() > Duration::ZERO, "a pause after a batch that has failed");
+    let told = async || backend.log(stream.id).await.last().unwrap().draft.stream.counts;
+    assert_eq!(told().await, counts(0, 0));
+    teller.tell_due().await.unwrap();
+    assert_eq!(told().await, counts(0, 1));
+
+    schedule.add_failing(BATCH - 1, 1).await;
+    schedule.set(new_stream("expired").id, 1).await;
+    assert_eq!(
+        teller.tell_due().await.unwrap(),
+        Duration::ZERO,
+        "no pause after a full batch with a success"
+    );
 }
 
 #[tokio::test]

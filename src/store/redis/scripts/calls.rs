@@ -131,6 +131,11 @@ scripts! {
     KEY { scheduled_counts }
     ARG { limit: usize }
 
+    /// See [`crate::store::Maintenance::postpone_counts`].
+    atomic PostponeCounts = "postpone_counts" with [CLOCK];
+    KEY { scheduled_counts }
+    ARG { interval_ms: Duration, stream_id: StreamId }
+
     /// See [`crate::store::Leases::take_lease`].
     atomic AcquireLease = "acquire_lease" with [CLOCK];
     KEY { lease, finished_at, due_at }
