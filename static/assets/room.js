@@ -15,11 +15,12 @@ import {
 } from "./messages.js";
 import { showNotice, showTransientNotice } from "./notices.js";
 import { showParticipants } from "./participants.js";
+import { makeParticipant, ownJoinClaims, proposedRole, reportLeft, requestAccess } from "./participation.js";
 import { enterPhase, isEnd, phase } from "./phase.js";
 import { showFeedState } from "./status.js";
 import { Stream } from "./stream.js";
 import { VideoTiles } from "./tiles.js";
-import { allowPrompt, bearerToken, joinClaims, onTokenChange } from "./token.js";
+import { allowPrompt, bearerToken, onTokenChange } from "./token.js";
 
 const REJOIN_DELAY_MS = 3_000;
 const REFRESH_MS = 30_000;
@@ -111,17 +112,8 @@ const currentTiles = () => (room ? room.tiles() : stream.tiles(localParticipant?
 
 // ---- Joining
 
-// Adds a random part, because LiveKit disconnects a participant whose identity joins again.
-function identityFor(name) {
-  const [random] = crypto.getRandomValues(new Uint32Array(1));
-  return `${name.toLowerCase().replace(/\s+/g, "-")}-${random.toString(36)}`;
-}
-
-const ownJoinClaims = () => joinClaims(stream.document.roomName);
-
-async function join({ name, role }) {
-  const identity = localParticipant?.name === name ? localParticipant.identity : identityFor(name);
-  localParticipant = { identity, name, role, ...ownJoinClaims() };
+async function join(chosen) {
+  localParticipant = makeParticipant(stream, chosen, localParticipant);
   const { devices } = lobby;
   lobby.close();
   lobby.setBusy(true);
@@ -143,16 +135,9 @@ async function join({ name, role }) {
 }
 
 async function connect() {
-  const access = await requestAccess();
+  const access = await requestAccess(stream, localParticipant, room && health?.livekit.url);
   await room?.connect(access);
   draw();
-}
-
-// Returns {wsUrl, token}. A caller's token that is a join token for this room is used as it is.
-async function requestAccess() {
-  if (room && ownJoinClaims()) return { wsUrl: health.livekit.url, token: bearerToken() };
-  const { body } = await request("POST", `${stream.path}/join`, localParticipant);
-  return body;
 }
 
 async function publish({ microphone, camera }) {
@@ -166,15 +151,11 @@ function handleJoinError(error) {
   if (error.code === "stream_not_active") return showStopped();
   const isApiError = error instanceof ApiError;
   // The service has issued a token and counts the participant as joining, but LiveKit was not reached.
-  if (!isApiError) reportLeft().catch(() => {});
+  if (!isApiError) reportLeft(stream, localParticipant).catch(() => {});
   openLobby(isApiError ? messageFor(error) : CONNECT_ERRORS[room.errorKind(error)]);
 }
 
 // ---- Leaving
-
-function reportLeft(options) {
-  return request("POST", `${stream.path}/leave`, { identity: localParticipant.identity }, options);
-}
 
 function disconnect() {
   room?.disconnect();
@@ -215,7 +196,7 @@ find("#leave").addEventListener("click", async () => {
   disconnect();
   draw();
   // LiveKit reports departures to the service by webhook; a simulated room does not.
-  if (!room) await reportLeft().catch((error) => showNotice("leave", error.message, "warn"));
+  if (!room) await reportLeft(stream, localParticipant).catch((error) => showNotice("leave", error.message, "warn"));
 });
 
 find("#stop").addEventListener("click", async () => {
@@ -231,7 +212,7 @@ find("#stop").addEventListener("click", async () => {
 
 // LiveKit's library disconnects on pagehide by itself.
 window.addEventListener("pagehide", () => {
-  if (phase() === "live" && !room) reportLeft({ keepalive: true }).catch(() => {});
+  if (phase() === "live" && !room) reportLeft(stream, localParticipant, { keepalive: true }).catch(() => {});
 });
 // A page from the back/forward cache has lost its connections, so it is loaded again.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());
@@ -293,15 +274,8 @@ async function start() {
   controls ??= new Controls(room, tiles, (device) => lobby.deviceOptions(device));
   // The stream may have ended meanwhile.
   if (isEnd()) return;
-  lobby.fill({ role: proposedRole(), fixed: ownJoinClaims() });
+  lobby.fill({ role: proposedRole(stream, query.get("role")), fixed: ownJoinClaims(stream) });
   openLobby();
-}
-
-// The role in the URL, otherwise host if the stream has no host yet.
-function proposedRole() {
-  const requested = query.get("role");
-  if (["host", "viewer"].includes(requested)) return requested;
-  return stream.hosts.length > 0 ? "viewer" : "host";
 }
 
 onTokenChange(() => ["error", "lobby"].includes(phase()) && start());
