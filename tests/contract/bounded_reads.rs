@@ -8,7 +8,7 @@ use livestream_orchestrator::{
         Change, Cursor, Metadata, ParticipantKind, ParticipantMetadata, ParticipantState, Session,
         StopReason, StreamRef, Topic, change::Effect, stream::NewStream,
     },
-    store::{KindFilter, PAGE_BYTES, ParticipantFilter, Retention, StreamFilter},
+    store::{KindFilter, LogRead, PAGE_BYTES, ParticipantFilter, Retention, StreamFilter},
 };
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use serde_json::json;
@@ -227,6 +227,32 @@ async fn position_before_newest_large_events_is_found_in_several_calls() {
     assert_eq!(events.len(), 40);
     let all = fixture.backend.feed.before_newest(topic, 1_000).await.unwrap();
     assert_eq!(all, Some(Cursor::ORIGIN));
+}
+
+#[tokio::test]
+async fn cursor_that_needs_a_reset_reads_no_events() {
+    let fixture = Fixture::start().await;
+    let stream = fixture.backend.active("large").await;
+    let other = fixture.backend.active("other").await;
+    let topic = Topic::Stream(stream.id);
+    let of_other = fixture.backend.feed.tails(&[Topic::Stream(other.id)]).await.unwrap()[0];
+    let mut expected = Metadata::default();
+    for n in 0..10 {
+        let metadata = Metadata::parse(&json!({"n": n, "filling": "x".repeat(LARGE)}).to_string()).unwrap();
+        fixture.backend.change(&stream, Change::SetMetadata { expected, metadata: metadata.clone() }).await;
+        expected = metadata;
+    }
+    let never_issued = Cursor::new(of_other.millis(), 0);
+    for topic in [topic, Topic::All] {
+        for after in [Cursor::new(1, 0), never_issued] {
+            let (read, cost) = fixture.cost(fixture.backend.feed.read_after(topic, after, 1_000)).await;
+            assert!(matches!(read.unwrap(), LogRead::Reset(_)), "{topic:?} {after}");
+            assert!(cost.sent_bytes < LARGE as u64, "{topic:?} {after}: {cost:?}");
+        }
+        let read = fixture.backend.feed.read_after(topic, of_other, 1_000).await.unwrap();
+        let LogRead::Events { events, .. } = read else { panic!("{topic:?}: {read:?}") };
+        assert_eq!(events.len(), 10, "a cursor of another stream continues");
+    }
 }
 
 /// Redis itself frees an expired key in the thread that executes commands; a sweeper unlinks the keys before.

@@ -105,6 +105,41 @@ fn unreadable(error: StoreError) -> LogRead {
     LogRead::Reset(ResetReason::Unreadable)
 }
 
+/// Events' JSON, and true if the log has no more.
+type LogPage = (Vec<Vec<u8>>, bool);
+
+impl RedisStore {
+    /// Reads the facts about a cursor, and the page after it, see `read_log.lua`.
+    async fn read_log(
+        &self,
+        topic: Topic,
+        after: Cursor,
+        limit: usize,
+        reads_always: bool,
+    ) -> Result<(LogFacts, Option<LogPage>), StoreError> {
+        let call = ReadLog {
+            log: self.keys.log(topic),
+            events: self.keys.log(Topic::All),
+            tail: self.keys.tail(),
+            after: after.to_string(),
+            limit,
+            max_bytes: LOG_PAGE_BYTES,
+            reads_always,
+        };
+        type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Option<LogPage>);
+        let (contains_cursor, first, all_contains_cursor, first_of_all, newest, page): Answer =
+            self.run_bulk("read_log", call).await?;
+        let facts = LogFacts {
+            contains_cursor,
+            first: first_entry(&first)?,
+            all_contains_cursor,
+            first_of_all: first_entry(&first_of_all)?,
+            newest: newest.parse().map_err(|_| corrupt("tail"))?,
+        };
+        Ok((facts, page))
+    }
+}
+
 #[async_trait]
 impl EventFeed for RedisStore {
     async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
@@ -136,32 +171,22 @@ impl EventFeed for RedisStore {
         tails.into_iter().map(codec::tail).collect()
     }
 
+    /// Reads the page only after a cursor that the log can be continued from, because a reset has no use for its bytes,
+    /// for which no caller is charged. A cursor of another stream needs a second call.
     async fn read_after(&self, topic: Topic, after: Cursor, limit: usize) -> Result<LogRead, StoreError> {
         if after == Cursor::GREATEST {
             return Ok(LogRead::Reset(ResetReason::Future));
         }
-        let call = ReadLog {
-            log: self.keys.log(topic),
-            events: self.keys.log(Topic::All),
-            tail: self.keys.tail(),
-            after: after.to_string(),
-            limit,
-            max_bytes: LOG_PAGE_BYTES,
-        };
-        type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Vec<Vec<u8>>, bool);
-        let (contains_cursor, first, all_contains_cursor, first_of_all, newest, texts, complete): Answer =
-            self.run_bulk("read_log", call).await?;
-        let facts = LogFacts {
-            contains_cursor,
-            first: first_entry(&first)?,
-            all_contains_cursor,
-            first_of_all: first_entry(&first_of_all)?,
-            newest: newest.parse().map_err(|_| corrupt("tail"))?,
-        };
-        match reset_reason(topic, after, &facts) {
-            Some(reason) => Ok(LogRead::Reset(reason)),
-            None => Ok(events(&texts).map_or_else(unreadable, |events| LogRead::Events { events, complete })),
+        let mut read = self.read_log(topic, after, limit, false).await?;
+        if read.1.is_none() && reset_reason(topic, after, &read.0).is_none() {
+            read = self.read_log(topic, after, limit, true).await?;
         }
+        let (facts, page) = read;
+        if let Some(reason) = reset_reason(topic, after, &facts) {
+            return Ok(LogRead::Reset(reason));
+        }
+        let (texts, complete) = page.ok_or_else(|| corrupt("a page of a log"))?;
+        Ok(events(&texts).map_or_else(unreadable, |events| LogRead::Events { events, complete }))
     }
 
     async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {

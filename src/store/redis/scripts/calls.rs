@@ -105,7 +105,13 @@ scripts! {
     /// Reads a page of a log after a cursor.
     read ReadLog = "read_log" with [LOG_ENTRIES];
     KEY { log, events, tail }
-    ARG { after: String, limit: usize, max_bytes: usize }
+    ARG {
+        after: String,
+        limit: usize,
+        max_bytes: usize,
+        /// Whether the page is read also after a cursor that this log may not continue from.
+        reads_always: bool,
+    }
 
     /// Finds the position before the newest events of a log.
     read PositionBeforeNewest = "position_before_newest" with [LOG_ENTRIES];
