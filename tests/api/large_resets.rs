@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod one_stream;
+mod replays;
 mod silent_calls;
 mod silent_websockets;
 mod slow_readers;
