@@ -176,7 +176,7 @@ fn start_grpc(
         orchestrator: api.orchestrator.clone(),
         relay: api.relay.clone(),
         admission: api.admission.clone(),
-        known_metadata: Arc::default(),
+        known_states: Arc::default(),
     };
     let serving = grpc::serve(service, listener, limiter, shutdown);
     tasks.spawn(async move {

@@ -1,6 +1,6 @@
 //! Conversion of domain values to messages of `proto/`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use prost::{Message, length_delimiter_len};
 
@@ -12,19 +12,20 @@ use crate::{
         json::Json,
         size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES},
     },
-    relay::{PartContent, ResetPart, SharedSnapshot},
-    store::SnapshotContent,
+    relay::{PartContent, ResetPart},
 };
 
 fn millis(time: Option<Timestamp>) -> i64 {
     time.map(Timestamp::as_millis).unwrap_or_default()
 }
 
-fn count(number: u32) -> i32 {
+/// Converts a number, at most the largest of the type.
+pub fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn audience(audience: Audience) -> i32 {
+/// Converts an audience.
+pub fn audience(audience: Audience) -> i32 {
     let audience = match audience {
         Audience::Listed => proto::Audience::Listed,
         Audience::Counted => proto::Audience::Counted,
@@ -32,7 +33,8 @@ fn audience(audience: Audience) -> i32 {
     audience.into()
 }
 
-fn participant_counts(counts: ParticipantCounts) -> proto::ParticipantCounts {
+/// Converts counts.
+pub fn participant_counts(counts: ParticipantCounts) -> proto::ParticipantCounts {
     proto::ParticipantCounts { hosts: count(counts.hosts), viewers: count(counts.viewers) }
 }
 
@@ -46,7 +48,8 @@ pub fn metadata(text: &str) -> HashMap<String, String> {
         .collect()
 }
 
-fn status(status: StreamStatus) -> i32 {
+/// Converts a status.
+pub fn status(status: StreamStatus) -> i32 {
     let status = match status {
         StreamStatus::Creating => proto::StreamStatus::Creating,
         StreamStatus::Active => proto::StreamStatus::Active,
@@ -57,7 +60,8 @@ fn status(status: StreamStatus) -> i32 {
     status.into()
 }
 
-fn participant(participant: &Participant) -> proto::Participant {
+/// Converts a participant.
+pub fn participant(participant: &Participant) -> proto::Participant {
     let kind = Some(participant.kind).filter(|kind| *kind != ParticipantKind::Standard);
     let text = (!participant.metadata.is_object()).then(|| participant.metadata.as_text().to_owned());
     proto::Participant {
@@ -82,7 +86,7 @@ fn track(track: &Track) -> proto::Track {
 }
 
 /// Converts a stream without its participants.
-fn stream_state(stream: &Stream) -> proto::StreamState {
+pub fn stream_state(stream: &Stream) -> proto::StreamState {
     proto::StreamState {
         stream_id: stream.id.to_string(),
         status: status(stream.status),
@@ -118,9 +122,13 @@ pub fn state(view: &StreamView) -> proto::StreamState {
     state
 }
 
-fn reset_data(part: &ResetPart) -> proto::ResetData {
+/// Converts the content of a part of a reset.
+pub fn reset_data(part: &ResetPart) -> proto::ResetData {
     let snapshot = match part.content() {
-        PartContent::Streams(streams) => streams.iter().map(stream_state).collect(),
+        PartContent::Streams(streams) => streams
+            .iter()
+            .map(|stream| proto::StreamState { participants_truncated: true, ..stream_state(stream) })
+            .collect(),
         PartContent::Stream(Some((view, first))) => vec![proto::StreamState {
             participants: first.iter().map(participant).collect(),
             participants_truncated: view.participants_truncated,
@@ -144,7 +152,8 @@ fn reset_data(part: &ResetPart) -> proto::ResetData {
     }
 }
 
-fn cursor(part: &ResetPart) -> String {
+/// Returns the cursor of a part, which is empty in all parts but the last.
+pub fn cursor(part: &ResetPart) -> String {
     part.cursor().map(|cursor| cursor.to_string()).unwrap_or_default()
 }
 
@@ -218,79 +227,4 @@ pub fn reset_event(part: &ResetPart) -> proto::StreamEvent {
         event_data: Some(EventData::Reset(reset_data(part))),
         ..proto::StreamEvent::default()
     }
-}
-
-/// Converts an event of `StreamUpdates`, with the metadata of its stream.
-pub fn update(event: &Event, metadata: HashMap<String, String>) -> proto::StreamUpdate {
-    use proto::UpdateType as Type;
-    let draft = &event.draft;
-    let update_type = match draft.kind {
-        EventKind::StreamCreated => Type::Created,
-        EventKind::StreamUpdated if draft.previous_status.is_some() => Type::StatusChanged,
-        EventKind::StreamUpdated => Type::Updated,
-        EventKind::StreamStopped => Type::Stopped,
-        EventKind::ParticipantJoined => Type::ParticipantJoined,
-        EventKind::ParticipantLeft => Type::ParticipantLeft,
-        EventKind::ParticipantUpdated => Type::ParticipantUpdated,
-        EventKind::ParticipantCountUpdated => Type::ParticipantCountUpdated,
-    };
-    proto::StreamUpdate {
-        stream_id: draft.stream.id.to_string(),
-        status: status(draft.stream.status),
-        participants: draft.participant.iter().map(participant).collect(),
-        timestamp: event.timestamp.as_millis(),
-        update_type: update_type.into(),
-        metadata,
-        cursor: event.cursor.to_string(),
-        seq: event.seq(),
-        participant_count: count(draft.stream.participant_count()),
-        reset: None,
-        participants_truncated: false,
-        reason: draft.reason.clone().unwrap_or_default(),
-        audience: audience(draft.stream.audience),
-        participant_counts: Some(participant_counts(draft.stream.counts)),
-        removed: draft.removed,
-    }
-}
-
-/// Converts a part of a reset of `StreamUpdates`.
-pub fn reset_update(part: &ResetPart) -> proto::StreamUpdate {
-    proto::StreamUpdate {
-        update_type: proto::UpdateType::Reset.into(),
-        cursor: cursor(part),
-        reset: Some(reset_data(part)),
-        ..proto::StreamUpdate::default()
-    }
-}
-
-/// Converts a snapshot to one update for each of its streams, which `StreamUpdates` begins with. Each update is made when
-/// it is sent.
-pub fn first_updates(shared: Arc<SharedSnapshot>) -> impl Iterator<Item = proto::StreamUpdate> {
-    let count = match &shared.snapshot().content {
-        SnapshotContent::Stream(view) => usize::from(view.is_some()),
-        SnapshotContent::All(streams) => streams.len(),
-    };
-    (0..count).filter_map(move |index| first_update(&shared, index))
-}
-
-fn first_update(shared: &SharedSnapshot, index: usize) -> Option<proto::StreamUpdate> {
-    let state = match &shared.snapshot().content {
-        SnapshotContent::Stream(view) => state(view.as_ref()?),
-        SnapshotContent::All(streams) => stream_state(streams.get(index)?),
-    };
-    Some(proto::StreamUpdate {
-        stream_id: state.stream_id,
-        status: state.status,
-        participants: state.participants,
-        timestamp: state.updated_at,
-        update_type: proto::UpdateType::Created.into(),
-        metadata: state.metadata,
-        cursor: shared.cursor().to_string(),
-        seq: state.version,
-        participant_count: state.participant_count,
-        participants_truncated: state.participants_truncated,
-        audience: state.audience,
-        participant_counts: state.participant_counts,
-        ..proto::StreamUpdate::default()
-    })
 }

@@ -1,4 +1,4 @@
-//! Encoders: what each kind of feed sends for an event and for a reset.
+//! Encoders: what each kind of feed sends first, for an event and for a reset.
 
 use std::{future::Future, sync::Arc};
 
@@ -7,20 +7,29 @@ use tonic::Status;
 
 use super::{
     convert,
-    known_metadata::{KnownMetadata, MetadataMap},
+    known_states::{KnownState, KnownStates},
+    participant_list::ParticipantList,
     proto::{StreamEvent, StreamUpdate},
     status::use_case_status,
+    update,
 };
 use crate::{
-    domain::{Event, Metadata, PartialStream, StreamId},
+    domain::{Event, Stream, StreamId},
     orchestrator::{Orchestrator, ReadGrant},
-    relay::ResetPart,
+    relay::{ResetPart, SharedSnapshot},
+    store::SnapshotContent,
 };
 
 /// Encoder of one feed.
 pub trait Encoder: Send + Sync + 'static {
     /// The messages of the feed.
     type Output: Message + 'static;
+
+    /// Returns the next of the messages that the feed begins with; `None` after the last one.
+    ///
+    /// # Errors
+    /// The status with which the feed ends.
+    fn first(&mut self) -> impl Future<Output = Result<Option<Self::Output>, Status>> + Send;
 
     /// Returns the message of an event.
     ///
@@ -43,6 +52,10 @@ pub struct Events;
 impl Encoder for Events {
     type Output = StreamEvent;
 
+    async fn first(&mut self) -> Result<Option<StreamEvent>, Status> {
+        Ok(None)
+    }
+
     async fn event(&mut self, event: &Event) -> Result<StreamEvent, Status> {
         Ok(convert::event(event))
     }
@@ -52,52 +65,102 @@ impl Encoder for Events {
     }
 }
 
-/// Encoder of `StreamUpdates`. Every update has the stream's metadata.
+/// Present states that a feed begins with, one message for each stream.
+struct FirstStates {
+    snapshot: Arc<SharedSnapshot>,
+    /// Number of streams that are sent.
+    sent: usize,
+}
+
+/// Encoder of `StreamUpdates`. Every update has the stream's metadata and participants.
 pub struct Updates {
     orchestrator: Arc<Orchestrator>,
     grant: ReadGrant,
-    known: Arc<KnownMetadata>,
+    known: Arc<KnownStates>,
+    first: Option<FirstStates>,
     /// Bytes that were read for this feed since [`Encoder::take_read_bytes`].
     read_bytes: usize,
 }
 
 impl Updates {
-    /// Creates the encoder of a feed with this grant.
-    pub const fn new(orchestrator: Arc<Orchestrator>, grant: ReadGrant, known: Arc<KnownMetadata>) -> Self {
-        Self { orchestrator, grant, known, read_bytes: 0 }
+    /// Creates the encoder of a feed with this grant, which begins with the states of a snapshot.
+    pub fn new(
+        orchestrator: Arc<Orchestrator>,
+        grant: ReadGrant,
+        known: Arc<KnownStates>,
+        first: Option<Arc<SharedSnapshot>>,
+    ) -> Self {
+        let first = first.map(|snapshot| FirstStates { snapshot, sent: 0 });
+        Self { orchestrator, grant, known, first, read_bytes: 0 }
     }
 
-    async fn metadata(&mut self, stream: &PartialStream) -> Result<Arc<MetadataMap>, Status> {
-        let (id, seq) = (stream.id, stream.version);
-        let metadata = match &stream.metadata {
-            Some(carried) => Arc::new(convert::metadata(carried.as_text())),
-            None => match self.known.at(id, seq) {
-                Some(known) => return Ok(known),
-                None => Arc::new(self.read(id).await?),
+    /// Returns the update of the next stream of a snapshot.
+    async fn first_update(&mut self, first: &FirstStates) -> Result<Option<StreamUpdate>, Status> {
+        let cursor = first.snapshot.cursor();
+        Ok(match &first.snapshot.snapshot().content {
+            SnapshotContent::Stream(Some(view)) if first.sent == 0 => {
+                let state = self.known.record(view);
+                Some(update::first_update(&view.stream, &state.participants, cursor))
+            }
+            SnapshotContent::Stream(_) => None,
+            SnapshotContent::All(streams) => match streams.get(first.sent) {
+                Some(stream) => {
+                    let participants = self.participants(stream).await?;
+                    Some(update::first_update(stream, &participants, cursor))
+                }
+                None => None,
             },
-        };
-        self.known.record(id, seq, metadata.clone());
-        Ok(metadata)
+        })
     }
 
-    async fn read(&mut self, id: StreamId) -> Result<MetadataMap, Status> {
-        let read = self.orchestrator.metadata(&self.grant, id).await.map_err(use_case_status)?;
-        let text = read.as_ref().map(Metadata::as_text).unwrap_or_default();
-        self.read_bytes += text.len();
-        Ok(convert::metadata(text))
+    /// Returns the participants of a stream, as of its document or later.
+    async fn participants(&mut self, stream: &Stream) -> Result<ParticipantList, Status> {
+        let state = match self.known.of(stream) {
+            Some(known) => Some(known),
+            None => self.read(stream.id).await?,
+        };
+        Ok(state.map(|state| state.participants.clone()).unwrap_or_default())
+    }
+
+    /// Returns the state after an event.
+    async fn state(&mut self, event: &Event) -> Result<Arc<KnownState>, Status> {
+        if let Some(known) = self.known.at(event) {
+            return Ok(known);
+        }
+        Ok(match self.read(event.stream_id()).await? {
+            Some(read) if read.cursor == event.cursor => read,
+            // The stream has changed again.
+            Some(read) => Arc::new(read.after(event)),
+            None => Arc::new(KnownState::of_expired(event)),
+        })
+    }
+
+    async fn read(&mut self, id: StreamId) -> Result<Option<Arc<KnownState>>, Status> {
+        let view = self.orchestrator.view_granted(&self.grant, id).await.map_err(use_case_status)?;
+        let state = view.map(|view| self.known.record(&view));
+        self.read_bytes += state.as_ref().map_or(0, |state| state.bytes());
+        Ok(state)
     }
 }
 
 impl Encoder for Updates {
     type Output = StreamUpdate;
 
+    async fn first(&mut self) -> Result<Option<StreamUpdate>, Status> {
+        let Some(mut first) = self.first.take() else { return Ok(None) };
+        let update = self.first_update(&first).await?;
+        first.sent += 1;
+        self.first = Some(first).filter(|_| update.is_some());
+        Ok(update)
+    }
+
     async fn event(&mut self, event: &Event) -> Result<StreamUpdate, Status> {
-        let metadata = self.metadata(&event.draft.stream).await?;
-        Ok(convert::update(event, MetadataMap::clone(&metadata)))
+        Ok(update::update(event, &*self.state(event).await?))
     }
 
     fn reset(&mut self, part: &ResetPart) -> StreamUpdate {
-        convert::reset_update(part)
+        self.known.forget(self.grant.topic());
+        update::reset_update(part)
     }
 
     fn take_read_bytes(&mut self) -> usize {

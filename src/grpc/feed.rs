@@ -48,7 +48,7 @@ impl<T> Clone for Waiting<T> {
     }
 }
 
-/// Returns the first messages and those of a subscription, until it ends or its deadline passes.
+/// Returns the first messages of an encoder and those of a subscription, until it ends or its deadline passes.
 ///
 /// Dropping the stream releases the subscription and its permit.
 pub fn messages<E: Encoder>(
@@ -56,13 +56,12 @@ pub fn messages<E: Encoder>(
     (permit, deadline): (FeedPermit, Deadline),
     (budget, unsent): (Budget, Unsent),
     encoder: E,
-    first: impl Iterator<Item = E::Output> + Send + 'static,
 ) -> Messages<E::Output> {
     let (sender, receiver) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
     let feed = Feed { sender, waiting: None, unsent, meter, deadline, budget, encoder, eviction: None };
     tokio::spawn(async move {
-        if let Some(status) = feed.run(subscription, first).await {
+        if let Some(status) = feed.run(subscription).await {
             // An error means that the client is gone.
             let _ = ended.send(status);
         }
@@ -107,19 +106,20 @@ struct Feed<E: Encoder> {
 
 impl<E: Encoder> Feed<E> {
     /// Sends messages until the end; returns its status, `None` for OK and for a client that is gone.
-    async fn run(
-        mut self,
-        mut subscription: Subscription,
-        mut first: impl Iterator<Item = E::Output>,
-    ) -> Option<Status> {
+    async fn run(mut self, mut subscription: Subscription) -> Option<Status> {
         loop {
-            match self.send_made(&subscription, |_| first.next()).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(end) => return end,
+            if let Err(end) = self.next_turn().await {
+                return end;
+            }
+            let sent = match self.first().await {
+                Ok(Some(message)) => self.send(&subscription, message).await,
+                Ok(None) => break,
+                Err(status) => return self.end(subscription, Some(status)).await,
+            };
+            if let Err(end) = sent {
+                return end;
             }
         }
-        drop(first);
         loop {
             let delivery = tokio::select! {
                 delivery = timeout_at(self.deadline.at(), subscription.next()) => delivery,
@@ -140,6 +140,13 @@ impl<E: Encoder> Feed<E> {
                 return end;
             }
         }
+    }
+
+    /// Encodes the next first message, and charges what is read for it.
+    async fn first(&mut self) -> Result<Option<E::Output>, Status> {
+        let message = self.encoder.first().await;
+        self.meter.add(self.encoder.take_read_bytes());
+        message
     }
 
     /// Encodes an event, and charges what is read for it.

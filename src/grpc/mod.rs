@@ -8,11 +8,13 @@ mod deadline;
 mod encoder;
 mod feed;
 mod interceptor;
-mod known_metadata;
+mod known_states;
+mod participant_list;
 pub mod proto;
 mod request_body;
 mod server;
 mod service;
 mod status;
+mod update;
 
 pub use self::{server::serve, service::Service};

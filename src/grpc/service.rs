@@ -1,6 +1,6 @@
 //! The calls of `StreamService`.
 
-use std::{iter, sync::Arc};
+use std::sync::Arc;
 
 use prost::Message as _;
 use tonic::{Request, Response, Status};
@@ -12,7 +12,7 @@ use super::{
     encoder::{Encoder, Events, Updates},
     feed::{self, Messages},
     interceptor,
-    known_metadata::KnownMetadata,
+    known_states::KnownStates,
     proto::{
         GetStreamStateRequest, StreamEvent, StreamState, StreamUpdate, StreamUpdatesRequest,
         SubscribeRequest, stream_service_server::StreamService,
@@ -33,7 +33,7 @@ pub struct Service {
     pub(crate) orchestrator: Arc<Orchestrator>,
     pub(crate) relay: Relay,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) known_metadata: Arc<KnownMetadata>,
+    pub(crate) known_states: Arc<KnownStates>,
 }
 
 /// Actions of which a caller needs one to open a feed. The topic of the request decides which one is checked later.
@@ -82,11 +82,10 @@ impl Service {
         source: (Subscription, ReadMeter),
         feed: (FeedPermit, Deadline),
         encoder: E,
-        first: impl Iterator<Item = E::Output> + Send + 'static,
     ) -> Response<Messages<E::Output>> {
         let (from, unsent) = (source.0.from(), Unsent::new(self.relay.budget().clone()));
         let budget = (self.relay.budget().clone(), unsent.clone());
-        let mut response = response_from(from, feed::messages(source, feed, budget, encoder, first));
+        let mut response = response_from(from, feed::messages(source, feed, budget, encoder));
         response.extensions_mut().insert(unsent);
         response
     }
@@ -133,9 +132,8 @@ impl Service {
         };
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
         meter.charge(first.as_ref().map_or(0, |snapshot| snapshot.bytes())).await;
-        let encoder = Updates::new(self.orchestrator.clone(), grant, self.known_metadata.clone());
-        let first = first.into_iter().flat_map(convert::first_updates);
-        Ok(self.messages((subscription, meter), feed, encoder, first))
+        let encoder = Updates::new(self.orchestrator.clone(), grant, self.known_states.clone(), first);
+        Ok(self.messages((subscription, meter), feed, encoder))
     }
 
     async fn state(
@@ -162,7 +160,7 @@ impl Service {
         let SubscribeRequest { stream_id, after } = request.into_inner();
         let grant = self.grant(&context.caller, &stream_id).await?;
         let (subscription, meter) = self.follow(&context, &grant, start(&after)?).await?;
-        Ok(self.messages((subscription, meter), feed, Events, iter::empty()))
+        Ok(self.messages((subscription, meter), feed, Events))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    domain::{Identity, Metadata, Participant, ParticipantState, Stream, StreamId, StreamView},
+    domain::{Identity, Participant, ParticipantState, Stream, StreamId, StreamView},
     store::{KindFilter, Page, ParticipantFilter, SharedState, StoreError, StreamFilter},
 };
 
@@ -92,16 +92,20 @@ impl Orchestrator {
         Ok(view)
     }
 
-    /// Returns the present metadata of a stream, for a reader of its events. Returns `None` if the grant does not
-    /// include the stream, or if the stream has expired.
+    /// Returns a stream and its participants, for a reader of its events. Returns `None` if the grant does not include
+    /// the stream, or if the stream has expired.
     ///
     /// # Errors
     /// Errors of the store.
-    pub async fn metadata(&self, grant: &ReadGrant, id: StreamId) -> Result<Option<Metadata>, Error> {
+    pub async fn view_granted(
+        &self,
+        grant: &ReadGrant,
+        id: StreamId,
+    ) -> Result<Option<SharedState<StreamView>>, Error> {
         if !grant.includes(id) {
             return Ok(None);
         }
-        Ok(self.store.get(id).await?.map(|stream| stream.metadata))
+        Ok(self.store.view(id).await?)
     }
 
     /// Grants the caller the events of all streams.

@@ -47,6 +47,7 @@ mod resume;
 mod secrets;
 mod slow_clients;
 mod snapshots;
+mod stream_updates;
 mod streams;
 mod token_reasons;
 mod token_rules;

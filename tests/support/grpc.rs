@@ -31,6 +31,20 @@ pub struct Participant {
     pub left_at: i64,
     #[prost(map = "string, string", tag = "5")]
     pub metadata: HashMap<String, String>,
+    #[prost(string, tag = "21")]
+    pub role: String,
+    #[prost(string, tag = "22")]
+    pub state: String,
+    #[prost(string, tag = "23")]
+    pub sid: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Counts {
+    #[prost(int32, tag = "1")]
+    pub hosts: i32,
+    #[prost(int32, tag = "2")]
+    pub viewers: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -51,8 +65,18 @@ pub struct Update {
     pub cursor: String,
     #[prost(uint64, tag = "21")]
     pub seq: u64,
+    #[prost(message, optional, tag = "23")]
+    pub reset: Option<Reset>,
     #[prost(bool, tag = "25")]
     pub participants_truncated: bool,
+    #[prost(int32, tag = "26")]
+    pub audience: i32,
+    #[prost(message, optional, tag = "27")]
+    pub participant_counts: Option<Counts>,
+    #[prost(bool, tag = "28")]
+    pub removed: bool,
+    #[prost(message, optional, tag = "29")]
+    pub participant: Option<Participant>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,0 +1,257 @@
+//! Known states: metadata and participants of streams, shared by the `StreamUpdates` feeds of an instance.
+//!
+//! A feed processes every event of a stream in order, and each event names the one before. So the state at an event is
+//! that of the event before, changed by the event, and a stream is read only after an interval in which no feed has
+//! followed it. All feeds share the state at an event, whichever of them makes it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use quick_cache::{Weighter, sync::Cache};
+
+use super::{convert, participant_list::ParticipantList};
+use crate::domain::{Cursor, Event, Stream, StreamId, StreamView, Timestamp, Topic};
+
+/// Metadata as messages carry it.
+pub type MetadataMap = HashMap<String, String>;
+
+/// Maximum size of the newest states together.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Maximum size of what the states at recent events do not share with the newest ones.
+const MAX_RECENT_BYTES: u64 = 8 * 1024 * 1024;
+/// Number of states for which room is reserved.
+const EXPECTED_STATES: usize = 256;
+/// Approximate size of a state, or of a member of its metadata, without its texts.
+const ENTRY_BYTES: usize = 256;
+
+/// State of a stream after an event.
+#[derive(Debug)]
+pub struct KnownState {
+    /// Cursor of the event.
+    pub cursor: Cursor,
+    seq: u64,
+    updated_at: Timestamp,
+    /// Metadata of the stream.
+    pub metadata: Arc<MetadataMap>,
+    /// Participants of the stream.
+    pub participants: ParticipantList,
+    /// About the size of what the state does not share with the one before.
+    own_bytes: usize,
+}
+
+impl KnownState {
+    /// Encodes the state of a document.
+    fn of(view: &StreamView) -> Self {
+        let mut state = Self {
+            cursor: view.cursor,
+            seq: view.stream.version,
+            updated_at: view.stream.updated_at,
+            metadata: Arc::new(convert::metadata(view.stream.metadata.as_text())),
+            participants: ParticipantList::of(view),
+            own_bytes: 0,
+        };
+        state.own_bytes = state.bytes();
+        state
+    }
+
+    /// Returns the state after an event of a stream that does not exist any more.
+    pub fn of_expired(event: &Event) -> Self {
+        let before = Self {
+            cursor: event.previous,
+            seq: 0,
+            updated_at: event.timestamp,
+            metadata: Arc::default(),
+            participants: ParticipantList::default(),
+            own_bytes: 0,
+        };
+        before.after(event)
+    }
+
+    /// Returns the state after an event, of which this is the state before.
+    pub fn after(&self, event: &Event) -> Self {
+        let carried = event.draft.stream.metadata.as_ref();
+        let carried = carried.map(|carried| Arc::new(convert::metadata(carried.as_text())));
+        Self {
+            cursor: event.cursor,
+            seq: event.seq(),
+            updated_at: event.draft.stream.updated_at,
+            metadata: carried.unwrap_or_else(|| self.metadata.clone()),
+            participants: self.participants.after(event),
+            own_bytes: ENTRY_BYTES + self.participants.own_bytes() + event.approximate_bytes(),
+        }
+    }
+
+    /// Returns about how many bytes the state keeps in memory.
+    pub fn bytes(&self) -> usize {
+        let texts = self.metadata.iter().map(|(key, value)| ENTRY_BYTES + key.len() + value.len());
+        ENTRY_BYTES + texts.sum::<usize>() + self.participants.bytes()
+    }
+}
+
+/// States that feeds have last sent. Each of the two bounds is one of bytes.
+pub struct KnownStates {
+    /// The newest state of each stream.
+    newest: Cache<StreamId, Arc<KnownState>, ByBytes>,
+    /// States by the cursors of their events, for feeds that are behind others. Cursors are unique among all streams.
+    recent: Cache<Cursor, Arc<KnownState>, ByOwnBytes>,
+}
+
+impl Default for KnownStates {
+    fn default() -> Self {
+        Self {
+            newest: Cache::with_weighter(EXPECTED_STATES, MAX_BYTES, ByBytes),
+            recent: Cache::with_weighter(EXPECTED_STATES, MAX_RECENT_BYTES, ByOwnBytes),
+        }
+    }
+}
+
+impl KnownStates {
+    /// Returns the state after an event; `None` if the stream must be read.
+    ///
+    /// If a later state is all that is known, returns that one with the event's participant.
+    pub fn at(&self, event: &Event) -> Option<Arc<KnownState>> {
+        let newest = self.newest.get(&event.stream_id());
+        let known = |cursor: Cursor| {
+            newest.clone().filter(|newest| newest.cursor == cursor).or_else(|| self.recent.get(&cursor))
+        };
+        if let Some(state) = known(event.cursor) {
+            return Some(state);
+        }
+        if let Some(before) = known(event.previous) {
+            let state = Arc::new(before.after(event));
+            if state.participants.is_sparse() {
+                return None;
+            }
+            self.put(event.stream_id(), &state);
+            return Some(state);
+        }
+        newest.filter(|newest| newest.cursor > event.cursor).map(|newest| Arc::new(newest.after(event)))
+    }
+
+    /// Returns the state of a stream as of its document without participants; `None` if it must be read.
+    pub fn of(&self, stream: &Stream) -> Option<Arc<KnownState>> {
+        let version = (stream.version, stream.updated_at);
+        self.newest.get(&stream.id).filter(|known| (known.seq, known.updated_at) == version)
+    }
+
+    /// Records and returns the state of a document.
+    pub fn record(&self, view: &StreamView) -> Arc<KnownState> {
+        let newest = self.newest.get(&view.stream.id);
+        newest.filter(|newest| newest.cursor == view.cursor).unwrap_or_else(|| {
+            let state = Arc::new(KnownState::of(view));
+            self.put(view.stream.id, &state);
+            state
+        })
+    }
+
+    fn put(&self, id: StreamId, state: &Arc<KnownState>) {
+        self.recent.insert(state.cursor, state.clone());
+        if self.newest.peek(&id).is_none_or(|newest| newest.cursor < state.cursor) {
+            self.newest.insert(id, state.clone());
+        }
+    }
+
+    /// Forgets the newest states of a topic, because a reset may mean that Redis has lost the events that led to them.
+    pub fn forget(&self, topic: Topic) {
+        match topic {
+            Topic::All => self.newest.clear(),
+            Topic::Stream(id) => {
+                self.newest.remove(&id);
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<StreamId, Arc<KnownState>> for ByBytes {
+    fn weight(&self, _: &StreamId, state: &Arc<KnownState>) -> u64 {
+        state.bytes() as u64
+    }
+}
+
+#[derive(Clone)]
+struct ByOwnBytes;
+
+impl Weighter<Cursor, Arc<KnownState>> for ByOwnBytes {
+    fn weight(&self, _: &Cursor, state: &Arc<KnownState>) -> u64 {
+        state.own_bytes as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        EventKind, Identity, InitialAudience, Metadata, Participant, Role, RoomName, event::Draft,
+        stream::NewStream,
+    };
+
+    fn stream(version: u64) -> Stream {
+        let new = NewStream {
+            id: StreamId::generate(),
+            room_name: RoomName::parse("room").unwrap(),
+            metadata: Metadata::default(),
+            max_participants: None,
+            idle_after: None,
+            audience: InitialAudience::LISTED,
+        };
+        Stream { version, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
+    }
+
+    fn view(stream: &Stream, cursor: Cursor) -> StreamView {
+        StreamView { stream: stream.clone(), participants: Vec::new(), participants_truncated: false, cursor }
+    }
+
+    fn cursor(number: u64) -> Cursor {
+        Cursor::new(number, 0)
+    }
+
+    /// Returns the event of a new participant.
+    fn event(stream: &Stream, previous: Cursor, cursor: Cursor) -> Event {
+        let identity = Identity::parse(cursor.to_string()).unwrap();
+        let participant = Participant::joining(identity, Role::Host, Timestamp::from_millis(1));
+        let next = Stream { version: stream.version + 1, ..stream.clone() };
+        let draft = Draft::new(EventKind::ParticipantUpdated, &next, None);
+        let draft = Draft { participant: Some(participant), ..draft };
+        Event { cursor, previous, previous_of_all: previous, timestamp: Timestamp::from_millis(1), draft }
+    }
+
+    fn count(state: Option<Arc<KnownState>>) -> Option<usize> {
+        state.map(|state| state.participants.within(usize::MAX).0.len())
+    }
+
+    #[test]
+    fn state_is_known_for_feeds_that_are_ahead_and_behind() {
+        let (known, stream) = (KnownStates::default(), stream(1));
+        let events: Vec<_> = (11..14).map(|n| event(&stream, cursor(n - 1), cursor(n))).collect();
+        assert!(known.at(&events[0]).is_none());
+        known.record(&view(&stream, cursor(10)));
+        let ahead: Vec<_> = events.iter().map(|event| count(known.at(event))).collect();
+        assert_eq!(ahead, [Some(1), Some(2), Some(3)]);
+        let behind: Vec<_> = events.iter().map(|event| count(known.at(event))).collect();
+        assert_eq!(behind, ahead);
+        let late = event(&stream, cursor(4), cursor(5));
+        assert_eq!(count(known.at(&late)), Some(4), "the newest state with the event's participant");
+    }
+
+    #[test]
+    fn state_is_read_after_an_event_that_no_feed_has_processed() {
+        let (known, stream) = (KnownStates::default(), stream(1));
+        known.record(&view(&stream, cursor(1)));
+        assert!(known.at(&event(&stream, cursor(2), cursor(3))).is_none());
+        known.forget(Topic::Stream(stream.id));
+        assert!(known.of(&stream).is_none());
+    }
+
+    #[test]
+    fn state_of_a_document_is_that_of_its_newest_event() {
+        let (known, stream) = (KnownStates::default(), stream(1));
+        let first = known.record(&view(&stream, cursor(1)));
+        assert!(Arc::ptr_eq(&first, &known.record(&view(&stream, cursor(1)))));
+        assert!(known.of(&stream).is_some());
+        assert!(known.of(&Stream { version: 2, ..stream.clone() }).is_none());
+        let later = Timestamp::from_millis(2);
+        assert!(known.of(&Stream { updated_at: later, ..stream }).is_none(), "another history");
+    }
+}
