@@ -88,7 +88,8 @@ pub struct Authentication {
 pub enum Rejection {
     /// The rate limit is exhausted.
     RateLimited(RateLimitDecision),
-    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long, or [`MAX_WAITING_READS`] of them wait.
+    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long, or [`MAX_WAITING_READS`] of the caller
+    /// wait.
     TooManyReads,
     /// The request has no valid token.
     Unauthenticated(TokenError),

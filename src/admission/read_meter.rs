@@ -33,8 +33,8 @@ impl Admission {
 
     /// Charges the caller's read limit for the bytes of an admitted call's answer, beyond the call itself.
     ///
-    /// A call that fails is not charged here: it has spent its unit, a refused one reads no page before the refusal, and a
-    /// caller cannot make the store fail after a page.
+    /// A call that fails is not charged here: it has spent its unit, a refused one reads no page before the refusal, and
+    /// a caller cannot make the store fail after a page.
     ///
     /// Returns `None` if the bytes cost nothing, and as [`RateLimiter::charge`](super::RateLimiter::charge) does.
     pub async fn charge_read(&self, limit_key: &str, bytes: u64) -> Option<AppliedRateLimit> {

@@ -159,7 +159,9 @@ impl Encoder for Updates {
     }
 
     fn reset(&mut self, part: &ResetPart) -> StreamUpdate {
-        self.known.forget(self.grant.topic());
+        if let Some(snapshot) = part.cursor() {
+            self.known.forget_after(self.grant.topic(), snapshot);
+        }
         update::reset_update(part)
     }
 

@@ -150,14 +150,11 @@ impl KnownStates {
         }
     }
 
-    /// Forgets the newest states of a topic, because a reset may mean that Redis has lost the events that led to them.
-    pub fn forget(&self, topic: Topic) {
-        match topic {
-            Topic::All => self.newest.clear(),
-            Topic::Stream(id) => {
-                self.newest.remove(&id);
-            }
-        }
+    /// Forgets the states of a topic that are later than a reset's snapshot, because Redis may have lost the events that
+    /// led to them. Keeps the others, so that a caller with a cursor that needs a reset costs other feeds no reads.
+    pub fn forget_after(&self, topic: Topic, snapshot: Cursor) {
+        let is_of_topic = |id: &StreamId| topic == Topic::All || topic == Topic::Stream(*id);
+        self.newest.retain(|id, state| state.cursor <= snapshot || !is_of_topic(id));
     }
 }
 
@@ -240,8 +237,22 @@ mod tests {
         let (known, stream) = (KnownStates::default(), stream(1));
         known.record(&view(&stream, cursor(1)));
         assert!(known.at(&event(&stream, cursor(2), cursor(3))).is_none());
-        known.forget(Topic::Stream(stream.id));
-        assert!(known.of(&stream).is_none());
+    }
+
+    #[test]
+    fn only_states_later_than_the_snapshot_of_a_reset_are_forgotten() {
+        let (known, stream) = (KnownStates::default(), stream(1));
+        known.record(&view(&stream, cursor(2)));
+        let other = StreamId::generate();
+        for (topic, snapshot) in [(Topic::All, 2), (Topic::Stream(stream.id), 3), (Topic::Stream(other), 1)] {
+            known.forget_after(topic, cursor(snapshot));
+            assert!(known.of(&stream).is_some(), "{topic:?} {snapshot}");
+        }
+        for topic in [Topic::All, Topic::Stream(stream.id)] {
+            known.record(&view(&stream, cursor(2)));
+            known.forget_after(topic, cursor(1));
+            assert!(known.of(&stream).is_none(), "{topic:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Body of a call's request, with a time limit.
 //!
-//! A connection with a running call is not idle, and a caller is admitted once its message has arrived. Without a limit,
-//! a call whose message does not arrive would stay open for as long as its connection.
+//! A connection with a running call is not idle, and a caller is admitted once its message has arrived. Without a
+//! limit, a call whose message does not arrive would stay open for as long as its connection.
 
 use std::{
     pin::Pin,

@@ -55,8 +55,8 @@ impl CountTeller {
         }
     }
 
-    /// Tells the counts that are due, and returns the time until the next ones are: zero if more may be due now. A failed
-    /// change is logged and postponed.
+    /// Tells the counts that are due, and returns the time until the next ones are: zero if more may be due now. A
+    /// failed change is logged and postponed.
     ///
     /// # Errors
     /// Errors of the store when it lists the streams.

@@ -61,8 +61,8 @@ pub trait Maintenance: Send + Sync {
     /// The Redis store also removes ended streams from the lists after their retention.
     async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError>;
 
-    /// Returns at most `limit` streams whose counts are due; in Redis the longest overdue first. They are in an index of their own, because they are due
-    /// within a second, and must not wait for jobs that call LiveKit.
+    /// Returns at most `limit` streams whose counts are due; in Redis the longest overdue first. They are in an index of
+    /// their own, because they are due within a second, and must not wait for jobs that call LiveKit.
     async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError>;
 
     /// Makes counts that could not be told due again after [`Retention::count_interval`](super::Retention), so that

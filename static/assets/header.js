@@ -13,7 +13,7 @@ export function showHeader(stream) {
   find("#status").hidden = false;
   setText(find("#count"), formatNumber(stream.participantCount));
   setText(find("#limit"), stream.maxParticipants ? ` of ${formatNumber(stream.maxParticipants)}` : "");
-  // The viewers of a counted stream are its participants but for a few, so the sum says more only beside a limit.
+  // Almost all participants of a counted stream are viewers, so their sum is useful only beside a limit.
   find("#here").hidden = isCounted(stream) && !stream.maxParticipants;
   find("#watching").hidden = !isCounted(stream);
   setText(find("#watching"), formatWatching(stream));

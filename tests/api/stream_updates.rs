@@ -128,7 +128,7 @@ async fn update_of_counted_stream_has_the_stage() {
     report(&one, "participant_joined", &stream, ("vic", "viewer")).await;
     let update = next(&mut updates).await;
     assert_eq!(update.participant_counts, Some(Counts { hosts: 0, viewers: 1 }));
-    assert!(update.participants.is_empty() && !update.participants_truncated, "nobody is on stage");
+    assert!(update.participants.is_empty() && !update.participants_truncated, "the stage is empty");
 
     for step in 0..STEPS {
         change(&one, &stream, step).await;

@@ -112,7 +112,8 @@ fn body_length(request: &ServiceRequest) -> Option<u64> {
     Some(length.and_then(|length| length.to_str().ok()?.trim().parse().ok()).unwrap_or_default())
 }
 
-/// Ends the requests of a connection that becomes a WebSocket, and closes one whose body was not read after the response.
+/// Ends the requests of a connection that becomes a WebSocket, and closes one whose body was not read after the
+/// response.
 fn end_or_close(connection: &ConnectionHandle, response: &mut ServiceResponse<BoxBody>) {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connection.end_requests();

@@ -14,7 +14,8 @@ use crate::support::within;
 
 /// A reset of four parts.
 const SOME_STREAMS: usize = 30;
-/// Bytes of a slow link in each [`TICK`]: 160 KB/s, so that a part of 0.5 MiB takes longer than a stalled client is kept.
+/// Bytes of a slow link in each [`TICK`]: 160 KB/s, so that a part of 0.5 MiB takes longer than a stalled client is
+/// kept.
 const BYTES_PER_TICK: usize = 8 * 1024;
 const TICK: Duration = Duration::from_millis(50);
 
