@@ -54,7 +54,7 @@ impl RedisStore {
             let next = values.next().filter(|key| !key.is_empty());
             let entry = || {
                 let key = values.next()?;
-                let version = [values.next(), values.next(), values.next(), values.next()];
+                let version = [values.next(), values.next()];
                 Some((key, StateVersion::from_values(version)))
             };
             return Ok(Page { items: std::iter::from_fn(entry).collect(), next });

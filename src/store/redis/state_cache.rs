@@ -2,8 +2,9 @@
 //!
 //! A read asks the master for the stream's [`StateVersion`] and uses the cached state only where the version is equal.
 //! So a read on any instance includes every acknowledged change. Every visible change gives the stream a cursor that no
-//! other change gets (`next_cursor` in `lua/changes/shared/events.lua`). The other fields of the version cover the
-//! operation lock, the unlisted participants and the last viewer of a counted stream, which change without an event.
+//! other change gets (`next_cursor` in `lua/changes/shared/events.lua`). The version's other field is for the operation
+//! lock, the unlisted participants and the last viewer of a counted stream, which change without an event: each such
+//! change gives it a random value (`changed` in `lua/changes/shared/outcome.lua`).
 
 use quick_cache::{Weighter, sync::Cache};
 
@@ -27,17 +28,16 @@ const METADATA_COPIES: usize = 3;
 
 /// Identifies one state of a stream among all its states: the values of the hash fields in [`Self::FIELDS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateVersion([String; 4]);
+pub struct StateVersion([String; 2]);
 
 impl StateVersion {
-    /// The newest event's cursor, the end of the operation lock, the number of connected participants that do not
-    /// count, and the time since which the stream is empty.
-    pub const FIELDS: [&str; 4] = ["cursor", "lockedUntil", "uncounted", "emptySince"];
+    /// The newest event's cursor, and a random value of the newest change to a field that may change without an event.
+    pub const FIELDS: [&str; 2] = ["cursor", "revision"];
 
     /// Builds a version from the values of [`Self::FIELDS`]; `None` where the stream does not exist.
-    pub fn from_values(values: [Option<String>; 4]) -> Option<Self> {
-        let [Some(cursor), Some(lock_end), Some(uncounted), Some(empty_since)] = values else { return None };
-        Some(Self([cursor, lock_end, uncounted, empty_since]))
+    pub fn from_values(values: [Option<String>; 2]) -> Option<Self> {
+        let [Some(cursor), Some(revision)] = values else { return None };
+        Some(Self([cursor, revision]))
     }
 
     /// Builds a version from the stream's whole hash.

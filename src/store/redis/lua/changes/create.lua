@@ -12,7 +12,7 @@ stream = {
   listedMax = ARG.listed_max, hosts = '0', viewers = '0', peak = '0', currentViewers = '0', currentPeak = '0',
   uncounted = '0',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
-  version = '0', countEvents = '0', cursor = '0-0', logBytes = '0',
+  version = '0', countEvents = '0', cursor = '0-0', revision = '', logBytes = '0',
   listKey = string.format('%016d', now) .. ':' .. ARG.stream_id,
 }
 set_metadata(ARG.metadata)

@@ -27,7 +27,9 @@ local function restore_total_of_all(size)
 end
 
 -- Fields of the hash that readers of events do not use.
-local PRIVATE = { 'listKey', 'logBytes', 'metadataBytes', 'cursor', 'listedMax', 'currentViewers', 'currentPeak' }
+local PRIVATE = {
+  'listKey', 'logBytes', 'metadataBytes', 'cursor', 'revision', 'listedMax', 'currentViewers', 'currentPeak',
+}
 
 -- Adds what the events of this call tell to the number of active participants of all streams. The stream's part of it
 -- is where `renew_and_prune.lua` finds it if the stream is lost.

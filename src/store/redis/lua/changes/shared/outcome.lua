@@ -147,6 +147,11 @@ local function changed(p, effect)
       is_changed[field] = true
     end
   end
+  -- See StateVersion. The value is random, because an old master and a new one may both make changes for a moment.
+  if is_changed.lockedUntil or is_changed.uncounted or is_changed.emptySince then
+    flat[#flat + 1] = 'revision'
+    flat[#flat + 1] = ARG.random
+  end
   if #flat > 0 then redis.call('HSET', KEY.stream, unpack(flat)) end
   schedule(is_changed)
   renew_ttls()
