@@ -1,6 +1,7 @@
 //! Composition root: creates every part of an instance, connects them, and starts the servers and background tasks.
 
 mod servers;
+mod stores;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -17,7 +18,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::servers::{Listeners, RunningApp, Servers};
+use self::{
+    servers::{Listeners, RunningApp, Servers},
+    stores::Stores,
+};
 use crate::{
     access::token::TokenVerifier,
     admission::{
@@ -30,7 +34,7 @@ use crate::{
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms},
     settings::{AdmissionSettings, Settings},
-    store::{EventFeed, IdempotencyStore, RateLimitStore, Store, memory::MemoryStore, redis::RedisStore},
+    store::{PartitionStore, RateLimitStore},
     telemetry::Metrics,
 };
 
@@ -68,7 +72,9 @@ impl App {
         let webhook_processor = Arc::new(WebhookProcessor::new(orchestrator.clone()));
         let mut tasks = JoinSet::new();
         if settings.jobs {
-            start_jobs(&mut tasks, &orchestrator, &shutdown);
+            for partition in stores.partitions {
+                start_jobs(&mut tasks, &orchestrator, &partition, &shutdown);
+            }
         }
         if let Some(events) = simulated_events {
             start_processing(&mut tasks, &webhook_processor, events, &shutdown);
@@ -143,13 +149,19 @@ impl App {
     }
 }
 
-/// Starts the sweeper, the count teller and the reconciler.
-fn start_jobs(tasks: &mut JoinSet<()>, orchestrator: &Arc<Orchestrator>, shutdown: &CancellationToken) {
-    let (sweeper, reconciler) = (Sweeper::new(orchestrator.clone()), Reconciler::new(orchestrator.clone()));
-    let (for_sweeper, for_reconciler) = (shutdown.clone(), shutdown.clone());
+/// Starts the sweeper, the count teller and the reconciler of a partition.
+fn start_jobs(
+    tasks: &mut JoinSet<()>,
+    orchestrator: &Arc<Orchestrator>,
+    partition: &Arc<dyn PartitionStore>,
+    shutdown: &CancellationToken,
+) {
+    let (sweeper, for_sweeper) = (Sweeper::new(orchestrator.clone(), partition.clone()), shutdown.clone());
     tasks.spawn(async move { sweeper.run(for_sweeper).await });
-    let (teller, for_teller) = (CountTeller::new(orchestrator), shutdown.clone());
+    let (teller, for_teller) = (CountTeller::new(partition.clone()), shutdown.clone());
     tasks.spawn(async move { teller.run(for_teller).await });
+    let (reconciler, for_reconciler) =
+        (Reconciler::new(orchestrator.clone(), partition.clone()), shutdown.clone());
     tasks.spawn(async move { reconciler.run(for_reconciler).await });
 }
 
@@ -184,40 +196,6 @@ fn start_grpc(
             tracing::error!(%error, "gRPC server failed");
         }
     });
-}
-
-struct Stores {
-    store: Arc<dyn Store>,
-    feed: Arc<dyn EventFeed>,
-    rate_limit_store: Arc<dyn RateLimitStore>,
-    idempotency_store: Arc<dyn IdempotencyStore>,
-    kind: &'static str,
-}
-
-impl Stores {
-    fn open(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
-        let Some(redis) = &settings.redis else {
-            tracing::warn!("state is kept in memory: it is lost at shutdown, and instances share nothing");
-            let store = Arc::new(MemoryStore::on_system_clock(settings.retention));
-            return Ok(Self::of(store, "memory"));
-        };
-        let store = RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone());
-        let store = Arc::new(store.context("REDIS_URL")?);
-        Ok(Self::of(store, "redis"))
-    }
-
-    fn of<S: Store + EventFeed + RateLimitStore + IdempotencyStore + 'static>(
-        store: Arc<S>,
-        kind: &'static str,
-    ) -> Self {
-        Self {
-            store: store.clone(),
-            feed: store.clone(),
-            rate_limit_store: store.clone(),
-            idempotency_store: store,
-            kind,
-        }
-    }
 }
 
 fn server_options(settings: &Settings, metrics: &Arc<Metrics>) -> ServerOptions {

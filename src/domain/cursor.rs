@@ -41,6 +41,11 @@ impl Cursor {
     pub const fn millis(self) -> u64 {
         self.ms
     }
+
+    /// Returns the number behind the time.
+    pub const fn number(self) -> u64 {
+        self.n
+    }
 }
 
 impl FromStr for Cursor {

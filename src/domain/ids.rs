@@ -123,6 +123,27 @@ impl StreamId {
     pub const fn from_uuid(id: Uuid) -> Self {
         Self(id)
     }
+
+    /// Returns the last byte, which is random in a generated id.
+    pub(super) const fn last_byte(self) -> u8 {
+        self.0.as_bytes()[15]
+    }
+
+    /// Returns the id with another last byte.
+    pub(super) const fn with_last_byte(self, byte: u8) -> Self {
+        let mut bytes = *self.0.as_bytes();
+        bytes[15] = byte;
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl RoomName {
+    /// Returns the stream id whose text is this name; `None` for a name that is not the text of a generated id.
+    pub(super) fn as_stream_id(&self) -> Option<StreamId> {
+        let id: StreamId = self.0.parse().ok()?;
+        let is_generated = id.0.get_version_num() == 7;
+        (is_generated && id.encode(&mut [0; StreamId::LENGTH]) == self.0).then_some(id)
+    }
 }
 
 impl From<StreamId> for RoomName {

@@ -16,10 +16,9 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::service::Orchestrator;
 use crate::{
     domain::{Change, StreamId},
-    store::{Guard, ScheduledJob, Store, StoreError},
+    store::{Guard, PartitionStore, ScheduledJob, StoreError},
 };
 
 /// Maximum pause between two polls.
@@ -33,13 +32,13 @@ const CONCURRENCY: usize = 8;
 
 /// Tells due counts.
 pub struct CountTeller {
-    store: Arc<dyn Store>,
+    store: Arc<dyn PartitionStore>,
 }
 
 impl CountTeller {
-    /// Creates a count teller.
-    pub fn new(orchestrator: &Orchestrator) -> Self {
-        Self { store: orchestrator.store.clone() }
+    /// Creates a count teller of a partition.
+    pub const fn new(partition: Arc<dyn PartitionStore>) -> Self {
+        Self { store: partition }
     }
 
     /// Tells counts until `shutdown`.

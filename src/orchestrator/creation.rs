@@ -82,7 +82,7 @@ impl Orchestrator {
                         return Ok(Creation { stream, is_new: true });
                     }
                     // The earlier attempt has failed and was undone.
-                    new.id = StreamId::generate();
+                    new.id = self.store.place(StreamId::generate(), &new.room_name);
                 }
                 CreateOutcome::Existing(stream) if stream.status != StreamStatus::Creating || is_late => {
                     return Ok(Creation { stream, is_new: false });
@@ -98,6 +98,7 @@ impl Orchestrator {
         let CreateRequest { id, room_name, metadata, max_participants, empty_timeout, audience } = request;
         let id = id.unwrap_or_else(StreamId::generate);
         let room_name = room_name.unwrap_or_else(|| id.into());
+        let id = self.store.place(id, &room_name);
         let idle_after = empty_timeout.or(self.policy.idle_timeout);
         let default_timeout = || idle_after.map_or(ROOM_FOREVER, |after| after + ROOM_GRACE);
         let spec = RoomSpec {

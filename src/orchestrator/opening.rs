@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{error::Error, lock::OperationLock, service::Orchestrator};
 use crate::{
-    domain::{Change, Stream, StreamRef, StreamStatus, Timestamp},
+    domain::{Change, Stream, StreamId, StreamRef, StreamStatus, Timestamp},
     rooms::{Occupants, Room, RoomSpec, RoomsError},
     store::Guard,
 };
@@ -30,7 +30,7 @@ impl Orchestrator {
         spec: &RoomSpec,
         lock: &OperationLock,
     ) -> Result<Stream, Error> {
-        let opened = match self.prepare_room(spec, lock).await {
+        let opened = match self.prepare_room(stream.id, spec, lock).await {
             Ok(opened) => opened,
             Err(error) => {
                 self.abandon(stream, &error, lock).await;
@@ -53,10 +53,15 @@ impl Orchestrator {
     ///
     /// # Errors
     /// [`Error::RoomExists`] for an occupied room with other settings; errors of LiveKit and of the store.
-    async fn prepare_room(&self, spec: &RoomSpec, lock: &OperationLock) -> Result<OpenedRoom, Error> {
+    async fn prepare_room(
+        &self,
+        id: StreamId,
+        spec: &RoomSpec,
+        lock: &OperationLock,
+    ) -> Result<OpenedRoom, Error> {
         let mut replaced = false;
         loop {
-            let opened = self.create_room(spec).await?;
+            let opened = self.create_room(id, spec).await?;
             let differences = spec.differences(&opened.room, self.default_limit.load(Ordering::Relaxed));
             if differences.is_empty() {
                 return Ok(opened);
@@ -73,10 +78,10 @@ impl Orchestrator {
         }
     }
 
-    async fn create_room(&self, spec: &RoomSpec) -> Result<OpenedRoom, Error> {
+    async fn create_room(&self, id: StreamId, spec: &RoomSpec) -> Result<OpenedRoom, Error> {
         let room = self.rooms.create(spec).await?;
         // Records from now on are newer than the list of participants.
-        let before = self.store.now().await?;
+        let before = self.store.time_of(id).await?;
         let occupants = self.rooms.occupants_of(&spec.name, &room.sid).await?;
         Ok(OpenedRoom { room, occupants, before })
     }
@@ -134,7 +139,7 @@ impl Orchestrator {
     }
 
     async fn activate_again(&self, stream: &Stream, spec: &RoomSpec) -> Result<Stream, Error> {
-        let opened = self.create_room(spec).await?;
+        let opened = self.create_room(stream.id, spec).await?;
         let differences = spec.differences(&opened.room, self.default_limit.load(Ordering::Relaxed));
         if !differences.is_empty() && !opened.occupants.is_empty() {
             return Err(Error::RoomExists(differences));

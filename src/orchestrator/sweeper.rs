@@ -12,7 +12,7 @@ use super::{error::Error, service::Orchestrator};
 use crate::{
     domain::{Change, StopReason, Stream, StreamId, StreamStatus, change::Effect},
     rooms::Rooms,
-    store::{Guard, ScheduledJob, Store, StoreError},
+    store::{Guard, PartitionStore, ScheduledJob, StoreError},
 };
 
 /// Interval at which each instance reads the scheduled jobs.
@@ -25,15 +25,15 @@ const SWEEP_CONCURRENCY: usize = 8;
 /// Executes scheduled jobs.
 pub struct Sweeper {
     orchestrator: Arc<Orchestrator>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn PartitionStore>,
     rooms: Arc<dyn Rooms>,
 }
 
 impl Sweeper {
-    /// Creates a sweeper.
-    pub fn new(orchestrator: Arc<Orchestrator>) -> Self {
-        let (store, rooms) = (orchestrator.store.clone(), orchestrator.rooms.clone());
-        Self { orchestrator, store, rooms }
+    /// Creates a sweeper of a partition.
+    pub fn new(orchestrator: Arc<Orchestrator>, partition: Arc<dyn PartitionStore>) -> Self {
+        let rooms = orchestrator.rooms.clone();
+        Self { orchestrator, store: partition, rooms }
     }
 
     /// Sweeps once in [`SWEEP_INTERVAL`] until `shutdown`.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::domain::{RoomName, StreamId, Timestamp};
 
-/// The store's clock, which is the time of all records.
+/// The clock of a partition, which is the time of all its records.
 #[async_trait]
 pub trait Clock: Send + Sync {
     /// Returns the current time.
@@ -24,7 +24,7 @@ pub struct Lease {
     pub token: String,
 }
 
-/// The lease for reconciliation.
+/// The lease for reconciliation of a partition.
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Gives the lease to the caller for `ttl`. Returns `None` if another instance holds it, or if the job ended less
@@ -45,10 +45,6 @@ pub trait Leases: Send + Sync {
 /// No stream is created under a locked name, so that the deletion of an orphaned room never hits a new stream's room.
 #[async_trait]
 pub trait RoomNameLocks: Send + Sync {
-    /// Returns a page of room names of ended streams for which a join token may still be valid. Names that expire
-    /// between two calls shift the offsets, so a listing may skip names.
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError>;
-
     /// Locks the room name of an ended stream for `ttl`. Returns false if a live stream owns the name, if no join token
     /// can be valid for it any more, or if it is locked already.
     async fn lock_room_name(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError>;

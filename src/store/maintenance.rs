@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::domain::StreamId;
+use crate::domain::{RoomName, StreamId};
 
 /// A job whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Pruned {
     pub next: Option<String>,
 }
 
-/// Maintenance of the stored streams.
+/// Maintenance of the streams of a partition.
 ///
 /// # Errors
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
@@ -61,8 +61,8 @@ pub trait Maintenance: Send + Sync {
     /// The Redis store also removes ended streams from the lists after their retention.
     async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError>;
 
-    /// Returns at most `limit` streams whose counts are due; in Redis the longest overdue first. They are in an index of
-    /// their own, because they are due within a second, and must not wait for jobs that call LiveKit.
+    /// Returns at most `limit` streams whose counts are due; in Redis the longest overdue first. They are in an index
+    /// of their own, because they are due within a second, and must not wait for jobs that call LiveKit.
     async fn due_counts(&self, limit: usize) -> Result<DueCounts, StoreError>;
 
     /// Makes counts that could not be told due again after [`Retention::count_interval`](super::Retention), so that
@@ -73,6 +73,10 @@ pub trait Maintenance: Send + Sync {
     /// Deletes a scheduled job without any check: the caller must know that the stream does not exist. Has no effect in
     /// the memory store, which computes jobs from its streams.
     async fn remove_job(&self, job: ScheduledJob) -> Result<(), StoreError>;
+
+    /// Returns a page of room names of ended streams for which a join token may still be valid. Names that expire
+    /// between two calls shift the offsets, so a listing may skip names.
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError>;
 
     /// Renews the TTLs of one page of live streams, and removes expired streams from the lists.
     async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError>;

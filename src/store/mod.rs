@@ -11,6 +11,7 @@ mod idempotency;
 pub mod log;
 mod maintenance;
 pub mod memory;
+mod partition_log;
 mod rate_limit;
 pub mod redis;
 mod retention;
@@ -32,6 +33,7 @@ pub use self::{
         MAX_LIVE_KEYS_OF_VIEWER, PreviousAttempt, RequestKey,
     },
     maintenance::{DueCounts, Maintenance, Pruned, ScheduledJob},
+    partition_log::{ClockReading, NewestCursors, PartitionLog},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},
     retention::{
         ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, ALL_LOG_LENGTH, COUNT_INTERVAL, LogBounds,
@@ -55,13 +57,12 @@ pub const LIVE_PAGE: usize = 100;
 /// entries in batches and stops before this size is exceeded.
 pub const PAGE_BYTES: usize = 1024 * 1024;
 
-/// Everything that the use cases need of a store.
-pub trait Store:
-    StreamStore + Clock + Leases + RoomNameLocks + ListingHistory + ProbeWebhooks + Maintenance
-{
-}
+/// Everything that the use cases need of a store, whatever number of partitions it has.
+pub trait Store: StreamStore + RoomNameLocks + ProbeWebhooks {}
 
-impl<S> Store for S where
-    S: StreamStore + Clock + Leases + RoomNameLocks + ListingHistory + ProbeWebhooks + Maintenance + ?Sized
-{
-}
+impl<S> Store for S where S: StreamStore + RoomNameLocks + ProbeWebhooks + ?Sized {}
+
+/// Everything that the background jobs need of one partition of a store.
+pub trait PartitionStore: Store + Clock + Leases + ListingHistory + Maintenance {}
+
+impl<S> PartitionStore for S where S: Store + Clock + Leases + ListingHistory + Maintenance + ?Sized {}

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{DedupKey, Lease, Page, ParticipantFilter, SharedState, StoreError, StreamFilter};
 use crate::domain::{
-    Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, change::Effect,
-    stream::NewStream,
+    Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
+    change::Effect, stream::NewStream,
 };
 
 /// Outcome of [`StreamStore::create`].
@@ -60,10 +60,18 @@ pub struct Totals {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait StreamStore: Send + Sync {
+    /// Returns the id for a new stream with this room name: `id`, changed so that it says the partition of the name.
+    /// Placing the result again has no effect.
+    fn place(&self, id: StreamId, room: &RoomName) -> StreamId;
+
+    /// Returns the current time of the clock that a stream's records have.
+    async fn time_of(&self, id: StreamId) -> Result<Timestamp, StoreError>;
+
     /// Records a stream in status `creating`, with its first event.
     ///
-    /// Records nothing if a stream has this id, if a live stream owns the room name, or if the name is locked. Exactly
-    /// one of any number of concurrent calls with one name returns [`CreateOutcome::Created`].
+    /// The id must be one that [`Self::place`] has returned for the room name. Records nothing if a stream has this id,
+    /// if a live stream owns the room name, or if the name is locked. Exactly one of any number of concurrent calls
+    /// with one name returns [`CreateOutcome::Created`].
     async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError>;
 
     /// Makes one change: state, counters, log, indexes, TTLs and publication in one step.

@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 use livestream_orchestrator::{
     domain::{
         Attributes, Change, Cursor, Event, EventKind, Identity, InitialAudience, Metadata, ParticipantKind,
-        Role, RoomName, Session, StopReason, Stream, StreamId, StreamRef, Timestamp, Topic, Tracks,
-        change::Effect, stream::NewStream,
+        Partitioning, Role, RoomName, Session, StopReason, Stream, StreamId, StreamRef, Timestamp, Topic,
+        Tracks, change::Effect, stream::NewStream,
     },
     store::{
-        Applied, COUNT_INTERVAL, CreateOutcome, EventFeed, Guard, IdempotencyStore, LogBounds, LogRead,
-        RateLimitStore, Retention, Store, StoreError,
+        Applied, COUNT_INTERVAL, CreateOutcome, DueCounts, EventFeed, Guard, IdempotencyStore, LogBounds,
+        LogRead, PartitionStore, RateLimitStore, Retention, ScheduledJob, Store, StoreError,
         memory::MemoryStore,
         redis::{Address, RedisStore},
     },
@@ -24,6 +24,7 @@ use crate::support::servers::shared_redis;
 #[derive(Clone)]
 pub struct Backend {
     pub store: Arc<dyn Store>,
+    pub partitions: Vec<Arc<dyn PartitionStore>>,
     pub feed: Arc<dyn EventFeed>,
     pub idempotency: Arc<dyn IdempotencyStore>,
     pub rate_limits: Arc<dyn RateLimitStore>,
@@ -43,8 +44,16 @@ impl Backend {
         Self::of(store)
     }
 
-    fn of<S: Store + EventFeed + IdempotencyStore + RateLimitStore + 'static>(store: Arc<S>) -> Self {
-        Self { store: store.clone(), feed: store.clone(), idempotency: store.clone(), rate_limits: store }
+    pub fn of<S: PartitionStore + EventFeed + IdempotencyStore + RateLimitStore + 'static>(
+        store: Arc<S>,
+    ) -> Self {
+        Self {
+            store: store.clone(),
+            partitions: vec![store.clone()],
+            feed: store.clone(),
+            idempotency: store.clone(),
+            rate_limits: store,
+        }
     }
 
     pub fn redis(prefix: &str, retention: Retention) -> Self {
@@ -53,16 +62,47 @@ impl Backend {
 
     pub fn redis_at(url: &str, prefix: &str, retention: Retention) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let address = Address { url: url.into(), ca: None, identity: None };
-        let store = Arc::new(RedisStore::new(&address, prefix, retention, metrics).unwrap());
+        let store = Arc::new(RedisStore::new(&address(url), prefix, retention, metrics).unwrap());
         Self::of(store)
     }
 
     pub async fn create(&self, room: &str) -> Stream {
-        match self.store.create(new_stream(room)).await.unwrap() {
+        match self.store.create(self.placed(new_stream(room))).await.unwrap() {
             CreateOutcome::Created(stream) => stream,
             other => panic!("the room name is taken: {other:?}"),
         }
+    }
+
+    /// Returns the settings with an id for the partition of the room name.
+    pub fn placed(&self, new: NewStream) -> NewStream {
+        NewStream { id: self.store.place(new.id, &new.room_name), ..new }
+    }
+
+    /// Returns the partition of the streams with a room name.
+    pub fn partition_of_room(&self, room: &str) -> Arc<dyn PartitionStore> {
+        let partitioning = Partitioning::new(u16::try_from(self.partitions.len()).unwrap()).unwrap();
+        let partition = partitioning.of_room(&RoomName::parse(room).unwrap());
+        self.partitions[partition.index()].clone()
+    }
+
+    /// Returns the scheduled jobs of all partitions.
+    pub async fn scheduled_jobs(&self, limit: usize) -> Vec<ScheduledJob> {
+        let mut jobs = Vec::new();
+        for partition in &self.partitions {
+            jobs.extend(partition.scheduled_jobs(limit).await.unwrap());
+        }
+        jobs
+    }
+
+    /// Returns the due counts of all partitions.
+    pub async fn due_counts(&self, limit: usize) -> DueCounts {
+        let mut all = DueCounts::default();
+        for partition in &self.partitions {
+            let DueCounts { streams, next_in } = partition.due_counts(limit).await.unwrap();
+            all.streams.extend(streams);
+            all.next_in = all.next_in.into_iter().chain(next_in).min();
+        }
+        all
     }
 
     /// Creates an active stream with the room sid `RM_1`.
@@ -120,6 +160,16 @@ impl Backend {
             None => Vec::new(),
         }
     }
+}
+
+fn address(url: &str) -> Address {
+    Address { url: url.into(), ca: None, identity: None }
+}
+
+/// Returns the stores of all partitions in the shared Redis.
+pub fn redis_partitions(prefix: &str, partitioning: Partitioning) -> Vec<RedisStore> {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    RedisStore::partitions(&address(shared_redis()), prefix, partitioning, RETENTION, &metrics).unwrap()
 }
 
 pub fn new_stream(room: &str) -> NewStream {

@@ -264,7 +264,7 @@ async fn keys_of_ended_stream_are_freed_by_another_thread() {
     fixture.backend.stop(&stream).await;
     let participants = fixture.key(&stream, ":participants");
     eventually("the end of the stream's keys", || async {
-        fixture.backend.store.scheduled_jobs(10).await.unwrap();
+        fixture.backend.scheduled_jobs(10).await;
         let exists: bool = fixture.connection.clone().exists(&participants).await.unwrap();
         (!exists).then_some(())
     })

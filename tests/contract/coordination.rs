@@ -77,7 +77,7 @@ async fn operation_lock_is_renewed_and_released_by_its_holder_alone(backend: Bac
 }
 
 async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
-    let store = &backend.store;
+    let store = &backend.partition_of_room("fenced");
     let (long, never) = (Duration::from_secs(60), Duration::ZERO);
     let takers = join_all((0..10).map(|_| store.take_lease(long, never))).await;
     let mut taken: Vec<_> = takers.into_iter().filter_map(Result::unwrap).collect();
@@ -104,17 +104,18 @@ async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
 }
 
 async fn unrenewed_lease_expires(backend: Backend) {
-    let lease = backend.store.take_lease(Duration::from_millis(30), Duration::ZERO).await.unwrap().unwrap();
+    let lease =
+        backend.partitions[0].take_lease(Duration::from_millis(30), Duration::ZERO).await.unwrap().unwrap();
     let next = crate::support::eventually("the lease", || async {
-        backend.store.take_lease(Duration::from_secs(60), Duration::ZERO).await.unwrap()
+        backend.partitions[0].take_lease(Duration::from_secs(60), Duration::ZERO).await.unwrap()
     })
     .await;
     assert_ne!(lease, next);
-    assert!(!backend.store.renew_lease(&lease, Duration::from_secs(60)).await.unwrap());
+    assert!(!backend.partitions[0].renew_lease(&lease, Duration::from_secs(60)).await.unwrap());
 }
 
 async fn empty_listing_is_confirmed_by_second_listing(backend: Backend) {
-    let (store, wait) = (&backend.store, Duration::from_millis(50));
+    let (store, wait) = (&backend.partitions[0], Duration::from_millis(50));
     assert!(!store.confirm_empty_listing(Duration::from_secs(60)).await.unwrap());
     assert!(
         !store.confirm_empty_listing(Duration::from_secs(60)).await.unwrap(),
@@ -130,19 +131,22 @@ async fn empty_listing_is_confirmed_by_second_listing(backend: Backend) {
 
 async fn room_name_of_ended_stream_can_be_locked(backend: Backend) {
     let (store, ttl) = (&backend.store, Duration::from_secs(60));
-    let room = RoomName::parse("over").unwrap();
+    let (room, partition) = (RoomName::parse("over").unwrap(), backend.partition_of_room("over"));
     assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "no stream ever had the name");
     let stream = backend.active("over").await;
     assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "a live stream has the name");
-    assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
+    assert!(partition.closed_rooms(10, 0).await.unwrap().is_empty());
     backend.stop(&stream).await;
-    assert_eq!(store.closed_rooms(10, 0).await.unwrap(), std::slice::from_ref(&room));
-    assert!(store.closed_rooms(10, 1).await.unwrap().is_empty());
+    assert_eq!(partition.closed_rooms(10, 0).await.unwrap(), std::slice::from_ref(&room));
+    assert!(partition.closed_rooms(10, 1).await.unwrap().is_empty());
     assert!(store.lock_room_name(&room, ttl).await.unwrap());
     assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "the name is locked");
-    assert!(matches!(store.create(new_stream("over")).await, Ok(CreateOutcome::RoomNameLocked)));
+    assert!(matches!(
+        store.create(backend.placed(new_stream("over"))).await,
+        Ok(CreateOutcome::RoomNameLocked)
+    ));
     store.unlock_room_name(&room).await.unwrap();
     backend.create("over").await;
     assert!(!store.lock_room_name(&room, ttl).await.unwrap(), "a new stream has the name");
-    assert!(store.closed_rooms(10, 0).await.unwrap().is_empty());
+    assert!(partition.closed_rooms(10, 0).await.unwrap().is_empty());
 }

@@ -18,7 +18,7 @@ use livestream_orchestrator::{
     rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
     store::{
         Applied, Clock, CreateOutcome, DueCounts, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
-        ParticipantFilter, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, SharedState, Store,
+        ParticipantFilter, PartitionStore, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, SharedState,
         StoreError, StreamFilter, StreamStore, Totals,
     },
 };
@@ -110,14 +110,14 @@ impl Rooms for Crashing<dyn Rooms> {
 }
 
 #[async_trait]
-impl Clock for Crashing<dyn Store> {
+impl Clock for Crashing<dyn PartitionStore> {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.process.call(self.inner.now()).await
     }
 }
 
 #[async_trait]
-impl Leases for Crashing<dyn Store> {
+impl Leases for Crashing<dyn PartitionStore> {
     async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
         self.process.call(self.inner.take_lease(ttl, every)).await
     }
@@ -130,10 +130,7 @@ impl Leases for Crashing<dyn Store> {
 }
 
 #[async_trait]
-impl RoomNameLocks for Crashing<dyn Store> {
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        self.process.call(self.inner.closed_rooms(limit, offset)).await
-    }
+impl RoomNameLocks for Crashing<dyn PartitionStore> {
     async fn lock_room_name(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
         self.process.call(self.inner.lock_room_name(room, ttl)).await
     }
@@ -143,7 +140,7 @@ impl RoomNameLocks for Crashing<dyn Store> {
 }
 
 #[async_trait]
-impl ListingHistory for Crashing<dyn Store> {
+impl ListingHistory for Crashing<dyn PartitionStore> {
     async fn missing(&self) -> Result<HashMap<StreamId, Timestamp>, StoreError> {
         self.process.call(self.inner.missing()).await
     }
@@ -162,7 +159,7 @@ impl ListingHistory for Crashing<dyn Store> {
 }
 
 #[async_trait]
-impl ProbeWebhooks for Crashing<dyn Store> {
+impl ProbeWebhooks for Crashing<dyn PartitionStore> {
     async fn record_probe_webhook(&self, room: &RoomName) -> Result<(), StoreError> {
         self.process.call(self.inner.record_probe_webhook(room)).await
     }
@@ -172,7 +169,7 @@ impl ProbeWebhooks for Crashing<dyn Store> {
 }
 
 #[async_trait]
-impl Maintenance for Crashing<dyn Store> {
+impl Maintenance for Crashing<dyn PartitionStore> {
     async fn scheduled_jobs(&self, limit: usize) -> Result<Vec<ScheduledJob>, StoreError> {
         self.process.call(self.inner.scheduled_jobs(limit)).await
     }
@@ -185,13 +182,22 @@ impl Maintenance for Crashing<dyn Store> {
     async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
         self.process.call(self.inner.remove_job(due)).await
     }
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        self.process.call(self.inner.closed_rooms(limit, offset)).await
+    }
     async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError> {
         self.process.call(self.inner.renew_and_prune(limit, after)).await
     }
 }
 
 #[async_trait]
-impl StreamStore for Crashing<dyn Store> {
+impl StreamStore for Crashing<dyn PartitionStore> {
+    fn place(&self, id: StreamId, room: &RoomName) -> StreamId {
+        self.inner.place(id, room)
+    }
+    async fn time_of(&self, id: StreamId) -> Result<Timestamp, StoreError> {
+        self.process.call(self.inner.time_of(id)).await
+    }
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         self.process.call(self.inner.apply(stream, change, guard)).await
     }

@@ -114,9 +114,9 @@ async fn key_is_free_when_its_short_answer_expires() {
         let guard = Guard { dedup_key: Some(DedupKey::Request("changed".to_owned())), ..Guard::default() };
         backend.store.apply(&stream, change, guard).await.unwrap();
         idempotency.complete(changed, &attempt, "a refusal", short).await.unwrap();
-        let before = backend.store.now().await.unwrap();
+        let before = backend.partitions[0].now().await.unwrap();
         eventually("another millisecond", || async {
-            (backend.store.now().await.unwrap() > before.plus(short)).then_some(())
+            (backend.partitions[0].now().await.unwrap() > before.plus(short)).then_some(())
         })
         .await;
         let answered = BeginOutcome::Completed("a refusal".to_owned());

@@ -26,7 +26,7 @@ on_every_backend!(
 
 /// Returns a listing time that corrects all records, or none.
 async fn before(backend: &Backend, corrects: bool) -> Timestamp {
-    let now = backend.store.now().await.unwrap();
+    let now = backend.partitions[0].now().await.unwrap();
     if corrects { now.plus(Duration::from_secs(60)) } else { now.minus(Duration::from_secs(60)) }
 }
 

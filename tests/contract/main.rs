@@ -23,6 +23,7 @@ mod lua_scripts;
 mod operation_lock;
 mod orphaned_rooms;
 mod participant_pages;
+mod partition_log;
 mod random_changes;
 mod rate_limits;
 mod reconciler;

@@ -59,7 +59,7 @@ async fn expired_stream_leaves_no_keys() {
     backend.stop(&stream).await;
     backend.change(&failed, Change::Fail { reason: "x".to_owned() }).await;
     eventually("the end of its keys", || async {
-        backend.store.scheduled_jobs(10).await.unwrap();
+        backend.scheduled_jobs(10).await;
         let left = keys(&prefix).await;
         let own = left.iter().any(|key| key.contains(&stream.id.to_string()) || key.contains("room:"));
         let listed = backend.store.list(StreamFilter::All, 10, None).await.unwrap().items.len();
@@ -186,7 +186,7 @@ async fn page_of_large_events_ends_early() {
 async fn pages_kept(backend: &Backend) -> (u64, u64) {
     let (mut renewed, mut dropped, mut after) = (0, 0, None::<String>);
     loop {
-        let kept = backend.store.renew_and_prune(2, after.as_deref()).await.unwrap();
+        let kept = backend.partitions[0].renew_and_prune(2, after.as_deref()).await.unwrap();
         (renewed, dropped, after) = (renewed + kept.renewed, dropped + kept.removed, kept.next);
         if after.is_none() {
             return (renewed, dropped);

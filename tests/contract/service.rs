@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use livestream_orchestrator::{
     orchestrator::{Error, Orchestrator, Outcome, Policy, Reconciler, Report, Sweeper, WebhookProcessor},
     rooms::{RoomEvent, Rooms},
-    store::Store,
+    store::PartitionStore,
     telemetry::Metrics,
 };
 
@@ -17,11 +17,16 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn new(store: Arc<dyn Store>, rooms: Arc<dyn Rooms>, policy: Policy, metrics: Arc<Metrics>) -> Self {
-        let orchestrator = Arc::new(Orchestrator::new(store, rooms, policy, metrics));
+    pub fn new(
+        store: Arc<dyn PartitionStore>,
+        rooms: Arc<dyn Rooms>,
+        policy: Policy,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let orchestrator = Arc::new(Orchestrator::new(store.clone(), rooms, policy, metrics));
         Self {
-            reconciler: Reconciler::new(orchestrator.clone()),
-            sweeper: Sweeper::new(orchestrator.clone()),
+            reconciler: Reconciler::new(orchestrator.clone(), store.clone()),
+            sweeper: Sweeper::new(orchestrator.clone(), store),
             webhooks: WebhookProcessor::new(orchestrator.clone()),
             orchestrator,
         }

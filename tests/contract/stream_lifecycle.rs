@@ -166,20 +166,20 @@ async fn empty_stream_is_scheduled_for_idle_stop(backend: Backend) {
     let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
     let stream = stream.reference();
     backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
-    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), [ScheduledJob::StopIdle(stream.id)]);
+    assert_eq!(backend.scheduled_jobs(10).await, [ScheduledJob::StopIdle(stream.id)]);
     backend.change(&stream, Change::Connect(session("ann", "PA_1", 1))).await;
-    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), []);
+    assert_eq!(backend.scheduled_jobs(10).await, []);
     let idle = || Change::BeginStop { reason: StopReason::Idle, room_sid: None };
     assert_eq!(backend.change(&stream, idle()).await.effect, Effect::Unchanged, "a participant is active");
     backend.change(&stream, left("ann", None)).await;
-    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), [ScheduledJob::StopIdle(stream.id)]);
+    assert_eq!(backend.scheduled_jobs(10).await, [ScheduledJob::StopIdle(stream.id)]);
     assert_eq!(backend.change(&stream, idle()).await.stream.status, StreamStatus::Stopping);
     let forever = NewStream { idle_after: None, ..new_stream("forever") };
     let CreateOutcome::Created(forever) = backend.store.create(forever).await.unwrap() else {
         panic!("taken")
     };
     backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".into() }).await;
-    assert_eq!(backend.store.scheduled_jobs(10).await.unwrap(), []);
+    assert_eq!(backend.scheduled_jobs(10).await, []);
 }
 
 async fn totals_count_streams_by_status_and_participants(backend: Backend) {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     orchestrator::{error::Error, policy::Policy, service::Orchestrator},
     rooms::Rooms,
-    store::{Lease, Store, StoreError},
+    store::{Lease, PartitionStore, StoreError},
     telemetry::Metrics,
 };
 
@@ -17,18 +17,18 @@ pub(super) const PAGE: usize = 500;
 /// Compares the recorded streams with LiveKit's rooms and repairs differences.
 pub struct Reconciler {
     pub(super) orchestrator: Arc<Orchestrator>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn PartitionStore>,
     pub(super) rooms: Arc<dyn Rooms>,
     pub(super) policy: Policy,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Reconciler {
-    /// Creates a reconciler.
-    pub fn new(orchestrator: Arc<Orchestrator>) -> Self {
-        let (store, rooms) = (orchestrator.store.clone(), orchestrator.rooms.clone());
-        let (policy, metrics) = (orchestrator.policy, orchestrator.metrics.clone());
-        Self { orchestrator, store, rooms, policy, metrics }
+    /// Creates a reconciler of a partition.
+    pub fn new(orchestrator: Arc<Orchestrator>, partition: Arc<dyn PartitionStore>) -> Self {
+        let (rooms, policy, metrics) =
+            (orchestrator.rooms.clone(), orchestrator.policy, orchestrator.metrics.clone());
+        Self { orchestrator, store: partition, rooms, policy, metrics }
     }
 
     /// Renews the lease before a LiveKit call, which no lease can guard.

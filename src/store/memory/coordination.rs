@@ -38,12 +38,6 @@ impl Leases for MemoryStore {
 
 #[async_trait]
 impl RoomNameLocks for MemoryStore {
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        let (inner, now) = self.current();
-        let closed = inner.closed_rooms.closed.iter().filter(|(_, until)| **until > now);
-        Ok(closed.map(|(room, _)| room.clone()).skip(offset).take(limit).collect())
-    }
-
     async fn lock_room_name(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
         let (mut inner, now) = self.current();
         Ok(inner.live_owner(room).is_none() && inner.closed_rooms.lock(room, now, ttl))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::state::MemoryStore;
 use crate::{
-    domain::{Participant, StreamId},
+    domain::{Participant, RoomName, StreamId},
     store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
@@ -53,6 +53,12 @@ impl Maintenance for MemoryStore {
 
     async fn remove_job(&self, _: ScheduledJob) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        let (inner, now) = self.current();
+        let closed = inner.closed_rooms.closed.iter().filter(|(_, until)| **until > now);
+        Ok(closed.map(|(room, _)| room.clone()).skip(offset).take(limit).collect())
     }
 
     async fn renew_and_prune(&self, _: usize, _: Option<&str>) -> Result<Pruned, StoreError> {

@@ -60,6 +60,14 @@ impl Entry {
 
 #[async_trait]
 impl StreamStore for MemoryStore {
+    fn place(&self, id: StreamId, _: &RoomName) -> StreamId {
+        id
+    }
+
+    async fn time_of(&self, _: StreamId) -> Result<Timestamp, StoreError> {
+        Ok(self.current().1)
+    }
+
     async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
         let (mut inner, now) = self.current();
         if let Some(existing) = inner.streams.get(&new.id) {

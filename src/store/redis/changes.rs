@@ -28,7 +28,8 @@ impl RedisStore {
             stopped_ttl_ms: self.retention.stopped,
             lease_token: guard.lease.as_ref().map(|lease| lease.token.clone()),
             token_ttl_ms: self.retention.tokens,
-            random: fastrand::u32(..),
+            cursor_number: self.cursor_number(),
+            cursor_step: self.partitioning.count(),
             log_retention_ms: self.retention.log.retention,
             log_min_events: self.retention.log.min_events,
             log_max_events: self.retention.log.max_events,
@@ -76,6 +77,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
         unlisted: keys.unlisted(id),
         agents: keys.agents(id),
         events_bytes: keys.events_bytes(),
+        clock_floor: keys.clock_floor(),
     }
 }
 
@@ -212,7 +214,8 @@ mod tests {
             stopped_ttl_ms: std::time::Duration::ZERO,
             lease_token: None,
             token_ttl_ms: std::time::Duration::ZERO,
-            random: 0,
+            cursor_number: 0,
+            cursor_step: 1,
             log_retention_ms: std::time::Duration::ZERO,
             log_min_events: 0,
             log_max_events: 0,
@@ -221,7 +224,7 @@ mod tests {
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
-        assert_eq!(all.len(), 33);
+        assert_eq!(all.len(), 34);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

@@ -6,20 +6,24 @@ use redis::FromRedisValue;
 
 use super::{
     connection::{Address, Connector, Failure, Request, Traffic},
+    hash_tags::hash_tag,
     keys::Keys,
     scripts::ScriptCall,
     state_cache::StateCaches,
 };
 use crate::{
+    domain::{Partition, Partitioning},
     store::{Retention, StoreError},
     telemetry::Metrics,
 };
 
-/// The store in Redis. Clones share connections and caches.
+/// The store of one partition in Redis. Clones share connections and caches.
 #[derive(Clone)]
 pub struct RedisStore {
     pub(super) connector: Connector,
     pub(super) keys: Keys,
+    partition: Partition,
+    pub(super) partitioning: Partitioning,
     pub(super) retention: Retention,
     pub(super) caches: Arc<StateCaches>,
     metrics: Arc<Metrics>,
@@ -37,10 +41,54 @@ impl RedisStore {
         retention: Retention,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let keys = Keys::new(prefix);
+        let own = (Partition::FIRST, Partitioning::SINGLE);
+        let keys = Keys::new(&hash_tag(prefix, own.0, own.1));
         let connector = Connector::new(address, keys.tail())?;
+        Ok(Self::with_keys(keys, connector, own, retention, metrics))
+    }
+
+    /// Makes the stores of all partitions, in order. Their keys have hash tags that begin with the prefix. Partitions
+    /// that are always on the same master share their connections.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn partitions(
+        address: &Address,
+        prefix: &str,
+        partitioning: Partitioning,
+        retention: Retention,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut stores: Vec<Self> = Vec::new();
+        for partition in partitioning.all() {
+            let keys = Keys::new(&hash_tag(prefix, partition, partitioning));
+            let connector = match stores.first() {
+                Some(first) if !address.is_cluster() => first.connector.clone(),
+                _ => Connector::new(address, keys.tail())?,
+            };
+            let own = (partition, partitioning);
+            stores.push(Self::with_keys(keys, connector, own, retention, metrics.clone()));
+        }
+        Ok(stores)
+    }
+
+    fn with_keys(
+        keys: Keys,
+        connector: Connector,
+        (partition, partitioning): (Partition, Partitioning),
+        retention: Retention,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (caches, absent_key) = (Arc::new(StateCaches::new()), keys.absent().into());
-        Ok(Self { connector, keys, retention, caches, metrics, absent_key })
+        Self { connector, keys, partition, partitioning, retention, caches, metrics, absent_key }
+    }
+
+    /// Returns the last part of the cursors of one call. It is random, because an old master and a new one may both
+    /// make changes for a moment, and must not give one cursor to two events. Cursors of different partitions differ,
+    /// because each number is the partition's modulo the number of partitions.
+    pub(super) fn cursor_number(&self) -> u64 {
+        u64::from(fastrand::u32(..)) * u64::from(self.partitioning.count())
+            + u64::from(self.partition.number())
     }
 
     /// Runs a script. `name` is the value of the metrics' label `call`, here and below.

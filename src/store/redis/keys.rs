@@ -1,6 +1,7 @@
 //! The names of all keys and channels. docs/ARCHITECTURE.md documents their contents.
 //!
-//! The prefix is a hash tag, so all keys share one Redis Cluster slot, and one script may access any of them.
+//! All names of one partition begin with one hash tag, so its keys share one Redis Cluster slot, and one script may
+//! access any of them. Without partitions the tag is the prefix.
 
 use crate::{
     domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
@@ -32,9 +33,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Creates the names under one hash tag: every name begins with `{prefix}:`, braces included.
-    pub fn new(prefix: &str) -> Self {
-        Self { prefix: format!("{{{prefix}}}:") }
+    /// Creates the names under one hash tag: every name begins with `{tag}:`, braces included.
+    pub fn new(tag: &str) -> Self {
+        Self { prefix: format!("{{{tag}}}:") }
     }
 
     fn shared(&self, name: &str) -> String {
@@ -135,6 +136,11 @@ impl Keys {
     /// Bytes of all events that were ever appended to the log of all streams.
     pub fn events_bytes(&self) -> String {
         self.shared("events:bytes")
+    }
+
+    /// Time before which the partition issues no further cursor, in milliseconds since 1970.
+    pub fn clock_floor(&self) -> String {
+        self.shared("clock_floor")
     }
 
     /// The newest cursor.
@@ -258,8 +264,8 @@ impl Keys {
     }
 }
 
-/// Returns the start of a page for `ZRANGE … BYLEX`: `(after`, which excludes `after`, or `first` (`-` or `+`) for the
-/// first page.
+/// Returns the start of a page for `ZRANGE … BYLEX`: `(after`, which excludes `after`, or `first` (`-` or `+`) for
+/// the first page.
 pub(super) fn lexical_bound(first: &str, after: Option<&str>) -> String {
     after.map_or_else(|| first.to_owned(), |after| format!("({after}"))
 }

@@ -9,11 +9,12 @@ use super::{
     codec::corrupt,
     keys::lexical_bound,
     scripts::{
-        DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, PostponeCounts, RenewAndPrune, Scheduled,
+        ClosedRooms, DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, PostponeCounts, RenewAndPrune,
+        Scheduled,
     },
 };
 use crate::{
-    domain::{StreamId, StreamStatus, Topic},
+    domain::{RoomName, StreamId, StreamStatus, Topic},
     store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
@@ -75,6 +76,12 @@ impl Maintenance for RedisStore {
             _ => self.keys.scheduled(),
         };
         self.query("forget_due", redis::cmd("ZREM").arg(index).arg(member)).await
+    }
+
+    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
+        let call = ClosedRooms { closed_rooms: self.keys.closed_rooms(), limit, offset };
+        let names: Vec<String> = self.run_bulk("closed_rooms", call).await?;
+        names.into_iter().map(|name| RoomName::parse(name).map_err(|_| corrupt("closed"))).collect()
     }
 
     async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError> {

@@ -5,8 +5,9 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! codec, keys ← state_cache ← scripts ← client (on connection) ← changes, cached_reads
-//!             ← stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance, rate_limit, room_names
+//! codec, hash_tags, keys ← state_cache ← scripts ← client (on connection) ← changes, cached_reads
+//!             ← stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance, partition_log,
+//!               rate_limit, room_names
 //!             ← inspect
 //! ```
 
@@ -16,6 +17,7 @@ mod client;
 mod codec;
 mod connection;
 mod feed;
+mod hash_tags;
 mod idempotency;
 mod inspect;
 mod keys;
@@ -23,6 +25,7 @@ mod leases;
 mod listing_history;
 mod live_streams;
 mod maintenance;
+mod partition_log;
 mod rate_limit;
 mod room_names;
 mod scripts;

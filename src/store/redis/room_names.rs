@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{
-    client::RedisStore,
-    codec::corrupt,
-    scripts::{ClosedRooms, LockRoomName},
-};
+use super::{client::RedisStore, scripts::LockRoomName};
 use crate::{
     domain::RoomName,
     store::{ProbeWebhooks, RoomNameLocks, StoreError},
@@ -19,12 +15,6 @@ const PROBE_WEBHOOK_SECONDS: u64 = 60;
 
 #[async_trait]
 impl RoomNameLocks for RedisStore {
-    async fn closed_rooms(&self, limit: usize, offset: usize) -> Result<Vec<RoomName>, StoreError> {
-        let call = ClosedRooms { closed_rooms: self.keys.closed_rooms(), limit, offset };
-        let names: Vec<String> = self.run_bulk("closed_rooms", call).await?;
-        names.into_iter().map(|name| RoomName::parse(name).map_err(|_| corrupt("closed"))).collect()
-    }
-
     async fn lock_room_name(&self, room: &RoomName, ttl: Duration) -> Result<bool, StoreError> {
         let call = LockRoomName {
             room: self.keys.room(room),

@@ -14,12 +14,12 @@ use super::{
 use crate::{
     domain::{
         Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus,
-        StreamView, Topic,
+        StreamView, Timestamp, Topic,
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
     store::{
-        Applied, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, ParticipantsPage, SharedState,
-        StoreError, StreamFilter, StreamStore, Totals,
+        Applied, Clock, CreateOutcome, Guard, KindFilter, Page, ParticipantFilter, ParticipantsPage,
+        SharedState, StoreError, StreamFilter, StreamStore, Totals,
     },
 };
 
@@ -63,6 +63,14 @@ impl RedisStore {
 
 #[async_trait]
 impl StreamStore for RedisStore {
+    fn place(&self, id: StreamId, room: &RoomName) -> StreamId {
+        self.partitioning.place(id, room)
+    }
+
+    async fn time_of(&self, _: StreamId) -> Result<Timestamp, StoreError> {
+        self.now().await
+    }
+
     async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
         let reference = StreamRef { id: new.id, room_name: new.room_name };
         let (keys, args) = self.change_values(&reference, &Guard::default());

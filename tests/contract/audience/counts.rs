@@ -25,7 +25,6 @@ use redis::{AsyncCommands, aio::MultiplexedConnection};
 use super::{HOUR, active, backends, connected, counts, viewer_token};
 use crate::{
     backend::{Backend, RETENTION, left, new_stream},
-    fake_livekit::FakeLiveKit,
     support::{eventually, servers::shared_redis, unique},
 };
 
@@ -40,7 +39,7 @@ async fn change_after_the_interval_tells_counts_without_metadata() {
         let told = &log.last().unwrap().draft;
         assert_eq!((log.len(), told.kind), (3, EventKind::ParticipantCountUpdated));
         assert!(told.stream.metadata.is_none() && told.participant.is_none());
-        assert_eq!(backend.store.due_counts(10).await.unwrap(), DueCounts::default());
+        assert_eq!(backend.due_counts(10).await, DueCounts::default());
     }
 }
 
@@ -48,16 +47,16 @@ async fn change_after_the_interval_tells_counts_without_metadata() {
 async fn counts_within_the_interval_are_scheduled_until_an_event_tells_them() {
     for backend in backends(HOUR) {
         let stream = active(&backend, AudienceMode::Counted, None).await;
-        assert_eq!(backend.store.due_counts(10).await.unwrap(), DueCounts::default());
+        assert_eq!(backend.due_counts(10).await, DueCounts::default());
         for who in ["ann", "bob"] {
             backend.change(&stream, connected(who, Role::Viewer)).await;
-            let due = backend.store.due_counts(10).await.unwrap();
+            let due = backend.due_counts(10).await;
             assert!(due.streams.is_empty() && due.next_in.unwrap() <= HOUR, "{due:?}");
         }
         assert_eq!(backend.change(&stream, Change::TellCounts).await.effect, Effect::Unchanged);
         backend.change(&stream, connected("eve", Role::Host)).await;
         backend.change(&stream, Change::TellCounts).await;
-        assert_eq!(backend.store.due_counts(10).await.unwrap(), DueCounts::default());
+        assert_eq!(backend.due_counts(10).await, DueCounts::default());
     }
 }
 
@@ -70,9 +69,7 @@ async fn count_teller_tells_the_last_of_many_changes_once() {
             backend.change(&stream, connected(&format!("p{n}"), Role::Viewer)).await;
         }
         backend.change(&stream, left("p0", None)).await;
-        let livekit = FakeLiveKit::new();
-        let orchestrator = livekit.orchestrator(backend.store.clone());
-        let teller = CountTeller::new(&orchestrator);
+        let teller = CountTeller::new(backend.partitions[0].clone());
         let log = eventually("the counts", async || {
             teller.tell_due().await.unwrap();
             let log = backend.log(stream.id).await;
@@ -81,7 +78,7 @@ async fn count_teller_tells_the_last_of_many_changes_once() {
         .await;
         teller.tell_due().await.unwrap();
         assert_eq!(backend.log(stream.id).await.len(), log.len(), "what is told is not told again");
-        assert_eq!(backend.store.due_counts(10).await.unwrap(), DueCounts::default());
+        assert_eq!(backend.due_counts(10).await, DueCounts::default());
         let of_counts = log.iter().filter(|event| event.draft.kind == EventKind::ParticipantCountUpdated);
         let times: Vec<_> = of_counts.map(|event| event.timestamp).collect();
         assert!(times.windows(2).all(|pair| pair[0].plus(INTERVAL) <= pair[1]), "{times:?}");
@@ -117,9 +114,8 @@ async fn expired_stream_leaves_the_schedule_of_counts() {
     let backend =
         Backend::redis(&prefix, Retention { count_interval: Duration::from_millis(1), ..RETENTION });
     Schedule::of(&prefix).await.set(new_stream("gone").id, 1).await;
-    let livekit = FakeLiveKit::new();
-    CountTeller::new(&livekit.orchestrator(backend.store.clone())).tell_due().await.unwrap();
-    assert_eq!(backend.store.due_counts(10).await.unwrap(), DueCounts::default());
+    CountTeller::new(backend.partitions[0].clone()).tell_due().await.unwrap();
+    assert_eq!(backend.due_counts(10).await, DueCounts::default());
 }
 
 /// Streams in one poll of the teller.
@@ -159,7 +155,7 @@ async fn failing_counts_do_not_hold_up_others() {
     let prefix = unique("audience");
     let at = |count_interval| Backend::redis(&prefix, Retention { count_interval, ..RETENTION });
     let (backend, teller) = (at(HOUR), at(Duration::ZERO));
-    let teller = CountTeller::new(&FakeLiveKit::new().orchestrator(teller.store.clone()));
+    let teller = CountTeller::new(teller.partitions[0].clone());
     let stream = active(&backend, AudienceMode::Counted, None).await;
     backend.change(&stream, connected("ann", Role::Viewer)).await;
     let mut schedule = Schedule::of(&prefix).await;

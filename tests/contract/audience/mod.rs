@@ -142,9 +142,9 @@ async fn empty_counted_stream_becomes_idle_when_its_last_viewer_leaves() {
         let idle = || Change::BeginStop { reason: StopReason::Idle, room_sid: None };
         backend.change(&stream, connected("ann", Role::Viewer)).await;
         assert_eq!(backend.change(&stream, idle()).await.effect, Effect::Unchanged);
-        assert!(backend.store.scheduled_jobs(10).await.unwrap().is_empty());
+        assert!(backend.scheduled_jobs(10).await.is_empty());
         backend.change(&stream, left("ann", None)).await;
-        assert_eq!(backend.store.scheduled_jobs(10).await.unwrap().len(), 1);
+        assert_eq!(backend.scheduled_jobs(10).await.len(), 1);
         assert_eq!(backend.change(&stream, idle()).await.effect, Effect::Changed);
     }
 }

@@ -7,7 +7,7 @@ use livestream_orchestrator::{
     domain::{Identity, Metadata, ParticipantState, Role, RoomName, Stream, StreamStatus},
     orchestrator::{CreateRequest, JoinRequest},
     rooms::Rooms,
-    store::{Store, StreamFilter},
+    store::{PartitionStore, StreamFilter},
     telemetry::Metrics,
 };
 
@@ -42,7 +42,7 @@ pub(super) fn join(who: &str) -> JoinRequest {
 /// One store and one LiveKit, which instances share.
 pub(super) struct Fixture {
     pub(super) livekit: Arc<FakeLiveKit>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn PartitionStore>,
 }
 
 impl Fixture {

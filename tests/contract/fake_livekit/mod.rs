@@ -21,7 +21,7 @@ use livestream_orchestrator::{
     },
     orchestrator::Policy,
     rooms::{RoomEvent, RoomEventKind, RoomsError},
-    store::{Store, memory::MemoryStore},
+    store::{PartitionStore, memory::MemoryStore},
     telemetry::Metrics,
 };
 
@@ -109,7 +109,7 @@ impl FakeLiveKit {
         Arc::new(MemoryStore::new(RETENTION, Arc::new(move || livekit.now())))
     }
 
-    pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn Store>) -> Service {
+    pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn PartitionStore>) -> Service {
         Service::new(store, self.clone(), POLICY, Arc::new(Metrics::new().unwrap()))
     }
 

@@ -53,6 +53,11 @@ impl Address {
         url.starts_with("rediss:") || url.starts_with("rediss+")
     }
 
+    /// Whether the address is that of a cluster, whose nodes share the slots.
+    pub(in crate::store::redis) fn is_cluster(&self) -> bool {
+        matches!(parse(self.url.expose_secret()), Ok((Deployment::Cluster(_), _)))
+    }
+
     /// Parses the address into the deployment and the options for connections to its Redis servers.
     ///
     /// # Errors
@@ -167,7 +172,8 @@ fn parse_nodes(hosts: &str, port: u16) -> Result<Vec<Node>, &'static str> {
     hosts.split(',').map(|host| Node::parse(host.trim(), port).ok_or(FORMS)).collect()
 }
 
-/// Parses what follows the hosts of a Sentinel address: `/master-name/database?sentinel-user=…&sentinel-password=…`.
+/// Parses what follows the hosts of a Sentinel address:
+/// `/master-name/database?sentinel-user=…&sentinel-password=…`.
 fn parse_sentinel(
     tls: bool,
     credentials: &str,

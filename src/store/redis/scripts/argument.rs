@@ -73,6 +73,7 @@ macro_rules! as_displayed {
 }
 
 as_displayed!(
+    u16,
     u32,
     u64,
     usize,

@@ -122,6 +122,20 @@ scripts! {
         from: String,
     }
 
+    /// See [`crate::store::PartitionLog::newest_cursors`].
+    read NewestCursorsCall = "newest_cursors" with [LOG_ENTRIES];
+    KEY { log }
+    ARG {
+        count: usize,
+        /// `+`, or `(` and the cursor of the oldest event that the call before has read.
+        from: String,
+    }
+
+    /// See [`crate::store::PartitionLog::advance_clock`].
+    atomic AdvanceClock = "advance_clock" with [CLOCK, LOG_ENTRIES];
+    KEY { clock_floor, tail, events }
+    ARG { floor_ms: u64, live_ttl_ms: Duration, finds_event: bool }
+
     /// Reads the newest events of a log.
     read ReadNewest = "read_newest" with [LOG_ENTRIES];
     KEY { log }
@@ -181,7 +195,7 @@ scripts! {
     KEY { room, closed_rooms, room_lock }
     ARG { room_name: RoomName, ttl_ms: Duration }
 
-    /// See [`crate::store::RoomNameLocks::closed_rooms`].
+    /// See [`crate::store::Maintenance::closed_rooms`].
     atomic ClosedRooms = "closed_rooms" with [CLOCK];
     KEY { closed_rooms }
     ARG { limit: usize, offset: usize }

@@ -50,6 +50,7 @@ positions! {
         unlisted: String,
         agents: String,
         events_bytes: String,
+        clock_floor: String,
     }
 }
 
@@ -67,8 +68,10 @@ positions! {
         lease_token: Option<String>,
         /// How long a join token can be valid after its stream has ended.
         token_ttl_ms: Duration,
-        /// Part of the cursors of this call, see `next_cursor` in `lua/changes/shared/events.lua`.
-        random: u32,
+        /// The last part of the cursors of this call, see `next_cursor` in `lua/changes/shared/events.lua`.
+        cursor_number: u64,
+        /// Number of partitions: the numbers of a partition's cursors differ by multiples of it.
+        cursor_step: u16,
         /// The fields of [`crate::store::LogBounds`], for a stream's log.
         log_retention_ms: Duration,
         log_min_events: usize,

@@ -1,9 +1,17 @@
+-- The time of the next event's cursor, at least. With partitions it is not before the floor of this partition's clock,
+-- see `advance_clock.lua`.
+local function cursor_time()
+  local floor = ARG.cursor_step ~= '1' and redis.call('GET', KEY.clock_floor)
+  return floor and math.max(now, floor) or now
+end
+
 -- Returns a cursor for an event of now that is greater than `cursor`. The number behind the time is random: an old
 -- master and a new one may both make changes for a moment, and must not give one cursor to two events.
 local function next_cursor(cursor)
   local ms, n = cursor:match('^(%d+)-(%d+)$')
-  if now > tonumber(ms) then return integer(now) .. '-' .. ARG.random end
-  return ms .. '-' .. integer(n + 1 + ARG.random % 1048576)
+  local time = cursor_time()
+  if time > tonumber(ms) then return integer(time) .. '-' .. ARG.cursor_number end
+  return ms .. '-' .. integer(n + (1 + ARG.cursor_number % 1048576) * ARG.cursor_step)
 end
 
 local function newest_cursor()

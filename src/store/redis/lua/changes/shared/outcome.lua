@@ -150,7 +150,7 @@ local function changed(p, effect)
   -- See StateVersion. The value is random, because an old master and a new one may both make changes for a moment.
   if is_changed.lockedUntil or is_changed.uncounted or is_changed.emptySince then
     flat[#flat + 1] = 'revision'
-    flat[#flat + 1] = ARG.random
+    flat[#flat + 1] = ARG.cursor_number
   end
   if #flat > 0 then redis.call('HSET', KEY.stream, unpack(flat)) end
   schedule(is_changed)
