@@ -59,6 +59,7 @@ impl ErrorMapping {
             E::InvalidTransition => mapping("invalid_transition", "Invalid status transition", 409, 9, 1008),
             E::StreamNotActive => mapping("stream_not_active", "Stream not active", 409, 9, 1008),
             E::StreamFull => mapping("stream_full", "Stream full", 409, 8, 1008),
+            E::StreamBackstage => mapping("stream_backstage", "Stream backstage", 409, 9, 1008),
             E::StreamCreating => mapping("stream_creating", "Stream still being created", 503, 14, 1013),
             E::RoomExists => mapping("room_exists", "LiveKit room exists with other settings", 409, 6, 1008),
             E::VersionMismatch => mapping("version_mismatch", "Stream version mismatch", 412, 10, 1008),

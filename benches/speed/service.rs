@@ -108,6 +108,7 @@ impl Service {
             max_participants: None,
             idle_after: None,
             audience: InitialAudience::LISTED,
+            backstage: false,
         };
         let Ok(CreateOutcome::Created(stream)) = self.store.create(new).await else {
             panic!("{room} was not created")

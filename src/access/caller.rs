@@ -30,6 +30,11 @@ impl Caller {
         self.token.as_ref().map(|token| token.identity.as_str())
     }
 
+    /// Returns the identity of the token's owner, for events; `None` if the token has none.
+    pub fn named_identity(&self) -> Option<Identity> {
+        Identity::reported(self.identity()?.to_owned()).filter(|identity| !identity.as_str().is_empty())
+    }
+
     /// True if the caller may do this to at least one stream, whether it exists or not.
     pub fn is_allowed(&self, action: Action) -> bool {
         self.token.as_ref().is_none_or(|token| is_allowed(&token.grants, action, None))

@@ -23,6 +23,8 @@ pub enum Action {
     Remove,
     /// Read hidden participants, which LiveKit does not show to other participants.
     ReadHidden,
+    /// Take a stream live or backstage.
+    SetLive,
 }
 
 /// Grant of a LiveKit access token.
@@ -75,7 +77,7 @@ const fn permission(action: Action, description: &'static str, grants: &'static 
 
 /// Permission table, in the order of [`Action`].
 #[rustfmt::skip]
-pub const PERMISSIONS: [Permission; 10] = [
+pub const PERMISSIONS: [Permission; 11] = [
     permission(Action::Create, "create a stream", &[Grant::RoomCreate]),
     permission(Action::List, "list streams", &[Grant::RoomList]),
     permission(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
@@ -86,6 +88,7 @@ pub const PERMISSIONS: [Permission; 10] = [
     permission(Action::Leave, "leave under the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin]),
     permission(Action::Remove, "remove another participant", &[Grant::RoomAdmin]),
     permission(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
+    permission(Action::SetLive, "take a stream live or backstage", &[Grant::RoomAdmin]),
 ];
 
 impl Action {

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, ParticipantSid, Role,
-    RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
+    Attributes, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind, ParticipantMetadata,
+    ParticipantSid, Role, RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
 };
 
 /// Maximum number of participants that one change disconnects. Closing a stream of thousands takes several changes, so
@@ -109,6 +109,8 @@ pub enum Change {
         sid: Option<ParticipantSid>,
         /// LiveKit's time of the departure, if known.
         at: Option<Timestamp>,
+        /// Why this service ended the session; `None` to derive the reason from the state.
+        reason: Option<LeaveReason>,
     },
     /// Ends expired joining entries.
     ExpireJoining,
@@ -121,6 +123,13 @@ pub enum Change {
         expected: Metadata,
         /// New metadata.
         metadata: Metadata,
+    },
+    /// Takes the stream backstage, where viewers have no access, or live.
+    SetBackstage {
+        /// True for backstage, false for live.
+        backstage: bool,
+        /// Identity of the caller, if its token has one.
+        by: Option<Identity>,
     },
 }
 
@@ -217,6 +226,9 @@ pub enum Rejection {
         /// Maximum number of participants.
         max: u32,
     },
+    /// The stream is backstage, and the token is for a viewer.
+    #[error("the stream is backstage: viewers can join after it has gone live")]
+    Backstage,
     /// The stream is not at the version that the caller expected.
     #[error("the stream is at version {current}")]
     VersionMismatch {

@@ -55,6 +55,8 @@ pub enum ErrorCode {
     StreamNotActive,
     /// The stream has its maximum number of active participants.
     StreamFull,
+    /// The stream is backstage, where viewers have no access.
+    StreamBackstage,
     /// The stream is still being created. LiveKit sends the webhook again.
     StreamCreating,
     /// LiveKit has an occupied room of this name with other settings.
@@ -89,7 +91,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -114,6 +116,7 @@ impl ErrorCode {
         Self::InvalidTransition,
         Self::StreamNotActive,
         Self::StreamFull,
+        Self::StreamBackstage,
         Self::StreamCreating,
         Self::RoomExists,
         Self::VersionMismatch,

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Cursor, PartialStream, Participant, ParticipantCounts, Stream, StreamId, StreamStatus, Timestamp,
+    Cursor, Identity, PartialStream, Participant, ParticipantCounts, Stream, StreamId, StreamStatus,
+    Timestamp,
     name::{self, UnknownName},
 };
 
@@ -31,11 +32,15 @@ pub enum EventKind {
     ParticipantUpdated,
     /// The numbers of active participants of a counted stream have changed.
     ParticipantCountUpdated,
+    /// The stream went live.
+    StreamLiveStarted,
+    /// The stream went backstage.
+    StreamLiveStopped,
 }
 
 impl EventKind {
     /// All types.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::StreamCreated,
         Self::StreamUpdated,
         Self::StreamStopped,
@@ -43,6 +48,8 @@ impl EventKind {
         Self::ParticipantLeft,
         Self::ParticipantUpdated,
         Self::ParticipantCountUpdated,
+        Self::StreamLiveStarted,
+        Self::StreamLiveStopped,
     ];
 
     /// Returns the name used in JSON and by feeds.
@@ -55,6 +62,8 @@ impl EventKind {
             Self::ParticipantLeft => "participant_left",
             Self::ParticipantUpdated => "participant_updated",
             Self::ParticipantCountUpdated => "participant_count_updated",
+            Self::StreamLiveStarted => "stream_live_started",
+            Self::StreamLiveStopped => "stream_live_stopped",
         }
     }
 }
@@ -81,8 +90,10 @@ pub struct Draft {
     pub removed: bool,
     /// Status before the change, if the change is a transition.
     pub previous_status: Option<StreamStatus>,
-    /// Reason of a stop or a failure.
+    /// Reason of a stop or a failure, or for which this service ended a participant's session.
     pub reason: Option<String>,
+    /// Identity of the caller who made the change, in events of moderation.
+    pub by: Option<Identity>,
 }
 
 impl Draft {
@@ -105,6 +116,7 @@ impl Draft {
             removed: false,
             previous_status,
             reason: stream.reason.clone().filter(|_| previous_status.is_some()),
+            by: None,
         }
     }
 }
@@ -164,6 +176,8 @@ impl Serialize for Event {
             previous_status: Option<StreamStatus>,
             #[serde(skip_serializing_if = "Option::is_none")]
             reason: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            by: Option<&'a Identity>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -175,7 +189,7 @@ impl Serialize for Event {
             data: Data<'a>,
             timestamp: Timestamp,
         }
-        let Draft { kind, stream, participant, removed, previous_status, reason } = &self.draft;
+        let Draft { kind, stream, participant, removed, previous_status, reason, by } = &self.draft;
         let data = Data {
             participant: participant.as_ref(),
             removed: *removed,
@@ -183,6 +197,7 @@ impl Serialize for Event {
             counts: stream.counts,
             previous_status: *previous_status,
             reason: reason.as_deref(),
+            by: by.as_ref(),
         };
         Json {
             r#type: *kind,
@@ -210,6 +225,7 @@ mod tests {
             max_participants: None,
             idle_after: None,
             audience: InitialAudience::LISTED,
+            backstage: false,
         };
         Stream { version: 1, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
     }

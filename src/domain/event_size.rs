@@ -42,6 +42,7 @@ mod tests {
             max_participants: None,
             idle_after: None,
             audience: InitialAudience::LISTED,
+            backstage: false,
         };
         let participant = participant_bytes.map(|bytes| Participant {
             metadata: ParticipantMetadata::from(metadata(bytes)),

@@ -146,6 +146,12 @@ impl Json {
         serde_json::from_str(text).ok()
     }
 
+    /// Returns the value of a boolean; `None` for any other value.
+    pub fn as_bool(&self) -> Option<bool> {
+        let Self::Scalar(text) = self else { return None };
+        text.parse().ok()
+    }
+
     /// Returns the value of a non-negative whole number.
     pub fn as_u64(&self) -> Option<u64> {
         let Self::Scalar(text) = self else { return None };

@@ -94,6 +94,12 @@ impl Participant {
         self.is_listed() && self.kind.counts()
     }
 
+    /// Reports whether the participant has no access to a stream that is backstage: a viewer that counts. Agents assist
+    /// hosts, and recorders and hidden participants belong to the operator.
+    pub fn is_audience(&self) -> bool {
+        self.counts() && self.role == Role::Viewer
+    }
+
     /// Reports whether the participant is on the stage of a counted stream, whose participants have events and are in
     /// documents.
     pub fn is_on_stage(&self) -> bool {

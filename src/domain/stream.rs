@@ -3,8 +3,8 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    Audience, Cursor, InitialAudience, Metadata, Participant, ParticipantCounts, RoomName, RoomSid, StreamId,
-    StreamStatus, Timestamp,
+    Audience, Cursor, InitialAudience, LeaveReason, Metadata, Participant, ParticipantCounts, RoomName,
+    RoomSid, StreamId, StreamStatus, Timestamp,
     size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES, json_size},
 };
 
@@ -56,6 +56,10 @@ pub struct Stream<M = Metadata> {
     pub updated_at: Timestamp,
     /// Time at which the stream ended.
     pub stopped_at: Option<Timestamp>,
+    /// True if the stream is backstage: viewers have no access.
+    pub backstage: bool,
+    /// Time at which the stream last went live; `None` before.
+    pub live_at: Option<Timestamp>,
     /// Time since which no counted participant is active; `None` while one is.
     pub empty_since: Option<Timestamp>,
     /// End of the operation lock; `None` if no instance holds it.
@@ -87,6 +91,8 @@ impl Stream {
             started_at: None,
             updated_at: now,
             stopped_at: None,
+            backstage: new.backstage,
+            live_at: None,
             empty_since: None,
             lock_expires_at: Some(now.plus(OPERATION_LOCK)),
             reason: None,
@@ -129,6 +135,11 @@ impl Stream {
 }
 
 impl<M> Stream<M> {
+    /// Returns the reason for which a participant has no access to the stream; `None` if it has access.
+    pub fn denies(&self, participant: &Participant) -> Option<LeaveReason> {
+        (self.backstage && participant.is_audience()).then_some(LeaveReason::Backstage)
+    }
+
     /// Returns the versions that meet the requirement of a change: the current one, and those after which only counts
     /// were told.
     pub const fn accepted_versions(&self) -> RangeInclusive<u64> {
@@ -158,6 +169,8 @@ impl<M> Stream<M> {
             started_at: self.started_at,
             updated_at: self.updated_at,
             stopped_at: self.stopped_at,
+            backstage: self.backstage,
+            live_at: self.live_at,
             empty_since: self.empty_since,
             lock_expires_at: self.lock_expires_at,
             reason: self.reason,
@@ -192,6 +205,8 @@ pub struct NewStream {
     pub idle_after: Option<Duration>,
     /// How the changes of viewers are told.
     pub audience: InitialAudience,
+    /// True if the stream begins backstage, false if it is live at once.
+    pub backstage: bool,
 }
 
 /// Stream with its first participants, in the order of [`Participant::list_key`]: at most

@@ -24,6 +24,8 @@ impl StreamView {
             started_at: Option<Timestamp>,
             updated_at: Timestamp,
             stopped_at: Option<Timestamp>,
+            backstage: bool,
+            live_at: Option<Timestamp>,
             metadata: &'a Metadata,
             version: u64,
         }
@@ -39,6 +41,8 @@ impl StreamView {
             started_at: stream.started_at,
             updated_at: stream.updated_at,
             stopped_at: stream.stopped_at,
+            backstage: stream.backstage,
+            live_at: stream.live_at,
             metadata: &stream.metadata,
             version: stream.version,
         }
@@ -68,6 +72,8 @@ struct Document<'a> {
     started_at: Option<Timestamp>,
     updated_at: Timestamp,
     stopped_at: Option<Timestamp>,
+    backstage: bool,
+    live_at: Option<Timestamp>,
     version: u64,
 }
 
@@ -91,6 +97,8 @@ impl<'a> Document<'a> {
             started_at: stream.started_at,
             updated_at: stream.updated_at,
             stopped_at: stream.stopped_at,
+            backstage: stream.backstage,
+            live_at: stream.live_at,
             version: stream.version,
         }
     }

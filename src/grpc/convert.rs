@@ -4,18 +4,19 @@ use std::collections::HashMap;
 
 use prost::{Message, length_delimiter_len};
 
-use super::proto::{self, stream_event::EventData};
+use super::proto;
 use crate::{
     domain::{
-        Audience, Event, EventKind, Participant, ParticipantCounts, ParticipantKind, Stream, StreamStatus,
-        StreamView, Timestamp, Track,
+        Audience, Participant, ParticipantCounts, ParticipantKind, Stream, StreamStatus, StreamView,
+        Timestamp, Track,
         json::Json,
         size::{ENVELOPE_BYTES, MAX_MESSAGE_BYTES},
     },
     relay::{PartContent, ResetPart},
 };
 
-fn millis(time: Option<Timestamp>) -> i64 {
+/// Converts a time; 0 for none.
+pub fn millis(time: Option<Timestamp>) -> i64 {
     time.map(Timestamp::as_millis).unwrap_or_default()
 }
 
@@ -100,6 +101,8 @@ pub fn stream_state(stream: &Stream) -> proto::StreamState {
         participants_truncated: false,
         audience: audience(stream.audience),
         participant_counts: Some(participant_counts(stream.counts)),
+        backstage: stream.backstage,
+        live_at: millis(stream.live_at),
     }
 }
 
@@ -155,76 +158,4 @@ pub fn reset_data(part: &ResetPart) -> proto::ResetData {
 /// Returns the cursor of a part, which is empty in all parts but the last.
 pub fn cursor(part: &ResetPart) -> String {
     part.cursor().map(|cursor| cursor.to_string()).unwrap_or_default()
-}
-
-/// Converts an event of `Subscribe`. Absent metadata becomes an empty map.
-pub fn event(event: &Event) -> proto::StreamEvent {
-    use proto::StreamEventType as Type;
-    let draft = &event.draft;
-    let stream = &draft.stream;
-    let about = draft.participant.as_ref().map(participant);
-    let carried = || stream.metadata.as_ref().map(|carried| metadata(carried.as_text())).unwrap_or_default();
-    let (event_type, data) = match draft.kind {
-        EventKind::StreamCreated => (
-            Type::StreamCreated,
-            EventData::StreamCreated(proto::StreamCreatedData {
-                room_name: stream.room_name.to_string(),
-                metadata: carried(),
-            }),
-        ),
-        EventKind::StreamUpdated => (
-            Type::StreamUpdated,
-            EventData::StreamUpdated(proto::StreamUpdatedData {
-                previous_status: status(draft.previous_status.unwrap_or(stream.status)),
-                current_status: status(stream.status),
-                metadata: carried(),
-            }),
-        ),
-        EventKind::StreamStopped => (
-            Type::StreamStopped,
-            EventData::StreamStopped(proto::StreamStoppedData {
-                room_name: stream.room_name.to_string(),
-                reason: draft.reason.clone().unwrap_or_default(),
-            }),
-        ),
-        EventKind::ParticipantJoined => (
-            Type::ParticipantJoined,
-            EventData::ParticipantJoined(proto::ParticipantJoinedData { participant: about }),
-        ),
-        EventKind::ParticipantLeft => (
-            Type::ParticipantLeft,
-            EventData::ParticipantLeft(proto::ParticipantLeftData { participant: about }),
-        ),
-        EventKind::ParticipantUpdated => (
-            Type::ParticipantUpdated,
-            EventData::ParticipantUpdated(proto::ParticipantUpdatedData { participant: about }),
-        ),
-        EventKind::ParticipantCountUpdated => (
-            Type::ParticipantCountUpdated,
-            EventData::ParticipantCountUpdated(proto::ParticipantCountUpdatedData {
-                participant_counts: Some(participant_counts(stream.counts)),
-            }),
-        ),
-    };
-    proto::StreamEvent {
-        event_type: event_type.into(),
-        stream_id: stream.id.to_string(),
-        timestamp: event.timestamp.as_millis(),
-        event_data: Some(data),
-        cursor: event.cursor.to_string(),
-        seq: event.seq(),
-        audience: audience(stream.audience),
-        participant_counts: Some(participant_counts(stream.counts)),
-        removed: draft.removed,
-    }
-}
-
-/// Converts a part of a reset of `Subscribe`.
-pub fn reset_event(part: &ResetPart) -> proto::StreamEvent {
-    proto::StreamEvent {
-        event_type: proto::StreamEventType::Reset.into(),
-        cursor: cursor(part),
-        event_data: Some(EventData::Reset(reset_data(part))),
-        ..proto::StreamEvent::default()
-    }
 }

@@ -6,7 +6,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::{
-    convert,
+    event,
     known_states::{KnownState, KnownStates},
     participant_list::ParticipantList,
     proto::{StreamEvent, StreamUpdate},
@@ -57,11 +57,11 @@ impl Encoder for Events {
     }
 
     async fn event(&mut self, event: &Event) -> Result<StreamEvent, Status> {
-        Ok(convert::event(event))
+        Ok(event::event(event))
     }
 
     fn reset(&mut self, part: &ResetPart) -> StreamEvent {
-        convert::reset_event(part)
+        event::reset_event(part)
     }
 }
 

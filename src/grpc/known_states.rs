@@ -150,8 +150,9 @@ impl KnownStates {
         }
     }
 
-    /// Forgets the states of a topic that are later than a reset's snapshot, because Redis may have lost the events that
-    /// led to them. Keeps the others, so that a caller with a cursor that needs a reset costs other feeds no reads.
+    /// Forgets the states of a topic that are later than a reset's snapshot, because Redis may have lost the events
+    /// that led to them. Keeps the others, so that a caller with a cursor that needs a reset costs other feeds no
+    /// reads.
     pub fn forget_after(&self, topic: Topic, snapshot: Cursor) {
         let is_of_topic = |id: &StreamId| topic == Topic::All || topic == Topic::Stream(*id);
         self.newest.retain(|id, state| state.cursor <= snapshot || !is_of_topic(id));
@@ -192,6 +193,7 @@ mod tests {
             max_participants: None,
             idle_after: None,
             audience: InitialAudience::LISTED,
+            backstage: false,
         };
         Stream { version, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
     }

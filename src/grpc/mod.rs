@@ -6,6 +6,7 @@ mod connection;
 mod convert;
 mod deadline;
 mod encoder;
+mod event;
 mod feed;
 mod interceptor;
 mod known_states;

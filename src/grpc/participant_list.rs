@@ -148,6 +148,7 @@ mod tests {
             max_participants: None,
             idle_after: None,
             audience: InitialAudience::LISTED,
+            backstage: false,
         };
         Stream { audience, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
     }

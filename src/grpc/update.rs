@@ -3,7 +3,9 @@
 use prost::Message as _;
 
 use super::{
-    convert::{audience, count, cursor, participant, participant_counts, reset_data, status, stream_state},
+    convert::{
+        audience, count, cursor, millis, participant, participant_counts, reset_data, status, stream_state,
+    },
     known_states::KnownState,
     participant_list::ParticipantList,
     proto::{StreamUpdate, UpdateType},
@@ -19,7 +21,7 @@ use crate::{
 
 /// Returns the update of an event, with the state after it.
 pub fn update(event: &Event, state: &KnownState) -> StreamUpdate {
-    let Draft { stream, reason, removed, .. } = &event.draft;
+    let Draft { stream, reason, removed, by, .. } = &event.draft;
     let update = StreamUpdate {
         stream_id: stream.id.to_string(),
         status: status(stream.status),
@@ -34,6 +36,9 @@ pub fn update(event: &Event, state: &KnownState) -> StreamUpdate {
         participant_counts: Some(participant_counts(stream.counts)),
         removed: *removed,
         participant: event.draft.participant.as_ref().map(participant),
+        backstage: stream.backstage,
+        live_at: millis(stream.live_at),
+        by: by.as_ref().map(ToString::to_string).unwrap_or_default(),
         ..StreamUpdate::default()
     };
     with_participants(update, &state.participants)
@@ -49,6 +54,8 @@ fn update_type(draft: &Draft) -> UpdateType {
         EventKind::ParticipantLeft => UpdateType::ParticipantLeft,
         EventKind::ParticipantUpdated => UpdateType::ParticipantUpdated,
         EventKind::ParticipantCountUpdated => UpdateType::ParticipantCountUpdated,
+        EventKind::StreamLiveStarted => UpdateType::StreamLiveStarted,
+        EventKind::StreamLiveStopped => UpdateType::StreamLiveStopped,
     }
 }
 
@@ -73,6 +80,8 @@ pub fn first_update(stream: &Stream, participants: &ParticipantList, cursor: Cur
         participant_count: state.participant_count,
         audience: state.audience,
         participant_counts: state.participant_counts,
+        backstage: state.backstage,
+        live_at: state.live_at,
         ..StreamUpdate::default()
     };
     with_participants(update, participants)

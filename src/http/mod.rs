@@ -1,6 +1,7 @@
 //! HTTP interface: routes, handlers, event streams and pages. Requests are parsed and validated here only.
 
 mod app_state;
+mod backstage;
 mod cors;
 mod docs;
 mod events;

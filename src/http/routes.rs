@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use super::{
-    docs, events, health,
+    backstage, docs, events, health,
     middleware::{RoutePolicy, guard},
     pages, participants,
     problem::Problem,
@@ -163,6 +163,12 @@ fn streams() -> Vec<Path> {
             .errors(streams::STOP_ERRORS),
         Path::at("/streams/{id}/state").read(read, streams::state),
         Path::at("/streams/{id}/participants").read(read, participants::list),
+        Path::at("/streams/{id}/go_live")
+            .on(Method::POST, changes(&[Action::SetLive]), backstage::go_live)
+            .errors(backstage::ERRORS),
+        Path::at("/streams/{id}/stop_live")
+            .on(Method::POST, changes(&[Action::SetLive]), backstage::stop_live)
+            .errors(backstage::ERRORS),
         Path::at("/streams/{id}/join")
             .on(Method::POST, joins(&[Action::Join]), participants::join)
             .errors(participants::JOIN_ERRORS),

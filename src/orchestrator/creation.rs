@@ -36,6 +36,8 @@ pub struct CreateRequest {
     pub empty_timeout: Option<Duration>,
     /// Audience of the stream, in place of [`super::Policy::audience`].
     pub audience: Option<AudienceMode>,
+    /// True if the stream begins backstage.
+    pub backstage: bool,
 }
 
 /// Result of a creation.
@@ -95,7 +97,8 @@ impl Orchestrator {
 
     /// Returns the record of the new stream and the settings of its room.
     fn plan(&self, request: CreateRequest) -> (NewStream, RoomSpec) {
-        let CreateRequest { id, room_name, metadata, max_participants, empty_timeout, audience } = request;
+        let CreateRequest { id, room_name, metadata, max_participants, empty_timeout, audience, backstage } =
+            request;
         let id = id.unwrap_or_else(StreamId::generate);
         let room_name = room_name.unwrap_or_else(|| id.into());
         let id = self.store.place(id, &room_name);
@@ -108,7 +111,7 @@ impl Orchestrator {
             empty_timeout: empty_timeout.unwrap_or_else(default_timeout),
         };
         let audience = audience.unwrap_or(self.policy.audience).begin(self.policy.audience_listed_max);
-        (NewStream { id, room_name, metadata, max_participants, idle_after, audience }, spec)
+        (NewStream { id, room_name, metadata, max_participants, idle_after, audience, backstage }, spec)
     }
 
     /// Creates the LiveKit room of a stream in `creating` and activates the stream. Renews `lock` until both are done.

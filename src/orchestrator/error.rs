@@ -50,6 +50,7 @@ impl Error {
                 Rejection::InvalidTransition { .. } => ErrorCode::InvalidTransition,
                 Rejection::NotActive { .. } => ErrorCode::StreamNotActive,
                 Rejection::Full { .. } => ErrorCode::StreamFull,
+                Rejection::Backstage => ErrorCode::StreamBackstage,
                 Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
             },
             Self::Rooms(RoomsError::Unavailable(_)) => ErrorCode::LivekitUnavailable,

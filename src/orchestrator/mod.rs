@@ -6,7 +6,7 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata
-//!   ← reads, opening, stopping, participation
+//!   ← reads, moderation, stopping, participation ← opening
 //!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, reconciler
 //! ```
 
@@ -16,6 +16,7 @@ mod error;
 mod find;
 mod health;
 mod lock;
+mod moderation;
 mod opening;
 mod orphaned_rooms;
 mod participation;

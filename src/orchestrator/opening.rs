@@ -95,8 +95,8 @@ impl Orchestrator {
         tracing::warn!(room = %spec.name, ?differences, "LiveKit's configuration overrides settings of new rooms");
     }
 
-    /// Records the participants that were in the room before, and sends the stream's metadata. The reconciler repairs
-    /// failures.
+    /// Records the participants that were in the room before, sends the stream's metadata, and removes participants
+    /// without access. The reconciler repairs failures.
     async fn take_over(&self, stream: Stream, opened: OpenedRoom) -> Stream {
         let OpenedRoom { room, occupants, before } = opened;
         if stream.metadata.as_text() != room.metadata {
@@ -115,6 +115,7 @@ impl Orchestrator {
                 }
             }
         }
+        self.enforce_access(&current).await;
         current
     }
 

@@ -87,8 +87,9 @@ impl Orchestrator {
     /// Creates a join token. Its owner is `joining` until LiveKit reports the connection.
     ///
     /// # Errors
-    /// [`crate::domain::Rejection::NotActive`] if the stream is not active; [`crate::domain::Rejection::Full`] if it
-    /// has its maximum of participants; [`Error::Forbidden`] if the caller may not create tokens for the stream.
+    /// [`crate::domain::Rejection::NotActive`] if the stream is not active; [`crate::domain::Rejection::Backstage`] for
+    /// a viewer while it is backstage; [`crate::domain::Rejection::Full`] if it has its maximum of participants;
+    /// [`Error::Forbidden`] if the caller may not create tokens for the stream.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn join(
         &self,
@@ -170,7 +171,8 @@ impl Orchestrator {
         guard: Guard,
     ) -> Result<Applied, Error> {
         self.rooms.remove_participant(&stream.room_name, &known.identity).await?;
-        let disconnect = Change::Disconnect { identity: known.identity, sid: known.sid, at: None };
+        let disconnect =
+            Change::Disconnect { identity: known.identity, sid: known.sid, at: None, reason: None };
         Ok(self.store.apply(&stream.reference(), disconnect, guard).await?)
     }
 
@@ -182,7 +184,7 @@ impl Orchestrator {
         identity: Identity,
         guard: Guard,
     ) -> Result<Applied, Error> {
-        let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None };
+        let disconnect = Change::Disconnect { identity: identity.clone(), sid: None, at: None, reason: None };
         let applied = self.store.apply(&stream.reference(), disconnect, guard).await?;
         self.rooms.remove_participant(&stream.room_name, &identity).await?;
         Ok(applied)

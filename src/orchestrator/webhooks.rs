@@ -120,7 +120,11 @@ impl WebhookProcessor {
             // The room does not exist any more, so only the record is missing.
             self.orchestrator.close(stream, Change::Close).await?;
         }
-        Ok(applied.effect.into())
+        let effect = applied.effect;
+        if connects {
+            self.orchestrator.admit(applied).await;
+        }
+        Ok(effect.into())
     }
 
     /// Processes an event about a room that no live stream owns: records a probe, or deletes an orphaned room.
@@ -155,7 +159,9 @@ impl WebhookProcessor {
 fn change_of(kind: RoomEventKind, room_sid: Option<&RoomSid>, at: Option<Timestamp>) -> Option<Change> {
     match kind {
         RoomEventKind::Joined(session) => Some(Change::Connect(session)),
-        RoomEventKind::Left { identity, sid } => Some(Change::Disconnect { identity, sid: Some(sid), at }),
+        RoomEventKind::Left { identity, sid } => {
+            Some(Change::Disconnect { identity, sid: Some(sid), at, reason: None })
+        }
         RoomEventKind::Finished => {
             Some(Change::BeginStop { reason: StopReason::RoomFinished, room_sid: room_sid.cloned() })
         }

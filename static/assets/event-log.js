@@ -24,7 +24,11 @@ function describe({ type, data: { participant, removed, stream, counts, reason }
     case "participant_joined":
       return `${name} joined`;
     case "participant_left":
-      return `${name} left`;
+      return `${name} ${reason ? "was removed: " + reason : "left"}`;
+    case "stream_live_started":
+      return "Stream went live";
+    case "stream_live_stopped":
+      return "Stream went backstage";
     case "participant_updated":
       return `${name} ${describeUpdate(participant, removed)}`;
     case COUNT_EVENT:

@@ -28,6 +28,8 @@ const EVENT_TYPES = [
   "participant_left",
   "participant_updated",
   "participant_count_updated",
+  "stream_live_started",
+  "stream_live_stopped",
 ];
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 15_000;

@@ -37,6 +37,7 @@ export const CONNECT_ERRORS = {
 
 const BY_CODE = {
   stream_full: CONNECT_ERRORS.full,
+  stream_backstage: "This stream is not live at the moment. Please try again when it is.",
   livekit_unavailable: "The video server does not answer right now. Please try again in a moment.",
 };
 

@@ -82,6 +82,8 @@ pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
         (Method::GET, at("/participants"), None, Action::Read),
         (Method::GET, format!("/events/{id}"), None, Action::Read),
         (Method::PATCH, stream.clone(), Some(json!({"metadata": {"a": 1}})), Action::Update),
+        (Method::POST, at("/stop_live"), None, Action::SetLive),
+        (Method::POST, at("/go_live"), None, Action::SetLive),
         (Method::POST, at("/join"), Some(json!({"identity": "bob"})), Action::Join),
         (Method::POST, at("/leave"), Some(json!({"identity": CALLER})), Action::Leave),
         (Method::POST, at("/leave"), Some(json!({"identity": "bob"})), Action::Remove),

@@ -6,6 +6,7 @@ mod support;
 mod access;
 mod audience;
 mod auth_fixture;
+mod backstage;
 mod cancelled_reads;
 mod commands;
 mod concurrent_reads;

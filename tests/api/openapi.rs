@@ -73,6 +73,7 @@ fn actions(id: &str) -> &'static [Action] {
         "followEvents" | "openWebSocket" => &[Action::Read, Action::FollowAll],
         "patchStream" => &[Action::Update, Action::Stop],
         "stopStream" => &[Action::Stop],
+        "goLive" | "stopLive" => &[Action::SetLive],
         "joinStream" => &[Action::Join],
         "leaveStream" => &[Action::Leave, Action::Remove],
         _ => &[],

@@ -110,6 +110,7 @@ async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
         max_participants: None,
         idle_after: None,
         audience: InitialAudience::LISTED,
+        backstage: false,
     };
     store.create(new).await.unwrap();
     let slot = cluster.slot(&prefix).await;

@@ -180,6 +180,7 @@ pub fn new_stream(room: &str) -> NewStream {
         max_participants: None,
         idle_after: Some(Duration::from_secs(600)),
         audience: InitialAudience::LISTED,
+        backstage: false,
     }
 }
 
@@ -209,7 +210,7 @@ pub fn token(who: &str, joining_ttl: Duration) -> Change {
 }
 
 pub fn left(who: &str, sid: Option<&str>) -> Change {
-    Change::Disconnect { identity: identity(who), sid: sid.map(Into::into), at: None }
+    Change::Disconnect { identity: identity(who), sid: sid.map(Into::into), at: None, reason: None }
 }
 
 pub fn kinds(log: &[Arc<Event>]) -> Vec<EventKind> {

@@ -55,6 +55,7 @@ async fn created(backend: &Backend, history: &History) -> StreamRef {
         max_participants: history.max_participants,
         idle_after: history.idle_after,
         audience: history.audience,
+        backstage: history.backstage,
         ..new_stream("room")
     };
     match backend.store.create(new).await.unwrap() {

@@ -20,6 +20,7 @@ mod listings;
 mod livekit_reports;
 mod log_retention;
 mod lua_scripts;
+mod moderation;
 mod operation_lock;
 mod orphaned_rooms;
 mod participant_pages;

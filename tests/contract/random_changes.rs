@@ -135,6 +135,13 @@ fn connect() -> impl Strategy<Value = Change> {
     )
 }
 
+fn set_backstage() -> impl Strategy<Value = Change> {
+    (any::<bool>(), prop::option::of(who())).prop_map(|(backstage, by)| Change::SetBackstage {
+        backstage,
+        by: by.map(|by| Identity::reported(by).unwrap()),
+    })
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
     let attributes = prop::option::of(attributes());
@@ -152,6 +159,7 @@ fn change() -> impl Strategy<Value = Change> {
         identity: Identity::reported(who).unwrap(),
         sid,
         at,
+        reason: None,
     });
     let reasons = vec![StopReason::Requested, StopReason::RoomFinished, StopReason::Idle];
     let begin = (select(reasons), select(vec![None, Some("RM_1"), Some("RM_2")]))
@@ -164,6 +172,7 @@ fn change() -> impl Strategy<Value = Change> {
         5 => disconnect,
         2 => Just(Change::ExpireJoining),
         1 => Just(Change::TellCounts),
+        2 => set_backstage(),
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),
@@ -186,6 +195,7 @@ pub struct History {
     pub max_participants: Option<u32>,
     pub idle_after: Option<Duration>,
     pub audience: InitialAudience,
+    pub backstage: bool,
     /// Zero tells each change of the counts at once, an hour only with other events.
     pub count_interval: Duration,
     pub steps: Vec<(Change, Option<u64>, Option<String>)>,
@@ -198,14 +208,15 @@ pub fn history() -> impl Strategy<Value = History> {
     // With four identities, a bound of 1 is often exceeded.
     let audience = (mode, 0..2u32).prop_map(|(mode, listed_max)| mode.begin(listed_max));
     let count_interval = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
-    let stream = (prop::option::of(1..3u32), idle, audience, count_interval);
+    let backstage = prop::bool::weighted(0.2);
+    let stream = (prop::option::of(1..3u32), idle, audience, backstage, count_interval);
     (stream, start, prop::collection::vec(step(), 1..40)).prop_map(
-        |((max_participants, idle_after, audience, count_interval), start, mut steps)| {
+        |((max_participants, idle_after, audience, backstage, count_interval), start, mut steps)| {
             // One case in eight begins without a room.
             if steps.len() % 8 != 0 {
                 steps.insert(0, start);
             }
-            History { max_participants, idle_after, audience, count_interval, steps }
+            History { max_participants, idle_after, audience, backstage, count_interval, steps }
         },
     )
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod accessibility;
+mod backstage;
 mod browser_feeds;
 mod client_programs;
 mod devtools;

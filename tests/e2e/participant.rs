@@ -90,6 +90,15 @@ impl Participant {
         while self.next().await != event {}
     }
 
+    /// Waits until the participant is out of the room. A removal during the connection ends the process.
+    pub async fn wait_until_out(&mut self) {
+        while let Some(line) = within("a participant's end", self.output.next_line()).await.unwrap() {
+            if serde_json::from_str::<Value>(&line).unwrap()["event"] == "disconnected" {
+                return;
+            }
+        }
+    }
+
     /// Kills the process, which sends no LEAVE.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

@@ -77,6 +77,12 @@ pub struct Update {
     pub removed: bool,
     #[prost(message, optional, tag = "29")]
     pub participant: Option<Participant>,
+    #[prost(bool, tag = "30")]
+    pub backstage: bool,
+    #[prost(int64, tag = "31")]
+    pub live_at: i64,
+    #[prost(string, tag = "32")]
+    pub by: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -97,6 +103,10 @@ pub struct State {
     pub metadata: HashMap<String, String>,
     #[prost(bool, tag = "22")]
     pub participants_truncated: bool,
+    #[prost(bool, tag = "25")]
+    pub backstage: bool,
+    #[prost(int64, tag = "26")]
+    pub live_at: i64,
 }
 
 /// `StreamUpdatedData`.
@@ -110,7 +120,7 @@ pub struct Updated {
     pub metadata: HashMap<String, String>,
 }
 
-/// `StreamCreatedData` and `StreamStoppedData`.
+/// `StreamCreatedData`, `StreamStoppedData`, `StreamLiveStartedData` and `StreamLiveStoppedData`.
 #[derive(Clone, PartialEq, Message)]
 pub struct RoomData {
     #[prost(string, tag = "1")]
@@ -122,6 +132,8 @@ pub struct RoomData {
 pub struct ParticipantData {
     #[prost(message, optional, tag = "1")]
     pub participant: Option<Participant>,
+    #[prost(string, tag = "20")]
+    pub reason: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -162,6 +174,16 @@ pub struct StreamEvent {
     pub seq: u64,
     #[prost(message, optional, tag = "23")]
     pub reset: Option<Reset>,
+    #[prost(message, optional, tag = "28")]
+    pub live_started: Option<RoomData>,
+    #[prost(message, optional, tag = "29")]
+    pub live_stopped: Option<RoomData>,
+    #[prost(bool, tag = "30")]
+    pub backstage: bool,
+    #[prost(int64, tag = "31")]
+    pub live_at: i64,
+    #[prost(string, tag = "32")]
+    pub by: String,
 }
 
 pub struct Client {

@@ -46,11 +46,14 @@ impl Aggregate {
             Change::Publish { .. } | Change::Unpublish { .. } if self.stream.status.is_final() => UNCHANGED,
             Change::Publish { identity, sid, track } => self.publish(&identity, &sid, track, now),
             Change::Unpublish { identity, sid, track } => self.unpublish(&identity, &sid, track, now),
-            Change::Disconnect { identity, sid, at } => self.disconnect(&identity, sid.as_ref(), at, now),
+            Change::Disconnect { identity, sid, at, reason } => {
+                self.disconnect(&identity, sid.as_ref(), at, reason, now)
+            }
             Change::ExpireJoining => self.expire_joining(now),
             // Every change tells counts that are due, see `settle`.
             Change::TellCounts => UNCHANGED,
             Change::SetMetadata { expected, metadata } => self.set_metadata(&expected, metadata, now),
+            Change::SetBackstage { backstage, by } => self.set_backstage(backstage, by, now),
         }
     }
 

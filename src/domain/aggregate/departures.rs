@@ -7,7 +7,7 @@ use super::{
     state::Aggregate,
 };
 use crate::domain::{
-    Identity, Participant, ParticipantSid, ParticipantState, Timestamp, Tracks, change::Effect,
+    Identity, LeaveReason, Participant, ParticipantSid, ParticipantState, Timestamp, Tracks, change::Effect,
     event::EventKind,
 };
 
@@ -36,7 +36,7 @@ impl Aggregate {
         if known.is_none_or(|entry| entry.sid.as_ref() != Some(sid) || entry.changed_at >= before) {
             return UNCHANGED;
         }
-        self.disconnect(identity, Some(sid), None, now)
+        self.disconnect(identity, Some(sid), None, None, now)
     }
 
     /// Disconnects a session, or the current session if `sid` is `None`.
@@ -45,6 +45,7 @@ impl Aggregate {
         identity: &Identity,
         sid: Option<&ParticipantSid>,
         at: Option<Timestamp>,
+        reason: Option<LeaveReason>,
         now: Timestamp,
     ) -> Applied {
         if self.stream.status.is_final() {
@@ -62,7 +63,10 @@ impl Aggregate {
         if other_session || entry.state == ParticipantState::Disconnected {
             return UNCHANGED;
         }
+        // A webhook about the departure may precede the change of the request that removed the participant.
+        let reason = reason.or_else(|| recorder.stream.denies(entry));
         end_visit(&mut recorder, entry, &mut self.ended_sessions, at.unwrap_or(now).min(now));
+        recorder.explain_departure(reason);
         Ok((Effect::Changed, recorder.drafts))
     }
 }

@@ -4,6 +4,7 @@
 //! changes on both and compares the results.
 
 mod apply;
+mod backstage;
 mod departures;
 mod operation_lock;
 mod recorder;

@@ -2,7 +2,7 @@
 
 use super::{state::Aggregate, tally::Tally};
 use crate::domain::{
-    Audience, Participant, Rejection, Stream, StreamStatus, Timestamp,
+    Audience, Identity, LeaveReason, Participant, Rejection, Stream, StreamStatus, Timestamp,
     change::Effect,
     event::{Draft, EventKind},
 };
@@ -51,6 +51,20 @@ impl<'a> Recorder<'a> {
             self.record_participant(kind, participant);
         } else if was_told {
             self.record_removal(participant);
+        }
+    }
+
+    /// Adds the caller of the change to its last event.
+    pub(super) fn attribute_to(&mut self, by: Option<Identity>) {
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.by = by;
+        }
+    }
+
+    /// Adds the reason to the event of a departure, if the departure has one.
+    pub(super) fn explain_departure(&mut self, reason: Option<LeaveReason>) {
+        if let Some(draft) = self.drafts.last_mut().filter(|draft| draft.kind == EventKind::ParticipantLeft) {
+            draft.reason = reason.map(|reason| reason.as_str().to_owned());
         }
     }
 

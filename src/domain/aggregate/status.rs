@@ -28,6 +28,7 @@ impl Aggregate {
         self.stream.lock_expires_at = None;
         self.stream.room_sid = Some(room_sid);
         self.stream.started_at = Some(now);
+        self.stream.live_at = (!self.stream.backstage).then_some(now);
         if self.tally.counts.total() == 0 {
             self.stream.empty_since = Some(now);
         }

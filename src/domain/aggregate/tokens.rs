@@ -5,7 +5,7 @@ use super::{
     state::Aggregate,
 };
 use crate::domain::{
-    Change, Participant, ParticipantState, Rejection, StreamStatus, Timestamp,
+    Change, Participant, ParticipantState, Rejection, Role, StreamStatus, Timestamp,
     change::{CLOSE_BATCH, Effect},
     event::EventKind,
 };
@@ -18,6 +18,9 @@ impl Aggregate {
         };
         if self.stream.status != StreamStatus::Active {
             return Err(Rejection::NotActive { status: self.stream.status });
+        }
+        if self.stream.backstage && role == Role::Viewer {
+            return Err(Rejection::Backstage);
         }
         let known = self.participants.get(&identity);
         if known.is_some_and(Participant::is_active) {

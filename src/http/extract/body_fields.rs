@@ -154,6 +154,12 @@ impl BodyFields {
         })
     }
 
+    /// A boolean.
+    pub fn flag(&mut self, name: &str, about: &str) -> Option<bool> {
+        self.document(name, || field_schema::boolean(about));
+        self.take(name, |value| value.as_bool().ok_or("must be true or false"))
+    }
+
     /// A metadata object.
     pub fn metadata(&mut self, name: &str, about: &str) -> Option<Metadata> {
         self.document(name, || field_schema::object(about).into());
@@ -219,12 +225,13 @@ mod tests {
 
     #[test]
     fn invalid_fields_are_all_named() {
-        let mut fields = fields(r#"{"n": -1, "t": 5, "m": []}"#);
+        let mut fields = fields(r#"{"n": -1, "t": 5, "m": [], "f": "true"}"#);
         fields.integer("n", "", 0..=9);
         fields.name(&["t"], "", Ok::<_, String>);
         fields.metadata("m", "");
+        fields.flag("f", "");
         fields.required_name(&["a", "b"], "", Ok::<_, String>);
-        assert_eq!(faults(fields), ["n", "t", "m", "a"]);
+        assert_eq!(faults(fields), ["n", "t", "m", "f", "a"]);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    docs, events, health, pages, participants, problem::ProblemDocument, streams, webhooks, websocket,
+    backstage, docs, events, health, pages, participants, problem::ProblemDocument, streams, webhooks,
+    websocket,
 };
 use crate::store::KindFilter;
 
@@ -28,6 +29,8 @@ use crate::store::KindFilter;
         streams::state,
         streams::patch,
         streams::stop,
+        backstage::go_live,
+        backstage::stop_live,
         participants::list,
         participants::join,
         participants::leave,

@@ -33,6 +33,7 @@ pub const JOIN_ERRORS: &[ErrorCode] = &[
     ErrorCode::LivekitUnavailable,
     ErrorCode::StreamNotActive,
     ErrorCode::StreamFull,
+    ErrorCode::StreamBackstage,
 ];
 /// Errors of [`leave`] besides those of every change.
 pub const LEAVE_ERRORS: &[ErrorCode] = &[ErrorCode::LivekitError, ErrorCode::LivekitUnavailable];

@@ -20,9 +20,12 @@ pub struct EventData {
     pub counts: ParticipantCounts,
     /// Only in `stream_updated`, if the status has changed.
     pub previous_status: Option<StreamStatus>,
-    /// Only in `stream_stopped`.
+    /// Why the stream has stopped, in `stream_stopped`; why the service ended the participant's session, in
+    /// `participant_left`: `backstage`.
     #[schema(example = "requested")]
     pub reason: Option<String>,
+    /// Identity of the caller, in `stream_live_started` and `stream_live_stopped`, if its token has one.
+    pub by: Option<String>,
 }
 
 /// A change of a stream.

@@ -57,6 +57,11 @@ macro_rules! stream {
             pub updated_at: String,
             #[schema(required = true, format = DateTime)]
             pub stopped_at: Option<String>,
+            /// True if the stream is backstage: viewers have no access.
+            pub backstage: bool,
+            /// When the stream last went live; null before.
+            #[schema(required = true, format = DateTime)]
+            pub live_at: Option<String>,
             /// Number of the stream's newest event, and the stream's entity tag.
             #[schema(example = 7)]
             pub version: u64,
@@ -118,6 +123,11 @@ pub struct StreamState {
     pub updated_at: String,
     #[schema(required = true, format = DateTime)]
     pub stopped_at: Option<String>,
+    /// True if the stream is backstage: viewers have no access.
+    pub backstage: bool,
+    /// When the stream last went live; null before.
+    #[schema(required = true, format = DateTime)]
+    pub live_at: Option<String>,
     pub metadata: HashMap<String, Value>,
     pub version: u64,
 }

@@ -58,7 +58,7 @@ pub const STOP_ERRORS: &[ErrorCode] = &[
 ];
 
 /// Runs a use case of several steps to its end, even if the client disconnects in between.
-async fn run_to_end<T: 'static>(
+pub(in crate::http) async fn run_to_end<T: 'static>(
     api: &AppState,
     steps: impl AsyncFnOnce(Arc<Orchestrator>) -> Result<T, orchestrator::Error> + 'static,
 ) -> Result<T, Problem> {
@@ -68,7 +68,7 @@ async fn run_to_end<T: 'static>(
 }
 
 /// Responds to a change, the first time and again, with the stream as it is now.
-async fn changed(
+pub(in crate::http) async fn changed(
     api: &AppState,
     context: &RequestContext,
     action: Action,
@@ -108,6 +108,7 @@ pub async fn create(
         max_participants: new.max_participants,
         empty_timeout: new.empty_timeout,
         audience: new.audience,
+        backstage: new.backstage,
     };
     let caller = context.caller.clone();
     let Creation { stream, is_new } =

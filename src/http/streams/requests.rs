@@ -31,6 +31,7 @@ pub struct NewStream {
     pub(super) empty_timeout: Option<Duration>,
     /// `None` for the configured one.
     pub(super) audience: Option<AudienceMode>,
+    pub(super) backstage: bool,
 }
 
 impl FromBody for NewStream {
@@ -59,6 +60,11 @@ impl FromBody for NewStream {
              `AUDIENCE`.",
             "must be listed, counted or auto",
         );
+        let backstage = fields.flag(
+            "backstage",
+            "True for a stream that begins backstage: viewers have no access until `POST /streams/{id}/go_live`. \
+             Default: false, live at once.",
+        );
         Some(Self {
             room_name,
             metadata: metadata.unwrap_or_default(),
@@ -66,6 +72,7 @@ impl FromBody for NewStream {
             max_participants: max_participants.and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0),
             empty_timeout: empty_timeout.map(Duration::from_secs),
             audience,
+            backstage: backstage.unwrap_or_default(),
         })
     }
 }
@@ -91,6 +98,7 @@ pub struct StreamPatch {
 impl FromBody for StreamPatch {
     fn read(fields: &mut BodyFields) -> Option<Self> {
         fields.unchangeable("audience");
+        fields.unchangeable("backstage");
         Some(Self {
             metadata: fields.metadata_patch("metadata", "A JSON Merge Patch (RFC 7396): null removes a key."),
             status: fields.choice(

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::atomic::AtomicU64,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Session, Stream, Timestamp,
-        change::Effect,
+        Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Session, Stream,
+        StreamStatus, Timestamp, change::Effect,
     },
     orchestrator::error::Error,
     rooms::{Occupants, Room},
@@ -87,6 +87,18 @@ impl Reconciler {
             let lose = Change::Lose { identity: entry.identity, sid, before };
             self.repair(&stream, lose, lease, &repairs.left, &repairs.undecided).await?;
         }
+        self.remove_denied(&stream, lease, repairs).await
+    }
+
+    /// Removes participants without access that are still connected. Reads the stream again first, because it may have
+    /// gone live since the streams were listed.
+    async fn remove_denied(&self, stream: &Stream, lease: &Lease, repairs: &Repairs) -> Result<(), Error> {
+        let current = self.store.get(stream.id).await?;
+        let Some(current) = current.filter(|current| current.status == StreamStatus::Active) else {
+            return Ok(());
+        };
+        let removed = self.orchestrator.put_out_all(&current, Some(lease)).await?;
+        repairs.removed.fetch_add(removed, Ordering::Relaxed);
         Ok(())
     }
 

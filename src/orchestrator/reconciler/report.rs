@@ -33,6 +33,8 @@ pub(super) struct Repairs {
     pub(super) stopped: AtomicU64,
     pub(super) metadata: AtomicU64,
     pub(super) room_deleted: AtomicU64,
+    /// Participants without access that were still connected.
+    pub(super) removed: AtomicU64,
     /// Differences that the listing grace period does not allow to repair yet.
     pub(super) undecided: AtomicU64,
     /// Rooms with other settings than their streams. LiveKit cannot change settings, so this is no repair.
@@ -40,7 +42,7 @@ pub(super) struct Repairs {
 }
 
 impl Repairs {
-    pub(super) fn counts(&self) -> [(&'static str, u64); 6] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 7] {
         [
             ("joined", &self.joined),
             ("left", &self.left),
@@ -48,6 +50,7 @@ impl Repairs {
             ("stopped", &self.stopped),
             ("metadata", &self.metadata),
             ("room_deleted", &self.room_deleted),
+            ("removed", &self.removed),
         ]
         .map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
     }

@@ -6,13 +6,14 @@ use super::{
     keys::Keys,
     scripts::{
         AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
-        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetMetadata, SetTrack, TellCounts,
+        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetBackstage, SetMetadata, SetTrack,
+        TellCounts,
     },
 };
 use crate::{
     domain::{
-        Attributes, Change, ParticipantKind, ParticipantState, Rejection, Session, StreamRef, StreamStatus,
-        Timestamp, Topic, change::Effect, track::encode_sid,
+        Attributes, Change, LeaveReason, ParticipantKind, ParticipantState, Rejection, Session, StreamRef,
+        StreamStatus, Timestamp, Topic, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, StoreError},
 };
@@ -106,13 +107,15 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
         }
         Change::Connect(session) => ("connect", connect(session, None).call(keys, args)),
         Change::Observe { session, before } => ("connect", connect(session, Some(before)).call(keys, args)),
-        Change::Disconnect { identity, sid, at } => {
-            let call = Disconnect { identity, participant_sid: sid, left_at: at, recorded_before: None };
+        Change::Disconnect { identity, sid, at, reason } => {
+            let reason = reason.map(LeaveReason::as_str);
+            let call =
+                Disconnect { identity, participant_sid: sid, left_at: at, recorded_before: None, reason };
             ("disconnect", call.call(keys, args))
         }
         Change::Lose { identity, sid, before } => {
             let (participant_sid, recorded_before) = (Some(sid), Some(before));
-            let call = Disconnect { identity, participant_sid, left_at: None, recorded_before };
+            let call = Disconnect { identity, participant_sid, left_at: None, recorded_before, reason: None };
             ("disconnect", call.call(keys, args))
         }
         Change::Publish { identity, sid, track } => {
@@ -128,6 +131,9 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
         Change::SetMetadata { expected, metadata } => {
             let [expected, metadata] = [expected, metadata].map(|metadata| metadata.as_text().to_owned());
             ("set_metadata", SetMetadata { expected, metadata }.call(keys, args))
+        }
+        Change::SetBackstage { backstage, by } => {
+            ("set_backstage", SetBackstage { backstage, by }.call(keys, args))
         }
     }
 }
@@ -191,6 +197,7 @@ fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
         }
         "not_active" => Rejection::NotActive { status: status(detail)? },
         "full" => Rejection::Full { max: detail.parse().map_err(|_| corrupt("full"))? },
+        "backstage" => Rejection::Backstage,
         "version" => Rejection::VersionMismatch { current: number()? },
         "metadata" => Rejection::MetadataChanged,
         _ => return Err(corrupt("a rejection")),

@@ -78,6 +78,11 @@ struct StoredStream<'a> {
     updated_at: Cow<'a, str>,
     #[serde(borrow)]
     stopped_at: Cow<'a, str>,
+    /// Absent in streams that an earlier version recorded.
+    #[serde(borrow, default)]
+    backstage: Cow<'a, str>,
+    #[serde(borrow, default)]
+    live_at: Cow<'a, str>,
     #[serde(borrow)]
     empty_since: Cow<'a, str>,
     #[serde(borrow)]
@@ -123,6 +128,8 @@ impl StoredStream<'_> {
             started_at: time("startedAt", &self.started_at)?,
             updated_at: required_time("updatedAt", &self.updated_at)?,
             stopped_at: time("stoppedAt", &self.stopped_at)?,
+            backstage: !self.backstage.is_empty(),
+            live_at: time("liveAt", &self.live_at)?,
             empty_since: time("emptySince", &self.empty_since)?,
             lock_expires_at: time("lockedUntil", &self.locked_until)?,
             reason: optional("reason", &self.reason)?,
@@ -259,6 +266,7 @@ struct StoredEvent<'a> {
     removed: bool,
     previous_status: Option<String>,
     reason: Option<String>,
+    by: Option<String>,
 }
 
 /// Decodes an event from the JSON of a log entry or a channel's message, which are the same.
@@ -281,6 +289,7 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
             removed: stored.removed,
             previous_status: previous_status.map_err(|_| corrupt("previousStatus"))?,
             reason: stored.reason,
+            by: stored.by.and_then(Identity::reported),
         },
     })
 }

@@ -81,6 +81,7 @@ impl StreamStore for RedisStore {
             idle_after_ms: new.idle_after,
             audience: new.audience.audience.as_str(),
             listed_max: new.audience.listed_max,
+            backstage: new.backstage,
         };
         let answer: Vec<String> = self.run("create", create.call(keys, args)).await?;
         if answer == ["room_locked"] {

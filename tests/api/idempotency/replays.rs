@@ -25,6 +25,8 @@ async fn repeated_request_with_key_is_replayed_without_second_effect() {
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
     let requests = [
         (Method::PATCH, path.clone(), Some(json!({"metadata": {"n": 1}}))),
+        (Method::POST, format!("{path}/stop_live"), None),
+        (Method::POST, format!("{path}/go_live"), None),
         (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
         (Method::POST, format!("{path}/leave"), Some(json!({"identity": "ann"}))),
         (Method::POST, format!("{path}/join"), Some(json!({"identity": ""}))),

@@ -16,7 +16,7 @@ use std::{
 
 use livestream_orchestrator::{
     domain::{
-        Attributes, AudienceMode, ParticipantKind, ParticipantSid, RoomSid, Session, Timestamp, Track,
+        Attributes, AudienceMode, ParticipantKind, ParticipantSid, Role, RoomSid, Session, Timestamp, Track,
         TrackSource, Tracks,
     },
     orchestrator::Policy,
@@ -132,6 +132,15 @@ impl FakeLiveKit {
 
     /// Connects a participant. LiveKit opens the room if necessary, and disconnects an older session of the identity.
     pub fn connect(&self, room: &str, who: &str) {
+        self.connect_with(room, who, None);
+    }
+
+    /// As [`Self::connect`], with the permission of a role.
+    pub fn connect_as(&self, room: &str, who: &str, role: Role) {
+        self.connect_with(room, who, Some(role));
+    }
+
+    fn connect_with(&self, room: &str, who: &str, role: Option<Role>) {
         let clock_offset = self.clock_offset.load(Ordering::Relaxed);
         self.update(|state, now| {
             state.open(room, "", (0, 300), now);
@@ -144,7 +153,7 @@ impl FakeLiveKit {
                 sid,
                 identity: identity(who),
                 name: None,
-                role: None,
+                role,
                 metadata: None,
                 attributes: Attributes::default(),
                 kind: ParticipantKind::Standard,

@@ -138,6 +138,7 @@ change_scripts! {
         idle_after_ms: Option<Duration>,
         audience: &'static str,
         listed_max: Option<u32>,
+        backstage: bool,
     }
     /// See [`crate::domain::Change::Activate`].
     CHANGE Activate = "activate" { room_sid: RoomSid }
@@ -199,6 +200,8 @@ change_scripts! {
         left_at: Option<Timestamp>,
         /// For a session that LiveKit's list lacks: ends it only if it was recorded before this time.
         recorded_before: Option<Timestamp>,
+        /// `None` derives the reason from the state.
+        reason: Option<&'static str>,
     }
     /// See [`crate::domain::Change::Publish`] and [`crate::domain::Change::Unpublish`].
     CHANGE SetTrack = "set_track" {
@@ -214,4 +217,10 @@ change_scripts! {
     CHANGE TellCounts = "tell_counts" {}
     /// See [`crate::domain::Change::SetMetadata`].
     CHANGE SetMetadata = "set_metadata" { expected: String, metadata: String }
+    /// See [`crate::domain::Change::SetBackstage`].
+    CHANGE SetBackstage = "set_backstage" {
+        backstage: bool,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
 }

@@ -10,7 +10,7 @@ stream = {
   id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating',
   maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, audience = ARG.audience,
   listedMax = ARG.listed_max, hosts = '0', viewers = '0', peak = '0', currentViewers = '0', currentPeak = '0',
-  uncounted = '0',
+  uncounted = '0', backstage = ARG.backstage, liveAt = '',
   createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
   version = '0', countEvents = '0', cursor = '0-0', revision = '', logBytes = '0',
   listKey = string.format('%016d', now) .. ':' .. ARG.stream_id,

@@ -19,5 +19,6 @@ if hidden then
   return changed(p)
 end
 if not p or p.state == 'disconnected' or (sid ~= '' and p.sid ~= sid) then return unchanged(p) end
-end_visit(p, ARG.left_at ~= '' and math.min(tonumber(ARG.left_at), now) or now)
+local reason = ARG.reason ~= '' and ARG.reason or denial_reason(p)
+end_visit(p, ARG.left_at ~= '' and math.min(tonumber(ARG.left_at), now) or now, reason)
 return changed(p)

@@ -1,5 +1,6 @@
 -- Records that a join token was issued: the participant counts as joining for a while.
 if stream.status ~= 'active' then return rejected('not_active', stream.status) end
+if stream.backstage == '1' and ARG.role == 'viewer' then return rejected('backstage', '') end
 local known = participant(ARG.identity)
 if known and known.state == 'active' then return unchanged(known) end
 if stream.maxParticipants ~= '' and active_count() >= tonumber(stream.maxParticipants) then

@@ -64,8 +64,8 @@ local function advance_version(kind)
 end
 
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the
--- participant's entry is not in the stream's documents after the event.
-local function emit(kind, participant, removed, previous_status, reason)
+-- participant's entry is not in the stream's documents after the event, `by` the identity of the caller.
+local function emit(kind, participant, removed, previous_status, reason, by)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
   advance_version(kind)
@@ -75,7 +75,7 @@ local function emit(kind, participant, removed, previous_status, reason)
   local event = cjson.encode({
     kind = kind, cursor = cursor, previous = previous, previousOfAll = newest, timestamp = now,
     stream = stream, participant = participant, removed = removed,
-    previousStatus = previous_status, reason = reason,
+    previousStatus = previous_status, reason = reason, by = by,
   })
   local size = #event
   stream.metadata = metadata

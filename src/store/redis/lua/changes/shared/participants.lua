@@ -21,8 +21,8 @@ local function is_told(p) return not is_counted() or is_on_stage(p) end
 
 -- Emits a change of a participant: its event, or that it has left the stage, or nothing in the audience of a counted
 -- stream. `was_told` is `is_told` of the entry before the change.
-local function tell(kind, p, was_told)
-  if is_told(p) then return emit(kind, p) end
+local function tell(kind, p, was_told, reason)
+  if is_told(p) then return emit(kind, p, nil, nil, reason) end
   if was_told then emit('participant_updated', p, true) end
 end
 
@@ -82,8 +82,14 @@ local function remove_joining(identity)
   joining_moved = redis.call('ZREM', KEY.joining, identity) == 1 or joining_moved
 end
 
--- Ends the visit of an active or joining participant. Only one that was connected gets 'participant_left'.
-local function end_visit(p, at)
+-- As Stream::denies: the reason for which a participant has no access, or nil.
+local function denial_reason(p)
+  if stream.backstage == '1' and counts(p) and p.role == 'viewer' then return 'backstage' end
+end
+
+-- Ends the visit of an active or joining participant. Only one that was connected gets 'participant_left', with the
+-- reason if there is one.
+local function end_visit(p, at, reason)
   remove_joining(p.identity)
   local was_active, old = p.state == 'active', position(p)
   p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
@@ -99,7 +105,7 @@ local function end_visit(p, at)
     redis.call('SREM', KEY.agents, p.identity)
     recount_uncounted()
   end
-  tell('participant_left', p)
+  tell('participant_left', p, nil, reason)
 end
 
 -- Calls `act` with the entries of the first identities: at most CONST.close_batch, and none after they have

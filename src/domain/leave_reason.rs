@@ -1,0 +1,17 @@
+//! Reasons for which this service ends sessions.
+
+/// Reason for which this service ended a participant's session, as in `data.reason` of `participant_left`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveReason {
+    /// The stream is backstage, and the participant is a viewer.
+    Backstage,
+}
+
+impl LeaveReason {
+    /// Returns the name used in events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backstage => "backstage",
+        }
+    }
+}
