@@ -10,7 +10,9 @@ use crate::{
         participant::{AUDIENCE_RANK, END_OF_TIME_MS, STAGE_RANK, UNLISTED_RANK},
         stream::OPERATION_LOCK,
     },
-    store::{ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, PAGE_BYTES, REMOVAL_GRACE, TRIM_BLOCKS},
+    store::{
+        ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, PAGE_BYTES, REMOVAL_GRACE, SCAN_BYTES, TRIM_BLOCKS,
+    },
 };
 
 /// Prefix of the scheduled job that removes participants whose token was not used in time.
@@ -52,6 +54,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("operation_lock_ms", millis(OPERATION_LOCK)),
         ("page_bytes", PAGE_BYTES.to_string()),
         ("removal_grace_ms", millis(REMOVAL_GRACE)),
+        ("scan_bytes", SCAN_BYTES.to_string()),
         ("stage_rank", text(STAGE_RANK)),
         ("state_version_fields", list(&StateVersion::FIELDS)),
         ("stream_key_suffixes", list(&keys::STREAM_SUFFIXES)),
