@@ -2,7 +2,7 @@
 
 use super::{
     client::RedisStore,
-    codec::{self, Fields},
+    codec::{self, Fields, STATE},
     connection::Traffic,
     scripts::{ListStreams, ScriptCall},
     state_cache::{EstimatedSize, StateCache, StateVersion},
@@ -28,11 +28,11 @@ impl RedisStore {
         if !cache.contains(id) {
             return Ok(None);
         }
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.keys.stream(id)).arg(&StateVersion::FIELDS);
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.stream(id)).arg(STATE);
         // "mark" is the value of the metric's label `call`.
-        let version = StateVersion::from_values(self.query("mark", &command).await?);
-        Ok(version.and_then(|version| cache.get(id, &version)))
+        let state: Option<String> = self.query("mark", &command).await?;
+        Ok(state.and_then(|state| cache.get(id, &StateVersion::new(state))))
     }
 
     fn decode_and_cache(&self, id: StreamId, fields: &Fields) -> Result<SharedState<Stream>, StoreError> {
@@ -53,9 +53,8 @@ impl RedisStore {
             let mut values = values.into_iter();
             let next = values.next().filter(|key| !key.is_empty());
             let entry = || {
-                let key = values.next()?;
-                let version = [values.next(), values.next()];
-                Some((key, StateVersion::from_values(version)))
+                let (key, state) = (values.next()?, values.next()?);
+                Some((key, (!state.is_empty()).then(|| StateVersion::new(state))))
             };
             return Ok(Page { items: std::iter::from_fn(entry).collect(), next });
         }
@@ -71,8 +70,8 @@ impl RedisStore {
     }
 
     /// Runs `list_streams.lua` for one page; `None` while a slot migration prevents the script. The answer is flat: the
-    /// start of the next page or `""`, then for each stream its list key and its [`StateVersion::FIELDS`], `""` for a
-    /// missing field.
+    /// start of the next page or `""`, then for each stream its list key and its [`STATE`], `""` for a
+    /// missing stream.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if Redis does not answer or refuses the script.

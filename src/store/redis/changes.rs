@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Attributes, Change, LeaveReason, ParticipantKind, ParticipantState, Rejection, Session, StreamRef,
-        StreamStatus, Timestamp, Topic, change::Effect, track::encode_sid,
+        Attributes, Change, LeaveReason, ParticipantKind, Rejection, Session, StreamRef, StreamStatus,
+        Timestamp, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, StoreError},
 };
@@ -23,6 +23,7 @@ impl RedisStore {
     pub(super) fn change_values(&self, stream: &StreamRef, guard: &Guard) -> (ChangeKeys, ChangeArgs) {
         let args = ChangeArgs {
             stream_id: stream.id,
+            key_prefix: self.keys.prefix(),
             expected_version: guard.version,
             dedup_ttl_ms: guard.dedup_key.as_ref().map(DedupKey::ttl),
             live_ttl_ms: self.retention.live,
@@ -46,39 +47,10 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
     let id = *id;
     ChangeKeys {
         stream: keys.stream(id),
-        participants: keys.participants(id),
-        active: keys.active(id),
-        joining: keys.joining(id),
-        joining_order: keys.order(id, ParticipantState::Joining),
-        active_order: keys.order(id, ParticipantState::Active),
-        disconnected_order: keys.order(id, ParticipantState::Disconnected),
-        recorder_order: keys.recorder_order(id),
-        hidden_order: keys.hidden_order(id),
-        tombstones: keys.tombstones(id),
-        log: keys.log(Topic::Stream(id)),
         room: keys.room(room_name),
-        events: keys.log(Topic::All),
-        tail: keys.tail(),
-        all_streams: keys.all_streams(),
-        live_streams: keys.live_streams(),
-        creating_streams: keys.streams_in(StreamStatus::Creating),
-        active_streams: keys.streams_in(StreamStatus::Active),
-        stopping_streams: keys.streams_in(StreamStatus::Stopping),
-        stopped_streams: keys.streams_in(StreamStatus::Stopped),
-        error_streams: keys.streams_in(StreamStatus::Error),
-        ended_streams: keys.ended_streams(),
-        participant_total: keys.participant_total(),
-        participant_counts: keys.participant_counts(),
-        scheduled: keys.scheduled(),
-        scheduled_counts: keys.scheduled_counts(),
         dedup: dedup_key.map_or_else(|| keys.stream(id), |dedup_key| keys.dedup(dedup_key)),
         lease: keys.lease(),
-        closed_rooms: keys.closed_rooms(),
         room_lock: keys.room_lock(room_name),
-        unlisted: keys.unlisted(id),
-        agents: keys.agents(id),
-        events_bytes: keys.events_bytes(),
-        clock_floor: keys.clock_floor(),
     }
 }
 
@@ -215,6 +187,7 @@ mod tests {
         let stream = StreamRef { id: StreamId::generate(), room_name: RoomName::parse("a}b{c").unwrap() };
         let args = ChangeArgs {
             stream_id: stream.id,
+            key_prefix: keys.prefix(),
             expected_version: None,
             dedup_ttl_ms: None,
             live_ttl_ms: std::time::Duration::ZERO,
@@ -231,7 +204,7 @@ mod tests {
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
-        assert_eq!(all.len(), 34);
+        assert_eq!(all.len(), 5);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }
 }

@@ -1,11 +1,15 @@
 //! Decodes stored values into the domain's types. The scripts encode them.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+mod stored_time;
+mod stream_hash;
 
-use serde::{
-    Deserialize,
-    de::value::{Error, MapDeserializer},
-};
+use std::{borrow::Cow, time::Duration};
+
+use serde::Deserialize;
+
+use self::stored_time::StoredTime;
+pub use self::stream_hash::Fields;
+pub(super) use self::stream_hash::STATE;
 
 use crate::{
     domain::{
@@ -14,9 +18,6 @@ use crate::{
     },
     store::StoreError,
 };
-
-/// A stream's hash.
-pub type Fields = HashMap<String, String>;
 
 /// The error for a stored value that cannot be decoded.
 pub(super) fn corrupt(what: &str) -> StoreError {
@@ -40,7 +41,7 @@ fn required_time(name: &str, text: &str) -> Result<Timestamp, StoreError> {
     time(name, text)?.ok_or_else(|| corrupt(name))
 }
 
-/// A stream's hash, or the same fields in JSON from a script. Every value is a text; borrowed to avoid copies.
+/// A stream's fields in JSON. Every value is a text; borrowed to avoid copies.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StoredStream<'a> {
@@ -142,11 +143,9 @@ impl StoredStream<'_> {
 /// Decodes a stream from its hash.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] with the name of a missing field or of the first invalid one.
+/// [`StoreError::Corrupt`] for a missing or invalid field.
 pub fn stream(fields: &Fields) -> Result<Stream, StoreError> {
-    let values = fields.iter().map(|(field, value)| (field.as_str(), value.as_str()));
-    let stored = StoredStream::deserialize(MapDeserializer::<_, Error>::new(values));
-    stored.map_err(|error| corrupt(&error.to_string()))?.into_domain()
+    stream_from_json(&stream_hash::json(fields).ok_or_else(|| corrupt("stream"))?)
 }
 
 /// Decodes the cursor of a stream's newest event from its hash.
@@ -154,15 +153,18 @@ pub fn stream(fields: &Fields) -> Result<Stream, StoreError> {
 /// # Errors
 /// [`StoreError::Corrupt`] for a missing or invalid cursor.
 pub fn cursor_of(fields: &Fields) -> Result<Cursor, StoreError> {
-    fields.get("cursor").and_then(|text| text.parse().ok()).ok_or_else(|| corrupt("cursor"))
+    let state = fields.get(STATE).and_then(|state| stream_hash::cursor_of_state(state));
+    state.ok_or_else(|| corrupt("cursor"))
 }
 
-/// Decodes the newest cursor of all events; an absent one is that of an empty log.
+/// Decodes the newest cursor of all events, or that in the field [`STATE`] of a stream; an absent one is that of an
+/// empty log.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for an invalid cursor.
 pub fn tail(text: Option<String>) -> Result<Cursor, StoreError> {
-    text.map_or(Ok(Cursor::ORIGIN), |text| text.parse().map_err(|_| corrupt("tail")))
+    let cursor = text.map_or(Some(Cursor::ORIGIN), |text| stream_hash::cursor_of_state(&text));
+    cursor.ok_or_else(|| corrupt("tail"))
 }
 
 /// Decodes a stream from the JSON in a script's answer.
@@ -180,22 +182,22 @@ struct StoredParticipant {
     name: Option<String>,
     role: String,
     state: String,
-    joined_at: f64,
-    left_at: Option<f64>,
+    joined_at: StoredTime,
+    left_at: Option<StoredTime>,
     metadata: String,
     attributes: Option<String>,
     kind: Option<String>,
     #[serde(default)]
     hidden: bool,
     sid: Option<String>,
-    session_at: Option<f64>,
+    session_at: Option<StoredTime>,
     #[serde(default)]
     tracks: String,
     #[serde(default)]
-    changed_at: f64,
-    expires_at: Option<f64>,
-    last_joined_at: Option<f64>,
-    last_left_at: Option<f64>,
+    changed_at: StoredTime,
+    expires_at: Option<StoredTime>,
+    last_joined_at: Option<StoredTime>,
+    last_left_at: Option<StoredTime>,
 }
 
 /// Lua has only doubles; milliseconds since 1970 are exact in them.
@@ -211,18 +213,18 @@ impl StoredParticipant {
             name: self.name.and_then(DisplayName::reported),
             role: self.role.parse().map_err(|_| corrupt("role"))?,
             state: self.state.parse().map_err(|_| corrupt("state"))?,
-            joined_at: instant(self.joined_at),
-            left_at: self.left_at.map(instant),
+            joined_at: self.joined_at.0,
+            left_at: self.left_at.map(|time| time.0),
             metadata: ParticipantMetadata::stored(self.metadata).map_err(|_| corrupt("metadata"))?,
             attributes: self.attributes.map(Attributes::stored).unwrap_or_default(),
             kind: self.kind.as_deref().map(ParticipantKind::of).unwrap_or_default(),
             hidden: self.hidden,
             sid: self.sid.map(Into::into),
-            session_at: self.session_at.map(instant),
+            session_at: self.session_at.map(|time| time.0),
             tracks: self.tracks.parse().map_err(|_| corrupt("tracks"))?,
-            changed_at: instant(self.changed_at),
-            expires_at: self.expires_at.map(instant),
-            last_visit: self.last_joined_at.map(instant).zip(self.last_left_at.map(instant)),
+            changed_at: self.changed_at.0,
+            expires_at: self.expires_at.map(|time| time.0),
+            last_visit: self.last_joined_at.map(|time| time.0).zip(self.last_left_at.map(|time| time.0)),
         })
     }
 }

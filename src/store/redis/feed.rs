@@ -162,7 +162,7 @@ impl EventFeed for RedisStore {
         for topic in topics {
             match topic {
                 Topic::All => commands.get(self.keys.tail()),
-                Topic::Stream(id) => commands.hget(self.keys.stream(*id), "cursor"),
+                Topic::Stream(id) => commands.hget(self.keys.stream(*id), codec::STATE),
             };
         }
         // A client waits for the tail of one topic; the hub's check reads those of all its topics.

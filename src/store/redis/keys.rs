@@ -3,28 +3,11 @@
 //! All names of one partition begin with one hash tag, so its keys share one Redis Cluster slot, and one script may
 //! access any of them. Without partitions the tag is the prefix.
 
+use super::script_keys::LOG_SUFFIX;
 use crate::{
     domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
     store::DedupKey,
 };
-
-/// Suffixes that are appended to the key of a stream's hash; the empty suffix is the hash itself.
-pub(super) const STREAM_SUFFIXES: [&str; 13] = [
-    "",
-    ":participants",
-    ":active",
-    ":joining",
-    ":order:joining",
-    ":order:active",
-    ":order:disconnected",
-    ":order:recorders",
-    ":order:hidden",
-    ":tombstones",
-    LOG_SUFFIX,
-    ":unlisted",
-    ":agents",
-];
-const LOG_SUFFIX: &str = ":log";
 
 /// Makes the names of keys and channels under one prefix.
 #[derive(Clone, Debug)]
@@ -36,6 +19,11 @@ impl Keys {
     /// Creates the names under one hash tag: every name begins with `{tag}:`, braces included.
     pub fn new(tag: &str) -> Self {
         Self { prefix: format!("{{{tag}}}:") }
+    }
+
+    /// What every key begins with.
+    pub fn prefix(&self) -> String {
+        self.prefix.clone()
     }
 
     fn shared(&self, name: &str) -> String {
@@ -62,16 +50,6 @@ impl Keys {
         self.part(id, ":participants")
     }
 
-    /// Set of the identities of connected participants.
-    pub fn active(&self, id: StreamId) -> String {
-        self.part(id, ":active")
-    }
-
-    /// Sorted set of identities with an unused token, by expiry.
-    pub fn joining(&self, id: StreamId) -> String {
-        self.part(id, ":joining")
-    }
-
     /// Sorted set of the list keys of a stream's listed participants in one state.
     pub fn order(&self, id: StreamId, state: ParticipantState) -> String {
         let mut buffer = [0; StreamId::LENGTH];
@@ -89,19 +67,9 @@ impl Keys {
         self.part(id, ":order:hidden")
     }
 
-    /// Sorted set of the sids of ended participants and tracks, by end.
-    pub fn tombstones(&self, id: StreamId) -> String {
-        self.part(id, ":tombstones")
-    }
-
     /// Hash of a stream's unlisted participants.
     pub fn unlisted(&self, id: StreamId) -> String {
         self.part(id, ":unlisted")
-    }
-
-    /// Set of the identities of connected agents.
-    pub fn agents(&self, id: StreamId) -> String {
-        self.part(id, ":agents")
     }
 
     /// String that names the owner of a room name: `live:<stream id>`. Becomes `ended:<stream id>` when the stream
@@ -271,16 +239,4 @@ pub(super) fn lexical_bound(first: &str, after: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn channel_of_a_log_parses_to_its_topic() {
-        let keys = Keys::new("lso");
-        for topic in [Topic::All, Topic::Stream(StreamId::generate())] {
-            assert_eq!(keys.topic(&keys.log(topic)), Some(topic));
-        }
-        assert_eq!(Keys::new("other").topic(&keys.log(Topic::All)), None);
-        assert_eq!(keys.topic("{lso}:probe:x"), None);
-    }
-}
+mod tests;

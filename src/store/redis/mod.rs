@@ -5,10 +5,9 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! codec, hash_tags, keys ← state_cache ← scripts ← client (on connection) ← changes, cached_reads
-//!             ← stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance, partition_log,
-//!               rate_limit, room_names
-//!             ← inspect
+//! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← client (on connection) ← changes
+//!             ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
+//!             ← partition_log, rate_limit, room_names ← inspect
 //! ```
 
 mod cached_reads;
@@ -28,6 +27,7 @@ mod maintenance;
 mod partition_log;
 mod rate_limit;
 mod room_names;
+mod script_keys;
 mod scripts;
 mod state_cache;
 mod stream_store;

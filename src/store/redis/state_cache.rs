@@ -2,13 +2,13 @@
 //!
 //! A read asks the master for the stream's [`StateVersion`] and uses the cached state only where the version is equal.
 //! So a read on any instance includes every acknowledged change. Every visible change gives the stream a cursor that no
-//! other change gets (`next_cursor` in `lua/changes/shared/events.lua`). The version's other field is for the operation
-//! lock, the unlisted participants and the last viewer of a counted stream, which change without an event: each such
-//! change gives it a random value (`changed` in `lua/changes/shared/outcome.lua`).
+//! other change gets (`next_cursor` in `lua/changes/shared/events.lua`). The version has it and all else that may
+//! change without an event: the end of the operation lock, the number of unlisted participants and the time since which
+//! a counted stream is empty.
 
 use quick_cache::{Weighter, sync::Cache};
 
-use super::codec::Fields;
+use super::codec::{Fields, STATE};
 use crate::{
     domain::{RoomName, Stream, StreamId, StreamView},
     store::{SharedState, StateWithJson},
@@ -26,23 +26,19 @@ const BASE_BYTES: usize = 1_024;
 /// The copies of the metadata's text: the decoded value and two JSON documents.
 const METADATA_COPIES: usize = 3;
 
-/// Identifies one state of a stream among all its states: the values of the hash fields in [`Self::FIELDS`].
+/// Identifies one state of a stream among all its states: the value of the hash's field [`STATE`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateVersion([String; 2]);
+pub struct StateVersion(String);
 
 impl StateVersion {
-    /// The newest event's cursor, and a random value of the newest change to a field that may change without an event.
-    pub const FIELDS: [&str; 2] = ["cursor", "revision"];
-
-    /// Builds a version from the values of [`Self::FIELDS`]; `None` where the stream does not exist.
-    pub fn from_values(values: [Option<String>; 2]) -> Option<Self> {
-        let [Some(cursor), Some(revision)] = values else { return None };
-        Some(Self([cursor, revision]))
+    /// Builds a version from the value of [`STATE`].
+    pub fn new(state: String) -> Self {
+        Self(state)
     }
 
-    /// Builds a version from the stream's whole hash.
+    /// Builds a version from the stream's whole hash; `None` where the stream does not exist.
     pub fn from_fields(fields: &Fields) -> Option<Self> {
-        Self::from_values(Self::FIELDS.map(|field| fields.get(field).cloned()))
+        fields.get(STATE).cloned().map(Self)
     }
 }
 

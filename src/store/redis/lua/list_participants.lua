@@ -38,4 +38,5 @@ end
 -- Unlisted participants are last in the order.
 local is_full = each_entry(listed, KEY.participants, ARG.from, visit)
 if not is_full then each_entry(unlisted, KEY.unlisted, ARG.from, visit) end
-return { redis.call('HGET', KEY.stream, 'cursor'), found, next_from }
+local state = redis.call('HGET', KEY.stream, 'state')
+return { state and state:match('^%S*'), found, next_from }

@@ -26,8 +26,8 @@ local function remove(list_key)
 end
 
 local function renew(stream_key)
-  local status, room = unpack(redis.call('HMGET', stream_key, 'status', 'roomName'))
-  if status == 'error' then return end
+  local state, room = unpack(redis.call('HMGET', stream_key, 'state', 'roomName'))
+  if state:find(' error ', 1, true) then return end
   for _, suffix in ipairs(CONST.stream_key_suffixes) do
     redis.call('PEXPIRE', stream_key .. suffix, ARG.live_ttl_ms)
   end

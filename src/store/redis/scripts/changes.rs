@@ -14,43 +14,15 @@ use crate::domain::{
 };
 
 positions! {
-    /// The keys of every change. docs/ARCHITECTURE.md documents their contents.
+    /// The keys of every change that the caller makes. The scripts make the others, see `script_keys`.
+    /// docs/ARCHITECTURE.md documents their contents.
     ChangeKeys {
         stream: String,
-        participants: String,
-        active: String,
-        joining: String,
-        joining_order: String,
-        active_order: String,
-        disconnected_order: String,
-        recorder_order: String,
-        hidden_order: String,
-        tombstones: String,
-        log: String,
         room: String,
-        events: String,
-        tail: String,
-        all_streams: String,
-        live_streams: String,
-        creating_streams: String,
-        active_streams: String,
-        stopping_streams: String,
-        stopped_streams: String,
-        error_streams: String,
-        ended_streams: String,
-        participant_total: String,
-        participant_counts: String,
-        scheduled: String,
-        scheduled_counts: String,
         /// The stream's own key for a change without deduplication.
         dedup: String,
         lease: String,
-        closed_rooms: String,
         room_lock: String,
-        unlisted: String,
-        agents: String,
-        events_bytes: String,
-        clock_floor: String,
     }
 }
 
@@ -58,6 +30,8 @@ positions! {
     /// The arguments of every change.
     ChangeArgs {
         stream_id: StreamId,
+        /// What every key begins with.
+        key_prefix: String,
         /// The version that the stream must have.
         expected_version: Option<u64>,
         /// How long the deduplication key exists; `None` for a change without deduplication.
@@ -99,6 +73,7 @@ macro_rules! change_scripts {
                     file: concat!("changes/", $file, ".lua"),
                     shared: $shared,
                     own: include_str!(concat!("../lua/changes/", $file, ".lua")),
+                    makes_keys: true,
                     keys: [ChangeKeys::POSITIONS, &[]],
                     args: [ChangeArgs::POSITIONS, Self::POSITIONS],
                 };

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::super::{keys, state_cache::StateVersion};
+use super::super::script_keys::STREAM_KEYS;
 use crate::{
     domain::{
         change::{CLOCK_SKEW, CLOSE_BATCH},
@@ -37,6 +37,11 @@ fn list(values: &[&str]) -> String {
     format!("{{ {} }}", values.iter().map(text).collect::<Vec<_>>().join(", "))
 }
 
+/// What is appended to the key of a stream's hash; the empty suffix is the hash itself.
+fn stream_key_suffixes() -> Vec<&'static str> {
+    [""].into_iter().chain(STREAM_KEYS.map(|(_, suffix)| suffix)).collect()
+}
+
 /// All constants: their names and their values in Lua.
 pub(super) fn all() -> Vec<(&'static str, String)> {
     vec![
@@ -56,8 +61,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("removal_grace_ms", millis(REMOVAL_GRACE)),
         ("scan_bytes", SCAN_BYTES.to_string()),
         ("stage_rank", text(STAGE_RANK)),
-        ("state_version_fields", list(&StateVersion::FIELDS)),
-        ("stream_key_suffixes", list(&keys::STREAM_SUFFIXES)),
+        ("stream_key_suffixes", list(&stream_key_suffixes())),
         ("trim_blocks", TRIM_BLOCKS.to_string()),
         ("unlisted_rank", text(UNLISTED_RANK)),
     ]

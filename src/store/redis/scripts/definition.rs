@@ -1,10 +1,13 @@
 //! The definition of one script, its text with the positions of its values, and a call of it.
 
-use std::collections::BTreeSet;
-
 use redis::Script;
 
-use super::{argument::Argument, constants};
+use super::{
+    super::script_keys::{SHARED_KEYS, STREAM_KEYS},
+    argument::Argument,
+    constants,
+    linking::linked,
+};
 
 /// A position of KEYS or ARGV.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Definition {
     /// The texts in front of the script's own, in order.
     pub(super) shared: &'static [&'static str],
     pub(super) own: &'static str,
+    /// Whether the script names keys that it makes itself, see [`STREAM_KEYS`].
+    pub(super) makes_keys: bool,
     /// Keys and arguments in order; the shared ones of all changes first.
     pub(super) keys: [&'static [Position]; 2],
     pub(super) args: [&'static [Position]; 2],
@@ -35,12 +40,23 @@ pub(super) struct Definition {
 impl Definition {
     /// The Lua text that Redis runs. Its first line names the file.
     pub(super) fn text(&self) -> String {
-        let body = self.shared.concat() + self.own;
-        let (constants, commands) = (constants_in(&body), commands_in(&body));
+        let body = if self.makes_keys {
+            with_made_keys(linked(self.shared, self.own))
+        } else {
+            self.shared.concat() + self.own
+        };
+        let (constants, body) = with_constants(body);
         let (lists, body) = replace_names(body, "ARG", "ARGV", self.args);
-        // No list of keys exists. Locals are faster than the globals KEYS and ARGV.
+        // No list of keys exists.
         let (_, body) = replace_names(body, "KEY", "KEYS", self.keys);
-        format!("-- {}\nlocal KEYS, ARGV = KEYS, ARGV\n{lists}{constants}{commands}{body}", self.file)
+        format!("-- {}\n{lists}{constants}{body}", self.file)
+    }
+
+    /// The names of all keys, those that the script makes included.
+    #[cfg(test)]
+    pub(super) fn key_names(&self) -> Vec<&'static str> {
+        let made = STREAM_KEYS.iter().chain(&SHARED_KEYS).map(|(name, _)| *name).filter(|_| self.makes_keys);
+        self.keys.into_iter().flatten().map(|position| position.name).chain(made).collect()
     }
 
     /// Builds the script, which computes its hash.
@@ -68,6 +84,16 @@ fn replace_names(body: String, name: &str, source: &str, positions: [&[Position]
     (lists, body)
 }
 
+/// Replaces the names of keys that a change's script makes itself: `KEY.log` becomes `(KEY.stream .. ':log')`, and
+/// `KEY.tail` becomes `(ARG.key_prefix .. 'tail')`.
+fn with_made_keys(body: String) -> String {
+    let of_stream = STREAM_KEYS.iter().map(|(name, suffix)| (name, format!("(KEY.stream .. '{suffix}')")));
+    let shared = SHARED_KEYS.iter().map(|(name, rest)| (name, format!("(ARG.key_prefix .. '{rest}')")));
+    of_stream
+        .chain(shared)
+        .fold(body, |body, (name, value)| replace_word(&body, &format!("KEY.{name}"), &value))
+}
+
 /// Replaces a word where no longer word begins with it.
 fn replace_word(text: &str, word: &str, value: &str) -> String {
     let mut parts = text.split(word);
@@ -80,23 +106,20 @@ fn replace_word(text: &str, word: &str, value: &str) -> String {
     replaced
 }
 
-/// A Lua table with the constants that a text names.
-fn constants_in(text: &str) -> String {
-    let named = constants::all().into_iter().filter(|(name, _)| text.contains(&format!("CONST.{name}")));
-    let entries: Vec<_> = named.map(|(name, value)| format!("{name} = {value}")).collect();
-    if entries.is_empty() { String::new() } else { format!("local CONST = {{ {} }}\n", entries.join(", ")) }
-}
-
-/// A Lua list of the commands that a text runs, if it names `COMMANDS`. It lacks `PUBLISH`, whose permission depends on
-/// a channel.
-fn commands_in(text: &str) -> String {
-    if !text.contains("COMMANDS") {
-        return String::new();
+/// Replaces the names of constants by their values: `CONST.close_batch` becomes `100`. Returns the constants that are
+/// tables, as Lua locals, and the text.
+fn with_constants(mut body: String) -> (String, String) {
+    let mut tables = String::new();
+    for (name, value) in constants::all() {
+        let word = format!("CONST.{name}");
+        if value.starts_with('{') && body.contains(&word) {
+            tables += &format!("local CONST_{name} = {value}\n");
+            body = replace_word(&body, &word, &format!("CONST_{name}"));
+        } else {
+            body = replace_word(&body, &word, &value);
+        }
     }
-    let run = text.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next());
-    let run: BTreeSet<_> =
-        run.filter(|command| *command != "PUBLISH").map(|name| format!("'{name}'")).collect();
-    format!("local COMMANDS = {{ {} }}\n", run.into_iter().collect::<Vec<_>>().join(", "))
+    (tables, body)
 }
 
 /// One call of a script.

@@ -4,13 +4,15 @@
 //! script cannot be called with a missing, extra or misplaced value. The Lua files name each value: `KEY.stream`,
 //! `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
 //!
-//! Import direction: `argument ← definition ← changes, calls`, with `constants` and `sources` left of `definition`.
+//! Import direction: `argument ← definition ← changes, calls`, with `constants`, `linking` and `sources` left of
+//! `definition`.
 
 mod argument;
 mod calls;
 mod changes;
 mod constants;
 mod definition;
+mod linking;
 mod sources;
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,12 @@ if stream.status == status then return unchanged() end
 local is_permitted = stream.status == 'stopping' or (stream.status == 'creating' and status == 'error')
 if not is_permitted then return invalid_transition(status) end
 
-local present = redis.call('SRANDMEMBER', KEY.active, batch)
-for _, identity in ipairs(redis.call('SRANDMEMBER', KEY.agents, batch)) do present[#present + 1] = identity end
+local present = redis.call('ZRANGE', KEY.active_order, 0, batch - 1)
+for i = 1, #present do present[i] = identity_of(present[i]) end
 table.sort(present)
 for _, identity in ipairs(redis.call('ZRANGE', KEY.joining, 0, batch - 1)) do present[#present + 1] = identity end
 for_each(present, function(p) end_visit(p, now) end)
-if redis.call('EXISTS', KEY.active) + redis.call('EXISTS', KEY.agents) + redis.call('EXISTS', KEY.joining) > 0 then
+if redis.call('EXISTS', KEY.active_order) + redis.call('EXISTS', KEY.joining) > 0 then
   return changed(nil, 'partial')
 end
 

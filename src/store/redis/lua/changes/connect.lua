@@ -5,12 +5,12 @@ local sid, identity, before = ARG.participant_sid, ARG.identity, tonumber(ARG.co
 local p = participant(identity)
 -- The room's sid is not known yet. The rejection makes LiveKit send the webhook again.
 if stream.status == 'creating' then return rejected('not_active', stream.status) end
-if stream.status ~= 'active' or stream.roomSid ~= ARG.room_sid then return unchanged(p) end
+if stream.status ~= 'active' or not has_room(ARG.room_sid) then return unchanged(p) end
 local ended = redis.call('ZSCORE', KEY.tombstones, sid)
 if ended and not (before and tonumber(ended) < before) then return unchanged(p) end
 
 local function optional(text) return text ~= '' and text or nil end
-local function corrects(entry) return before and entry and (entry.changedAt or 0) < before end
+local function corrects(entry) return before and entry and tonumber(entry.changedAt or 0) < before end
 local kind, is_hidden = optional(ARG.kind), ARG.hidden ~= ''
 local session_at = ARG.session_at ~= '' and math.min(tonumber(ARG.session_at), now + CONST.clock_skew_ms) or now
 
@@ -28,17 +28,42 @@ local function describe(entry)
   return differs
 end
 
+local function is_older_than(entry) return entry.sessionAt and session_at < tonumber(entry.sessionAt) end
+
 local function begin_session(entry)
-  entry.state, entry.sid, entry.sessionAt, entry.joinedAt = 'active', sid, session_at, math.min(session_at, now)
+  entry.state, entry.sid, entry.sessionAt = 'active', sid, integer(session_at)
+  entry.joinedAt = session_at > now and now_text or entry.sessionAt
   entry.leftAt, entry.expiresAt, entry.lastJoinedAt, entry.lastLeftAt = nil, nil, nil, nil
   entry.kind = kind
   describe(entry)
 end
 
+local function count_visit()
+  count_role(p.role, 1)
+  local peak = is_counted() and 'currentPeak' or 'peak'
+  stream[peak] = integer(math.max(stream[peak], active_count()))
+  stream.emptySince = ''
+end
+
 local hidden = unlisted(identity)
-if not is_listed({ kind = kind, hidden = is_hidden }) then
+local is_unlisted = not is_listed({ kind = kind, hidden = is_hidden })
+-- A viewer of a counted stream, whose token is known.
+local is_viewer = p and p.state ~= 'active' and p.sid ~= sid and not is_told(p)
+  and (optional(ARG.role) or p.role) ~= 'host' and kind ~= 'agent' and not is_unlisted
+if is_viewer and not hidden and not is_older_than(p) and is_silent() then
+  check_permissions()
+  local old = position(p)
+  begin_session(p)
+  put(p, old)
+  if ended then redis.call('ZREM', KEY.tombstones, sid) end
+  remove_joining(identity)
+  count_visit()
+  return changed_silently(p)
+end
+check_permissions()
+if is_unlisted then
   local same = hidden and hidden.sid == sid
-  local older = hidden and not same and session_at < hidden.sessionAt
+  local older = hidden and not same and is_older_than(hidden)
   if older and not corrects(hidden) then return unchanged(p) end
   local old = hidden and position(hidden)
   if same and not (corrects(hidden) and describe(hidden)) then return unchanged(p) end
@@ -64,27 +89,22 @@ if p and p.sid == sid and p.state == 'active' then
   tell('participant_updated', p, was_told)
   return changed(p)
 end
-local older = p and p.sessionAt and session_at < p.sessionAt
-local older_than_hidden = hidden and hidden.sid ~= sid and session_at < hidden.sessionAt
+local older = p and is_older_than(p)
+local older_than_hidden = hidden and hidden.sid ~= sid and is_older_than(hidden)
 if (p and p.sid == sid and not before) or (older and not corrects(p)) then return unchanged(p) end
 if older_than_hidden and not corrects(hidden) then return unchanged(p) end
 
 local known = p
-if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now, metadata = '{}' } end
+if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now_text, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end
 local old, was_told = known and position(p), known and is_told(known)
 begin_session(p)
 put(p, old)
 if hidden then remove_unlisted(hidden) end
-redis.call('ZREM', KEY.tombstones, sid)
+if ended then redis.call('ZREM', KEY.tombstones, sid) end
 remove_joining(identity)
 if counts(p) then
-  redis.call('SADD', KEY.active, identity)
-  touch(KEY.active)
-  count_role(p.role, 1)
-  local peak = is_counted() and 'currentPeak' or 'peak'
-  stream[peak] = integer(math.max(stream[peak], active_count()))
-  stream.emptySince = ''
+  count_visit()
 else
   redis.call('SADD', KEY.agents, identity)
   touch(KEY.agents)

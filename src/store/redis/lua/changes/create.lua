@@ -6,30 +6,26 @@ local owner = live_owner_of(KEY.room)
 if owner then return { 'existing', owner } end
 if redis.call('EXISTS', KEY.room_lock) == 1 then return { 'room_locked' } end
 
-stream = {
-  id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', status = 'creating',
-  maxParticipants = ARG.max_participants, idleAfter = ARG.idle_after_ms, audience = ARG.audience,
-  listedMax = ARG.listed_max, hosts = '0', viewers = '0', peak = '0', currentViewers = '0', currentPeak = '0',
-  uncounted = '0', backstage = ARG.backstage, liveAt = '',
-  createdAt = integer(now), startedAt = '', updatedAt = integer(now), stoppedAt = '', emptySince = '', reason = '',
-  version = '0', countEvents = '0', cursor = '0-0', revision = '', logBytes = '0',
-  listKey = string.format('%016d', now) .. ':' .. ARG.stream_id,
+base_fields = {
+  id = ARG.stream_id, roomName = ARG.room_name, roomSid = '', idleAfter = ARG.idle_after_ms, createdAt = now_text,
+  startedAt = '', liveAt = '', stoppedAt = '', reason = '',
 }
-set_metadata(ARG.metadata)
+stream = {
+  status = 'creating', audience = ARG.audience, maxParticipants = ARG.max_participants, listedMax = ARG.listed_max,
+  hosts = '0', viewers = '0', peak = '0', currentViewers = '0', currentPeak = '0', uncounted = '0',
+  updatedAt = now_text, emptySince = '', version = '0', countEvents = '0', cursor = '0-0', logBytes = '0',
+  backstage = ARG.backstage,
+}
+for name, value in pairs(base_fields) do stream[name] = value end
 lock()
--- No field is stored yet. The fields that pages of lists read are first, because Redis searches a small hash from its
--- start.
-local fields, is_first = { 'metadataBytes', unpack(CONST.state_version_fields) }, {}
-for i = 1, #fields do is_first[fields[i]] = true end
-for field in pairs(stream) do
-  if not is_first[field] then fields[#fields + 1] = field end
-end
-for i = 1, #fields do stored[#stored + 1], stored[#stored + 2] = fields[i], false end
+local list_key = stream_list_key()
 redis.call('SET', KEY.room, 'live:' .. stream.id)
+redis.call('HSET', KEY.stream, 'roomName', stream.roomName)
+set_metadata(ARG.metadata)
 redis.call('ZREM', KEY.closed_rooms, stream.roomName)
-redis.call('ZADD', KEY.all_streams, 0, stream.listKey)
-redis.call('ZADD', KEY.live_streams, 0, stream.listKey)
-redis.call('ZADD', KEY.creating_streams, 0, stream.listKey)
+redis.call('ZADD', KEY.all_streams, '0', list_key)
+redis.call('ZADD', KEY.live_streams, '0', list_key)
+redis.call('ZADD', KEY.creating_streams, '0', list_key)
 renew_lists()
 emit('stream_created')
 return changed()

@@ -4,21 +4,26 @@
 local sid = ARG.participant_sid
 local p = participant(ARG.identity)
 if is_ended() then return unchanged(p) end
-local hidden = sid ~= '' and unlisted(ARG.identity)
+local hidden = sid ~= '' and unlisted(ARG.identity) or nil
 if hidden and hidden.sid ~= sid then hidden = nil end
 if ARG.recorded_before ~= '' then
   local recorded = hidden or p and p.state == 'active' and p.sid == sid and p
-  if not recorded or (recorded.changedAt or 0) >= tonumber(ARG.recorded_before) then return unchanged(p) end
+  if not recorded or tonumber(recorded.changedAt or 0) >= tonumber(ARG.recorded_before) then return unchanged(p) end
 end
-if sid ~= '' then
-  add_tombstone(sid)
-  redis.call('PEXPIRE', KEY.tombstones, ARG.live_ttl_ms)
+local ends = p and p.state ~= 'disconnected' and (sid == '' or p.sid == sid)
+local ended_at = ARG.left_at ~= '' and math.min(tonumber(ARG.left_at), now) or now
+if ends and not hidden and not is_told(p) and is_silent() then
+  check_permissions()
+  record_end(p, ended_at)
+  return changed_silently(p)
 end
+check_permissions()
+if sid ~= '' then add_tombstone(sid, true) end
 if hidden then
   remove_unlisted(hidden)
   return changed(p)
 end
-if not p or p.state == 'disconnected' or (sid ~= '' and p.sid ~= sid) then return unchanged(p) end
+if not ends then return unchanged(p) end
 local reason = ARG.reason ~= '' and ARG.reason or denial_reason(p)
-end_visit(p, ARG.left_at ~= '' and math.min(tonumber(ARG.left_at), now) or now, reason)
+end_visit(p, ended_at, reason, sid ~= '')
 return changed(p)

@@ -1,6 +1,9 @@
 -- Removes participants whose token was not used in time. One with an earlier visit shows that visit again.
-local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now, 'LIMIT', 0, CONST.close_batch + 1)
-if #expired == 0 then return unchanged() end
+local expired = redis.call('ZRANGEBYSCORE', KEY.joining, '-inf', now_text, 'LIMIT', 0, CONST.close_batch + 1)
+if #expired == 0 then
+  schedule_expiry()
+  return unchanged()
+end
 local count = for_each(expired, function(p)
   local old = position(p)
   remove_joining(p.identity)
@@ -10,10 +13,11 @@ local count = for_each(expired, function(p)
     put(p, old)
     tell('participant_updated', p)
   else
-    p.leftAt = now
+    p.leftAt = now_text
     redis.call('HDEL', KEY.participants, p.identity)
     redis.call('ZREM', old.set, old.key)
     if is_told(p) then emit('participant_updated', p, true) end
   end
 end)
+schedule_expiry()
 return changed(nil, count < #expired and 'partial' or 'changed')

@@ -6,7 +6,7 @@ if known and known.state == 'active' then return unchanged(known) end
 if stream.maxParticipants ~= '' and active_count() >= tonumber(stream.maxParticipants) then
   return rejected('full', stream.maxParticipants)
 end
-local p = { identity = ARG.identity, role = ARG.role, state = 'joining', joinedAt = now, metadata = '{}' }
+local p = { identity = ARG.identity, role = ARG.role, state = 'joining', joinedAt = now_text, metadata = '{}' }
 if known then
   p.name, p.metadata, p.attributes, p.sessionAt = known.name, known.metadata, known.attributes, known.sessionAt
   p.lastJoinedAt = known.leftAt and known.joinedAt or known.lastJoinedAt
@@ -15,10 +15,22 @@ end
 if ARG.name ~= '' then p.name = ARG.name end
 if ARG.metadata ~= '' then p.metadata = ARG.metadata end
 if ARG.attributes ~= '' then p.attributes = ARG.attributes ~= '{}' and ARG.attributes or nil end
-p.expiresAt = now + ARG.joining_ttl_ms
-put(p, known and position(known))
-redis.call('ZADD', KEY.joining, integer(p.expiresAt), p.identity)
-touch(KEY.joining)
-joining_moved = true
-tell('participant_updated', p, known and is_told(known))
+p.expiresAt = integer(now + ARG.joining_ttl_ms)
+local function record_token()
+  put(p, known and position(known))
+  local job = CONST.joining_job .. stream.id
+  if redis.call('ZADD', KEY.joining, p.expiresAt, p.identity) == 1 then touch(KEY.joining) end
+  -- The job of an earlier token runs first, and schedules itself again.
+  if redis.call('ZADD', KEY.scheduled, 'LT', p.expiresAt, job) == 1 then touch(KEY.scheduled) end
+end
+
+local was_told = known and is_told(known)
+if not was_told and not is_told(p) and is_silent() then
+  check_permissions()
+  record_token()
+  return changed_silently(p)
+end
+check_permissions()
+record_token()
+tell('participant_updated', p, was_told)
 return changed(p)

@@ -2,8 +2,7 @@
 local p, sid = participant(ARG.identity), ARG.track_sid
 if is_ended() then return unchanged(p) end
 if ARG.track == '' then
-  add_tombstone(sid)
-  redis.call('PEXPIRE', KEY.tombstones, ARG.live_ttl_ms)
+  add_tombstone(sid, true)
 elseif redis.call('ZSCORE', KEY.tombstones, sid) then
   return unchanged(p)
 end

@@ -17,6 +17,7 @@ end
 local function newest_cursor()
   local tail = redis.call('GET', KEY.tail)
   if tail then return tail end
+  touch(KEY.tail)
   local last = redis.call('XREVRANGE', KEY.events, '+', '-', 'COUNT', 1)
   return last[1] and last[1][1] or '0-0'
 end
@@ -24,7 +25,7 @@ end
 -- Whether an event carries the stream's metadata, as in Draft::new.
 local function carries_metadata(kind, previous_status)
   if kind == 'participant_count_updated' then return false end
-  return #stream.metadata <= CONST.max_repeated_metadata_bytes or kind == 'stream_created'
+  return not is_large_metadata or kind == 'stream_created'
     or (kind == 'stream_updated' and not previous_status)
 end
 
@@ -34,22 +35,16 @@ local function restore_total_of_all(size)
   return newest and redis.call('INCRBY', KEY.events_bytes, total_of(newest)) or size
 end
 
--- Fields of the hash that readers of events do not use.
-local PRIVATE = {
-  'listKey', 'logBytes', 'metadataBytes', 'cursor', 'revision', 'listedMax', 'currentViewers', 'currentPeak',
-}
-
 -- Adds what the events of this call tell to the number of active participants of all streams. The stream's part of it
 -- is where `renew_and_prune.lua` finds it if the stream is lost.
 local function tell_total()
   local count = active_count()
   if count == told_count then return end
-  redis.call('INCRBY', KEY.participant_total, count - told_count)
-  touch(KEY.participant_total)
+  local change = count - told_count
+  if redis.call('INCRBY', KEY.participant_total, integer(change)) == change then touch(KEY.participant_total) end
   if count == 0 then
     redis.call('HDEL', KEY.participant_counts, stream.id)
-  else
-    redis.call('HSET', KEY.participant_counts, stream.id, count)
+  elseif redis.call('HSET', KEY.participant_counts, stream.id, integer(count)) == 1 then
     touch(KEY.participant_counts)
   end
   told_count = count
@@ -57,11 +52,14 @@ end
 
 -- Brings the fields that every event changes to an event of this kind.
 local function advance_version(kind)
-  stream.version, stream.updatedAt = integer(stream.version + 1), integer(now)
+  stream.version, stream.updatedAt = integer(stream.version + 1), now_text
   stream.countEvents = kind == 'participant_count_updated' and integer(stream.countEvents + 1) or '0'
   if is_counted() then stream.viewers, stream.peak = stream.currentViewers, stream.currentPeak end
   tell_total()
 end
+
+-- A member of a JSON object behind others; '' for an absent value.
+local function member(name, value) return value and ',"' .. name .. '":' .. cjson.encode(value) or '' end
 
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the
 -- participant's entry is not in the stream's documents after the event, `by` the identity of the caller.
@@ -69,18 +67,13 @@ local function emit(kind, participant, removed, previous_status, reason, by)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
   advance_version(kind)
-  local private, metadata = {}, stream.metadata
-  for i, field in ipairs(PRIVATE) do private[i], stream[field] = stream[field], nil end
-  if not carries_metadata(kind, previous_status) then stream.metadata = nil end
-  local event = cjson.encode({
-    kind = kind, cursor = cursor, previous = previous, previousOfAll = newest, timestamp = now,
-    stream = stream, participant = participant, removed = removed,
-    previousStatus = previous_status, reason = reason, by = by,
-  })
+  local event = '{"kind":"' .. kind .. '","cursor":"' .. cursor .. '","previous":"' .. previous
+    .. '","previousOfAll":"' .. newest .. '","timestamp":' .. now_text
+    .. ',"stream":' .. stream_json(carries_metadata(kind, previous_status))
+    .. (participant and ',"participant":' .. json_of(participant) or '') .. member('removed', removed)
+    .. member('previousStatus', previous_status) .. member('reason', reason) .. member('by', by) .. '}'
   local size = #event
-  stream.metadata = metadata
-  for i, field in ipairs(PRIVATE) do stream[field] = private[i] end
-  local total, total_of_all = stream.logBytes + size, redis.call('INCRBY', KEY.events_bytes, size)
+  local total, total_of_all = stream.logBytes + size, redis.call('INCRBY', KEY.events_bytes, integer(size))
   if total_of_all == size then
     touch(KEY.events)
     touch(KEY.events_bytes)
@@ -89,7 +82,7 @@ local function emit(kind, participant, removed, previous_status, reason, by)
   stream.cursor, stream.logBytes = cursor, integer(total)
   redis.call('XADD', KEY.log, cursor, 'previous', previous, 'total', stream.logBytes, 'event', event)
   redis.call('XADD', KEY.events, cursor, 'previous', newest, 'total', integer(total_of_all), 'event', event)
-  redis.call('SET', KEY.tail, cursor, 'PX', ARG.live_ttl_ms)
+  redis.call('SET', KEY.tail, cursor, 'KEEPTTL')
   redis.call('PUBLISH', KEY.log, event)
   redis.call('PUBLISH', KEY.events, event)
   if total % BLOCK < size then trim(KEY.log, total, 1, 1) end

@@ -29,17 +29,17 @@ local function renew_lists()
 end
 
 local function move_to(status, kind)
-  local previous = stream.status
-  redis.call('ZREM', STATUS_INDEX[previous], stream.listKey)
-  redis.call('ZADD', STATUS_INDEX[status], 0, stream.listKey)
-  if status == 'stopped' then redis.call('ZREM', KEY.live_streams, stream.listKey) end
+  local previous, list_key = stream.status, stream_list_key()
+  redis.call('ZREM', STATUS_INDEX[previous], list_key)
+  redis.call('ZADD', STATUS_INDEX[status], '0', list_key)
+  if status == 'stopped' then redis.call('ZREM', KEY.live_streams, list_key) end
   stream.status = status
   if is_ended() then
     -- A stream that never was active has no join tokens, so a room of its name belongs to another tool.
     if stream.roomSid ~= '' then
-      redis.call('ZADD', KEY.closed_rooms, now + ARG.token_ttl_ms, stream.roomName)
+      redis.call('ZADD', KEY.closed_rooms, integer(now + ARG.token_ttl_ms), stream.roomName)
     end
-    redis.call('ZADD', KEY.ended_streams, now, stream.listKey)
+    redis.call('ZADD', KEY.ended_streams, now_text, list_key)
     if redis.call('GET', KEY.room) == 'live:' .. stream.id then
       redis.call('SET', KEY.room, 'ended:' .. stream.id)
     end
@@ -51,23 +51,26 @@ end
 -- Schedules a job of the sweeper at a time; removes it if `at` is nil.
 local function schedule_at(job, at)
   if at then
-    redis.call('ZADD', KEY.scheduled, at, job .. stream.id)
-    touch(KEY.scheduled)
+    if redis.call('ZADD', KEY.scheduled, at, job .. stream.id) == 1 then touch(KEY.scheduled) end
   else
     redis.call('ZREM', KEY.scheduled, job .. stream.id)
   end
 end
 
--- Schedules the jobs whose times this change may have moved. `is_changed` has the names of the changed fields.
-local function schedule(is_changed)
-  if joining_moved or is_changed.status then
-    schedule_at(CONST.joining_job, redis.call('ZRANGE', KEY.joining, 0, 0, 'WITHSCORES')[2])
-  end
-  if is_changed.status or is_changed.emptySince then
+-- Schedules the removal of the next joining participant whose token was not used.
+local function schedule_expiry()
+  schedule_at(CONST.joining_job, redis.call('ZRANGE', KEY.joining, '0', '0', 'WITHSCORES')[2])
+end
+
+-- Schedules the jobs whose times this change may have moved.
+local function schedule()
+  local has_moved = stream.status ~= stored_status
+  if has_moved then schedule_expiry() end
+  if has_moved or stream.emptySince ~= stored_empty_since then
     local idle = idle_at()
     schedule_at(CONST.idle_job, idle and integer(idle))
   end
-  if is_changed.status or is_changed.lockedUntil then
+  if has_moved or stream.lockedUntil ~= stored_locked_until then
     local unlocked_at = stream.lockedUntil ~= '' and stream.lockedUntil or integer(now + RETRY_MS)
     schedule_at(CONST.operation_job, is_under_way() and unlocked_at or nil)
   end
@@ -80,7 +83,7 @@ local function renew_all()
   -- stream without holding Redis, and their own TTL is the safety net.
   redis.call('PEXPIRE', KEY.stream, own_ttl)
   expire({
-    KEY.participants, KEY.active, KEY.joining, KEY.joining_order, KEY.active_order, KEY.disconnected_order,
+    KEY.participants, KEY.joining, KEY.joining_order, KEY.active_order, KEY.disconnected_order,
     KEY.recorder_order, KEY.hidden_order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents,
   }, is_ended() and own_ttl + CONST.removal_grace_ms or own_ttl)
   if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
@@ -88,17 +91,22 @@ local function renew_all()
   end
   expire({
     KEY.scheduled, KEY.scheduled_counts, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
+    KEY.tail,
   }, ARG.live_ttl_ms)
 end
 
 -- Renewing all keys takes a quarter of a change's time, so most changes give a TTL only to keys that are new.
-local function renew_ttls()
-  if is_ended() or redis.call('PTTL', KEY.stream) < ARG.live_ttl_ms * RENEW_BELOW then return renew_all() end
+local function renew_touched()
   for i = 1, #touched do redis.call('PEXPIRE', touched[i], ARG.live_ttl_ms, 'NX') end
 end
 
+local function renew_ttls()
+  if is_ended() or redis.call('PTTL', KEY.stream) < ARG.live_ttl_ms * RENEW_BELOW then return renew_all() end
+  renew_touched()
+end
+
 local function answer(effect, p)
-  return { effect, cjson.encode(stream), p and cjson.encode(p) or '' }
+  return { effect, stream_json(true), p and json_of(p) or '' }
 end
 
 -- Records that the webhook or request was applied, and to which stream.
@@ -108,6 +116,7 @@ end
 
 -- Ends a script that had nothing to change.
 local function unchanged(p)
+  renew_touched()
   record_dedup_key()
   return answer('unchanged', p)
 end
@@ -119,44 +128,49 @@ local function flip()
   emit('stream_updated')
 end
 
--- Tells the counts of a counted stream that are not those of its newest event, or schedules that. A change outside of
--- events changes the number of viewers by one, so a greater difference is scheduled already.
+-- The time from which the next event of a counted stream may tell its counts.
+local function counts_due_at() return stream.updatedAt + ARG.count_interval_ms end
+
+-- Whether a counted stream does not tell its counts yet, so that a change in the audience has no event.
+local function is_silent() return is_counted() and stream.status == 'active' and counts_due_at() > now end
+
+-- Schedules the next event of a counted stream. A change outside of events changes the number of viewers by one, so a
+-- greater difference is scheduled already.
+local function schedule_counts()
+  if math.abs(stream.currentViewers - stream.viewers) ~= 1 then return end
+  local due = integer(counts_due_at())
+  if redis.call('ZADD', KEY.scheduled_counts, due, stream.id) == 1 then touch(KEY.scheduled_counts) end
+end
+
+-- Tells the counts of a counted stream that are not those of its newest event, or schedules that.
 local function settle_counts()
-  if not is_counted() or stream.status ~= 'active' then return end
-  local untold = math.abs(stream.currentViewers - stream.viewers)
-  if untold == 0 then return end
-  local due = stream.updatedAt + ARG.count_interval_ms
-  if due <= now then
+  if is_silent() then return schedule_counts() end
+  if is_counted() and stream.status == 'active' and stream.currentViewers ~= stream.viewers then
     emit('participant_count_updated')
-  elseif untold == 1 then
-    redis.call('ZADD', KEY.scheduled_counts, integer(due), stream.id)
-    touch(KEY.scheduled_counts)
   end
 end
 
--- Ends a script that has changed something. Only this writes the fields of `stream`.
+-- Writes what a change has changed besides participants, and ends its script. Only this writes the fields of `stream`.
+local function finish(p, effect)
+  save()
+  local is_moved = stream.status ~= stored_status or stream.emptySince ~= stored_empty_since
+  if is_moved or stream.lockedUntil ~= stored_locked_until then schedule() end
+  renew_ttls()
+  record_dedup_key()
+  return answer(effect, p)
+end
+
+-- Ends a change in the audience of a counted stream that `is_silent`.
+local function changed_silently(p)
+  schedule_counts()
+  return finish(p, 'changed')
+end
+
+-- Ends a script that has changed something.
 local function changed(p, effect)
   flip()
   settle_counts()
-  local flat, is_changed = {}, {}
-  for i = 1, #stored, 2 do
-    local field = stored[i]
-    if stream[field] ~= stored[i + 1] then
-      flat[#flat + 1] = field
-      flat[#flat + 1] = stream[field]
-      is_changed[field] = true
-    end
-  end
-  -- See StateVersion. The value is random, because an old master and a new one may both make changes for a moment.
-  if is_changed.lockedUntil or is_changed.uncounted or is_changed.emptySince then
-    flat[#flat + 1] = 'revision'
-    flat[#flat + 1] = ARG.cursor_number
-  end
-  if #flat > 0 then redis.call('HSET', KEY.stream, unpack(flat)) end
-  schedule(is_changed)
-  renew_ttls()
-  record_dedup_key()
-  return answer(effect or 'changed', p)
+  return finish(p, effect or 'changed')
 end
 
 local function rejected(reason, detail) return { 'rejected', reason, detail } end

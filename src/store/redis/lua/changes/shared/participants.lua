@@ -1,13 +1,13 @@
-local SORTED_SET = { joining = KEY.joining_order, active = KEY.active_order, disconnected = KEY.disconnected_order }
 -- How long a tombstone is kept, and the number of older ones that one call removes.
-local TOMBSTONE_MS, TOMBSTONE_BATCH = 3600000, 100
+local TOMBSTONE_MS, TOMBSTONE_BATCH = 3600000, '100'
 
+-- Entries have times as texts, because JSON of numbers takes twice as long.
 local function read_entry(key, identity)
   local json = redis.call('HGET', key, identity)
   if json then return cjson.decode(json) end
 end
 local function participant(identity) return read_entry(KEY.participants, identity) end
-local function unlisted(identity) return read_entry(KEY.unlisted, identity) end
+local function unlisted(identity) return stream.uncounted ~= '0' and read_entry(KEY.unlisted, identity) or nil end
 
 -- As Participant::is_listed and Participant::counts.
 local function is_listed(p) return p.kind ~= 'egress' and not p.hidden end
@@ -33,22 +33,24 @@ local function list_key(p)
   return rank .. ':' .. string.format('%016d', CONST.end_of_time_ms - math.max(p.joinedAt, 0)) .. ':' .. p.identity
 end
 
--- The place of an entry in the lists: the sorted set that has its list key, and the key.
-local function position(p)
-  local unlisted_set = p.hidden and KEY.hidden_order or KEY.recorder_order
-  return { set = is_listed(p) and SORTED_SET[p.state] or unlisted_set, key = list_key(p) }
+local function list_of(p)
+  if not is_listed(p) then return p.hidden and KEY.hidden_order or KEY.recorder_order end
+  if p.state == 'active' then return KEY.active_order end
+  return p.state == 'joining' and KEY.joining_order or KEY.disconnected_order
 end
 
--- Writes a participant whose position was `old`; nil for a new one.
+-- The place of an entry in the lists: the sorted set that has its list key, and the key.
+local function position(p) return { set = list_of(p), key = list_key(p) } end
+
+-- Writes a participant whose position was `old`; nil for a new one. The first write uses memory, see outcome.lua.
 local function put(p, old)
   local new = position(p)
-  redis.call('ZADD', new.set, 0, new.key)
-  touch(new.set)
+  if redis.call('ZADD', new.set, '0', new.key) == 1 then touch(new.set) end
   if old and (old.set ~= new.set or old.key ~= new.key) then redis.call('ZREM', old.set, old.key) end
-  p.changedAt = now
+  p.changedAt = now_text
   local entries = is_listed(p) and KEY.participants or KEY.unlisted
-  redis.call('HSET', entries, p.identity, cjson.encode(p))
-  touch(entries)
+  written, written_json = p, cjson.encode(p)
+  if redis.call('HSET', entries, p.identity, written_json) == 1 then touch(entries) end
 end
 
 local function recount_uncounted()
@@ -63,13 +65,12 @@ local function remove_unlisted(p)
 end
 
 -- Adds a tombstone for the sid of a participant or a track, so that a late webhook cannot bring it back.
-local function add_tombstone(sid)
-  local last = now - TOMBSTONE_MS
-  local old = redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', last, 'LIMIT', 0, TOMBSTONE_BATCH)
+local function add_tombstone(sid, is_first_write)
+  local last = integer(now - TOMBSTONE_MS)
+  local old = redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', last, 'LIMIT', '0', TOMBSTONE_BATCH)
   -- The first write of a departure must not use memory, see outcome.lua.
-  redis.call('ZREM', KEY.tombstones, sid, unpack(old))
-  redis.call('ZADD', KEY.tombstones, now, sid)
-  touch(KEY.tombstones)
+  if is_first_write or #old > 0 then redis.call('ZREM', KEY.tombstones, sid, unpack(old)) end
+  if redis.call('ZADD', KEY.tombstones, now_text, sid) == 1 then touch(KEY.tombstones) end
 end
 
 -- Changes the number of active participants of a role by `change`.
@@ -78,33 +79,40 @@ local function count_role(role, change)
   stream[field] = integer(stream[field] + change)
 end
 
-local function remove_joining(identity)
-  joining_moved = redis.call('ZREM', KEY.joining, identity) == 1 or joining_moved
-end
+-- The job that removes the next unused token stays as it is, which is early at worst.
+local function remove_joining(identity) redis.call('ZREM', KEY.joining, identity) end
 
 -- As Stream::denies: the reason for which a participant has no access, or nil.
 local function denial_reason(p)
   if stream.backstage == '1' and counts(p) and p.role == 'viewer' then return 'backstage' end
 end
 
--- Ends the visit of an active or joining participant. Only one that was connected gets 'participant_left', with the
--- reason if there is one.
-local function end_visit(p, at, reason)
-  remove_joining(p.identity)
+-- Records the end of the visit of an active or joining participant. `has_tombstone` is true if the participant's sid
+-- has one. Returns whether the participant was connected.
+local function record_end(p, at, has_tombstone)
   local was_active, old = p.state == 'active', position(p)
-  p.state, p.leftAt = 'disconnected', math.max(at, p.joinedAt)
+  -- The first write of a departure must not use memory, see outcome.lua.
+  redis.call('ZREM', old.set, old.key)
+  if not was_active then remove_joining(p.identity) end
+  p.state, p.leftAt = 'disconnected', integer(math.max(at, p.joinedAt))
   p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
-  put(p, old)
-  if not was_active then return tell('participant_updated', p) end
-  add_tombstone(p.sid)
+  put(p)
+  if not was_active then return false end
+  if not has_tombstone then add_tombstone(p.sid) end
   if counts(p) then
-    redis.call('SREM', KEY.active, p.identity)
     count_role(p.role, -1)
-    if active_count() == 0 then stream.emptySince = integer(now) end
+    if active_count() == 0 then stream.emptySince = now_text end
   else
     redis.call('SREM', KEY.agents, p.identity)
     recount_uncounted()
   end
+  return true
+end
+
+-- As `record_end`, with the event. Only a participant that was connected gets 'participant_left', with the reason if
+-- there is one.
+local function end_visit(p, at, reason, has_tombstone)
+  if not record_end(p, at, has_tombstone) then return tell('participant_updated', p) end
   tell('participant_left', p, nil, reason)
 end
 

@@ -1,0 +1,42 @@
+//! The keys that the scripts of changes make themselves.
+
+/// A stream's keys as the scripts of changes name them (`KEY.log`), and what such a script appends to the key of the
+/// stream's hash. Keys that the caller makes take more of Redis's time than those that a script makes when it needs
+/// them.
+pub(super) const STREAM_KEYS: [(&str, &str); 11] = [
+    ("participants", ":participants"),
+    ("joining", ":joining"),
+    ("joining_order", ":order:joining"),
+    ("active_order", ":order:active"),
+    ("disconnected_order", ":order:disconnected"),
+    ("recorder_order", ":order:recorders"),
+    ("hidden_order", ":order:hidden"),
+    ("tombstones", ":tombstones"),
+    ("log", LOG_SUFFIX),
+    ("unlisted", ":unlisted"),
+    ("agents", ":agents"),
+];
+
+/// As [`STREAM_KEYS`], for the keys that all streams share; the scripts append the name to the prefix.
+pub(super) const SHARED_KEYS: [(&str, &str); 17] = [
+    ("events", "events"),
+    ("events_bytes", "events:bytes"),
+    ("tail", "tail"),
+    ("all_streams", "streams:all"),
+    ("live_streams", "streams:live"),
+    ("creating_streams", "streams:creating"),
+    ("active_streams", "streams:active"),
+    ("stopping_streams", "streams:stopping"),
+    ("stopped_streams", "streams:stopped"),
+    ("error_streams", "streams:error"),
+    ("ended_streams", "streams:ended"),
+    ("participant_total", "participants:total"),
+    ("participant_counts", "participants:counts"),
+    ("scheduled", "scheduled"),
+    ("scheduled_counts", "scheduled:counts"),
+    ("closed_rooms", "rooms:closed"),
+    ("clock_floor", "clock_floor"),
+];
+
+/// Suffix of the key of a stream's log.
+pub(super) const LOG_SUFFIX: &str = ":log";
