@@ -16,6 +16,7 @@ mod delivery_fixture;
 mod documents;
 mod errors;
 mod events;
+mod fold;
 mod fuzz;
 mod grpc;
 mod grpc_connections;

@@ -44,12 +44,14 @@ fn expected(participants: &Value) -> Vec<Participant> {
         .map(|one| Participant {
             id: text(&one["id"]),
             identity: text(&one["identity"]),
+            name: text(&one["name"]),
             joined_at: millis(&one["joinedAt"]),
             left_at: millis(&one["leftAt"]),
             metadata: metadata(&one["metadata"]),
             role: text(&one["role"]),
             state: text(&one["state"]),
             sid: text(&one["sid"]),
+            ..Participant::default()
         })
         .collect()
 }

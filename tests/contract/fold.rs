@@ -1,8 +1,6 @@
 //! Folding, as a client does it: a document of a stream and the events after it are the next document.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::cmp::Reverse;
-
 use livestream_orchestrator::{
     domain::{Cursor, Event, StreamRef, StreamView, Topic, stream::NewStream},
     store::{CreateOutcome, Retention, StoreError},
@@ -13,10 +11,10 @@ use serde_json::Value;
 use crate::{
     backend::{Backend, RETENTION, new_stream},
     random_changes::{History, history},
-    support::unique,
+    support::{fold::fold, unique},
 };
 
-/// A client's copy of a document, by the rules of docs/CLIENTS.md.
+/// A client's copy of a document.
 struct Folded {
     document: Value,
     cursor: Cursor,
@@ -28,24 +26,7 @@ impl Folded {
     }
 
     fn apply(&mut self, event: &Event) {
-        let json = serde_json::to_value(event).unwrap();
-        let data = &json["data"];
-        let fields = data["stream"].as_object().unwrap().clone();
-        self.document.as_object_mut().unwrap().extend(fields);
-        let is_counted = self.document["audience"] == "counted";
-        let participants = self.document["participants"].as_array_mut().unwrap();
-        if let Some(entry) = data.get("participant") {
-            participants.retain(|known| known["identity"] != entry["identity"]);
-            if data["removed"] != true {
-                participants.push(entry.clone());
-            }
-        }
-        participants.retain(|known| !is_counted || known["role"] == "host");
-        participants.sort_by_cached_key(|entry| {
-            let text = |field: &str| entry[field].as_str().unwrap().to_owned();
-            (text("role"), Reverse(text("joinedAt")), text("identity"))
-        });
-        assert_eq!(data["counts"], self.document["participantCounts"]);
+        fold(&mut self.document, &serde_json::to_value(event).unwrap());
         self.cursor = event.cursor;
     }
 }
@@ -64,7 +45,7 @@ async fn created(backend: &Backend, history: &History) -> StreamRef {
     }
 }
 
-async fn fold(backend: &Backend, history: History) {
+async fn run_history(backend: &Backend, history: History) {
     let stream = created(backend, &history).await;
     let view = async || backend.store.view(stream.id).await.unwrap().unwrap();
     let mut folded = Folded::of(&*view().await);
@@ -84,7 +65,7 @@ async fn fold(backend: &Backend, history: History) {
 fn run(history: History, backend: impl FnOnce(Retention) -> Backend) {
     let retention = Retention { count_interval: history.count_interval, ..RETENTION };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { fold(&backend(retention), history).await });
+    runtime.block_on(async { run_history(&backend(retention), history).await });
 }
 
 proptest! {

@@ -1,8 +1,8 @@
 //! One connection to an event feed over SSE, WebSocket or gRPC, with the same messages for each transport.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
-use futures_util::{SinkExt, Stream, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use livestream_orchestrator::domain::Cursor;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -13,9 +13,9 @@ use tonic::Streaming;
 pub use super::received_event::ReceivedEvent;
 use super::{
     app::TestApp,
-    grpc::{Client, StreamEvent, subscribe_request},
+    grpc::{Client, Reset, StreamEvent, subscribe_request},
     reset_parts::ResetParts,
-    sse::Block,
+    sse::{Block, Blocks},
 };
 
 /// Base URLs of an instance.
@@ -49,6 +49,8 @@ pub enum Received {
     Reset {
         reason: String,
         cursor: String,
+        /// Snapshot of the last part; null over gRPC.
+        snapshot: Value,
     },
     /// The stream has ended, and the client has all its events.
     Complete,
@@ -56,11 +58,10 @@ pub enum Received {
     Disconnected(Option<Duration>),
 }
 
-type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>;
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 enum Channel {
-    Sse { chunks: Chunks, buffer: String },
+    Sse(Blocks),
     WebSocket(Box<Socket>),
     Grpc(Box<Streaming<StreamEvent>>),
     Complete,
@@ -128,8 +129,7 @@ impl FeedConnection {
             return Ok(Self::complete());
         }
         let response = response.error_for_status().map_err(|_| OpenError)?;
-        let channel = Channel::Sse { chunks: Box::pin(response.bytes_stream()), buffer: String::new() };
-        let mut connection = Self::new(channel, String::new());
+        let mut connection = Self::new(Channel::Sse(Blocks::of(response)), String::new());
         let first = connection.next_block().await.ok_or(OpenError)?;
         // A malformed cursor has no answer, so that the client keeps it until the end of the reset.
         let is_cursor = after.is_none_or(|after| after.parse::<Cursor>().is_ok());
@@ -177,7 +177,7 @@ impl FeedConnection {
     pub async fn next(&mut self) -> Received {
         match &mut self.channel {
             Channel::Complete => Received::Complete,
-            Channel::Sse { .. } => self.next_sse().await,
+            Channel::Sse(_) => self.next_sse().await,
             Channel::WebSocket(_) => self.next_message().await,
             Channel::Grpc(_) => self.next_call_message().await,
         }
@@ -190,7 +190,8 @@ impl FeedConnection {
                 Ok(Some(event)) if event.event_type == 20 => {
                     let reset = event.reset.expect("a reset with its fields");
                     if self.parts.accept(reset.part.into(), reset.parts.into()) {
-                        return Received::Reset { reason: reset.reason, cursor: reset.cursor };
+                        let Reset { reason, cursor, .. } = reset;
+                        return Received::Reset { reason, cursor, snapshot: Value::Null };
                     }
                 }
                 Ok(Some(event)) => return Received::Event(event.into()),
@@ -238,17 +239,11 @@ impl FeedConnection {
     }
 
     async fn next_block(&mut self) -> Option<Block> {
-        let Channel::Sse { chunks, buffer } = &mut self.channel else { unreachable!() };
-        loop {
-            if let Some(end) = buffer.find("\n\n") {
-                let rest = buffer.split_off(end + 2);
-                let block = Block::parse(std::mem::replace(buffer, rest).trim_end());
-                self.retry = block.retry.map(Duration::from_millis).or(self.retry);
-                self.end_reason.clone_from(&block.comment);
-                return Some(block);
-            }
-            buffer.push_str(std::str::from_utf8(&chunks.next().await?.ok()?).unwrap());
-        }
+        let Channel::Sse(blocks) = &mut self.channel else { unreachable!() };
+        let block = blocks.next().await?;
+        self.retry = block.retry.map(Duration::from_millis).or(self.retry);
+        self.end_reason.clone_from(&block.comment);
+        Some(block)
     }
 
     async fn next_json(&mut self) -> Option<Value> {
@@ -272,5 +267,5 @@ impl FeedConnection {
 /// Returns the reset that a message completes.
 fn reset(data: &Value) -> Received {
     let text = |name: &str| data[name].as_str().unwrap().to_owned();
-    Received::Reset { reason: text("reason"), cursor: text("cursor") }
+    Received::Reset { reason: text("reason"), cursor: text("cursor"), snapshot: data["snapshot"].clone() }
 }

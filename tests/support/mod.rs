@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod fault_proxy;
 pub mod feed_client;
+pub mod fold;
 pub mod grpc;
 pub mod instance;
 pub mod nginx;

@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
-use reqwest::{Client, StatusCode, header::HeaderMap};
+use reqwest::{Client, Response, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use super::within;
@@ -39,12 +39,36 @@ impl Block {
 
 type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>;
 
+/// The blocks of a response.
+pub struct Blocks {
+    chunks: Chunks,
+    /// Received bytes after the last block. A chunk may end within a character.
+    buffer: Vec<u8>,
+}
+
+impl Blocks {
+    pub fn of(response: Response) -> Self {
+        Self { chunks: Box::pin(response.bytes_stream()), buffer: Vec::new() }
+    }
+
+    /// Returns the next block; `None` at the end of the response and after an error.
+    pub async fn next(&mut self) -> Option<Block> {
+        loop {
+            if let Some(end) = memchr::memmem::find(&self.buffer, b"\n\n") {
+                let rest = self.buffer.split_off(end + 2);
+                let text = std::mem::replace(&mut self.buffer, rest);
+                return Some(Block::parse(std::str::from_utf8(&text).unwrap().trim_end()));
+            }
+            self.buffer.extend_from_slice(&self.chunks.next().await?.ok()?);
+        }
+    }
+}
+
 /// An open SSE stream.
 pub struct EventStream {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    chunks: Chunks,
-    buffer: String,
+    blocks: Blocks,
 }
 
 impl EventStream {
@@ -69,20 +93,12 @@ impl EventStream {
         }
         let response = within("an event stream", request.send()).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, chunks: Box::pin(response.bytes_stream()), buffer: String::new() }
+        Self { status, headers, blocks: Blocks::of(response) }
     }
 
     /// Returns the next block; `None` at the end of the stream.
     pub async fn block(&mut self) -> Option<Block> {
-        loop {
-            if let Some(end) = self.buffer.find("\n\n") {
-                let rest = self.buffer.split_off(end + 2);
-                let text = std::mem::replace(&mut self.buffer, rest);
-                return Some(Block::parse(text.trim_end()));
-            }
-            let chunk = within("the next block", self.chunks.next()).await?.ok()?;
-            self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
-        }
+        within("the next block", self.blocks.next()).await
     }
 
     /// Returns the next block with data; `None` at the end of the stream.

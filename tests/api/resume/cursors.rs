@@ -127,7 +127,7 @@ async fn invalid_cursor_returns_reset_on_feeds_and_400_in_history() {
                 let mut feed = opened.unwrap();
                 assert_eq!(feed.from, cursor, "a client that is cut off before the reset gets it again");
                 let received = within("a reset", feed.next()).await;
-                let Received::Reset { reason: found, cursor: position } = received else {
+                let Received::Reset { reason: found, cursor: position, .. } = received else {
                     panic!("{received:?}")
                 };
                 assert_eq!((found.as_str(), position.as_str()), (reason, log[1].cursor.as_str()));

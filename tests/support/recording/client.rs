@@ -162,7 +162,7 @@ async fn record_connection(
                 let position = position(&event.cursor);
                 (event.cursor, RecordedMessage::Event { position, at: event.at, received })
             }
-            Received::Reset { reason, cursor } => {
+            Received::Reset { reason, cursor, .. } => {
                 let position = position(&cursor);
                 (cursor, RecordedMessage::Reset { reason, position, received })
             }
