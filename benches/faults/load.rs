@@ -1,4 +1,4 @@
-//! Load: writers that change the streams through all instances.
+//! Load: writers that change the metadata of the listed streams through all instances.
 
 use std::{
     sync::{
@@ -85,7 +85,8 @@ async fn write(
 async fn change(client: &Client, url: &str, streams: &Streams, number: usize) -> bool {
     let (index, stream) = {
         let streams = streams.lock().unwrap();
-        let index = number % streams.len();
+        // All but the counted stream, whose counts would be told with its metadata.
+        let index = 1 + number % (streams.len() - 1);
         (index, streams[index].clone())
     };
     let patch =
@@ -94,7 +95,7 @@ async fn change(client: &Client, url: &str, streams: &Streams, number: usize) ->
         return false;
     };
     if answer.status() == StatusCode::NOT_FOUND
-        && let Some(new) = create_stream(client, url).await
+        && let Some(new) = create_stream(client, url, index).await
     {
         streams.lock().unwrap()[index] = new;
     }

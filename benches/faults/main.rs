@@ -13,6 +13,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod audience;
 mod fault;
 mod inject;
 mod load;
@@ -43,6 +44,6 @@ async fn main() {
     }
     assert!(
         rows.iter().all(report::Row::meets_guarantees),
-        "events were lost, duplicated or out of order, or clients were reset"
+        "events were lost, duplicated or out of order, counts were wrong, or clients were reset"
     );
 }

@@ -17,6 +17,8 @@ pub struct Row {
     /// Longest time without an acknowledged change, in milliseconds.
     pub pause: i64,
     pub delivery: DeliveryReport,
+    /// Clients and documents with counts that are not those of the audience.
+    pub wrong_counts: usize,
     /// Connections that clients lost.
     pub disconnects: usize,
     /// Times from an event to its receipt, in milliseconds, sorted.
@@ -26,9 +28,11 @@ pub struct Row {
 }
 
 impl Row {
-    /// Reports whether no event was lost, duplicated or out of order, and resets came only where Redis may lose data.
+    /// Reports whether no event was lost, duplicated or out of order, no counts were wrong, and resets came only where
+    /// Redis may lose data.
     pub fn meets_guarantees(&self) -> bool {
-        self.delivery.has_no_silent_loss() && (self.fault.may_lose_data() || self.delivery.resets.is_empty())
+        let is_right = self.delivery.has_no_silent_loss() && self.wrong_counts == 0;
+        is_right && (self.fault.may_lose_data() || self.delivery.resets.is_empty())
     }
 
     fn percentile(&self, share: usize) -> i64 {
@@ -41,11 +45,12 @@ impl Row {
         let resets = if resets.is_empty() { "0".to_owned() } else { resets.join(", ") };
         format!(
             "| {} | {} | {:.1} s | {received} | {} | {lost} | {duplicates} | {out_of_order} | {unannounced} \
-             | {resets} | {} | {} | {} | {:.1} s |",
+             | {} | {resets} | {} | {} | {} | {:.1} s |",
             self.fault.name(),
             self.changes,
             self.pause as f64 / 1_000.0,
             self.disconnects,
+            self.wrong_counts,
             self.percentile(500),
             self.percentile(990),
             self.percentile(1_000),
@@ -56,8 +61,8 @@ impl Row {
 
 pub fn head() -> String {
     "| fault | changes | no change for | deliveries | connections lost | lost | duplicated | out of order \
-     | unannounced | resets | p50 ms | p99 ms | max ms | caught up after |\n\
-     | --- | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
+     | unannounced | wrong counts | resets | p50 ms | p99 ms | max ms | caught up after |\n\
+     | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |"
         .to_owned()
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{
+    audience::Audience,
     fault::Fault,
     load::Load,
     report::Row,
@@ -22,14 +23,34 @@ const UNDISTURBED: Duration = Duration::from_secs(4);
 pub async fn run(fault: Fault, livekit: &str) -> Row {
     let mut test_bed = TestBed::start(fault, livekit).await;
     let load = Load::start(&test_bed);
-    sleep(UNDISTURBED).await;
+    let audience = Audience::new(&test_bed).await;
+    let (audience, before) = run_audience(audience, &test_bed).await;
+    let audience = audience.start();
     fault.inject(&mut test_bed).await;
     let ended = now_millis();
+    // Stopped at the end of the fault, so that no later change tells the counts that the fault has delayed.
+    let mut audience = audience.stop().await;
+    if fault.may_lose_data() {
+        audience.report_all(&test_bed).await;
+    }
     sleep(UNDISTURBED).await;
     // Stopped after the pause, so that "caught up after" covers changes that were made during the fault.
     let (changes, pause) = load.stop().await;
     wait_for_deliveries(&mut test_bed).await;
-    compare(&test_bed, fault, ended, changes, pause)
+    let mut row = compare(&test_bed, fault, ended, changes, pause);
+    let during = audience.wrong_counts(&test_bed).await;
+    let (_, after) = run_audience(audience, &test_bed).await;
+    row.wrong_counts = before + during + after;
+    row
+}
+
+/// Changes the audience while nothing disturbs it; returns it with the number of counts that were not told in time.
+async fn run_audience(audience: Audience, test_bed: &TestBed) -> (Audience, usize) {
+    let running = audience.start();
+    sleep(UNDISTURBED / 2).await;
+    let audience = running.stop().await;
+    let wrong = audience.wrong_counts_in_time(test_bed).await;
+    (audience, wrong)
 }
 
 /// Waits until every client has received its whole log.
@@ -68,5 +89,5 @@ fn compare(test_bed: &TestBed, fault: Fault, ended: i64, changes: usize, pause: 
     }
     let disconnects = test_bed.clients.iter().map(|client| client.recording().disconnects).sum();
     delays.sort_unstable();
-    Row { fault, changes, pause, delivery, disconnects, delays, caught_up }
+    Row { fault, changes, pause, delivery, wrong_counts: 0, disconnects, delays, caught_up }
 }

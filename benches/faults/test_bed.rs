@@ -22,6 +22,8 @@ use super::{
 
 const INSTANCES: usize = 3;
 const STREAMS: usize = 20;
+/// Index of the counted stream. The other streams are listed.
+pub const COUNTED: usize = 0;
 /// Clients of each transport.
 pub const CLIENTS: [(Transport, usize); 3] =
     [(Transport::Sse, 200), (Transport::WebSocket, 20), (Transport::Grpc, 10)];
@@ -86,14 +88,17 @@ impl TestBed {
         let log_url = SharedUrl::new(backend.master(&prefix).await.url().into());
         let mut instances = Vec::new();
         for _ in 0..INSTANCES {
-            let mut instance = Instance::new(&backend.url(), livekit, &prefix);
+            // The viewers are not connected to LiveKit, so a reconciliation would remove them.
+            let instance = Instance::new(&backend.url(), livekit, &prefix);
+            let mut instance = instance.with("RECONCILE_INTERVAL", "1h");
             instance.start().await;
             instances.push(instance);
         }
         let client = Client::new();
         let mut streams = Vec::new();
-        for _ in 0..STREAMS {
-            streams.push(create_stream(&client, &instances[0].address().http).await.expect("a stream"));
+        for index in 0..STREAMS {
+            streams
+                .push(create_stream(&client, &instances[0].address().http, index).await.expect("a stream"));
         }
         let topics = streams.iter().cloned().map(Some).chain([None]);
         let auditors = topics.map(|topic| {
@@ -152,8 +157,10 @@ impl TestBed {
     }
 }
 
-/// Creates a stream and returns its id; `None` if it was not acknowledged.
-pub async fn create_stream(client: &Client, url: &str) -> Option<String> {
-    let answer = client.post(format!("{url}/streams")).json(&json!({})).send().await.ok()?;
+/// Creates the stream with this index and returns its id; `None` if it was not acknowledged.
+pub async fn create_stream(client: &Client, url: &str, index: usize) -> Option<String> {
+    let audience = if index == COUNTED { "counted" } else { "listed" };
+    let body = json!({"audience": audience});
+    let answer = client.post(format!("{url}/streams")).json(&body).send().await.ok()?;
     answer.json::<Value>().await.ok()?["id"].as_str().map(str::to_owned)
 }

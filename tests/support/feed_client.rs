@@ -1,6 +1,6 @@
 //! One connection to an event feed over SSE, WebSocket or gRPC, with the same messages for each transport.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use livestream_orchestrator::domain::Cursor;
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use tonic::Streaming;
 
-pub use super::received_event::ReceivedEvent;
+pub use super::received_event::{Counts, ReceivedEvent};
 use super::{
     app::TestApp,
-    grpc::{Client, Reset, StreamEvent, subscribe_request},
+    grpc::{Client, Reset, State, StreamEvent, subscribe_request},
     reset_parts::ResetParts,
     sse::{Block, Blocks},
 };
@@ -51,6 +51,8 @@ pub enum Received {
         cursor: String,
         /// Snapshot of the last part; null over gRPC.
         snapshot: Value,
+        /// Counts of each stream in the snapshot.
+        counts: HashMap<String, Counts>,
     },
     /// The stream has ended, and the client has all its events.
     Complete,
@@ -74,6 +76,8 @@ pub struct FeedConnection {
     pub from: String,
     retry: Option<Duration>,
     parts: ResetParts,
+    /// Counts in the received parts of a reset.
+    reset_counts: HashMap<String, Counts>,
     /// Reason of the end: the last SSE comment, the WebSocket close reason, or the `code` of the gRPC status.
     pub end_reason: Option<String>,
 }
@@ -171,7 +175,8 @@ impl FeedConnection {
     }
 
     fn new(channel: Channel, from: String) -> Self {
-        Self { channel, from, retry: None, parts: ResetParts::default(), end_reason: None }
+        let (parts, reset_counts) = (ResetParts::default(), HashMap::new());
+        Self { channel, from, retry: None, parts, reset_counts, end_reason: None }
     }
 
     pub async fn next(&mut self) -> Received {
@@ -189,9 +194,13 @@ impl FeedConnection {
             match messages.message().await {
                 Ok(Some(event)) if event.event_type == 20 => {
                     let reset = event.reset.expect("a reset with its fields");
+                    let counts =
+                        |state: &State| Some((state.stream_id.clone(), state.participant_counts?.into()));
+                    self.reset_counts.extend(reset.snapshot.iter().filter_map(counts));
                     if self.parts.accept(reset.part.into(), reset.parts.into()) {
                         let Reset { reason, cursor, .. } = reset;
-                        return Received::Reset { reason, cursor, snapshot: Value::Null };
+                        let counts = std::mem::take(&mut self.reset_counts);
+                        return Received::Reset { reason, cursor, snapshot: Value::Null, counts };
                     }
                 }
                 Ok(Some(event)) => return Received::Event(event.into()),
@@ -211,9 +220,9 @@ impl FeedConnection {
             let Some(block) = self.next_block().await else { return Received::Disconnected(self.retry) };
             let Some(data) = block.data else { continue };
             if block.event.as_deref() == Some("reset") {
-                match self.parts.accept_json(&data) {
-                    true => return reset(&data),
-                    false => continue,
+                match self.accept_reset(&data) {
+                    Some(reset) => return reset,
+                    None => continue,
                 }
             }
             assert_eq!(block.id.as_deref(), data["cursor"].as_str(), "the id is the cursor");
@@ -226,8 +235,8 @@ impl FeedConnection {
             let Some(message) = self.next_json().await else { return Received::Disconnected(self.retry) };
             match message["type"].as_str() {
                 Some("reset") => {
-                    if self.parts.accept_json(&message) {
-                        return reset(&message);
+                    if let Some(reset) = self.accept_reset(&message) {
+                        return reset;
                     }
                 }
                 Some("unsubscribed") if message["reason"] == "stream_stopped" => return Received::Complete,
@@ -262,10 +271,25 @@ impl FeedConnection {
             }
         }
     }
-}
 
-/// Returns the reset that a message completes.
-fn reset(data: &Value) -> Received {
-    let text = |name: &str| data[name].as_str().unwrap().to_owned();
-    Received::Reset { reason: text("reason"), cursor: text("cursor"), snapshot: data["snapshot"].clone() }
+    /// Returns the reset that a message in JSON completes.
+    fn accept_reset(&mut self, data: &Value) -> Option<Received> {
+        let snapshot = &data["snapshot"];
+        for document in snapshot.as_array().map_or(std::slice::from_ref(snapshot), Vec::as_slice) {
+            // Further participants of a stream have none of these fields.
+            let counts = Counts::of(&document["participantCounts"]);
+            let id = document["streamId"].as_str().map(str::to_owned);
+            self.reset_counts.extend(id.zip(counts));
+        }
+        self.parts.accept_json(data).then(|| {
+            let text = |name: &str| data[name].as_str().unwrap().to_owned();
+            let counts = std::mem::take(&mut self.reset_counts);
+            Received::Reset {
+                reason: text("reason"),
+                cursor: text("cursor"),
+                snapshot: snapshot.clone(),
+                counts,
+            }
+        })
+    }
 }

@@ -1,12 +1,12 @@
 //! A client that reconnects and resumes after every disconnect and records what it receives.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{Position, now_millis, position};
 use crate::support::{
-    feed_client::{Address, FeedConnection, Received, Transport},
+    feed_client::{Address, Counts, FeedConnection, Received, Transport},
     within,
 };
 
@@ -41,6 +41,8 @@ pub struct Recording {
     /// Position at which the first connection began.
     pub from: Option<Position>,
     pub messages: Vec<RecordedMessage>,
+    /// Counts of each stream, folded from the events and resets.
+    pub counts: HashMap<String, Counts>,
     /// Number of lost connections.
     pub disconnects: usize,
     /// True after the end of the feed.
@@ -157,19 +159,23 @@ async fn record_connection(
     loop {
         let message = connection.next().await;
         let received = now_millis();
-        let (newest, message) = match message {
+        let (newest, message, counts) = match message {
             Received::Event(event) => {
                 let position = position(&event.cursor);
-                (event.cursor, RecordedMessage::Event { position, at: event.at, received })
+                let message = RecordedMessage::Event { position, at: event.at, received };
+                (event.cursor, message, HashMap::from([(event.stream, event.counts)]))
             }
-            Received::Reset { reason, cursor, .. } => {
+            Received::Reset { reason, cursor, counts, .. } => {
                 let position = position(&cursor);
-                (cursor, RecordedMessage::Reset { reason, position, received })
+                (cursor, RecordedMessage::Reset { reason, position, received }, counts)
             }
             Received::Complete => return None,
             Received::Disconnected(hint) => return Some(hint),
         };
         *cursor = Some(newest);
-        recording.send_modify(|recording| recording.messages.push(message));
+        recording.send_modify(|recording| {
+            recording.counts.extend(counts);
+            recording.messages.push(message);
+        });
     }
 }
