@@ -1,6 +1,6 @@
 //! Encoders: what each kind of feed sends first, for an event and for a reset.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use prost::Message;
 use tonic::Status;
@@ -9,14 +9,15 @@ use super::{
     event,
     known_states::{KnownState, KnownStates},
     participant_list::ParticipantList,
+    past_states,
     proto::{StreamEvent, StreamUpdate},
-    status::use_case_status,
+    status::{store_status, use_case_status},
     update,
 };
 use crate::{
     domain::{Event, Stream, StreamId},
     orchestrator::{Orchestrator, ReadGrant},
-    relay::{ResetPart, SharedSnapshot},
+    relay::{Relay, ResetPart, SharedSnapshot},
     store::SnapshotContent,
 };
 
@@ -75,9 +76,14 @@ struct FirstStates {
 /// Encoder of `StreamUpdates`. Every update has the stream's metadata and participants.
 pub struct Updates {
     orchestrator: Arc<Orchestrator>,
+    relay: Relay,
     grant: ReadGrant,
     known: Arc<KnownStates>,
     first: Option<FirstStates>,
+    /// The state of the newest update.
+    last: Option<Arc<KnownState>>,
+    /// Streams of which a past state was read: once for each, so that a feed of all streams reads no log repeatedly.
+    looked_back: HashSet<StreamId>,
     /// Bytes that were read for this feed since [`Encoder::take_read_bytes`].
     read_bytes: usize,
 }
@@ -85,13 +91,14 @@ pub struct Updates {
 impl Updates {
     /// Creates the encoder of a feed with this grant, which begins with the states of a snapshot.
     pub fn new(
-        orchestrator: Arc<Orchestrator>,
+        (orchestrator, relay): (Arc<Orchestrator>, Relay),
         grant: ReadGrant,
         known: Arc<KnownStates>,
         first: Option<Arc<SharedSnapshot>>,
     ) -> Self {
         let first = first.map(|snapshot| FirstStates { snapshot, sent: 0 });
-        Self { orchestrator, grant, known, first, read_bytes: 0 }
+        let looked_back = HashSet::new();
+        Self { orchestrator, relay, grant, known, first, last: None, looked_back, read_bytes: 0 }
     }
 
     /// Returns the update of the next stream of a snapshot.
@@ -127,12 +134,43 @@ impl Updates {
         if let Some(known) = self.known.at(event) {
             return Ok(known);
         }
-        Ok(match self.read(event.stream_id()).await? {
-            Some(read) if read.cursor == event.cursor => read,
+        let before = self.last.as_ref().filter(|last| last.cursor == event.previous);
+        let next = before.map(|last| last.after(event)).filter(|next| !next.participants.is_sparse());
+        if let Some(next) = next {
+            return Ok(Arc::new(next));
+        }
+        let later = match self.known.later(event) {
+            Some(later) => Some(later),
+            None => self.read(event.stream_id()).await?,
+        };
+        match later {
+            Some(state) if state.cursor == event.cursor => Ok(state),
             // The stream has changed again.
-            Some(read) => Arc::new(read.after(event)),
-            None => Arc::new(KnownState::of_expired(event)),
-        })
+            Some(newest) => self.past_state(event, &newest).await,
+            None => Ok(Arc::new(KnownState::before_first().after(event))),
+        }
+    }
+
+    /// Returns the state after an event of the past, from the stream's log. Without it, returns the newest state with
+    /// the event's participant.
+    async fn past_state(&mut self, event: &Event, newest: &KnownState) -> Result<Arc<KnownState>, Status> {
+        let id = event.stream_id();
+        let grant = self.grant.within(id).filter(|_| self.looked_back.insert(id));
+        if let Some(grant) = grant {
+            let _lock = self.known.past_lock(id).lock().await;
+            if let Some(known) = self.known.at(event) {
+                return Ok(known);
+            }
+            let past =
+                past_states::state_at(&self.relay, &grant, newest, event).await.map_err(store_status)?;
+            if let Some((state, read_bytes)) = past {
+                self.read_bytes += read_bytes;
+                let state = Arc::new(state);
+                self.known.record_past(id, &state);
+                return Ok(state);
+            }
+        }
+        Ok(Arc::new(newest.after(event)))
     }
 
     async fn read(&mut self, id: StreamId) -> Result<Option<Arc<KnownState>>, Status> {
@@ -155,12 +193,16 @@ impl Encoder for Updates {
     }
 
     async fn event(&mut self, event: &Event) -> Result<StreamUpdate, Status> {
-        Ok(update::update(event, &*self.state(event).await?))
+        let state = self.state(event).await?;
+        let update = update::update(event, &state);
+        self.last = Some(state);
+        Ok(update)
     }
 
     fn reset(&mut self, part: &ResetPart) -> StreamUpdate {
         if let Some(snapshot) = part.cursor() {
             self.known.forget_after(self.grant.topic(), snapshot);
+            self.last = None;
         }
         update::reset_update(part)
     }

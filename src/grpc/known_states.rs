@@ -4,9 +4,14 @@
 //! that of the event before, changed by the event, and a stream is read only after an interval in which no feed has
 //! followed it. All feeds share the state at an event, whichever of them makes it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
 
 use quick_cache::{Weighter, sync::Cache};
+use tokio::sync::Mutex;
 
 use super::{convert, participant_list::ParticipantList};
 use crate::domain::{Cursor, Event, Stream, StreamId, StreamView, Timestamp, Topic};
@@ -20,11 +25,13 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_RECENT_BYTES: u64 = 8 * 1024 * 1024;
 /// Number of states for which room is reserved.
 const EXPECTED_STATES: usize = 256;
+/// Maximum number of logs that are read at a time.
+const PAST_LOCKS: usize = 8;
 /// Approximate size of a state, or of a member of its metadata, without its texts.
 const ENTRY_BYTES: usize = 256;
 
 /// State of a stream after an event.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KnownState {
     /// Cursor of the event.
     pub cursor: Cursor,
@@ -40,8 +47,8 @@ pub struct KnownState {
 
 impl KnownState {
     /// Encodes the state of a document.
-    fn of(view: &StreamView) -> Self {
-        let mut state = Self {
+    pub fn of(view: &StreamView) -> Self {
+        let state = Self {
             cursor: view.cursor,
             seq: view.stream.version,
             updated_at: view.stream.updated_at,
@@ -49,35 +56,41 @@ impl KnownState {
             participants: ParticipantList::of(view),
             own_bytes: 0,
         };
-        state.own_bytes = state.bytes();
-        state
+        state.unshared()
     }
 
-    /// Returns the state after an event of a stream that does not exist any more.
-    pub fn of_expired(event: &Event) -> Self {
-        let before = Self {
-            cursor: event.previous,
+    /// Returns the state as one that shares nothing with another.
+    pub fn unshared(self) -> Self {
+        Self { own_bytes: self.bytes(), ..self }
+    }
+
+    /// Returns the state before the first event of a stream.
+    pub fn before_first() -> Self {
+        Self {
+            cursor: Cursor::ORIGIN,
             seq: 0,
-            updated_at: event.timestamp,
+            updated_at: Timestamp::from_millis(0),
             metadata: Arc::default(),
             participants: ParticipantList::default(),
             own_bytes: 0,
-        };
-        before.after(event)
+        }
     }
 
     /// Returns the state after an event, of which this is the state before.
     pub fn after(&self, event: &Event) -> Self {
-        let carried = event.draft.stream.metadata.as_ref();
-        let carried = carried.map(|carried| Arc::new(convert::metadata(carried.as_text())));
-        Self {
-            cursor: event.cursor,
-            seq: event.seq(),
-            updated_at: event.draft.stream.updated_at,
-            metadata: carried.unwrap_or_else(|| self.metadata.clone()),
-            participants: self.participants.after(event),
-            own_bytes: ENTRY_BYTES + self.participants.own_bytes() + event.approximate_bytes(),
+        let mut next = self.clone();
+        next.apply(event);
+        next
+    }
+
+    /// Makes of the state before an event the one after it.
+    pub fn apply(&mut self, event: &Event) {
+        if let Some(carried) = &event.draft.stream.metadata {
+            self.metadata = Arc::new(convert::metadata(carried.as_text()));
         }
+        self.participants.apply(event);
+        (self.cursor, self.seq, self.updated_at) = (event.cursor, event.seq(), event.draft.stream.updated_at);
+        self.own_bytes = ENTRY_BYTES + self.participants.own_bytes() + event.approximate_bytes();
     }
 
     /// Returns about how many bytes the state keeps in memory.
@@ -93,6 +106,8 @@ pub struct KnownStates {
     newest: Cache<StreamId, Arc<KnownState>, ByBytes>,
     /// States by the cursors of their events, for feeds that are behind others. Cursors are unique among all streams.
     recent: Cache<Cursor, Arc<KnownState>, ByOwnBytes>,
+    /// Locks by hashes of stream ids: feeds that resume at the same time read a log once, and few logs at a time.
+    past_locks: [Mutex<()>; PAST_LOCKS],
 }
 
 impl Default for KnownStates {
@@ -100,14 +115,13 @@ impl Default for KnownStates {
         Self {
             newest: Cache::with_weighter(EXPECTED_STATES, MAX_BYTES, ByBytes),
             recent: Cache::with_weighter(EXPECTED_STATES, MAX_RECENT_BYTES, ByOwnBytes),
+            past_locks: Default::default(),
         }
     }
 }
 
 impl KnownStates {
-    /// Returns the state after an event; `None` if the stream must be read.
-    ///
-    /// If a later state is all that is known, returns that one with the event's participant.
+    /// Returns the state after an event; `None` if neither this state nor the one before is known.
     pub fn at(&self, event: &Event) -> Option<Arc<KnownState>> {
         let newest = self.newest.get(&event.stream_id());
         let known = |cursor: Cursor| {
@@ -116,15 +130,28 @@ impl KnownStates {
         if let Some(state) = known(event.cursor) {
             return Some(state);
         }
-        if let Some(before) = known(event.previous) {
-            let state = Arc::new(before.after(event));
-            if state.participants.is_sparse() {
-                return None;
-            }
-            self.put(event.stream_id(), &state);
-            return Some(state);
+        let state = Arc::new(known(event.previous)?.after(event));
+        if state.participants.is_sparse() {
+            return None;
         }
-        newest.filter(|newest| newest.cursor > event.cursor).map(|newest| Arc::new(newest.after(event)))
+        self.put(event.stream_id(), &state);
+        Some(state)
+    }
+
+    /// Returns the newest known state of the event's stream if it is later than the event.
+    pub fn later(&self, event: &Event) -> Option<Arc<KnownState>> {
+        self.newest.get(&event.stream_id()).filter(|newest| newest.cursor > event.cursor)
+    }
+
+    /// Returns the lock under which the past states of a stream are read.
+    pub fn past_lock(&self, id: StreamId) -> &Mutex<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
+        &self.past_locks[usize::try_from(hash % PAST_LOCKS as u64).unwrap_or_default()]
+    }
+
+    /// Records the state after an event of this stream.
+    pub fn record_past(&self, id: StreamId, state: &Arc<KnownState>) {
+        self.put(id, state);
     }
 
     /// Returns the state of a stream as of its document without participants; `None` if it must be read.
@@ -151,8 +178,7 @@ impl KnownStates {
     }
 
     /// Forgets the states of a topic that are later than a reset's snapshot, because Redis may have lost the events
-    /// that led to them. Keeps the others, so that a caller with a cursor that needs a reset costs other feeds no
-    /// reads.
+    /// that led to them. Keeps the others, so that a cursor that needs a reset costs other feeds no reads.
     pub fn forget_after(&self, topic: Topic, snapshot: Cursor) {
         let is_of_topic = |id: &StreamId| topic == Topic::All || topic == Topic::Stream(*id);
         self.newest.retain(|id, state| state.cursor <= snapshot || !is_of_topic(id));
@@ -231,7 +257,8 @@ mod tests {
         let behind: Vec<_> = events.iter().map(|event| count(known.at(event))).collect();
         assert_eq!(behind, ahead);
         let late = event(&stream, cursor(4), cursor(5));
-        assert_eq!(count(known.at(&late)), Some(4), "the newest state with the event's participant");
+        assert!(known.at(&late).is_none(), "a state of the past");
+        assert_eq!(known.later(&late).map(|state| state.cursor), Some(cursor(13)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod feed;
 mod interceptor;
 mod known_states;
 mod participant_list;
+mod past_states;
 pub mod proto;
 mod request_body;
 mod server;

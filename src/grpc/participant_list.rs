@@ -57,24 +57,30 @@ impl ParticipantList {
     pub fn of(view: &StreamView) -> Self {
         let entries: Vec<_> = view.participants.iter().map(Entry::of).collect();
         let end = entries.last().filter(|_| view.participants_truncated).cloned();
-        Self { end, read: entries.len(), entries }.bounded()
+        let mut list = Self { end, read: entries.len(), entries };
+        list.bound();
+        list
     }
 
-    /// Returns the list after an event, of which this is the list before.
-    pub fn after(&self, event: &Event) -> Self {
+    /// Makes of the list before an event the one after it.
+    pub fn apply(&mut self, event: &Event) {
         let Draft { stream, participant, removed, .. } = &event.draft;
-        let mut next = self.clone();
         if let Some(participant) = participant {
-            next.entries.retain(|entry| entry.identity != participant.identity);
-            if !removed && participant.is_listed() {
-                next.insert(Entry::of(participant));
-            }
+            self.set(&participant.identity, Some(participant).filter(|_| !removed));
         }
         if stream.audience == Audience::Counted {
-            next.entries.retain(|entry| entry.is_on_stage);
-            next.end.take_if(|end| !end.is_on_stage);
+            self.entries.retain(|entry| entry.is_on_stage);
+            self.end.take_if(|end| !end.is_on_stage);
         }
-        next.bounded()
+        self.bound();
+    }
+
+    /// Puts a participant in the place of the entry of its identity, or removes that.
+    pub fn set(&mut self, identity: &Identity, participant: Option<&Participant>) {
+        self.entries.retain(|entry| entry.identity != *identity);
+        if let Some(participant) = participant.filter(|participant| participant.is_listed()) {
+            self.insert(Entry::of(participant));
+        }
     }
 
     fn insert(&mut self, entry: Arc<Entry>) {
@@ -85,14 +91,13 @@ impl ParticipantList {
     }
 
     /// Ends the list where its bounds do.
-    fn bounded(mut self) -> Self {
+    fn bound(&mut self) {
         let kept = self.count_within(MAX_MESSAGE_BYTES).min(MAX_LISTED_PARTICIPANTS);
         if kept < self.entries.len() {
             self.entries.truncate(kept);
             self.end = self.entries.last().cloned();
             self.read = kept;
         }
-        self
     }
 
     /// Returns the number of entries that fit in a number of bytes.
@@ -169,6 +174,12 @@ mod tests {
         Event { cursor, previous: cursor, previous_of_all: cursor, timestamp, draft }
     }
 
+    fn after(list: &ParticipantList, event: &Event) -> ParticipantList {
+        let mut next = list.clone();
+        next.apply(event);
+        next
+    }
+
     fn identities(list: &ParticipantList) -> Vec<&str> {
         list.entries.iter().map(|entry| entry.identity.as_str()).collect()
     }
@@ -177,13 +188,13 @@ mod tests {
     fn participant_of_an_event_replaces_its_entry_in_list_order() {
         let viewer = || Some(participant("a", Role::Viewer));
         let list = list(&[participant("b", Role::Host), participant("c", Role::Viewer)], false);
-        let list = list.after(&event(Audience::Listed, viewer(), false));
+        let list = after(&list, &event(Audience::Listed, viewer(), false));
         assert_eq!(identities(&list), ["b", "a", "c"]);
-        let list = list.after(&event(Audience::Listed, Some(participant("a", Role::Host)), false));
+        let list = after(&list, &event(Audience::Listed, Some(participant("a", Role::Host)), false));
         assert_eq!(identities(&list), ["a", "b", "c"]);
-        let list = list.after(&event(Audience::Listed, viewer(), true));
+        let list = after(&list, &event(Audience::Listed, viewer(), true));
         assert_eq!(identities(&list), ["b", "c"]);
-        let list = list.after(&event(Audience::Counted, None, false));
+        let list = after(&list, &event(Audience::Counted, None, false));
         assert_eq!((identities(&list), list.within(usize::MAX).1), (vec!["b"], false));
     }
 
@@ -191,13 +202,13 @@ mod tests {
     fn participants_behind_the_end_of_a_truncated_list_are_unknown() {
         let all: Vec<_> = (10..20).map(|n| participant(&n.to_string(), Role::Viewer)).collect();
         let list = list(&all, true);
-        let behind = list.after(&event(Audience::Listed, Some(participant("20", Role::Viewer)), false));
+        let behind = after(&list, &event(Audience::Listed, Some(participant("20", Role::Viewer)), false));
         assert_eq!(identities(&behind), identities(&list));
-        let fewer = list.after(&event(Audience::Listed, Some(all[0].clone()), true));
+        let fewer = after(&list, &event(Audience::Listed, Some(all[0].clone()), true));
         assert!(fewer.within(usize::MAX).1 && !fewer.is_sparse());
-        let fewer = fewer.after(&event(Audience::Listed, Some(all[1].clone()), true));
+        let fewer = after(&fewer, &event(Audience::Listed, Some(all[1].clone()), true));
         assert!(fewer.is_sparse(), "a fifth is missing");
-        let counted = fewer.after(&event(Audience::Counted, None, false));
+        let counted = after(&fewer, &event(Audience::Counted, None, false));
         assert!(!counted.within(usize::MAX).1, "the stage is known");
     }
 
@@ -207,7 +218,7 @@ mod tests {
         let full = list(&all, false);
         assert!(!full.within(usize::MAX).1);
         let newest = participant("0", Role::Host);
-        let longer = full.after(&event(Audience::Listed, Some(newest), false));
+        let longer = after(&full, &event(Audience::Listed, Some(newest), false));
         assert_eq!((longer.entries.len(), longer.within(usize::MAX).1), (MAX_LISTED_PARTICIPANTS, true));
 
         let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(59_000));

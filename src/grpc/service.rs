@@ -132,7 +132,8 @@ impl Service {
         };
         let (subscription, mut meter) = self.follow(&context, &grant, from).await?;
         meter.charge(first.as_ref().map_or(0, |snapshot| snapshot.bytes())).await;
-        let encoder = Updates::new(self.orchestrator.clone(), grant, self.known_states.clone(), first);
+        let source = (self.orchestrator.clone(), self.relay.clone());
+        let encoder = Updates::new(source, grant, self.known_states.clone(), first);
         Ok(self.messages((subscription, meter), feed, encoder))
     }
 

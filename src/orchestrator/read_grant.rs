@@ -28,6 +28,11 @@ impl ReadGrant {
         self.topic == Topic::All || self.topic == Topic::Stream(id)
     }
 
+    /// Returns the grant of one of the granted streams; `None` for another stream.
+    pub fn within(&self, id: StreamId) -> Option<Self> {
+        self.includes(id).then(|| Self::stream(id))
+    }
+
     /// Returns the granted topic.
     pub const fn topic(&self) -> Topic {
         self.topic

@@ -8,8 +8,9 @@ use tonic::Streaming;
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, participant_webhook},
+    app::{Setup, TestApp, participant_webhook},
     grpc::{Client, Counts, Participant, Update, subscribe_request},
+    servers::{Redis, shared_livekit},
     within,
 };
 
@@ -143,36 +144,60 @@ async fn update_of_counted_stream_has_the_stage() {
     assert!(read.iter().all(on_stage), "{read:?}");
 }
 
-/// A feed of all participants, and one that resumes at each of its updates.
+/// Checks that a feed after each of these updates has the later ones, the shortest first: an instance that knows no
+/// state of the stream then reads each past state from the log.
+async fn assert_resumes(instance: &TestApp, topic: &str, read: &[Update]) {
+    let mut client = Client::of(instance).await;
+    let version = read.last().unwrap().seq;
+    for (position, update) in read.iter().enumerate().rev().skip(1) {
+        let mut resumed = client.call_updates(subscribe_request(topic, &update.cursor)).await.unwrap();
+        assert_eq!(read_to(&mut resumed, version).await, read[position + 1..]);
+    }
+}
+
 #[tokio::test]
-async fn resumed_updates_have_participants_no_older_than_their_change() {
+async fn resumed_updates_equal_those_of_a_client_that_stayed() {
     let Pair(one, two) = Pair::start().await;
+    for (audience, topic) in [("listed", None), ("counted", Some(""))] {
+        let stream = one.create(json!({"audience": audience})).await;
+        let id = stream["id"].as_str().unwrap();
+        let mut followed = Client::of(&two).await.updates(id).await.unwrap();
+        let mut read = vec![next(&mut followed).await];
+        for step in 0..STEPS {
+            change(&one, &stream, step).await;
+        }
+        let document = one.get(&format!("/streams/{id}")).await.expect(StatusCode::OK);
+        read.extend(read_to(&mut followed, document["version"].as_u64().unwrap()).await);
+        // The first instance has not followed the stream.
+        assert_resumes(&one, topic.unwrap_or(id), &read).await;
+        assert_resumes(&two, id, &read).await;
+    }
+}
+
+/// The log does not hold the events before: the participants that have not changed since are those of the newest state,
+/// and an event tells how its participant was before.
+#[tokio::test]
+async fn resumed_updates_of_a_trimmed_log_have_participants_of_their_time() {
+    let redis = Redis::start();
+    let setup = Setup::new(&redis.url(), shared_livekit());
+    let (one, two) = (setup.start().await, setup.start().await);
     let stream = one.create(json!({"audience": "listed"})).await;
     let id = stream["id"].as_str().unwrap();
+    for identity in ["ann", "ben", "cem"] {
+        report(&one, "participant_joined", &stream, (identity, "viewer")).await;
+    }
     let mut followed = Client::of(&two).await.updates(id).await.unwrap();
     let mut read = vec![next(&mut followed).await];
-    for step in 0..STEPS {
-        change(&one, &stream, step).await;
-    }
-    let version =
-        one.get(&format!("/streams/{id}")).await.expect(StatusCode::OK)["version"].as_u64().unwrap();
-    read.extend(read_to(&mut followed, version).await);
-    for (instance, knows) in [(&two, true), (&one, false)] {
-        let mut client = Client::of(instance).await;
-        for (position, update) in read.iter().enumerate().take(read.len() - 1) {
-            let mut resumed = client.call_updates(subscribe_request(id, &update.cursor)).await.unwrap();
-            let again = read_to(&mut resumed, version).await;
-            let rest = &read[position + 1..];
-            assert_eq!(again.last(), rest.last());
-            // An instance that has followed the stream knows the participants after each of the changes.
-            assert!(!knows || again == rest);
-            for (again, before) in again.iter().zip(rest) {
-                assert_eq!((&again.cursor, &again.participant), (&before.cursor, &before.participant));
-                let has = |about: &Participant| again.removed || again.participants.contains(about);
-                assert!(again.participant.iter().all(has), "{again:?}");
-            }
-        }
-    }
+    join(&one, &stream, "dan", "host").await;
+    report(&one, "participant_joined", &stream, ("dan", "host")).await;
+    report(&one, "participant_left", &stream, ANN).await;
+    report(&one, "participant_joined", &stream, ("eve", "viewer")).await;
+    report(&one, "participant_left", &stream, ("dan", "host")).await;
+    read.extend(read_to(&mut followed, read[0].seq + 5).await);
+    let prefix = setup.arguments.redis_prefix.unwrap();
+    let log = format!("{{{prefix}}}:stream:{id}:log");
+    redis.execute(&["XTRIM", &log, "MAXLEN", "5"]).await.unwrap();
+    assert_resumes(&one, id, &read).await;
 }
 
 #[tokio::test]
