@@ -80,7 +80,7 @@ pub fn idle(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Lin
 }
 
 /// Returns the limit on open files of this process and the servers, less 500 for other files.
-fn max_clients() -> usize {
+pub fn max_clients() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").expect("limits");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
     let soft = line.split_ascii_whitespace().next().expect("a number");

@@ -52,7 +52,7 @@ fn measure(
         clients.wait_for(load.deliveries());
         server.cpu() - before
     });
-    let Received { by_client, latencies, bytes, messages, lost } = clients.close();
+    let Received { by_client, latencies, bytes, messages, lost, .. } = clients.close();
     assert_eq!(lost, 0, "clients were disconnected");
     let received = latencies.0.len();
     assert!(by_client.iter().all(|count| u64::from(*count) <= load.events()), "a message arrived twice");

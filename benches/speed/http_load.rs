@@ -10,7 +10,11 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
-use super::{http, process::ProcessGroup, statistics::Latencies};
+use super::{
+    http,
+    process::ProcessGroup,
+    statistics::{Latencies, now},
+};
 
 /// Time of the next request.
 #[derive(Clone, Copy)]
@@ -32,6 +36,8 @@ pub struct Outcome {
     pub redis_cpu: f64,
     /// Time from the moment at which a request was due to its answer.
     pub latencies: Latencies,
+    /// Times of the answers, on the clock of [`now`].
+    pub answered_at: Vec<u64>,
 }
 
 impl Outcome {
@@ -69,6 +75,7 @@ struct Connections<'a> {
     idle: VecDeque<usize>,
     sent: u64,
     latencies: Latencies,
+    answered_at: Vec<u64>,
     buffer: Vec<u8>,
 }
 
@@ -78,6 +85,11 @@ const WARM_UP: Duration = Duration::from_millis(300);
 impl HttpLoad<'_> {
     /// Sends requests for `duration`, after a warm-up.
     pub fn run(&self, duration: Duration) -> Outcome {
+        self.run_after(|| {}, duration)
+    }
+
+    /// As [`Self::run`]; calls `started` after the warm-up.
+    pub fn run_after(&self, started: impl Fn(), duration: Duration) -> Outcome {
         let mut poll = Poll::new().expect("epoll");
         let mut run = Connections {
             request: self.request,
@@ -85,18 +97,22 @@ impl HttpLoad<'_> {
             idle: (0..self.connections).collect(),
             sent: 0,
             latencies: Latencies::default(),
+            answered_at: Vec::new(),
             buffer: vec![0; 64 * 1024],
         };
         run.send_for(&mut poll, self.pacing, WARM_UP);
         run.latencies.0.clear();
-        let (cpu, redis_cpu, started) = (self.service.cpu(), self.redis.cpu(), Instant::now());
+        run.answered_at.clear();
+        started();
+        let (cpu, redis_cpu, begin) = (self.service.cpu(), self.redis.cpu(), Instant::now());
         run.send_for(&mut poll, self.pacing, duration);
         Outcome {
             answered: run.latencies.0.len(),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: begin.elapsed().as_secs_f64(),
             cpu: (self.service.cpu() - cpu).as_secs_f64(),
             redis_cpu: (self.redis.cpu() - redis_cpu).as_secs_f64(),
             latencies: run.latencies,
+            answered_at: run.answered_at,
         }
     }
 
@@ -168,6 +184,7 @@ impl Connections<'_> {
         assert!(http::is_success(&connection.answer), "{}", String::from_utf8_lossy(&connection.answer));
         connection.answer.clear();
         connection.due = None;
+        self.answered_at.push(now());
         self.latencies.0.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
         self.idle.push_back(number);
     }

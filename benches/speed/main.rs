@@ -1,9 +1,9 @@
 //! Speed of the service, compared with a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
 //! `scripts/bench` runs it. Arguments select parts (`fanout`, `idle`, `webhook`, `requests`, `growth`, `redis`,
-//! `log`). Options set sizes (`--clients=500`, `--rate`, `--low-rate`, `--seconds`, `--rounds`, `--idle`,
-//! `--streams`, `--requests=2` seconds for each kind); `--quick` makes all of them small. With arguments or options,
-//! no file is written.
+//! `log`, `audience`). Options set sizes (`--clients=500`, `--rate`, `--low-rate`, `--seconds`, `--rounds`, `--idle`,
+//! `--streams`, `--requests=2` seconds for each kind); `--quick` makes all of them small. With
+//! arguments or options, no file is written; `audience` alone writes its section.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod audience;
 mod delivery;
 mod fanout;
 mod http;
@@ -50,17 +51,22 @@ fn main() {
     for (name, value) in &options {
         scale.set(name, value.parse().expect("a number"));
     }
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|one| *one == part);
     let (before, runtime) = (report::load_average(), tokio::runtime::Runtime::new().expect("a runtime"));
     let mut lines = Vec::new();
-    for part in
-        Part::ALL.iter().filter(|part| wanted.is_empty() || wanted.iter().any(|one| *one == part.name()))
-    {
+    for part in Part::ALL.iter().filter(|part| is_wanted(part.name())) {
         for line in part.measure(&scale, &runtime) {
             println!("{}", line.text());
             lines.push(line);
         }
     }
-    if wanted.is_empty() && !is_quick && options.is_empty() {
-        report::write(&scale, &lines, &before);
+    let audience = is_wanted(audience::PART).then(|| audience::measure(&scale, &runtime)).unwrap_or_default();
+    if is_quick || !options.is_empty() {
+        return;
+    }
+    match &wanted[..] {
+        [] => report::write(&scale, &lines, &audience, &before),
+        [part] if *part == audience::PART => report::replace_audience(&scale, &audience, &before),
+        _ => {}
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Write, fs, process::Command};
 
 use super::{
+    audience,
     scale::{LOG_ROUNDS, Scale},
     table::{HEAD, Line},
 };
@@ -19,21 +20,17 @@ fn output_of(program: &str, args: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// Writes docs/PERFORMANCE.md: the introduction, the table and the experiments.
-pub fn write(scale: &Scale, lines: &[Line], load_before: &str) {
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PERFORMANCE.md");
+/// Lines around the section about audiences.
+const MARKS: [&str; 2] = ["<!-- audience: begin -->\n", "<!-- audience: end -->\n"];
+
+/// Returns when, where and of what was measured. The load averages are of the time before.
+fn circumstances(load_before: &str) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let mut text = include_str!("intro.md").to_owned();
-    text = text.replace("{rounds}", &scale.rounds.to_string());
-    text = text.replace("{log_rounds}", &LOG_ROUNDS.to_string());
-    writeln!(text, "{HEAD}").unwrap();
-    for line in lines {
-        writeln!(text, "{}", line.text()).unwrap();
-    }
-    writeln!(
-        text,
-        "\nMeasured on {}, commit {}, {cores} cores ({}) for everything at once: the service, Redis, the load \
+    format!(
+        "Measured on {}, commit {}, {cores} cores ({}) for everything at once: the service, Redis, the load \
          generator, {}. Load averages of the machine before: {load_before}; after: {}.\n",
         chrono::Utc::now().format("%Y-%m-%d"),
         output_of("git", &["rev-parse", "--short", "HEAD"]),
@@ -41,7 +38,34 @@ pub fn write(scale: &Scale, lines: &[Line], load_before: &str) {
         output_of("redis-server", &["--version"]).split(" sha").next().unwrap_or_default(),
         load_average(),
     )
-    .unwrap();
+}
+
+/// Writes docs/PERFORMANCE.md: the introduction, the tables and the experiments.
+pub fn write(scale: &Scale, lines: &[Line], audience: &[String], load_before: &str) {
+    let mut text = include_str!("intro.md").to_owned();
+    text = text.replace("{rounds}", &scale.rounds.to_string());
+    text = text.replace("{log_rounds}", &LOG_ROUNDS.to_string());
+    writeln!(text, "{HEAD}").unwrap();
+    for line in lines {
+        writeln!(text, "{}", line.text()).unwrap();
+    }
+    writeln!(text, "\n{}", circumstances(load_before)).unwrap();
+    writeln!(text, "{}", audience_section(scale, audience, load_before)).unwrap();
     text.push_str(include_str!("experiments.md"));
-    fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PERFORMANCE.md"), text).unwrap();
+    fs::write(PATH, text).unwrap();
+}
+
+/// Writes the section about audiences into docs/PERFORMANCE.md, in place of the one that is there.
+pub fn replace_audience(scale: &Scale, lines: &[String], load_before: &str) {
+    let text = fs::read_to_string(PATH).unwrap();
+    let [begin, end] = MARKS.map(|mark| text.find(mark).expect("the marks of the section"));
+    let section = audience_section(scale, lines, load_before);
+    let rest = &text[end + MARKS[1].len()..];
+    fs::write(PATH, format!("{}{section}{rest}", &text[..begin])).unwrap();
+}
+
+fn audience_section(scale: &Scale, lines: &[String], load_before: &str) -> String {
+    let [begin, end] = MARKS;
+    let intro = include_str!("audience.md").replace("{seconds}", &scale.audience.seconds.to_string());
+    format!("{begin}{intro}{}\n{}\n\n{}{end}", audience::HEAD, lines.join("\n"), circumstances(load_before))
 }

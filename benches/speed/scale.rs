@@ -31,6 +31,19 @@ impl Load {
     }
 }
 
+/// Size of an audience.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub viewers: usize,
+    /// Viewers who follow the stream.
+    pub followers: usize,
+    /// Arrivals and departures a second.
+    pub rate: u64,
+    pub seconds: u64,
+    /// Visits of which the cost is measured.
+    pub visits: usize,
+}
+
 /// Sizes of all measurements.
 pub struct Scale {
     /// Clients, events and time of the fan-out.
@@ -45,7 +58,14 @@ pub struct Scale {
     pub streams: usize,
     /// Time for which each kind of request is sent.
     pub requests: Duration,
+    /// The audience that is measured counted and listed.
+    pub audience: Size,
+    /// The audience that is measured counted only. Has as many of its followers as the limit of open files allows.
+    pub large_audience: Size,
 }
+
+const AUDIENCE: Size = Size { viewers: 20_000, followers: 2_000, rate: 1_000, seconds: 15, visits: 5_000 };
+const QUICK_AUDIENCE: Size = Size { viewers: 2_000, followers: 200, rate: 100, seconds: 5, visits: 1_000 };
 
 impl Scale {
     pub const FULL: Self = Self {
@@ -55,6 +75,8 @@ impl Scale {
         idle: 50_000,
         streams: 100_000,
         requests: Duration::from_secs(5),
+        audience: AUDIENCE,
+        large_audience: Size { viewers: 100_000, followers: 50_000, ..AUDIENCE },
     };
     pub const QUICK: Self = Self {
         load: Load { clients: 2_000, rate: 50, seconds: 4 },
@@ -63,6 +85,8 @@ impl Scale {
         idle: 10_000,
         streams: 2_000,
         requests: Duration::from_secs(2),
+        audience: QUICK_AUDIENCE,
+        large_audience: Size { viewers: 5_000, followers: 1_000, ..QUICK_AUDIENCE },
     };
 
     /// Sets one size from a command line option.

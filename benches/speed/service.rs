@@ -4,7 +4,8 @@ use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration
 
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, InitialAudience, Metadata, Role, RoomName, StreamId, StreamRef, stream::NewStream,
+        Attributes, Audience, Change, Identity, InitialAudience, Metadata, ParticipantKind, Role, RoomName,
+        Session, StreamId, StreamRef, Tracks, stream::NewStream,
     },
     store::{
         COUNT_INTERVAL, CreateOutcome, Guard, LogBounds, Retention, Store,
@@ -12,13 +13,14 @@ use livestream_orchestrator::{
     },
     telemetry::Metrics,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
     http::post,
     process::ProcessGroup,
     sse_clients::MARKER,
+    statistics::now,
     support::{app::sign_webhook, instance::Instance, servers::Redis, unique},
 };
 
@@ -51,6 +53,29 @@ impl Deployment {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         writer
+    }
+}
+
+/// Kind of a stream's audience.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    Listed,
+    Counted,
+}
+
+impl Mode {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Counted => "counted",
+        }
+    }
+
+    const fn audience(self) -> InitialAudience {
+        match self {
+            Self::Listed => InitialAudience::LISTED,
+            Self::Counted => InitialAudience { audience: Audience::Counted, listed_max: None },
+        }
     }
 }
 
@@ -99,15 +124,20 @@ impl Service {
         })
     }
 
-    /// Creates an active stream in the store, without a room in LiveKit.
+    /// Creates an active listed stream in the store, without a room in LiveKit.
     pub async fn stream(&self, room: &str) -> StreamRef {
+        self.stream_of(room, Mode::Listed).await
+    }
+
+    /// Creates an active stream in the store, without a room in LiveKit.
+    pub async fn stream_of(&self, room: &str, mode: Mode) -> StreamRef {
         let new = NewStream {
             id: StreamId::generate(),
             room_name: RoomName::parse(room).expect("a name"),
             metadata: Metadata::parse(r#"{"title":"A stream"}"#).expect("metadata"),
             max_participants: None,
             idle_after: None,
-            audience: InitialAudience::LISTED,
+            audience: mode.audience(),
             backstage: false,
         };
         let Ok(CreateOutcome::Created(stream)) = self.store.create(new).await else {
@@ -131,15 +161,27 @@ impl Service {
     /// Issues a join token for each number.
     pub async fn participants(&self, stream: &StreamRef, numbers: Range<usize>) {
         for n in numbers {
-            let issue = Change::IssueToken {
-                identity: Identity::parse(format!("person-{n}")).expect("an identity"),
-                name: None,
-                role: Role::Host,
-                metadata: None,
-                attributes: None,
-                joining_ttl: DAY,
-            };
-            self.change(stream, issue).await;
+            self.change(stream, issue(&format!("person-{n}"), Role::Host)).await;
+        }
+    }
+
+    /// Connects a viewer for each number, 100 at a time.
+    pub async fn viewers(&self, stream: &StreamRef, numbers: Range<usize>) {
+        for start in numbers.clone().step_by(100) {
+            let some = start..numbers.end.min(start + 100);
+            let connects = some.map(|n| self.change(stream, Change::Connect(session(n))));
+            futures_util::future::join_all(connects).await;
+        }
+    }
+
+    /// Makes a visit for each number: a token, a connection and a departure.
+    pub async fn visits(&self, stream: &StreamRef, numbers: Range<usize>) {
+        for n in numbers {
+            let session = session(n);
+            let (identity, sid) = (session.identity.clone(), Some(session.sid.clone()));
+            self.change(stream, issue(identity.as_str(), Role::Viewer)).await;
+            self.change(stream, Change::Connect(session)).await;
+            self.change(stream, Change::Disconnect { identity, sid, at: None }).await;
         }
     }
 
@@ -190,14 +232,59 @@ impl Service {
     }
 }
 
+fn issue(identity: &str, role: Role) -> Change {
+    Change::IssueToken {
+        identity: Identity::parse(identity).expect("an identity"),
+        name: None,
+        role,
+        metadata: None,
+        attributes: None,
+        joining_ttl: DAY,
+    }
+}
+
+fn viewer_sid(number: usize) -> String {
+    format!("PA_viewer_{number}")
+}
+
+/// Returns the session of a viewer.
+fn session(number: usize) -> Session {
+    Session {
+        room_sid: ROOM_SID.into(),
+        sid: viewer_sid(number).into(),
+        identity: Identity::parse(format!("viewer-{number}")).expect("an identity"),
+        name: None,
+        role: Some(Role::Viewer),
+        metadata: None,
+        attributes: Attributes::default(),
+        kind: ParticipantKind::Standard,
+        hidden: false,
+        joined_at: None,
+        tracks: Tracks::default(),
+    }
+}
+
 /// Returns the request of a signed `participant_joined` webhook, whose event carries the marker with `due`.
 pub fn webhook(stream: &StreamRef, due: u64) -> String {
     let name = format!("{}{due:016}", MARKER.trim_start_matches('"'));
+    let permission = json!({"canSubscribe": true, "canPublish": true});
+    let participant = json!({"sid": unique("PA"), "identity": format!("person-{due}"), "name": name,
+        "state": "ACTIVE", "permission": permission});
+    signed("participant_joined", stream, due / 1_000_000, &participant)
+}
+
+/// Returns the request of a signed webhook about the session of a viewer.
+pub fn viewer_webhook(event: &str, stream: &StreamRef, number: usize) -> String {
+    let participant = json!({"sid": viewer_sid(number), "identity": format!("viewer-{number}"), "state": "ACTIVE",
+        "permission": {"canSubscribe": true}});
+    signed(event, stream, now() / 1_000_000, &participant)
+}
+
+/// Returns the request of a signed webhook that was created at a time, in seconds since 1970.
+fn signed(event: &str, stream: &StreamRef, created_at: u64, participant: &Value) -> String {
     let body = json!({
-        "event": "participant_joined", "id": unique("EV"), "createdAt": (due / 1_000_000).to_string(),
-        "room": {"sid": ROOM_SID, "name": stream.room_name.as_str()},
-        "participant": {"sid": unique("PA"), "identity": format!("person-{due}"), "name": name,
-            "state": "ACTIVE", "permission": {"canSubscribe": true, "canPublish": true}},
+        "event": event, "id": unique("EV"), "createdAt": created_at.to_string(),
+        "room": {"sid": ROOM_SID, "name": stream.room_name.as_str()}, "participant": participant,
     });
     let body = body.to_string();
     let headers =

@@ -22,8 +22,29 @@ use super::statistics::{Latencies, now};
 
 /// Start of the marker; 16 digits of microseconds follow.
 pub const MARKER: &str = "\"at=";
-const DIGITS: usize = 16;
-const MARKER_BYTES: usize = MARKER.len() + DIGITS;
+/// Greatest number of bytes of a marker.
+const MARKER_BYTES: usize = MARKER.len() + 16;
+
+/// Text in each message that has a time.
+#[derive(Clone, Copy)]
+struct Marker {
+    start: &'static str,
+    digits: usize,
+    /// Microseconds of the unit of the digits.
+    unit: u64,
+}
+
+impl Marker {
+    /// The time at which the message was due.
+    const DUE: Self = Self { start: MARKER, digits: 16, unit: 1 };
+    /// The cursor, which begins with the milliseconds at which the event was recorded.
+    const CURSOR: Self = Self { start: "\nid: ", digits: 13, unit: 1_000 };
+
+    const fn bytes(self) -> usize {
+        self.start.len() + self.digits
+    }
+}
+
 /// Clients of one loopback address, which has about 28,000 ports.
 const CLIENTS_PER_ADDRESS: usize = 20_000;
 /// Maximum unanswered connections at a time.
@@ -48,7 +69,9 @@ pub struct Received {
     pub by_client: Vec<u32>,
     /// Time from the moment at which each message was due to its receipt.
     pub latencies: Latencies,
-    /// All bytes after the head and all messages in them, including those not counted.
+    /// Times of each counted message of each client, if they are recorded: its own and that of its receipt.
+    pub arrivals: Vec<Vec<(u64, u64)>>,
+    /// All bytes since counting began and all messages in them, including those that were due before.
     pub bytes: u64,
     pub messages: u64,
     /// Clients that the server disconnected.
@@ -64,10 +87,21 @@ pub struct SseClients {
 impl SseClients {
     /// Connects `count` clients, each with this request, and waits until all are answered.
     pub fn open(address: SocketAddr, request: String, count: usize) -> Self {
+        Self::open_with(Marker::DUE, address, request, count)
+    }
+
+    /// As [`Self::open`], for a feed whose events have no marker. Messages count from the time at which they were
+    /// recorded, and their arrivals are recorded.
+    pub fn open_recording(address: SocketAddr, request: String, count: usize) -> Self {
+        Self::open_with(Marker::CURSOR, address, request, count)
+    }
+
+    fn open_with(marker: Marker, address: SocketAddr, request: String, count: usize) -> Self {
         let control = Arc::new(Control::default());
         control.since.store(u64::MAX, SeqCst);
         let of_thread = control.clone();
-        let thread = std::thread::spawn(move || Receiver::new(of_thread, count).run(address, &request));
+        let thread =
+            std::thread::spawn(move || Receiver::new(marker, of_thread, count).run(address, &request));
         while control.opened.load(SeqCst) < count {
             assert!(!thread.is_finished(), "the clients' thread ended");
             std::thread::sleep(Duration::from_millis(5));
@@ -105,6 +139,7 @@ struct Client {
 }
 
 struct Receiver {
+    marker: Marker,
     control: Arc<Control>,
     poll: Poll,
     finder: Finder<'static>,
@@ -114,11 +149,12 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn new(control: Arc<Control>, count: usize) -> Self {
-        let received = Received { by_client: vec![0; count], ..Received::default() };
-        let (poll, finder) = (Poll::new().expect("epoll"), Finder::new(MARKER));
+    fn new(marker: Marker, control: Arc<Control>, count: usize) -> Self {
+        let by_client = vec![0; count];
+        let received = Received { by_client, arrivals: vec![Vec::new(); count], ..Received::default() };
+        let (poll, finder) = (Poll::new().expect("epoll"), Finder::new(marker.start));
         let buffer = vec![0; MARKER_BYTES + 64 * 1024];
-        Self { control, poll, finder, clients: Vec::with_capacity(count), received, buffer }
+        Self { marker, control, poll, finder, clients: Vec::with_capacity(count), received, buffer }
     }
 
     fn run(mut self, address: SocketAddr, request: &str) -> Received {
@@ -184,6 +220,10 @@ impl Receiver {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    self.received.lost += 1;
+                    return;
+                }
                 Err(error) => panic!("a client: {error}"),
             }
         }
@@ -191,8 +231,9 @@ impl Receiver {
 
     fn scan(&mut self, number: usize, bytes: usize, since: u64) {
         let client = &mut self.clients[number];
+        let is_counting = since < u64::MAX;
         if client.is_open {
-            self.received.bytes += bytes as u64;
+            self.received.bytes += if is_counting { bytes as u64 } else { 0 };
         } else {
             let head = &self.buffer[MARKER_BYTES..][..bytes];
             assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(head));
@@ -204,17 +245,22 @@ impl Receiver {
         self.buffer[from..MARKER_BYTES].copy_from_slice(&client.rest[..rest]);
         let text = &self.buffer[from..to];
         let (mut done, time) = (0, now());
+        let Marker { start, digits, unit } = self.marker;
         while let Some(at) = self.finder.find(&text[done..]) {
-            let Some(digits) = text.get(done + at + MARKER.len()..done + at + MARKER_BYTES) else { break };
-            let due = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-            done += at + MARKER_BYTES;
-            self.received.messages += 1;
+            let from = done + at + start.len();
+            let Some(digits) = text.get(from..from + digits) else { break };
+            let due = unit * digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+            done = from + digits.len();
+            self.received.messages += u64::from(is_counting);
             if due >= since {
                 self.received.by_client[number] += 1;
                 self.received.latencies.0.push(u32::try_from(time.saturating_sub(due)).unwrap_or(u32::MAX));
+                if unit > 1 {
+                    self.received.arrivals[number].push((due, time));
+                }
             }
         }
-        let rest = &text[done.max(text.len().saturating_sub(MARKER_BYTES - 1))..];
+        let rest = &text[done.max(text.len().saturating_sub(self.marker.bytes() - 1))..];
         client.rest[..rest.len()].copy_from_slice(rest);
         client.rest_bytes = u8::try_from(rest.len()).expect("few");
     }
