@@ -181,7 +181,7 @@ impl Service {
             let (identity, sid) = (session.identity.clone(), Some(session.sid.clone()));
             self.change(stream, issue(identity.as_str(), Role::Viewer)).await;
             self.change(stream, Change::Connect(session)).await;
-            self.change(stream, Change::Disconnect { identity, sid, at: None }).await;
+            self.change(stream, Change::Disconnect { identity, sid, at: None, reason: None }).await;
         }
     }
 

@@ -59,6 +59,10 @@ pub enum Change {
     Metadata {
         is_large: bool,
     },
+    /// Takes the stream live or backstage.
+    Live {
+        is_live: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
