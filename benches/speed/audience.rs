@@ -54,7 +54,7 @@ fn measure_one(mode: Mode, size: Size, runtime: &Runtime) -> String {
     let clients = SseClients::open_recording(service.address, get(&path), size.followers);
     let outcome = change(&service, &stream, size, || clients.count_from(now()));
     thread::sleep(TAIL);
-    line(mode, size, visit, outcome, clients.close())
+    line(mode, size, visit, &outcome, &clients.close())
 }
 
 /// Returns the microseconds of Redis's CPU time for a visit: token, connect, leave.
@@ -89,7 +89,7 @@ fn change(service: &Service, stream: &StreamRef, size: Size, started: impl Fn())
     load.run_after(started, Duration::from_secs(size.seconds))
 }
 
-fn line(mode: Mode, size: Size, visit: f64, outcome: Outcome, received: Received) -> String {
+fn line(mode: Mode, size: Size, visit: f64, outcome: &Outcome, received: &Received) -> String {
     let deliveries: usize = received.arrivals.iter().map(Vec::len).sum();
     let bytes = received.bytes as f64 / received.messages.max(1) as f64;
     let each = deliveries as f64 / size.followers as f64 / outcome.seconds;

@@ -60,7 +60,7 @@ fn main() {
             lines.push(line);
         }
     }
-    let audience = is_wanted(audience::PART).then(|| audience::measure(&scale, &runtime)).unwrap_or_default();
+    let audience = if is_wanted(audience::PART) { audience::measure(&scale, &runtime) } else { Vec::new() };
     if is_quick || !options.is_empty() {
         return;
     }
