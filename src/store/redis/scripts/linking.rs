@@ -5,17 +5,24 @@
 
 use std::collections::BTreeSet;
 
+/// Begins a statement that defines a function.
+const FUNCTION: &str = "local function ";
 /// Stands in a change's file for the check of the permissions for the commands behind it.
 const CHECK: &str = "check_permissions()\n";
+/// The functions of the check.
+const CHECK_FUNCTIONS: &str = "denial_of denial_of_publish";
 /// Commands that no script runs behind its first write.
 const ONLY_READS_FIRST: [&str; 2] = ["HMGET", "TIME"];
 
 /// The script of a change: the statements of `own`, behind those of the files of `shared` that define no name. In front
-/// of each are the statements of `shared` that define what it needs. Without comments.
+/// of each are the statements of `shared` that define what it needs. A function that one other function needs alone is
+/// inside of it, so that a call that does not reach it does not define it. Without comments.
 pub(super) fn linked(shared: &[&str], own: &str) -> String {
     let shared: Vec<String> = shared.iter().flat_map(|file| statements(&without_comments(file))).collect();
     let preconditions: String = shared.iter().filter(|one| defined_names(one).is_none()).cloned().collect();
-    let script = with_checks(&shared, &preconditions, &without_comments(own));
+    let own = without_comments(own);
+    let shared = nested(&shared, &format!("{preconditions}{own} {CHECK_FUNCTIONS}"));
+    let script = with_checks(&shared, &preconditions, &own);
     let (mut text, mut placed) = (String::new(), BTreeSet::new());
     for statement in statements(&script) {
         let missing = needed(&shared, &statement).into_iter().filter(|index| placed.insert(*index));
@@ -23,6 +30,45 @@ pub(super) fn linked(shared: &[&str], own: &str) -> String {
         text += &statement;
     }
     text
+}
+
+/// The statements of `shared` that `text` needs. Each function that only one other function needs is inside of that
+/// one.
+fn nested(shared: &[String], text: &str) -> Vec<String> {
+    let (used, named) = (needed(shared, text), names(text));
+    let mut inner = vec![String::new(); shared.len()];
+    let mut outer = Vec::new();
+    // A function needs only what is in front of it, so its inner functions are complete.
+    for &index in &used {
+        let statement = with_inner(&shared[index], &inner[index]);
+        match only_user(shared, &used, index).filter(|_| is_function(&statement, &named)) {
+            Some(user) => inner[user] += &statement,
+            None => outer.push(statement),
+        }
+    }
+    outer
+}
+
+/// Whether a statement is a function that has none of these names.
+fn is_function(statement: &str, names: &BTreeSet<String>) -> bool {
+    statement.starts_with(FUNCTION)
+        && defined_names(statement).is_some_and(|defined| defined.is_disjoint(names))
+}
+
+/// The statement that alone needs that at `index`, if it is a function of several lines.
+fn only_user(shared: &[String], used: &[usize], index: usize) -> Option<usize> {
+    let defined = defined_names(&shared[index])?;
+    let mut users =
+        used.iter().copied().filter(|user| *user != index && !defined.is_disjoint(&names(&shared[*user])));
+    let user = users.next().filter(|_| users.next().is_none())?;
+    (shared[user].starts_with(FUNCTION) && shared[user].lines().count() > 1).then_some(user)
+}
+
+/// A function with others at the start of its body.
+fn with_inner(function: &str, inner: &str) -> String {
+    let Some((head, rest)) = function.split_once('\n') else { return function.to_owned() };
+    let inner: String = inner.lines().map(|line| format!("  {line}\n")).collect();
+    format!("{head}\n{inner}{rest}")
 }
 
 /// Replaces each [`CHECK`] by a check of the commands that may run between it and the next one. A text without it
@@ -132,6 +178,21 @@ mod tests {
         let own = "local a = four\nif a then\n  return two(1)\nend\nreturn two(four)\n";
         let rest = "if a then\n  return two(1)\nend\nreturn two(four)\n";
         assert_eq!(without_check(own), format!("{four}local a = four\n{two}{rest}"));
+    }
+
+    #[test]
+    fn function_of_one_other_function_is_inside_of_it() {
+        let shared = "local function a() return 1 end\nlocal function b()\n  return a()\nend\n\
+            local function c()\n  return b()\nend\n";
+        let text = linked(&[shared], "return c()\n");
+        let inside = "local function c()\n  local function b()\n    local function a() return 1 end\n    return a()\n  \
+            end\n  return b()\nend\nreturn c()\n";
+        assert!(text.ends_with(inside), "{text}");
+        let text = linked(&[shared], "return c() + a()\n");
+        assert!(
+            text.contains("\nlocal function a() return 1 end\nlocal function c()\n  local function b()"),
+            "{text}"
+        );
     }
 
     #[test]
