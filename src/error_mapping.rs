@@ -54,6 +54,8 @@ impl ErrorMapping {
                 "too_many_idempotency_keys", "Too many live idempotency keys", 429, 8, 1008,
             ),
             E::StreamNotFound => mapping("stream_not_found", "Stream not found", 404, 5, 1008),
+            E::ParticipantNotFound => mapping("participant_not_found", "Participant not found", 404, 5, 1008),
+            E::TrackNotFound => mapping("track_not_found", "Track not found", 404, 5, 1008),
             E::RouteNotFound => mapping("route_not_found", "Route not found", 404, 12, 1008),
             E::MethodNotAllowed => mapping("method_not_allowed", "Method not allowed", 405, 12, 1008),
             E::InvalidTransition => mapping("invalid_transition", "Invalid status transition", 409, 9, 1008),

@@ -236,7 +236,7 @@ fn issue(identity: &str, role: Role) -> Change {
     Change::IssueToken {
         identity: Identity::parse(identity).expect("an identity"),
         name: None,
-        role,
+        role: Some(role),
         metadata: None,
         attributes: None,
         joining_ttl: DAY,

@@ -25,6 +25,8 @@ pub enum Action {
     ReadHidden,
     /// Take a stream live or backstage.
     SetLive,
+    /// Change or mute a participant.
+    Moderate,
 }
 
 /// Grant of a LiveKit access token.
@@ -77,7 +79,7 @@ const fn permission(action: Action, description: &'static str, grants: &'static 
 
 /// Permission table, in the order of [`Action`].
 #[rustfmt::skip]
-pub const PERMISSIONS: [Permission; 11] = [
+pub const PERMISSIONS: [Permission; 12] = [
     permission(Action::Create, "create a stream", &[Grant::RoomCreate]),
     permission(Action::List, "list streams", &[Grant::RoomList]),
     permission(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
@@ -89,6 +91,7 @@ pub const PERMISSIONS: [Permission; 11] = [
     permission(Action::Remove, "remove another participant", &[Grant::RoomAdmin]),
     permission(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
     permission(Action::SetLive, "take a stream live or backstage", &[Grant::RoomAdmin]),
+    permission(Action::Moderate, "change or mute a participant", &[Grant::RoomAdmin]),
 ];
 
 impl Action {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     Attributes, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind, ParticipantMetadata,
-    ParticipantSid, Role, RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
+    ParticipantSid, ParticipantUpdate, Role, RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
 };
 
 /// Maximum number of participants that one change disconnects. Closing a stream of thousands takes several changes, so
@@ -56,8 +56,8 @@ pub enum Change {
         identity: Identity,
         /// Display name; `None` keeps an earlier one.
         name: Option<DisplayName>,
-        /// Role of the token.
-        role: Role,
+        /// Role of the token; `None` for the recorded role, or host without one.
+        role: Option<Role>,
         /// Metadata; `None` keeps earlier metadata.
         metadata: Option<Metadata>,
         /// LiveKit's attributes; `None` keeps earlier ones.
@@ -83,7 +83,7 @@ pub enum Change {
         /// Time of the list. Only an entry written before it is disconnected.
         before: Timestamp,
     },
-    /// Records a published track.
+    /// Records a published track as it is.
     Publish {
         /// Identity of the publisher.
         identity: Identity,
@@ -91,6 +91,8 @@ pub enum Change {
         sid: ParticipantSid,
         /// Published track.
         track: Track,
+        /// Identity of the caller who has muted the track; `None` for a report of LiveKit.
+        by: Option<Identity>,
     },
     /// Removes a track that is no longer published.
     Unpublish {
@@ -124,6 +126,8 @@ pub enum Change {
         /// New metadata.
         metadata: Metadata,
     },
+    /// Changes a participant at a caller's request.
+    UpdateParticipant(ParticipantUpdate),
     /// Takes the stream backstage, where viewers have no access, or live.
     SetBackstage {
         /// True for backstage, false for live.
@@ -235,6 +239,9 @@ pub enum Rejection {
         /// Current version.
         current: u64,
     },
+    /// The stream has no entry of the identity.
+    #[error("the stream has no participant of this identity")]
+    NoParticipant,
     /// Another change has replaced the metadata.
     #[error("the metadata has changed")]
     MetadataChanged,

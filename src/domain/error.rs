@@ -45,6 +45,10 @@ pub enum ErrorCode {
     TooManyIdempotencyKeys,
     /// No stream has this id or room name.
     StreamNotFound,
+    /// The stream has no participant of this identity.
+    ParticipantNotFound,
+    /// The participant has no track of this sid.
+    TrackNotFound,
     /// No route has this path.
     RouteNotFound,
     /// The route does not support the method.
@@ -91,7 +95,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -111,6 +115,8 @@ impl ErrorCode {
         Self::IdempotencyMismatch,
         Self::TooManyIdempotencyKeys,
         Self::StreamNotFound,
+        Self::ParticipantNotFound,
+        Self::TrackNotFound,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
         Self::InvalidTransition,

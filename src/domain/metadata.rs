@@ -147,6 +147,15 @@ impl ParticipantMetadata {
         }
     }
 
+    /// Returns the metadata after a merge patch (RFC 7396). Text that is no object counts as an empty object.
+    ///
+    /// # Errors
+    /// As [`Metadata::merged`].
+    pub fn merged(&self, patch: &MetadataPatch) -> Result<Metadata, MetadataError> {
+        let known = if self.is_object { Metadata { text: self.text.clone() } } else { Metadata::default() };
+        known.merged(patch)
+    }
+
     /// Returns the JSON text that stores keep: the compact object, or other text as a JSON string.
     pub fn as_stored(&self) -> String {
         // A string always serializes.

@@ -26,8 +26,10 @@ pub struct Participant {
     pub identity: Identity,
     /// Display name from the token request or from LiveKit.
     pub name: Option<DisplayName>,
-    /// Role of the newest token or session.
+    /// Recorded role, or else the role of the newest token or session.
     pub role: Role,
+    /// True if a caller has set the role. It then holds for every token of the identity, whatever LiveKit reports.
+    pub role_recorded: bool,
     /// Connection state.
     pub state: ParticipantState,
     /// Time of the connection; while joining, time of the token.
@@ -63,6 +65,7 @@ impl Participant {
             identity,
             name: None,
             role,
+            role_recorded: false,
             state: ParticipantState::Joining,
             joined_at: now,
             left_at: None,
@@ -92,6 +95,14 @@ impl Participant {
     /// Reports whether the participant counts while it is active, see [`ParticipantKind::counts`].
     pub fn counts(&self) -> bool {
         self.is_listed() && self.kind.counts()
+    }
+
+    /// Reports whether LiveKit must be told the role: a caller has set it, and LiveKit reports another one.
+    pub fn overrides(&self, reported: Option<Role>) -> bool {
+        self.is_active()
+            && self.role_recorded
+            && self.counts()
+            && reported.is_some_and(|role| role != self.role)
     }
 
     /// Reports whether the participant has no access to a stream that is backstage: a viewer that counts. Agents assist

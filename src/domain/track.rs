@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
-use super::{TrackSid, name};
+use super::{
+    TrackSid,
+    name::{self, UnknownName},
+};
 
 /// Source of a track, by LiveKit's names in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -42,6 +45,14 @@ impl TrackSource {
     /// Returns the source of a LiveKit name in any case of letters; [`Self::Unknown`] for a new name.
     pub fn of(text: &str) -> Self {
         name::find_in_any_case(&Self::ALL, Self::as_str, text).unwrap_or(Self::Unknown)
+    }
+}
+
+impl FromStr for TrackSource {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        name::find(&Self::ALL, Self::as_str, text)
     }
 }
 

@@ -5,10 +5,46 @@
 
 use actix_web::http::StatusCode;
 
-use crate::{domain::StreamId, rooms::TokenValidity};
+use crate::{
+    domain::{Role, StreamId},
+    rooms::TokenValidity,
+};
 
 /// Maximum length of a problem document that is stored, so that a record takes less than 1 KB in Redis.
 const MAX_PROBLEM_BYTES: usize = 480;
+
+/// Join token that a request has created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// Validity of the token.
+    pub validity: TokenValidity,
+    /// Role of the token.
+    pub role: Role,
+}
+
+impl IssuedToken {
+    /// Letter of a role, so that a record stays within 64 bytes.
+    const fn letter(role: Role) -> &'static str {
+        match role {
+            Role::Host => "h",
+            Role::Viewer => "v",
+        }
+    }
+
+    fn to_text(self) -> String {
+        let TokenValidity { not_before, expires } = self.validity;
+        format!("{not_before} {expires} {}", Self::letter(self.role))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let mut number = || parts.next()?.parse().ok();
+        let validity = TokenValidity { not_before: number()?, expires: number()? };
+        let letter = parts.next()?;
+        let is_named = |role: &Role| Self::letter(*role) == letter;
+        Some(Self { validity, role: [Role::Host, Role::Viewer].into_iter().find(is_named)? })
+    }
+}
 
 /// Executed request. Handlers attach it to the response, so that a repetition gets the same status and identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +53,8 @@ pub struct Executed {
     pub status: StatusCode,
     /// The stream that the request created, changed or found.
     pub stream: StreamId,
-    /// Validity of the join token; `None` unless the request was a join.
-    pub token: Option<TokenValidity>,
+    /// The join token; `None` unless the request was a join.
+    pub token: Option<IssuedToken>,
 }
 
 /// What the store keeps of a request.
@@ -45,7 +81,7 @@ impl RequestRecord {
                 format!("{} {stream}", status.as_str())
             }
             Self::Executed(Executed { status, stream, token: Some(token) }) => {
-                format!("{} {stream} {} {}", status.as_str(), token.not_before, token.expires)
+                format!("{} {stream} {}", status.as_str(), token.to_text())
             }
         }
     }
@@ -57,15 +93,11 @@ impl RequestRecord {
         if rest.starts_with('{') {
             return Some(Self::Refused(status, rest.to_owned()));
         }
-        let mut parts = rest.split(' ');
-        let stream = parts.next()?.parse().ok()?;
-        let token = match (parts.next(), parts.next()) {
-            (None, _) => None,
-            (Some(not_before), expires) => {
-                Some(TokenValidity { not_before: not_before.parse().ok()?, expires: expires?.parse().ok()? })
-            }
+        let (stream, token) = match rest.split_once(' ') {
+            Some((stream, token)) => (stream, Some(IssuedToken::parse(token)?)),
+            None => (rest, None),
         };
-        Some(Self::Executed(Executed { status, stream, token }))
+        Some(Self::Executed(Executed { status, stream: stream.parse().ok()?, token }))
     }
 }
 
@@ -76,7 +108,8 @@ mod tests {
     #[test]
     fn record_parses_from_its_text() {
         let stream = StreamId::generate();
-        let token = Some(TokenValidity { not_before: 1_790_000_000, expires: 1_790_000_600 });
+        let validity = TokenValidity { not_before: 1_790_000_000, expires: 1_790_000_600 };
+        let token = Some(IssuedToken { validity, role: Role::Viewer });
         for record in [
             RequestRecord::Executed(Executed { status: StatusCode::CREATED, stream, token: None }),
             RequestRecord::Executed(Executed { status: StatusCode::OK, stream, token }),
@@ -85,7 +118,7 @@ mod tests {
             assert_eq!(RequestRecord::parse(&record.to_text()), Some(record));
         }
         for text in
-            ["", "200", "200 ", "x {}", "200 x", &format!("200 {stream} 1"), &format!("200 {stream} 1 x")]
+            ["", "200", "200 ", "x {}", "200 x", &format!("200 {stream} 1 2"), &format!("200 {stream} 1 2 x")]
         {
             assert_eq!(RequestRecord::parse(text), None, "{text:?}");
         }
@@ -93,7 +126,8 @@ mod tests {
 
     #[test]
     fn executed_record_fits_a_compact_hash_and_long_problem_is_not_recorded() {
-        let token = Some(TokenValidity { not_before: 1_790_000_000, expires: 1_790_000_600 });
+        let validity = TokenValidity { not_before: 1_790_000_000, expires: 1_790_000_600 };
+        let token = Some(IssuedToken { validity, role: Role::Viewer });
         let joined = Executed { status: StatusCode::OK, stream: StreamId::generate(), token };
         // Redis keeps a hash compact while no value is longer (hash-max-listpack-value).
         assert!(RequestRecord::Executed(joined).to_text().len() <= 64);

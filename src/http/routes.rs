@@ -163,6 +163,17 @@ fn streams() -> Vec<Path> {
             .errors(streams::STOP_ERRORS),
         Path::at("/streams/{id}/state").read(read, streams::state),
         Path::at("/streams/{id}/participants").read(read, participants::list),
+        Path::at("/streams/{id}/participants/{identity}")
+            .read(read, participants::one::get)
+            .errors(participants::one::GET_ERRORS)
+            .on(Method::PATCH, changes(&[Action::Moderate]), participants::one::patch)
+            .errors(participants::one::PATCH_ERRORS),
+        Path::at("/streams/{id}/participants/{identity}/mute")
+            .on(Method::POST, changes(&[Action::Moderate]), participants::mute::one)
+            .errors(participants::mute::ONE_ERRORS),
+        Path::at("/streams/{id}/mute")
+            .on(Method::POST, changes(&[Action::Moderate]), participants::mute::all)
+            .errors(participants::mute::ALL_ERRORS),
         Path::at("/streams/{id}/go_live")
             .on(Method::POST, changes(&[Action::SetLive]), backstage::go_live)
             .errors(backstage::ERRORS),

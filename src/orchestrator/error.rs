@@ -22,6 +22,12 @@ pub enum Error {
     /// LiveKit has an occupied room of the requested name, with other settings.
     #[error("the room exists with other settings: {}", .0.join(", "))]
     RoomExists(Vec<String>),
+    /// The stream has no entry of the identity.
+    #[error("the stream has no participant of this identity")]
+    ParticipantNotFound,
+    /// The participant has no track of this sid.
+    #[error("the participant has no track of this sid")]
+    TrackNotFound,
     /// The merged metadata is too large.
     #[error("the merged metadata is too large")]
     MetadataTooLarge,
@@ -50,6 +56,7 @@ impl Error {
                 Rejection::InvalidTransition { .. } => ErrorCode::InvalidTransition,
                 Rejection::NotActive { .. } => ErrorCode::StreamNotActive,
                 Rejection::Full { .. } => ErrorCode::StreamFull,
+                Rejection::NoParticipant => ErrorCode::ParticipantNotFound,
                 Rejection::Backstage => ErrorCode::StreamBackstage,
                 Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
             },
@@ -57,6 +64,8 @@ impl Error {
             Self::Rooms(RoomsError::Refused(_)) => ErrorCode::LivekitError,
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::RoomExists(_) => ErrorCode::RoomExists,
+            Self::ParticipantNotFound => ErrorCode::ParticipantNotFound,
+            Self::TrackNotFound => ErrorCode::TrackNotFound,
             Self::MetadataTooLarge => ErrorCode::ValidationFailed,
             Self::OperationInProgress(_) => ErrorCode::OperationInProgress,
             Self::RoomNameLocked => ErrorCode::RoomNameLocked,

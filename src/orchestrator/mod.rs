@@ -6,7 +6,7 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata
-//!   ← reads, moderation, stopping, participation ← opening
+//!   ← reads, moderation, stopping ← participation, opening
 //!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, reconciler
 //! ```
 
@@ -37,6 +37,7 @@ pub use self::{
     creation::{CreateRequest, Creation},
     error::Error,
     health::Health,
+    moderation::{ChangedParticipant, MuteAll, MuteRequest, ParticipantPatch},
     participation::{JoinRequest, Joined, LeaveRequest, Left},
     patch::Patch,
     policy::Policy,

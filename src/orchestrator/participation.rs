@@ -1,6 +1,6 @@
 //! Joining and leaving.
 
-use super::{error::Error, find::permit, service::Orchestrator};
+use super::{error::Error, find::permit, moderation::ParticipantPatch, service::Orchestrator};
 use crate::{
     access::{Action, Caller},
     domain::{
@@ -17,8 +17,8 @@ pub struct JoinRequest {
     pub identity: Identity,
     /// Display name in LiveKit; `None` means none.
     pub name: Option<DisplayName>,
-    /// Role, which decides the token's LiveKit permissions.
-    pub role: Role,
+    /// Role, which decides the token's LiveKit permissions and is recorded. `None` means the recorded role, or host.
+    pub role: Option<Role>,
     /// Metadata of the participant.
     pub metadata: Option<Metadata>,
     /// LiveKit attributes of the participant.
@@ -28,12 +28,12 @@ pub struct JoinRequest {
 }
 
 impl JoinRequest {
-    fn token(self, stream: &Stream, validity: TokenValidity) -> TokenRequest {
+    fn token(self, stream: &Stream, role: Role, validity: TokenValidity) -> TokenRequest {
         TokenRequest {
             room: stream.room_name.clone(),
             identity: self.identity,
             name: self.name,
-            role: self.role,
+            role,
             metadata: self.metadata,
             attributes: self.attributes,
             validity,
@@ -73,6 +73,8 @@ pub struct Joined {
     pub stream: Stream,
     /// LiveKit token for the stream's room.
     pub token: JoinToken,
+    /// Role of the token.
+    pub role: Role,
 }
 
 /// Result of [`Orchestrator::leave`].
@@ -107,10 +109,33 @@ impl Orchestrator {
             joining_ttl: self.policy.joining_ttl,
         };
         let guard = Guard { dedup_key: request.dedup_key.clone(), ..Guard::default() };
-        let stream = self.store.apply(stream, issue, guard).await?.stream;
-        let validity = TokenValidity::from_now(self.policy.token_ttl);
-        let token = self.rooms.token(&request.token(&stream, validity))?;
-        Ok(Joined { stream, token })
+        let applied = self.store.apply(stream, issue, guard).await?;
+        let role = self.recorded_role(stream, &request, applied.participant, caller).await?;
+        let (stream, validity) = (applied.stream, TokenValidity::from_now(self.policy.token_ttl));
+        let token = self.rooms.token(&request.token(&stream, role, validity))?;
+        Ok(Joined { stream, token, role })
+    }
+
+    /// Returns the role of a token that was recorded. Changes the role of a participant that is connected in another.
+    async fn recorded_role(
+        &self,
+        stream: &StreamRef,
+        request: &JoinRequest,
+        entry: Option<Participant>,
+        caller: &Caller,
+    ) -> Result<Role, Error> {
+        let entry = match entry {
+            Some(entry) => Some(entry),
+            // The token was recorded by an earlier attempt.
+            None => self.store.participant(stream.id, request.identity.as_str()).await?,
+        };
+        let Some(role) = request.role else { return Ok(entry.map_or(Role::Host, |entry| entry.role)) };
+        let is_other = |entry: &Participant| entry.role != role || !entry.role_recorded;
+        if entry.is_some_and(|entry| entry.is_active() && is_other(&entry)) {
+            let patch = ParticipantPatch::role(request.identity.clone(), role);
+            self.update_participant(stream, patch, caller.named_identity()).await?;
+        }
+        Ok(role)
     }
 
     /// Returns the token of a join that was made earlier with the same request. Changes nothing.
@@ -123,11 +148,12 @@ impl Orchestrator {
         caller: &Caller,
         id: StreamId,
         request: JoinRequest,
+        role: Role,
         validity: TokenValidity,
     ) -> Result<Joined, Error> {
         let stream = self.find(caller, Action::Join, &id.to_string()).await?;
-        let token = self.rooms.token_again(&request.token(&stream, validity))?;
-        Ok(Joined { stream, token })
+        let token = self.rooms.token_again(&request.token(&stream, role, validity))?;
+        Ok(Joined { stream, token, role })
     }
 
     /// Removes a participant from the LiveKit room and records the departure. The join token stays valid, so the

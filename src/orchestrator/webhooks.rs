@@ -106,6 +106,10 @@ impl WebhookProcessor {
     ) -> Result<Outcome, Error> {
         let (connects, stops) =
             (matches!(change, Change::Connect(_)), matches!(change, Change::BeginStop { .. }));
+        let reported = match &change {
+            Change::Connect(session) => Some((session.sid.clone(), session.role)),
+            _ => None,
+        };
         // A stop is two changes, each of which can be repeated, so it needs no deduplication key.
         let dedup_key = event_id.filter(|_| !stops).map(DedupKey::Webhook);
         let applied = match self.store.apply(stream, change, Guard { dedup_key, ..Guard::default() }).await {
@@ -121,8 +125,8 @@ impl WebhookProcessor {
             self.orchestrator.close(stream, Change::Close).await?;
         }
         let effect = applied.effect;
-        if connects {
-            self.orchestrator.admit(applied).await;
+        if let Some((sid, role)) = reported {
+            self.orchestrator.admit(applied, &sid, role).await;
         }
         Ok(effect.into())
     }
@@ -165,7 +169,9 @@ fn change_of(kind: RoomEventKind, room_sid: Option<&RoomSid>, at: Option<Timesta
         RoomEventKind::Finished => {
             Some(Change::BeginStop { reason: StopReason::RoomFinished, room_sid: room_sid.cloned() })
         }
-        RoomEventKind::Published { identity, sid, track } => Some(Change::Publish { identity, sid, track }),
+        RoomEventKind::Published { identity, sid, track } => {
+            Some(Change::Publish { identity, sid, track, by: None })
+        }
         RoomEventKind::Unpublished { identity, sid, track } => {
             Some(Change::Unpublish { identity, sid, track })
         }

@@ -5,26 +5,22 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use livekit_api::services::{
     ServerError, ServerErrorCode, ServiceError,
-    room::{CreateRoomOptions, RoomClient},
+    room::{CreateRoomOptions, RoomClient, UpdateParticipantOptions},
 };
-use livekit_protocol::{
-    ParticipantInfo,
-    participant_info::{Kind, State},
-};
+use livekit_protocol::participant_info::State;
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
-    JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest, Unsettled,
-    participant_permission::ParticipantPermission, seconds, tokens,
+    JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, SessionUpdate, TokenRequest, TrackSelection,
+    Unsettled,
+    livekit_messages::{permission_of, room_of, session, track},
+    seconds, tokens,
 };
 use crate::{
     access::token::ApiKey,
-    domain::{
-        Attributes, DisplayName, Identity, Metadata, ParticipantKind, ParticipantMetadata, RoomName, RoomSid,
-        Session, Timestamp, Track, TrackSource, Tracks,
-    },
+    domain::{Identity, Metadata, ParticipantSid, RoomName, RoomSid, Track},
     telemetry::Metrics,
 };
 
@@ -157,6 +153,55 @@ impl Rooms for LiveKitRooms {
         self.call_unless_gone("remove_participant", ask).await
     }
 
+    async fn update_participant(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        update: &SessionUpdate,
+    ) -> Result<(), RoomsError> {
+        let (room, identity) = (room.to_string(), identity.to_string());
+        // LiveKit keeps a value whose option is empty.
+        let options = UpdateParticipantOptions {
+            metadata: update
+                .metadata
+                .as_ref()
+                .map(|metadata| metadata.as_text().to_owned())
+                .unwrap_or_default(),
+            permission: update.role.map(permission_of),
+            name: update.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ..UpdateParticipantOptions::default()
+        };
+        let ask = |client: Arc<RoomClient>| async move {
+            // LiveKit answers the update of an absent participant only after seconds, and this read at once.
+            client.get_participant(&room, &identity).await?;
+            client.update_participant(&room, &identity, options).await.map(|_| ())
+        };
+        self.call_unless_gone("update_participant", ask).await
+    }
+
+    async fn mute(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        selection: &TrackSelection,
+    ) -> Result<Vec<(ParticipantSid, Track)>, RoomsError> {
+        let (room, identity, selection) = (room.to_string(), identity.to_string(), selection.clone());
+        let ask = |client: Arc<RoomClient>| async move {
+            // livekit-api panics where LiveKit does not know the track, so the present tracks are read first.
+            let participant = match client.get_participant(&room, &identity).await {
+                Err(error) if is_not_found(&error) => return Ok(Vec::new()),
+                other => other?,
+            };
+            let mut muted = Vec::new();
+            for track in participant.tracks.into_iter().map(track).filter(|track| selection.includes(track)) {
+                client.mute_published_track(&room, &identity, track.sid.as_str(), true).await?;
+                muted.push((participant.sid.clone().into(), Track { muted: true, ..track }));
+            }
+            Ok(muted)
+        };
+        self.call("mute", ask).await
+    }
+
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
         let (room, metadata) = (room.to_string(), metadata.as_text().to_owned());
         let ask =
@@ -213,53 +258,4 @@ impl Rooms for LiveKitRooms {
     fn simulated(&self) -> bool {
         false
     }
-}
-
-fn room_of(room: livekit_protocol::Room) -> Room {
-    Room {
-        name: room.name,
-        sid: room.sid.into(),
-        metadata: room.metadata,
-        participants: room.num_participants,
-        max_participants: room.max_participants,
-        empty_timeout: room.empty_timeout,
-        departure_timeout: room.departure_timeout,
-    }
-}
-
-/// Converts a listed participant; `None` for an entry without an identity, which LiveKit does not send.
-fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Option<Session> {
-    let millis = if participant.joined_at_ms > 0 {
-        participant.joined_at_ms
-    } else {
-        participant.joined_at.saturating_mul(1000)
-    };
-    let kind = Kind::try_from(participant.kind).map(|kind| ParticipantKind::of(kind.as_str_name()));
-    let permission = participant.permission.map(|permission| ParticipantPermission {
-        can_publish: permission.can_publish,
-        hidden: permission.hidden,
-        #[expect(deprecated, reason = "older recorders and agents have no kind")]
-        recorder: permission.recorder,
-        #[expect(deprecated, reason = "older recorders and agents have no kind")]
-        agent: permission.agent,
-    });
-    Some(Session {
-        room_sid: room_sid.clone(),
-        sid: participant.sid.into(),
-        identity: Identity::reported(participant.identity)?,
-        name: DisplayName::reported(participant.name),
-        role: permission.map(ParticipantPermission::role),
-        metadata: Some(participant.metadata)
-            .filter(|text| !text.is_empty())
-            .map(|text| ParticipantMetadata::reported(&text)),
-        attributes: Attributes::reported(participant.attributes),
-        kind: ParticipantPermission::kind(permission, kind.unwrap_or(ParticipantKind::Unknown)),
-        hidden: permission.is_some_and(|permission| permission.hidden),
-        joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),
-        tracks: Tracks::new(participant.tracks.into_iter().map(|track| Track {
-            source: TrackSource::of(track.source().as_str_name()),
-            sid: track.sid.into(),
-            muted: track.muted,
-        })),
-    })
 }

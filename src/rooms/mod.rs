@@ -4,18 +4,20 @@
 //! mode where no LiveKit server answers, [`simulated`].
 
 pub mod livekit;
+mod livekit_messages;
 mod participant_permission;
 pub mod simulated;
 mod test_room;
 mod token_validity;
 pub mod tokens;
+mod track_selection;
 pub mod webhook;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::{test_room::TestRoomError, token_validity::TokenValidity};
+pub use self::{test_room::TestRoomError, token_validity::TokenValidity, track_selection::TrackSelection};
 use crate::domain::{
     Attributes, DisplayName, Identity, Metadata, ParticipantSid, Role, RoomName, RoomSid, Session, Timestamp,
     Track, TrackSid,
@@ -135,6 +137,17 @@ pub struct TokenRequest {
     pub validity: TokenValidity,
 }
 
+/// Update of a connected participant. `None` keeps a value.
+#[derive(Clone, Debug, Default)]
+pub struct SessionUpdate {
+    /// Role, whose permissions replace all permissions.
+    pub role: Option<Role>,
+    /// Display name.
+    pub name: Option<DisplayName>,
+    /// Metadata, which others can read.
+    pub metadata: Option<Metadata>,
+}
+
 /// Signed join token.
 #[derive(Clone)]
 pub struct JoinToken {
@@ -169,6 +182,24 @@ pub trait Rooms: Send + Sync {
 
     /// Disconnects a participant. Succeeds if the participant is not in the room.
     async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError>;
+
+    /// Updates a connected participant. Succeeds if the participant is not in the room. LiveKit sends no webhook,
+    /// except `track_unpublished` for the tracks of a participant that may no longer publish.
+    async fn update_participant(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        update: &SessionUpdate,
+    ) -> Result<(), RoomsError>;
+
+    /// Mutes a participant's tracks and returns them with the participant's session. Returns none if the participant is
+    /// not in the room or publishes no such track. LiveKit sends no webhook.
+    async fn mute(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        selection: &TrackSelection,
+    ) -> Result<Vec<(ParticipantSid, Track)>, RoomsError>;
 
     /// Sets the room's metadata.
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError>;

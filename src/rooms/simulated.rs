@@ -12,12 +12,14 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, TokenRequest, seconds,
-    tokens,
+    JoinToken, Occupants, Room, RoomEvent, RoomEventKind, RoomSpec, Rooms, RoomsError, SessionUpdate,
+    TokenRequest, TrackSelection, seconds, tokens,
 };
 use crate::{
     access::token::ApiKey,
-    domain::{Identity, Metadata, ParticipantKind, RoomName, RoomSid, Session, Tracks},
+    domain::{
+        Identity, Metadata, ParticipantKind, ParticipantSid, RoomName, RoomSid, Session, Track, Tracks,
+    },
 };
 
 /// Simulation of a LiveKit deployment.
@@ -78,6 +80,15 @@ impl SimulatedRooms {
     }
 }
 
+fn muted_tracks(session: &mut Session, selection: &TrackSelection) -> Vec<(ParticipantSid, Track)> {
+    let selected = session.tracks.as_slice().iter().filter(|track| selection.includes(track));
+    let muted: Vec<_> = selected.cloned().map(|track| Track { muted: true, ..track }).collect();
+    for track in &muted {
+        session.tracks = session.tracks.with(track.clone());
+    }
+    muted.into_iter().map(|track| (session.sid.clone(), track)).collect()
+}
+
 fn unique(prefix: &str) -> String {
     format!("{prefix}_{}", Uuid::now_v7().simple())
 }
@@ -110,6 +121,35 @@ impl Rooms for SimulatedRooms {
             self.emit_left(room, session);
         }
         Ok(())
+    }
+
+    async fn update_participant(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        update: &SessionUpdate,
+    ) -> Result<(), RoomsError> {
+        let mut rooms = self.rooms();
+        let Some(session) = rooms.get_mut(room).and_then(|room| room.sessions.get_mut(identity)) else {
+            return Ok(());
+        };
+        session.role = update.role.or(session.role);
+        session.name = update.name.clone().or(session.name.take());
+        if let Some(metadata) = update.metadata.clone() {
+            session.metadata = Some(metadata.into());
+        }
+        Ok(())
+    }
+
+    async fn mute(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        selection: &TrackSelection,
+    ) -> Result<Vec<(ParticipantSid, Track)>, RoomsError> {
+        let mut rooms = self.rooms();
+        let session = rooms.get_mut(room).and_then(|room| room.sessions.get_mut(identity));
+        Ok(session.map(|session| muted_tracks(session, selection)).unwrap_or_default())
     }
 
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {

@@ -71,6 +71,12 @@ pub async fn create(app: &TestApp, room: &str) -> Value {
         .expect(StatusCode::CREATED)
 }
 
+/// Makes an identity known to a stream.
+pub async fn join(app: &TestApp, room: &str, identity: &str) {
+    let (path, body) = (format!("/streams/{room}/join"), json!({"identity": identity}));
+    send(app, &token_with_all_grants(room), Method::POST, &path, Some(&body)).await.expect(StatusCode::OK);
+}
+
 /// Every route of one stream with its action. Routes that end the stream come last.
 pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
     let stream = format!("/streams/{id}");
@@ -80,11 +86,15 @@ pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
         (Method::HEAD, stream.clone(), None, Action::Read),
         (Method::GET, at("/state"), None, Action::Read),
         (Method::GET, at("/participants"), None, Action::Read),
-        (Method::GET, format!("/events/{id}"), None, Action::Read),
         (Method::PATCH, stream.clone(), Some(json!({"metadata": {"a": 1}})), Action::Update),
         (Method::POST, at("/stop_live"), None, Action::SetLive),
         (Method::POST, at("/go_live"), None, Action::SetLive),
         (Method::POST, at("/join"), Some(json!({"identity": "bob"})), Action::Join),
+        (Method::GET, at("/participants/bob"), None, Action::Read),
+        (Method::PATCH, at("/participants/bob"), Some(json!({"role": "viewer"})), Action::Moderate),
+        (Method::POST, at("/participants/bob/mute"), Some(json!({})), Action::Moderate),
+        (Method::POST, at("/mute"), None, Action::Moderate),
+        (Method::GET, format!("/events/{id}"), None, Action::Read),
         (Method::POST, at("/leave"), Some(json!({"identity": CALLER})), Action::Leave),
         (Method::POST, at("/leave"), Some(json!({"identity": "bob"})), Action::Remove),
         (Method::PATCH, stream.clone(), Some(json!({"status": "stopped"})), Action::Stop),

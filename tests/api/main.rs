@@ -28,6 +28,7 @@ mod large_resets;
 mod malformed_requests;
 mod message_bounds;
 mod metadata;
+mod one_participant;
 mod open_access;
 mod openapi;
 mod operational_routes;

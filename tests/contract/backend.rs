@@ -206,7 +206,14 @@ pub fn session(who: &str, sid: &str, joined_at: i64) -> Session {
 
 pub fn token(who: &str, joining_ttl: Duration) -> Change {
     let (identity, attributes) = (identity(who), None);
-    Change::IssueToken { identity, name: None, role: Role::Host, metadata: None, attributes, joining_ttl }
+    Change::IssueToken {
+        identity,
+        name: None,
+        role: Some(Role::Host),
+        metadata: None,
+        attributes,
+        joining_ttl,
+    }
 }
 
 pub fn left(who: &str, sid: Option<&str>) -> Change {

@@ -12,10 +12,12 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, RoomName, RoomSid, Stream, StreamId, StreamRef, StreamView,
-        Timestamp, stream::NewStream,
+        Change, Identity, Metadata, Participant, ParticipantSid, RoomName, RoomSid, Stream, StreamId,
+        StreamRef, StreamView, Timestamp, Track, stream::NewStream,
     },
-    rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
+    rooms::{
+        JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, SessionUpdate, TokenRequest, TrackSelection,
+    },
     store::{
         Applied, Clock, CreateOutcome, DueCounts, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
         ParticipantFilter, PartitionStore, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, SharedState,
@@ -82,6 +84,22 @@ impl Rooms for Crashing<dyn Rooms> {
     }
     async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         self.process.call(self.inner.remove_participant(room, identity)).await
+    }
+    async fn update_participant(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        update: &SessionUpdate,
+    ) -> Result<(), RoomsError> {
+        self.process.call(self.inner.update_participant(room, identity, update)).await
+    }
+    async fn mute(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        selection: &TrackSelection,
+    ) -> Result<Vec<(ParticipantSid, Track)>, RoomsError> {
+        self.process.call(self.inner.mute(room, identity, selection)).await
     }
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
         self.process.call(self.inner.set_metadata(room, metadata)).await

@@ -70,7 +70,8 @@ async fn unused_token_expires_to_previous_state(backend: Backend) {
     backend.change(&stream, Change::Connect(session("back", "PA_1", 1))).await;
     backend.change(&stream, left("back", Some("PA_1"))).await;
     let before = backend.store.participant(stream.id, "back").await.unwrap().unwrap();
-    let before = Participant { sid: None, ..before };
+    // The role of the token is recorded, also when the token expires unused.
+    let before = Participant { sid: None, role_recorded: true, ..before };
     for who in ["ann", "back"] {
         backend.change(&stream, token(who, Duration::ZERO)).await;
     }

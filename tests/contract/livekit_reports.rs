@@ -167,7 +167,7 @@ async fn tracks_follow_publish_and_unpublish(backend: Backend) {
     let stream = backend.active("tracks").await;
     let track = |sid: &str, muted| Track { sid: sid.into(), source: TrackSource::Microphone, muted };
     let publish = async |sid: &str, track: Track| {
-        let change = Change::Publish { identity: identity("ann"), sid: sid.into(), track };
+        let change = Change::Publish { identity: identity("ann"), sid: sid.into(), track, by: None };
         backend.change(&stream, change).await
     };
     let unpublish = async |sid: &str, track: &str| {

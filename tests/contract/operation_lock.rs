@@ -8,10 +8,13 @@ use async_trait::async_trait;
 use livestream_orchestrator::{
     access::Caller,
     domain::{
-        Identity, Metadata, RoomName, RoomSid, Stream, StreamStatus, Timestamp, stream::OPERATION_LOCK,
+        Identity, Metadata, ParticipantSid, RoomName, RoomSid, Stream, StreamStatus, Timestamp, Track,
+        stream::OPERATION_LOCK,
     },
     orchestrator::CreateRequest,
-    rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest},
+    rooms::{
+        JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, SessionUpdate, TokenRequest, TrackSelection,
+    },
     store::{Guard, StreamFilter, StreamStore, memory::MemoryStore},
     telemetry::Metrics,
 };
@@ -41,6 +44,22 @@ impl Rooms for SlowLiveKit {
     }
     async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         self.0.remove_participant(room, identity).await
+    }
+    async fn update_participant(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        update: &SessionUpdate,
+    ) -> Result<(), RoomsError> {
+        self.0.update_participant(room, identity, update).await
+    }
+    async fn mute(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        selection: &TrackSelection,
+    ) -> Result<Vec<(ParticipantSid, Track)>, RoomsError> {
+        self.0.mute(room, identity, selection).await
     }
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {
         self.0.set_metadata(room, metadata).await

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use livestream_orchestrator::domain::{
-    Attributes, AudienceMode, Change, DisplayName, Identity, InitialAudience, Metadata, ParticipantKind,
-    ParticipantMetadata, ParticipantSid, Role, Session, StopReason, Timestamp, Track, TrackSource, Tracks,
+    Attributes, AudienceMode, Change, DisplayName, Identity, InitialAudience, Metadata, MetadataUpdate,
+    ParticipantKind, ParticipantMetadata, ParticipantSid, ParticipantUpdate, Role, Session, StopReason,
+    Timestamp, Track, TrackSource, Tracks,
 };
 use proptest::{prelude::*, sample::select};
 
@@ -80,6 +81,7 @@ fn listing() -> impl Strategy<Value = Change> {
         identity: Identity::reported(who).unwrap(),
         sid,
         track,
+        by: None,
     });
     let unpublish = (who(), sid(), track()).prop_map(|(who, sid, track)| Change::Unpublish {
         identity: Identity::reported(who).unwrap(),
@@ -135,6 +137,23 @@ fn connect() -> impl Strategy<Value = Change> {
     )
 }
 
+fn update_participant() -> impl Strategy<Value = Change> {
+    let expected = select(vec!["{}", r#"{"a":[]}"#, "words\n"]).prop_map(ParticipantMetadata::reported);
+    let update = (expected, metadata()).prop_map(|(expected, new)| MetadataUpdate { expected, new });
+    let by = prop::option::of(who());
+    (who(), prop::option::of(role()), name(), prop::option::of(update), by).prop_map(
+        |(who, role, name, metadata, by)| {
+            Change::UpdateParticipant(ParticipantUpdate {
+                identity: Identity::reported(who).unwrap(),
+                role,
+                name,
+                metadata,
+                by: by.map(|by| Identity::reported(by).unwrap()),
+            })
+        },
+    )
+}
+
 fn set_backstage() -> impl Strategy<Value = Change> {
     (any::<bool>(), prop::option::of(who())).prop_map(|(backstage, by)| Change::SetBackstage {
         backstage,
@@ -145,16 +164,15 @@ fn set_backstage() -> impl Strategy<Value = Change> {
 fn change() -> impl Strategy<Value = Change> {
     let ttl = select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
     let attributes = prop::option::of(attributes());
-    let issue = (who(), name(), role(), prop::option::of(metadata()), attributes, ttl).prop_map(
-        |(who, name, role, metadata, attributes, joining_ttl)| Change::IssueToken {
+    let issue = (who(), name(), prop::option::of(role()), prop::option::of(metadata()), attributes, ttl)
+        .prop_map(|(who, name, role, metadata, attributes, joining_ttl)| Change::IssueToken {
             identity: Identity::reported(who).unwrap(),
             name,
             role,
             metadata,
             attributes,
             joining_ttl,
-        },
-    );
+        });
     let disconnect = (who(), prop::option::of(sid()), past()).prop_map(|(who, sid, at)| Change::Disconnect {
         identity: Identity::reported(who).unwrap(),
         sid,
@@ -173,6 +191,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => Just(Change::ExpireJoining),
         1 => Just(Change::TellCounts),
         2 => set_backstage(),
+        4 => update_participant(),
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),

@@ -1,5 +1,5 @@
-//! The snapshot of one stream for a reset has all participants and is as of one cursor, in every store, whatever changes
-//! while it is read.
+//! The snapshot of one stream for a reset has all participants and is as of one cursor, in every store, whatever
+//! changes while it is read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -41,7 +41,7 @@ const TTL: Duration = Duration::from_secs(600);
 fn join(who: &str, role: Role, bytes: usize, joining_ttl: Duration) -> Change {
     let metadata = Metadata::parse(&format!(r#"{{"filling":"{}"}}"#, "x".repeat(bytes))).unwrap();
     let (identity, metadata) = (identity(who), Some(metadata));
-    Change::IssueToken { identity, name: None, role, metadata, attributes: None, joining_ttl }
+    Change::IssueToken { identity, name: None, role: Some(role), metadata, attributes: None, joining_ttl }
 }
 
 /// Creates a stream with participants of this size, of which a third are hosts.

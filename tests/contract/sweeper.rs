@@ -24,7 +24,7 @@ async fn sweeper_expires_tokens_idle_streams_and_stopped_streams() {
     let join = JoinRequest {
         identity: identity("ann"),
         name: None,
-        role: Role::Host,
+        role: Some(Role::Host),
         metadata: None,
         attributes: None,
         dedup_key: None,

@@ -44,7 +44,7 @@ impl Aggregate {
             Change::Observe { session, before } => self.connect(session, Some(before), now),
             Change::Lose { identity, sid, before } => self.lose(&identity, &sid, before, now),
             Change::Publish { .. } | Change::Unpublish { .. } if self.stream.status.is_final() => UNCHANGED,
-            Change::Publish { identity, sid, track } => self.publish(&identity, &sid, track, now),
+            Change::Publish { identity, sid, track, by } => self.publish(&identity, &sid, track, by, now),
             Change::Unpublish { identity, sid, track } => self.unpublish(&identity, &sid, track, now),
             Change::Disconnect { identity, sid, at, reason } => {
                 self.disconnect(&identity, sid.as_ref(), at, reason, now)
@@ -53,6 +53,7 @@ impl Aggregate {
             // Every change tells counts that are due, see `settle`.
             Change::TellCounts => UNCHANGED,
             Change::SetMetadata { expected, metadata } => self.set_metadata(&expected, metadata, now),
+            Change::UpdateParticipant(update) => self.update_participant(update, now),
             Change::SetBackstage { backstage, by } => self.set_backstage(backstage, by, now),
         }
     }

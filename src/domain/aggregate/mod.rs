@@ -7,6 +7,7 @@ mod apply;
 mod backstage;
 mod departures;
 mod operation_lock;
+mod participant_update;
 mod recorder;
 mod sessions;
 mod state;

@@ -51,10 +51,12 @@ impl Aggregate {
             return UNCHANGED;
         }
         let was_hidden = self.unlisted.remove(&session.identity).is_some();
+        let recorded_role = self.recorded_role(&session.identity);
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let was_told = known.is_some_and(|known| recorder.is_told(known));
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::joining(session.identity.clone(), Role::Host, now));
+        (entry.role, entry.role_recorded) = (recorded_role.unwrap_or(entry.role), recorded_role.is_some());
         if entry.is_active() {
             end_visit(&mut recorder, entry, &mut self.ended_sessions, now);
         }
@@ -127,12 +129,13 @@ impl Aggregate {
         identity: &Identity,
         sid: &ParticipantSid,
         track: Track,
+        by: Option<Identity>,
         now: Timestamp,
     ) -> Applied {
         if self.ended_tracks.contains(&track.sid) {
             return UNCHANGED;
         }
-        self.set_tracks(identity, sid, now, |tracks| tracks.with(track))
+        self.set_tracks(identity, sid, by, now, |tracks| tracks.with(track))
     }
 
     /// Removes a track of an active session. A later report of its publication changes nothing.
@@ -143,7 +146,7 @@ impl Aggregate {
         track: TrackSid,
         now: Timestamp,
     ) -> Applied {
-        let applied = self.set_tracks(identity, sid, now, |tracks| tracks.without(&track));
+        let applied = self.set_tracks(identity, sid, None, now, |tracks| tracks.without(&track));
         self.ended_tracks.insert(track);
         applied
     }
@@ -152,6 +155,7 @@ impl Aggregate {
         &mut self,
         identity: &Identity,
         sid: &ParticipantSid,
+        by: Option<Identity>,
         now: Timestamp,
         change: impl FnOnce(&Tracks) -> Tracks,
     ) -> Applied {
@@ -168,6 +172,7 @@ impl Aggregate {
         self.recorded(now, |recorder| {
             let is_told = recorder.is_told(&entry);
             recorder.tell(EventKind::ParticipantUpdated, &entry, is_told);
+            recorder.attribute_to(by);
         })
     }
 }
@@ -208,7 +213,9 @@ fn describe(entry: &mut Participant, session: Session) -> bool {
     let before = description(entry);
     // An absent text replaces the old one, because LiveKit does not distinguish absent and empty texts.
     entry.name = session.name;
-    entry.role = session.role.unwrap_or(entry.role);
+    if !entry.role_recorded {
+        entry.role = session.role.unwrap_or(entry.role);
+    }
     entry.metadata = session.metadata.unwrap_or_default();
     entry.attributes = session.attributes;
     entry.tracks = session.tracks;

@@ -5,7 +5,7 @@ use super::{
     state::Aggregate,
 };
 use crate::domain::{
-    Change, Participant, ParticipantState, Rejection, Role, StreamStatus, Timestamp,
+    Change, Identity, Participant, ParticipantState, Rejection, Role, StreamStatus, Timestamp,
     change::{CLOSE_BATCH, Effect},
     event::EventKind,
 };
@@ -19,10 +19,12 @@ impl Aggregate {
         if self.stream.status != StreamStatus::Active {
             return Err(Rejection::NotActive { status: self.stream.status });
         }
+        let known = self.participants.get(&identity);
+        let recorded = role.or_else(|| self.recorded_role(&identity));
+        let role = recorded.unwrap_or(Role::Host);
         if self.stream.backstage && role == Role::Viewer {
             return Err(Rejection::Backstage);
         }
-        let known = self.participants.get(&identity);
         if known.is_some_and(Participant::is_active) {
             return UNCHANGED;
         }
@@ -30,6 +32,7 @@ impl Aggregate {
             return Err(Rejection::Full { max });
         }
         let mut entry = Participant::joining(identity.clone(), role, now);
+        entry.role_recorded = recorded.is_some();
         if let Some(known) = known {
             entry.name.clone_from(&known.name);
             entry.metadata = known.metadata.clone();
@@ -46,6 +49,14 @@ impl Aggregate {
             let was_told = known.is_some_and(|known| recorder.is_told(&known));
             recorder.tell(EventKind::ParticipantUpdated, &entry, was_told);
         })
+    }
+
+    /// Returns the role that a caller has set for an identity.
+    pub(super) fn recorded_role(&self, identity: &Identity) -> Option<Role> {
+        match self.participants.get(identity) {
+            Some(known) => Some(known.role).filter(|_| known.role_recorded),
+            None => self.roles.get(identity).copied(),
+        }
     }
 
     /// Ends joining entries whose time has passed, at most [`CLOSE_BATCH`] of them.
@@ -68,6 +79,9 @@ impl Aggregate {
                 None => {
                     entry.left_at = Some(now);
                     self.participants.remove(&entry.identity);
+                    if entry.role_recorded {
+                        self.roles.insert(entry.identity.clone(), entry.role);
+                    }
                     if is_told {
                         recorder.record_removal(&entry);
                     }

@@ -154,6 +154,22 @@ impl BodyFields {
         })
     }
 
+    /// A list of texts.
+    pub fn list<T, E: Display>(
+        &mut self,
+        name: &str,
+        about: &str,
+        parse: impl Fn(String) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        self.document(name, || field_schema::list_of_strings(about));
+        self.take(name, |value| {
+            let Json::Array(items) = value else { return Err("must be a list of strings".to_owned()) };
+            let text = |item: Json| item.as_string().ok_or("must be a list of strings".to_owned());
+            let parsed = |item| parse(text(item)?).map_err(|rule| format!("has an item that {rule}"));
+            items.into_iter().map(parsed).collect()
+        })
+    }
+
     /// A boolean.
     pub fn flag(&mut self, name: &str, about: &str) -> Option<bool> {
         self.document(name, || field_schema::boolean(about));

@@ -5,7 +5,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         KnownFormat, ObjectBuilder, OneOfBuilder, RefOr, Schema, SchemaFormat,
-        schema::{AdditionalProperties, RefBuilder, SchemaType, Type},
+        schema::{AdditionalProperties, ArrayBuilder, RefBuilder, SchemaType, Type},
     },
 };
 
@@ -22,6 +22,14 @@ pub(super) fn name(about: String) -> RefOr<Schema> {
 
 pub(super) fn boolean(about: &str) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(nullable(Type::Boolean)).description(Some(about)).into()
+}
+
+pub(super) fn list_of_strings(about: &str) -> RefOr<Schema> {
+    ArrayBuilder::new()
+        .schema_type(nullable(Type::Array))
+        .description(Some(about))
+        .items(String::schema())
+        .into()
 }
 
 /// An integer. A `most` of `u64::MAX` is no bound.

@@ -1,5 +1,8 @@
 //! Handlers of a stream's participants.
 
+pub mod mute;
+mod mute_requests;
+pub mod one;
 pub mod requests;
 mod responses;
 
@@ -83,15 +86,15 @@ pub async fn join(
     let dedup_key = retry.dedup_key();
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
     let joined = match retry.executed() {
-        Some(Executed { stream, token: Some(validity), .. }) => {
-            orchestrator.join_again(caller, *stream, request, *validity).await?
+        Some(Executed { stream, token: Some(token), .. }) => {
+            orchestrator.join_again(caller, *stream, request, token.role, token.validity).await?
         }
         _ => {
             let stream = orchestrator.find_reference(caller, Action::Join, &retry.stream(&path.id)).await?;
             orchestrator.join(caller, &stream, request).await?
         }
     };
-    Ok(responses::joined(&joined, &identity, role, &api.livekit_public_url))
+    Ok(responses::joined(&joined, &identity, &api.livekit_public_url))
 }
 
 /// Requires a valid identity, unless the stream has a participant with it. LiveKit may report any identity.

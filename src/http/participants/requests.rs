@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::json;
 use utoipa::{
-    PartialSchema, ToSchema,
+    IntoParams, PartialSchema, ToSchema,
     openapi::{RefOr, Schema},
 };
 
 use crate::{
-    domain::{Attributes, DisplayName, Identity, Metadata, ParticipantState, Role, ids::NameError},
+    domain::{
+        Attributes, DisplayName, Identity, Metadata, MetadataPatch, ParticipantState, Role, ids::NameError,
+    },
     http::{
         extract::{BodyFields, FromBody, FromQuery, QueryFields, impl_into_params},
         list_page::PageQuery,
@@ -52,7 +55,7 @@ impl_into_params!(ListParticipants);
 pub struct Join {
     pub(super) identity: Identity,
     pub(super) name: Option<DisplayName>,
-    pub(super) role: Role,
+    pub(super) role: Option<Role>,
     pub(super) metadata: Option<Metadata>,
     pub(super) attributes: Option<Attributes>,
 }
@@ -67,7 +70,7 @@ impl FromBody for Join {
         let name = fields.name(&["name"], "Name as shown to other participants.", DisplayName::parse);
         let role = fields.choice(
             "role",
-            "Default: `host`. Upper and lower case are equal.",
+            "Default: the recorded role of the identity, or `host`. Upper and lower case are equal.",
             "must be host or viewer",
         );
         let metadata =
@@ -76,7 +79,7 @@ impl FromBody for Join {
             "attributes",
             "LiveKit attributes, at most 60,000 bytes in keys and values together. The token contains them.",
         );
-        Some(Self { identity: identity?, name, role: role.unwrap_or(Role::Host), metadata, attributes })
+        Some(Self { identity: identity?, name, role, metadata, attributes })
     }
 }
 
@@ -96,6 +99,48 @@ impl ToSchema for Join {
         "Joining".into()
     }
 }
+
+/// Path of a participant.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct ParticipantPath {
+    /// The stream's id or room name.
+    pub(super) id: String,
+    /// Identity of the participant, percent-encoded.
+    pub(super) identity: String,
+}
+
+/// Body of `PATCH /streams/{id}/participants/{identity}`.
+pub struct ParticipantPatch {
+    pub(super) role: Option<Role>,
+    pub(super) name: Option<DisplayName>,
+    pub(super) metadata: Option<MetadataPatch>,
+}
+
+impl FromBody for ParticipantPatch {
+    fn read(fields: &mut BodyFields) -> Option<Self> {
+        Some(Self {
+            role: fields.choice(
+                "role",
+                "Holds for every token of the identity, also for earlier ones. Upper and lower case are equal.",
+                "must be host or viewer",
+            ),
+            name: fields.name(&["name"], "Name as shown to other participants.", DisplayName::parse),
+            metadata: fields.metadata_patch("metadata", "A JSON Merge Patch (RFC 7396): null removes a key."),
+        })
+    }
+}
+
+impl PartialSchema for ParticipantPatch {
+    fn schema() -> RefOr<Schema> {
+        BodyFields::describe(Self::read)
+            .description(Some("A change of a participant."))
+            .examples([json!({"role": "host"})])
+            .into()
+    }
+}
+
+impl ToSchema for ParticipantPatch {}
 
 /// Body of `POST /streams/{id}/leave`.
 pub struct Leave {

@@ -9,7 +9,10 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{Identity, Participant, Role, StreamId, Timestamp},
-    http::{request_record::Executed, schemas},
+    http::{
+        request_record::{Executed, IssuedToken},
+        schemas,
+    },
     orchestrator,
 };
 
@@ -50,9 +53,8 @@ pub struct Left<'a> {
 
 /// Builds the response to a join, the first one and its replays.
 pub(super) fn joined(
-    orchestrator::Joined { stream, token }: &orchestrator::Joined,
+    orchestrator::Joined { stream, token, role }: &orchestrator::Joined,
     identity: &Identity,
-    role: Role,
     ws_url: &str,
 ) -> HttpResponse {
     let mut response = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Joined {
@@ -60,11 +62,20 @@ pub(super) fn joined(
         stream_id: stream.id,
         participant_name: identity,
         identity,
-        role,
+        role: *role,
         ws_url,
         expires_at: token.validity.expires_at(),
     });
-    let executed = Executed { status: StatusCode::OK, stream: stream.id, token: Some(token.validity) };
+    let issued = IssuedToken { validity: token.validity, role: *role };
+    let executed = Executed { status: StatusCode::OK, stream: stream.id, token: Some(issued) };
+    response.extensions_mut().insert(executed);
+    response
+}
+
+/// Builds the response to a change of a participant, the first one and its replays.
+pub(super) fn changed(changed: &orchestrator::ChangedParticipant) -> HttpResponse {
+    let mut response = HttpResponse::Ok().json(&changed.participant);
+    let executed = Executed { status: StatusCode::OK, stream: changed.stream.id, token: None };
     response.extensions_mut().insert(executed);
     response
 }

@@ -3,8 +3,9 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    domain::{Change, LeaveReason, Participant, ParticipantState, Stream, StreamRef},
+    domain::{Change, LeaveReason, Participant, ParticipantSid, ParticipantState, Role, Stream, StreamRef},
     orchestrator::{error::Error, service::Orchestrator},
+    rooms::SessionUpdate,
     store::{Applied, Guard, Lease, ParticipantFilter, StoreError},
 };
 
@@ -36,15 +37,50 @@ impl Orchestrator {
         }
     }
 
-    /// Removes a participant that has connected without access. A failure is only logged: the reconciler repeats the
-    /// removal.
-    pub(in crate::orchestrator) async fn admit(&self, connected: Applied) {
+    /// Removes a participant that has connected without access, or sends its recorded role to LiveKit if LiveKit has
+    /// admitted it in another. A failure is only logged: the reconciler repeats the call.
+    pub(in crate::orchestrator) async fn admit(
+        &self,
+        connected: Applied,
+        sid: &ParticipantSid,
+        reported: Option<Role>,
+    ) {
         let Applied { stream, participant, .. } = connected;
-        let Some(entry) = participant.filter(Participant::is_active) else { return };
-        let Some(reason) = stream.denies(&entry) else { return };
-        if let Err(error) = self.put_out(&stream.reference(), entry, reason, None).await {
+        let is_session = |entry: &Participant| entry.is_active() && entry.sid.as_ref() == Some(sid);
+        let Some(entry) = participant.filter(is_session) else { return };
+        if let Err(error) = self.align(&stream, entry, reported).await {
             log_failure(&stream, &error);
         }
+    }
+
+    /// Makes LiveKit follow the record of a connected participant, which LiveKit reports in the role `reported`:
+    /// removes it if it has no access, or sends the recorded role if that is another.
+    ///
+    /// # Errors
+    /// Errors of LiveKit and of the store.
+    pub(super) async fn align(
+        &self,
+        stream: &Stream,
+        entry: Participant,
+        reported: Option<Role>,
+    ) -> Result<(), Error> {
+        if let Some(reason) = stream.denies(&entry) {
+            return self.put_out(&stream.reference(), entry, reason, None).await;
+        }
+        if entry.overrides(reported) { self.send_role(stream, &entry).await } else { Ok(()) }
+    }
+
+    /// Sends the recorded role of a connected participant to LiveKit.
+    ///
+    /// # Errors
+    /// Errors of LiveKit.
+    pub(in crate::orchestrator) async fn send_role(
+        &self,
+        stream: &Stream,
+        entry: &Participant,
+    ) -> Result<(), Error> {
+        let update = SessionUpdate { role: Some(entry.role), ..SessionUpdate::default() };
+        Ok(self.rooms.update_participant(&stream.room_name, &entry.identity, &update).await?)
     }
 
     /// Removes all connected participants without access. A failure is only logged: the reconciler repeats the
@@ -99,9 +135,9 @@ impl Orchestrator {
     }
 }
 
-fn log_failure(stream: &Stream, error: &Error) {
+pub(super) fn log_failure(stream: &Stream, error: &Error) {
     tracing::warn!(
         stream = %stream.id, %error,
-        "participants without access not removed from the LiveKit room; the reconciler retries"
+        "LiveKit does not follow the recorded access and roles of participants; the reconciler retries"
     );
 }

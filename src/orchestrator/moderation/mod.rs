@@ -5,8 +5,15 @@
 //!
 //! Import direction; this file only declares:
 //! ```text
-//! access ← backstage
+//! access ← backstage, participant ← mute
 //! ```
 
 mod access;
 mod backstage;
+mod mute;
+mod participant;
+
+pub use self::{
+    mute::{MuteAll, MuteRequest},
+    participant::{ChangedParticipant, ParticipantPatch},
+};

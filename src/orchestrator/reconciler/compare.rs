@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Session, Stream,
+        Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Role, Session, Stream,
         StreamStatus, Timestamp, change::Effect,
     },
     orchestrator::error::Error,
@@ -69,12 +69,18 @@ impl Reconciler {
             sessions.map(|session| (session.identity.clone(), session.is_listed())).collect();
         for session in occupants.sessions {
             let recorded = known.remove(&session.sid);
-            if recorded.as_ref().is_some_and(|recorded| is_up_to_date(recorded, &session)) {
+            if let Some(recorded) = recorded.as_ref().filter(|recorded| is_up_to_date(recorded, &session)) {
+                let is_recent = recorded.changed_at >= before;
+                self.repair_role(&stream, recorded, session.role, is_recent, repairs).await?;
                 continue;
             }
+            let (sid, role) = (session.sid.clone(), session.role);
             let counter = if recorded.is_some() { &repairs.updated } else { &repairs.joined };
             let observe = Change::Observe { session, before };
-            self.repair(&stream, observe, lease, counter, &repairs.undecided).await?;
+            let observed = self.repair(&stream, observe, lease, counter, &repairs.undecided).await?;
+            if let Some(entry) = observed.filter(|entry| entry.sid == Some(sid)) {
+                self.repair_role(&stream, &entry, role, false, repairs).await?;
+            }
         }
         let is_present = |sid: &ParticipantSid, entry: &Participant| {
             present.contains(&(entry.identity.clone(), entry.is_listed()))
@@ -88,6 +94,27 @@ impl Reconciler {
             self.repair(&stream, lose, lease, &repairs.left, &repairs.undecided).await?;
         }
         self.remove_denied(&stream, lease, repairs).await
+    }
+
+    /// Sends a recorded role to LiveKit that a lost call, or an older token, left out. A record that may be newer than
+    /// the list is compared again later.
+    async fn repair_role(
+        &self,
+        stream: &Stream,
+        entry: &Participant,
+        reported: Option<Role>,
+        is_recent: bool,
+        repairs: &Repairs,
+    ) -> Result<(), Error> {
+        if !entry.overrides(reported) || stream.denies(entry).is_some() {
+            return Ok(());
+        }
+        if is_recent {
+            count(&repairs.undecided);
+            return Ok(());
+        }
+        count(&repairs.role);
+        self.orchestrator.send_role(stream, entry).await
     }
 
     /// Removes participants without access that are still connected. Reads the stream again first, because it may have
@@ -170,7 +197,8 @@ impl Reconciler {
         }
     }
 
-    /// Makes one change. Counts it as a repair, or as undecided if the record may be newer than the list.
+    /// Makes one change and returns the participant after it. Counts it as a repair, or as undecided if the record may
+    /// be newer than the list.
     async fn repair(
         &self,
         stream: &Stream,
@@ -178,16 +206,19 @@ impl Reconciler {
         lease: &Lease,
         repaired: &AtomicU64,
         undecided: &AtomicU64,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Participant>, Error> {
         let guard = Guard { lease: Some(lease.clone()), ..Guard::default() };
         match self.store.apply(&stream.reference(), change, guard).await {
-            Ok(applied) if applied.effect == Effect::Changed => count(repaired),
+            Ok(applied) if applied.effect == Effect::Changed => {
+                count(repaired);
+                return Ok(applied.participant);
+            }
             Ok(_) => count(undecided),
             // The stream has ended in the meantime.
             Err(StoreError::NotFound | StoreError::Rejected(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -196,7 +227,7 @@ fn is_up_to_date(recorded: &Participant, session: &Session) -> bool {
     recorded.sid.as_ref() == Some(&session.sid)
         && recorded.tracks == session.tracks
         && recorded.name == session.name
-        && session.role.is_none_or(|role| recorded.role == role)
+        && (recorded.role_recorded || session.role.is_none_or(|role| recorded.role == role))
         && recorded.metadata == session.metadata.clone().unwrap_or_default()
         && recorded.attributes == session.attributes
         && recorded.is_listed() == session.is_listed()

@@ -33,6 +33,8 @@ pub(super) struct Repairs {
     pub(super) stopped: AtomicU64,
     pub(super) metadata: AtomicU64,
     pub(super) room_deleted: AtomicU64,
+    /// Recorded roles that LiveKit did not have.
+    pub(super) role: AtomicU64,
     /// Participants without access that were still connected.
     pub(super) removed: AtomicU64,
     /// Differences that the listing grace period does not allow to repair yet.
@@ -42,7 +44,7 @@ pub(super) struct Repairs {
 }
 
 impl Repairs {
-    pub(super) fn counts(&self) -> [(&'static str, u64); 7] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 8] {
         [
             ("joined", &self.joined),
             ("left", &self.left),
@@ -50,6 +52,7 @@ impl Repairs {
             ("stopped", &self.stopped),
             ("metadata", &self.metadata),
             ("room_deleted", &self.room_deleted),
+            ("role", &self.role),
             ("removed", &self.removed),
         ]
         .map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use super::state::{Entry, MemoryStore, log::Log};
 use crate::{
     domain::{
-        Aggregate, Change, Cursor, Identity, Participant, Rejection, RoomName, Stream, StreamId, StreamRef,
-        StreamStatus, StreamView, Timestamp, change::Effect, event::Draft, stream::NewStream,
+        Aggregate, Change, Cursor, Identity, Participant, ParticipantUpdate, Rejection, RoomName, Stream,
+        StreamId, StreamRef, StreamStatus, StreamView, Timestamp, change::Effect, event::Draft,
+        stream::NewStream,
     },
     store::{
         Applied, CreateOutcome, Guard, Page, ParticipantFilter, SharedState, StateWithJson, StoreError,
@@ -21,6 +22,7 @@ fn identity_of(change: &Change) -> Option<Identity> {
         Change::IssueToken { identity, .. }
         | Change::Disconnect { identity, .. }
         | Change::Lose { identity, .. }
+        | Change::UpdateParticipant(ParticipantUpdate { identity, .. })
         | Change::Publish { identity, .. }
         | Change::Unpublish { identity, .. } => Some(identity.clone()),
         Change::Connect(session) | Change::Observe { session, .. } => Some(session.identity.clone()),

@@ -7,13 +7,13 @@ use super::{
     scripts::{
         AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
         ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetBackstage, SetMetadata, SetTrack,
-        TellCounts,
+        TellCounts, UpdateParticipant,
     },
 };
 use crate::{
     domain::{
-        Attributes, Change, LeaveReason, ParticipantKind, Rejection, Session, StreamRef, StreamStatus,
-        Timestamp, change::Effect, track::encode_sid,
+        Attributes, Change, LeaveReason, ParticipantKind, ParticipantUpdate, Rejection, Role, Session,
+        StreamRef, StreamStatus, Timestamp, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, StoreError},
 };
@@ -70,7 +70,7 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
             let call = IssueToken {
                 identity,
                 name,
-                role: role.as_str(),
+                role: role.map(Role::as_str),
                 metadata: metadata.map(|metadata| metadata.as_text().to_owned()),
                 joining_ttl_ms: joining_ttl,
                 attributes: attributes.map(|attributes| attributes.as_text().to_owned()),
@@ -90,13 +90,17 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
             let call = Disconnect { identity, participant_sid, left_at: None, recorded_before, reason: None };
             ("disconnect", call.call(keys, args))
         }
-        Change::Publish { identity, sid, track } => {
+        Change::Publish { identity, sid, track, by } => {
             let (track_sid, track) = (encode_sid(&track.sid).to_string(), Some(track.to_string()));
-            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track }.call(keys, args))
+            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track, by }.call(keys, args))
         }
         Change::Unpublish { identity, sid, track } => {
             let track_sid = encode_sid(&track).to_string();
-            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track: None }.call(keys, args))
+            (
+                "tracks",
+                SetTrack { identity, participant_sid: sid, track_sid, track: None, by: None }
+                    .call(keys, args),
+            )
         }
         Change::ExpireJoining => ("expire_joining", ExpireJoining {}.call(keys, args)),
         Change::TellCounts => ("tell_counts", TellCounts {}.call(keys, args)),
@@ -104,10 +108,20 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
             let [expected, metadata] = [expected, metadata].map(|metadata| metadata.as_text().to_owned());
             ("set_metadata", SetMetadata { expected, metadata }.call(keys, args))
         }
+        Change::UpdateParticipant(update) => {
+            ("update_participant", update_participant(update).call(keys, args))
+        }
         Change::SetBackstage { backstage, by } => {
             ("set_backstage", SetBackstage { backstage, by }.call(keys, args))
         }
     }
+}
+
+fn update_participant(update: ParticipantUpdate) -> UpdateParticipant {
+    let ParticipantUpdate { identity, role, name, metadata, by } = update;
+    let texts = metadata.map(|change| (change.expected.as_stored(), change.new.as_text().to_owned()));
+    let (expected, metadata) = texts.unzip();
+    UpdateParticipant { identity, role: role.map(Role::as_str), name, expected, metadata, by }
 }
 
 fn close(status: StreamStatus, reason: Option<String>) -> Close {
@@ -170,6 +184,7 @@ fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
         "not_active" => Rejection::NotActive { status: status(detail)? },
         "full" => Rejection::Full { max: detail.parse().map_err(|_| corrupt("full"))? },
         "backstage" => Rejection::Backstage,
+        "participant" => Rejection::NoParticipant,
         "version" => Rejection::VersionMismatch { current: number()? },
         "metadata" => Rejection::MetadataChanged,
         _ => return Err(corrupt("a rejection")),

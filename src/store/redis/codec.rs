@@ -79,7 +79,6 @@ struct StoredStream<'a> {
     updated_at: Cow<'a, str>,
     #[serde(borrow)]
     stopped_at: Cow<'a, str>,
-    /// Absent in streams that an earlier version recorded.
     #[serde(borrow, default)]
     backstage: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -181,14 +180,14 @@ struct StoredParticipant {
     identity: String,
     name: Option<String>,
     role: String,
+    role_set: Option<bool>,
     state: String,
     joined_at: StoredTime,
     left_at: Option<StoredTime>,
     metadata: String,
     attributes: Option<String>,
     kind: Option<String>,
-    #[serde(default)]
-    hidden: bool,
+    hidden: Option<bool>,
     sid: Option<String>,
     session_at: Option<StoredTime>,
     #[serde(default)]
@@ -212,13 +211,14 @@ impl StoredParticipant {
             identity: Identity::reported(self.identity).ok_or_else(|| corrupt("identity"))?,
             name: self.name.and_then(DisplayName::reported),
             role: self.role.parse().map_err(|_| corrupt("role"))?,
+            role_recorded: self.role_set.unwrap_or_default(),
             state: self.state.parse().map_err(|_| corrupt("state"))?,
             joined_at: self.joined_at.0,
             left_at: self.left_at.map(|time| time.0),
             metadata: ParticipantMetadata::stored(self.metadata).map_err(|_| corrupt("metadata"))?,
             attributes: self.attributes.map(Attributes::stored).unwrap_or_default(),
             kind: self.kind.as_deref().map(ParticipantKind::of).unwrap_or_default(),
-            hidden: self.hidden,
+            hidden: self.hidden.unwrap_or_default(),
             sid: self.sid.map(Into::into),
             session_at: self.session_at.map(|time| time.0),
             tracks: self.tracks.parse().map_err(|_| corrupt("tracks"))?,

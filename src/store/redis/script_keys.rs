@@ -3,7 +3,7 @@
 /// A stream's keys as the scripts of changes name them (`KEY.log`), and what such a script appends to the key of the
 /// stream's hash. Keys that the caller makes take more of Redis's time than those that a script makes when it needs
 /// them.
-pub(super) const STREAM_KEYS: [(&str, &str); 11] = [
+pub(super) const STREAM_KEYS: [(&str, &str); 12] = [
     ("participants", ":participants"),
     ("joining", ":joining"),
     ("joining_order", ":order:joining"),
@@ -15,6 +15,7 @@ pub(super) const STREAM_KEYS: [(&str, &str); 11] = [
     ("log", LOG_SUFFIX),
     ("unlisted", ":unlisted"),
     ("agents", ":agents"),
+    ("roles", ":roles"),
 ];
 
 /// As [`STREAM_KEYS`], for the keys that all streams share; the scripts append the name to the prefix.

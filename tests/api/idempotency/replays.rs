@@ -28,6 +28,8 @@ async fn repeated_request_with_key_is_replayed_without_second_effect() {
         (Method::POST, format!("{path}/stop_live"), None),
         (Method::POST, format!("{path}/go_live"), None),
         (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
+        (Method::PATCH, format!("{path}/participants/ann"), Some(json!({"role": "viewer"}))),
+        (Method::PATCH, format!("{path}/participants/bob"), Some(json!({"role": "viewer"}))),
         (Method::POST, format!("{path}/leave"), Some(json!({"identity": "ann"}))),
         (Method::POST, format!("{path}/join"), Some(json!({"identity": ""}))),
         (Method::DELETE, path.clone(), None),

@@ -49,7 +49,7 @@ fn connected(who: &str, role: Role) -> Change {
 fn viewer_token(who: &str, joining_ttl: Duration) -> Change {
     match token(who, joining_ttl) {
         Change::IssueToken { identity, name, metadata, attributes, joining_ttl, .. } => {
-            Change::IssueToken { identity, name, role: Role::Viewer, metadata, attributes, joining_ttl }
+            Change::IssueToken { identity, name, role: Some(Role::Viewer), metadata, attributes, joining_ttl }
         }
         other => other,
     }

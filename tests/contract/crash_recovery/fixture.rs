@@ -32,7 +32,7 @@ pub(super) fn join(who: &str) -> JoinRequest {
     JoinRequest {
         identity: Identity::parse(who).unwrap(),
         name: None,
-        role: Role::Host,
+        role: Some(Role::Host),
         metadata: None,
         attributes: None,
         dedup_key: None,
@@ -113,6 +113,11 @@ impl Fixture {
             let present: Vec<_> = room.present.into_iter().map(|(who, ..)| who).collect();
             assert_eq!(shown, present, "{context}");
             assert_eq!(stream.participant_count() as usize, shown.len(), "{context}");
+            for one in view.participants.iter().filter(|one| one.is_active()) {
+                assert_eq!(stream.denies(one), None, "{context}: nobody without access is present");
+                let role = self.livekit.role_of(stream.room_name.as_str(), one.identity.as_str());
+                assert!(role.is_none_or(|role| role == one.role), "{context}: LiveKit has the recorded role");
+            }
             assert!(
                 view.participants.iter().all(|one| one.state != ParticipantState::Joining),
                 "{context}: no participant is joining"

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     access::Caller,
-    domain::{Metadata, MetadataPatch, Stream, StreamStatus},
-    orchestrator::{LeaveRequest, Patch},
+    domain::{Metadata, MetadataPatch, Role, Stream, StreamStatus},
+    orchestrator::{LeaveRequest, ParticipantPatch, Patch},
     rooms::Rooms,
     store::Guard,
 };
@@ -34,9 +34,13 @@ pub(super) enum UseCase {
     Sweep,
     /// A webhook about a room that was reopened after its stream was stopped.
     OrphanedRoom,
+    /// Takes a stream with a viewer backstage.
+    StopLive,
+    /// Makes a connected host a viewer.
+    Demote,
 }
 
-pub(super) const USE_CASES: [UseCase; 11] = [
+pub(super) const USE_CASES: [UseCase; 13] = [
     UseCase::Create,
     UseCase::Join,
     UseCase::LeaveActive,
@@ -48,6 +52,8 @@ pub(super) const USE_CASES: [UseCase; 11] = [
     UseCase::Reconcile,
     UseCase::Sweep,
     UseCase::OrphanedRoom,
+    UseCase::StopLive,
+    UseCase::Demote,
 ];
 
 impl Fixture {
@@ -84,6 +90,10 @@ impl Fixture {
                     .unwrap();
                 self.livekit.take_webhooks();
                 self.livekit.connect(ROOM, "ann");
+            }
+            UseCase::StopLive => {
+                self.livekit.connect_as(ROOM, "eve", Role::Viewer);
+                self.deliver_webhooks().await;
             }
             _ => {}
         }
@@ -130,6 +140,21 @@ impl Fixture {
                 for webhook in self.livekit.take_webhooks() {
                     orchestrator.process(webhook).await.unwrap();
                 }
+            }
+            UseCase::StopLive => {
+                let (caller, stream) = (Caller::unrestricted(), stream().reference());
+                drop(orchestrator.stop_live(&caller, &stream, Guard::default()).await.unwrap());
+            }
+            UseCase::Demote => {
+                let patch = ParticipantPatch {
+                    identity: identity("ann"),
+                    role: Some(Role::Viewer),
+                    name: None,
+                    metadata: None,
+                    dedup_key: None,
+                };
+                let (caller, stream) = (Caller::unrestricted(), stream().reference());
+                drop(orchestrator.patch_participant(&caller, &stream, patch).await.unwrap());
             }
             UseCase::Reconcile => drop(orchestrator.reconcile(Duration::ZERO).await.unwrap()),
             UseCase::Sweep => drop(orchestrator.sweep().await.unwrap()),

@@ -126,6 +126,11 @@ impl FakeLiveKit {
         Some(RoomState { sid: room.sid.clone(), metadata: room.metadata.clone(), present: present.collect() })
     }
 
+    /// The role that LiveKit's permission gives a connected participant.
+    pub fn role_of(&self, room: &str, who: &str) -> Option<Role> {
+        self.state.lock().unwrap().rooms.get(room)?.sessions.get(who)?.role
+    }
+
     pub fn rooms(&self) -> Vec<String> {
         self.state.lock().unwrap().rooms.keys().cloned().collect()
     }

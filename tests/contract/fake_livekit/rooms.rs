@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use livestream_orchestrator::{
     access::token::ApiKey,
-    domain::{Identity, Metadata, RoomName, RoomSid, Session},
-    rooms::{JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, TokenRequest, tokens},
+    domain::{Identity, Metadata, ParticipantSid, RoomName, RoomSid, Session, Track},
+    rooms::{
+        JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, SessionUpdate, TokenRequest, TrackSelection,
+        tokens,
+    },
 };
 
 use super::FakeLiveKit;
@@ -28,6 +31,45 @@ impl Rooms for FakeLiveKit {
 
     async fn remove_participant(&self, room: &RoomName, identity: &Identity) -> Result<(), RoomsError> {
         self.answer(|state, now| state.leave(room.as_str(), identity.as_str(), now))
+    }
+
+    async fn update_participant(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        update: &SessionUpdate,
+    ) -> Result<(), RoomsError> {
+        self.answer(|state, _| {
+            let room = state.rooms.get_mut(room.as_str());
+            let Some(session) = room.and_then(|room| room.sessions.get_mut(identity.as_str())) else {
+                return;
+            };
+            session.role = update.role.or(session.role);
+            session.name = update.name.clone().or(session.name.take());
+            if let Some(metadata) = update.metadata.clone() {
+                session.metadata = Some(metadata.into());
+            }
+        })
+    }
+
+    async fn mute(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        selection: &TrackSelection,
+    ) -> Result<Vec<(ParticipantSid, Track)>, RoomsError> {
+        self.answer(|state, _| {
+            let room = state.rooms.get_mut(room.as_str());
+            let Some(session) = room.and_then(|room| room.sessions.get_mut(identity.as_str())) else {
+                return Vec::new();
+            };
+            let selected = session.tracks.as_slice().iter().filter(|track| selection.includes(track));
+            let muted: Vec<_> = selected.cloned().map(|track| Track { muted: true, ..track }).collect();
+            for track in &muted {
+                session.tracks = session.tracks.with(track.clone());
+            }
+            muted.into_iter().map(|track| (session.sid.clone(), track)).collect()
+        })
     }
 
     async fn set_metadata(&self, room: &RoomName, metadata: &Metadata) -> Result<(), RoomsError> {

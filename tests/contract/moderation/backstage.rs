@@ -78,9 +78,14 @@ async fn stream_that_is_not_active_changes_nothing(backend: Backend) {
 async fn token_of_viewer_is_rejected_while_backstage(backend: Backend) {
     let stream = backend.active("tokens").await;
     let of = |role, who: &str| match token(who, Duration::from_secs(60)) {
-        Change::IssueToken { identity, joining_ttl, .. } => {
-            Change::IssueToken { identity, name: None, role, metadata: None, attributes: None, joining_ttl }
-        }
+        Change::IssueToken { identity, joining_ttl, .. } => Change::IssueToken {
+            identity,
+            name: None,
+            role: Some(role),
+            metadata: None,
+            attributes: None,
+            joining_ttl,
+        },
         other => other,
     };
     backend.change(&stream, Change::Connect(in_role(Role::Viewer, "bob", "PA_1"))).await;

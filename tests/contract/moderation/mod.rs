@@ -1,4 +1,7 @@
 //! Moderation: who has access to a stream, in every store and with a fake LiveKit.
 
 mod backstage;
+mod mute;
 mod put_out;
+mod role;
+mod role_in_livekit;

@@ -141,7 +141,8 @@ change_scripts! {
     CHANGE IssueToken = "issue_token" {
         identity: Identity,
         name: Option<DisplayName>,
-        role: &'static str,
+        /// `None` for the recorded role.
+        role: Option<&'static str>,
         metadata: Option<String>,
         joining_ttl_ms: Duration,
         /// JSON object of strings.
@@ -185,6 +186,8 @@ change_scripts! {
         track_sid: String,
         /// `None` for a track that has ended.
         track: Option<String>,
+        /// Identity of the caller.
+        by: Option<Identity>,
     }
     /// See [`crate::domain::Change::ExpireJoining`].
     CHANGE ExpireJoining = "expire_joining" {}
@@ -192,6 +195,17 @@ change_scripts! {
     CHANGE TellCounts = "tell_counts" {}
     /// See [`crate::domain::Change::SetMetadata`].
     CHANGE SetMetadata = "set_metadata" { expected: String, metadata: String }
+    /// See [`crate::domain::Change::UpdateParticipant`].
+    CHANGE UpdateParticipant = "update_participant" {
+        identity: Identity,
+        role: Option<&'static str>,
+        name: Option<DisplayName>,
+        /// Both are `None` to keep the metadata.
+        expected: Option<String>,
+        metadata: Option<String>,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
     /// See [`crate::domain::Change::SetBackstage`].
     CHANGE SetBackstage = "set_backstage" {
         backstage: bool,

@@ -17,7 +17,7 @@ local session_at = ARG.session_at ~= '' and math.min(tonumber(ARG.session_at), n
 -- Copies LiveKit's description into an entry; returns whether anything changes. LiveKit writes '' for an absent value.
 local function describe(entry)
   local reported = {
-    name = optional(ARG.name), role = optional(ARG.role) or entry.role, metadata = ARG.metadata,
+    name = optional(ARG.name), role = not entry.roleSet and optional(ARG.role) or entry.role, metadata = ARG.metadata,
     attributes = optional(ARG.attributes), tracks = optional(ARG.tracks),
   }
   local differs = false
@@ -49,7 +49,7 @@ local hidden = unlisted(identity)
 local is_unlisted = not is_listed({ kind = kind, hidden = is_hidden })
 -- A viewer of a counted stream, whose token is known.
 local is_viewer = p and p.state ~= 'active' and p.sid ~= sid and not is_told(p)
-  and (optional(ARG.role) or p.role) ~= 'host' and kind ~= 'agent' and not is_unlisted
+  and (not p.roleSet and optional(ARG.role) or p.role) ~= 'host' and kind ~= 'agent' and not is_unlisted
 if is_viewer and not hidden and not is_older_than(p) and is_silent() then
   check_permissions()
   local old = position(p)
@@ -98,6 +98,10 @@ local known = p
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now_text, metadata = '{}' } end
 if p.state == 'active' then end_visit(p, now) end
 local old, was_told = known and position(p), known and is_told(known)
+if not known then
+  local role = recorded_role(nil, identity)
+  p.role, p.roleSet = role or p.role, role and true or nil
+end
 begin_session(p)
 put(p, old)
 if hidden then remove_unlisted(hidden) end

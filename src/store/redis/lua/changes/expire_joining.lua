@@ -15,6 +15,10 @@ local count = for_each(expired, function(p)
   else
     p.leftAt = now_text
     redis.call('HDEL', KEY.participants, p.identity)
+    if p.roleSet then
+      redis.call('HSET', KEY.roles, p.identity, p.role)
+      touch(KEY.roles)
+    end
     redis.call('ZREM', old.set, old.key)
     if is_told(p) then emit('participant_updated', p, true) end
   end

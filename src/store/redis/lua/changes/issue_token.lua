@@ -1,12 +1,15 @@
 -- Records that a join token was issued: the participant counts as joining for a while.
 if stream.status ~= 'active' then return rejected('not_active', stream.status) end
-if stream.backstage == '1' and ARG.role == 'viewer' then return rejected('backstage', '') end
 local known = participant(ARG.identity)
+local recorded = ARG.role ~= '' and ARG.role or recorded_role(known, ARG.identity)
+local role = recorded or 'host'
+if stream.backstage == '1' and role == 'viewer' then return rejected('backstage', '') end
 if known and known.state == 'active' then return unchanged(known) end
 if stream.maxParticipants ~= '' and active_count() >= tonumber(stream.maxParticipants) then
   return rejected('full', stream.maxParticipants)
 end
-local p = { identity = ARG.identity, role = ARG.role, state = 'joining', joinedAt = now_text, metadata = '{}' }
+local p = { identity = ARG.identity, role = role, state = 'joining', joinedAt = now_text, metadata = '{}' }
+p.roleSet = recorded and true or nil
 if known then
   p.name, p.metadata, p.attributes, p.sessionAt = known.name, known.metadata, known.attributes, known.sessionAt
   p.lastJoinedAt = known.leftAt and known.joinedAt or known.lastJoinedAt

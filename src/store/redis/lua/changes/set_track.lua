@@ -17,5 +17,5 @@ local text = table.concat(tracks, ';')
 if text == (p.tracks or '') then return unchanged(p) end
 p.tracks = text ~= '' and text or nil
 put(p, position(p))
-tell('participant_updated', p)
+tell('participant_updated', p, nil, nil, ARG.by ~= '' and ARG.by or nil)
 return changed(p)

@@ -7,6 +7,11 @@ local function read_entry(key, identity)
   if json then return cjson.decode(json) end
 end
 local function participant(identity) return read_entry(KEY.participants, identity) end
+-- The role that a caller has set for an identity, whose entry is `p`; nil without one.
+local function recorded_role(p, identity)
+  if p then return p.roleSet and p.role end
+  return redis.call('HGET', KEY.roles, identity) or nil
+end
 local function unlisted(identity) return stream.uncounted ~= '0' and read_entry(KEY.unlisted, identity) or nil end
 
 -- As Participant::is_listed and Participant::counts.
@@ -21,9 +26,9 @@ local function is_told(p) return not is_counted() or is_on_stage(p) end
 
 -- Emits a change of a participant: its event, or that it has left the stage, or nothing in the audience of a counted
 -- stream. `was_told` is `is_told` of the entry before the change.
-local function tell(kind, p, was_told, reason)
-  if is_told(p) then return emit(kind, p, nil, nil, reason) end
-  if was_told then emit('participant_updated', p, true) end
+local function tell(kind, p, was_told, reason, by)
+  if is_told(p) then return emit(kind, p, nil, nil, reason, by) end
+  if was_told then emit('participant_updated', p, true, nil, nil, by) end
 end
 
 -- As Participant::list_key: hosts, other listed participants, unlisted participants; each group newest first, then by
