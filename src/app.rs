@@ -1,5 +1,6 @@
 //! Composition root: creates every part of an instance, connects them, and starts the servers and background tasks.
 
+mod partition_count;
 mod servers;
 mod stores;
 
@@ -19,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    partition_count::PartitionCountCheck,
     servers::{Listeners, RunningApp, Servers},
     stores::Stores,
 };
@@ -48,6 +50,7 @@ pub struct App {
     options: ServerOptions,
     tasks: JoinSet<()>,
     hub: JoinHandle<()>,
+    partition_count: PartitionCountCheck,
     shutdown: CancellationToken,
 }
 
@@ -57,18 +60,19 @@ impl App {
     /// Redis and LiveKit need not answer yet: the instance reports that it is not ready until they do.
     ///
     /// # Errors
-    /// A port that cannot be bound; an invalid Redis address or TLS file.
+    /// A port that cannot be bound; an invalid Redis address or TLS file; another number of partitions than the
+    /// deployment has.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         // Bound first: an instance that cannot listen must not start background tasks.
         let listeners = Listeners::bind(&settings.http)?;
         let shutdown = CancellationToken::new();
         let metrics = Arc::new(Metrics::new().context("metrics")?);
+        let partition_count = partition_count::begin_check(&settings, &metrics).await?;
         let stores = Stores::open(&settings, &metrics)?;
         let (rooms, simulated_events) = open_rooms(&settings, &metrics).await;
         let orchestrator =
             Arc::new(Orchestrator::new(stores.store.clone(), rooms, settings.policy, metrics.clone()));
-        let (relay, hub) =
-            Relay::start(stores.feed.clone(), metrics.clone(), settings.relay, shutdown.clone());
+        let (relay, hub) = Relay::start(stores.feed.clone(), metrics.clone(), settings.relay, &shutdown);
         let webhook_processor = Arc::new(WebhookProcessor::new(orchestrator.clone()));
         let mut tasks = JoinSet::new();
         if settings.jobs {
@@ -94,7 +98,7 @@ impl App {
             shutdown: shutdown.clone(),
         };
         let options = server_options(&settings, &api.metrics);
-        Ok(Self { api, listeners, options, tasks, hub, shutdown })
+        Ok(Self { api, listeners, options, tasks, hub, partition_count, shutdown })
     }
 
     /// Returns the address of the HTTP API.
@@ -122,11 +126,12 @@ impl App {
     /// timeout.
     ///
     /// # Errors
-    /// Errors of the listeners.
+    /// Errors of the listeners; another number of partitions than the deployment has.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let mut running = self.start_servers()?;
+        let (mut running, partition_count) = self.start_servers()?;
         tokio::select! {
             () = shutdown => tracing::info!("shutting down"),
+            error = partition_count => return Err(error),
             ended = running.servers.first_to_end() => ended?,
         }
         running.drain().await;
@@ -134,8 +139,8 @@ impl App {
     }
 
     /// Starts the servers of gRPC, of the API, and of `/metrics` if it has an address of its own.
-    fn start_servers(self) -> anyhow::Result<RunningApp> {
-        let Self { api, listeners, options, mut tasks, hub, shutdown } = self;
+    fn start_servers(self) -> anyhow::Result<(RunningApp, PartitionCountCheck)> {
+        let Self { api, listeners, options, mut tasks, hub, partition_count, shutdown } = self;
         tracing::info!(http = %listeners.http.local_addr()?, instance = api.instance.id, "listening");
         let mut servers = Servers::default();
         if let Some(listener) = listeners.metrics {
@@ -145,7 +150,8 @@ impl App {
         tracing::info!(grpc = %listeners.grpc.local_addr()?, "listening");
         start_grpc(&mut tasks, &api, listeners.grpc, options.connections.clone(), shutdown.clone());
         servers.start(http::serve(api, listeners.http, &options)?);
-        Ok(RunningApp { servers, tasks, hub, shutdown, drain_timeout: options.drain_timeout })
+        let drain_timeout = options.drain_timeout;
+        Ok((RunningApp { servers, tasks, hub, shutdown, drain_timeout }, partition_count))
     }
 }
 

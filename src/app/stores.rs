@@ -5,10 +5,11 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::{
+    domain::Partitioning,
     settings::Settings,
     store::{
-        EventFeed, IdempotencyStore, PartitionStore, RateLimitStore, Store, memory::MemoryStore,
-        redis::RedisStore,
+        EventFeed, IdempotencyStore, PartitionBackend, PartitionStore, PartitionedStore, RateLimitStore,
+        Store, memory::MemoryStore, redis::RedisStore,
     },
     telemetry::Metrics,
 };
@@ -36,9 +37,27 @@ impl Stores {
             let store = Arc::new(MemoryStore::on_system_clock(settings.retention));
             return Ok(Self::of(store, "memory"));
         };
-        let store = RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone());
-        let store = Arc::new(store.context("REDIS_URL")?);
-        Ok(Self::of(store, "redis"))
+        let (partitioning, retention) = (redis.partitioning, settings.retention);
+        if partitioning == Partitioning::SINGLE {
+            let store = RedisStore::new(&redis.address, &redis.prefix, retention, metrics.clone());
+            return Ok(Self::of(Arc::new(store.context("REDIS_URL")?), "redis"));
+        }
+        let partitions =
+            RedisStore::partitions(&redis.address, &redis.prefix, partitioning, retention, metrics);
+        let store = PartitionedStore::new(partitioning, partitions.context("REDIS_URL")?);
+        Ok(Self::of_partitions(&store, "redis"))
+    }
+
+    fn of_partitions<P: PartitionBackend>(store: &PartitionedStore<P>, kind: &'static str) -> Self {
+        let partitions = store.partitions().iter();
+        Self {
+            partitions: partitions.map(|partition| partition.clone() as Arc<dyn PartitionStore>).collect(),
+            store: Arc::new(store.clone()),
+            feed: Arc::new(store.clone()),
+            rate_limit_store: Arc::new(store.clone()),
+            idempotency_store: Arc::new(store.clone()),
+            kind,
+        }
     }
 
     fn of<S: PartitionStore + EventFeed + RateLimitStore + IdempotencyStore + 'static>(

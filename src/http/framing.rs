@@ -36,6 +36,18 @@ pub fn state(cursor: Cursor, json: &[u8]) -> Bytes {
     server_sent(None, Some(cursor), json)
 }
 
+/// Returns a comment, which clients ignore: empty, or with the partitions that the feed waits for.
+pub fn heartbeat(waiting_partitions: &[usize]) -> Bytes {
+    match waiting_partitions {
+        [] => Bytes::from_static(b":\n\n"),
+        [partition] => format!(": waiting for partition {partition}\n\n").into(),
+        [first, others @ ..] => {
+            let others: String = others.iter().map(|partition| format!(", {partition}")).collect();
+            format!(": waiting for partitions {first}{others}\n\n").into()
+        }
+    }
+}
+
 /// Encodes one server-sent event. `data` must have no line breaks, which holds for compact JSON text.
 fn server_sent(name: Option<&str>, id: Option<Cursor>, data: &[u8]) -> Bytes {
     let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
@@ -58,6 +70,13 @@ mod tests {
         assert_eq!(&named[..], b"event: reset\nid: 1-2\ndata: {}\n\n");
         assert_eq!(&state(Cursor::new(1, 2), b"{}")[..], b"id: 1-2\ndata: {}\n\n");
         assert_eq!(&server_sent(Some("reset"), None, b"{}")[..], b"event: reset\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn heartbeat_names_the_partitions_that_are_down() {
+        assert_eq!(&heartbeat(&[])[..], b":\n\n");
+        assert_eq!(&heartbeat(&[2])[..], b": waiting for partition 2\n\n");
+        assert_eq!(&heartbeat(&[0, 2, 3])[..], b": waiting for partitions 0, 2, 3\n\n");
     }
 
     #[test]

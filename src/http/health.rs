@@ -82,6 +82,10 @@ pub struct Health<'a> {
     store: Part,
     livekit: LiveKitPart<'a>,
     feed: Part,
+    /// Partitions that do not deliver events, by number. Their streams are unavailable, and the feed of all streams
+    /// waits for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting_partitions: Vec<usize>,
     links: Links,
 }
 
@@ -97,7 +101,9 @@ pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse 
     let (store, livekit) = tokio::join!(health.is_store_up(), health.is_livekit_up());
     let (store, livekit) = (PartStatus::from(store), PartStatus::from(livekit));
     let feed = PartStatus::from(api.relay.is_ready());
-    let is_healthy = [store, livekit, feed].iter().all(|status| *status == PartStatus::Up);
+    let waiting_partitions = api.relay.waiting_partitions();
+    let is_up = [store, livekit, feed].iter().all(|status| *status == PartStatus::Up);
+    let is_healthy = is_up && waiting_partitions.is_empty();
     // The proxy configuration in nginx/ does not forward `/metrics`.
     let is_direct = !request.headers().contains_key("x-forwarded-for");
     let livekit_kind = if health.is_simulated() { "simulated" } else { "livekit" };
@@ -109,6 +115,7 @@ pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse 
         store: Part { status: store, kind: api.instance.store },
         livekit: LiveKitPart { status: livekit, kind: livekit_kind, url: &api.livekit_public_url },
         feed: Part { status: feed, kind: "pubsub" },
+        waiting_partitions,
         links: Links { docs: "/docs", metrics: (api.serves_metrics && is_direct).then_some("/metrics") },
     })
 }

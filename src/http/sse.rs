@@ -11,6 +11,7 @@ use actix_web::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    framing,
     hijack::{ChunkedWriter, ConnectionHandle, Feed, InitialBody},
     problem::Problem,
 };
@@ -22,8 +23,6 @@ use crate::{
 
 /// Time without a message after which a heartbeat is written, so that proxies do not end an idle response.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Comment, which clients ignore.
-const HEARTBEAT_COMMENT: &[u8] = b":\n\n";
 /// Least reconnection time of clients in milliseconds; see [`retry_hint`].
 const RETRY_MS: u64 = 1_000;
 /// Width of the range of reconnection times, in milliseconds.
@@ -44,6 +43,11 @@ pub trait MessageSource: 'static {
     /// Returns the next message or the end if it is available without waiting.
     fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
         None
+    }
+
+    /// Returns the comment that is written when the source has had no message for a while.
+    fn heartbeat(&self) -> Bytes {
+        framing::heartbeat(&[])
     }
 
     /// Allows the source to write messages directly to the socket, in place of returning them from [`Self::next`].
@@ -162,7 +166,9 @@ impl<S: MessageSource> EventStream<S> {
     }
 
     async fn write_comment(&mut self) -> io::Result<()> {
-        self.write_batch(&[Bytes::from_static(HEARTBEAT_COMMENT)], HEARTBEAT_COMMENT.len()).await
+        let comment = self.source.heartbeat();
+        let bytes = comment.len();
+        self.write_batch(&[comment], bytes).await
     }
 
     /// Writes messages. A client that stalls while the budget is exceeded gets an error, because a comment would

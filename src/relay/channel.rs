@@ -4,7 +4,8 @@
 //! Disconnected ──connected──▶ Reading ──log read──▶ Live
 //!      ▲                       │   ▲                │ │
 //!      │                       │   └─gap, new tail──┘ │
-//!      └────connection lost────┴──────────────────────┘
+//!      └────connection
+//! lost────┴──────────────────────┘
 //! ```
 
 use std::{collections::HashMap, sync::Arc};
@@ -31,6 +32,17 @@ pub(super) enum Phase {
     Live,
     /// The feed is not connected.
     Disconnected,
+}
+
+/// Subject of a log read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextRead {
+    /// The tail of the log.
+    Position,
+    /// The events after a cursor.
+    After(Cursor),
+    /// A snapshot, whatever the log has after this cursor.
+    Reset(Cursor),
 }
 
 /// Reason for a log read.
@@ -72,10 +84,10 @@ pub(super) enum SequenceCheck {
 }
 
 /// Classifies an event by its cursor and by the cursor of its predecessor.
-pub(super) fn classify(topic: Topic, last: Cursor, event: &Event) -> SequenceCheck {
-    if event.cursor <= last {
+pub(super) fn classify(last: Cursor, cursor: Cursor, previous: Cursor) -> SequenceCheck {
+    if cursor <= last {
         SequenceCheck::Duplicate
-    } else if topic.previous(event) == last {
+    } else if previous == last {
         SequenceCheck::Next
     } else {
         SequenceCheck::Gap
@@ -88,12 +100,14 @@ pub(super) struct Channel {
     /// Newest delivered event; `None` until the log has returned the start position.
     pub(super) last: Option<Cursor>,
     pub(super) phase: Phase,
+    /// True if the store has lost events that the channel has delivered, until its clients are reset.
+    pub(super) has_lost_events: bool,
     /// See [`super::Options::repair`].
     repair: bool,
     /// Number of the current log read. Results of earlier reads are discarded.
     pub(super) generation: u64,
-    /// Events that arrived during a log read, at most [`MAX_PENDING_EVENTS`].
-    pending_events: Vec<Arc<Event>>,
+    /// Events that arrived during a log read, with the cursors of their predecessors; at most [`MAX_PENDING_EVENTS`].
+    pending_events: Vec<(Arc<Event>, Cursor)>,
     subscribers: HashMap<SubscriberId, Subscriber>,
     /// Time since which the channel has no subscriber.
     pub(super) empty_since: Option<Instant>,
@@ -108,6 +122,7 @@ impl Channel {
             topic,
             last: None,
             phase: Phase::Disconnected,
+            has_lost_events: false,
             repair,
             generation: 0,
             pending_events: Vec::new(),
@@ -137,17 +152,17 @@ impl Channel {
     }
 
     /// Handles an event from the feed; returns true if the log must be read because of a gap.
-    pub(super) fn on_event(&mut self, event: Arc<Event>) -> bool {
+    pub(super) fn on_event(&mut self, event: Arc<Event>, previous: Cursor) -> bool {
         let Some(last) = self.last.filter(|_| self.is_live()) else {
             if self.pending_events.len() < MAX_PENDING_EVENTS {
-                self.pending_events.push(event);
+                self.pending_events.push((event, previous));
             }
             return false;
         };
-        match classify(self.topic, last, &event) {
+        match classify(last, event.cursor, previous) {
             SequenceCheck::Duplicate => {}
             SequenceCheck::Gap if self.repair => {
-                self.pending_events.push(event);
+                self.pending_events.push((event, previous));
                 return true;
             }
             SequenceCheck::Next | SequenceCheck::Gap => self.deliver_event(event),
@@ -161,6 +176,15 @@ impl Channel {
             if self.last.is_some_and(|last| event.cursor > last) {
                 self.deliver_event(event);
             }
+        }
+    }
+
+    /// Returns what the next read of the log must find out.
+    pub(super) const fn next_read(&self) -> NextRead {
+        match self.last {
+            None => NextRead::Position,
+            Some(last) if self.has_lost_events => NextRead::Reset(last),
+            Some(last) => NextRead::After(last),
         }
     }
 
@@ -180,12 +204,12 @@ impl Channel {
         pending.into_iter().fold(false, |gap, event| self.on_pending_event(gap, event))
     }
 
-    fn on_pending_event(&mut self, gap: bool, event: Arc<Event>) -> bool {
+    fn on_pending_event(&mut self, gap: bool, (event, previous): (Arc<Event>, Cursor)) -> bool {
         if gap {
-            self.pending_events.push(event);
+            self.pending_events.push((event, previous));
             return true;
         }
-        self.on_event(event)
+        self.on_event(event, previous)
     }
 
     fn deliver_event(&mut self, event: Arc<Event>) {
@@ -196,7 +220,7 @@ impl Channel {
 
     /// Sends a reset to every subscriber and moves the position to the reset's snapshot.
     pub(super) fn reset(&mut self, reset: Arc<ResetFrame>) {
-        self.last = Some(reset.cursor);
+        (self.last, self.has_lost_events) = (Some(reset.cursor), false);
         self.deliver(&Delivery::Reset(reset));
     }
 

@@ -2,20 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::join_all};
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     budget::Budget,
-    hub::Hub,
+    hub::{Command, Hub, HubParts},
     hub_handle::{HubHandle, RelayId},
     lifetime::Lifetime,
     local_fanout::{EventEncoder, LocalSubscription},
+    log_reader::CONCURRENT_READS,
     options::{Options, Start},
+    readiness::Readiness,
     reset::ResetFrame,
     snapshots::{SharedSnapshot, Snapshots},
     state_updates::{EncodeState, StateReaders, StateUpdates},
@@ -26,7 +29,7 @@ use super::{
 use crate::{
     domain::{Cursor, Topic},
     orchestrator::ReadGrant,
-    store::{EventFeed, LogRead, ResetReason, StoreError},
+    store::{EventFeed, LogRead, ResetReason, Source, StoreError},
     telemetry::Metrics,
 };
 
@@ -34,13 +37,13 @@ use crate::{
 #[derive(Clone)]
 pub struct Relay {
     hub: HubHandle,
-    ready: watch::Receiver<bool>,
+    readiness: Arc<Readiness>,
     state_readers: Arc<StateReaders>,
     max_age: Option<Duration>,
 }
 
 impl Relay {
-    /// Starts the hub on the current runtime and returns its handle and task.
+    /// Starts a hub for each source of events on the current runtime and returns their handle and task.
     ///
     /// The task runs until `shutdown` is cancelled and then ends every subscription with
     /// [`Ended::ShuttingDown`](super::Ended::ShuttingDown).
@@ -48,21 +51,22 @@ impl Relay {
         feed: Arc<dyn EventFeed>,
         metrics: Arc<Metrics>,
         options: Options,
-        shutdown: CancellationToken,
+        shutdown: &CancellationToken,
     ) -> (Self, JoinHandle<()>) {
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let (ready_sender, ready) = watch::channel(false);
         let budget = Budget::new(&metrics);
         let snapshots = Snapshots::new(feed.clone(), budget.clone(), Handle::current());
-        let hub = Hub::new(
-            snapshots.clone(),
-            feed.clone(),
-            metrics.clone(),
+        let readiness = Arc::new(Readiness::new(feed.sources(), metrics.clone()));
+        let parts = HubParts {
+            snapshots: snapshots.clone(),
+            feed: feed.clone(),
+            metrics: metrics.clone(),
             options,
-            commands.downgrade(),
-            ready_sender,
-        );
-        let task = tokio::spawn(hub.run(inbox, shutdown));
+            readiness: readiness.clone(),
+            read_slots: Arc::new(Semaphore::new(CONCURRENT_READS)),
+        };
+        let (commands, hubs): (Vec<_>, Vec<_>) =
+            (0..feed.sources()).map(|source| start_hub(Source(source), &parts, shutdown)).unzip();
+        let task = tokio::spawn(async move { join_all(hubs).await }.map(drop));
         let hub = HubHandle {
             id: RelayId::next(),
             commands,
@@ -72,12 +76,18 @@ impl Relay {
             metrics,
             runtime: Handle::current(),
         };
-        (Self { hub, ready, state_readers: Arc::default(), max_age: options.max_age }, task)
+        (Self { hub, readiness, state_readers: Arc::default(), max_age: options.max_age }, task)
     }
 
-    /// Reports whether the feed is connected and every channel has caught up with its log.
+    /// Reports whether the feeds are connected and every channel has caught up with its log. With several partitions,
+    /// those that are down do not count while others are up.
     pub fn is_ready(&self) -> bool {
-        *self.ready.borrow()
+        self.readiness.is_ready()
+    }
+
+    /// Returns the numbers of the partitions that do not deliver events. Feeds of all streams wait for them.
+    pub fn waiting_partitions(&self) -> Vec<usize> {
+        self.readiness.waiting().collect()
     }
 
     /// Returns the budget of what waits for clients.
@@ -198,4 +208,15 @@ impl Relay {
     pub async fn snapshot(&self, grant: &ReadGrant) -> Result<Arc<SharedSnapshot>, StoreError> {
         self.hub.snapshots.of(grant.topic()).await
     }
+}
+
+/// Starts the hub of a source; returns the sender of its commands and its task.
+fn start_hub(
+    source: Source,
+    parts: &HubParts,
+    shutdown: &CancellationToken,
+) -> (mpsc::UnboundedSender<Command>, JoinHandle<()>) {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let hub = Hub::new(source, parts.clone(), commands.downgrade());
+    (commands, tokio::spawn(hub.run(inbox, shutdown.clone())))
 }

@@ -1,4 +1,4 @@
-//! Handle to the hub: what subscriptions need of their relay.
+//! Handle to the hubs: what subscriptions need of their relay.
 
 use std::sync::{
     Arc,
@@ -35,11 +35,12 @@ impl RelayId {
     }
 }
 
-/// Handle to the hub of one relay. Clones share the same hub.
+/// Handle to the hubs of one relay. Clones share the same hubs.
 #[derive(Clone)]
 pub struct HubHandle {
     pub(super) id: RelayId,
-    pub(super) commands: mpsc::UnboundedSender<Command>,
+    /// Commands to the hub of each source.
+    pub(super) commands: Vec<mpsc::UnboundedSender<Command>>,
     pub(super) feed: Arc<dyn EventFeed>,
     pub(super) snapshots: Snapshots,
     pub(super) budget: Budget,
@@ -57,12 +58,17 @@ impl HubHandle {
     ) -> Result<Cursor, StoreError> {
         let stopped = || StoreError::Unavailable("the relay has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Subscribe { topic, subscriber, reply }).map_err(|_| stopped())?;
+        let command = Command::Subscribe { topic, subscriber, reply };
+        self.hub_of(topic).send(command).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
     pub(super) fn unsubscribe(&self, topic: Topic, subscriber: SubscriberId) {
         // A stopped hub has no subscribers left, so the send error has no consequence.
-        let _ = self.commands.send(Command::Unsubscribe { topic, subscriber });
+        let _ = self.hub_of(topic).send(Command::Unsubscribe { topic, subscriber });
+    }
+
+    fn hub_of(&self, topic: Topic) -> &mpsc::UnboundedSender<Command> {
+        &self.commands[self.feed.source_of(topic).0]
     }
 }

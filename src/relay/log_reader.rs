@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::{jitter::jitter, reset::ResetFrame, snapshots::Snapshots};
+use super::{channel::NextRead, jitter::jitter, reset::ResetFrame, snapshots::Snapshots};
 use crate::{
     domain::{Cursor, Event, Topic},
-    store::{EventFeed, LogRead, StoreError},
+    store::{EventFeed, LogRead, ResetReason, StoreError},
 };
 
 /// Maximum events a read. Clients receive one page while the next is read.
@@ -32,21 +32,21 @@ pub(super) enum LogOutcome {
     Reset(Arc<ResetFrame>),
 }
 
-/// Reads the log after `last`, or its tail if `last` is `None`. Retries with backoff until the store answers.
+/// Reads the log of a channel. Retries with backoff until the store answers.
 ///
 /// Cancellation safe: the read changes nothing.
 pub(super) async fn read_log(
     (feed, snapshots): (Arc<dyn EventFeed>, Snapshots),
     slots: Arc<Semaphore>,
     topic: Topic,
-    last: Option<Cursor>,
+    next: NextRead,
 ) -> LogOutcome {
     let mut backoff = MIN_BACKOFF;
     loop {
         let attempt = async {
             // `acquire` fails only on a closed semaphore, and this one is never closed.
             let _slot = slots.acquire().await;
-            read_once(&*feed, &snapshots, topic, last).await
+            read_once(&*feed, &snapshots, topic, next).await
         };
         match attempt.await {
             Ok(outcome) => return outcome,
@@ -63,14 +63,18 @@ async fn read_once(
     feed: &dyn EventFeed,
     snapshots: &Snapshots,
     topic: Topic,
-    last: Option<Cursor>,
+    next: NextRead,
 ) -> Result<LogOutcome, StoreError> {
-    let Some(last) = last else {
-        let tails = feed.tails(&[topic]).await?;
-        return Ok(LogOutcome::Position(tails.first().copied().unwrap_or(Cursor::ORIGIN)));
+    let (last, reason) = match next {
+        NextRead::Position => {
+            let tails = feed.tails(&[topic]).await?;
+            return Ok(LogOutcome::Position(tails.first().copied().unwrap_or(Cursor::ORIGIN)));
+        }
+        NextRead::Reset(last) => (last, ResetReason::Unknown),
+        NextRead::After(last) => match feed.read_after(topic, last, PAGE).await? {
+            LogRead::Events { events, complete } => return Ok(LogOutcome::Events { events, complete }),
+            LogRead::Reset(reason) => (last, reason),
+        },
     };
-    match feed.read_after(topic, last, PAGE).await? {
-        LogRead::Events { events, complete } => Ok(LogOutcome::Events { events, complete }),
-        LogRead::Reset(reason) => Ok(LogOutcome::Reset(snapshots.reset(topic, reason, last).await?)),
-    }
+    Ok(LogOutcome::Reset(snapshots.reset(topic, reason, last).await?))
 }

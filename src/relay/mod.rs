@@ -26,6 +26,7 @@ mod log_reader;
 mod options;
 mod pieces;
 mod queue;
+mod readiness;
 mod rendering;
 mod reset;
 mod snapshots;

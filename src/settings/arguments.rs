@@ -43,6 +43,9 @@ pub struct Arguments {
     /// Prefix of every key and channel in Redis [default: lso]
     #[arg(long, env = "REDIS_PREFIX")]
     pub redis_prefix: Option<String>,
+    /// Number of parts into which streams are divided, up to 256; fixed for a deployment [default: 1]
+    #[arg(long, env = "REDIS_PARTITIONS")]
+    pub redis_partitions: Option<String>,
     /// IP address to listen on [default: 0.0.0.0; in dev mode 127.0.0.1]
     #[arg(long, env = "HOST")]
     pub host: Option<String>,
@@ -115,6 +118,7 @@ impl Arguments {
             &mut self.livekit_public_url,
             &mut self.livekit_api_key,
             &mut self.redis_prefix,
+            &mut self.redis_partitions,
             &mut self.redis_ca_file,
             &mut self.redis_cert_file,
             &mut self.redis_key_file,

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use url::Url;
 
 use super::SettingsError;
-use crate::domain::AudienceMode;
+use crate::domain::{AudienceMode, Partitioning, partition::MAX_PARTITIONS};
 
 /// Parses settings and collects their problems.
 ///
@@ -80,6 +80,14 @@ impl Reader {
     pub(super) fn number(&mut self, setting: &str, text: Option<&String>, default: u32) -> u32 {
         let Some(text) = text else { return default };
         text.parse().ok().or_else(|| self.problem(setting, "must be a whole number")).unwrap_or(default)
+    }
+
+    /// Parses a number of partitions.
+    pub(super) fn partitioning(&mut self, setting: &str, text: Option<&String>) -> Partitioning {
+        let Some(text) = text else { return Partitioning::SINGLE };
+        let parsed = text.parse().ok().and_then(Partitioning::new);
+        let rule = format!("must be a whole number from 1 to {MAX_PARTITIONS}");
+        parsed.or_else(|| self.problem(setting, &rule)).unwrap_or(Partitioning::SINGLE)
     }
 
     /// Parses the audience of new streams.

@@ -1,19 +1,21 @@
-//! Settings of Redis: address, TLS files and key prefix.
+//! Settings of Redis: address, TLS files, key prefix and partitions.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Arguments, reader::Reader};
-use crate::store::redis::Address;
+use crate::{domain::Partitioning, store::redis::Address};
 
 const DEFAULT_PREFIX: &str = "lso";
 
-/// Address of Redis and prefix of this service's keys.
+/// Address of Redis, prefix of this service's keys and its partitions.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
     /// Address, credentials and certificates.
     pub address: Address,
     /// Prefix of every key and channel.
     pub prefix: String,
+    /// Partitions of the deployment.
+    pub partitioning: Partitioning,
 }
 
 impl Arguments {
@@ -25,6 +27,7 @@ impl Arguments {
             return reader
                 .problem("REDIS_PREFIX", "must not contain braces, white space or control characters");
         }
+        let partitioning = reader.partitioning("REDIS_PARTITIONS", self.redis_partitions.as_ref());
         if self.dev && self.redis_url.is_none() {
             return None;
         }
@@ -32,7 +35,7 @@ impl Arguments {
         if let Err(rule) = Address::check(url.expose_secret()) {
             return reader.problem("REDIS_URL", rule);
         }
-        Some(RedisSettings { address: self.redis_address(url, reader)?, prefix })
+        Some(RedisSettings { address: self.redis_address(url, reader)?, prefix, partitioning })
     }
 
     fn redis_address(&self, url: SecretString, reader: &mut Reader) -> Option<Address> {

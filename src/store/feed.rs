@@ -90,6 +90,15 @@ pub struct ParticipantsPage {
     pub next: Option<String>,
 }
 
+/// A source of published events, which has a connection of its own. The number is an index, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source(pub usize);
+
+impl Source {
+    /// The first source, which is the only one of a store with one partition.
+    pub const FIRST: Self = Self(0);
+}
+
 /// Published events and their logs.
 ///
 /// Delivery is at most once from the moment of the subscription: a connection that breaks, or an overloaded server,
@@ -99,8 +108,18 @@ pub struct ParticipantsPage {
 /// Every method returns [`StoreError::Unavailable`] after a bounded time without an answer.
 #[async_trait]
 pub trait EventFeed: Send + Sync {
-    /// Opens a connection of its own for published events.
-    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError>;
+    /// Returns the number of sources.
+    fn sources(&self) -> usize {
+        1
+    }
+
+    /// Returns the source of the events of a topic.
+    fn source_of(&self, _topic: Topic) -> Source {
+        Source::FIRST
+    }
+
+    /// Opens a connection of its own for the published events of a source.
+    async fn connect(&self, source: Source) -> Result<Box<dyn FeedConnection>, StoreError>;
 
     /// Returns the newest cursor in each topic's log; [`Cursor::ORIGIN`] for an empty log.
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError>;
@@ -116,9 +135,9 @@ pub trait EventFeed: Send + Sync {
     /// Returns `None` for an empty log.
     async fn before_newest(&self, topic: Topic, count: usize) -> Result<Option<Cursor>, StoreError>;
 
-    /// Publishes a probe that only the connection with this [`FeedConnection::probe_address`] receives, as
-    /// [`FeedMessage::Probe`].
-    async fn probe(&self, address: &str) -> Result<(), StoreError>;
+    /// Publishes a probe that only the connection of the source with this [`FeedConnection::probe_address`] receives,
+    /// as [`FeedMessage::Probe`].
+    async fn probe(&self, source: Source, address: &str) -> Result<(), StoreError>;
 
     /// Returns a page of the streams that are not stopped, at most [`super::LIVE_PAGE`].
     async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError>;
@@ -139,7 +158,18 @@ pub trait EventFeed: Send + Sync {
 #[derive(Clone, Debug)]
 pub enum FeedMessage {
     /// An event of a subscribed topic.
-    Event(Topic, Arc<Event>),
+    Event {
+        /// The topic.
+        topic: Topic,
+        /// The event.
+        event: Arc<Event>,
+        /// Cursor of the event before it in the topic's log; [`Cursor::GREATEST`] if events before it may be lost.
+        previous: Cursor,
+    },
+    /// Events of a topic were published and not received.
+    Gap(Topic),
+    /// The store has lost events of a topic that this source has delivered, or has added events before those.
+    Lost(Topic),
     /// A probe of this connection: the connection delivers messages.
     Probe,
 }

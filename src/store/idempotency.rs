@@ -1,8 +1,8 @@
 //! Idempotent requests (`Idempotency-Key`) and deduplication keys.
 //!
 //! A recorded answer makes a retry cheap but not safe, because an instance may end between a change and the record of
-//! its answer. The record therefore also holds what makes the change itself idempotent: the id of a stream that the request
-//! creates, and the deduplication key that the change stores ([`DedupKey::Request`]).
+//! its answer. The record therefore also holds what makes the change itself idempotent: the id of a stream that the
+//! request creates, and the deduplication key that the change stores ([`DedupKey::Request`]).
 
 use std::time::Duration;
 
@@ -124,7 +124,33 @@ pub trait IdempotencyStore: Send + Sync {
         keep: Duration,
     ) -> Result<(), StoreError>;
 
-    /// Ends an attempt without an answer: the next caller may execute the request. The key lives for [`FAILURE_TTL`]
-    /// from now. A key under which a stream was created or changed keeps its time to live.
-    async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError>;
+    /// Ends an attempt without an answer: the next caller may execute the request. The key lives for `keep` from now. A
+    /// key under which a stream was created or changed keeps its time to live.
+    async fn abandon(&self, key: &RequestKey, attempt: &Attempt, keep: Duration) -> Result<(), StoreError>;
+}
+
+/// What a partition knows of the change that a request has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestChange {
+    /// Stream that was changed under the request's deduplication key.
+    pub applied: Option<StreamId>,
+    /// True if the stream with the reserved id exists.
+    pub is_created: bool,
+}
+
+impl RequestChange {
+    /// Reports whether the request has created or changed a stream.
+    pub const fn is_made(&self) -> bool {
+        self.applied.is_some() || self.is_created
+    }
+}
+
+/// Changes of requests in one partition. The record of a request may be in another one.
+#[async_trait]
+pub trait RequestChanges: Send + Sync {
+    /// Looks up the change of a request by its key and by the id that the request would have created a stream with.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] after a bounded time without an answer.
+    async fn request_change(&self, key: &str, reserved_id: StreamId) -> Result<RequestChange, StoreError>;
 }

@@ -12,6 +12,7 @@ pub mod log;
 mod maintenance;
 pub mod memory;
 mod partition_log;
+mod partitioned;
 mod rate_limit;
 pub mod redis;
 mod retention;
@@ -25,15 +26,16 @@ pub use self::{
     error::StoreError,
     feed::{
         EventFeed, FeedConnection, FeedMessage, LivePage, LogRead, ParticipantsPage, ResetReason, Snapshot,
-        SnapshotContent,
+        SnapshotContent, Source,
     },
     filters::{KindFilter, Listed, Page, ParticipantFilter, StreamFilter, UnknownKind},
     idempotency::{
         Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS,
-        MAX_LIVE_KEYS_OF_VIEWER, PreviousAttempt, RequestKey,
+        MAX_LIVE_KEYS_OF_VIEWER, PreviousAttempt, RequestChange, RequestChanges, RequestKey,
     },
     maintenance::{DueCounts, Maintenance, Pruned, ScheduledJob},
-    partition_log::{ClockReading, NewestCursors, PartitionLog},
+    partition_log::{ClockReading, NewestCursors, PageRequest, PartitionLog},
+    partitioned::{PartitionBackend, PartitionedStore},
     rate_limit::{RateLimit, RateLimitDecision, RateLimitStore},
     retention::{
         ALL_LOG_BYTES_FACTOR, ALL_LOG_EVENTS_FACTOR, ALL_LOG_LENGTH, COUNT_INTERVAL, LogBounds,

@@ -4,8 +4,8 @@
 //!
 //! 1. The newest cursor is noted.
 //! 2. The live streams are read in pages while changes go on. Each stream is as of its own version.
-//! 3. The log is read from the noted cursor to its end. An event with a greater `seq` than its stream's version is applied
-//!    to the stream; a stream that is missing is added, and one that is stopped is removed.
+//! 3. The log is read from the noted cursor to its end. An event with a greater `seq` than its stream's version is
+//!    applied to the stream; a stream that is missing is added, and one that is stopped is removed.
 //!
 //! The result is as of the last event that the log had. The reading begins again if the log no longer holds the noted
 //! cursor, or if it does not hold a cursor that a page has seen. The latter proves that the pages show changes that a
@@ -72,7 +72,8 @@ impl Reading {
     }
 
     fn add(&mut self, page: LivePage) {
-        self.unconfirmed.extend(page.tails.into_iter().filter(|tail| *tail != self.cursor));
+        // An earlier cursor is that of a partition without an event since the noted one.
+        self.unconfirmed.extend(page.tails.into_iter().filter(|tail| *tail > self.cursor));
         // A stream may have stopped between the reads of its list entry and of its state.
         let live = page.streams.into_iter().filter(|stream| stream.status != StreamStatus::Stopped);
         self.streams.extend(live.map(|stream| (stream.id, stream)));

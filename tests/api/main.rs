@@ -41,6 +41,7 @@ mod redis_cluster;
 mod redis_error_replies;
 mod redis_faults;
 mod redis_inputs;
+mod redis_partitions;
 mod redis_security;
 mod redis_sentinel;
 mod redis_write_failures;

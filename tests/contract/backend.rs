@@ -11,14 +11,13 @@ use livestream_orchestrator::{
     },
     store::{
         Applied, COUNT_INTERVAL, CreateOutcome, DueCounts, EventFeed, Guard, IdempotencyStore, LogBounds,
-        LogRead, PartitionStore, RateLimitStore, Retention, ScheduledJob, Store, StoreError,
-        memory::MemoryStore,
-        redis::{Address, RedisStore},
+        LogRead, PartitionStore, PartitionedStore, RateLimitStore, Retention, ScheduledJob, Store,
+        StoreError, memory::MemoryStore, redis::RedisStore,
     },
-    telemetry::Metrics,
 };
 
-use crate::support::servers::shared_redis;
+use super::stores::{partitioned_store, redis_store, redis_store_at};
+use crate::support::unique;
 
 /// The traits of one store.
 #[derive(Clone)]
@@ -57,13 +56,27 @@ impl Backend {
     }
 
     pub fn redis(prefix: &str, retention: Retention) -> Self {
-        Self::redis_at(shared_redis(), prefix, retention)
+        Self::of(Arc::new(redis_store(prefix, retention)))
     }
 
     pub fn redis_at(url: &str, prefix: &str, retention: Retention) -> Self {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let store = Arc::new(RedisStore::new(&address(url), prefix, retention, metrics).unwrap());
-        Self::of(store)
+        Self::of(Arc::new(redis_store_at(url, prefix, retention)))
+    }
+
+    /// A store of several partitions in the shared Redis.
+    pub fn partitioned(prefix: &str, retention: Retention) -> Self {
+        Self::of_partitions(&partitioned_store(prefix, retention))
+    }
+
+    pub fn of_partitions(store: &PartitionedStore<RedisStore>) -> Self {
+        let partitions = store.partitions().iter().map(|one| one.clone() as Arc<dyn PartitionStore>);
+        Self {
+            partitions: partitions.collect(),
+            store: Arc::new(store.clone()),
+            feed: Arc::new(store.clone()),
+            idempotency: Arc::new(store.clone()),
+            rate_limits: Arc::new(store.clone()),
+        }
     }
 
     pub async fn create(&self, room: &str) -> Stream {
@@ -162,14 +175,13 @@ impl Backend {
     }
 }
 
-fn address(url: &str) -> Address {
-    Address { url: url.into(), ca: None, identity: None }
-}
-
-/// Returns the stores of all partitions in the shared Redis.
-pub fn redis_partitions(prefix: &str, partitioning: Partitioning) -> Vec<RedisStore> {
-    let metrics = Arc::new(Metrics::new().unwrap());
-    RedisStore::partitions(&address(shared_redis()), prefix, partitioning, RETENTION, &metrics).unwrap()
+/// Returns the memory store, and the Redis store with one partition and with several.
+pub fn with_and_without_partitions(name: &str, retention: Retention) -> [Backend; 3] {
+    [
+        Backend::memory(retention),
+        Backend::redis(&unique(name), retention),
+        Backend::partitioned(&unique(name), retention),
+    ]
 }
 
 pub fn new_stream(room: &str) -> NewStream {
@@ -244,6 +256,15 @@ macro_rules! on_every_backend {
             $(#[tokio::test]
             async fn $test() {
                 super::$test(Backend::memory(RETENTION)).await;
+            })*
+        }
+
+        mod on_partitioned_redis {
+            use crate::{backend::{Backend, RETENTION}, support::unique};
+
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(Backend::partitioned(&unique("store"), RETENTION)).await;
             })*
         }
 

@@ -39,7 +39,7 @@ async fn created(backend: &Backend, history: &History) -> StreamRef {
         backstage: history.backstage,
         ..new_stream("room")
     };
-    match backend.store.create(new).await.unwrap() {
+    match backend.store.create(backend.placed(new)).await.unwrap() {
         CreateOutcome::Created(stream) => stream.reference(),
         other => panic!("{other:?}"),
     }

@@ -12,13 +12,13 @@ use livestream_orchestrator::{
     },
 };
 
-use super::backend::{Backend, RETENTION, new_stream};
-use crate::support::{eventually, unique};
+use super::backend::{Backend, RETENTION, new_stream, with_and_without_partitions};
+use crate::support::eventually;
 
 const LEASE: Duration = Duration::from_secs(60);
 
-fn backends() -> [Backend; 2] {
-    [Backend::memory(RETENTION), Backend::redis(&unique("requests"), RETENTION)]
+fn backends() -> [Backend; 3] {
+    with_and_without_partitions("requests", RETENTION)
 }
 
 /// A key of the caller ann.
@@ -47,7 +47,7 @@ async fn concurrent_requests_with_one_key_run_once() {
                 && !idempotency.renew(k, &other_attempt, LEASE).await.unwrap()
         );
         idempotency.complete(k, &other_attempt, "of another attempt", IDEMPOTENCY_TTL).await.unwrap();
-        idempotency.abandon(k, &other_attempt).await.unwrap();
+        idempotency.abandon(k, &other_attempt, FAILURE_TTL).await.unwrap();
         assert_eq!(idempotency.begin(k, "the body", LEASE).await.unwrap(), BeginOutcome::InProgress);
         idempotency.complete(k, &first, "the answer", IDEMPOTENCY_TTL).await.unwrap();
         let answered = BeginOutcome::Completed("the answer".to_owned());
@@ -83,7 +83,7 @@ async fn request_after_expired_attempt_continues_it() {
         let made = backend.store.apply(&stream, change(), guard()).await.unwrap();
         let again = backend.store.apply(&stream, change(), guard()).await.unwrap();
         assert_eq!((made.effect, again.effect), (Effect::Changed, Effect::Duplicate));
-        idempotency.abandon(k, &second).await.unwrap();
+        idempotency.abandon(k, &second, FAILURE_TTL).await.unwrap();
         let third = begun(idempotency.begin(k, "the body", LEASE).await.unwrap());
         assert_eq!(third.previous, Some(PreviousAttempt { since, changed_stream: Some(stream.id) }));
     }
@@ -144,7 +144,7 @@ async fn caller_with_maximum_of_live_keys_gets_no_new_key() {
         assert_eq!(idempotency.begin(last, "the body", LEASE).await.unwrap(), BeginOutcome::InProgress);
         let of_bob = RequestKey { caller: "bob".to_owned(), ..key("of bob") };
         begun(idempotency.begin(&of_bob, "the body", LEASE).await.unwrap());
-        idempotency.abandon(last, &attempt).await.unwrap();
+        idempotency.abandon(last, &attempt, FAILURE_TTL).await.unwrap();
         let attempt = begun(idempotency.begin(last, "the body", LEASE).await.unwrap());
         idempotency.complete(last, &attempt, "a refusal", Duration::from_millis(1)).await.unwrap();
         eventually("a free key", || async {
@@ -175,7 +175,7 @@ async fn abandoned_key_is_free_soon_unless_a_stream_was_created_or_changed() {
         for _ in 0..2 {
             let attempt = begun(idempotency.begin(failed, "the body", LEASE).await.unwrap());
             assert!(wait_for_new_key(&backend, failed).await > FAILURE_TTL, "during the attempt");
-            idempotency.abandon(failed, &attempt).await.unwrap();
+            idempotency.abandon(failed, &attempt, FAILURE_TTL).await.unwrap();
             assert!(wait_for_new_key(&backend, failed).await <= FAILURE_TTL);
         }
 
@@ -186,14 +186,14 @@ async fn abandoned_key_is_free_soon_unless_a_stream_was_created_or_changed() {
         let change = Change::SetMetadata { expected: Metadata::default(), metadata };
         let guard = Guard { dedup_key: Some(DedupKey::Request("changed".to_owned())), ..Guard::default() };
         backend.store.apply(&stream, change, guard).await.unwrap();
-        idempotency.abandon(changed, &attempt).await.unwrap();
+        idempotency.abandon(changed, &attempt, FAILURE_TTL).await.unwrap();
         assert!(wait_for_new_key(&backend, changed).await > FAILURE_TTL);
 
         let created = &only_key("created");
         let attempt = begun(idempotency.begin(created, "the body", LEASE).await.unwrap());
         let new = NewStream { id: attempt.reserved_id, ..new_stream("created") };
-        backend.store.create(new).await.unwrap();
-        idempotency.abandon(created, &attempt).await.unwrap();
+        backend.store.create(backend.placed(new)).await.unwrap();
+        idempotency.abandon(created, &attempt, FAILURE_TTL).await.unwrap();
         assert!(wait_for_new_key(&backend, created).await > FAILURE_TTL);
     }
 }
@@ -202,12 +202,13 @@ async fn abandoned_key_is_free_soon_unless_a_stream_was_created_or_changed() {
 async fn stream_id_is_created_once() {
     for backend in backends() {
         let new = new_stream("room");
-        let CreateOutcome::Created(stream) = backend.store.create(new.clone()).await.unwrap() else {
+        let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new.clone())).await.unwrap()
+        else {
             panic!("taken")
         };
         backend.change(&stream.reference(), Change::Activate { room_sid: "RM_1".into() }).await;
         backend.stop(&stream.reference()).await;
-        let CreateOutcome::Existing(again) = backend.store.create(new).await.unwrap() else {
+        let CreateOutcome::Existing(again) = backend.store.create(backend.placed(new)).await.unwrap() else {
             panic!("created twice")
         };
         assert_eq!(again.id, stream.id, "also after its end, when its room name is free");

@@ -44,7 +44,9 @@ async fn concurrent_joins_are_counted_once(backend: Backend) {
 
 async fn token_for_full_stream_is_rejected(backend: Backend) {
     let new = NewStream { max_participants: Some(1), ..new_stream("full") };
-    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new)).await.unwrap() else {
+        panic!("taken")
+    };
     let stream = stream.reference();
     let early = backend.apply(&stream, token("ann", Duration::from_secs(60))).await;
     assert!(matches!(

@@ -8,15 +8,16 @@ use livestream_orchestrator::{
     store::{EventFeed, PartitionLog, redis::RedisStore},
 };
 
-use super::backend::{Backend, new_stream, redis_partitions, session};
+use super::{
+    backend::{Backend, RETENTION, new_stream, session},
+    stores::{PARTITIONS, redis_partitions},
+};
 use crate::support::unique;
-
-const PARTITIONS: u16 = 4;
 
 /// Records `changes` events in a stream of each partition.
 async fn partitions_with_events(changes: usize) -> (Partitioning, Vec<RedisStore>) {
     let partitioning = Partitioning::new(PARTITIONS).unwrap();
-    let stores = redis_partitions(&unique("partition"), partitioning);
+    let stores = redis_partitions(&unique("partition"), partitioning, RETENTION);
     for (partition, store) in partitioning.all().zip(&stores) {
         let backend = Backend::of(Arc::new(store.clone()));
         let mut new = new_stream("room");

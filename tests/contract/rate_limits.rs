@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use livestream_orchestrator::store::RateLimit;
 
-use super::backend::{Backend, RETENTION};
-use crate::support::{eventually, unique};
+use super::backend::{Backend, RETENTION, with_and_without_partitions};
+use crate::support::eventually;
 
-fn backends() -> [Backend; 2] {
-    [Backend::memory(RETENTION), Backend::redis(&unique("rates"), RETENTION)]
+fn backends() -> [Backend; 3] {
+    with_and_without_partitions("rates", RETENTION)
 }
 
 #[tokio::test]

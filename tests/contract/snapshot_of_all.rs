@@ -11,7 +11,7 @@ use livestream_orchestrator::{
     domain::{Change, Cursor, Event, Metadata, Stream, StreamId, StreamRef, StreamStatus, Topic},
     store::{
         EventFeed, FeedConnection, LIVE_PAGE, LivePage, LogRead, ParticipantsPage, ResetReason, Snapshot,
-        SnapshotContent, StoreError, StreamFilter, snapshot,
+        SnapshotContent, Source, StoreError, StreamFilter, snapshot,
     },
 };
 use serde_json::Value;
@@ -68,8 +68,8 @@ impl DisturbedFeed {
 
 #[async_trait]
 impl EventFeed for DisturbedFeed {
-    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
-        self.backend.feed.connect().await
+    async fn connect(&self, source: Source) -> Result<Box<dyn FeedConnection>, StoreError> {
+        self.backend.feed.connect(source).await
     }
 
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
@@ -94,8 +94,8 @@ impl EventFeed for DisturbedFeed {
         self.backend.feed.before_newest(topic, count).await
     }
 
-    async fn probe(&self, address: &str) -> Result<(), StoreError> {
-        self.backend.feed.probe(address).await
+    async fn probe(&self, source: Source, address: &str) -> Result<(), StoreError> {
+        self.backend.feed.probe(source, address).await
     }
 
     async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError> {

@@ -16,7 +16,7 @@ use livestream_orchestrator::{
     },
     store::{
         CreateOutcome, EventFeed, FeedConnection, LivePage, LogRead, ParticipantFilter, ParticipantsPage,
-        Snapshot, SnapshotContent, StoreError, snapshot_of_stream,
+        Snapshot, SnapshotContent, Source, StoreError, snapshot_of_stream,
     },
 };
 
@@ -59,7 +59,7 @@ async fn fill(backend: &Backend, stream: &StreamRef, count: usize, bytes: usize)
 }
 
 async fn created(backend: &Backend, mode: AudienceMode, listed_max: u32) -> StreamRef {
-    let new = NewStream { audience: mode.begin(listed_max), ..new_stream("room") };
+    let new = backend.placed(NewStream { audience: mode.begin(listed_max), ..new_stream("room") });
     let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
     let stream = stream.reference();
     backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
@@ -122,8 +122,8 @@ impl DisturbedFeed {
 
 #[async_trait]
 impl EventFeed for DisturbedFeed {
-    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
-        self.backend.feed.connect().await
+    async fn connect(&self, source: Source) -> Result<Box<dyn FeedConnection>, StoreError> {
+        self.backend.feed.connect(source).await
     }
 
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
@@ -143,8 +143,8 @@ impl EventFeed for DisturbedFeed {
         self.backend.feed.before_newest(topic, count).await
     }
 
-    async fn probe(&self, address: &str) -> Result<(), StoreError> {
-        self.backend.feed.probe(address).await
+    async fn probe(&self, source: Source, address: &str) -> Result<(), StoreError> {
+        self.backend.feed.probe(source, address).await
     }
 
     async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError> {

@@ -61,7 +61,7 @@ async fn stream_lifecycle_publishes_every_event(backend: Backend) {
 
 async fn room_name_is_reserved_until_stream_ends(backend: Backend) {
     let first = backend.active("held").await;
-    let again = backend.store.create(new_stream("held")).await.unwrap();
+    let again = backend.store.create(backend.placed(new_stream("held"))).await.unwrap();
     assert!(matches!(again, CreateOutcome::Existing(stream) if stream.id == first.id));
     backend.stop(&first).await;
     assert_eq!(
@@ -90,7 +90,7 @@ async fn stop_of_failed_stream_changes_nothing(backend: Backend) {
 }
 
 async fn concurrent_creations_of_one_room_name_make_one_stream(backend: Backend) {
-    let creations = join_all((0..20).map(|_| backend.store.create(new_stream("race")))).await;
+    let creations = join_all((0..20).map(|_| backend.store.create(backend.placed(new_stream("race"))))).await;
     let new = creations.iter().filter(|created| matches!(created, Ok(CreateOutcome::Created(_)))).count();
     let ids: HashSet<_> = creations
         .into_iter()
@@ -163,7 +163,9 @@ async fn close_disconnects_participants_in_batches(backend: Backend) {
 
 async fn empty_stream_is_scheduled_for_idle_stop(backend: Backend) {
     let new = NewStream { idle_after: Some(Duration::ZERO), ..new_stream("idle") };
-    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new)).await.unwrap() else {
+        panic!("taken")
+    };
     let stream = stream.reference();
     backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
     assert_eq!(backend.scheduled_jobs(10).await, [ScheduledJob::StopIdle(stream.id)]);
@@ -175,7 +177,7 @@ async fn empty_stream_is_scheduled_for_idle_stop(backend: Backend) {
     assert_eq!(backend.scheduled_jobs(10).await, [ScheduledJob::StopIdle(stream.id)]);
     assert_eq!(backend.change(&stream, idle()).await.stream.status, StreamStatus::Stopping);
     let forever = NewStream { idle_after: None, ..new_stream("forever") };
-    let CreateOutcome::Created(forever) = backend.store.create(forever).await.unwrap() else {
+    let CreateOutcome::Created(forever) = backend.store.create(backend.placed(forever)).await.unwrap() else {
         panic!("taken")
     };
     backend.change(&forever.reference(), Change::Activate { room_sid: "RM_1".into() }).await;

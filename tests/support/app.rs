@@ -32,6 +32,11 @@ pub fn unrestricted_admission() -> AdmissionArguments {
     }
 }
 
+/// The number of partitions in the environment, with which a suite is run again.
+pub fn test_partitions() -> Option<String> {
+    std::env::var("TEST_REDIS_PARTITIONS").ok()
+}
+
 /// A running instance.
 pub struct TestApp {
     pub base: String,
@@ -63,6 +68,7 @@ impl Setup {
                 livekit_api_secret: Some(SECRET.into()),
                 redis_url: Some(redis.into()),
                 redis_prefix: Some(unique("test")),
+                redis_partitions: test_partitions(),
                 host: Some("127.0.0.1".to_owned()),
                 port: Some("0".to_owned()),
                 grpc_port: Some("0".to_owned()),

@@ -3,6 +3,7 @@
 use std::{fs::File, path::PathBuf, process::Command};
 
 use super::{
+    app::test_partitions,
     eventually,
     feed_client::Address,
     servers::{ChildProcess, KEY, SECRET, free_port, start_logged, start_with},
@@ -38,6 +39,7 @@ impl Instance {
         let settings = [
             ("REDIS_URL", redis),
             ("REDIS_PREFIX", prefix),
+            ("REDIS_PARTITIONS", &test_partitions().unwrap_or_default()),
             ("LIVEKIT_URL", livekit),
             ("LIVEKIT_API_KEY", KEY),
             ("LIVEKIT_API_SECRET", SECRET),

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use self::requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor};
 use crate::{
     admission::{FeedPermit, ReadMeter, RequestContext},
-    domain::{Cursor, ErrorCode, Event},
+    domain::{Cursor, ErrorCode, Event, Topic},
     http::{
         app_state::AppState,
         extract::{AccessToken, Query, StreamPath},
@@ -26,7 +26,7 @@ use crate::{
     },
     orchestrator::ReadGrant,
     relay::{
-        Delivery, Ended, Lifetime, LocalSubscription, ResetParts, Start, StateUpdates, Subscription,
+        Delivery, Ended, Lifetime, LocalSubscription, Relay, ResetParts, Start, StateUpdates, Subscription,
         Transport,
     },
     store::{LogRead, ResetReason, StoreError},
@@ -47,6 +47,8 @@ struct Events {
     meter: ReadMeter,
     /// Remaining parts of a reset.
     reset: Option<ResetParts>,
+    /// For a feed of all streams, which waits for partitions that are down.
+    merged: Option<Relay>,
 }
 
 impl Events {
@@ -68,6 +70,10 @@ impl sse::MessageSource for Events {
 
     fn attach(&mut self, writer: Rc<ChunkedWriter>) {
         self.subscription.attach(writer);
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        framing::heartbeat(&self.merged.as_ref().map(Relay::waiting_partitions).unwrap_or_default())
     }
 
     async fn next(&mut self) -> Result<Bytes, Ended> {
@@ -146,7 +152,8 @@ async fn subscribe(
         api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER).await?;
     let meter = api.admission.read_meter(context);
     let from = (start != Start::Unknown).then(|| subscription.from());
-    let mut events = Events { subscription, from, meter, reset: None };
+    let merged = (grant.topic() == Topic::All).then(|| api.relay.clone());
+    let mut events = Events { subscription, from, meter, reset: None, merged };
     events.meter.charge(events.subscription.take_read_bytes()).await;
     Ok(events)
 }

@@ -35,7 +35,8 @@ use crate::{
         request_record::{Executed, RequestRecord},
     },
     store::{
-        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, MAX_LIVE_KEYS, MAX_LIVE_KEYS_OF_VIEWER, RequestKey,
+        Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, MAX_LIVE_KEYS,
+        MAX_LIVE_KEYS_OF_VIEWER, RequestKey,
     },
 };
 
@@ -200,7 +201,7 @@ async fn execute(
     let record = response.as_ref().ok().and_then(|(response, body)| record(response, body));
     let recorded = match record {
         Some((record, keep)) => api.idempotency_store.complete(&key, &attempt, &record.to_text(), keep).await,
-        None => api.idempotency_store.abandon(&key, &attempt).await,
+        None => api.idempotency_store.abandon(&key, &attempt, FAILURE_TTL).await,
     };
     if let Err(error) = recorded {
         // The response is still correct. The deduplication key prevents a second change by a repetition.

@@ -127,11 +127,16 @@ impl Connection {
         }
     }
 
-    /// Sends a ping. Returns [`Closed`] if the client has not answered the last ones, or does not read.
+    /// Sends a ping, and the partitions that a feed of all streams waits for. Returns [`Closed`] if the client has not
+    /// answered the last ones, or does not read.
     async fn ping(&mut self) -> Result<(), Closed> {
         self.unanswered_pings += 1;
         if self.unanswered_pings > MAX_UNANSWERED_PINGS {
             return Err(Closed);
+        }
+        let partitions = self.api.relay.waiting_partitions();
+        if !partitions.is_empty() && self.feeds.contains_key(ALL_STREAMS) {
+            self.outbox.send(messages::waiting(&partitions)).await?;
         }
         self.outbox.ping().await
     }

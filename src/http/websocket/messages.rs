@@ -72,6 +72,11 @@ pub(super) fn connected(instance: &str) -> String {
     json!({"type": "connected", "instance": instance}).to_string()
 }
 
+/// Returns the message of a feed of all streams that waits for partitions.
+pub(super) fn waiting(partitions: &[usize]) -> String {
+    json!({"type": "waiting", "partitions": partitions}).to_string()
+}
+
 pub(super) fn pong() -> String {
     json!({"type": "pong"}).to_string()
 }

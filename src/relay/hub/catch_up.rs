@@ -25,7 +25,7 @@ impl Hub {
         }
         let (commands, generation) = (self.commands.clone(), channel.generation);
         let source = (self.feed.clone(), self.snapshots.clone());
-        let read = read_log(source, self.read_slots.clone(), topic, channel.last);
+        let read = read_log(source, self.read_slots.clone(), topic, channel.next_read());
         let task = tokio::spawn(async move {
             let outcome = read.await;
             send(&commands, TaskResult::LogRead { topic, generation, outcome });

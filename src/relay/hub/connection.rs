@@ -17,11 +17,11 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 impl Hub {
     /// Starts a background task that retries with backoff until the feed is connected.
     pub(super) fn connect(&self) {
-        let (feed, commands) = (self.feed.clone(), self.commands.clone());
+        let (feed, source, commands) = (self.feed.clone(), self.source, self.commands.clone());
         tokio::spawn(async move {
             let mut backoff = MIN_BACKOFF;
             while commands.strong_count() > 0 {
-                match feed.connect().await {
+                match feed.connect(source).await {
                     Ok(connection) => return send(&commands, TaskResult::Connected(connection)),
                     Err(error) => tracing::warn!(%error, "event feed connect failed; retrying"),
                 }

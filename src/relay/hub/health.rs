@@ -64,12 +64,13 @@ impl Hub {
         let Some(connection) = &self.connection else { return };
         self.checked_at = Instant::now();
         self.probed_at.get_or_insert(self.checked_at);
-        let (feed, address) = (self.feed.clone(), connection.probe_address().to_owned());
+        let (feed, source) = (self.feed.clone(), self.source);
+        let address = connection.probe_address().to_owned();
         let live = self.channels.values().filter(|channel| channel.is_live() && self.options.repair);
         let topics: Vec<_> = live.map(|channel| channel.topic).collect();
         let commands = self.commands.clone();
         tokio::spawn(async move {
-            if let Err(error) = feed.probe(&address).await {
+            if let Err(error) = feed.probe(source, &address).await {
                 tracing::warn!(%error, "event feed probe failed");
             }
             match feed.tails(&topics).await {

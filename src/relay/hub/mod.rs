@@ -1,4 +1,5 @@
-//! Hub: the single task of an instance that owns the feed connection and all channels.
+//! Hub: the task that owns the connection to one source of events and the channels of its topics. An instance has one
+//! for each source.
 
 mod catch_up;
 mod connection;
@@ -12,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -20,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ended, Options,
     channel::{Channel, ReadCause},
-    log_reader::{CONCURRENT_READS, LogOutcome},
+    log_reader::LogOutcome,
+    readiness::Readiness,
     snapshots::Snapshots,
     subscriber::{Subscriber, SubscriberId},
 };
 use crate::{
     domain::{Cursor, Event, Topic},
-    store::{EventFeed, FeedConnection, FeedMessage, StoreError},
+    store::{EventFeed, FeedConnection, FeedMessage, Source, StoreError},
     telemetry::Metrics,
 };
 
@@ -56,22 +58,36 @@ pub(super) enum TaskResult {
     Tails(Vec<(Topic, Cursor)>),
 }
 
+/// What all hubs of an instance share.
+#[derive(Clone)]
+pub(super) struct HubParts {
+    pub(super) snapshots: Snapshots,
+    pub(super) feed: Arc<dyn EventFeed>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) options: Options,
+    pub(super) readiness: Arc<Readiness>,
+    /// Bounds concurrent log reads.
+    pub(super) read_slots: Arc<Semaphore>,
+}
+
 /// State of the hub task.
 pub(super) struct Hub {
+    /// The source of the events of this hub's topics.
+    source: Source,
     snapshots: Snapshots,
     feed: Arc<dyn EventFeed>,
     metrics: Arc<Metrics>,
     options: Options,
     /// Weak, so that the hub ends when the last [`Relay`](super::Relay) is dropped.
     commands: mpsc::WeakUnboundedSender<Command>,
-    ready: watch::Sender<bool>,
+    readiness: Arc<Readiness>,
     connection: Option<Box<dyn FeedConnection>>,
     channels: HashMap<Topic, Channel>,
     /// Subscribers of channels whose start position is not known yet.
     pending_subscribers: Vec<(Topic, Subscriber, Reply)>,
     /// Channels that have not caught up since the feed connected.
     catching_up: HashSet<Topic>,
-    /// Bounds concurrent log reads.
+    /// Bounds concurrent log reads of all hubs.
     read_slots: Arc<Semaphore>,
     checked_at: Instant,
     /// Send time of the probe that has not come back.
@@ -79,26 +95,21 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(
-        snapshots: Snapshots,
-        feed: Arc<dyn EventFeed>,
-        metrics: Arc<Metrics>,
-        options: Options,
-        commands: mpsc::WeakUnboundedSender<Command>,
-        ready: watch::Sender<bool>,
-    ) -> Self {
+    pub(super) fn new(source: Source, parts: HubParts, commands: mpsc::WeakUnboundedSender<Command>) -> Self {
+        let HubParts { snapshots, feed, metrics, options, readiness, read_slots } = parts;
         Self {
+            source,
             snapshots,
             feed,
             metrics,
             options,
             commands,
-            ready,
+            readiness,
             connection: None,
             channels: HashMap::new(),
             pending_subscribers: Vec::new(),
             catching_up: HashSet::new(),
-            read_slots: Arc::new(Semaphore::new(CONCURRENT_READS)),
+            read_slots,
             checked_at: Instant::now(),
             probed_at: None,
         }
@@ -152,25 +163,40 @@ impl Hub {
     /// Handles a message of the feed; `None` means that the connection is lost.
     fn on_message(&mut self, message: Option<FeedMessage>) {
         match message {
-            Some(FeedMessage::Event(topic, event)) => self.on_event(topic, event),
+            Some(FeedMessage::Event { topic, event, previous }) => self.on_event(topic, event, previous),
+            Some(FeedMessage::Gap(topic)) => self.on_gap(topic),
+            Some(FeedMessage::Lost(topic)) => self.on_lost(topic),
             Some(FeedMessage::Probe) => self.probed_at = None,
             None => self.on_connection_lost("connection closed"),
         }
     }
 
-    fn on_event(&mut self, topic: Topic, event: Arc<Event>) {
+    fn on_event(&mut self, topic: Topic, event: Arc<Event>, previous: Cursor) {
         let Some(channel) = self.channels.get_mut(&topic) else { return };
         if channel.is_live() {
             self.metrics.relay_lag.observe(lag(&event).as_secs_f64());
         }
-        if channel.on_event(event) {
+        if channel.on_event(event, previous) {
             self.start_read(topic, ReadCause::Sequence);
         }
     }
 
+    /// Reads the log of a live channel. A channel that reads its log repairs the gap already.
+    fn on_gap(&mut self, topic: Topic) {
+        if self.options.repair && self.channels.get(&topic).is_some_and(Channel::is_live) {
+            self.start_read(topic, ReadCause::Sequence);
+        }
+    }
+
+    /// Resets the clients of a channel, whose position alone does not show the loss.
+    fn on_lost(&mut self, topic: Topic) {
+        let Some(channel) = self.channels.get_mut(&topic) else { return };
+        channel.has_lost_events = channel.last.is_some();
+        self.start_read(topic, ReadCause::Sequence);
+    }
+
     fn set_ready(&self, ready: bool) {
-        self.metrics.feed_up.set(i64::from(ready));
-        self.ready.send_replace(ready);
+        self.readiness.set(self.source, ready);
     }
 
     /// Sets readiness: the feed is connected and no channel is catching up.

@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 use crate::{
     domain::Event,
-    store::{FeedConnection, LivePage, ParticipantsPage, SnapshotContent},
+    store::{FeedConnection, LivePage, ParticipantsPage, SnapshotContent, Source},
     telemetry::Metrics,
 };
 
@@ -44,7 +44,7 @@ impl GatedFeed {
 
 #[async_trait]
 impl EventFeed for GatedFeed {
-    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
+    async fn connect(&self, _: Source) -> Result<Box<dyn FeedConnection>, StoreError> {
         Err(StoreError::NotFound)
     }
 
@@ -69,7 +69,7 @@ impl EventFeed for GatedFeed {
         Err(StoreError::NotFound)
     }
 
-    async fn probe(&self, _: &str) -> Result<(), StoreError> {
+    async fn probe(&self, _: Source, _: &str) -> Result<(), StoreError> {
         Err(StoreError::NotFound)
     }
 

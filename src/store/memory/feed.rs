@@ -16,7 +16,7 @@ use crate::{
     domain::{Cursor, Event, Participant, StreamId, StreamStatus, Topic},
     store::{
         EventFeed, FeedConnection, FeedMessage, LIVE_PAGE, LivePage, LogRead, ParticipantsPage, Snapshot,
-        SnapshotContent, StateWithJson, StoreError,
+        SnapshotContent, Source, StateWithJson, StoreError,
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
@@ -79,7 +79,7 @@ impl MemoryStore {
 
 #[async_trait]
 impl EventFeed for MemoryStore {
-    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
+    async fn connect(&self, _: Source) -> Result<Box<dyn FeedConnection>, StoreError> {
         let (sender, messages) = mpsc::unbounded_channel();
         let topics = Topics::default();
         let address = uuid::Uuid::now_v7().to_string();
@@ -119,7 +119,7 @@ impl EventFeed for MemoryStore {
         }))
     }
 
-    async fn probe(&self, address: &str) -> Result<(), StoreError> {
+    async fn probe(&self, _: Source, address: &str) -> Result<(), StoreError> {
         let (inner, _) = self.current();
         for follower in inner.followers.iter().filter(|follower| follower.address == address) {
             // A closed connection needs no probe.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::state::MemoryStore;
-use crate::store::{Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IdempotencyStore, RequestKey, StoreError};
+use crate::store::{Attempt, BeginOutcome, DedupKey, IdempotencyStore, RequestKey, StoreError};
 
 impl MemoryStore {
     /// Ends an attempt. A key under which a change was made keeps its time to live.
@@ -55,8 +55,8 @@ impl IdempotencyStore for MemoryStore {
         Ok(())
     }
 
-    async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError> {
-        self.end(key, attempt, FAILURE_TTL, None);
+    async fn abandon(&self, key: &RequestKey, attempt: &Attempt, keep: Duration) -> Result<(), StoreError> {
+        self.end(key, attempt, keep, None);
         Ok(())
     }
 }

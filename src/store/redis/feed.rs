@@ -16,8 +16,9 @@ use super::{
 use crate::{
     domain::{Cursor, Event, StreamId, Topic},
     store::{
-        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LivePage, LogRead, ParticipantFilter,
-        ParticipantsPage, ResetReason, Snapshot, SnapshotContent, StoreError, StreamStore,
+        EventFeed, FeedConnection, FeedMessage, LOG_PAGE_BYTES, LivePage, LogRead, PageRequest,
+        ParticipantFilter, ParticipantsPage, ResetReason, Snapshot, SnapshotContent, Source, StoreError,
+        StreamStore,
         log::{FirstEntry, LogFacts, reset_reason},
     },
 };
@@ -69,7 +70,10 @@ impl FeedConnection for RedisFeedConnection {
             }
             let Some(topic) = self.keys.topic(channel) else { continue };
             match codec::event(message.get_payload_bytes()) {
-                Ok(event) => return Some(FeedMessage::Event(topic, Arc::new(event))),
+                Ok(event) => {
+                    let previous = topic.previous(&event);
+                    return Some(FeedMessage::Event { topic, event: Arc::new(event), previous });
+                }
                 // The relay detects the missing event, and repairs it from the log or reports it.
                 Err(error) => tracing::error!(%error, channel, "invalid event on a channel: skipped"),
             }
@@ -105,25 +109,28 @@ fn unreadable(error: StoreError) -> LogRead {
     LogRead::Reset(ResetReason::Unreadable)
 }
 
+fn read_events(texts: &[Vec<u8>], complete: bool) -> LogRead {
+    events(texts).map_or_else(unreadable, |events| LogRead::Events { events, complete })
+}
+
 /// Events' JSON, and true if the log has no more.
 type LogPage = (Vec<Vec<u8>>, bool);
 
 impl RedisStore {
     /// Reads the facts about a cursor, and the page after it, see `read_log.lua`.
-    async fn read_log(
+    pub(super) async fn read_log(
         &self,
         topic: Topic,
         after: Cursor,
-        limit: usize,
-        reads_always: bool,
-    ) -> Result<(LogFacts, Option<LogPage>), StoreError> {
+        PageRequest { limit, max_bytes, reads_always }: PageRequest,
+    ) -> Result<(LogFacts, Option<LogRead>), StoreError> {
         let call = ReadLog {
             log: self.keys.log(topic),
             events: self.keys.log(Topic::All),
             tail: self.keys.tail(),
             after: after.to_string(),
             limit,
-            max_bytes: LOG_PAGE_BYTES,
+            max_bytes,
             reads_always,
         };
         type Answer = (bool, FirstEntryAnswer, bool, FirstEntryAnswer, String, Option<LogPage>);
@@ -136,13 +143,13 @@ impl RedisStore {
             first_of_all: first_entry(&first_of_all)?,
             newest: newest.parse().map_err(|_| corrupt("tail"))?,
         };
-        Ok((facts, page))
+        Ok((facts, page.map(|(texts, complete)| read_events(&texts, complete))))
     }
 }
 
 #[async_trait]
 impl EventFeed for RedisStore {
-    async fn connect(&self) -> Result<Box<dyn FeedConnection>, StoreError> {
+    async fn connect(&self, _: Source) -> Result<Box<dyn FeedConnection>, StoreError> {
         let probe_channel = self.keys.probe(&uuid::Uuid::now_v7().to_string());
         let opened = async {
             let (mut pubsub, master_watch) = self.connector.subscriptions().await?;
@@ -177,16 +184,16 @@ impl EventFeed for RedisStore {
         if after == Cursor::GREATEST {
             return Ok(LogRead::Reset(ResetReason::Future));
         }
-        let mut read = self.read_log(topic, after, limit, false).await?;
+        let request = PageRequest { limit, max_bytes: LOG_PAGE_BYTES, reads_always: false };
+        let mut read = self.read_log(topic, after, request).await?;
         if read.1.is_none() && reset_reason(topic, after, &read.0).is_none() {
-            read = self.read_log(topic, after, limit, true).await?;
+            read = self.read_log(topic, after, PageRequest { reads_always: true, ..request }).await?;
         }
         let (facts, page) = read;
         if let Some(reason) = reset_reason(topic, after, &facts) {
             return Ok(LogRead::Reset(reason));
         }
-        let (texts, complete) = page.ok_or_else(|| corrupt("a page of a log"))?;
-        Ok(events(&texts).map_or_else(unreadable, |events| LogRead::Events { events, complete }))
+        page.ok_or_else(|| corrupt("a page of a log"))
     }
 
     async fn newest(&self, topic: Topic, limit: usize) -> Result<Option<Vec<Arc<Event>>>, StoreError> {
@@ -216,7 +223,7 @@ impl EventFeed for RedisStore {
         }
     }
 
-    async fn probe(&self, address: &str) -> Result<(), StoreError> {
+    async fn probe(&self, _: Source, address: &str) -> Result<(), StoreError> {
         self.query("probe", redis::cmd("PUBLISH").arg(address).arg("")).await
     }
 

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use super::{
     client::RedisStore,
     codec::corrupt,
+    connection::Traffic,
     scripts::{BeginRequest, UpdateRequest},
 };
 use crate::{
     domain::{StreamId, Timestamp},
     store::{
-        Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt,
-        RequestKey, StoreError,
+        Attempt, BeginOutcome, DedupKey, IDEMPOTENCY_TTL, IdempotencyStore, PreviousAttempt, RequestChange,
+        RequestChanges, RequestKey, StoreError,
     },
 };
 
@@ -106,8 +107,20 @@ impl IdempotencyStore for RedisStore {
         self.update_request("request_complete", key, attempt, end, Some(answer)).await.map(drop)
     }
 
-    async fn abandon(&self, key: &RequestKey, attempt: &Attempt) -> Result<(), StoreError> {
-        let end = (Duration::ZERO, Some(FAILURE_TTL));
+    async fn abandon(&self, key: &RequestKey, attempt: &Attempt, keep: Duration) -> Result<(), StoreError> {
+        let end = (Duration::ZERO, Some(keep));
         self.update_request("request_abandon", key, attempt, end, None).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl RequestChanges for RedisStore {
+    async fn request_change(&self, key: &str, reserved_id: StreamId) -> Result<RequestChange, StoreError> {
+        let mut commands = redis::pipe();
+        commands.get(self.keys.dedup(&DedupKey::Request(key.to_owned())));
+        commands.exists(self.keys.stream(reserved_id));
+        let (applied, is_created): (Option<String>, bool) =
+            self.pipeline("request_change", &commands, Traffic::Interactive).await?;
+        Ok(RequestChange { applied: applied.as_deref().map(id).transpose()?, is_created })
     }
 }

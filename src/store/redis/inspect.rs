@@ -7,7 +7,7 @@ use super::{
     connection::{Failure, RESPONSE_TIMEOUT},
 };
 use crate::domain::Topic;
-use crate::store::{EventFeed, FeedMessage, StoreError};
+use crate::store::{EventFeed, FeedMessage, Source, StoreError};
 
 /// The fields of `INFO` that matter for this service. Fields that the server does not report are absent, zero or false.
 pub struct ServerInfo {
@@ -65,8 +65,8 @@ impl RedisStore {
     pub(crate) async fn test_pubsub(&self) -> Result<(), PubSubError> {
         let received = async {
             self.before_newest(Topic::All, 0).await?;
-            let mut connection = self.connect().await?;
-            self.probe(connection.probe_address()).await?;
+            let mut connection = self.connect(Source::FIRST).await?;
+            self.probe(Source::FIRST, connection.probe_address()).await?;
             Ok(connection.next().await)
         };
         match tokio::time::timeout(RESPONSE_TIMEOUT * 2, received).await {

@@ -111,6 +111,16 @@ impl Keys {
         self.shared("clock_floor")
     }
 
+    /// Cursor before which clients of all streams do not resume, because the partition has lost events.
+    pub fn lost_until(&self) -> String {
+        self.shared("events:lost_until")
+    }
+
+    /// Number of partitions of the deployment.
+    pub fn partition_count(&self) -> String {
+        self.shared("partitions")
+    }
+
     /// The newest cursor.
     pub fn tail(&self) -> String {
         self.shared("tail")

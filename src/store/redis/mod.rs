@@ -7,7 +7,7 @@
 //! ```text
 //! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← client (on connection) ← changes
 //!             ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
-//!             ← partition_log, rate_limit, room_names ← inspect
+//!             ← partition_count, partition_log, rate_limit, room_names ← inspect
 //! ```
 
 mod cached_reads;
@@ -24,6 +24,7 @@ mod leases;
 mod listing_history;
 mod live_streams;
 mod maintenance;
+mod partition_count;
 mod partition_log;
 mod rate_limit;
 mod room_names;

@@ -1,4 +1,4 @@
-//! The log of one of several partitions: its clock, and the positions of its newest events.
+//! The logs of one of several partitions: their pages, the clock, and the positions of the newest events.
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{Cursor, Topic},
-    store::{ClockReading, NewestCursors, PartitionLog, StoreError},
+    store::{ClockReading, LogRead, NewestCursors, PageRequest, PartitionLog, StoreError, log::LogFacts},
 };
 
 fn cursor(text: &str) -> Result<Cursor, StoreError> {
@@ -18,17 +18,36 @@ fn cursor(text: &str) -> Result<Cursor, StoreError> {
 
 #[async_trait]
 impl PartitionLog for RedisStore {
+    async fn read_page(
+        &self,
+        topic: Topic,
+        after: Cursor,
+        request: PageRequest,
+    ) -> Result<(LogFacts, Option<LogRead>), StoreError> {
+        self.read_log(topic, after, request).await
+    }
+
     async fn advance_clock(&self, floor: u64, finds_event: bool) -> Result<ClockReading, StoreError> {
         let call = AdvanceClock {
             clock_floor: self.keys.clock_floor(),
             tail: self.keys.tail(),
             events: self.keys.log(Topic::All),
+            lost_until: self.keys.lost_until(),
             floor_ms: floor,
             live_ttl_ms: self.retention.live,
             finds_event,
         };
-        let (millis, tail, before_floor): (u64, String, String) = self.run("advance_clock", call).await?;
-        Ok(ClockReading { millis, tail: cursor(&tail)?, before_floor: cursor(&before_floor)? })
+        type Answer = (u64, String, String, String);
+        let (millis, tail, before_floor, lost_until): Answer = self.run("advance_clock", call).await?;
+        let (before_floor, lost_until) = (cursor(&before_floor)?, cursor(&lost_until)?);
+        Ok(ClockReading { millis, tail: cursor(&tail)?, before_floor, lost_until })
+    }
+
+    async fn record_loss(&self, until: Cursor) -> Result<(), StoreError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.keys.lost_until()).arg(until.to_string());
+        command.arg("PX").arg(u64::try_from(self.retention.live.as_millis()).unwrap_or(u64::MAX));
+        self.query("record_loss", &command).await
     }
 
     async fn newest_cursors(&self, count: usize) -> Result<NewestCursors, StoreError> {

@@ -79,6 +79,8 @@ families! {
         "Webhooks refused for their signature, by reason.";
     feed_up: IntGauge = "lso_feed_up" []
         "1 while published events reach this instance, else 0.";
+    partition_up: IntGaugeVec = "lso_partition_up" ["partition"]
+        "With REDIS_PARTITIONS above 1: 1 while published events of the partition reach this instance, else 0.";
     feed_connects: IntCounter = "lso_feed_connects_total" []
         "Connections made for published events.";
     gaps: IntCounterVec = "lso_feed_gaps_total" ["found_by"]

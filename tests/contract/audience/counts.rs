@@ -69,7 +69,7 @@ async fn count_teller_tells_the_last_of_many_changes_once() {
             backend.change(&stream, connected(&format!("p{n}"), Role::Viewer)).await;
         }
         backend.change(&stream, left("p0", None)).await;
-        let teller = CountTeller::new(backend.partitions[0].clone());
+        let teller = CountTeller::new(backend.partition_of_room("room"));
         let log = eventually("the counts", async || {
             teller.tell_due().await.unwrap();
             let log = backend.log(stream.id).await;

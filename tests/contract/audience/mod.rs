@@ -15,24 +15,22 @@ use livestream_orchestrator::{
     store::{CreateOutcome, ParticipantFilter, Retention, StoreError},
 };
 
-use crate::{
-    backend::{Backend, RETENTION, left, new_stream, session, token},
-    support::unique,
-};
+use crate::backend::{Backend, RETENTION, left, new_stream, session, token, with_and_without_partitions};
 
 /// An interval at whose end no test waits.
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The backends with an interval between the events that tell counts.
-fn backends(count_interval: Duration) -> [Backend; 2] {
-    let retention = Retention { count_interval, ..RETENTION };
-    [Backend::memory(retention), Backend::redis(&unique("audience"), retention)]
+fn backends(count_interval: Duration) -> [Backend; 3] {
+    with_and_without_partitions("audience", Retention { count_interval, ..RETENTION })
 }
 
 /// Creates an active stream with the room sid `RM_1`.
 async fn active(backend: &Backend, mode: AudienceMode, max_participants: Option<u32>) -> StreamRef {
     let new = NewStream { audience: mode.begin(2), max_participants, ..new_stream("room") };
-    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new)).await.unwrap() else {
+        panic!("taken")
+    };
     let stream = stream.reference();
     backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
     stream
@@ -134,7 +132,7 @@ async fn empty_counted_stream_becomes_idle_when_its_last_viewer_leaves() {
             idle_after: Some(Duration::ZERO),
             ..new_stream("room")
         };
-        let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else {
+        let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new)).await.unwrap() else {
             panic!("taken")
         };
         let stream = stream.reference();

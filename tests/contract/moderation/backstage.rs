@@ -30,7 +30,9 @@ fn in_role(role: Role, who: &str, sid: &str) -> Session {
 
 async fn backstage(backend: &Backend, room: &str) -> StreamRef {
     let new = NewStream { backstage: true, ..new_stream(room) };
-    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("{room}") };
+    let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new)).await.unwrap() else {
+        panic!("{room}")
+    };
     assert!(stream.backstage && stream.live_at.is_none());
     stream.reference()
 }

@@ -27,8 +27,9 @@ impl Follower {
     pub(in crate::store::memory) fn send(&self, event: &Arc<Event>) -> bool {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         for topic in [Topic::Stream(event.stream_id()), Topic::All] {
+            let (event, previous) = (event.clone(), topic.previous(event));
             if topics.contains(&topic)
-                && self.messages.send(FeedMessage::Event(topic, event.clone())).is_err()
+                && self.messages.send(FeedMessage::Event { topic, event, previous }).is_err()
             {
                 return false;
             }

@@ -134,7 +134,7 @@ scripts! {
 
     /// See [`crate::store::PartitionLog::advance_clock`].
     atomic AdvanceClock = "advance_clock" with [CLOCK, LOG_ENTRIES];
-    KEY { clock_floor, tail, events }
+    KEY { clock_floor, tail, events, lost_until }
     ARG { floor_ms: u64, live_ttl_ms: Duration, finds_event: bool }
 
     /// Reads the newest events of a log.
