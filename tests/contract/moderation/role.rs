@@ -113,7 +113,9 @@ async fn change_of_participant_is_told_once_with_its_caller(backend: Backend) {
 
 async fn role_in_counted_stream_moves_participant_on_and_off_stage(backend: Backend) {
     let new = NewStream { audience: AudienceMode::Counted.begin(0), ..new_stream("counted") };
-    let CreateOutcome::Created(stream) = backend.store.create(new).await.unwrap() else { panic!("taken") };
+    let CreateOutcome::Created(stream) = backend.store.create(backend.placed(new)).await.unwrap() else {
+        panic!("taken")
+    };
     let stream = stream.reference();
     backend.change(&stream, Change::Activate { room_sid: "RM_1".into() }).await;
     backend.change(&stream, connect("ann", Role::Viewer, "PA_1")).await;
