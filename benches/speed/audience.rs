@@ -123,7 +123,7 @@ fn delays(changes: &[u64], arrivals: &[Vec<(u64, u64)>]) -> Latencies {
         for change in changes.iter().step_by(step) {
             while events.next_if(|(recorded, _)| recorded < change).is_some() {}
             let Some((_, received)) = events.peek() else { break };
-            delays.0.push(u32::try_from(received - change).unwrap_or(u32::MAX));
+            delays.0.push(u32::try_from(received.saturating_sub(*change)).unwrap_or(u32::MAX));
         }
     }
     delays
