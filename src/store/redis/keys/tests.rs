@@ -14,7 +14,7 @@ fn channel_of_a_log_parses_to_its_topic() {
 }
 
 /// Keys that no other code names, because only the scripts of changes access them.
-const ONLY_IN_CHANGES: [&str; 3] = ["joining", "tombstones", "agents"];
+const ONLY_IN_CHANGES: [&str; 4] = ["joining", "tombstones", "agents", "roles"];
 
 #[test]
 fn keys_that_scripts_make_are_those_of_the_methods() {
