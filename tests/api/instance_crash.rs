@@ -19,6 +19,8 @@ use crate::support::{
 
 /// Maximum time from a crash until another instance has finished or undone the work.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(12);
+/// Deadline for the streams that precede a crash.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
 /// Streams that each killed instance creates and stops concurrently.
 const CONCURRENT_STREAMS: usize = 4;
 const KILLS: u32 = 16;
@@ -95,6 +97,7 @@ async fn repeated_kills_leave_no_unfinished_stream_and_no_orphaned_room() {
     for kill in 0..KILLS {
         victim.start_listening().await;
         let (base, client) = (victim.address().http, Client::new());
+        let before = all_streams(&app).await.len();
         let streams: Vec<_> = (0..CONCURRENT_STREAMS)
             .map(|n| {
                 let (base, client) = (base.clone(), client.clone());
@@ -106,14 +109,14 @@ async fn repeated_kills_leave_no_unfinished_stream_and_no_orphaned_room() {
                 })
             })
             .collect();
-        // Each instance runs a little longer than the one before.
-        let recorded = kill as usize * CONCURRENT_STREAMS / 4;
+        // Each instance is killed at another stage of its streams.
+        let recorded = before + kill as usize % CONCURRENT_STREAMS;
         let progress = async {
             while all_streams(&app).await.len() <= recorded {
                 tokio::task::yield_now().await;
             }
         };
-        let _ = timeout(Duration::from_millis(u64::from(kill) * 3 + 2), progress).await;
+        timeout(PROGRESS_LIMIT, progress).await.expect("more streams before the next crash");
         victim.kill();
         for stream in streams {
             stream.await.unwrap();

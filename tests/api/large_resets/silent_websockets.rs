@@ -51,7 +51,8 @@ async fn wait_for_evictions(fixture: &Fixture, clients: usize) {
     })
     .await;
     eventually("the end of the evicted feeds", || async {
-        (subscribers().await as usize + evicted(fixture).await == clients).then_some(())
+        // Clients that are not evicted end too, after the time limit of a write.
+        (subscribers().await as usize + evicted(fixture).await <= clients).then_some(())
     })
     .await;
     let evicted = evicted(fixture).await;
