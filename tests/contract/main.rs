@@ -25,6 +25,7 @@ mod operation_lock;
 mod orphaned_rooms;
 mod participant_pages;
 mod partition_log;
+mod partitioned_jobs;
 mod partitioned_log;
 mod random_changes;
 mod rate_limits;

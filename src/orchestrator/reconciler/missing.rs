@@ -17,7 +17,7 @@ use crate::{
     store::{Guard, Lease, StoreError},
 };
 
-/// Number of live streams from which an empty list must be confirmed by a second one.
+/// Number of active streams, in all partitions, from which an empty list must be confirmed by a second one.
 const CONFIRM_FROM: usize = 2;
 /// Upper bound of the time that must pass between the first empty listing and the one that confirms it.
 const MAX_CONFIRMATION_DELAY: Duration = Duration::from_secs(15);
@@ -76,9 +76,9 @@ impl Reconciler {
     }
 
     /// Reports whether streams may be stopped because of this listing. An empty listing while two or more streams are
-    /// live must be confirmed by a second one.
+    /// active must be confirmed by a second one.
     pub(super) async fn confirm_listing(&self, listed: usize, missing: usize) -> Result<bool, Error> {
-        if listed > 0 || missing < CONFIRM_FROM {
+        if listed > 0 || missing == 0 || self.active_streams(missing).await? < CONFIRM_FROM {
             self.store.clear_empty_listing().await?;
             return Ok(true);
         }
@@ -93,6 +93,17 @@ impl Reconciler {
             );
         }
         Ok(again)
+    }
+
+    /// Returns the number of active streams in all partitions, of which at least `missing` are in this one. Reads it
+    /// only if that decides nothing.
+    async fn active_streams(&self, missing: usize) -> Result<usize, Error> {
+        if missing >= CONFIRM_FROM {
+            return Ok(missing);
+        }
+        let totals = self.orchestrator.store.totals().await?;
+        let active = totals.streams.iter().find(|(status, _)| *status == StreamStatus::Active);
+        Ok(active.map_or(missing, |(_, count)| usize::try_from(*count).unwrap_or(usize::MAX)))
     }
 
     /// Stops the streams whose rooms are gone. Lists the rooms again first, because the first listing may be stale.
