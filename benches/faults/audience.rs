@@ -159,7 +159,7 @@ impl Audience {
 
     /// Returns the number of clients whose counts are not those of the audience, and of such documents, one for each
     /// instance.
-    pub async fn wrong_counts(&self, test_bed: &TestBed) -> usize {
+    async fn wrong_counts(&self, test_bed: &TestBed) -> usize {
         let viewers = self.sessions.values().filter(|(_, is_connected)| *is_connected).count();
         let truth = Some(Counts { hosts: 0, viewers: viewers.try_into().unwrap() });
         let mut wrong = 0;

@@ -30,15 +30,16 @@ pub async fn run(fault: Fault, livekit: &str) -> Row {
     let ended = now_millis();
     // Stopped at the end of the fault, so that no later change tells the counts that the fault has delayed.
     let mut audience = audience.stop().await;
+    sleep(UNDISTURBED).await;
+    // After the pause, because a master that is being replaced may acknowledge a report that is then lost.
     if fault.may_lose_data() {
         audience.report_all(&test_bed).await;
     }
-    sleep(UNDISTURBED).await;
     // Stopped after the pause, so that "caught up after" covers changes that were made during the fault.
     let (changes, pause) = load.stop().await;
     wait_for_deliveries(&mut test_bed).await;
     let mut row = compare(&test_bed, fault, ended, changes, pause);
-    let during = audience.wrong_counts(&test_bed).await;
+    let during = audience.wrong_counts_in_time(&test_bed).await;
     let (_, after) = run_audience(audience, &test_bed).await;
     row.wrong_counts = before + during + after;
     row
