@@ -102,3 +102,20 @@ async fn change_of_participant_names_its_caller() {
         (&json!("participant_updated"), &json!(CALLER))
     );
 }
+
+#[tokio::test]
+async fn mute_with_invalid_fields_names_each_of_them() {
+    let Pair(app, _) = Pair::start().await;
+    let stream = app.create(json!({})).await;
+    let all = format!("/streams/{}/mute", stream["id"].as_str().unwrap());
+    let refused = app.post(&all, json!({"source": "tv", "except": "ann"})).await;
+    let detail = refused.expect_problem(400, "validation_failed").to_string();
+    assert!(detail.contains("source") && detail.contains("except"), "{detail}");
+    app.post(&all, json!({"except": ["ann", "ann"]})).await.expect(StatusCode::OK);
+    let one = format!("{}/mute", path(&stream, "ann"));
+    let refused = app.post(&one, json!({"source": 1, "trackSid": 2})).await;
+    let detail = refused.expect_problem(400, "validation_failed").to_string();
+    assert!(detail.contains("source") && detail.contains("trackSid"), "{detail}");
+    app.delete(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);
+    app.post(&all, json!({})).await.expect_problem(409, "stream_not_active");
+}

@@ -49,7 +49,7 @@ impl FromBody for MuteEverybody {
         let source = source(fields);
         let parse = |text| Identity::reported(text).ok_or(NameError::Empty);
         let except = fields.list("except", "Identities of participants that are not muted.", parse);
-        Some(Self(MuteAll { source, except: except.unwrap_or_default() }))
+        Some(Self(MuteAll { source, except: except.unwrap_or_default().into_iter().collect() }))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Muting of tracks. A muted participant may unmute its track.
 
+use std::collections::HashSet;
+
 use futures_util::{TryStreamExt, stream};
 
 use super::participant::ChangedParticipant;
@@ -31,7 +33,7 @@ pub struct MuteAll {
     /// Source of the tracks to mute.
     pub source: TrackSource,
     /// Identities of participants that are not muted.
-    pub except: Vec<Identity>,
+    pub except: HashSet<Identity>,
 }
 
 impl Orchestrator {

@@ -114,7 +114,7 @@ impl Fixture {
             assert_eq!(shown, present, "{context}");
             assert_eq!(stream.participant_count() as usize, shown.len(), "{context}");
             for one in view.participants.iter().filter(|one| one.is_active()) {
-                assert_eq!(stream.denies(one), None, "{context}: nobody without access is present");
+                assert_eq!(stream.denies(one), None, "{context}: no participant without access is present");
                 let role = self.livekit.role_of(stream.room_name.as_str(), one.identity.as_str());
                 assert!(role.is_none_or(|role| role == one.role), "{context}: LiveKit has the recorded role");
             }

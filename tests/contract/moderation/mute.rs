@@ -1,6 +1,8 @@
 //! Muting with a fake LiveKit: which tracks are muted, and how it is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::HashSet;
+
 use livestream_orchestrator::{
     access::Caller,
     domain::{Role, Stream, TrackSource},
@@ -73,11 +75,11 @@ async fn unknown_participants_and_tracks_are_refused() {
 #[tokio::test]
 async fn everybody_is_muted_except_the_named_participants() {
     let (fixture, stream) = with_hosts().await;
-    let request = || MuteAll { source: TrackSource::Camera, except: vec![identity("bob")] };
+    let request = || MuteAll { source: TrackSource::Camera, except: HashSet::from([identity("bob")]) };
     fixture.orchestrator.mute_all(&Caller::unrestricted(), &stream, request()).await.unwrap();
     assert_eq!(muted(&fixture, &stream, "ann").await, [TrackSource::Camera]);
     assert!(muted(&fixture, &stream, "bob").await.is_empty());
-    let all = MuteAll { except: Vec::new(), ..request() };
+    let all = MuteAll { except: HashSet::new(), ..request() };
     fixture.orchestrator.mute_all(&Caller::unrestricted(), &stream, all).await.unwrap();
     assert_eq!(muted(&fixture, &stream, "bob").await, [TrackSource::Camera]);
 }
