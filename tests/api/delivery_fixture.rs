@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::{
     task::JoinHandle,
@@ -111,7 +111,8 @@ impl DeliveryFixture {
         self.wait_until_ready(true).await;
         for id in &self.streams {
             let last = json!({"metadata": {"n": null, "last": unique("change")}});
-            self.apps[0].patch(&format!("/streams/{id}"), last).await.expect(StatusCode::OK);
+            let path = format!("/streams/{id}");
+            self.apps[0].send_when_available(Method::PATCH, &path, last).await.expect(StatusCode::OK);
         }
         for client in &mut self.clients {
             let auditor = auditor_of(&self.auditors, client);

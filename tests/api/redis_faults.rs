@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
@@ -74,7 +74,8 @@ impl FaultFixture {
 
     /// Continues with the clients of all streams and one new stream, because the old streams no longer exist.
     async fn continue_with_new_stream(&mut self) {
-        let stream = self.direct().create(json!({})).await;
+        let created = self.direct().send_when_available(Method::POST, "/streams", json!({})).await;
+        let stream = created.expect(StatusCode::CREATED);
         self.delivery.streams = vec![stream["id"].as_str().unwrap().to_owned()];
         self.delivery.clients.retain(|client| client.stream.is_none());
     }

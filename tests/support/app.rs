@@ -173,6 +173,17 @@ impl TestApp {
         self.post("/streams", body).await.expect(StatusCode::CREATED)
     }
 
+    /// Repeats a request until the store is available.
+    ///
+    /// [`Self::wait_until_ready`] can return before an outage of a moment ago was noticed.
+    pub async fn send_when_available(&self, method: Method, path: &str, body: Value) -> TestResponse {
+        super::eventually("the store", || async {
+            let response = self.send(method.clone(), path, Some(body.clone())).await;
+            (response.status != StatusCode::SERVICE_UNAVAILABLE).then_some(response)
+        })
+        .await
+    }
+
     /// Opens an SSE feed.
     pub async fn follow(&self, path: &str) -> EventStream {
         EventStream::open(&self.base, path, None).await
