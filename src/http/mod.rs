@@ -19,6 +19,7 @@ mod request_record;
 mod routes;
 mod schemas;
 mod server;
+mod sliced_body;
 mod sse;
 mod streams;
 mod webhook_signature;

@@ -1,5 +1,7 @@
 //! Handlers of the web pages: files from `static/`, embedded in the binary.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpResponse,
     http::header::{self, ETag, EntityTag},
@@ -11,6 +13,7 @@ use super::{
     app_state::AppState,
     extract::{FilePath, IfNoneMatch},
     problem::Problem,
+    sliced_body::SlicedBody,
 };
 use crate::domain::ErrorCode;
 
@@ -58,8 +61,12 @@ fn serve(api: &AppState, stored: &IfNoneMatch, name: &str) -> Result<HttpRespons
     if is_stored {
         return Ok(response.finish());
     }
-    let content_type = mime_guess::from_path(name).first_or_octet_stream();
-    Ok(response.content_type(content_type).body(file.data.into_owned()))
+    response.content_type(mime_guess::from_path(name).first_or_octet_stream());
+    Ok(match file.data {
+        Cow::Borrowed(bytes) => response.body(SlicedBody::of_static(bytes)),
+        // Builds without optimisation read the file.
+        Cow::Owned(bytes) => response.body(bytes),
+    })
 }
 
 /// `GET /index.html`

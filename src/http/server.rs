@@ -27,8 +27,8 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Maximum time in which the first request head of a connection must arrive. With [`CLOSE_TIMEOUT`], the connection ends
-/// within 10 s.
+/// Maximum time in which the first request head of a connection must arrive. With [`CLOSE_TIMEOUT`], the connection
+/// ends within 10 s.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum time that a client has to close a connection after its last response.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -93,6 +93,7 @@ fn run(
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(CatchPanic::default())
             .wrap(from_fn(middleware::check_site))
+            .wrap(from_fn(middleware::slice_body))
             .wrap(from_fn(move |request, next| middleware::observe(paths.clone(), request, next)))
             .configure(configure.clone());
         let shutdown = shutdown.clone();

@@ -11,6 +11,8 @@ pub enum Transport {
     WebSocket,
     /// Server-streaming gRPC call.
     Grpc,
+    /// Response of an HTTP request that is no feed.
+    Http,
     /// The internal subscription that feeds all `/sse/{id}/updates` clients of one stream.
     StateReader,
 }
@@ -23,6 +25,7 @@ impl Transport {
             Self::State => "sse_state",
             Self::WebSocket => "websocket",
             Self::Grpc => "grpc",
+            Self::Http => "http",
             Self::StateReader => "state_reader",
         }
     }

@@ -3,6 +3,7 @@
 
 mod one_stream;
 mod replays;
+mod responses;
 mod silent_calls;
 mod silent_websockets;
 mod slow_readers;
@@ -114,8 +115,12 @@ impl Fixture {
     }
 
     async fn open_silent_sse(&self, query: &str) -> TcpStream {
+        self.open_silent_get(&format!("/events?{query}")).await
+    }
+
+    async fn open_silent_get(&self, path: &str) -> TcpStream {
         let mut socket = self.connect_with_small_buffer();
-        let request = format!("GET /events?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         socket
     }
