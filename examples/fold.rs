@@ -18,8 +18,9 @@ fn fold(state: &mut Value, event: &Value) -> anyhow::Result<()> {
             participants.push(participant.clone());
         }
     }
-    // The viewers of a counted stream are only counted.
-    participants.retain(|known| !is_counted || known["role"] == "host");
+    // The viewers of a counted stream are only counted while their hands are down.
+    let is_on_stage = |known: &Value| known["role"] == "host" || known.get("handRaisedAt").is_some();
+    participants.retain(|known| !is_counted || is_on_stage(known));
     Ok(())
 }
 

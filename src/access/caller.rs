@@ -48,8 +48,17 @@ impl Caller {
     /// Returns the action that ending this identity's session is: [`Action::Leave`] for the token's own identity,
     /// [`Action::Remove`] for any other.
     pub fn leave_action(&self, identity: &Identity) -> Action {
-        let is_own = self.token.as_ref().is_some_and(|token| token.identity == identity.as_str());
-        if is_own { Action::Leave } else { Action::Remove }
+        if self.owns(identity) { Action::Leave } else { Action::Remove }
+    }
+
+    /// Returns the action that raising or lowering this identity's hand is: [`Action::RaiseHand`] for the token's own
+    /// identity, [`Action::Moderate`] for any other.
+    pub fn hand_action(&self, identity: &Identity) -> Action {
+        if self.owns(identity) { Action::RaiseHand } else { Action::Moderate }
+    }
+
+    fn owns(&self, identity: &Identity) -> bool {
+        self.token.as_ref().is_some_and(|token| token.identity == identity.as_str())
     }
 
     /// Returns the time until the caller's token expires; `None` for a token without `exp` and without authentication.

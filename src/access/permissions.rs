@@ -27,6 +27,8 @@ pub enum Action {
     SetLive,
     /// Change or mute a participant.
     Moderate,
+    /// Raise or lower the hand of the token's own identity.
+    RaiseHand,
 }
 
 /// Grant of a LiveKit access token.
@@ -79,7 +81,7 @@ const fn permission(action: Action, description: &'static str, grants: &'static 
 
 /// Permission table, in the order of [`Action`].
 #[rustfmt::skip]
-pub const PERMISSIONS: [Permission; 12] = [
+pub const PERMISSIONS: [Permission; 13] = [
     permission(Action::Create, "create a stream", &[Grant::RoomCreate]),
     permission(Action::List, "list streams", &[Grant::RoomList]),
     permission(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
@@ -92,6 +94,9 @@ pub const PERMISSIONS: [Permission; 12] = [
     permission(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
     permission(Action::SetLive, "take a stream live or backstage", &[Grant::RoomAdmin]),
     permission(Action::Moderate, "change or mute a participant", &[Grant::RoomAdmin]),
+    permission(
+        Action::RaiseHand, "raise and lower the hand of the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin],
+    ),
 ];
 
 impl Action {

@@ -128,6 +128,15 @@ pub enum Change {
     },
     /// Changes a participant at a caller's request.
     UpdateParticipant(ParticipantUpdate),
+    /// Raises or lowers a participant's hand.
+    SetHand {
+        /// Identity of the participant.
+        identity: Identity,
+        /// True to raise the hand, false to lower it.
+        is_raised: bool,
+        /// Identity of the caller, if its token has one.
+        by: Option<Identity>,
+    },
     /// Takes the stream backstage, where viewers have no access, or live.
     SetBackstage {
         /// True for backstage, false for live.
@@ -242,6 +251,15 @@ pub enum Rejection {
     /// The stream has no entry of the identity.
     #[error("the stream has no participant of this identity")]
     NoParticipant,
+    /// The participant has left, and a participant that has left cannot raise its hand.
+    #[error("the participant has left")]
+    NotPresent,
+    /// The maximum number of hands is raised.
+    #[error("the stream has its maximum of {max} raised hands")]
+    TooManyHands {
+        /// Maximum number of raised hands.
+        max: u32,
+    },
     /// Another change has replaced the metadata.
     #[error("the metadata has changed")]
     MetadataChanged,

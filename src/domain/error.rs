@@ -47,6 +47,8 @@ pub enum ErrorCode {
     StreamNotFound,
     /// The stream has no participant of this identity.
     ParticipantNotFound,
+    /// The participant has left.
+    ParticipantNotPresent,
     /// The participant has no track of this sid.
     TrackNotFound,
     /// No route has this path.
@@ -59,6 +61,8 @@ pub enum ErrorCode {
     StreamNotActive,
     /// The stream has its maximum number of active participants.
     StreamFull,
+    /// The stream has its maximum number of raised hands.
+    TooManyHands,
     /// The stream is backstage, where viewers have no access.
     StreamBackstage,
     /// The stream is still being created. LiveKit sends the webhook again.
@@ -95,7 +99,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -116,12 +120,14 @@ impl ErrorCode {
         Self::TooManyIdempotencyKeys,
         Self::StreamNotFound,
         Self::ParticipantNotFound,
+        Self::ParticipantNotPresent,
         Self::TrackNotFound,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
         Self::InvalidTransition,
         Self::StreamNotActive,
         Self::StreamFull,
+        Self::TooManyHands,
         Self::StreamBackstage,
         Self::StreamCreating,
         Self::RoomExists,

@@ -7,14 +7,21 @@ use super::{
     ParticipantState, Role, Timestamp, Tracks,
 };
 
-/// Rank of participants on stage in list order, before all others.
-pub const STAGE_RANK: u8 = 0;
+/// Rank of hosts in list order, before all others.
+pub const HOST_RANK: u8 = 0;
+
+/// Rank of viewers with a raised hand, who are on stage too.
+pub const HAND_RANK: u8 = 1;
 
 /// Rank of listed participants that are not on stage.
-pub const AUDIENCE_RANK: u8 = 1;
+pub const AUDIENCE_RANK: u8 = 2;
 
 /// Rank of unlisted participants in list order, after all listed participants.
-pub const UNLISTED_RANK: u8 = 2;
+pub const UNLISTED_RANK: u8 = 3;
+
+/// Maximum number of raised hands in a stream. Each of them is on the stage of a counted stream, which all followers
+/// receive.
+pub const MAX_HANDS: usize = 1_000;
 
 /// Time after all others that is an exact integer in Lua, whose scripts make the same list keys.
 pub const END_OF_TIME_MS: u64 = 9_000_000_000_000_000;
@@ -50,6 +57,8 @@ pub struct Participant {
     pub session_at: Option<Timestamp>,
     /// Published tracks.
     pub tracks: Tracks,
+    /// Time at which the hand was raised; `None` while it is down. Only a joining or active viewer has a raised hand.
+    pub hand_raised_at: Option<Timestamp>,
     /// Time of the last write. A list of LiveKit may lag, so it corrects only entries written before it.
     pub changed_at: Timestamp,
     /// Expiry of a joining entry without a connection.
@@ -76,6 +85,7 @@ impl Participant {
             sid: None,
             session_at: None,
             tracks: Tracks::default(),
+            hand_raised_at: None,
             changed_at: now,
             expires_at: None,
             last_visit: None,
@@ -112,20 +122,27 @@ impl Participant {
     }
 
     /// Reports whether the participant is on the stage of a counted stream, whose participants have events and are in
-    /// documents.
+    /// documents: a host, or a viewer with a raised hand.
     pub fn is_on_stage(&self) -> bool {
-        self.is_listed() && self.role == Role::Host
+        self.is_listed() && (self.role == Role::Host || self.hand_raised_at.is_some())
     }
 
-    /// Returns a key that sorts participant lists ascending: hosts, other listed participants, unlisted participants;
-    /// within each group the newest first, then by identity.
+    /// Sets the role. A host has no raised hand.
+    pub fn set_role(&mut self, role: Role) {
+        self.role = role;
+        self.hand_raised_at.take_if(|_| role == Role::Host);
+    }
+
+    /// Returns a key that sorts participant lists ascending: hosts, viewers with a raised hand, other listed
+    /// participants, unlisted participants; within each group the newest first, then by identity.
     pub fn list_key(&self) -> String {
         let joined = u64::try_from(self.joined_at.as_millis()).unwrap_or_default();
         let newest_first = END_OF_TIME_MS.saturating_sub(joined);
-        let rank = match (self.is_listed(), self.is_on_stage()) {
+        let rank = match (self.is_listed(), self.role) {
             (false, _) => UNLISTED_RANK,
-            (true, true) => STAGE_RANK,
-            (true, false) => AUDIENCE_RANK,
+            (true, Role::Host) => HOST_RANK,
+            (true, Role::Viewer) if self.hand_raised_at.is_some() => HAND_RANK,
+            (true, Role::Viewer) => AUDIENCE_RANK,
         };
         format!("{rank}:{newest_first:016}:{}", self.identity)
     }
@@ -148,6 +165,8 @@ impl Serialize for Participant {
             sid: Option<&'a ParticipantSid>,
             tracks: &'a Tracks,
             #[serde(skip_serializing_if = "Option::is_none")]
+            hand_raised_at: Option<Timestamp>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             kind: Option<ParticipantKind>,
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             hidden: bool,
@@ -164,6 +183,7 @@ impl Serialize for Participant {
             attributes: &self.attributes,
             sid: self.sid.as_ref(),
             tracks: &self.tracks,
+            hand_raised_at: self.hand_raised_at,
             kind: Some(self.kind).filter(|kind| *kind != ParticipantKind::Standard),
             hidden: self.hidden,
         }
@@ -176,20 +196,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn list_key_sorts_hosts_first_and_newest_first() {
-        let at = |role, ms, identity: &str| {
+    fn list_key_sorts_hosts_first_then_raised_hands_and_newest_first() {
+        let entry = |role, ms, identity: &str| {
             Participant::joining(Identity::parse(identity).unwrap(), role, Timestamp::from_millis(ms))
-                .list_key()
         };
+        let at = |role, ms, identity: &str| entry(role, ms, identity).list_key();
+        let hand_raised_at = Some(Timestamp::from_millis(1));
         let mut keys = [
             at(Role::Viewer, 9, "v"),
+            Participant { hand_raised_at, ..entry(Role::Viewer, 8, "hand") }.list_key(),
             at(Role::Host, 1, "old"),
             at(Role::Host, 2, "b"),
             at(Role::Host, 2, "a"),
         ];
         keys.sort();
         let order: Vec<_> = keys.iter().map(|key| key.rsplit(':').next().unwrap()).collect();
-        assert_eq!(order, ["a", "b", "old", "v"]);
+        assert_eq!(order, ["a", "b", "old", "hand", "v"]);
     }
 
     #[test]

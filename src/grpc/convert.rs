@@ -79,6 +79,7 @@ pub fn participant(participant: &Participant) -> proto::Participant {
         attributes: participant.attributes.entries().into_iter().collect(),
         kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         metadata_text: text.unwrap_or_default(),
+        hand_raised_at: millis(participant.hand_raised_at),
     }
 }
 

@@ -125,6 +125,9 @@ const fn joins(actions: &'static [Action]) -> RoutePolicy {
 /// Actions of a feed. The handler checks which of them the request needs.
 const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
 
+/// Actions of a hand: the token's own, or that of another identity.
+const HAND: &[Action] = &[Action::RaiseHand, Action::Moderate];
+
 /// Returns every path of the API; `/metrics` only if `with_metrics`.
 pub fn table(with_metrics: bool) -> Vec<Path> {
     let mut paths = streams();
@@ -168,6 +171,11 @@ fn streams() -> Vec<Path> {
             .errors(participants::one::GET_ERRORS)
             .on(Method::PATCH, changes(&[Action::Moderate]), participants::one::patch)
             .errors(participants::one::PATCH_ERRORS),
+        Path::at("/streams/{id}/participants/{identity}/hand")
+            .on(Method::PUT, changes(HAND), participants::hand::raise)
+            .errors(participants::hand::RAISE_ERRORS)
+            .on(Method::DELETE, changes(HAND), participants::hand::lower)
+            .errors(participants::hand::LOWER_ERRORS),
         Path::at("/streams/{id}/participants/{identity}/mute")
             .on(Method::POST, changes(&[Action::Moderate]), participants::mute::one)
             .errors(participants::mute::ONE_ERRORS),

@@ -57,6 +57,8 @@ impl Error {
                 Rejection::NotActive { .. } => ErrorCode::StreamNotActive,
                 Rejection::Full { .. } => ErrorCode::StreamFull,
                 Rejection::NoParticipant => ErrorCode::ParticipantNotFound,
+                Rejection::NotPresent => ErrorCode::ParticipantNotPresent,
+                Rejection::TooManyHands { .. } => ErrorCode::TooManyHands,
                 Rejection::Backstage => ErrorCode::StreamBackstage,
                 Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
             },

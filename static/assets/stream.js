@@ -90,16 +90,16 @@ export class Stream {
     if (event.seq === version + 1) {
       if (removed) this.participants.delete(participant.identity);
       else if (participant) this.participants.set(participant.identity, participant);
-      if (stream.audience === "counted") this.#keepHosts();
+      if (stream.audience === "counted") this.#keepStage();
       this.#update(stream);
     }
     if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(reason);
   }
 
-  // Keeps the stage of a counted stream.
-  #keepHosts() {
-    for (const { identity, role } of this.participants.values()) {
-      if (role !== "host") this.participants.delete(identity);
+  // Keeps the stage of a counted stream: hosts, and viewers with a raised hand.
+  #keepStage() {
+    for (const { identity, role, handRaisedAt } of this.participants.values()) {
+      if (role !== "host" && !handRaisedAt) this.participants.delete(identity);
     }
   }
 

@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::{
     Pair,
-    auth_fixture::{create, join, only_grant, routes, send, start_with_auth, token},
+    auth_fixture::{CALLER, create, join, only_grant, routes, send, start_with_auth, token},
 };
 use crate::support::{
     app::{TestApp, participant_webhook},
@@ -142,7 +142,9 @@ async fn grant_on_every_route_and_transport_matches_permission_table() {
             assert_eq!(Outcome::of_status(list.status.as_u16()), expected(Action::List), "{case}: list");
             let new = send(&app, &bearer, Method::POST, "/streams", Some(&json!({}))).await;
             assert_eq!(Outcome::of_status(new.status.as_u16()), expected(Action::Create), "{case}: create");
-            join(&app, &room, "bob").await;
+            for who in ["bob", CALLER] {
+                join(&app, &room, who).await;
+            }
             for (method, path, body, action) in routes(id) {
                 let answer = send(&app, &bearer, method.clone(), &path, body.as_ref()).await;
                 assert_eq!(

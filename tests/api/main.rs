@@ -21,6 +21,7 @@ mod fuzz;
 mod grpc;
 mod grpc_connections;
 mod half_closed;
+mod hands;
 mod idempotency;
 mod imports;
 mod instance_crash;

@@ -44,6 +44,7 @@ fn participant_without_times(one: &Participant) -> impl PartialEq + std::fmt::De
     (
         (one.identity.clone(), one.name.clone(), one.role, one.state, one.metadata.clone(), one.sid.clone()),
         (one.tracks.clone(), one.attributes.clone(), one.kind, one.hidden, one.role_recorded),
+        one.hand_raised_at.is_some(),
         (one.left_at.is_some(), one.session_at.is_some(), one.expires_at.is_some(), one.last_visit.is_some()),
     )
 }

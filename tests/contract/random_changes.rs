@@ -154,6 +154,16 @@ fn update_participant() -> impl Strategy<Value = Change> {
     )
 }
 
+fn set_hand() -> impl Strategy<Value = Change> {
+    (who(), prop::bool::weighted(0.7), prop::option::of(who())).prop_map(|(who, is_raised, by)| {
+        Change::SetHand {
+            identity: Identity::reported(who).unwrap(),
+            is_raised,
+            by: by.map(|by| Identity::reported(by).unwrap()),
+        }
+    })
+}
+
 fn set_backstage() -> impl Strategy<Value = Change> {
     (any::<bool>(), prop::option::of(who())).prop_map(|(backstage, by)| Change::SetBackstage {
         backstage,
@@ -192,6 +202,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => Just(Change::TellCounts),
         2 => set_backstage(),
         4 => update_participant(),
+        5 => set_hand(),
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),

@@ -17,10 +17,11 @@ pub fn fold(document: &mut Value, event: &Value) {
             participants.push(entry.clone());
         }
     }
-    participants.retain(|known| !is_counted || known["role"] == "host");
+    let is_on_stage = |known: &Value| known["role"] == "host" || known.get("handRaisedAt").is_some();
+    participants.retain(|known| !is_counted || is_on_stage(known));
     participants.sort_by_cached_key(|entry| {
         let text = |field: &str| entry[field].as_str().unwrap().to_owned();
-        (text("role"), Reverse(text("joinedAt")), text("identity"))
+        (text("role"), entry.get("handRaisedAt").is_none(), Reverse(text("joinedAt")), text("identity"))
     });
     assert_eq!(data["counts"], document["participantCounts"]);
 }

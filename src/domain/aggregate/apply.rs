@@ -54,6 +54,7 @@ impl Aggregate {
             Change::TellCounts => UNCHANGED,
             Change::SetMetadata { expected, metadata } => self.set_metadata(&expected, metadata, now),
             Change::UpdateParticipant(update) => self.update_participant(update, now),
+            Change::SetHand { identity, is_raised, by } => self.set_hand(&identity, is_raised, by, now),
             Change::SetBackstage { backstage, by } => self.set_backstage(backstage, by, now),
         }
     }

@@ -80,16 +80,16 @@ pub(super) fn end_visit(
     ended_sessions: &mut BTreeMap<ParticipantSid, Timestamp>,
     at: Timestamp,
 ) {
-    let was_active = entry.is_active();
+    let (was_active, was_told) = (entry.is_active(), recorder.is_told(entry));
     entry.state = ParticipantState::Disconnected;
     entry.left_at = Some(at.max(entry.joined_at));
     entry.tracks = Tracks::default();
+    entry.hand_raised_at = None;
     entry.changed_at = recorder.now;
     entry.expires_at = None;
     entry.last_visit = None;
-    let is_told = recorder.is_told(entry);
     if !was_active {
-        recorder.tell(EventKind::ParticipantUpdated, entry, is_told);
+        recorder.tell(EventKind::ParticipantUpdated, entry, was_told);
         return;
     }
     ended_sessions.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
@@ -101,5 +101,5 @@ pub(super) fn end_visit(
     } else {
         recorder.stream.uncounted -= 1;
     }
-    recorder.tell(EventKind::ParticipantLeft, entry, is_told);
+    recorder.tell(EventKind::ParticipantLeft, entry, was_told);
 }

@@ -6,6 +6,7 @@
 mod apply;
 mod backstage;
 mod departures;
+mod hands;
 mod operation_lock;
 mod participant_update;
 mod recorder;

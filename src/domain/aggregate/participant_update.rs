@@ -43,7 +43,7 @@ impl Aggregate {
 
 fn assign(entry: &mut Participant, update: ParticipantUpdate) {
     entry.role_recorded |= update.role.is_some();
-    entry.role = update.role.unwrap_or(entry.role);
+    entry.set_role(update.role.unwrap_or(entry.role));
     entry.name = update.name.or(entry.name.take());
     if let Some(metadata) = update.metadata {
         entry.metadata = metadata.new.into();

@@ -50,7 +50,8 @@ impl<'a> Recorder<'a> {
         if self.is_told(participant) {
             self.record_participant(kind, participant);
         } else if was_told {
-            self.record_removal(participant);
+            let is_departure = kind == EventKind::ParticipantLeft;
+            self.record_removal(if is_departure { kind } else { EventKind::ParticipantUpdated }, participant);
         }
     }
 
@@ -76,8 +77,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// Records that a participant's entry is no longer in the stream's documents.
-    pub(super) fn record_removal(&mut self, participant: &Participant) {
-        self.record_participant(EventKind::ParticipantUpdated, participant);
+    pub(super) fn record_removal(&mut self, kind: EventKind, participant: &Participant) {
+        self.record_participant(kind, participant);
         if let Some(draft) = self.drafts.last_mut() {
             draft.removed = true;
         }

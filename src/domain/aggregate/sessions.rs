@@ -53,13 +53,14 @@ impl Aggregate {
         let was_hidden = self.unlisted.remove(&session.identity).is_some();
         let recorded_role = self.recorded_role(&session.identity);
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
-        let was_told = known.is_some_and(|known| recorder.is_told(known));
+        let is_known = known.is_some();
         let entry = self.participants.entry(session.identity.clone());
         let entry = entry.or_insert_with(|| Participant::joining(session.identity.clone(), Role::Host, now));
         (entry.role, entry.role_recorded) = (recorded_role.unwrap_or(entry.role), recorded_role.is_some());
         if entry.is_active() {
             end_visit(&mut recorder, entry, &mut self.ended_sessions, now);
         }
+        let was_told = is_known && recorder.is_told(entry);
         self.ended_sessions.remove(&session.sid);
         recorder.stream.uncounted -= u32::from(was_hidden);
         begin_session(entry, session, session_at, now);
@@ -214,7 +215,7 @@ fn describe(entry: &mut Participant, session: Session) -> bool {
     // An absent text replaces the old one, because LiveKit does not distinguish absent and empty texts.
     entry.name = session.name;
     if !entry.role_recorded {
-        entry.role = session.role.unwrap_or(entry.role);
+        entry.set_role(session.role.unwrap_or(entry.role));
     }
     entry.metadata = session.metadata.unwrap_or_default();
     entry.attributes = session.attributes;

@@ -38,6 +38,7 @@ impl Aggregate {
             entry.metadata = known.metadata.clone();
             entry.attributes = known.attributes.clone();
             entry.session_at = known.session_at;
+            entry.hand_raised_at = known.hand_raised_at.filter(|_| role == Role::Viewer);
             entry.last_visit = known.left_at.map(|left| (known.joined_at, left)).or(known.last_visit);
         }
         entry.name = name.or(entry.name);
@@ -69,7 +70,7 @@ impl Aggregate {
         for mut entry in expired.iter().take(CLOSE_BATCH).cloned() {
             let is_told = recorder.is_told(&entry);
             entry.state = ParticipantState::Disconnected;
-            entry.expires_at = None;
+            (entry.expires_at, entry.hand_raised_at) = (None, None);
             match entry.last_visit.take() {
                 Some((joined, left)) => {
                     (entry.joined_at, entry.left_at, entry.changed_at) = (joined, Some(left), now);
@@ -83,7 +84,7 @@ impl Aggregate {
                         self.roles.insert(entry.identity.clone(), entry.role);
                     }
                     if is_told {
-                        recorder.record_removal(&entry);
+                        recorder.record_removal(EventKind::ParticipantUpdated, &entry);
                     }
                 }
             }

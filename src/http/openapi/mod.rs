@@ -34,6 +34,8 @@ use crate::store::KindFilter;
         participants::list,
         participants::one::get,
         participants::one::patch,
+        participants::hand::raise,
+        participants::hand::lower,
         participants::mute::one,
         participants::mute::all,
         participants::join,

@@ -1,5 +1,6 @@
 //! Handlers of a stream's participants.
 
+pub mod hand;
 pub mod mute;
 mod mute_requests;
 pub mod one;

@@ -57,7 +57,7 @@ pub async fn one(
     let (caller, identity) = (context.caller.clone(), identity(&path)?);
     if let Some(executed) = retry.executed() {
         let stream = executed.stream.to_string();
-        let muted = api.orchestrator.participant_again(&caller, &stream, &identity).await?;
+        let muted = api.orchestrator.participant_again(&caller, Action::Moderate, &stream, &identity).await?;
         return Ok(responses::changed(&muted));
     }
     let stream = api.orchestrator.find(&caller, Action::Moderate, &retry.stream(&path.id)).await?;

@@ -75,7 +75,8 @@ pub async fn patch(
     let (caller, identity) = (context.caller.clone(), identity(&path)?);
     if let Some(executed) = retry.executed() {
         let stream = executed.stream.to_string();
-        let changed = api.orchestrator.participant_again(&caller, &stream, &identity).await?;
+        let changed =
+            api.orchestrator.participant_again(&caller, Action::Moderate, &stream, &identity).await?;
         return Ok(responses::changed(&changed));
     }
     let id = retry.stream(&path.id);

@@ -53,6 +53,9 @@ pub struct Participant {
     #[schema(required = true, example = "PA_wHpRcVdVEm8j")]
     pub sid: Option<String>,
     pub tracks: Vec<Track>,
+    /// Time at which the participant raised its hand; absent while the hand is down.
+    #[schema(format = DateTime)]
+    pub hand_raised_at: Option<String>,
     /// Absent for a standard participant.
     pub kind: Option<ParticipantKind>,
     /// True if LiveKit hides the participant from others; otherwise absent. Lists contain hidden participants only if

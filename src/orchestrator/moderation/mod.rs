@@ -5,11 +5,12 @@
 //!
 //! Import direction; this file only declares:
 //! ```text
-//! access ← backstage, participant ← mute
+//! access ← backstage, participant ← mute, hands
 //! ```
 
 mod access;
 mod backstage;
+mod hands;
 mod mute;
 mod participant;
 

@@ -79,17 +79,18 @@ impl Orchestrator {
         unlisted.filter(|entry| shows_hidden || !entry.hidden).ok_or(Error::ParticipantNotFound)
     }
 
-    /// Returns a participant that was changed earlier. Changes nothing.
+    /// Returns a participant that was changed earlier by `action`. Changes nothing.
     ///
     /// # Errors
     /// As [`Self::participant`], with the permission of the change.
     pub async fn participant_again(
         &self,
         caller: &Caller,
+        action: Action,
         stream: &str,
         identity: &Identity,
     ) -> Result<ChangedParticipant, Error> {
-        let stream = self.find(caller, Action::Moderate, stream).await?;
+        let stream = self.find(caller, action, stream).await?;
         let participant = self.store.participant(stream.id, identity.as_str()).await?;
         Ok(ChangedParticipant { participant: participant.ok_or(Error::ParticipantNotFound)?, stream })
     }
@@ -149,13 +150,22 @@ impl Orchestrator {
         let update = ParticipantUpdate { identity: identity.clone(), role, name, metadata, by };
         let guard = Guard { dedup_key, ..Guard::default() };
         let applied = self.store.apply(stream, Change::UpdateParticipant(update), guard).await?;
-        let participant = match applied.participant {
+        let participant = self.entry_after(stream, &identity, applied.participant).await?;
+        self.align_changed(applied.stream, participant, &told).await
+    }
+
+    /// Returns the entry after a change. Reads it if the change was made by an earlier attempt.
+    pub(super) async fn entry_after(
+        &self,
+        stream: &StreamRef,
+        identity: &Identity,
+        applied: Option<Participant>,
+    ) -> Result<Participant, Error> {
+        let entry = match applied {
             Some(entry) => Some(entry),
-            // The change was made by an earlier attempt.
             None => self.store.participant(stream.id, identity.as_str()).await?,
         };
-        let participant = participant.ok_or(Error::ParticipantNotFound)?;
-        self.align_changed(applied.stream, participant, &told).await
+        entry.ok_or(Error::ParticipantNotFound)
     }
 
     /// Makes the change of a connected participant in LiveKit.

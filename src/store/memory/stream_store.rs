@@ -23,6 +23,7 @@ fn identity_of(change: &Change) -> Option<Identity> {
         | Change::Disconnect { identity, .. }
         | Change::Lose { identity, .. }
         | Change::UpdateParticipant(ParticipantUpdate { identity, .. })
+        | Change::SetHand { identity, .. }
         | Change::Publish { identity, .. }
         | Change::Unpublish { identity, .. } => Some(identity.clone()),
         Change::Connect(session) | Change::Observe { session, .. } => Some(session.identity.clone()),

@@ -6,8 +6,8 @@ use super::{
     keys::Keys,
     scripts::{
         AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
-        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetBackstage, SetMetadata, SetTrack,
-        TellCounts, UpdateParticipant,
+        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetBackstage, SetHand, SetMetadata,
+        SetTrack, TellCounts, UpdateParticipant,
     },
 };
 use crate::{
@@ -96,11 +96,8 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
         }
         Change::Unpublish { identity, sid, track } => {
             let track_sid = encode_sid(&track).to_string();
-            (
-                "tracks",
-                SetTrack { identity, participant_sid: sid, track_sid, track: None, by: None }
-                    .call(keys, args),
-            )
+            let call = SetTrack { identity, participant_sid: sid, track_sid, track: None, by: None };
+            ("tracks", call.call(keys, args))
         }
         Change::ExpireJoining => ("expire_joining", ExpireJoining {}.call(keys, args)),
         Change::TellCounts => ("tell_counts", TellCounts {}.call(keys, args)),
@@ -110,6 +107,9 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
         }
         Change::UpdateParticipant(update) => {
             ("update_participant", update_participant(update).call(keys, args))
+        }
+        Change::SetHand { identity, is_raised, by } => {
+            ("set_hand", SetHand { identity, is_raised, by }.call(keys, args))
         }
         Change::SetBackstage { backstage, by } => {
             ("set_backstage", SetBackstage { backstage, by }.call(keys, args))
@@ -185,6 +185,8 @@ fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
         "full" => Rejection::Full { max: detail.parse().map_err(|_| corrupt("full"))? },
         "backstage" => Rejection::Backstage,
         "participant" => Rejection::NoParticipant,
+        "absent" => Rejection::NotPresent,
+        "hands" => Rejection::TooManyHands { max: detail.parse().map_err(|_| corrupt("hands"))? },
         "version" => Rejection::VersionMismatch { current: number()? },
         "metadata" => Rejection::MetadataChanged,
         _ => return Err(corrupt("a rejection")),

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use self::stored_time::StoredTime;
 pub use self::stream_hash::Fields;
 pub(super) use self::stream_hash::STATE;
-
 use crate::{
     domain::{
         Attributes, Cursor, DisplayName, Event, EventKind, Identity, Metadata, PartialStream, Participant,
@@ -156,8 +155,7 @@ pub fn cursor_of(fields: &Fields) -> Result<Cursor, StoreError> {
     state.ok_or_else(|| corrupt("cursor"))
 }
 
-/// Decodes the newest cursor of all events, or that in the field [`STATE`] of a stream; an absent one is that of an
-/// empty log.
+/// Decodes the newest cursor of all events, or that of a stream's [`STATE`]; an absent one is that of an empty log.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for an invalid cursor.
@@ -192,6 +190,7 @@ struct StoredParticipant {
     session_at: Option<StoredTime>,
     #[serde(default)]
     tracks: String,
+    hand_raised_at: Option<StoredTime>,
     #[serde(default)]
     changed_at: StoredTime,
     expires_at: Option<StoredTime>,
@@ -222,6 +221,7 @@ impl StoredParticipant {
             sid: self.sid.map(Into::into),
             session_at: self.session_at.map(|time| time.0),
             tracks: self.tracks.parse().map_err(|_| corrupt("tracks"))?,
+            hand_raised_at: self.hand_raised_at.map(|time| time.0),
             changed_at: self.changed_at.0,
             expires_at: self.expires_at.map(|time| time.0),
             last_visit: self.last_joined_at.map(|time| time.0).zip(self.last_left_at.map(|time| time.0)),

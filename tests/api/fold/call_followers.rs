@@ -138,10 +138,10 @@ fn fold(state: &mut State, event: StreamEvent) {
         state.participants.extend((!event.removed).then_some(participant));
     }
     let is_counted = state.audience == AUDIENCE_COUNTED;
-    state.participants.retain(|known| !is_counted || known.role == "host");
-    state
-        .participants
-        .sort_by_cached_key(|known| (known.role.clone(), Reverse(known.joined_at), known.identity.clone()));
+    state.participants.retain(|known| !is_counted || known.role == "host" || known.hand_raised_at > 0);
+    state.participants.sort_by_cached_key(|known| {
+        (known.role.clone(), known.hand_raised_at == 0, Reverse(known.joined_at), known.identity.clone())
+    });
 }
 
 /// Each update has the whole state.

@@ -1,8 +1,9 @@
 //! Random histories of a stream, made through two instances by requests and by webhooks with LiveKit's signature.
 
 use proptest::{prelude::*, sample::select};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use url::form_urlencoded::byte_serialize;
 
 use crate::{
     Pair,
@@ -59,6 +60,16 @@ pub enum Change {
     Metadata {
         is_large: bool,
     },
+    /// Requests that a participant's hand is raised or lowered.
+    Hand {
+        participant: usize,
+        is_raised: bool,
+    },
+    /// Requests that a participant's role changes.
+    Role {
+        participant: usize,
+        role: &'static str,
+    },
     /// Takes the stream live or backstage.
     Live {
         is_live: bool,
@@ -90,6 +101,9 @@ fn change() -> impl Strategy<Value = Change> {
         1 => who().prop_map(|participant| Change::Leave { participant }),
         2 => publish.prop_map(|(participant, track, muted)| Change::Publish { participant, track, muted }),
         1 => unpublish.prop_map(|(participant, track)| Change::Unpublish { participant, track }),
+        4 => (who(), prop::bool::weighted(0.7))
+            .prop_map(|(participant, is_raised)| Change::Hand { participant, is_raised }),
+        2 => (who(), role()).prop_map(|(participant, role)| Change::Role { participant, role }),
         2 => any::<bool>().prop_map(|is_large| Change::Metadata { is_large }),
         1 => any::<bool>().prop_map(|is_live| Change::Live { is_live }),
     ]
@@ -147,6 +161,14 @@ impl<'a> Target<'a> {
                 let action = if is_live { "go_live" } else { "stop_live" };
                 self.app().post(&format!("{path}/{action}"), json!({})).await.expect(StatusCode::OK);
             }
+            Change::Hand { participant, is_raised } => {
+                let method = if is_raised { Method::PUT } else { Method::DELETE };
+                self.change_participant(participant, method, "/hand", None).await;
+            }
+            Change::Role { participant, role } => {
+                let body = json!({"role": role});
+                self.change_participant(participant, Method::PATCH, "", Some(body)).await;
+            }
             Change::Leave { participant } => {
                 let body = json!({"identity": IDENTITIES[participant]});
                 self.app().post(&format!("{path}/leave"), body).await.expect(StatusCode::OK);
@@ -158,6 +180,17 @@ impl<'a> Target<'a> {
             }
             reported => self.report(reported).await,
         }
+    }
+
+    /// Changes a participant, unless the stream has none of the identity, or it has left.
+    async fn change_participant(&self, participant: usize, method: Method, rest: &str, body: Option<Value>) {
+        let identity: String = byte_serialize(IDENTITIES[participant].as_bytes()).collect();
+        let identity = identity.replace('+', "%20");
+        let path = format!("/streams/{}/participants/{identity}{rest}", self.id);
+        let answer = self.app().send(method, &path, body).await;
+        let refusals = ["participant_not_found", "participant_not_present"];
+        let is_refused = refusals.iter().any(|code| answer.body["code"] == *code);
+        assert!(answer.status == StatusCode::OK || is_refused, "{}", answer.text);
     }
 
     /// Sends the webhook of a change.

@@ -1,6 +1,7 @@
 //! Moderation: who has access to a stream, in every store and with a fake LiveKit.
 
 mod backstage;
+mod hands;
 mod mute;
 mod put_out;
 mod role;

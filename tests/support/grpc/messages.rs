@@ -40,6 +40,8 @@ pub struct Participant {
     pub kind: String,
     #[prost(string, tag = "27")]
     pub metadata_text: String,
+    #[prost(int64, tag = "28")]
+    pub hand_raised_at: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

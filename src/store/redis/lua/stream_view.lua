@@ -8,7 +8,7 @@ if #fields == 0 then return { fields, found, has_more } end
 local sets = { KEY.joining_order, KEY.active_order, KEY.disconnected_order }
 local is_counted = redis.call('HGET', KEY.stream, 'state'):find(' counted ', 1, true) ~= nil
 each_entry(sets, KEY.participants, '-', function(json, key)
-  if is_counted and key:sub(1, 1) ~= CONST.stage_rank then return true end
+  if is_counted and key:sub(1, 1) > CONST.hand_rank then return true end
   bytes = bytes + #json
   if #found == limit or bytes > CONST.page_bytes then
     has_more = 1

@@ -206,6 +206,13 @@ change_scripts! {
         /// Identity of the caller.
         by: Option<Identity>,
     }
+    /// See [`crate::domain::Change::SetHand`].
+    CHANGE SetHand = "set_hand" {
+        identity: Identity,
+        is_raised: bool,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
     /// See [`crate::domain::Change::SetBackstage`].
     CHANGE SetBackstage = "set_backstage" {
         backstage: bool,

@@ -25,6 +25,8 @@ local function describe(entry)
     differs = differs or entry[field] ~= reported[field]
     entry[field] = reported[field]
   end
+  -- A host has no raised hand.
+  if entry.role == 'host' then entry.handRaisedAt = nil end
   return differs
 end
 

@@ -5,13 +5,13 @@ if #expired == 0 then
   return unchanged()
 end
 local count = for_each(expired, function(p)
-  local old = position(p)
+  local old, was_told = position(p), is_told(p)
   remove_joining(p.identity)
-  p.state, p.expiresAt = 'disconnected', nil
+  p.state, p.expiresAt, p.handRaisedAt = 'disconnected', nil, nil
   if p.lastJoinedAt then
     p.joinedAt, p.leftAt, p.lastJoinedAt, p.lastLeftAt = p.lastJoinedAt, p.lastLeftAt, nil, nil
     put(p, old)
-    tell('participant_updated', p)
+    tell('participant_updated', p, was_told)
   else
     p.leftAt = now_text
     redis.call('HDEL', KEY.participants, p.identity)
@@ -20,7 +20,7 @@ local count = for_each(expired, function(p)
       touch(KEY.roles)
     end
     redis.call('ZREM', old.set, old.key)
-    if is_told(p) then emit('participant_updated', p, true) end
+    if was_told then emit('participant_updated', p, true) end
   end
 end)
 schedule_expiry()

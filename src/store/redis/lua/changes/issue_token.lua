@@ -14,6 +14,7 @@ if known then
   p.name, p.metadata, p.attributes, p.sessionAt = known.name, known.metadata, known.attributes, known.sessionAt
   p.lastJoinedAt = known.leftAt and known.joinedAt or known.lastJoinedAt
   p.lastLeftAt = known.leftAt or known.lastLeftAt
+  p.handRaisedAt = role ~= 'host' and known.handRaisedAt or nil
 end
 if ARG.name ~= '' then p.name = ARG.name end
 if ARG.metadata ~= '' then p.metadata = ARG.metadata end

@@ -12,6 +12,8 @@ end
 if ARG.role ~= '' then
   set('role', ARG.role)
   set('roleSet', true)
+  -- A host has no raised hand.
+  if p.role == 'host' then p.handRaisedAt = nil end
 end
 if ARG.name ~= '' then set('name', ARG.name) end
 if ARG.metadata ~= '' then set('metadata', ARG.metadata) end

@@ -19,7 +19,7 @@ local function is_listed(p) return p.kind ~= 'egress' and not p.hidden end
 local function counts(p) return is_listed(p) and p.kind ~= 'agent' end
 
 -- As Participant::is_on_stage.
-local function is_on_stage(p) return is_listed(p) and p.role == 'host' end
+local function is_on_stage(p) return is_listed(p) and (p.role == 'host' or p.handRaisedAt ~= nil) end
 
 -- Whether the changes of a listed participant are events.
 local function is_told(p) return not is_counted() or is_on_stage(p) end
@@ -28,13 +28,16 @@ local function is_told(p) return not is_counted() or is_on_stage(p) end
 -- stream. `was_told` is `is_told` of the entry before the change.
 local function tell(kind, p, was_told, reason, by)
   if is_told(p) then return emit(kind, p, nil, nil, reason, by) end
-  if was_told then emit('participant_updated', p, true, nil, nil, by) end
+  if not was_told then return end
+  if kind ~= 'participant_left' then kind, reason = 'participant_updated', nil end
+  emit(kind, p, true, nil, reason, by)
 end
 
--- As Participant::list_key: hosts, other listed participants, unlisted participants; each group newest first, then by
--- identity.
+-- As Participant::list_key: hosts, viewers with a raised hand, other listed participants, unlisted participants; each
+-- group newest first, then by identity.
 local function list_key(p)
-  local rank = not is_listed(p) and CONST.unlisted_rank or is_on_stage(p) and CONST.stage_rank or CONST.audience_rank
+  local rank = not is_listed(p) and CONST.unlisted_rank or p.role == 'host' and CONST.host_rank
+    or p.handRaisedAt and CONST.hand_rank or CONST.audience_rank
   return rank .. ':' .. string.format('%016d', CONST.end_of_time_ms - math.max(p.joinedAt, 0)) .. ':' .. p.identity
 end
 
@@ -100,7 +103,7 @@ local function record_end(p, at, has_tombstone)
   redis.call('ZREM', old.set, old.key)
   if not was_active then remove_joining(p.identity) end
   p.state, p.leftAt = 'disconnected', integer(math.max(at, p.joinedAt))
-  p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks = nil, nil, nil, nil
+  p.expiresAt, p.lastJoinedAt, p.lastLeftAt, p.tracks, p.handRaisedAt = nil, nil, nil, nil, nil
   put(p)
   if not was_active then return false end
   if not has_tombstone then add_tombstone(p.sid) end
@@ -117,8 +120,9 @@ end
 -- As `record_end`, with the event. Only a participant that was connected gets 'participant_left', with the reason if
 -- there is one.
 local function end_visit(p, at, reason, has_tombstone)
-  if not record_end(p, at, has_tombstone) then return tell('participant_updated', p) end
-  tell('participant_left', p, nil, reason)
+  local was_told = is_told(p)
+  if not record_end(p, at, has_tombstone) then return tell('participant_updated', p, was_told) end
+  tell('participant_left', p, was_told, reason)
 end
 
 -- Calls `act` with the entries of the first identities: at most CONST.close_batch, and none after they have

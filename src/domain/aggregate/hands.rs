@@ -1,0 +1,47 @@
+//! Raised hands: viewers who ask to come on stage.
+
+use super::{
+    recorder::{Applied, Recorder, UNCHANGED},
+    state::Aggregate,
+};
+use crate::domain::{
+    Identity, ParticipantState, Rejection, Role, StreamStatus, Timestamp, change::Effect, event::EventKind,
+    participant::MAX_HANDS,
+};
+
+impl Aggregate {
+    /// Raises or lowers a participant's hand. A host is on stage already, so its hand stays down.
+    ///
+    /// # Errors
+    /// [`Rejection::NotActive`] if the stream is not active, [`Rejection::NoParticipant`] without an entry,
+    /// [`Rejection::NotPresent`] to raise the hand of a participant that has left, [`Rejection::TooManyHands`] above
+    /// [`MAX_HANDS`].
+    pub(super) fn set_hand(
+        &mut self,
+        identity: &Identity,
+        is_raised: bool,
+        by: Option<Identity>,
+        now: Timestamp,
+    ) -> Applied {
+        if self.stream.status != StreamStatus::Active {
+            return Err(Rejection::NotActive { status: self.stream.status });
+        }
+        let hands = self.participants.values().filter(|one| one.hand_raised_at.is_some()).count();
+        let entry = self.participants.get_mut(identity).ok_or(Rejection::NoParticipant)?;
+        if is_raised && entry.state == ParticipantState::Disconnected {
+            return Err(Rejection::NotPresent);
+        }
+        if entry.hand_raised_at.is_some() == is_raised || (is_raised && entry.role == Role::Host) {
+            return UNCHANGED;
+        }
+        if is_raised && hands >= MAX_HANDS {
+            return Err(Rejection::TooManyHands { max: u32::try_from(MAX_HANDS).unwrap_or(u32::MAX) });
+        }
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
+        let was_told = recorder.is_told(entry);
+        (entry.hand_raised_at, entry.changed_at) = (is_raised.then_some(now), now);
+        recorder.tell(EventKind::ParticipantUpdated, entry, was_told);
+        recorder.attribute_to(by);
+        Ok((Effect::Changed, recorder.drafts))
+    }
+}
