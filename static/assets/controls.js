@@ -30,10 +30,11 @@ export class Controls {
   #room;
   #tiles;
   #optionsFor;
-  #state = { role: undefined, isSimulated: false, tileCount: 0 };
+  #state = { role: undefined, isSimulated: false, tileCount: 0, isHandRaised: false };
 
   // `room` is a LiveKitRoom, or null if rooms are simulated. `optionsFor(device)` returns capture options.
-  constructor(room, tiles, optionsFor) {
+  // `setHand(isRaised)` raises or lowers the user's hand.
+  constructor(room, tiles, optionsFor, setHand) {
     this.#room = room;
     this.#tiles = tiles;
     this.#optionsFor = optionsFor;
@@ -41,6 +42,13 @@ export class Controls {
       find(button).addEventListener("click", () => this.setDevice(device, !room?.isPublishing(device)));
     }
     find("#sound").addEventListener("click", () => room?.startAudio());
+    find("#hand").addEventListener("click", () => this.#toggleHand(setHand));
+  }
+
+  async #toggleHand(setHand) {
+    find("#hand").disabled = true;
+    await setHand(!this.#state.isHandRaised);
+    find("#hand").disabled = false;
   }
 
   // Starts or stops a device. A device that does not start causes a notice, and the participant stays in the stream.
@@ -68,6 +76,7 @@ export class Controls {
     find("#sound").hidden = !this.#room?.needsAudioStart;
     find("#view").hidden = tileCount < 2;
     this.#showView();
+    this.#showHand();
     for (const device of Object.keys(DEVICES)) this.#showDevice(device);
   }
 
@@ -78,6 +87,15 @@ export class Controls {
     button.toggleAttribute("data-on", isOn);
     setIcon(button, icon);
     setText(button.querySelector(".label"), label);
+  }
+
+  // A viewer asks with it to come on stage.
+  #showHand() {
+    const { role, isHandRaised } = this.#state;
+    find("#hand").hidden = role !== "viewer";
+    find("#hand").toggleAttribute("data-on", isHandRaised);
+    setIcon(find("#hand"), isHandRaised ? "hand-down" : "hand");
+    setText(find("#hand .label"), isHandRaised ? "Lower hand" : "Raise hand");
   }
 
   // The button names the view that it switches to.

@@ -6,7 +6,8 @@ import { formatNumber, formatPreciseTime, isolate } from "./format.js";
 const MAX_ENTRIES = 200;
 const COUNT_EVENT = "participant_count_updated";
 
-function describeUpdate({ state, tracks = [] }, removed) {
+function describeUpdate({ state, handRaisedAt, tracks = [] }, removed, timestamp) {
+  if (handRaisedAt === timestamp) return "raised a hand";
   if (state === "disconnected") return "did not connect";
   if (removed) return "left the stage";
   if (state === "joining") return "is joining";
@@ -14,7 +15,7 @@ function describeUpdate({ state, tracks = [] }, removed) {
   return `sends ${sources.join(", ") || "nothing"}`;
 }
 
-function describe({ type, data: { participant, removed, stream, counts, reason } }) {
+function describe({ type, timestamp, data: { participant, removed, stream, counts, reason, identity } }) {
   const name = participant && isolate(participant.name || participant.identity);
   switch (type) {
     case "stream_created":
@@ -30,7 +31,11 @@ function describe({ type, data: { participant, removed, stream, counts, reason }
     case "stream_live_stopped":
       return "Stream went backstage";
     case "participant_updated":
-      return `${name} ${describeUpdate(participant, removed)}`;
+      return `${name} ${describeUpdate(participant, removed, timestamp)}`;
+    case "participant_blocked":
+      return `${isolate(identity)} was blocked`;
+    case "participant_unblocked":
+      return `${isolate(identity)} was unblocked`;
     case COUNT_EVENT:
       return `${formatNumber(counts.viewers)} watching`;
     default:

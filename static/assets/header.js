@@ -9,7 +9,7 @@ export function showHeader(stream) {
   const title = titleOf(stream);
   document.title = `${title} · Livestream`;
   setText(find("#title"), title);
-  showStatus(find("#status"), stream.status);
+  showStatus(find("#status"), stream);
   find("#status").hidden = false;
   setText(find("#count"), formatNumber(stream.participantCount));
   setText(find("#limit"), stream.maxParticipants ? ` of ${formatNumber(stream.maxParticipants)}` : "");

@@ -95,6 +95,12 @@ class LiveKitRoom {
     return isRefused ? "refused" : "unreachable";
   }
 
+  // The role of the local participant by its permission in LiveKit, or undefined while that is not known.
+  get role() {
+    const permissions = this.#room?.localParticipant.permissions;
+    return permissions && (permissions.canPublish ? "host" : "viewer");
+  }
+
   isPublishing(device) {
     return Boolean(this.#room?.localParticipant[DEVICES[device].flag]);
   }

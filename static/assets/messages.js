@@ -3,8 +3,18 @@
 export const NOT_FOUND = "There is no such stream. The link may be wrong, or the stream ended some time ago.";
 export const NOT_FOUND_OR_NOT_VISIBLE = `${NOT_FOUND} Your token may also be for another stream.`;
 
+// Removals by the service: the title and the message of the page, and whether it offers to join again.
+export const REMOVALS = {
+  removed: { title: "You were removed", message: "You were removed from this stream.", again: true },
+  blocked: { title: "You are blocked", message: "A host has blocked you from this stream.", again: false },
+  backstage: { title: "This stream is backstage", message: "You can join again when it is live.", again: true },
+};
+export const LIVE_AGAIN = { title: "This stream is live", message: "You can join it again.", again: true };
+
+export const ON_STAGE = "You are on stage. Others see and hear you when you turn on your camera and microphone.";
+export const IN_AUDIENCE = "You are in the audience again.";
+
 export const LEFT_REASONS = {
-  removed: "You were removed from this stream.",
   duplicate_identity: "You joined it from another place, so this page was disconnected.",
 };
 
@@ -38,6 +48,8 @@ export const CONNECT_ERRORS = {
 const BY_CODE = {
   stream_full: CONNECT_ERRORS.full,
   stream_backstage: "This stream is not live at the moment. Please try again when it is.",
+  participant_blocked: REMOVALS.blocked.message,
+  too_many_hands: "Too many hands are raised at the moment. Please try again later.",
   livekit_unavailable: "The video server does not answer right now. Please try again in a moment.",
 };
 

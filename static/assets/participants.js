@@ -17,17 +17,19 @@ const SOURCES = [
 const hasConnected = (participant) => participant.state !== "disconnected" || participant.sid !== null;
 
 const byStateRoleAndTime = (a, b) =>
-  STATE_ORDER[a.state] - STATE_ORDER[b.state] || a.role.localeCompare(b.role) || b.joinedAt.localeCompare(a.joinedAt);
+  STATE_ORDER[a.state] - STATE_ORDER[b.state] || a.role.localeCompare(b.role) ||
+  Number(!a.handRaisedAt) - Number(!b.handRaisedAt) || b.joinedAt.localeCompare(a.joinedAt);
 
-// Updates the rows of the list. `sourcesOf(identity)` returns the sources that the LiveKit library knows. If it returns
-// null, the row shows the sources that the service has recorded.
-export function showParticipants(list, participants, ownIdentity, sourcesOf) {
+// Updates the rows of the list. `sourcesOf(participant)` returns the sources that a participant sends.
+// `makeMenu(participant)` returns a button with its menu, which `isModerator` shows in all rows but that of the user.
+export function showParticipants(list, participants, { ownIdentity, sourcesOf, makeMenu, isModerator }) {
   const shown = participants.filter(hasConnected).sort(byStateRoleAndTime);
   const existing = new Map([...list.children].map((row) => [row.dataset.identity, row]));
   const rows = shown.map((participant) => {
     const { identity } = participant;
-    const row = existing.get(identity) ?? makeRow(identity);
-    fillRow(row, participant, identity === ownIdentity, sourcesOf(identity) ?? recordedSources(participant));
+    const row = existing.get(identity) ?? makeRow(identity, makeMenu(participant));
+    fillRow(row, participant, identity === ownIdentity, sourcesOf(participant));
+    row.querySelector(".more").hidden = !isModerator || identity === ownIdentity || participant.state === "disconnected";
     return row;
   });
   // Moves only the rows whose position differs.
@@ -35,7 +37,8 @@ export function showParticipants(list, participants, ownIdentity, sourcesOf) {
   while (list.children.length > rows.length) list.lastChild.remove();
 }
 
-const recordedSources = ({ tracks = [] }) => tracks.filter((track) => !track.muted).map((track) => track.source);
+// The sources that the service has recorded, for a participant that the LiveKit library does not list.
+export const recordedSources = ({ tracks = [] }) => tracks.filter((track) => !track.muted).map((track) => track.source);
 
 function fillRow(row, participant, isSelf, sources) {
   const { state, role, joinedAt, leftAt } = participant;
@@ -48,6 +51,7 @@ function fillRow(row, participant, isSelf, sources) {
   for (const { source } of SOURCES) {
     row.querySelector(`[data-source="${source}"]`).hidden = state !== "active" || !sources.includes(source);
   }
+  row.querySelector(".hand").hidden = !participant.handRaisedAt;
   row.querySelector(".joined-at").parentElement.hidden = state === "joining";
   setTime(row.querySelector(".joined-at"), joinedAt, formatTime(joinedAt));
   row.querySelector(".left-at").hidden = !leftAt;
@@ -61,7 +65,13 @@ const makeSource = ({ source, icon, label }) =>
     make("span", { class: "visually-hidden" }, label),
   );
 
-const makeRow = (identity) =>
+const makeHand = () =>
+  make("span", { class: "hand", title: "Has raised a hand" },
+    makeIcon("hand"),
+    make("span", { class: "visually-hidden" }, "Has raised a hand"),
+  );
+
+const makeRow = (identity, menu) =>
   make("li", { "data-identity": identity },
     make("span", { class: "initial", "aria-hidden": "true" }),
     make("div", {},
@@ -74,6 +84,7 @@ const makeRow = (identity) =>
     make("div", { class: "activity" },
       make("span", { class: "presence" }),
       make("time", { class: "left-at hint" }),
-      make("span", { class: "sources" }, ...SOURCES.map(makeSource)),
+      make("span", { class: "sources" }, makeHand(), ...SOURCES.map(makeSource)),
     ),
+    ...menu,
   );

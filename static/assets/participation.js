@@ -24,8 +24,8 @@ export function makeParticipant(stream, { name, role }, previous) {
   return { identity, name, role, ...ownJoinClaims(stream) };
 }
 
-// Returns {wsUrl, token}. A caller's token that is a join token for this room is used as it is, with `ownWsUrl`, unless
-// rooms are simulated.
+// Returns {wsUrl, token, role}. A caller's token that is a join token for this room is used as it is, with `ownWsUrl`,
+// unless rooms are simulated. The role is absent then.
 export async function requestAccess(stream, participant, ownWsUrl) {
   if (ownWsUrl && ownJoinClaims(stream)) return { wsUrl: ownWsUrl, token: bearerToken() };
   const { body } = await request("POST", `${stream.path}/join`, participant);

@@ -12,16 +12,20 @@ const END_TITLES = {
 export const phase = () => document.body.dataset.phase;
 export const isEnd = () => phase() in END_TITLES;
 
-// Enters a phase and shows its message. An end may also have a summary, and a button to try again.
-export function enterPhase(next, message = "", { kind = "info", summary = "", retry = false } = {}) {
+const DEFAULTS = { kind: "info", title: undefined, summary: "", retry: false, again: true };
+
+// Enters a phase and shows its message. An end may also have a title of its own, a summary, and buttons to try again
+// and to join again.
+export function enterPhase(next, message = "", options = {}) {
+  const { kind, title, summary, retry, again } = { ...DEFAULTS, ...options };
   document.body.dataset.phase = next;
   // The notice about the feed stays, because it applies to every phase except an end.
   clearNotices(isEnd() ? null : "feed");
   if (!isEnd()) return showNotice("phase", message, kind);
-  setText(find("#end h2"), END_TITLES[next]);
+  setText(find("#end h2"), title ?? END_TITLES[next]);
   setText(find("#end-message"), message);
   setText(find("#end-summary"), summary);
-  find("#again").hidden = next !== "left";
+  find("#again").hidden = next !== "left" || !again;
   find("#retry").hidden = !retry;
   find("#end").focus();
 }

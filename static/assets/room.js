@@ -1,23 +1,26 @@
 // The page of one stream: loads it, joins and leaves it, and shows why it ended. phase.js has the phases.
 
-import { ApiError, fetchHealth, request } from "./api.js";
-import { showAudience } from "./audience.js";
+import { ApiError, fetchHealth } from "./api.js";
 import { Controls } from "./controls.js";
-import { confirmAction, copyLink, find, setText } from "./dom.js";
+import { find, setText } from "./dom.js";
 import { EventLog } from "./event-log.js";
-import { formatSummary, roomLink } from "./format.js";
+import { isSimulated, missingFeature } from "./features.js";
+import { noteFeedState, noteReset } from "./feed-notices.js";
+import { formatSummary } from "./format.js";
 import { showHeader } from "./header.js";
-import { createLiveKitRoom, hasWebRtc } from "./livekit-room.js";
+import { createLiveKitRoom } from "./livekit-room.js";
 import { Lobby } from "./lobby.js";
 import {
-  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, FEED_FORBIDDEN, hiddenTilesMessage, LEFT_REASONS, messageFor,
-  NO_LIBRARY, NO_WEBRTC, NOT_FOUND, NOT_FOUND_OR_NOT_VISIBLE, POOR_CONNECTION, STOP_REASONS,
+  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, hiddenTilesMessage, IN_AUDIENCE, LEFT_REASONS, messageFor,
+  NOT_FOUND, NOT_FOUND_OR_NOT_VISIBLE, ON_STAGE, POOR_CONNECTION, STOP_REASONS,
 } from "./messages.js";
+import { Moderation } from "./moderation.js";
 import { showNotice, showTransientNotice } from "./notices.js";
-import { showParticipants } from "./participants.js";
+import { recordedSources } from "./participants.js";
 import { makeParticipant, ownJoinClaims, proposedRole, reportLeft, requestAccess } from "./participation.js";
+import { showPeople } from "./people.js";
 import { enterPhase, isEnd, phase } from "./phase.js";
-import { showFeedState } from "./status.js";
+import { isRemoved, removalReason, resetRemoval, showLiveAgain, showRemoval } from "./removal.js";
 import { Stream } from "./stream.js";
 import { VideoTiles } from "./tiles.js";
 import { allowPrompt, bearerToken, onTokenChange } from "./token.js";
@@ -29,15 +32,19 @@ const query = new URLSearchParams(location.search);
 const stream = new Stream(query.get("streamId") ?? "", {
   onChange: draw,
   onEvent: (event) => log.addEvent(event),
-  onReset: handleReset,
+  onApplied: handleApplied,
+  onReset: (reset) => noteReset(log, reset),
   onFeedState: handleFeedState,
   onEnd: showStopped,
 });
 const tiles = new VideoTiles(find("#tiles"));
 const log = new EventLog(find("#log"), find("#last-event"));
 const lobby = new Lobby(join);
+const sourcesOf = (participant) => room?.sourcesOf(participant.identity) ?? recordedSources(participant);
+const moderation = new Moderation(stream, { sourcesOf, onStopped: () => showStopped("requested") });
 
 let localParticipant = null; // {identity, name, role}
+let recordedRole = null; // the role of the user as the newest event about the user has it
 let health = null; // the summary of `GET /health`
 let room = null; // a LiveKitRoom; null if rooms are simulated, or if this browser cannot join
 let controls = null;
@@ -63,38 +70,49 @@ function showError(error) {
 
 const showNotFound = () => finish("error", bearerToken() ? NOT_FOUND_OR_NOT_VISIBLE : NOT_FOUND);
 
+function showRemoved(reason) {
+  const isBackstage = stream.document.backstage && localParticipant.role === "viewer";
+  disconnect();
+  lobby.close();
+  showRemoval(reason !== "blocked" && isBackstage ? "backstage" : reason);
+  draw();
+}
+
 // ---- The feed
 
-function handleReset({ reason, cursor, snapshot }) {
-  if (cursor !== null) log.addReset(reason, snapshot?.version, cursor);
-  if (!isEnd()) showTransientNotice("feed", "Connected again. The stream was reloaded.");
+function handleApplied(event) {
+  if (!localParticipant) return;
+  const { participant } = event.data;
+  if (participant?.identity === localParticipant.identity) recordedRole = participant.role;
+  const reason = removalReason(event, localParticipant, room === null);
+  if (reason && (phase() === "live" || isRemoved())) showRemoved(reason);
+  if (event.type === "stream_live_started") showLiveAgain();
 }
 
 function handleFeedState(state, previous, status) {
-  showFeedState(state);
-  if (state === "reconnecting" && previous === "open") {
-    log.addDisconnect();
-    if (!isEnd()) showNotice("feed", "The server does not answer. Reconnecting…", "warn");
-  }
-  if (state === "open" && previous === "reconnecting") {
-    log.addReconnect();
-    if (!isEnd()) showTransientNotice("feed", "Connected again. Nothing was missed.");
-  }
+  noteFeedState(log, state, previous, status);
   // 204: the stream has ended. 404: it has also expired.
   if (state === "ended" && (status === 204 || status === 404)) showStopped();
-  if (state === "ended" && (status === 401 || status === 403)) showNotice("feed", FEED_FORBIDDEN, "error");
 }
 
 // ---- Drawing
 
 function draw() {
-  const sourcesOf = (identity) => room?.sourcesOf(identity) ?? null;
+  followRole();
+  const isModerator = phase() === "live" && localParticipant.role === "host" && moderation.isAllowed;
   showHeader(stream.document);
-  showParticipants(find("#participants"), [...stream.participants.values()], localParticipant?.identity, sourcesOf);
-  showAudience(stream.document, stream.participants, localParticipant);
-  find("#no-participants").hidden = find("#participants").children.length > 0;
-  find("#more-participants").hidden = !stream.participantsTruncated;
+  moderation.showHeader(isModerator);
+  showPeople(stream, { local: localParticipant, isModerator, sourcesOf, moderation });
   drawVideo();
+}
+
+// The role of the user changes when a host brings the user on stage or back to the audience.
+function followRole() {
+  if (phase() !== "live") return;
+  const role = (room ? room.role : recordedRole) ?? localParticipant.role;
+  if (role === localParticipant.role) return;
+  localParticipant = { ...localParticipant, role };
+  showNotice("stage", role === "host" ? ON_STAGE : IN_AUDIENCE, role === "host" ? "good" : "info");
 }
 
 function drawVideo() {
@@ -105,7 +123,8 @@ function drawVideo() {
   find("#no-video").hidden = !isLive || all.length > 0;
   find("#hidden-tiles").hidden = hiddenCount === 0;
   setText(find("#hidden-tiles"), hiddenTilesMessage(hiddenCount));
-  controls?.show({ role: localParticipant?.role, isSimulated: room === null, tileCount: all.length });
+  const isHandRaised = Boolean(stream.participants.get(localParticipant?.identity)?.handRaisedAt);
+  controls?.show({ role: localParticipant?.role, isSimulated: room === null, tileCount: all.length, isHandRaised });
 }
 
 const currentTiles = () => (room ? room.tiles() : stream.tiles(localParticipant?.identity));
@@ -114,6 +133,8 @@ const currentTiles = () => (room ? room.tiles() : stream.tiles(localParticipant?
 
 async function join(chosen) {
   localParticipant = makeParticipant(stream, chosen, localParticipant);
+  recordedRole = null;
+  resetRemoval();
   const { devices } = lobby;
   lobby.close();
   lobby.setBusy(true);
@@ -134,8 +155,10 @@ async function join(chosen) {
   }
 }
 
-async function connect() {
-  const access = await requestAccess(stream, localParticipant, room && health?.livekit.url);
+// `participant` without a role keeps the recorded role.
+async function connect(participant = localParticipant) {
+  const access = await requestAccess(stream, participant, room && health?.livekit.url);
+  localParticipant = { ...localParticipant, role: access.role ?? localParticipant.role };
   await room?.connect(access);
   draw();
 }
@@ -149,6 +172,7 @@ async function publish({ microphone, camera }) {
 function handleJoinError(error) {
   if (error.code === "stream_not_found") return showNotFound();
   if (error.code === "stream_not_active") return showStopped();
+  if (error.code === "participant_blocked") return showRemoved("blocked");
   const isApiError = error instanceof ApiError;
   // The service has issued a token and counts the participant as joining, but LiveKit was not reached.
   if (!isApiError) reportLeft(stream, localParticipant).catch(() => {});
@@ -165,8 +189,15 @@ function disconnect() {
 function handleDisconnect(reason) {
   disconnect();
   if (reason === "room_deleted") return showStopped();
+  if (reason === "removed") return handleRemoval();
   if (LEFT_REASONS[reason]) return finish("left", LEFT_REASONS[reason]);
   if (phase() === "live") rejoin();
+}
+
+function handleRemoval() {
+  showRemoved("removed");
+  // A join token of a blocked identity cannot read the stream.
+  stream.load().catch((error) => error.code === "participant_blocked" && showRemoved("blocked"));
 }
 
 // Joins again after LiveKit's library has given up, until it succeeds or fails permanently.
@@ -177,7 +208,8 @@ async function rejoin() {
   const wasOn = (button) => find(button).hasAttribute("data-on");
   const published = { microphone: wasOn("#mic"), camera: wasOn("#camera") };
   try {
-    await connect();
+    const { identity, name } = localParticipant;
+    await connect({ identity, name });
     showTransientNotice("video", CONNECTION_RESTORED);
     publish(published);
   } catch (error) {
@@ -199,17 +231,6 @@ find("#leave").addEventListener("click", async () => {
   if (!room) await reportLeft(stream, localParticipant).catch((error) => showNotice("leave", error.message, "warn"));
 });
 
-find("#stop").addEventListener("click", async () => {
-  const consequence = "All participants are disconnected. This cannot be undone.";
-  if (!(await confirmAction("Stop the stream for everyone?", consequence, "Stop for all"))) return;
-  try {
-    await request("DELETE", stream.path);
-    showStopped("requested");
-  } catch (error) {
-    showNotice("stop", error.message, "error");
-  }
-});
-
 // LiveKit's library disconnects on pagehide by itself.
 window.addEventListener("pagehide", () => {
   if (phase() === "live" && !room) reportLeft(stream, localParticipant, { keepalive: true }).catch(() => {});
@@ -223,7 +244,6 @@ find("#view").addEventListener("click", () => {
   tiles.toggleView();
   draw();
 });
-find("#invite").addEventListener("click", () => copyLink(find("#invite"), roomLink(stream.document, "viewer")));
 find("#again").addEventListener("click", () => openLobby());
 find("#retry").addEventListener("click", () => {
   allowPrompt();
@@ -233,24 +253,15 @@ find("#retry").addEventListener("click", () => {
 // ---- Start
 
 function openLobby(error) {
-  const missing = missingFeature();
+  const missing = missingFeature(health, room);
   enterPhase("lobby", missing ?? error, { kind: "error" });
   lobby.open({ hasVideo: !missing && room !== null });
   lobby.setBusy(missing !== null);
 }
 
-const isSimulated = () => health?.livekit.kind === "simulated";
-
-// Returns a message if this browser cannot join, otherwise null.
-function missingFeature() {
-  if (isSimulated()) return null;
-  if (!hasWebRtc()) return NO_WEBRTC;
-  return room ? null : NO_LIBRARY;
-}
-
 async function prepareRoom() {
   health = await fetchHealth().catch(() => null);
-  if (room || isSimulated()) return;
+  if (room || isSimulated(health)) return;
   room = await createLiveKitRoom({
     onChange: draw,
     onReconnecting: () => showNotice("video", CONNECTION_LOST, "warn"),
@@ -271,7 +282,8 @@ async function start() {
   if (stream.hasEnded) return showStopped();
   find("#invite").hidden = false;
   await prepareRoom();
-  controls ??= new Controls(room, tiles, (device) => lobby.deviceOptions(device));
+  const setHand = (isRaised) => moderation.setHand(localParticipant.identity, isRaised);
+  controls ??= new Controls(room, tiles, (device) => lobby.deviceOptions(device), setHand);
   // The stream may have ended meanwhile.
   if (isEnd()) return;
   lobby.fill({ role: proposedRole(stream, query.get("role")), fixed: ownJoinClaims(stream) });

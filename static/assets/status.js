@@ -2,10 +2,14 @@
 
 import { find, setText } from "./dom.js";
 
-const STATUS_LABELS = { creating: "Starting", active: "Live", stopping: "Stopping", stopped: "Ended", error: "Failed" };
+const STATUS_LABELS = {
+  creating: "Starting", active: "Live", backstage: "Backstage", stopping: "Stopping", stopped: "Ended", error: "Failed",
+};
 const FEED_LABELS = { connecting: "Connecting…", open: "Up to date", reconnecting: "Reconnecting…", ended: "Closed" };
 
-export function showStatus(badge, status) {
+// An active stream that is backstage is not live.
+export function showStatus(badge, stream) {
+  const status = stream.status === "active" && stream.backstage ? "backstage" : stream.status;
   badge.dataset.status = status;
   setText(badge, STATUS_LABELS[status] ?? status);
 }

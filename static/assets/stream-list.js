@@ -116,7 +116,7 @@ export class StreamList {
     const title = titleOf(stream);
     const { participantCount: count, peakParticipantCount: peak, maxParticipants: limit } = stream;
     setText(row.querySelector("h3"), title);
-    showStatus(row.querySelector(".status"), stream.status);
+    showStatus(row.querySelector(".status"), stream);
     setText(row.querySelector(".room"), stream.roomName === idOf(stream) ? "" : stream.roomName);
     setText(row.querySelector(".since"), formatStart(stream));
     setText(row.querySelector(".count"), formatNumber(count));
@@ -136,7 +136,7 @@ export class StreamList {
     const row = this.#rows.get(id);
     if (!row) return;
     this.#rows.delete(id);
-    showStatus(row.querySelector(".status"), stream.status);
+    showStatus(row.querySelector(".status"), stream);
     row.dataset.ended = "";
     setText(row.querySelector(".count"), 0);
     setText(row.querySelector(".roles"), "");

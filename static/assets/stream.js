@@ -14,8 +14,8 @@ export class Stream {
   #feed = null;
   #feedState = "connecting";
 
-  // Handlers: `onChange()`, `onEvent(event)`, `onReset(reset)`, `onFeedState(state, previous, status)`,
-  // `onEnd(reason?)`.
+  // Handlers: `onChange()`, `onEvent(event)`, `onApplied(event)` for an event that has changed the state,
+  // `onReset(reset)`, `onFeedState(state, previous, status)`, `onEnd(reason?)`.
   constructor(id, handlers) {
     this.#id = id;
     this.#handlers = handlers;
@@ -92,6 +92,7 @@ export class Stream {
       else if (participant) this.participants.set(participant.identity, participant);
       if (stream.audience === "counted") this.#keepStage();
       this.#update(stream);
+      this.#handlers.onApplied(event);
     }
     if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(reason);
   }

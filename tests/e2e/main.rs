@@ -22,6 +22,7 @@ mod page_audience;
 mod page_failures;
 mod page_fixture;
 mod page_meeting;
+mod page_stage;
 mod page_states;
 mod page_tokens;
 mod participant;
