@@ -4,7 +4,7 @@
 use livestream_orchestrator::{
     domain::{
         Audience, Event, EventKind, Participant, ParticipantCounts, ParticipantKind, ParticipantState, Role,
-        Stream, StreamStatus, Topic, stream::NewStream,
+        Stream, StreamId, StreamRef, StreamStatus, Topic, stream::NewStream,
     },
     store::{
         CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, Retention, StoreError, StreamFilter,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Returns a stream without its times, because the two stores have different clocks.
-fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
+pub fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
     stream: &Stream<M>,
 ) -> impl PartialEq + std::fmt::Debug + use<M> {
     (
@@ -40,7 +40,7 @@ fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
     )
 }
 
-fn participant_without_times(one: &Participant) -> impl PartialEq + std::fmt::Debug + use<> {
+pub fn participant_without_times(one: &Participant) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         (one.identity.clone(), one.name.clone(), one.role, one.state, one.metadata.clone(), one.sid.clone()),
         (one.tracks.clone(), one.attributes.clone(), one.kind, one.hidden, one.role_recorded),
@@ -66,11 +66,30 @@ fn event_without_times(event: &Event) -> impl PartialEq + std::fmt::Debug + use<
 ///
 /// Otherwise two changes could have the same millisecond in one store and different ones in the other, and expiries are
 /// published in the order of their times.
-fn next_millisecond() {
+pub fn next_millisecond() {
     let now = || chrono::Utc::now().timestamp_millis();
     let before = now();
     while now() == before {
         std::hint::spin_loop();
+    }
+}
+
+/// Creates a history's stream on both stores.
+pub async fn create_on_both(model: &Backend, redis: &Backend, history: &History) -> StreamRef {
+    let new = NewStream {
+        max_participants: history.max_participants,
+        idle_after: history.idle_after,
+        audience: history.audience,
+        backstage: history.backstage,
+        ..new_stream("cé/\"room\"")
+    };
+    match (model.store.create(new.clone()).await, redis.store.create(new).await) {
+        (Ok(CreateOutcome::Created(a)), Ok(CreateOutcome::Created(b)))
+            if without_times(&a) == without_times(&b) =>
+        {
+            a.reference()
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -81,21 +100,7 @@ async fn compare(history: History) {
     let redis = Backend::redis(&prefix, retention);
     // A second instance, which only reads.
     let reader = Backend::redis(&prefix, retention);
-    let new = NewStream {
-        max_participants: history.max_participants,
-        idle_after: history.idle_after,
-        audience: history.audience,
-        backstage: history.backstage,
-        ..new_stream("cé/\"room\"")
-    };
-    let reference = match (model.store.create(new.clone()).await, redis.store.create(new).await) {
-        (Ok(CreateOutcome::Created(a)), Ok(CreateOutcome::Created(b)))
-            if without_times(&a) == without_times(&b) =>
-        {
-            a.reference()
-        }
-        other => panic!("{other:?}"),
-    };
+    let reference = create_on_both(&model, &redis, &history).await;
     for (change, version, once) in history.steps {
         next_millisecond();
         let guard = || Guard { version, dedup_key: once.clone().map(DedupKey::Webhook), lease: None };
@@ -117,21 +122,26 @@ async fn compare(history: History) {
             other => panic!("{change:?}: {other:?}"),
         }
     }
+    assert_same_end(&model, &redis, reference.id, history.count_interval.is_zero()).await;
+}
+
+/// Asserts that both stores have the same participants and events, and what holds after any sequence of changes.
+pub async fn assert_same_end(model: &Backend, redis: &Backend, id: StreamId, counts_are_told: bool) {
     for filter in filters() {
         let of = async |backend: &Backend| {
-            let page = backend.store.participants(reference.id, filter, 1_000, None).await.unwrap();
+            let page = backend.store.participants(id, filter, 1_000, None).await.unwrap();
             let shown =
                 page.items.iter().map(|one| (one.identity.clone(), one.sid.clone(), one.kind, one.hidden));
             shown.collect::<std::collections::HashSet<_>>()
         };
-        assert_eq!(of(&redis).await, of(&model).await, "{filter:?}");
+        assert_eq!(of(redis).await, of(model).await, "{filter:?}");
     }
-    let (expected, made) = (model.log(reference.id).await, redis.log(reference.id).await);
+    let (expected, made) = (model.log(id).await, redis.log(id).await);
     let events = |log: &[std::sync::Arc<Event>]| {
         log.iter().map(|event| event_without_times(event)).collect::<Vec<_>>()
     };
     assert_eq!(events(&made), events(&expected));
-    assert_invariants(&redis, reference.id, &made, history.count_interval.is_zero()).await;
+    assert_invariants(redis, id, &made, counts_are_told).await;
 }
 
 fn filters() -> impl Iterator<Item = ParticipantFilter> {
@@ -171,7 +181,7 @@ async fn assert_reader_sees(reader: &Backend, stream: &Stream) {
 /// Asserts what holds after any sequence of changes.
 async fn assert_invariants(
     backend: &Backend,
-    id: livestream_orchestrator::domain::StreamId,
+    id: StreamId,
     log: &[std::sync::Arc<Event>],
     counts_are_told: bool,
 ) {

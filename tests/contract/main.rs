@@ -5,6 +5,7 @@ mod support;
 
 mod audience;
 mod backend;
+mod batched_changes;
 mod bounded_reads;
 mod bulk_pool;
 mod coordination;

@@ -1,4 +1,4 @@
-//! The script call of each change, and the decoding of its answer.
+//! The script and the arguments of each change, and the decoding of its answer.
 
 use super::{
     client::RedisStore,
@@ -6,14 +6,14 @@ use super::{
     keys::Keys,
     scripts::{
         AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
-        ExpireJoining, IssueToken, ReleaseLock, RenewLock, ScriptCall, SetBackstage, SetHand, SetMetadata,
-        SetTrack, TellCounts, UpdateParticipant,
+        ExpireJoining, IssueToken, PreparedChange, ReleaseLock, RenewLock, SetBackstage, SetHand,
+        SetMetadata, SetTrack, TellCounts, UpdateParticipant,
     },
 };
 use crate::{
     domain::{
         Attributes, Change, LeaveReason, ParticipantKind, ParticipantUpdate, Rejection, Role, Session,
-        StreamRef, StreamStatus, Timestamp, change::Effect, track::encode_sid,
+        Stream, StreamRef, StreamStatus, Timestamp, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, StoreError},
 };
@@ -54,18 +54,16 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
     }
 }
 
-/// The call of a change's script, and its name in the metrics.
-pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) -> (&'static str, ScriptCall) {
+/// The script of a change with its own arguments, and its name in the metrics.
+pub(super) fn prepared(change: Change) -> (&'static str, PreparedChange) {
     match change {
-        Change::Activate { room_sid } => ("activate", Activate { room_sid }.call(keys, args)),
-        Change::BeginStop { reason, room_sid } => {
-            ("begin_stop", BeginStop { reason, room_sid }.call(keys, args))
-        }
-        Change::AcquireLock => ("claim", AcquireLock {}.call(keys, args)),
-        Change::ReleaseLock { until } => ("release", ReleaseLock { known_end: until }.call(keys, args)),
-        Change::RenewLock { until } => ("renew_lock", RenewLock { known_end: until }.call(keys, args)),
-        Change::Close => ("close", close(StreamStatus::Stopped, None).call(keys, args)),
-        Change::Fail { reason } => ("close", close(StreamStatus::Error, Some(reason)).call(keys, args)),
+        Change::Activate { room_sid } => ("activate", Activate { room_sid }.prepare()),
+        Change::BeginStop { reason, room_sid } => ("begin_stop", BeginStop { reason, room_sid }.prepare()),
+        Change::AcquireLock => ("claim", AcquireLock {}.prepare()),
+        Change::ReleaseLock { until } => ("release", ReleaseLock { known_end: until }.prepare()),
+        Change::RenewLock { until } => ("renew_lock", RenewLock { known_end: until }.prepare()),
+        Change::Close => ("close", close(StreamStatus::Stopped, None).prepare()),
+        Change::Fail { reason } => ("close", close(StreamStatus::Error, Some(reason)).prepare()),
         Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } => {
             let call = IssueToken {
                 identity,
@@ -75,45 +73,41 @@ pub(super) fn change_call(change: Change, keys: ChangeKeys, args: ChangeArgs) ->
                 joining_ttl_ms: joining_ttl,
                 attributes: attributes.map(|attributes| attributes.as_text().to_owned()),
             };
-            ("issue_token", call.call(keys, args))
+            ("issue_token", call.prepare())
         }
-        Change::Connect(session) => ("connect", connect(session, None).call(keys, args)),
-        Change::Observe { session, before } => ("connect", connect(session, Some(before)).call(keys, args)),
+        Change::Connect(session) => ("connect", connect(session, None).prepare()),
+        Change::Observe { session, before } => ("connect", connect(session, Some(before)).prepare()),
         Change::Disconnect { identity, sid, at, reason } => {
             let reason = reason.map(LeaveReason::as_str);
             let call =
                 Disconnect { identity, participant_sid: sid, left_at: at, recorded_before: None, reason };
-            ("disconnect", call.call(keys, args))
+            ("disconnect", call.prepare())
         }
         Change::Lose { identity, sid, before } => {
             let (participant_sid, recorded_before) = (Some(sid), Some(before));
             let call = Disconnect { identity, participant_sid, left_at: None, recorded_before, reason: None };
-            ("disconnect", call.call(keys, args))
+            ("disconnect", call.prepare())
         }
         Change::Publish { identity, sid, track, by } => {
             let (track_sid, track) = (encode_sid(&track.sid).to_string(), Some(track.to_string()));
-            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track, by }.call(keys, args))
+            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track, by }.prepare())
         }
         Change::Unpublish { identity, sid, track } => {
             let track_sid = encode_sid(&track).to_string();
             let call = SetTrack { identity, participant_sid: sid, track_sid, track: None, by: None };
-            ("tracks", call.call(keys, args))
+            ("tracks", call.prepare())
         }
-        Change::ExpireJoining => ("expire_joining", ExpireJoining {}.call(keys, args)),
-        Change::TellCounts => ("tell_counts", TellCounts {}.call(keys, args)),
+        Change::ExpireJoining => ("expire_joining", ExpireJoining {}.prepare()),
+        Change::TellCounts => ("tell_counts", TellCounts {}.prepare()),
         Change::SetMetadata { expected, metadata } => {
             let [expected, metadata] = [expected, metadata].map(|metadata| metadata.as_text().to_owned());
-            ("set_metadata", SetMetadata { expected, metadata }.call(keys, args))
+            ("set_metadata", SetMetadata { expected, metadata }.prepare())
         }
-        Change::UpdateParticipant(update) => {
-            ("update_participant", update_participant(update).call(keys, args))
-        }
+        Change::UpdateParticipant(update) => ("update_participant", update_participant(update).prepare()),
         Change::SetHand { identity, is_raised, by } => {
-            ("set_hand", SetHand { identity, is_raised, by }.call(keys, args))
+            ("set_hand", SetHand { identity, is_raised, by }.prepare())
         }
-        Change::SetBackstage { backstage, by } => {
-            ("set_backstage", SetBackstage { backstage, by }.call(keys, args))
-        }
+        Change::SetBackstage { backstage, by } => ("set_backstage", SetBackstage { backstage, by }.prepare()),
     }
 }
 
@@ -155,7 +149,25 @@ fn connect(session: Session, corrects_before: Option<Timestamp>) -> Connect {
 /// [`StoreError::Corrupt`] for an unknown answer.
 pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
     let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
-    let effect = match answer[..] {
+    let effect = effect(&answer)?;
+    let [_, stream, participant] = answer[..] else { return Err(corrupt("a script's answer")) };
+    let (stream, participant) = (codec::stream_from_json(stream)?, codec::participant(participant)?);
+    Ok(Applied { effect, stream, participant })
+}
+
+/// Decodes the outcome of a change of a batch, whose answer has the stream.
+///
+/// # Errors
+/// As [`applied`].
+pub(super) fn applied_in_batch(outcome: &[String], stream: &Stream) -> Result<Applied, StoreError> {
+    let outcome: Vec<&str> = outcome.iter().map(String::as_str).collect();
+    let effect = effect(&outcome)?;
+    let [_, participant] = outcome[..] else { return Err(corrupt("a script's answer")) };
+    Ok(Applied { effect, stream: stream.clone(), participant: codec::participant(participant)? })
+}
+
+fn effect(answer: &[&str]) -> Result<Effect, StoreError> {
+    Ok(match *answer {
         ["not_found"] => return Err(StoreError::NotFound),
         ["lease_lost"] => return Err(StoreError::LeaseLost),
         ["rejected", reason, detail] => return Err(rejection(reason, detail)?.into()),
@@ -164,12 +176,6 @@ pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
         ["partial", ..] => Effect::Partial,
         ["duplicate", ..] => Effect::Duplicate,
         _ => return Err(corrupt("a script's answer")),
-    };
-    let [_, stream, participant] = answer[..] else { return Err(corrupt("a script's answer")) };
-    Ok(Applied {
-        effect,
-        stream: codec::stream_from_json(stream)?,
-        participant: codec::participant(participant)?,
     })
 }
 
@@ -220,7 +226,7 @@ mod tests {
             count_interval_ms: std::time::Duration::ZERO,
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
-        let all = AcquireLock {}.call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
+        let all = AcquireLock {}.prepare().call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;
         assert_eq!(all.len(), 5);
         assert!(all.iter().all(|key| key.starts_with("{lso}:")));
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use redis::FromRedisValue;
+use tokio::runtime::Handle;
 
 use super::{
+    batches::Batches,
     connection::{Address, Connector, Failure, Request, Traffic},
     hash_tags::hash_tag,
     keys::Keys,
@@ -26,6 +28,9 @@ pub struct RedisStore {
     pub(super) partitioning: Partitioning,
     pub(super) retention: Retention,
     pub(super) caches: Arc<StateCaches>,
+    pub(super) batches: Arc<Batches>,
+    /// The main runtime: a task that other callers wait for must not end with a worker.
+    pub(super) runtime: Handle,
     metrics: Arc<Metrics>,
     absent_key: Arc<str>,
 }
@@ -80,7 +85,19 @@ impl RedisStore {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (caches, absent_key) = (Arc::new(StateCaches::new()), keys.absent().into());
-        Self { connector, keys, partition, partitioning, retention, caches, metrics, absent_key }
+        let (batches, runtime) = (Arc::default(), Handle::current());
+        Self {
+            connector,
+            keys,
+            partition,
+            partitioning,
+            retention,
+            caches,
+            batches,
+            runtime,
+            metrics,
+            absent_key,
+        }
     }
 
     /// Returns the last part of the cursors of one call. It is random, because an old master and a new one may both

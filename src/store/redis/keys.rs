@@ -3,7 +3,7 @@
 //! All names of one partition begin with one hash tag, so its keys share one Redis Cluster slot, and one script may
 //! access any of them. Without partitions the tag is the prefix.
 
-use super::script_keys::LOG_SUFFIX;
+use super::script_keys::{LOG_SUFFIX, NEVER};
 use crate::{
     domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
     store::DedupKey,
@@ -233,7 +233,7 @@ impl Keys {
     /// Key that is never written. Scripts that write, or that access undeclared keys, declare it, so that a node
     /// answers `TRYAGAIN` while it migrates the slot.
     pub fn absent(&self) -> String {
-        self.shared("never")
+        self.shared(NEVER)
     }
 
     /// Channel of one connection's probes.

@@ -1,15 +1,17 @@
 //! Storage of streams in Redis, which holds all state that instances share.
 //!
-//! Every change is one Lua script. State and event are therefore written together or not at all, and concurrent
-//! instances need no locks. Times come from Redis.
+//! Every change is one Lua script, or part of one that makes several. State and event are therefore written together or
+//! not at all, and concurrent instances need no locks. Times come from Redis.
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← client (on connection) ← changes
-//!             ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
+//! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← batches ← client (on connection) ← changes
+//!             ← batching ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
 //!             ← partition_count, partition_log, rate_limit, room_names ← inspect
 //! ```
 
+mod batches;
+mod batching;
 mod cached_reads;
 mod changes;
 mod client;

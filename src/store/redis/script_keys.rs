@@ -19,7 +19,7 @@ pub(super) const STREAM_KEYS: [(&str, &str); 12] = [
 ];
 
 /// As [`STREAM_KEYS`], for the keys that all streams share; the scripts append the name to the prefix.
-pub(super) const SHARED_KEYS: [(&str, &str); 17] = [
+pub(super) const SHARED_KEYS: [(&str, &str); 18] = [
     ("events", "events"),
     ("events_bytes", "events:bytes"),
     ("tail", "tail"),
@@ -37,7 +37,11 @@ pub(super) const SHARED_KEYS: [(&str, &str); 17] = [
     ("scheduled_counts", "scheduled:counts"),
     ("closed_rooms", "rooms:closed"),
     ("clock_floor", "clock_floor"),
+    ("never", NEVER),
 ];
 
 /// Suffix of the key of a stream's log.
 pub(super) const LOG_SUFFIX: &str = ":log";
+
+/// The key that never exists, without its prefix.
+pub(super) const NEVER: &str = "never";

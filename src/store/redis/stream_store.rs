@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::{
-    changes::{applied, change_call},
     client::RedisStore,
     codec::{self, Fields, corrupt},
     connection::Traffic,
@@ -83,7 +82,7 @@ impl StreamStore for RedisStore {
             listed_max: new.audience.listed_max,
             backstage: new.backstage,
         };
-        let answer: Vec<String> = self.run("create", create.call(keys, args)).await?;
+        let answer: Vec<String> = self.run("create", create.prepare().call(keys, args)).await?;
         if answer == ["room_locked"] {
             return Ok(CreateOutcome::RoomNameLocked);
         }
@@ -99,10 +98,7 @@ impl StreamStore for RedisStore {
     }
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
-        let (keys, args) = self.change_values(stream, &guard);
-        let (name, call) = change_call(change, keys, args);
-        let answer: Vec<String> = self.run(name, call).await?;
-        applied(&answer)
+        self.make(stream, change, guard).await
     }
 
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {

@@ -52,6 +52,7 @@ fn keys_that_scripts_make_are_those_of_the_methods() {
         keys.scheduled_counts(),
         keys.closed_rooms(),
         keys.clock_floor(),
+        keys.absent(),
     ];
     assert_eq!(SHARED_KEYS.map(|(_, rest)| keys.prefix() + rest), shared);
 }

@@ -37,6 +37,7 @@ macro_rules! scripts {
                     file: concat!($file, ".lua"),
                     shared: &$shared,
                     own: include_str!(concat!("../lua/", $file, ".lua")),
+                    functions: &[],
                     makes_keys: false,
                     keys: [&[], &[$(Position::of::<String>(stringify!($key)),)*]],
                     args: [&[], &[$(Position::of::<$type>(stringify!($arg)),)*]],

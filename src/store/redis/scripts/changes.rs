@@ -6,7 +6,7 @@ use redis::Script;
 
 use super::{
     argument::Argument,
-    definition::{Definition, Position, ScriptCall, positions},
+    definition::{ChangeFunction, Definition, Position, ScriptCall, positions},
     sources::{CHANGE, CREATION},
 };
 use crate::domain::{
@@ -58,8 +58,56 @@ positions! {
 
 /// A change's own arguments.
 pub trait ChangeScript {
-    /// The call of the change's script.
-    fn call(self, keys: ChangeKeys, args: ChangeArgs) -> ScriptCall;
+    /// The change's script and its own arguments as texts.
+    fn prepare(self) -> PreparedChange;
+}
+
+/// A change that can be called alone, and with others if a batch has it.
+pub struct PreparedChange {
+    /// Name of the script's file, without its folder.
+    pub(super) name: &'static str,
+    script: &'static Script,
+    pub(super) values: Vec<String>,
+}
+
+impl PreparedChange {
+    /// The change's name, for metrics too.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Bytes of the change's own arguments.
+    pub fn bytes(&self) -> usize {
+        self.values.iter().map(String::len).sum()
+    }
+
+    /// The call of this change alone.
+    pub fn call(&self, keys: ChangeKeys, args: ChangeArgs) -> ScriptCall {
+        let count = ChangeArgs::POSITIONS.len() + self.values.len();
+        let mut call = ChangeArgs::shared_call(self.script, keys, args, count);
+        call.args.extend_from_slice(&self.values);
+        call
+    }
+}
+
+impl ChangeArgs {
+    /// A call with the keys and arguments of all changes, and room for `count` arguments.
+    pub(super) fn shared_call(
+        script: &'static Script,
+        keys: ChangeKeys,
+        args: Self,
+        count: usize,
+    ) -> ScriptCall {
+        let mut call = ScriptCall {
+            script,
+            keys: Vec::with_capacity(ChangeKeys::POSITIONS.len()),
+            args: Vec::with_capacity(count),
+            reads_declared_keys_only: false,
+        };
+        keys.append_to(&mut call.keys);
+        args.append_to(&mut call.args);
+        call
+    }
 }
 
 macro_rules! change_scripts {
@@ -72,26 +120,26 @@ macro_rules! change_scripts {
                 const DEFINITION: Definition = Definition {
                     file: concat!("changes/", $file, ".lua"),
                     shared: $shared,
-                    own: include_str!(concat!("../lua/changes/", $file, ".lua")),
+                    own: Self::FUNCTION.own,
+                    functions: &[],
                     makes_keys: true,
                     keys: [ChangeKeys::POSITIONS, &[]],
                     args: [ChangeArgs::POSITIONS, Self::POSITIONS],
                 };
+
+                pub(super) const FUNCTION: ChangeFunction = ChangeFunction {
+                    name: $file,
+                    own: include_str!(concat!("../lua/changes/", $file, ".lua")),
+                    args: Self::POSITIONS,
+                };
             }
 
             impl ChangeScript for $name {
-                fn call(self, keys: ChangeKeys, args: ChangeArgs) -> ScriptCall {
+                fn prepare(self) -> PreparedChange {
                     static SCRIPT: LazyLock<Script> = LazyLock::new(|| $name::DEFINITION.script());
-                    let mut call = ScriptCall {
-                        script: &SCRIPT,
-                        keys: Vec::with_capacity(ChangeKeys::POSITIONS.len()),
-                        args: Vec::with_capacity(ChangeArgs::POSITIONS.len() + Self::POSITIONS.len()),
-                        reads_declared_keys_only: false,
-                    };
-                    keys.append_to(&mut call.keys);
-                    args.append_to(&mut call.args);
-                    self.append_to(&mut call.args);
-                    call
+                    let mut values = Vec::with_capacity(Self::POSITIONS.len());
+                    self.append_to(&mut values);
+                    PreparedChange { name: $file, script: &SCRIPT, values }
                 }
             }
         )*

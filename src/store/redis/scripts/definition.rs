@@ -6,7 +6,7 @@ use super::{
     super::script_keys::{SHARED_KEYS, STREAM_KEYS},
     argument::Argument,
     constants,
-    linking::linked,
+    linking::{CHECK, linked},
 };
 
 /// A position of KEYS or ARGV.
@@ -23,6 +23,28 @@ impl Position {
     }
 }
 
+/// A change's script as a function of the script of a batch.
+pub(super) struct ChangeFunction {
+    /// Name of the function, and of the file without its folder.
+    pub(super) name: &'static str,
+    pub(super) own: &'static str,
+    pub(super) args: &'static [Position],
+}
+
+impl ChangeFunction {
+    /// The Lua function. The values of its call are in the batch's argument, from the position `at` on.
+    fn text(&self) -> String {
+        let names = self.args.iter().enumerate();
+        let body = names.fold(self.own.to_owned(), |body, (i, position)| {
+            replace_word(&body, &format!("ARG.{}", position.name), &format!("ARG.changes[at + {i}]"))
+        });
+        // The batch's script checks the permissions of all changes at once.
+        let lines = body.lines().filter(|line| line.trim() != CHECK.trim());
+        let indented: String = lines.map(|line| format!("  {line}\n")).collect();
+        format!("local function {}()\n{indented}end\n", self.name)
+    }
+}
+
 /// A script: its files and the names of its values.
 pub(super) struct Definition {
     /// Path under `lua/`.
@@ -30,6 +52,8 @@ pub(super) struct Definition {
     /// The texts in front of the script's own, in order.
     pub(super) shared: &'static [&'static str],
     pub(super) own: &'static str,
+    /// The changes that the script of a batch has as functions.
+    pub(super) functions: &'static [ChangeFunction],
     /// Whether the script names keys that it makes itself, see [`STREAM_KEYS`].
     pub(super) makes_keys: bool,
     /// Keys and arguments in order; the shared ones of all changes first.
@@ -41,7 +65,7 @@ impl Definition {
     /// The Lua text that Redis runs. Its first line names the file.
     pub(super) fn text(&self) -> String {
         let body = if self.makes_keys {
-            with_made_keys(linked(self.shared, self.own))
+            with_made_keys(linked(self.shared, &self.own_text()))
         } else {
             self.shared.concat() + self.own
         };
@@ -50,6 +74,11 @@ impl Definition {
         // No list of keys exists.
         let (_, body) = replace_names(body, "KEY", "KEYS", self.keys);
         format!("-- {}\n{lists}{constants}{body}", self.file)
+    }
+
+    /// The script's own text behind the functions of its changes.
+    pub(super) fn own_text(&self) -> String {
+        self.functions.iter().map(ChangeFunction::text).collect::<String>() + self.own
     }
 
     /// The names of all keys, those that the script makes included.
@@ -140,7 +169,7 @@ macro_rules! positions {
         pub struct $name { $($(#[$field_meta])* pub(in crate::store::redis) $field: $type,)* }
 
         impl $name {
-            const POSITIONS: &[Position] = &[$(Position::of::<$type>(stringify!($field)),)*];
+            pub(super) const POSITIONS: &[Position] = &[$(Position::of::<$type>(stringify!($field)),)*];
 
             #[allow(unused_variables, clippy::ptr_arg, reason = "some scripts have no arguments of their own")]
             fn append_to(self, values: &mut Vec<String>) {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// Begins a statement that defines a function.
 const FUNCTION: &str = "local function ";
 /// Stands in a change's file for the check of the permissions for the commands behind it.
-const CHECK: &str = "check_permissions()\n";
+pub(super) const CHECK: &str = "check_permissions()\n";
 /// The functions of the check.
 const CHECK_FUNCTIONS: &str = "denial_of denial_of_publish";
 /// Commands that no script runs behind its first write.

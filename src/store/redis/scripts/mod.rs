@@ -4,10 +4,11 @@
 //! script cannot be called with a missing, extra or misplaced value. The Lua files name each value: `KEY.stream`,
 //! `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
 //!
-//! Import direction: `argument ← definition ← changes, calls`, with `constants`, `linking` and `sources` left of
+//! Import direction: `argument ← definition ← calls, changes ← batch`, with `constants`, `linking` and `sources` left of
 //! `definition`.
 
 mod argument;
+mod batch;
 mod calls;
 mod changes;
 mod constants;
@@ -18,6 +19,7 @@ mod sources;
 mod tests;
 
 pub use self::{
+    batch::{batch_call, is_batched},
     calls::*,
     changes::*,
     constants::{IDLE_JOB, JOINING_JOB, OPERATION_JOB},

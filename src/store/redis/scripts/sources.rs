@@ -25,12 +25,43 @@ shared! {
     EVENTS = "changes/shared/events.lua";
     PARTICIPANTS = "changes/shared/participants.lua";
     OUTCOME = "changes/shared/outcome.lua";
+    /// The end of a change that is the only one of its call.
+    SINGLE = "changes/shared/single.lua";
+    /// The end of one of several changes of a call.
+    BATCHED = "changes/shared/batched.lua";
+    ENDINGS = "changes/shared/endings.lua";
     GUARD = "changes/shared/guard.lua";
 }
 
 /// In front of the script that creates a stream.
-pub(super) const CREATION: &[&str] =
-    &[PERMISSIONS, CLOCK, LOG_ENTRIES, ROOM_OWNER, STREAM, TRIMMING, EVENTS, PARTICIPANTS, OUTCOME];
+pub(super) const CREATION: &[&str] = &[
+    PERMISSIONS,
+    CLOCK,
+    LOG_ENTRIES,
+    ROOM_OWNER,
+    STREAM,
+    TRIMMING,
+    EVENTS,
+    PARTICIPANTS,
+    OUTCOME,
+    SINGLE,
+    ENDINGS,
+];
 /// In front of every other change.
-pub(super) const CHANGE: &[&str] =
-    &[PERMISSIONS, CLOCK, LIST_KEYS, LOG_ENTRIES, STREAM, TRIMMING, EVENTS, PARTICIPANTS, OUTCOME, GUARD];
+pub(super) const CHANGE: &[&str] = &[
+    PERMISSIONS,
+    CLOCK,
+    LIST_KEYS,
+    LOG_ENTRIES,
+    STREAM,
+    TRIMMING,
+    EVENTS,
+    PARTICIPANTS,
+    OUTCOME,
+    SINGLE,
+    ENDINGS,
+    GUARD,
+];
+/// In front of the script of several changes.
+pub(super) const BATCH: &[&str] =
+    &[PERMISSIONS, CLOCK, LOG_ENTRIES, STREAM, TRIMMING, EVENTS, PARTICIPANTS, OUTCOME, BATCHED, ENDINGS];

@@ -19,13 +19,12 @@ end
 if ARG.name ~= '' then p.name = ARG.name end
 if ARG.metadata ~= '' then p.metadata = ARG.metadata end
 if ARG.attributes ~= '' then p.attributes = ARG.attributes ~= '{}' and ARG.attributes or nil end
-p.expiresAt = integer(now + ARG.joining_ttl_ms)
+local expires_at = now + ARG.joining_ttl_ms
+p.expiresAt = integer(expires_at)
 local function record_token()
   put(p, known and position(known))
-  local job = CONST.joining_job .. stream.id
   if redis.call('ZADD', KEY.joining, p.expiresAt, p.identity) == 1 then touch(KEY.joining) end
-  -- The job of an earlier token runs first, and schedules itself again.
-  if redis.call('ZADD', KEY.scheduled, 'LT', p.expiresAt, job) == 1 then touch(KEY.scheduled) end
+  expire_token_at(expires_at)
 end
 
 local was_told = known and is_told(known)

@@ -1,6 +1,4 @@
--- The ends of every change. Answer {effect, stream, participant}: effect is 'changed', 'unchanged', 'partial' or
--- 'duplicate', the others are JSON, with '' for no participant. Or {'not_found'}, {'lease_lost'}, or
--- {'rejected', reason, detail}.
+-- What a call writes besides participants.
 --
 -- A full Redis (maxmemory) refuses a script at its first write if that may use more memory, and accepts all later
 -- writes. So a change that adds data begins with a write that uses memory, and is refused as a whole. A change that
@@ -62,6 +60,16 @@ local function schedule_expiry()
   schedule_at(CONST.joining_job, redis.call('ZRANGE', KEY.joining, '0', '0', 'WITHSCORES')[2])
 end
 
+-- Asks for the job that removes a joining participant whose token is not used until a time.
+local next_expiry
+local function expire_token_at(time) next_expiry = math.min(next_expiry or time, time) end
+
+-- Schedules the job of the tokens of this call. The job of an earlier token runs first, and schedules itself again.
+local function schedule_tokens()
+  local job = CONST.joining_job .. stream.id
+  if redis.call('ZADD', KEY.scheduled, 'LT', integer(next_expiry), job) == 1 then touch(KEY.scheduled) end
+end
+
 -- Schedules the jobs whose times this change may have moved.
 local function schedule()
   local has_moved = stream.status ~= stored_status
@@ -97,28 +105,13 @@ end
 
 -- Renewing all keys takes a quarter of a change's time, so most changes give a TTL only to keys that are new.
 local function renew_touched()
-  for i = 1, #touched do redis.call('PEXPIRE', touched[i], ARG.live_ttl_ms, 'NX') end
+  for key in pairs(touched) do redis.call('PEXPIRE', key, ARG.live_ttl_ms, 'NX') end
+  touched = {}
 end
 
 local function renew_ttls()
   if is_ended() or redis.call('PTTL', KEY.stream) < ARG.live_ttl_ms * RENEW_BELOW then return renew_all() end
   renew_touched()
-end
-
-local function answer(effect, p)
-  return { effect, stream_json(true), p and json_of(p) or '' }
-end
-
--- Records that the webhook or request was applied, and to which stream.
-local function record_dedup_key()
-  if ARG.dedup_ttl_ms ~= '' then redis.call('SET', KEY.dedup, stream.id, 'PX', ARG.dedup_ttl_ms) end
-end
-
--- Ends a script that had nothing to change.
-local function unchanged(p)
-  renew_touched()
-  record_dedup_key()
-  return answer('unchanged', p)
 end
 
 -- Makes a listed stream counted, for good, if it has more viewers than its bound.
@@ -134,12 +127,11 @@ local function counts_due_at() return stream.updatedAt + ARG.count_interval_ms e
 -- Whether a counted stream does not tell its counts yet, so that a change in the audience has no event.
 local function is_silent() return is_counted() and stream.status == 'active' and counts_due_at() > now end
 
--- Schedules the next event of a counted stream. A change outside of events changes the number of viewers by one, so a
+-- Asks for the next event of a counted stream. A change outside of events changes the number of viewers by one, so a
 -- greater difference is scheduled already.
+local has_new_counts = false
 local function schedule_counts()
-  if math.abs(stream.currentViewers - stream.viewers) ~= 1 then return end
-  local due = integer(counts_due_at())
-  if redis.call('ZADD', KEY.scheduled_counts, due, stream.id) == 1 then touch(KEY.scheduled_counts) end
+  has_new_counts = has_new_counts or math.abs(stream.currentViewers - stream.viewers) == 1
 end
 
 -- Tells the counts of a counted stream that are not those of its newest event, or schedules that.
@@ -150,28 +142,13 @@ local function settle_counts()
   end
 end
 
--- Writes what a change has changed besides participants, and ends its script. Only this writes the fields of `stream`.
-local function finish(p, effect)
+-- Writes what the changes of this call have changed besides participants. Only this writes the fields of `stream`.
+local function write()
+  local due = has_new_counts and integer(counts_due_at())
+  if due and redis.call('ZADD', KEY.scheduled_counts, due, stream.id) == 1 then touch(KEY.scheduled_counts) end
+  if next_expiry then schedule_tokens() end
   save()
   local is_moved = stream.status ~= stored_status or stream.emptySince ~= stored_empty_since
   if is_moved or stream.lockedUntil ~= stored_locked_until then schedule() end
   renew_ttls()
-  record_dedup_key()
-  return answer(effect, p)
 end
-
--- Ends a change in the audience of a counted stream that `is_silent`.
-local function changed_silently(p)
-  schedule_counts()
-  return finish(p, 'changed')
-end
-
--- Ends a script that has changed something.
-local function changed(p, effect)
-  flip()
-  settle_counts()
-  return finish(p, effect or 'changed')
-end
-
-local function rejected(reason, detail) return { 'rejected', reason, detail } end
-local function invalid_transition(to) return rejected('transition', to .. ' ' .. stream.status) end

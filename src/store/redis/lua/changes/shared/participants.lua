@@ -72,10 +72,18 @@ local function remove_unlisted(p)
   recount_uncounted()
 end
 
+-- Old tombstones, which one departure of a call removes.
+local old_tombstones
+local function take_old_tombstones()
+  if old_tombstones then return {} end
+  local last = integer(now - TOMBSTONE_MS)
+  old_tombstones = redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', last, 'LIMIT', '0', TOMBSTONE_BATCH)
+  return old_tombstones
+end
+
 -- Adds a tombstone for the sid of a participant or a track, so that a late webhook cannot bring it back.
 local function add_tombstone(sid, is_first_write)
-  local last = integer(now - TOMBSTONE_MS)
-  local old = redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', last, 'LIMIT', '0', TOMBSTONE_BATCH)
+  local old = take_old_tombstones()
   -- The first write of a departure must not use memory, see outcome.lua.
   if is_first_write or #old > 0 then redis.call('ZREM', KEY.tombstones, sid, unpack(old)) end
   if redis.call('ZADD', KEY.tombstones, now_text, sid) == 1 then touch(KEY.tombstones) end

@@ -129,7 +129,7 @@ local function stream_list_key() return string.format('%016d', stream.createdAt)
 
 -- Keys that this call may have created, and that therefore may lack a TTL.
 local touched = {}
-local function touch(key) touched[#touched + 1] = key end
+local function touch(key) touched[key] = true end
 
 -- The JSON of the participant that was written last, because its event and the answer have it too.
 local written, written_json
