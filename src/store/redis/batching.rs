@@ -1,12 +1,12 @@
 //! Group commit: changes of one stream that arrive at about the same time are one script call.
 //!
-//! The first change is called at once. Changes that arrive during its call share the next one. After a call with several
-//! changes the next one waits until [`INTERVAL`] has passed since, or enough changes have arrived. So a change that is
-//! alone is never delayed.
+//! The first change is called at once. Changes that arrive during its call share the next one. After a call with
+//! several changes the next one waits until [`INTERVAL`] has passed since, or enough changes have arrived. So a change
+//! that is alone is never delayed.
 //!
 //! A common call has the effects of calls one after another, in the order of arrival. Each change has its own outcome,
-//! and all share the stream as of the end of the call. A change that the script reports as failed is called again alone,
-//! and so is every change if the script refuses to make several.
+//! and all share the stream as of the end of the call. A change that the script reports as failed is called again
+//! alone, and so is every change if the script refuses to make several.
 //!
 //! Cancellation safe: a caller that gives up does not cancel the changes of others, whose calls a task makes.
 

@@ -5,8 +5,9 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← batches ← client (on connection) ← changes
-//!             ← batching ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
+//! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← batches ← client (on connection)
+//!             ← changes ← batching
+//!             ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
 //!             ← partition_count, partition_log, rate_limit, room_names ← inspect
 //! ```
 

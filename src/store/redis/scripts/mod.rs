@@ -4,8 +4,8 @@
 //! script cannot be called with a missing, extra or misplaced value. The Lua files name each value: `KEY.stream`,
 //! `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
 //!
-//! Import direction: `argument ← definition ← calls, changes ← batch`, with `constants`, `linking` and `sources` left of
-//! `definition`.
+//! Import direction: `argument ← definition ← calls, changes ← batch`, with `constants`, `linking` and
+//! `sources` left of `definition`.
 
 mod argument;
 mod batch;

@@ -16,15 +16,12 @@ local session_at = ARG.session_at ~= '' and math.min(tonumber(ARG.session_at), n
 
 -- Copies LiveKit's description into an entry; returns whether anything changes. LiveKit writes '' for an absent value.
 local function describe(entry)
-  local reported = {
-    name = optional(ARG.name), role = not entry.roleSet and optional(ARG.role) or entry.role, metadata = ARG.metadata,
-    attributes = optional(ARG.attributes), tracks = optional(ARG.tracks),
-  }
-  local differs = false
-  for _, field in ipairs({ 'name', 'role', 'metadata', 'attributes', 'tracks' }) do
-    differs = differs or entry[field] ~= reported[field]
-    entry[field] = reported[field]
-  end
+  local name, metadata, attributes, tracks =
+    optional(ARG.name), ARG.metadata, optional(ARG.attributes), optional(ARG.tracks)
+  local role = not entry.roleSet and optional(ARG.role) or entry.role
+  local differs = entry.name ~= name or entry.role ~= role or entry.metadata ~= metadata
+    or entry.attributes ~= attributes or entry.tracks ~= tracks
+  entry.name, entry.role, entry.metadata, entry.attributes, entry.tracks = name, role, metadata, attributes, tracks
   -- A host has no raised hand.
   if entry.role == 'host' then entry.handRaisedAt = nil end
   return differs
@@ -48,7 +45,7 @@ local function count_visit()
 end
 
 local hidden = unlisted(identity)
-local is_unlisted = not is_listed({ kind = kind, hidden = is_hidden })
+local is_unlisted = is_hidden or kind == 'egress'
 -- A viewer of a counted stream, whose token is known.
 local is_viewer = p and p.state ~= 'active' and p.sid ~= sid and not is_told(p)
   and (not p.roleSet and optional(ARG.role) or p.role) ~= 'host' and kind ~= 'agent' and not is_unlisted
