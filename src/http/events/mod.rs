@@ -1,35 +1,35 @@
 //! Handlers of event feeds, state feeds and the history.
 
+mod all_streams;
+mod feed;
 pub mod requests;
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
     web::{Bytes, Data, Path},
 };
-use futures_util::FutureExt;
 
-use self::requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor};
+use self::{
+    all_streams::AllStreams,
+    feed::Events,
+    requests::{FollowEvents, FollowState, ReadHistory, ResumeCursor},
+};
 use crate::{
-    admission::{FeedPermit, ReadMeter, RequestContext},
-    domain::{Cursor, ErrorCode, Event, Topic},
+    admission::RequestContext,
+    domain::{Cursor, ErrorCode, Event},
     http::{
         app_state::AppState,
         extract::{AccessToken, Query, StreamPath},
-        framing,
-        hijack::ChunkedWriter,
-        list_page,
+        framing, list_page,
         problem::Problem,
         schemas, sse,
     },
     orchestrator::ReadGrant,
-    relay::{
-        Delivery, Ended, Lifetime, LocalSubscription, Relay, ResetParts, Start, StateUpdates, Subscription,
-        Transport,
-    },
-    store::{LogRead, ResetReason, StoreError},
+    relay::{Ended, ResetParts, Start, StateUpdates, Transport},
+    store::{LogRead, ResetReason},
 };
 
 /// Errors of [`follow`] besides those of every read.
@@ -38,64 +38,6 @@ pub const FOLLOW_ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds, ErrorCode::St
 pub const FOLLOW_STATE_ERRORS: &[ErrorCode] = &[ErrorCode::TooManyFeeds];
 /// Errors of [`history`] besides those of every read.
 pub const HISTORY_ERRORS: &[ErrorCode] = &[ErrorCode::InvalidCursor];
-
-/// Messages of an event feed: events, and resets in parts.
-struct Events {
-    subscription: Subscription<LocalSubscription>,
-    /// Cursor after which the feed starts; `None` if the client's is malformed.
-    from: Option<Cursor>,
-    meter: ReadMeter,
-    /// Remaining parts of a reset.
-    reset: Option<ResetParts>,
-    /// For a feed of all streams, which waits for partitions that are down.
-    merged: Option<Relay>,
-}
-
-impl Events {
-    fn encode(&mut self, delivery: Delivery) -> Result<Bytes, Ended> {
-        match delivery {
-            Delivery::Event(frame) => Ok(framing::event(&frame).clone()),
-            Delivery::Reset(frame) => {
-                let parts = self.reset.insert(ResetParts::of(frame));
-                // A reset has at least one part.
-                parts.next().map(|part| framing::reset(&part)).ok_or(Ended::Unavailable)
-            }
-            Delivery::Ended(reason) => Err(reason),
-        }
-    }
-}
-
-impl sse::MessageSource for Events {
-    const TRANSPORT: Transport = Transport::Sse;
-
-    fn attach(&mut self, writer: Rc<ChunkedWriter>) {
-        self.subscription.attach(writer);
-    }
-
-    fn heartbeat(&self) -> Bytes {
-        framing::heartbeat(&self.merged.as_ref().map(Relay::waiting_partitions).unwrap_or_default())
-    }
-
-    async fn next(&mut self) -> Result<Bytes, Ended> {
-        let bytes = match self.reset.as_mut().and_then(Iterator::next) {
-            Some(part) => framing::reset(&part),
-            None => {
-                let delivery = self.subscription.next().await;
-                self.meter.add(self.subscription.take_read_bytes());
-                self.encode(delivery)?
-            }
-        };
-        self.subscription.sent(bytes.len());
-        Ok(bytes)
-    }
-
-    fn ready(&mut self) -> Option<Result<Bytes, Ended>> {
-        // Parts are written one by one. A read of the log would be cancelled at its first wait, and its work lost.
-        let waits =
-            self.reset.as_ref().is_some_and(ResetParts::has_next) || self.subscription.is_about_to_read();
-        if waits { None } else { sse::MessageSource::next(self).now_or_never() }
-    }
-}
 
 /// `GET /events`
 ///
@@ -119,43 +61,18 @@ pub async fn follow(
     let (permit, lifetime) = api.open_feed(&context)?;
     let Some(stream) = stream else {
         let grant = api.orchestrator.grant_all(&context.caller)?;
-        let events = subscribe(&api, &context, &grant, start).await?;
-        return respond(&api, &request, (permit, lifetime), events);
+        let events = AllStreams::open(&api, context, grant, start).await?;
+        let (from, budget) = (events.from(), api.relay.budget().clone());
+        return sse::respond(&request, from, (lifetime, budget), permit, events);
     };
     let grant = api.orchestrator.grant_stream(&context.caller, &stream).await?;
-    let events = subscribe(&api, &context, &grant, start).await?;
+    let events = Events::open(&api, &context, &grant, start).await?;
     if matches!(start, Start::After(_)) && events.subscription.is_exhausted() {
         // 204 tells an EventSource to stop reconnecting.
         return Ok(HttpResponse::NoContent().finish());
     }
-    respond(&api, &request, (permit, lifetime), events)
-}
-
-fn respond(
-    api: &AppState,
-    request: &HttpRequest,
-    (permit, lifetime): (FeedPermit, Lifetime),
-    events: Events,
-) -> Result<HttpResponse, Problem> {
     let (from, budget) = (events.from, api.relay.budget().clone());
-    sse::respond(request, from, (lifetime, budget), permit, events)
-}
-
-/// Subscribes through the local fan-out of this worker thread, and charges what is read meanwhile.
-async fn subscribe(
-    api: &AppState,
-    context: &RequestContext,
-    grant: &ReadGrant,
-    start: Start,
-) -> Result<Events, StoreError> {
-    let subscription =
-        api.relay.subscribe_local(grant, start, Transport::Sse, framing::EVENT_ENCODER).await?;
-    let meter = api.admission.read_meter(context);
-    let from = (start != Start::Unknown).then(|| subscription.from());
-    let merged = (grant.topic() == Topic::All).then(|| api.relay.clone());
-    let mut events = Events { subscription, from, meter, reset: None, merged };
-    events.meter.charge(events.subscription.take_read_bytes()).await;
-    Ok(events)
+    sse::respond(&request, from, (lifetime, budget), permit, events)
 }
 
 /// `GET /events/{id}`
