@@ -32,7 +32,7 @@ use crate::{
     },
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
-    orchestrator::{CountTeller, Orchestrator, Reconciler, Sweeper, WebhookProcessor},
+    orchestrator::{ClockMonitor, CountTeller, Orchestrator, Reconciler, Sweeper, WebhookProcessor},
     relay::Relay,
     rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms},
     settings::{AdmissionSettings, Settings},
@@ -76,9 +76,14 @@ impl App {
         let webhook_processor = Arc::new(WebhookProcessor::new(orchestrator.clone()));
         let mut tasks = JoinSet::new();
         if settings.jobs {
-            for partition in stores.partitions {
-                start_jobs(&mut tasks, &orchestrator, &partition, &shutdown);
+            for partition in &stores.partitions {
+                start_jobs(&mut tasks, &orchestrator, partition, &shutdown);
             }
+        }
+        if stores.partitions.len() > 1 {
+            let monitor = ClockMonitor::new(stores.partitions, metrics.clone());
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move { monitor.run(shutdown).await });
         }
         if let Some(events) = simulated_events {
             start_processing(&mut tasks, &webhook_processor, events, &shutdown);

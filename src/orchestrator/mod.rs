@@ -7,9 +7,10 @@
 //! ```text
 //! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata
 //!   ← reads, moderation, stopping ← participation, opening
-//!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, reconciler
+//!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, clock_monitor, reconciler
 //! ```
 
+mod clock_monitor;
 mod count_teller;
 mod creation;
 mod error;
@@ -33,6 +34,7 @@ mod webhook_probe;
 mod webhooks;
 
 pub use self::{
+    clock_monitor::ClockMonitor,
     count_teller::CountTeller,
     creation::{CreateRequest, Creation},
     error::Error,

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    Error, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
 use super::registry::{Family, register};
@@ -81,6 +81,9 @@ families! {
         "1 while published events reach this instance, else 0.";
     partition_up: IntGaugeVec = "lso_partition_up" ["partition"]
         "With REDIS_PARTITIONS above 1: 1 while published events of the partition reach this instance, else 0.";
+    partition_clock_behind: GaugeVec = "lso_partition_clock_behind_seconds" ["partition"]
+        "With REDIS_PARTITIONS above 1: seconds by which the clock of the partition's master is behind the clock that \
+         is furthest ahead.";
     feed_connects: IntCounter = "lso_feed_connects_total" []
         "Connections made for published events.";
     gaps: IntCounterVec = "lso_feed_gaps_total" ["found_by"]

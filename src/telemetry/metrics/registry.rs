@@ -1,8 +1,8 @@
 //! Creation and registration of metric families.
 
 use prometheus::{
-    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, core::Collector,
 };
 
 /// Upper bounds of all histograms, in seconds: a quarter of a millisecond to ten seconds.
@@ -34,6 +34,12 @@ impl Family for IntGauge {
 }
 
 impl Family for IntGaugeVec {
+    fn with_name(name: &str, help: &str, labels: &[&str]) -> Result<Self, Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Family for GaugeVec {
     fn with_name(name: &str, help: &str, labels: &[&str]) -> Result<Self, Error> {
         Self::new(Opts::new(name, help), labels)
     }
