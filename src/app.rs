@@ -1,6 +1,6 @@
 //! Composition root: creates every part of an instance, connects them, and starts the servers and background tasks.
 
-mod partition_count;
+mod layout;
 mod servers;
 mod stores;
 
@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    partition_count::PartitionCountCheck,
+    layout::LayoutCheck,
     servers::{Listeners, RunningApp, Servers},
     stores::Stores,
 };
@@ -50,7 +50,7 @@ pub struct App {
     options: ServerOptions,
     tasks: JoinSet<()>,
     hub: JoinHandle<()>,
-    partition_count: PartitionCountCheck,
+    layout: LayoutCheck,
     shutdown: CancellationToken,
 }
 
@@ -60,14 +60,14 @@ impl App {
     /// Redis and LiveKit need not answer yet: the instance reports that it is not ready until they do.
     ///
     /// # Errors
-    /// A port that cannot be bound; an invalid Redis address or TLS file; another number of partitions than the
-    /// deployment has.
+    /// A port that cannot be bound; an invalid Redis address or TLS file; another number of partitions or
+    /// other servers than the deployment has.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         // Bound first: an instance that cannot listen must not start background tasks.
         let listeners = Listeners::bind(&settings.http)?;
         let shutdown = CancellationToken::new();
         let metrics = Arc::new(Metrics::new().context("metrics")?);
-        let partition_count = partition_count::begin_check(&settings, &metrics).await?;
+        let layout = layout::begin_check(&settings, &metrics).await?;
         let stores = Stores::open(&settings, &metrics)?;
         let (rooms, simulated_events) = open_rooms(&settings, &metrics).await;
         let orchestrator =
@@ -103,7 +103,7 @@ impl App {
             shutdown: shutdown.clone(),
         };
         let options = server_options(&settings, &api.metrics);
-        Ok(Self { api, listeners, options, tasks, hub, partition_count, shutdown })
+        Ok(Self { api, listeners, options, tasks, hub, layout, shutdown })
     }
 
     /// Returns the address of the HTTP API.
@@ -131,12 +131,12 @@ impl App {
     /// timeout.
     ///
     /// # Errors
-    /// Errors of the listeners; another number of partitions than the deployment has.
+    /// Errors of the listeners; another number of partitions or other servers than the deployment has.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let (mut running, partition_count) = self.start_servers()?;
+        let (mut running, layout) = self.start_servers()?;
         tokio::select! {
             () = shutdown => tracing::info!("shutting down"),
-            error = partition_count => return Err(error),
+            error = layout => return Err(error),
             ended = running.servers.first_to_end() => ended?,
         }
         running.drain().await;
@@ -144,8 +144,8 @@ impl App {
     }
 
     /// Starts the servers of gRPC, of the API, and of `/metrics` if it has an address of its own.
-    fn start_servers(self) -> anyhow::Result<(RunningApp, PartitionCountCheck)> {
-        let Self { api, listeners, options, mut tasks, hub, partition_count, shutdown } = self;
+    fn start_servers(self) -> anyhow::Result<(RunningApp, LayoutCheck)> {
+        let Self { api, listeners, options, mut tasks, hub, layout, shutdown } = self;
         tracing::info!(http = %listeners.http.local_addr()?, instance = api.instance.id, "listening");
         let mut servers = Servers::default();
         if let Some(listener) = listeners.metrics {
@@ -156,7 +156,7 @@ impl App {
         start_grpc(&mut tasks, &api, listeners.grpc, options.connections.clone(), shutdown.clone());
         servers.start(http::serve(api, listeners.http, &options)?);
         let drain_timeout = options.drain_timeout;
-        Ok((RunningApp { servers, tasks, hub, shutdown, drain_timeout }, partition_count))
+        Ok((RunningApp { servers, tasks, hub, shutdown, drain_timeout }, layout))
     }
 }
 

@@ -110,7 +110,7 @@ impl Service {
             Retention { live: DAY, stopped: DAY, tokens: DAY, log, count_interval: COUNT_INTERVAL };
         let address = Address { url: redis.url().into(), ca: None, identity: None };
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let store = Arc::new(RedisStore::new(&address, &prefix, retention, metrics).expect("an address"));
+        let store = Arc::new(RedisStore::new(&address, &prefix, retention, &metrics).expect("an address"));
         let address = instance.address().http.trim_start_matches("http://").parse().expect("an address");
         Self { instance, redis, store, address }
     }

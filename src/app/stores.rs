@@ -39,7 +39,7 @@ impl Stores {
         };
         let (partitioning, retention) = (redis.partitioning, settings.retention);
         if partitioning == Partitioning::SINGLE {
-            let store = RedisStore::new(&redis.address, &redis.prefix, retention, metrics.clone());
+            let store = RedisStore::new(&redis.address, &redis.prefix, retention, metrics);
             return Ok(Self::of(Arc::new(store.context("REDIS_URL")?), "redis"));
         }
         let partitions =

@@ -65,6 +65,14 @@ impl Subject {
     }
 }
 
+impl Finding {
+    /// Names the part of the subject that the finding is about; `None` for the whole.
+    pub(super) fn about(self, part: Option<&str>) -> Self {
+        let message = part.map_or_else(|| self.message.clone(), |part| format!("{part}: {}", self.message));
+        Self { message, ..self }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {

@@ -6,6 +6,7 @@
 mod finding;
 mod healthcheck;
 mod livekit;
+mod partitions;
 mod redis;
 mod webhooks;
 
@@ -24,7 +25,7 @@ use crate::{
     orchestrator::{CHECK_ROOM, WebhookProbe},
     rooms::{Rooms, livekit::LiveKitRooms},
     settings::Settings,
-    store::redis::RedisStore,
+    store::{PartitionedStore, redis::RedisStore},
     telemetry::Metrics,
 };
 
@@ -65,7 +66,7 @@ pub async fn check(
     Ok(report.worst)
 }
 
-/// Examines Redis over a store that only this function uses. Returns the probe of webhooks about `room` if Redis is
+/// Examines Redis over stores that only this function uses. Returns the probe of webhooks about `room` if Redis is
 /// usable.
 async fn examine_redis(
     settings: &Settings,
@@ -77,15 +78,25 @@ async fn examine_redis(
         report.add([Subject::Redis.warning("is not used: --dev keeps state in memory")]);
         return None;
     };
-    match RedisStore::new(&redis.address, &redis.prefix, settings.retention, metrics.clone()) {
-        Ok(store) => {
-            report.add(redis::examine(&store).await).then(|| WebhookProbe::new(Arc::new(store), room.clone()))
-        }
+    let (address, prefix, partitioning) = (&redis.address, &redis.prefix, redis.partitioning);
+    let partitions = RedisStore::partitions(address, prefix, partitioning, settings.retention, metrics);
+    let servers = RedisStore::of_servers(address, prefix, partitioning, settings.retention, metrics);
+    let (partitions, servers) = match partitions.and_then(|partitions| Ok((partitions, servers?))) {
+        Ok(stores) => stores,
         Err(error) => {
             report.add([Subject::Redis.failure(format!("cannot be addressed: {error}"))]);
-            None
+            return None;
         }
+    };
+    let map = partitions::map(&partitions).await;
+    let mut is_usable = report.add(map.findings);
+    for (master, partition) in map.masters {
+        let findings = redis::examine(&partitions[partition]).await;
+        is_usable &= report.add(findings.into_iter().map(|finding| finding.about(master.as_deref())));
     }
+    is_usable &= report.add(partitions::layout(&servers).await);
+    let store = PartitionedStore::new(partitioning, partitions);
+    is_usable.then(|| WebhookProbe::new(Arc::new(store), room.clone()))
 }
 
 /// Emits findings and keeps the worst severity.

@@ -88,7 +88,7 @@ async fn scripts_and_pubsub(store: &RedisStore) -> Finding {
 }
 
 /// Describes a failure by what to do about it, without the address or credentials.
-fn describe(failure: &Failure) -> String {
+pub(super) fn describe(failure: &Failure) -> String {
     match failure.kind {
         FailureKind::WrongPass => "refuses the user or the password of REDIS_URL".to_owned(),
         FailureKind::NoPerm => {

@@ -28,7 +28,7 @@ pub struct Arguments {
     pub livekit_api_secret: Option<SecretString>,
     /// Address of Redis: redis://user:password@host:port/database,
     /// redis+sentinel://user:password@host:port,…/master/database or redis+cluster://user:password@host:port,…;
-    /// rediss for TLS. Required outside dev mode
+    /// rediss for TLS. Several of the first two, separated by commas, share the partitions. Required outside dev mode
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
     /// For rediss: PEM file with the CA certificates for Redis's certificate [default: this machine's roots]

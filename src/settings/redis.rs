@@ -35,6 +35,9 @@ impl Arguments {
         if let Err(rule) = Address::check(url.expose_secret()) {
             return reader.problem("REDIS_URL", rule);
         }
+        if Address::servers_in(url.expose_secret()) > usize::from(partitioning.count()) {
+            return reader.problem("REDIS_PARTITIONS", "must be at least the number of servers in REDIS_URL");
+        }
         Some(RedisSettings { address: self.redis_address(url, reader)?, prefix, partitioning })
     }
 

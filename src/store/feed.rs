@@ -188,4 +188,7 @@ pub trait FeedConnection: Send {
 
     /// Returns the address for [`EventFeed::probe`].
     fn probe_address(&self) -> &str;
+
+    /// Reports that a probe has not arrived: no later connection shares anything with this one.
+    fn discard(&mut self) {}
 }

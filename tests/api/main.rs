@@ -45,6 +45,7 @@ mod redis_inputs;
 mod redis_partitions;
 mod redis_security;
 mod redis_sentinel;
+mod redis_servers;
 mod redis_write_failures;
 mod refused_requests;
 mod request_log;

@@ -102,7 +102,7 @@ async fn list_during_slot_migration_returns_error_instead_of_partial_result() {
     let settings = setup.settings();
     let metrics = Arc::new(Metrics::new().unwrap());
     let address = settings.redis.unwrap().address;
-    let store = RedisStore::new(&address, &prefix, settings.retention, metrics).unwrap();
+    let store = RedisStore::new(&address, &prefix, settings.retention, &metrics).unwrap();
     let new = NewStream {
         id: StreamId::generate(),
         room_name: RoomName::parse(unique("room")).unwrap(),

@@ -178,7 +178,7 @@ async fn noauth_and_wrongpass_replies_are_recovered_from() {
 async fn noperm_reply_leaves_no_partial_change() {
     let case = Case::start(Redis::start()).await;
     let before = case.app.get(&case.path()).await.expect(StatusCode::OK);
-    for command in ["xadd", "publish", "zadd", "pexpire"] {
+    for command in ["xadd", "spublish", "zadd", "pexpire"] {
         case.execute(&format!("ACL SETUSER default -{command}")).await;
         let join = case.app.post(&format!("{}/join", case.path()), json!({"identity": "ann"})).await;
         join.expect_problem(503, "store_unavailable");

@@ -13,7 +13,7 @@ use crate::support::{
     unique,
 };
 
-const PARTITIONS: u16 = 4;
+pub const PARTITIONS: u16 = 4;
 
 /// Returns the node that has the keys of a partition.
 async fn owner(cluster: &Cluster, prefix: &str, partition: usize) -> usize {
@@ -28,7 +28,7 @@ async fn owner(cluster: &Cluster, prefix: &str, partition: usize) -> usize {
 }
 
 /// Creates a stream in each partition.
-async fn create_streams(app: &TestApp) -> Vec<Value> {
+pub async fn create_streams(app: &TestApp) -> Vec<Value> {
     let partitioning = Partitioning::new(PARTITIONS).unwrap();
     let mut streams = Vec::new();
     for partition in partitioning.all() {
@@ -39,7 +39,7 @@ async fn create_streams(app: &TestApp) -> Vec<Value> {
     streams
 }
 
-fn path(stream: &Value) -> String {
+pub fn path(stream: &Value) -> String {
     format!("/streams/{}", stream["id"].as_str().unwrap())
 }
 

@@ -40,7 +40,7 @@ impl TestStore {
     fn new(url: &str) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let address = Address { url: url.into(), ca: None, identity: None };
-        let redis = RedisStore::new(&address, &unique("pool"), RETENTION, metrics.clone()).unwrap();
+        let redis = RedisStore::new(&address, &unique("pool"), RETENTION, &metrics).unwrap();
         Self { redis: Arc::new(redis), metrics }
     }
 

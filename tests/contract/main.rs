@@ -34,6 +34,7 @@ mod reconciler;
 mod redis_store;
 mod rooms;
 mod service;
+mod shared_connections;
 mod snapshot_of_all;
 mod snapshot_of_stream;
 mod stores;

@@ -7,7 +7,7 @@ use livestream_orchestrator::{
     domain::{Change, Cursor, Partitioning, RoomName, StreamRef, Topic},
     store::{
         EventFeed, FeedConnection, FeedMessage, LogRead, PartitionLog, PartitionedStore, ResetReason,
-        redis::RedisStore,
+        redis::{Layout, RedisStore},
     },
 };
 use redis::AsyncCommands;
@@ -169,13 +169,14 @@ async fn loss_in_one_partition_resets_followers_of_all_streams() {
 
 #[tokio::test]
 async fn number_of_partitions_is_fixed() {
-    let (four, two) = (partitioning(), Partitioning::new(2).unwrap());
+    let of = |partitions| Layout { partitions, server: 1, servers: 1 };
     let store = redis_store(&unique("count"), RETENTION);
-    assert_eq!(store.record_partitions(four).await.unwrap(), 4);
-    assert_eq!(store.record_partitions(two).await.unwrap(), 4);
-    assert_eq!(store.record_partitions(Partitioning::SINGLE).await.unwrap(), 4);
+    assert_eq!(store.recorded_layout().await.unwrap(), None);
+    for wanted in [of(4), of(2), of(1), Layout { server: 2, servers: 3, ..of(4) }] {
+        assert_eq!(store.record_layout(wanted).await.unwrap(), of(4));
+    }
     // A deployment of a version without partitions.
     let prefix = unique("earlier");
     Backend::redis(&prefix, RETENTION).create("room").await;
-    assert_eq!(redis_store(&prefix, RETENTION).record_partitions(four).await.unwrap(), 1);
+    assert_eq!(redis_store(&prefix, RETENTION).record_layout(of(4)).await.unwrap(), of(1));
 }

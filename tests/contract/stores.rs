@@ -24,7 +24,7 @@ fn address(url: &str) -> Address {
 /// Returns a store with one partition in a Redis server.
 pub fn redis_store_at(url: &str, prefix: &str, retention: Retention) -> RedisStore {
     let metrics = Arc::new(Metrics::new().unwrap());
-    RedisStore::new(&address(url), prefix, retention, metrics).unwrap()
+    RedisStore::new(&address(url), prefix, retention, &metrics).unwrap()
 }
 
 /// Returns a store with one partition in the shared Redis.
@@ -32,10 +32,20 @@ pub fn redis_store(prefix: &str, retention: Retention) -> RedisStore {
     redis_store_at(shared_redis(), prefix, retention)
 }
 
+/// Returns the stores of all partitions in a deployment of Redis.
+pub fn redis_partitions_at(
+    url: &str,
+    prefix: &str,
+    partitioning: Partitioning,
+    retention: Retention,
+) -> Vec<RedisStore> {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    RedisStore::partitions(&address(url), prefix, partitioning, retention, &metrics).unwrap()
+}
+
 /// Returns the stores of all partitions in the shared Redis.
 pub fn redis_partitions(prefix: &str, partitioning: Partitioning, retention: Retention) -> Vec<RedisStore> {
-    let metrics = Arc::new(Metrics::new().unwrap());
-    RedisStore::partitions(&address(shared_redis()), prefix, partitioning, retention, &metrics).unwrap()
+    redis_partitions_at(shared_redis(), prefix, partitioning, retention)
 }
 
 /// Returns a store with several partitions in the shared Redis.

@@ -6,7 +6,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use livekit_api::access_token::AccessToken;
 use livestream_orchestrator::{
     app::App,
+    domain::{Partition, Partitioning},
     settings::{AdmissionArguments, Arguments, Settings},
+    store::redis::hash_tag,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -35,6 +37,18 @@ pub fn unrestricted_admission() -> AdmissionArguments {
 /// The number of partitions in the environment, with which a suite is run again.
 pub fn test_partitions() -> Option<String> {
     std::env::var("TEST_REDIS_PARTITIONS").ok()
+}
+
+/// The partitions in the environment.
+pub fn test_partitioning() -> Partitioning {
+    let count = test_partitions().map_or(1, |count| count.parse().unwrap());
+    Partitioning::new(count).unwrap()
+}
+
+/// Returns what the keys begin with that an instance with a key prefix has in one of its partitions.
+pub fn key_prefix(prefix: &str, partition: impl Fn(Partitioning) -> Partition) -> String {
+    let partitioning = test_partitioning();
+    format!("{{{}}}:", hash_tag(prefix, partition(partitioning), partitioning))
 }
 
 /// A running instance.
@@ -128,10 +142,12 @@ impl TestApp {
         self.get("/health/ready").await.status == StatusCode::OK
     }
 
-    /// Waits until readiness has this value.
+    /// Waits until readiness has this value. An instance that waits for partitions is ready, but not for this method.
     pub async fn wait_until_ready(&self, wanted: bool) {
         super::eventually("readiness to change", || async {
-            (self.is_ready().await == wanted).then_some(())
+            let waiting = self.get("/health").await.body["waitingPartitions"].clone();
+            let is_waiting = waiting.as_array().is_some_and(|partitions| !partitions.is_empty());
+            (self.is_ready().await == wanted && !(wanted && is_waiting)).then_some(())
         })
         .await;
     }

@@ -23,6 +23,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::resp::frame_length;
+
 /// Faults that are active, and counters.
 #[derive(Default)]
 struct Faults {
@@ -30,6 +32,8 @@ struct Faults {
     drops_all: AtomicBool,
     /// Drops everything that Redis sends on subscription connections.
     drops_subscriptions: AtomicBool,
+    /// Drops messages that contain these bytes.
+    silenced_messages: Mutex<Option<Vec<u8>>>,
     /// Percentage of published messages that are dropped.
     message_loss: AtomicU32,
     /// Delay of everything that the server sends, in milliseconds.
@@ -109,6 +113,11 @@ impl FaultProxy {
     /// Drops everything on subscription connections, probe messages included, or stops doing so.
     pub fn silence_subscriptions(&self, silent: bool) {
         self.faults.drops_subscriptions.store(silent, Ordering::Relaxed);
+    }
+
+    /// Drops published messages that contain this text, such as the name of a channel, or stops doing so.
+    pub fn silence_messages(&self, part: Option<&str>) {
+        *self.faults.silenced_messages.lock().unwrap() = part.map(|part| part.as_bytes().to_vec());
     }
 
     /// Drops this percentage of published messages.
@@ -214,7 +223,7 @@ async fn forward_replies(
         while let Some(length) = frame_length(&buffer[start..]) {
             let one = &buffer[start..start + length];
             start += length;
-            is_feed |= one.starts_with(b"*3\r\n$9\r\nsubscribe\r\n");
+            is_feed |= one.starts_with(b">3\r\n$10\r\nssubscribe\r\n");
             // On a subscription connection not every frame is a reply to a command.
             match pending.lock().unwrap().pop_front().flatten().filter(|_| !is_feed) {
                 Some(CommandFault::ErrorReply(error)) => {
@@ -260,9 +269,11 @@ impl Faults {
         }
         let is_lease_lost = frame == b"*1\r\n$10\r\nlease_lost\r\n";
         self.lease_lost_count.fetch_add(usize::from(is_lease_lost), Ordering::Relaxed);
-        let is_message = frame.starts_with(b"*3\r\n$7\r\nmessage\r\n");
+        let is_message = frame.starts_with(b">3\r\n$8\r\nsmessage\r\n");
         let mut lost = is_feed && self.drops_subscriptions.load(Ordering::Relaxed);
         if is_message {
+            let silenced = self.silenced_messages.lock().unwrap();
+            lost |= silenced.as_ref().is_some_and(|part| contains(frame, part));
             // A multiplicative hash spreads the losses independently of the order of the messages.
             let number = self.messages.fetch_add(1, Ordering::Relaxed);
             lost |= (number.wrapping_mul(2_654_435_761) >> 7) % 100
@@ -270,19 +281,5 @@ impl Faults {
             self.dropped_messages.fetch_add(u64::from(lost), Ordering::Relaxed);
         }
         !lost
-    }
-}
-
-/// Length of the first frame; `None` if it is incomplete.
-fn frame_length(bytes: &[u8]) -> Option<usize> {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    let number = || std::str::from_utf8(&bytes[1..end - 2]).ok()?.parse::<i64>().ok();
-    match bytes[0] {
-        b'$' => match usize::try_from(number()?) {
-            Ok(length) => Some(end + length + 2).filter(|end| *end <= bytes.len()),
-            Err(_) => Some(end),
-        },
-        b'*' => (0..number()?.max(0)).try_fold(end, |end, _| Some(end + frame_length(&bytes[end..])?)),
-        _ => Some(end),
     }
 }

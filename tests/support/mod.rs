@@ -14,6 +14,7 @@ pub mod raw_http;
 pub mod received_event;
 pub mod recording;
 pub mod reset_parts;
+pub mod resp;
 pub mod sentinel;
 pub mod servers;
 pub mod sse;

@@ -22,6 +22,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 impl Hub {
     pub(super) async fn on_tick(&mut self) {
         if self.probed_at.is_some_and(|at| at.elapsed() > PROBE_TIMEOUT) {
+            if let Some(connection) = &mut self.connection {
+                connection.discard();
+            }
             self.on_connection_lost("probe timed out");
         }
         self.close_unused().await;

@@ -136,6 +136,11 @@ impl<P: PartitionBackend> FeedConnection for MergedConnection<P> {
     fn probe_address(&self) -> &str {
         &self.probe_address
     }
+
+    fn discard(&mut self) {
+        let silent = self.connections.iter_mut().zip(&self.probed).filter(|(_, probed)| !**probed);
+        silent.for_each(|(connection, _)| connection.discard());
+    }
 }
 
 impl<P> Drop for MergedConnection<P> {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::{
     batches::Batches,
     connection::{Address, Connector, Failure, Request, Traffic},
-    hash_tags::hash_tag,
+    hash_tags::{hash_tag, slot},
     keys::Keys,
     scripts::ScriptCall,
     state_cache::StateCaches,
@@ -44,16 +44,14 @@ impl RedisStore {
         address: &Address,
         prefix: &str,
         retention: Retention,
-        metrics: Arc<Metrics>,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let own = (Partition::FIRST, Partitioning::SINGLE);
-        let keys = Keys::new(&hash_tag(prefix, own.0, own.1));
-        let connector = Connector::new(address, keys.tail())?;
-        Ok(Self::with_keys(keys, connector, own, retention, metrics))
+        let mut only = Self::partitions(address, prefix, Partitioning::SINGLE, retention, metrics)?;
+        Ok(only.remove(0))
     }
 
-    /// Makes the stores of all partitions, in order. Their keys have hash tags that begin with the prefix. Partitions
-    /// that are always on the same master share their connections.
+    /// Makes the stores of all partitions, in order. Their keys have hash tags that begin with the prefix. They share
+    /// caches, and partitions on one master share its connections.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -64,28 +62,25 @@ impl RedisStore {
         retention: Retention,
         metrics: &Arc<Metrics>,
     ) -> Result<Vec<Self>, StoreError> {
-        let mut stores: Vec<Self> = Vec::new();
-        for partition in partitioning.all() {
-            let keys = Keys::new(&hash_tag(prefix, partition, partitioning));
-            let connector = match stores.first() {
-                Some(first) if !address.is_cluster() => first.connector.clone(),
-                _ => Connector::new(address, keys.tail())?,
-            };
+        let tag = |partition| hash_tag(prefix, partition, partitioning);
+        let tags: Vec<_> = partitioning.all().map(tag).collect();
+        let connectors = connectors(address, &tags)?;
+        let caches = Arc::new(StateCaches::new());
+        let store = |((partition, tag), connector): ((Partition, &String), Connector)| {
             let own = (partition, partitioning);
-            stores.push(Self::with_keys(keys, connector, own, retention, metrics.clone()));
-        }
-        Ok(stores)
+            Self::with_connector(connector, Keys::new(tag), own, retention, (caches.clone(), metrics.clone()))
+        };
+        Ok(partitioning.all().zip(&tags).zip(connectors).map(store).collect())
     }
 
-    fn with_keys(
-        keys: Keys,
+    fn with_connector(
         connector: Connector,
+        keys: Keys,
         (partition, partitioning): (Partition, Partitioning),
         retention: Retention,
-        metrics: Arc<Metrics>,
+        (caches, metrics): (Arc<StateCaches>, Arc<Metrics>),
     ) -> Self {
-        let (caches, absent_key) = (Arc::new(StateCaches::new()), keys.absent().into());
-        let (batches, runtime) = (Arc::default(), Handle::current());
+        let (batches, runtime, absent_key) = (Arc::default(), Handle::current(), keys.absent().into());
         Self {
             connector,
             keys,
@@ -174,4 +169,20 @@ impl RedisStore {
             failure.into()
         })
     }
+}
+
+/// Makes a connector for each hash tag. The partitions take the servers of the address in turn.
+fn connectors(address: &Address, tags: &[String]) -> Result<Vec<Connector>, StoreError> {
+    let servers = address.servers();
+    let of_server = |(index, server): (usize, &Address)| {
+        let slots: Vec<_> = tags.iter().skip(index).step_by(servers.len()).map(|tag| slot(tag)).collect();
+        Connector::of_slots(server, &slots)
+    };
+    let mut by_server = Vec::new();
+    for server in servers.iter().enumerate() {
+        by_server.push(of_server(server)?.into_iter());
+    }
+    let mut turn = (0..servers.len()).cycle();
+    let next = |_: &String| by_server[turn.next()?].next();
+    Ok(tags.iter().filter_map(next).collect())
 }

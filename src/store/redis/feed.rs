@@ -1,15 +1,13 @@
-//! The event feed in Redis: Pub/Sub connections and the event logs, which are Redis streams.
+//! The event feed in Redis: subscriptions and the event logs, which are Redis streams.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use redis::aio::{PubSubSink, PubSubStream};
 
 use super::{
     client::RedisStore,
     codec::{self, corrupt},
-    connection::{MasterWatch, Traffic, with_response_timeout},
+    connection::{MasterWatch, Subscription, Traffic},
     keys::Keys,
     scripts::{PositionBeforeNewest, ReadLog, ReadNewest},
 };
@@ -23,10 +21,9 @@ use crate::{
     },
 };
 
-/// A Pub/Sub connection to the master. It ends when the master is replaced.
+/// A subscription at the master. It ends when the master is replaced.
 struct RedisFeedConnection {
-    sink: PubSubSink,
-    stream: PubSubStream,
+    subscription: Subscription,
     master_watch: MasterWatch,
     keys: Keys,
     probe_channel: String,
@@ -46,7 +43,7 @@ impl FeedConnection for RedisFeedConnection {
             return Ok(());
         }
         let channels = self.channels(topics);
-        Ok(with_response_timeout(self.sink.subscribe(channels)).await?)
+        Ok(self.subscription.subscribe(channels).await?)
     }
 
     async fn unsubscribe(&mut self, topics: &[Topic]) -> Result<(), StoreError> {
@@ -54,22 +51,22 @@ impl FeedConnection for RedisFeedConnection {
             return Ok(());
         }
         let channels = self.channels(topics);
-        Ok(with_response_timeout(self.sink.unsubscribe(channels)).await?)
+        Ok(self.subscription.unsubscribe(channels).await?)
     }
 
     async fn next(&mut self) -> Option<FeedMessage> {
         loop {
             let message = tokio::select! {
-                message = self.stream.next() => message?,
+                message = self.subscription.next() => message?,
                 // A replaced master may still publish, but its events may be missing in the new master's log.
                 () = self.master_watch.changed() => return None,
             };
-            let channel = message.get_channel_name();
+            let channel = message.channel.as_str();
             if channel == self.probe_channel {
                 return Some(FeedMessage::Probe);
             }
             let Some(topic) = self.keys.topic(channel) else { continue };
-            match codec::event(message.get_payload_bytes()) {
+            match codec::event(&message.payload) {
                 Ok(event) => {
                     let previous = topic.previous(&event);
                     return Some(FeedMessage::Event { topic, event: Arc::new(event), previous });
@@ -82,6 +79,10 @@ impl FeedConnection for RedisFeedConnection {
 
     fn probe_address(&self) -> &str {
         &self.probe_channel
+    }
+
+    fn discard(&mut self) {
+        self.subscription.discard_connection();
     }
 }
 
@@ -152,13 +153,13 @@ impl EventFeed for RedisStore {
     async fn connect(&self, _: Source) -> Result<Box<dyn FeedConnection>, StoreError> {
         let probe_channel = self.keys.probe(&uuid::Uuid::now_v7().to_string());
         let opened = async {
-            let (mut pubsub, master_watch) = self.connector.subscriptions().await?;
-            with_response_timeout(pubsub.subscribe(&probe_channel)).await?;
-            Ok((pubsub.split(), master_watch))
+            let (mut subscription, master_watch) = self.connector.subscriptions().await?;
+            subscription.subscribe(vec![probe_channel.clone()]).await?;
+            Ok((subscription, master_watch))
         };
-        let ((sink, stream), master_watch) = self.timed("subscribe", opened).await?;
+        let (subscription, master_watch) = self.timed("subscribe", opened).await?;
         let keys = self.keys.clone();
-        Ok(Box::new(RedisFeedConnection { sink, stream, master_watch, keys, probe_channel }))
+        Ok(Box::new(RedisFeedConnection { subscription, master_watch, keys, probe_channel }))
     }
 
     async fn tails(&self, topics: &[Topic]) -> Result<Vec<Cursor>, StoreError> {
@@ -224,7 +225,7 @@ impl EventFeed for RedisStore {
     }
 
     async fn probe(&self, _: Source, address: &str) -> Result<(), StoreError> {
-        self.query("probe", redis::cmd("PUBLISH").arg(address).arg("")).await
+        self.query("probe", redis::cmd("SPUBLISH").arg(address).arg("")).await
     }
 
     async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError> {

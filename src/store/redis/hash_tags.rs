@@ -16,7 +16,7 @@ const SLOT_CHECKSUM: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 /// Returns the hash tag of a partition, without braces: the prefix itself for the only partition, otherwise
 /// `prefix:partition:number`, with the first number whose slot fits. The search takes about 8 checksums for each
 /// partition that exists.
-pub(super) fn hash_tag(prefix: &str, partition: Partition, partitioning: Partitioning) -> String {
+pub fn hash_tag(prefix: &str, partition: Partition, partitioning: Partitioning) -> String {
     if partitioning == Partitioning::SINGLE {
         return prefix.to_owned();
     }
@@ -27,7 +27,7 @@ pub(super) fn hash_tag(prefix: &str, partition: Partition, partitioning: Partiti
     let mut number = 0_u32;
     loop {
         let tag = format!("{prefix}:{partition}:{number}");
-        if middle.abs_diff(2 * slot(&tag)) <= nearest {
+        if middle.abs_diff(2 * u32::from(slot(&tag))) <= nearest {
             return tag;
         }
         number += 1;
@@ -35,8 +35,8 @@ pub(super) fn hash_tag(prefix: &str, partition: Partition, partitioning: Partiti
 }
 
 /// Returns the slot of the keys with a hash tag.
-fn slot(tag: &str) -> u32 {
-    u32::from(SLOT_CHECKSUM.checksum(tag.as_bytes())) % SLOTS
+pub(super) fn slot(tag: &str) -> u16 {
+    SLOT_CHECKSUM.checksum(tag.as_bytes()) % SLOTS as u16
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     fn spread(tags: &[String], masters: u32) -> Vec<u32> {
         let mut partitions = vec![0; masters as usize];
         for tag in tags {
-            partitions[(slot(tag) * masters / SLOTS) as usize] += 1;
+            partitions[(u32::from(slot(tag)) * masters / SLOTS) as usize] += 1;
         }
         partitions
     }

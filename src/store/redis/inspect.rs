@@ -39,6 +39,14 @@ impl ServerInfo {
     }
 }
 
+/// Where the keys of a partition are.
+pub struct Place {
+    /// `host:port` of the master.
+    pub(crate) master: String,
+    /// The slot of the keys in a cluster.
+    pub(crate) slot: Option<u16>,
+}
+
 /// Failure of `RedisStore::test_pubsub`.
 pub enum PubSubError {
     /// The script or the subscription fails.
@@ -48,6 +56,15 @@ pub enum PubSubError {
 }
 
 impl RedisStore {
+    /// Looks up the master of the partition.
+    ///
+    /// # Errors
+    /// No master is found. The message has no credentials.
+    pub(crate) async fn place(&self) -> Result<Place, Failure> {
+        let (node, slot) = self.connector.place().await?;
+        Ok(Place { master: node.to_string(), slot })
+    }
+
     /// Reads `INFO` over a connection of its own.
     ///
     /// # Errors

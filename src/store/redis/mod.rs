@@ -8,7 +8,7 @@
 //! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← batches ← client (on connection)
 //!             ← changes ← batching
 //!             ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
-//!             ← partition_count, partition_log, rate_limit, room_names ← inspect
+//!             ← layout, partition_log, rate_limit, room_names ← inspect
 //! ```
 
 mod batches;
@@ -23,11 +23,11 @@ mod hash_tags;
 mod idempotency;
 mod inspect;
 mod keys;
+mod layout;
 mod leases;
 mod listing_history;
 mod live_streams;
 mod maintenance;
-mod partition_count;
 mod partition_log;
 mod rate_limit;
 mod room_names;
@@ -39,5 +39,7 @@ mod stream_store;
 pub use self::{
     client::RedisStore,
     connection::{Address, Failure, FailureKind},
-    inspect::{PubSubError, ServerInfo},
+    hash_tags::hash_tag,
+    inspect::{Place, PubSubError, ServerInfo},
+    layout::Layout,
 };

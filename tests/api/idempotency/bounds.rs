@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{create, is_replayed, send_with_key};
 use crate::support::{
-    app::{Setup, TestApp, TestResponse},
+    app::{Setup, TestApp, TestResponse, key_prefix},
     servers::{KEY, Redis, SECRET, shared_livekit, shared_redis},
 };
 
@@ -124,7 +124,8 @@ async fn caller_with_too_many_keys_gets_429_and_keeps_its_old_keys() {
     let app = trusting.start().await;
     let first = create_from(&app, "203.0.113.1", "old").await;
 
-    let live = format!("{{{prefix}}}:idem_live:address:203.0.113.1");
+    let caller = "address:203.0.113.1";
+    let live = key_prefix(&prefix, |partitioning| partitioning.of_text(caller)) + "idem_live:" + caller;
     let mut redis = connect(shared_redis()).await;
     let times: Vec<u64> = redis::cmd("TIME").query_async(&mut redis).await.unwrap();
     let soon = (times[0] + 100) * 1_000;

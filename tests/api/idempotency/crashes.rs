@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::future::join_all;
+use livestream_orchestrator::domain::RoomName;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{create, create_eventually, document, is_replayed, stream_count};
 use crate::support::{
-    app::{Setup, TestApp, TestResponse, participant_webhook},
+    app::{Setup, TestApp, TestResponse, key_prefix, participant_webhook},
     eventually,
     fault_proxy::FaultProxy,
     instance::Instance,
@@ -38,7 +39,8 @@ async fn conflict_with_retry_after_is_not_stored_under_its_key() {
     let prefix = setup.arguments.redis_prefix.clone().unwrap();
     let app = setup.start().await;
     // The lock of an instance that deletes an orphaned room of this name.
-    let lock = format!("{{{prefix}}}:room_lock:locked");
+    let room = RoomName::parse("locked").unwrap();
+    let lock = key_prefix(&prefix, |partitioning| partitioning.of_room(&room)) + "room_lock:locked";
     let redis = redis::Client::open(shared_redis()).unwrap();
     let mut redis = redis.get_multiplexed_async_connection().await.unwrap();
     let _: () =

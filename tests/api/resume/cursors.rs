@@ -6,7 +6,7 @@ use super::{Change, Target, assert_same_events};
 use crate::{
     Pair,
     support::{
-        app::Setup,
+        app::{Setup, key_prefix},
         feed_client::{FeedConnection, Received, ReceivedEvent, Transport},
         servers::{Redis, shared_livekit},
         within,
@@ -106,8 +106,9 @@ async fn invalid_cursor_returns_reset_on_feeds_and_400_in_history() {
         target.change(&app, Change::Metadata).await;
     }
     let prefix = setup.arguments.redis_prefix.unwrap();
+    let keys = key_prefix(&prefix, |partitioning| partitioning.of_stream(target.id.parse().unwrap()));
     for key in [format!("stream:{}:log", target.id), "events".to_owned()] {
-        redis.execute(&["XTRIM", &format!("{{{prefix}}}:{key}"), "MAXLEN", "2"]).await.unwrap();
+        redis.execute(&["XTRIM", &format!("{keys}{key}"), "MAXLEN", "2"]).await.unwrap();
     }
     let log = target.log(&app).await;
     assert_eq!(log.len(), 2);

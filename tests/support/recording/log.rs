@@ -1,4 +1,5 @@
-//! A copy of a log, read directly from Redis, which keeps the entries that Redis loses.
+//! A copy of a log, read directly from Redis, which keeps the entries that Redis loses. The log of all streams is that
+//! of all partitions.
 
 use std::{
     collections::HashSet,
@@ -6,10 +7,15 @@ use std::{
     time::Duration,
 };
 
+use livestream_orchestrator::{
+    domain::{Partition, Partitioning},
+    store::redis::hash_tag,
+};
 use redis::{AsyncCommands, RedisResult, aio::MultiplexedConnection};
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::{Position, position};
+use crate::support::app::test_partitioning;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -48,13 +54,16 @@ impl LogCopy {
     }
 }
 
-/// Copies a log in the background, independently of the instances and their clients.
-pub struct LogAuditor {
+/// Copies the log of a topic in the background, independently of the instances and their clients.
+pub struct LogAuditor(Vec<KeyAuditor>);
+
+/// Copies the log in one key.
+struct KeyAuditor {
     log: Arc<Mutex<LogCopy>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for LogAuditor {
+impl Drop for KeyAuditor {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -71,22 +80,53 @@ impl LogAuditor {
 
     /// As [`Self::start`], at a server that may change.
     pub fn start_at(redis: &SharedUrl, prefix: &str, stream: Option<&str>) -> Self {
-        let key = match stream {
-            Some(id) => format!("{{{prefix}}}:stream:{id}:log"),
-            None => format!("{{{prefix}}}:events"),
-        };
-        let log = Arc::<Mutex<LogCopy>>::default();
-        let task = tokio::spawn(copy(redis.clone(), key, log.clone()));
-        Self { log, task }
+        Self::start_in(prefix, test_partitioning(), |_| redis.clone(), stream)
     }
 
+    /// As [`Self::start`], with partitions on several servers.
+    pub fn start_in(
+        prefix: &str,
+        partitioning: Partitioning,
+        server: impl Fn(Partition) -> SharedUrl,
+        stream: Option<&str>,
+    ) -> Self {
+        let own = stream.map(|id| partitioning.of_stream(id.parse().expect("an id")));
+        let is_read = |partition: &Partition| own.is_none_or(|own| own == *partition);
+        let start = |partition| {
+            KeyAuditor::start(server(partition), &hash_tag(prefix, partition, partitioning), stream)
+        };
+        Self(partitioning.all().filter(is_read).map(start).collect())
+    }
+
+    /// Returns the log, in the order of the cursors.
     pub fn log(&self) -> LogCopy {
-        self.log.lock().unwrap().clone()
+        let logs: Vec<_> = self.0.iter().map(|one| one.log.lock().unwrap().clone()).collect();
+        let epoch = logs.iter().map(|log| log.epoch).max().unwrap_or_default();
+        // The last epoch of each log is the last one of the merged log.
+        let aligned = |log: LogCopy| {
+            let later = epoch - log.epoch;
+            log.entries.into_iter().map(move |entry| LogEntry { epoch: entry.epoch + later, ..entry })
+        };
+        let mut entries: Vec<_> = logs.into_iter().flat_map(aligned).collect();
+        entries.sort_by_key(|entry| entry.position);
+        LogCopy { entries, epoch }
     }
 
     /// Position of the newest entry that was read.
     pub fn newest(&self) -> Option<Position> {
-        self.log.lock().unwrap().last()
+        self.0.iter().filter_map(|one| one.log.lock().unwrap().last()).max()
+    }
+}
+
+impl KeyAuditor {
+    fn start(redis: SharedUrl, tag: &str, stream: Option<&str>) -> Self {
+        let key = match stream {
+            Some(id) => format!("{{{tag}}}:stream:{id}:log"),
+            None => format!("{{{tag}}}:events"),
+        };
+        let log = Arc::<Mutex<LogCopy>>::default();
+        let task = tokio::spawn(copy(redis, key, log.clone()));
+        Self { log, task }
     }
 }
 

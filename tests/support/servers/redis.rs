@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::OnceLock};
 
 use super::{
     ports::{free_port, wait_for_port},
-    process::{ChildProcess, keep_until_exit, start},
+    process::{ChildProcess, keep_until_exit, run, start, start_with},
 };
 use crate::support::{certificates::Certificates, unique};
 
@@ -20,6 +20,7 @@ pub struct Redis {
     folder: Option<PathBuf>,
     /// Additional command line arguments.
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
     running: Option<ChildProcess>,
 }
 
@@ -49,6 +50,19 @@ impl Redis {
         Self::start_in(Some(folder()), settings)
     }
 
+    /// Starts a server without persistence whose clock is ahead by whole seconds.
+    pub fn start_ahead(seconds: u32) -> Self {
+        let folder = folder();
+        let library = folder.join("clock.so").to_string_lossy().into_owned();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/servers/clock_ahead.c");
+        run("cc", &["-O2", "-shared", "-fPIC", "-o", &library, source], "");
+        let environment = [("LD_PRELOAD", library), ("CLOCK_AHEAD", seconds.to_string())];
+        let mut redis = Self::stopped(Some(folder), &[]);
+        redis.environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        redis.restart();
+        redis
+    }
+
     /// Starts a server that accepts TLS only, and requires client certificates if `verifies_clients` is set.
     pub fn start_tls(certificates: &Certificates, verifies_clients: bool) -> Self {
         let port = free_port();
@@ -66,7 +80,7 @@ impl Redis {
         ];
         let running = Some(start(&redis_server(), &args.concat()));
         wait_for_port(port);
-        Self { port, folder: None, settings: Vec::new(), running }
+        Self { port, folder: None, settings: Vec::new(), environment: Vec::new(), running }
     }
 
     pub fn tls_url(&self) -> String {
@@ -74,10 +88,14 @@ impl Redis {
     }
 
     fn start_in(folder: Option<PathBuf>, settings: &[&str]) -> Self {
-        let settings = settings.iter().map(|word| (*word).to_owned()).collect();
-        let mut redis = Self { port: free_port(), folder, settings, running: None };
+        let mut redis = Self::stopped(folder, settings);
         redis.restart();
         redis
+    }
+
+    fn stopped(folder: Option<PathBuf>, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|word| (*word).to_owned()).collect();
+        Self { port: free_port(), folder, settings, environment: Vec::new(), running: None }
     }
 
     /// Starts the server with its present arguments, after [`Self::kill`].
@@ -89,7 +107,7 @@ impl Redis {
             args.extend(["--dir", folder]);
         }
         args.extend(self.settings.iter().map(String::as_str));
-        self.running = Some(start(&redis_server(), &args));
+        self.running = Some(start_with(&redis_server(), &args, &self.environment));
         wait_for_port(self.port);
     }
 

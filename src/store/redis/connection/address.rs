@@ -1,4 +1,6 @@
-//! Parses `REDIS_URL`: one server, a master behind Sentinel, or a cluster.
+//! Parses `REDIS_URL`: one server, a master behind Sentinel, or a cluster; or several of the first two.
+
+use std::collections::HashSet;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use redis::{Client, ClientTlsConfig, RedisError, TlsCertificates};
@@ -10,7 +12,11 @@ use super::node::Node;
 /// The forms of `REDIS_URL`, as an error message.
 const FORMS: &str = "must be redis:// or rediss://, user:password@host:port/database; \
                     redis+sentinel:// or rediss+sentinel://, user:password@host:port,host:port/master-name/database; \
-                    or redis+cluster:// or rediss+cluster://, user:password@host:port,host:port";
+                    or redis+cluster:// or rediss+cluster://, user:password@host:port,host:port; \
+                    or several of the first two, separated by commas";
+/// The rule for several addresses.
+const NO_CLUSTER_IN_LIST: &str =
+    "must have no other address beside that of a cluster, whose masters share the partitions";
 /// The default port of Redis.
 const REDIS_PORT: u16 = 6379;
 /// The default port of Sentinel.
@@ -23,7 +29,8 @@ const SENTINEL_PASSWORD: &str = "sentinel-password";
 /// The configured address of Redis, with credentials and certificates.
 #[derive(Clone, Debug)]
 pub struct Address {
-    /// `redis://`, `redis+sentinel://`, `redis+cluster://`, or those with `rediss`, with credentials.
+    /// `redis://`, `redis+sentinel://`, `redis+cluster://`, or those with `rediss`, with credentials. Several of the
+    /// first two, separated by commas, are servers that share the partitions.
     pub url: SecretString,
     /// For `rediss`: the trusted CA certificates as PEM. `None` trusts the machine's root certificates.
     pub ca: Option<Vec<u8>>,
@@ -37,25 +44,32 @@ impl Address {
     /// # Errors
     /// The rule that the address breaks. The message never repeats the address, because it holds a password.
     pub fn check(url: &str) -> Result<(), &'static str> {
-        let (deployment, options) = parse(url)?;
-        let nodes = match deployment {
-            Deployment::Standalone(node) => vec![node],
-            Deployment::Sentinel { sentinels, .. } => sentinels,
-            Deployment::Cluster(nodes) => nodes,
-        };
-        let is_valid =
-            |node: &Node| redis::IntoConnectionInfo::into_connection_info(options.url(node)).is_ok();
-        if nodes.iter().all(is_valid) { Ok(()) } else { Err(FORMS) }
+        let urls = split(url);
+        let (mut known, count) = (HashSet::new(), urls.len());
+        for url in urls {
+            check_one(url, count)?;
+            if !known.insert(url) {
+                return Err("must name each server once");
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of servers, or of masters behind Sentinels, that share the partitions. A cluster counts as one.
+    pub fn servers_in(url: &str) -> usize {
+        split(url).len()
+    }
+
+    /// The addresses of the servers that share the partitions.
+    pub(in crate::store::redis) fn servers(&self) -> Vec<Self> {
+        let urls = split(self.url.expose_secret()).into_iter();
+        urls.map(|url| Self { url: url.into(), ca: self.ca.clone(), identity: self.identity.clone() })
+            .collect()
     }
 
     /// Whether the address uses TLS, so that certificates apply.
     pub fn is_tls(url: &str) -> bool {
-        url.starts_with("rediss:") || url.starts_with("rediss+")
-    }
-
-    /// Whether the address is that of a cluster, whose nodes share the slots.
-    pub(in crate::store::redis) fn is_cluster(&self) -> bool {
-        matches!(parse(self.url.expose_secret()), Ok((Deployment::Cluster(_), _)))
+        split(url).iter().any(|url| url.starts_with("rediss:") || url.starts_with("rediss+"))
     }
 
     /// Parses the address into the deployment and the options for connections to its Redis servers.
@@ -136,6 +150,31 @@ impl ConnectOptions {
     }
 }
 
+/// Splits a list of addresses. A comma begins another address only in front of a scheme, because the hosts of one
+/// address are separated by commas too.
+fn split(url: &str) -> Vec<&str> {
+    let is_scheme = |scheme: &str| parse_scheme(scheme).is_ok() && !scheme.contains([',', '/', '@']);
+    let begins =
+        |at: &usize| url[at + 1..].split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme.trim()));
+    let commas = url.match_indices(',').map(|(at, _)| at).filter(begins);
+    let mut starts: Vec<_> = std::iter::once(0).chain(commas.map(|at| at + 1)).collect();
+    starts.push(url.len() + 1);
+    starts.windows(2).map(|pair| url[pair[0]..pair[1] - 1].trim()).collect()
+}
+
+/// Validates one of `count` addresses.
+fn check_one(url: &str, count: usize) -> Result<(), &'static str> {
+    let (deployment, options) = parse(url)?;
+    let nodes = match deployment {
+        Deployment::Standalone(node) => vec![node],
+        Deployment::Sentinel { sentinels, .. } => sentinels,
+        Deployment::Cluster(_) if count > 1 => return Err(NO_CLUSTER_IN_LIST),
+        Deployment::Cluster(nodes) => nodes,
+    };
+    let is_valid = |node: &Node| redis::IntoConnectionInfo::into_connection_info(options.url(node)).is_ok();
+    if nodes.iter().all(is_valid) { Ok(()) } else { Err(FORMS) }
+}
+
 fn parse(url: &str) -> Result<(Deployment, ConnectOptions), &'static str> {
     let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
     let (tls, kind) = parse_scheme(scheme)?;
@@ -213,55 +252,4 @@ fn percent_encoded(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The URLs of the configured nodes, and of a node found by a lookup.
-    fn urls(text: &str) -> (Vec<String>, String) {
-        let (deployment, options) = parse(text).unwrap();
-        let node = Node { host: "10.0.0.9".to_owned(), port: 7000 };
-        let (nodes, own_options) = match deployment {
-            Deployment::Standalone(node) => (vec![node], options.clone()),
-            Deployment::Sentinel { sentinels, options, .. } => (sentinels, options),
-            Deployment::Cluster(nodes) => (nodes, options.clone()),
-        };
-        (nodes.iter().map(|node| own_options.url(node)).collect(), options.url(&node))
-    }
-
-    #[test]
-    fn address_of_each_deployment_yields_urls_of_its_nodes() {
-        let (nodes, _) = urls("redis://ann:p%40ss@redis.example/3?protocol=resp2");
-        assert_eq!(nodes, ["redis://ann:p%40ss@redis.example:6379/3?protocol=resp2"]);
-        let (nodes, master) = urls("redis+sentinel://ann:p%40ss@one,two:1,[::1]:2/the-master/3");
-        assert_eq!(nodes, ["redis://one:26379", "redis://two:1", "redis://[::1]:2"]);
-        assert_eq!(master, "redis://ann:p%40ss@10.0.0.9:7000/3");
-        let (nodes, master) =
-            urls("rediss+sentinel://:word@one/the-master?sentinel-user=bob&sentinel-password=a%2Bb");
-        assert_eq!(nodes, ["rediss://bob:a%2Bb@one:26379"]);
-        assert_eq!(master, "rediss://:word@10.0.0.9:7000/0");
-        let (nodes, owner) = urls("redis+cluster://ann:word@one:7001,two:7002/");
-        assert_eq!(nodes, ["redis://ann:word@one:7001", "redis://ann:word@two:7002"]);
-        assert_eq!(owner, "redis://ann:word@10.0.0.9:7000");
-    }
-
-    #[test]
-    fn address_with_invalid_form_is_refused() {
-        for wrong in [
-            "hunter2",
-            "http://one",
-            "redis+sentinel://one",
-            "redis+sentinel://one/",
-            "redis+sentinel://one/the-master/x",
-            "redis+sentinel://one/the-master?password=x",
-            "redis+sentinel://one:port/the-master",
-            "redis+sentinel:///the-master",
-            "redis+cluster://one,/",
-            "redis+cluster://one/1",
-            "redis+elsewhere://one",
-            "redis://one/database",
-        ] {
-            assert!(Address::check(wrong).is_err(), "{wrong}");
-        }
-        assert!(Address::check("rediss+cluster://one").is_ok());
-    }
-}
+mod tests;

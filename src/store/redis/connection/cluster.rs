@@ -1,4 +1,4 @@
-//! Master lookup in a Redis Cluster: the owner of the one hash slot that all keys of the service share.
+//! Master lookup in a Redis Cluster: the owners of hash slots.
 
 use std::{
     sync::{
@@ -23,8 +23,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(750);
 /// The known nodes of a cluster.
 pub(super) struct Cluster {
     options: ConnectOptions,
-    /// Any key of the service: its slot is the slot of all keys.
-    key: String,
     /// The nodes in `REDIS_URL`.
     seeds: Vec<Node>,
     /// The nodes of the last `CLUSTER SLOTS`, because all seeds may have been replaced since the start.
@@ -33,28 +31,37 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Prepares lookups for the slot of `key`; opens no connection.
-    pub(super) fn new(seeds: Vec<Node>, options: ConnectOptions, key: String) -> Self {
+    /// Prepares lookups; opens no connection.
+    pub(super) fn new(seeds: Vec<Node>, options: ConnectOptions) -> Self {
         // A random start spreads the lookups of all instances over the nodes.
         let next = AtomicUsize::new(fastrand::usize(..));
-        Self { options, key, seeds, nodes: Mutex::default(), next }
+        Self { options, seeds, nodes: Mutex::default(), next }
     }
 
-    /// Looks up the owner of the slot. Takes the first node's answer, because an outdated one is corrected by `MOVED`.
+    /// Looks up the owners of slots; `None` for a slot without an owner, and where no slot is wanted.
+    ///
+    /// Takes the answer of the first node that knows an owner of each, because an outdated one is corrected by `MOVED`.
+    /// If no node does, the answer with the most owners is taken.
     ///
     /// # Errors
-    /// The last node's failure, where no node answers with an owner.
-    pub(super) async fn slot_owner(&self) -> Result<Node, Failure> {
-        let mut failure = Failure::new(FailureKind::NoMaster, "no node of the cluster is configured");
+    /// The last node's failure, where no node answers.
+    pub(super) async fn owners(&self, wanted: &[Option<u16>]) -> Result<Vec<Option<Node>>, Failure> {
+        let mut best = Err(Failure::new(FailureKind::NoMaster, "no node of the cluster is configured"));
+        let (mut most, all) = (0, wanted.iter().flatten().count());
         for node in &self.candidates() {
             let late =
                 |_| Failure::new(FailureKind::Timeout, "a node of the cluster does not answer in time");
-            match timeout(ANSWER_TIMEOUT, self.query(node)).await.map_err(late).flatten() {
-                Ok(owner) => return Ok(owner),
-                Err(error) => failure = error,
+            let answer = timeout(ANSWER_TIMEOUT, self.query(node)).await.map_err(late).flatten();
+            let owners = answer.map(|ranges| owners_in(&ranges, wanted));
+            let count = owners.as_ref().map_or(0, |owners| owners.iter().flatten().count());
+            if best.is_err() || count > most {
+                (best, most) = (owners, count);
+            }
+            if best.is_ok() && most == all {
+                break;
             }
         }
-        Err(failure)
+        best
     }
 
     /// Returns the nodes of the last `CLUSTER SLOTS`, then the other seeds, rotated by one with each call.
@@ -66,32 +73,32 @@ impl Cluster {
         nodes
     }
 
-    /// Reads the owner of the slot from one node (`CLUSTER KEYSLOT`, `CLUSTER SLOTS`), and replaces the known nodes by
-    /// those of the answer.
+    /// Reads the ranges of slots from one node (`CLUSTER SLOTS`), and replaces the known nodes by those of the answer.
     ///
     /// # Errors
-    /// `ClusterDown` if the slot has no owner, and failures of the connection.
-    async fn query(&self, node: &Node) -> Result<Node, Failure> {
+    /// Failures of the connection and of the command.
+    async fn query(&self, node: &Node) -> Result<Vec<SlotRange>, Failure> {
         let client = self.options.client(node)?;
         let mut connection = node::open_with_timeouts(&client, ANSWER_TIMEOUT, ANSWER_TIMEOUT).await?;
-        let mut commands = redis::pipe();
-        commands.cmd("CLUSTER").arg("KEYSLOT").arg(&self.key);
-        commands.cmd("CLUSTER").arg("SLOTS");
-        let (slot, ranges): (u16, Vec<Vec<Value>>) = commands.query_async(&mut connection).await?;
+        let ranges: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
         let ranges: Vec<_> = ranges.into_iter().filter_map(|range| SlotRange::parse(range, node)).collect();
-        let owner = ranges.iter().find(|range| (range.first..=range.last).contains(&slot));
-        let unowned =
-            || Failure::new(FailureKind::ClusterDown, "no node of the cluster owns the slot of the keys");
-        let owner = owner.and_then(|range| range.nodes.first()).cloned().ok_or_else(unowned)?;
-        self.remember(ranges.into_iter().flat_map(|range| range.nodes).collect());
-        Ok(owner)
+        self.remember(ranges.iter().flat_map(|range| range.nodes.iter().cloned()).collect());
+        Ok(ranges)
     }
 
     fn remember(&self, mut nodes: Vec<Node>) {
+        if nodes.is_empty() {
+            return;
+        }
         nodes.sort_by_key(ToString::to_string);
         nodes.dedup();
         *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
+}
+
+fn owners_in(ranges: &[SlotRange], wanted: &[Option<u16>]) -> Vec<Option<Node>> {
+    let owner = |slot: u16| ranges.iter().find(|range| (range.first..=range.last).contains(&slot));
+    wanted.iter().map(|slot| owner((*slot)?)?.nodes.first().cloned()).collect()
 }
 
 /// An entry of `CLUSTER SLOTS`: first and last slot, then the master and its replicas.

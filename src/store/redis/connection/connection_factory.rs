@@ -1,4 +1,4 @@
-//! Opens connections to the master, probes them, and decides after a failure which connections stay usable.
+//! Opens connections to one master, probes them, and decides after a failure which connections stay usable.
 
 use std::{
     io,
@@ -9,10 +9,9 @@ use std::{
     time::Duration,
 };
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use tokio::{
     runtime::Handle,
-    sync::Mutex,
     task::{JoinError, JoinHandle},
     time::timeout,
 };
@@ -21,20 +20,21 @@ use super::{
     address::ConnectOptions,
     backoff::Backoff,
     failure::{Failure, FailureKind},
-    locator::{MasterAddress, MasterLocator},
+    locator::MasterLocator,
     master_connection::MasterConnection,
     node::{self, Node, Probe},
 };
 
-/// The limit for opening a connection, the lookup of the master included.
+/// The limit for opening a connection, and for the lookup of a master.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Opens connections to the current master. Clones share state.
+/// Opens connections to one server. Clones share state.
 #[derive(Clone)]
 pub(super) struct ConnectionFactory(Arc<Inner>);
 
 struct Inner {
-    options: ConnectOptions,
+    node: Node,
+    options: Arc<ConnectOptions>,
     locator: Arc<MasterLocator>,
     backoff: Backoff,
     /// The number of connections that broke or timed out. A connection opened before the last of them is discarded
@@ -44,37 +44,51 @@ struct Inner {
     runtime: Handle,
     /// The user may not run `ROLE`.
     ping_only: AtomicBool,
-    /// The connection to the node that imports the slot, during a slot migration.
-    importing: Mutex<Option<(Node, MultiplexedConnection)>>,
 }
 
 impl ConnectionFactory {
-    /// Prepares connections; opens none. Shared work runs on the runtime that calls this.
-    pub(super) fn new(options: ConnectOptions, locator: Arc<MasterLocator>) -> Self {
+    /// Prepares connections to a server; opens none. `runtime` drives what all runtimes share.
+    pub(super) fn new(
+        node: Node,
+        options: Arc<ConnectOptions>,
+        locator: Arc<MasterLocator>,
+        runtime: Handle,
+    ) -> Self {
         Self(Arc::new(Inner {
+            node,
             options,
             locator,
             backoff: Backoff::default(),
             breakages: AtomicU64::new(0),
-            runtime: Handle::current(),
+            runtime,
             ping_only: AtomicBool::new(false),
-            importing: Mutex::default(),
         }))
     }
 
-    pub(super) fn locator(&self) -> &MasterLocator {
-        &self.0.locator
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.0.runtime
     }
 
-    /// A client for a node, for subscriptions; opens no connection.
+    /// Opens a connection that passes what Redis publishes on to `receive`. The shared runtime drives it.
     ///
     /// # Errors
-    /// Invalid certificates.
-    pub(super) fn client(&self, node: &Node) -> Result<redis::Client, Failure> {
-        Ok(self.0.options.client(node)?)
+    /// Redis refuses the connection, the network fails, or the wait is over.
+    pub(super) async fn open_for_messages(
+        &self,
+        receive: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let inner = self.0.clone();
+        let open = async move {
+            let opened = node::open_for_messages(&inner.options.client(&inner.node)?, receive).await;
+            if opened.is_err() {
+                inner.locator.suspect(&inner.node);
+            }
+            opened
+        };
+        joined(self.0.runtime.spawn(open)).await
     }
 
-    /// Opens a connection to the master. The calling runtime drives it. Cancellation safe: the attempt goes on when its
+    /// Opens a connection to the server. The calling runtime drives it. Cancellation safe: the attempt goes on when its
     /// caller is dropped, so its outcome still reaches the backoff.
     ///
     /// # Errors
@@ -106,37 +120,30 @@ impl ConnectionFactory {
 
     async fn try_open(&self) -> Result<MasterConnection, Failure> {
         let breakages = self.0.breakages.load(Ordering::Relaxed);
-        let master = self.master().await?;
-        match self.open_probed(&master.node).await {
-            Ok(connection) => Ok(MasterConnection::new(connection, master, breakages)),
+        match self.open_probed().await {
+            Ok(connection) => Ok(MasterConnection::new(connection, breakages)),
             Err(failure) => {
                 // Any failure may mean that the master was replaced.
-                self.0.locator.suspect(&master);
+                self.suspect_server();
                 Err(failure)
             }
         }
     }
 
-    async fn open_probed(&self, node: &Node) -> Result<MultiplexedConnection, Failure> {
-        let mut connection = node::open(&self.client(node)?).await?;
+    async fn open_probed(&self) -> Result<MultiplexedConnection, Failure> {
+        let mut connection = node::open(&self.0.options.client(&self.0.node)?).await?;
         self.run_probe(&mut connection).await?;
         Ok(connection)
     }
 
-    /// The master, cached or looked up. The lookup runs on the shared runtime, because it keeps connections to
-    /// Sentinels open. Cancellation safe: dropping one waiter does not cancel the lookup for the others.
-    async fn master(&self) -> Result<MasterAddress, Failure> {
-        if let Some(master) = self.0.locator.cached() {
-            return Ok(master);
-        }
-        let locator = self.0.locator.clone();
-        joined(self.0.runtime.spawn(async move { locator.master().await })).await
+    /// Whether no connection to the server has broken since this one was opened.
+    pub(super) fn is_usable(&self, connection: &MasterConnection) -> bool {
+        connection.breakages == self.0.breakages.load(Ordering::Relaxed)
     }
 
-    /// Whether a connection leads to the current master, and no connection has broken since it was opened.
-    pub(super) fn is_usable(&self, connection: &MasterConnection) -> bool {
-        self.0.locator.is_current(&connection.master)
-            && connection.breakages == self.0.breakages.load(Ordering::Relaxed)
+    /// Makes the next use of a partition at this server look up its master.
+    pub(super) fn suspect_server(&self) {
+        self.0.locator.suspect(&self.0.node);
     }
 
     /// Probes an idle connection; handles its failure as [`Self::handle_failure`] does.
@@ -154,8 +161,8 @@ impl ConnectionFactory {
         if self.0.ping_only.load(Ordering::Relaxed) { Probe::Ping } else { Probe::Role }
     }
 
-    /// Invalidates what a failure on a connection casts doubt on: connections of the same age, and the master's
-    /// address.
+    /// Invalidates what a failure on a connection casts doubt on: connections of the same age, and that the server is
+    /// the master of any partition.
     pub(super) fn handle_failure(&self, connection: &MasterConnection, failure: &Failure) {
         if failure.kind.is_breakage() {
             // All calls on one broken connection count once, so they cannot discard its replacement.
@@ -163,7 +170,7 @@ impl ConnectionFactory {
             let _ = self.0.breakages.compare_exchange(known, next, Ordering::Relaxed, Ordering::Relaxed);
         }
         if failure.kind.requires_master_lookup() {
-            self.0.locator.suspect(&connection.master);
+            self.suspect_server();
         }
     }
 
@@ -177,32 +184,10 @@ impl ConnectionFactory {
         }
         Ok(())
     }
-
-    /// The connection to the node that imports the slot, shared by all redirected calls.
-    ///
-    /// # Errors
-    /// Redis refuses the connection, the network fails, or the wait is over.
-    pub(super) async fn importing(&self, node: Node) -> Result<MultiplexedConnection, Failure> {
-        let mut importing = self.0.importing.lock().await;
-        if let Some((at, connection)) = &*importing
-            && *at == node
-        {
-            return Ok(connection.clone());
-        }
-        let client = self.client(&node)?;
-        let opened = joined(self.0.runtime.spawn(async move { node::open(&client).await })).await?;
-        *importing = Some((node, opened.clone()));
-        Ok(opened)
-    }
-
-    /// Drops the connection of [`Self::importing`] after a failure on it.
-    pub(super) async fn discard_importing(&self) {
-        *self.0.importing.lock().await = None;
-    }
 }
 
 /// Awaits a task; a panic in it or the end of its runtime becomes a failure.
-async fn joined<T>(task: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn joined<T>(task: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
     let aborted = |error: JoinError| Failure::new(FailureKind::Other, io::Error::from(error).to_string());
     task.await.map_err(aborted)?
 }

@@ -1,4 +1,4 @@
-//! The entry point: calls and subscriptions, on whichever server is the master.
+//! The entry point: calls and subscriptions of one partition, on whichever server is its master.
 //!
 //! A call is repeated only where the answer says that it was not executed (`MOVED`, `ASK`, `TRYAGAIN`). A call whose
 //! answer is lost may have been executed; the caller resolves that.
@@ -6,24 +6,23 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use redis::{
-    Value,
-    aio::{MultiplexedConnection, PubSub},
-};
-use tokio::time::{Instant, sleep};
+use redis::{Value, aio::MultiplexedConnection};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     address::Address,
     backoff::jittered,
-    bulk_pool::{BulkConnection, BulkPool},
-    connection_factory::ConnectionFactory,
+    bulk_pool::BulkConnection,
+    connection_factory::{OPEN_TIMEOUT, joined},
     failure::{Failure, FailureKind, Redirect},
     locator::{MasterAddress, MasterLocator, MasterWatch},
     log_throttle::LogThrottle,
     master_connection::MasterConnection,
-    node::{Node, with_response_timeout},
+    node::Node,
     request::Request,
-    runtime_connection::{RuntimeConnection, RuntimeConnections},
+    runtime_connection::RuntimeConnection,
+    servers::{Server, Servers},
+    subscriptions::Subscription,
 };
 
 /// How long a call is repeated during a slot migration.
@@ -40,51 +39,76 @@ pub enum Traffic {
     Bulk,
 }
 
-/// Access to one Redis deployment. Clones share their connections.
+/// Access to one partition in a Redis deployment. All partitions of the deployment share its connections: there is one
+/// for each master and runtime.
 #[derive(Clone)]
 pub struct Connector {
-    factory: ConnectionFactory,
-    connections: Arc<RuntimeConnections>,
-    bulk_pool: BulkPool,
+    partition: usize,
+    locator: Arc<MasterLocator>,
+    servers: Arc<Servers>,
     log: Arc<LogThrottle>,
 }
 
 impl Connector {
-    /// Prepares access to the keys in the slot of `key`; opens no connection. Work that all runtimes share is driven by
-    /// the calling runtime, which must outlive the others.
+    /// Prepares access to partitions, whose keys have these slots in a cluster; opens no connection. Work that all
+    /// runtimes share is driven by the calling runtime, which must outlive the others.
     ///
     /// # Errors
     /// An invalid address or invalid certificates.
-    pub fn new(address: &Address, key: String) -> Result<Self, Failure> {
+    pub fn of_slots(address: &Address, slots: &[u16]) -> Result<Vec<Self>, Failure> {
         let invalid = |rule| Failure::new(FailureKind::Other, format!("the address {rule}"));
         let (deployment, options) = address.parse().map_err(invalid)?;
-        let locator = MasterLocator::new(deployment, &options, key)?;
-        let factory = ConnectionFactory::new(options, locator);
-        let bulk_pool = BulkPool::new(factory.clone())?;
-        Ok(Self { factory, connections: Arc::default(), bulk_pool, log: Arc::default() })
+        let locator = MasterLocator::new(deployment, &options, slots)?;
+        let servers = Arc::new(Servers::new(options, locator.clone()));
+        let log: Arc<LogThrottle> = Arc::default();
+        let connector = |partition| {
+            let (locator, servers, log) = (locator.clone(), servers.clone(), log.clone());
+            Self { partition, locator, servers, log }
+        };
+        Ok((0..slots.len()).map(connector).collect())
+    }
+
+    /// The master of the partition, from the cache or by a lookup on the shared runtime, which keeps connections to
+    /// Sentinels open. Cancellation safe: dropping one waiter does not cancel the lookup for the others.
+    async fn master(&self) -> Result<Arc<MasterAddress>, Failure> {
+        if let Some(master) = self.locator.cached(self.partition) {
+            return Ok(master);
+        }
+        let (locator, partition) = (self.locator.clone(), self.partition);
+        let late = |_| Failure::new(FailureKind::Timeout, "the master was not found in time");
+        let lookup =
+            async move { timeout(OPEN_TIMEOUT, locator.master(partition)).await.map_err(late).flatten() };
+        joined(self.servers.runtime().spawn(lookup)).await
+    }
+
+    /// The address of the partition's master, and its slot in a cluster.
+    ///
+    /// # Errors
+    /// The failure of the lookup, after at most 4 s.
+    pub async fn place(&self) -> Result<(Node, Option<u16>), Failure> {
+        Ok((self.master().await?.node.clone(), self.locator.slot(self.partition)))
     }
 
     /// Opens a dedicated connection to the master.
     ///
     /// # Errors
-    /// The failure of the lookup or of the connection, after at most 4 s.
+    /// The failure of the lookup or of the connection, after at most 4 s for each.
     pub async fn open(&self) -> Result<MultiplexedConnection, Failure> {
-        Ok(self.factory.open().await?.connection)
+        let master = self.master().await?;
+        Ok(self.servers.get(&master.node)?.factory.open().await?.connection)
     }
 
-    /// Opens a Pub/Sub connection to the master, with a watch that reports the master's replacement.
+    /// Subscribes to no channel yet, with a watch that reports the master's replacement.
     ///
     /// # Errors
     /// The failure of the lookup or of a connection, after a bounded wait.
-    pub async fn subscriptions(&self) -> Result<(PubSub, MasterWatch), Failure> {
+    pub async fn subscriptions(&self) -> Result<(Subscription, MasterWatch), Failure> {
+        let master = self.master().await?;
+        let server = self.servers.get(&master.node)?;
         // The connection for commands is probed, so its server is a master.
-        let connection = self.connections.of_current_runtime().get(&self.factory).await?;
-        let master = connection.master.clone();
-        let pubsub = with_response_timeout(self.factory.client(&master.node)?.get_async_pubsub()).await;
-        if pubsub.is_err() {
-            self.factory.locator().suspect(&master);
-        }
-        Ok((pubsub?, self.factory.locator().watch(master)))
+        server.connections.of_current_runtime().get(&server.factory).await?;
+        let subscription = server.subscriptions.open().await?;
+        Ok((subscription, self.locator.watch(self.partition, master)))
     }
 
     /// Logs a failed call, at most once in 10 s for each kind of failure.
@@ -135,12 +159,14 @@ impl Connector {
     }
 
     async fn attempt(&self, request: Request<'_>, traffic: Traffic) -> Result<Value, Failure> {
-        let lease = self.lease(traffic).await?;
+        let master = self.master().await?;
+        let server = self.servers.get(&master.node)?;
+        let lease = Lease::take(&server, traffic).await?;
         let connection = lease.connection().clone();
-        let answer = request.send(&mut connection.connection.clone(), self.factory.probe()).await;
+        let answer = request.send(&mut connection.connection.clone(), server.factory.probe()).await;
         let failure = match answer {
             // A replaced master may answer from a history that the new master does not have.
-            Ok(_) if !self.factory.locator().is_current(&connection.master) => {
+            Ok(_) if !self.locator.is_current(self.partition, &master) => {
                 return Err(Failure::new(FailureKind::Superseded, "the master was replaced during the call"));
             }
             Ok(value) => {
@@ -150,24 +176,13 @@ impl Connector {
             }
             Err(failure) => failure,
         };
-        self.factory.handle_failure(&connection, &failure);
-        let master = connection.master.clone();
+        server.factory.handle_failure(&connection, &failure);
         if failure.kind.discards_connection() {
             lease.discard();
         } else {
             lease.release();
         }
         self.redirect(&master, failure, request).await
-    }
-
-    async fn lease(&self, traffic: Traffic) -> Result<Lease, Failure> {
-        if traffic == Traffic::Bulk {
-            let pooled = self.bulk_pool.get().await?;
-            return Ok(Lease::Pooled { connection: pooled.clone(), slot: PoolSlot(Some(pooled)) });
-        }
-        let owner = self.connections.of_current_runtime();
-        let connection = owner.get(&self.factory).await?;
-        Ok(Lease::Shared { owner, connection })
     }
 
     /// Follows `ASK`, and remembers the owner that `MOVED` names for the next attempt.
@@ -178,7 +193,7 @@ impl Connector {
         request: Request<'_>,
     ) -> Result<Value, Failure> {
         match &failure.redirect {
-            Some(Redirect::Moved(to)) => self.factory.locator().handle_moved(master, to)?,
+            Some(Redirect::Moved(to)) => self.locator.handle_moved(self.partition, master, to)?,
             Some(Redirect::Ask(to)) => {
                 let invalid = || Failure::new(FailureKind::Other, "ASK names an invalid address");
                 let node = master.node.parse_announced(to).ok_or_else(invalid)?;
@@ -199,10 +214,15 @@ impl Connector {
             }
             return Ok(Value::Array(values));
         }
-        let mut connection = self.factory.importing(node).await?;
-        let answer = request.send_asking(&mut connection).await;
-        if answer.as_ref().is_err_and(|failure| failure.kind.discards_connection()) {
-            self.factory.discard_importing().await;
+        let server = self.servers.get(&node)?;
+        let lease = Lease::take(&server, Traffic::Interactive).await?;
+        let connection = lease.connection().clone();
+        let answer = request.send_asking(&mut connection.connection.clone()).await;
+        if let Err(failure) = &answer
+            && failure.kind.discards_connection()
+        {
+            server.factory.handle_failure(&connection, failure);
+            lease.discard();
         }
         answer
     }
@@ -215,6 +235,16 @@ enum Lease {
 }
 
 impl Lease {
+    async fn take(server: &Server, traffic: Traffic) -> Result<Self, Failure> {
+        if traffic == Traffic::Bulk {
+            let pooled = server.bulk_pool.get().await?;
+            return Ok(Self::Pooled { connection: pooled.clone(), slot: PoolSlot(Some(pooled)) });
+        }
+        let owner = server.connections.of_current_runtime();
+        let connection = owner.get(&server.factory).await?;
+        Ok(Self::Shared { owner, connection })
+    }
+
     fn connection(&self) -> &Arc<MasterConnection> {
         match self {
             Self::Shared { connection, .. } | Self::Pooled { connection, .. } => connection,

@@ -95,7 +95,7 @@ impl FailureKind {
 
     /// Whether the connection must not be used again.
     pub(super) const fn discards_connection(self) -> bool {
-        self.requires_master_lookup() || matches!(self, Self::NoAuth | Self::Superseded | Self::Moved)
+        self.requires_master_lookup() || matches!(self, Self::NoAuth)
     }
 }
 

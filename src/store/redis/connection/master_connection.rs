@@ -1,4 +1,4 @@
-//! An open connection for commands, with the master that it leads to.
+//! An open connection for commands.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,8 +7,6 @@ use std::{
 
 use redis::aio::MultiplexedConnection;
 
-use super::locator::MasterAddress;
-
 /// A connection that has answered within this time is used without a probe. An idle one is probed first, because a
 /// connection may be dead without an error, and a change sent on it would be lost.
 const FRESH: Duration = Duration::from_millis(100);
@@ -16,7 +14,6 @@ const FRESH: Duration = Duration::from_millis(100);
 /// A multiplexed connection to a master.
 pub(super) struct MasterConnection {
     pub(super) connection: MultiplexedConnection,
-    pub(super) master: MasterAddress,
     /// The factory's count of broken connections when this one was opened.
     pub(super) breakages: u64,
     opened: Instant,
@@ -25,8 +22,8 @@ pub(super) struct MasterConnection {
 }
 
 impl MasterConnection {
-    pub(super) fn new(connection: MultiplexedConnection, master: MasterAddress, breakages: u64) -> Self {
-        Self { connection, master, breakages, opened: Instant::now(), answered: AtomicU64::new(0) }
+    pub(super) fn new(connection: MultiplexedConnection, breakages: u64) -> Self {
+        Self { connection, breakages, opened: Instant::now(), answered: AtomicU64::new(0) }
     }
 
     fn age(&self) -> u64 {

@@ -1,25 +1,25 @@
 //! Access to Redis in every deployment: one server, a master behind Sentinel, or a cluster.
 //!
-//! All keys share one hash slot, so one server at a time, the master, has all of them. The rest of the store sees calls
-//! and subscriptions, never a server.
+//! All keys of a partition share one hash slot, so one server at a time, the master, has all of them. The rest of the
+//! store sees calls and subscriptions, never a server. Partitions on one master share its connections.
 //!
 //! # Invariants
 //! - An answer counts only from the current master. Each command carries a `ROLE` probe; the answer of a replica, or of
 //!   a master that was replaced meanwhile, is discarded.
 //! - A request is repeated only where the answer says that it was not executed: `MOVED`, `ASK`, `TRYAGAIN`, `NOSCRIPT`.
-//! - Every wait is bounded: 2 s for an answer, 4 s for opening a connection, 4 s behind another caller that opens one,
-//!   4 s for a connection of the pool.
+//! - Every wait is bounded: 4 s for the lookup of the master, 2 s for an answer, 4 s for opening a connection, 4 s
+//!   behind another caller that opens one, 4 s for a connection of the pool.
 //! - A connection idle for 100 ms is probed before it carries a request.
-//! - After a connection breaks or times out, no connection opened before it is used again.
+//! - After a connection breaks or times out, no connection to its server opened before it is used again.
 //! - A wait for the pool that ends in `poolbusy` says nothing about Redis: no connection and no master becomes suspect.
 //! - Lookups of the master are serialised: stale lookups must not overwrite newer ones. The epoch grows with every new
 //!   address and never shrinks.
 //! - The answer of a Sentinel that has missed a failover never replaces a newer one, unless all Sentinels agree on it.
-//! - A subscription ends when its connection ends or when the master is replaced.
+//! - A subscription ends when its connection ends, when the master is replaced, or when the slot moves.
 //! - Credentials never appear in failures or logs.
 //!
 //! # States
-//! The connection of one runtime (`runtime_connection`):
+//! The connection of one runtime to one master (`runtime_connection`):
 //! ```mermaid
 //! stateDiagram-v2
 //!     [*] --> Closed
@@ -29,11 +29,11 @@
 //!     Fresh --> Fresh: answer
 //!     Fresh --> Idle: 100 ms without an answer
 //!     Fresh --> Closed: timeout, broken, READONLY, MOVED
-//!     Fresh --> Opening: call, after the master was replaced or another connection broke
+//!     Fresh --> Opening: call, after another connection to the server broke
 //!     Idle --> Fresh: call, probe passes
 //!     Idle --> Opening: call, probe fails
 //! ```
-//! The address of the master (`locator`):
+//! The address of a partition's master (`locator`):
 //! ```mermaid
 //! stateDiagram-v2
 //!     [*] --> Unknown
@@ -59,7 +59,8 @@
 //! Each file imports only files to its left; `mod.rs` only re-exports:
 //! ```text
 //! failure ← node, backoff, log_throttle ← address ← sentinel, cluster ← locator ← master_connection
-//!         ← connection_factory ← runtime_connection, bulk_pool, request ← connector
+//!         ← connection_factory ← runtime_connection, bulk_pool, routes ← subscriptions
+//!         ← servers, request ← connector
 //! ```
 
 mod address;
@@ -74,14 +75,18 @@ mod log_throttle;
 mod master_connection;
 mod node;
 mod request;
+mod routes;
 mod runtime_connection;
 mod sentinel;
+mod servers;
+mod subscriptions;
 
 pub use self::{
     address::Address,
     connector::{Connector, Traffic},
     failure::{Failure, FailureKind},
     locator::MasterWatch,
-    node::{RESPONSE_TIMEOUT, with_response_timeout},
+    node::RESPONSE_TIMEOUT,
     request::Request,
+    subscriptions::Subscription,
 };

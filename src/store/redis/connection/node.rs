@@ -3,8 +3,10 @@
 
 use std::{fmt, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, RedisError, Value, aio::MultiplexedConnection};
-use tokio::time::timeout;
+use redis::{
+    AsyncConnectionConfig, Client, ProtocolVersion, RedisError, Value,
+    aio::{AsyncPushSender, MultiplexedConnection},
+};
 
 use super::failure::{Failure, FailureKind};
 
@@ -71,17 +73,23 @@ pub(super) async fn open_with_timeouts(
     Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
-/// Limits an answer on a Pub/Sub connection to [`RESPONSE_TIMEOUT`], because redis-rs sets no timeout there.
+/// Opens a connection that passes what Redis publishes, and the end of the connection, on to `receive`. The protocol is
+/// RESP3, which distinguishes messages from answers.
 ///
 /// # Errors
-/// [`FailureKind::Timeout`] after the limit, and Redis's own errors.
-pub async fn with_response_timeout<T>(
-    answer: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, Failure> {
-    match timeout(RESPONSE_TIMEOUT, answer).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(Failure::new(FailureKind::Timeout, "no answer in time")),
-    }
+/// As [`open`].
+pub(super) async fn open_for_messages(
+    client: &Client,
+    receive: impl AsyncPushSender,
+) -> Result<MultiplexedConnection, Failure> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_push_sender(receive);
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let client = Client::open(info.set_redis_settings(settings))?;
+    Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
 /// The command that verifies a connection and its server.

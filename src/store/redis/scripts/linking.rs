@@ -84,7 +84,7 @@ fn with_checks(shared: &[String], preconditions: &str, own: &str) -> String {
 fn check_of(shared: &[String], section: &str) -> String {
     let needed: String = needed(shared, section).into_iter().map(|index| shared[index].as_str()).collect();
     let mut commands = commands_in(&(needed + section));
-    let publish = if commands.remove("PUBLISH") { " or denial_of_publish()" } else { "" };
+    let publish = if commands.remove("SPUBLISH") { " or denial_of_publish()" } else { "" };
     commands.retain(|command| !ONLY_READS_FIRST.contains(&command.as_str()));
     let list: Vec<_> = commands.into_iter().map(|command| format!("'{command}'")).collect();
     let list = list.join(", ");

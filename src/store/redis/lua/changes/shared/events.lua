@@ -83,8 +83,8 @@ local function emit(kind, participant, removed, previous_status, reason, by)
   redis.call('XADD', KEY.log, cursor, 'previous', previous, 'total', stream.logBytes, 'event', event)
   redis.call('XADD', KEY.events, cursor, 'previous', newest, 'total', integer(total_of_all), 'event', event)
   redis.call('SET', KEY.tail, cursor, 'KEEPTTL')
-  redis.call('PUBLISH', KEY.log, event)
-  redis.call('PUBLISH', KEY.events, event)
+  redis.call('SPUBLISH', KEY.log, event)
+  redis.call('SPUBLISH', KEY.events, event)
   if total % BLOCK < size then trim(KEY.log, total, 1, 1) end
   if total_of_all % BLOCK < size then
     trim(KEY.events, total_of_all, CONST.all_log_events_factor, CONST.all_log_bytes_factor)

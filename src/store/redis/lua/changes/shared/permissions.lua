@@ -10,7 +10,7 @@ local function denial_of(commands)
   end
 end
 local function denial_of_publish()
-  if not (redis.acl_check_cmd('PUBLISH', KEY.log, '') and redis.acl_check_cmd('PUBLISH', KEY.events, '')) then
+  if not (redis.acl_check_cmd('SPUBLISH', KEY.log, '') and redis.acl_check_cmd('SPUBLISH', KEY.events, '')) then
     return redis.error_reply('NOPERM this user has no permissions to publish on our channels')
   end
 end
