@@ -19,6 +19,10 @@ pub enum Fault {
     SentinelFailover,
     ClusterMasterKilled,
     ClusterSlotMoved,
+    PartitionMasterKilled,
+    PartitionSlotMoved,
+    PartitionFeedSilent,
+    PartitionClocks,
 }
 
 /// Deployment of Redis in which a fault happens.
@@ -27,6 +31,8 @@ pub enum Deployment {
     Single,
     Sentinel,
     Cluster,
+    /// Two servers, the clock of the second is 2 s ahead.
+    Servers,
 }
 
 /// All faults, in the order of the report.
@@ -48,6 +54,10 @@ pub const FAULTS: &[Fault] = &[
     Fault::SentinelFailover,
     Fault::ClusterMasterKilled,
     Fault::ClusterSlotMoved,
+    Fault::PartitionMasterKilled,
+    Fault::PartitionSlotMoved,
+    Fault::PartitionFeedSilent,
+    Fault::PartitionClocks,
 ];
 
 impl Fault {
@@ -70,6 +80,10 @@ impl Fault {
             Self::SentinelFailover => "Sentinel: a failover while the old master still answers",
             Self::ClusterMasterKilled => "cluster: the master of the slot killed (SIGKILL)",
             Self::ClusterSlotMoved => "cluster: the slot moved to another master, three times",
+            Self::PartitionMasterKilled => "4 partitions, cluster: the master of one killed (SIGKILL)",
+            Self::PartitionSlotMoved => "4 partitions, cluster: the slot of one moved, three times",
+            Self::PartitionFeedSilent => "4 partitions: no pub/sub messages of one for 25 s",
+            Self::PartitionClocks => "4 partitions: clocks of two servers 2 s apart, for 10 s",
         }
     }
 
@@ -87,6 +101,7 @@ impl Fault {
                     | Self::SentinelChangesLost
                     | Self::SentinelFailover
                     | Self::ClusterMasterKilled
+                    | Self::PartitionMasterKilled
             )
     }
 
@@ -95,8 +110,23 @@ impl Fault {
             Self::SentinelMasterKilled | Self::SentinelChangesLost | Self::SentinelFailover => {
                 Deployment::Sentinel
             }
-            Self::ClusterMasterKilled | Self::ClusterSlotMoved => Deployment::Cluster,
+            Self::ClusterMasterKilled
+            | Self::ClusterSlotMoved
+            | Self::PartitionMasterKilled
+            | Self::PartitionSlotMoved => Deployment::Cluster,
+            Self::PartitionClocks => Deployment::Servers,
             _ => Deployment::Single,
+        }
+    }
+
+    /// Number of partitions of the deployment.
+    pub const fn partitions(self) -> u16 {
+        match self {
+            Self::PartitionMasterKilled
+            | Self::PartitionSlotMoved
+            | Self::PartitionFeedSilent
+            | Self::PartitionClocks => 4,
+            _ => 1,
         }
     }
 }

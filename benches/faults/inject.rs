@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
+use livestream_orchestrator::domain::Partition;
 use tokio::time::sleep;
 
-use super::{
-    fault::Fault,
-    support::instance::signal,
-    test_bed::{Backend, TestBed},
-};
+use super::{backend::Backend, fault::Fault, support::instance::signal, test_bed::TestBed};
 
 impl Fault {
     /// Causes the fault and ends it.
     pub async fn inject(self, test_bed: &mut TestBed) {
         let seconds = Duration::from_secs;
         match self {
-            Self::None => sleep(seconds(10)).await,
+            // The clocks differ from the start on.
+            Self::None | Self::PartitionClocks => sleep(seconds(10)).await,
             Self::InstanceKilled | Self::RollingRestart => self.restart(test_bed).await,
             Self::SubscriptionsKilled => {
                 for _ in 0..10 {
@@ -40,11 +38,7 @@ impl Fault {
                 sleep(seconds(1)).await;
                 test_bed.single().0.restart();
             }
-            Self::FeedSilent => {
-                test_bed.single().1.silence_subscriptions(true);
-                sleep(seconds(25)).await;
-                test_bed.single().1.silence_subscriptions(false);
-            }
+            Self::FeedSilent | Self::PartitionFeedSilent => self.silence(test_bed).await,
             Self::MessagesLost => {
                 test_bed.single().1.drop_messages(30);
                 sleep(seconds(10)).await;
@@ -63,8 +57,23 @@ impl Fault {
             Self::SentinelMasterKilled | Self::SentinelChangesLost | Self::SentinelFailover => {
                 self.fail_over(test_bed).await;
             }
-            Self::ClusterMasterKilled | Self::ClusterSlotMoved => self.change_owner(test_bed).await,
+            Self::ClusterMasterKilled | Self::PartitionMasterKilled => kill_owner(test_bed).await,
+            Self::ClusterSlotMoved | Self::PartitionSlotMoved => move_slot(test_bed).await,
         }
+    }
+
+    /// Silences the messages of all partitions, or of one.
+    async fn silence(self, test_bed: &mut TestBed) {
+        let tag = test_bed.logs.tag(test_bed.logs.faulted());
+        let channels = format!("{{{tag}}}:");
+        let (_, proxy) = test_bed.single();
+        match self {
+            Self::PartitionFeedSilent => proxy.silence_messages(Some(&channels)),
+            _ => proxy.silence_subscriptions(true),
+        }
+        sleep(Duration::from_secs(25)).await;
+        proxy.silence_messages(None);
+        proxy.silence_subscriptions(false);
     }
 
     async fn restart(self, test_bed: &mut TestBed) {
@@ -100,31 +109,37 @@ impl Fault {
             // Until the Sentinels have notified every instance.
             sleep(Duration::from_secs(2)).await;
         }
-        let url = group.nodes[master].url();
-        test_bed.move_logs_to(url);
+        test_bed.logs.move_to(Partition::FIRST, group.nodes[master].url());
     }
+}
 
-    async fn change_owner(self, test_bed: &mut TestBed) {
-        let Backend::Cluster(cluster) = &mut test_bed.backend else {
-            unreachable!("the deployment is a cluster")
-        };
-        let slot = cluster.slot(&test_bed.prefix).await;
-        let mut at = cluster.owner(slot, 0).await.expect("an owner");
-        if self == Self::ClusterMasterKilled {
-            cluster.kill(&[at]).await;
-            let asked = (at + 1) % cluster.nodes.len();
-            let other = cluster.wait_for_new_owner(slot, asked, at).await;
-            let url = cluster.nodes[other].url();
-            return test_bed.move_logs_to(url);
-        }
-        let masters = cluster.masters().await;
-        for to in masters.into_iter().filter(|node| *node != at).chain([at]).collect::<Vec<_>>() {
-            cluster.begin_migration(slot, at, to).await;
-            while cluster.move_keys(slot, at, to, 10).await > 0 {}
-            cluster.finish_migration(slot, to).await;
-            at = to;
-            *test_bed.log_url.lock().unwrap() = cluster.nodes[at].url();
-            sleep(Duration::from_secs(1)).await;
-        }
+/// Kills the master of a partition and waits for its replica.
+async fn kill_owner(test_bed: &mut TestBed) {
+    let tag = test_bed.logs.tag(test_bed.logs.faulted());
+    let Backend::Cluster(cluster) = &mut test_bed.backend else {
+        unreachable!("the deployment is a cluster")
+    };
+    let slot = cluster.slot(&tag).await;
+    let at = cluster.owner(slot, 0).await.expect("an owner");
+    cluster.kill(&[at]).await;
+    let asked = (at + 1) % cluster.nodes.len();
+    cluster.wait_for_new_owner(slot, asked, at).await;
+    test_bed.logs.follow(&test_bed.backend, asked).await;
+}
+
+/// Moves the slot of a partition to each other master, and back.
+async fn move_slot(test_bed: &mut TestBed) {
+    let partition = test_bed.logs.faulted();
+    let Backend::Cluster(cluster) = &test_bed.backend else { unreachable!("the deployment is a cluster") };
+    let slot = cluster.slot(&test_bed.logs.tag(partition)).await;
+    let mut at = cluster.owner(slot, 0).await.expect("an owner");
+    let masters = cluster.masters().await;
+    for to in masters.into_iter().filter(|node| *node != at).chain([at]).collect::<Vec<_>>() {
+        cluster.begin_migration(slot, at, to).await;
+        while cluster.move_keys(slot, at, to, 10).await > 0 {}
+        cluster.finish_migration(slot, to).await;
+        at = to;
+        test_bed.logs.move_to(partition, cluster.nodes[at].url());
+        sleep(Duration::from_secs(1)).await;
     }
 }

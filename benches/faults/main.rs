@@ -14,9 +14,11 @@
 mod support;
 
 mod audience;
+mod backend;
 mod fault;
 mod inject;
 mod load;
+mod logs;
 mod report;
 mod run;
 mod test_bed;

@@ -2,19 +2,20 @@
 
 use std::sync::{Arc, Mutex};
 
+use livestream_orchestrator::domain::Partitioning;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{
-    fault::{Deployment, Fault},
+    backend::Backend,
+    fault::Fault,
+    logs::Logs,
     support::{
-        cluster::Cluster,
         fault_proxy::FaultProxy,
         feed_client::Transport,
         instance::Instance,
-        recording::{LogAuditor, ReconnectDelay, RecordingClient, SharedUrl},
-        sentinel::SentinelGroup,
+        recording::{LogAuditor, ReconnectDelay, RecordingClient},
         servers::Redis,
         unique,
     },
@@ -28,53 +29,9 @@ pub const COUNTED: usize = 0;
 pub const CLIENTS: [(Transport, usize); 3] =
     [(Transport::Sse, 200), (Transport::WebSocket, 20), (Transport::Grpc, 10)];
 
-/// Redis of the instances.
-pub enum Backend {
-    /// One server, reached through a proxy.
-    Single(Redis, FaultProxy),
-    Sentinel(SentinelGroup),
-    Cluster(Cluster),
-}
-
-impl Backend {
-    async fn start(fault: Fault) -> Self {
-        match fault.deployment() {
-            Deployment::Single => {
-                let redis = if fault.loses_data() { Redis::start() } else { Redis::start_durable() };
-                let proxy = FaultProxy::start(redis.port).await;
-                Self::Single(redis, proxy)
-            }
-            Deployment::Sentinel => Self::Sentinel(SentinelGroup::start().await),
-            Deployment::Cluster => Self::Cluster(Cluster::start().await),
-        }
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::Single(_, proxy) => proxy.url(),
-            Self::Sentinel(group) => group.url(),
-            Self::Cluster(cluster) => cluster.url(),
-        }
-    }
-
-    /// Returns the server that has the keys at the start.
-    async fn master(&self, prefix: &str) -> &Redis {
-        match self {
-            Self::Single(redis, _) => redis,
-            Self::Sentinel(group) => &group.nodes[0],
-            Self::Cluster(cluster) => {
-                let slot = cluster.slot(prefix).await;
-                &cluster.nodes[cluster.owner(slot, 0).await.expect("an owner")]
-            }
-        }
-    }
-}
-
 pub struct TestBed {
     pub backend: Backend,
-    pub prefix: String,
-    /// Address of the server that has the logs.
-    pub log_url: SharedUrl,
+    pub logs: Logs,
     pub instances: Vec<Instance>,
     pub streams: Arc<Mutex<Vec<String>>>,
     /// A reader of the log of each topic; `None` is the log of all streams.
@@ -85,11 +42,13 @@ pub struct TestBed {
 impl TestBed {
     pub async fn start(fault: Fault, livekit: &str) -> Self {
         let (backend, prefix) = (Backend::start(fault).await, unique("faults"));
-        let log_url = SharedUrl::new(backend.master(&prefix).await.url().into());
+        let partitioning = Partitioning::new(fault.partitions()).expect("a number of partitions");
+        let logs = Logs::locate(&backend, &prefix, partitioning).await;
         let mut instances = Vec::new();
         for _ in 0..INSTANCES {
             // The viewers are not connected to LiveKit, so a reconciliation would remove them.
             let instance = Instance::new(&backend.url(), livekit, &prefix);
+            let instance = instance.with("REDIS_PARTITIONS", &fault.partitions().to_string());
             let mut instance = instance.with("RECONCILE_INTERVAL", "1h");
             instance.start().await;
             instances.push(instance);
@@ -102,14 +61,13 @@ impl TestBed {
         }
         let topics = streams.iter().cloned().map(Some).chain([None]);
         let auditors = topics.map(|topic| {
-            let auditor = LogAuditor::start_at(&log_url, &prefix, topic.as_deref());
+            let auditor = logs.audit(topic.as_deref());
             (topic, auditor)
         });
         let auditors = auditors.collect();
         let mut test_bed = Self {
             backend,
-            prefix,
-            log_url,
+            logs,
             instances,
             auditors,
             clients: Vec::new(),
@@ -143,17 +101,12 @@ impl TestBed {
     pub fn single(&mut self) -> (&mut Redis, &FaultProxy) {
         match &mut self.backend {
             Backend::Single(redis, proxy) => (redis, proxy),
-            Backend::Sentinel(_) | Backend::Cluster(_) => unreachable!("the deployment is a single server"),
+            _ => unreachable!("the deployment is a single server"),
         }
     }
 
     pub async fn kill_connections(&mut self, kind: &str) {
         self.single().0.execute(&["CLIENT", "KILL", "TYPE", kind]).await.unwrap();
-    }
-
-    /// Makes the auditors read the logs from this server.
-    pub fn move_logs_to(&self, url: String) {
-        *self.log_url.lock().unwrap() = url;
     }
 }
 
