@@ -8,8 +8,8 @@ let removal = null; // removed, blocked or backstage; null while the user takes 
 export const isRemoved = () => phase() === "left" && removal !== null;
 export const resetRemoval = () => (removal = null);
 
-// Returns the reason for which the service has removed a participant, if an event tells that; otherwise null. A simulated
-// room does not tell a viewer of a counted stream that it was removed when the stream went backstage.
+// Returns the reason for which the service has removed a participant, if an event tells that; otherwise null. A
+// simulated room does not tell a viewer of a counted stream that it was removed when the stream went backstage.
 export function removalReason({ type, data }, { identity, role }, isSimulated) {
   if (type === "stream_live_stopped") return isSimulated && role === "viewer" ? "backstage" : null;
   if (type === "participant_blocked") return data.identity === identity ? "blocked" : null;

@@ -21,11 +21,12 @@ function showError(error) {
 }
 
 function readForm() {
-  const { title, roomName, maxParticipants } = Object.fromEntries(new FormData(form));
+  const { title, roomName, maxParticipants, backstage } = Object.fromEntries(new FormData(form));
   const payload = {};
   if (title.trim()) payload.metadata = { title: title.trim() };
   if (roomName.trim()) payload.roomName = roomName.trim();
   if (maxParticipants) payload.maxParticipants = Number(maxParticipants);
+  if (backstage) payload.backstage = true;
   return payload;
 }
 
@@ -51,7 +52,8 @@ export function initStartForm(onCreated) {
 }
 
 function showResult(stream, isNew) {
-  const text = isNew ? "is live. Join as host, or invite others." : "is already live under that room name.";
+  const state = stream.backstage ? "backstage" : "live";
+  const text = isNew ? `is ${state}. Join as host, or invite others.` : `is already ${state} under that room name.`;
   const invite = makeButton("link", "Invite");
   invite.addEventListener("click", () => copyLink(invite, roomLink(stream, "viewer")));
   const join = make("a", { class: "button primary", href: roomLink(stream, "host") }, "Join as host");

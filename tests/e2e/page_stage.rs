@@ -121,9 +121,19 @@ async fn host_mutes_a_speaker_by_keyboard() {
 #[tokio::test]
 async fn stream_goes_backstage_and_live_on_its_page() {
     let fixture = PageFixture::start().await;
-    let stream = fixture.create(json!({"backstage": true, "metadata": {"title": "Product launch"}})).await;
     let (host, viewer) = (fixture.driver.browser().await, fixture.driver.browser().await);
-    fixture.join_room(&host, &stream, "Ann", "host").await;
+    host.open(&fixture.page("/")).await;
+    host.fill("#start input[name=title]", "Product launch").await;
+    host.click("#start summary").await;
+    host.click("#start input[name=backstage]").await;
+    host.inspect("index-backstage").await;
+    host.click("#start button[type=submit]").await;
+    host.text_is("#started", |text| text.contains("is backstage")).await;
+    host.text_is("[data-stream-id] .status", |text| text == "Backstage").await;
+    host.click("#started a.primary").await;
+    host.join("Ann", "host").await;
+    host.phase("live").await;
+    let stream = fixture.request(Method::GET, "/streams", None).await[0].clone();
     host.text_is("#status", |text| text == "Backstage").await;
     host.inspect("room-backstage").await;
     viewer.open(&fixture.room(&stream)).await;

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -77,7 +77,7 @@ fn counts(document: &Value) -> (u64, u64) {
 }
 
 /// A host and two viewers connect, of whom the second makes the stream counted. Then a viewer leaves, a joining host
-/// becomes a viewer, and the stream ends.
+/// becomes a viewer, which raises and lowers its hand, and the stream ends.
 async fn keeps_state(index: usize) {
     let (fixture, folder) = (
         LiveKitFixture::start(1, |arguments| arguments.audience_listed_max = Some("1".to_owned())).await,
@@ -111,6 +111,13 @@ async fn keeps_state(index: usize) {
         JoinToken::request(app, &stream, "dan", role).await;
         let state = fixture.state(&stream).await;
         assert_eq!(names(&state).len(), on_stage, "{role}");
+        program.assert_reaches(&state).await;
+    }
+    let hand = format!("/streams/{id}/participants/dan/hand");
+    for (method, on_stage) in [(Method::PUT, 2), (Method::DELETE, 1)] {
+        app.send(method, &hand, None).await.expect(StatusCode::OK);
+        let state = fixture.state(&stream).await;
+        assert_eq!(names(&state).len(), on_stage);
         program.assert_reaches(&state).await;
     }
     let patched = app.patch(&format!("/streams/{id}"), json!({"metadata": {"notes": "short"}})).await;
