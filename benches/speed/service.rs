@@ -257,6 +257,7 @@ fn session(number: usize) -> Session {
         role: Some(Role::Viewer),
         metadata: None,
         attributes: Attributes::default(),
+        mark: None,
         kind: ParticipantKind::Standard,
         hidden: false,
         joined_at: None,

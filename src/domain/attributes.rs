@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::metadata::serialize_json;
+use super::{metadata::serialize_json, removal::MARK_KEY};
 
 /// Maximum size of one participant's attributes as JSON text, in bytes. LiveKit's limit is 64,000 bytes of keys and
 /// values.
@@ -16,19 +16,32 @@ pub struct Attributes {
     text: String,
 }
 
-/// The attributes' JSON text is longer than [`MAX_ATTRIBUTES_BYTES`].
+/// Rule that a caller's attributes break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be at most {MAX_ATTRIBUTES_BYTES} bytes as JSON text")]
-pub struct AttributesTooLong;
+pub enum AttributesError {
+    /// The attributes' JSON text is longer than [`MAX_ATTRIBUTES_BYTES`].
+    #[error("must be at most {MAX_ATTRIBUTES_BYTES} bytes as JSON text")]
+    TooLong,
+    /// The attributes have [`MARK_KEY`].
+    #[error("must not have the key {MARK_KEY:?}, which the service sets")]
+    Reserved,
+}
 
 impl Attributes {
     /// Parses attributes from a caller.
     ///
     /// # Errors
-    /// [`AttributesTooLong`] above [`MAX_ATTRIBUTES_BYTES`].
-    pub fn parse(attributes: BTreeMap<String, String>) -> Result<Self, AttributesTooLong> {
+    /// [`AttributesError`] above [`MAX_ATTRIBUTES_BYTES`], or with [`MARK_KEY`].
+    pub fn parse(attributes: BTreeMap<String, String>) -> Result<Self, AttributesError> {
+        if attributes.contains_key(MARK_KEY) {
+            return Err(AttributesError::Reserved);
+        }
         let attributes = Self::reported(attributes);
-        if attributes.text.len() > MAX_ATTRIBUTES_BYTES { Err(AttributesTooLong) } else { Ok(attributes) }
+        if attributes.text.len() > MAX_ATTRIBUTES_BYTES {
+            Err(AttributesError::TooLong)
+        } else {
+            Ok(attributes)
+        }
     }
 
     /// Accepts attributes of any size that LiveKit reports.

@@ -4,7 +4,8 @@ use std::{fmt, time::Duration};
 
 use super::{
     Attributes, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind, ParticipantMetadata,
-    ParticipantSid, ParticipantUpdate, Role, RoomSid, StreamStatus, Timestamp, Track, TrackSid, Tracks,
+    ParticipantSid, ParticipantUpdate, Removal, Role, RoomSid, StreamId, StreamStatus, Timestamp, TokenMark,
+    Track, TrackSid, Tracks,
 };
 
 /// Maximum number of participants that one change disconnects. Closing a stream of thousands takes several changes, so
@@ -137,6 +138,13 @@ pub enum Change {
         /// Identity of the caller, if its token has one.
         by: Option<Identity>,
     },
+    /// Records that LiveKit is about to be asked for a removal. The departure of the session then is the removal,
+    /// whichever report of it is first.
+    BeginRemoval(Removal),
+    /// Withdraws [`Self::BeginRemoval`], because LiveKit has not made the removal.
+    CancelRemoval(Removal),
+    /// Records a removal that LiveKit has made.
+    Remove(Removal),
     /// Takes the stream backstage, where viewers have no access, or live.
     SetBackstage {
         /// True for backstage, false for live.
@@ -163,6 +171,8 @@ pub struct Session {
     pub metadata: Option<ParticipantMetadata>,
     /// LiveKit's attributes.
     pub attributes: Attributes,
+    /// Mark of the token; `None` if this service has not made the token.
+    pub mark: Option<TokenMark>,
     /// LiveKit's kind of the participant.
     pub kind: ParticipantKind,
     /// True if LiveKit hides the participant from others.
@@ -174,6 +184,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Returns the number of removals in a stream that precede the token; `None` if this service has not made it.
+    pub fn removals_before_token(&self, stream: StreamId) -> Option<u32> {
+        self.mark.as_ref().map(|mark| mark.removals_in(stream))
+    }
+
     /// See [`super::Participant::is_listed`].
     pub fn is_listed(&self) -> bool {
         self.kind.is_listed() && !self.hidden

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, ParticipantSid,
-    ParticipantState, Role, Timestamp, Tracks,
+    ParticipantState, Removals, Role, Timestamp, Tracks,
 };
 
 /// Rank of hosts in list order, before all others.
@@ -65,6 +65,8 @@ pub struct Participant {
     pub expires_at: Option<Timestamp>,
     /// Times of the visit before this joining entry. An unused token restores them when it expires.
     pub last_visit: Option<(Timestamp, Timestamp)>,
+    /// Removals of the identity at callers' requests.
+    pub removals: Removals,
 }
 
 impl Participant {
@@ -89,6 +91,7 @@ impl Participant {
             changed_at: now,
             expires_at: None,
             last_visit: None,
+            removals: Removals::default(),
         }
     }
 

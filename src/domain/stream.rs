@@ -137,6 +137,9 @@ impl Stream {
 impl<M> Stream<M> {
     /// Returns the reason for which a participant has no access to the stream; `None` if it has access.
     pub fn denies(&self, participant: &Participant) -> Option<LeaveReason> {
+        if participant.is_active() && participant.removals.end_session() {
+            return Some(LeaveReason::Removed);
+        }
         (self.backstage && participant.is_audience()).then_some(LeaveReason::Backstage)
     }
 

@@ -7,43 +7,37 @@ use actix_web::http::StatusCode;
 
 use crate::{
     domain::{Role, StreamId},
+    orchestrator::TokenTerms,
     rooms::TokenValidity,
 };
 
 /// Maximum length of a problem document that is stored, so that a record takes less than 1 KB in Redis.
 const MAX_PROBLEM_BYTES: usize = 480;
 
-/// Join token that a request has created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IssuedToken {
-    /// Validity of the token.
-    pub validity: TokenValidity,
-    /// Role of the token.
-    pub role: Role,
+/// Letter of a role, so that a record of a token stays within 64 bytes.
+const fn letter(role: Role) -> &'static str {
+    match role {
+        Role::Host => "h",
+        Role::Viewer => "v",
+    }
 }
 
-impl IssuedToken {
-    /// Letter of a role, so that a record stays within 64 bytes.
-    const fn letter(role: Role) -> &'static str {
-        match role {
-            Role::Host => "h",
-            Role::Viewer => "v",
-        }
-    }
+/// Returns the terms of a token as text: its times, its role, and the number of removals if there are any.
+fn terms_to_text(terms: TokenTerms) -> String {
+    let TokenTerms { validity: TokenValidity { not_before, expires }, role, removals } = terms;
+    let removals = if removals == 0 { String::new() } else { removals.to_string() };
+    format!("{not_before} {expires} {}{removals}", letter(role))
+}
 
-    fn to_text(self) -> String {
-        let TokenValidity { not_before, expires } = self.validity;
-        format!("{not_before} {expires} {}", Self::letter(self.role))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(' ');
-        let mut number = || parts.next()?.parse().ok();
-        let validity = TokenValidity { not_before: number()?, expires: number()? };
-        let letter = parts.next()?;
-        let is_named = |role: &Role| Self::letter(*role) == letter;
-        Some(Self { validity, role: [Role::Host, Role::Viewer].into_iter().find(is_named)? })
-    }
+/// Parses [`terms_to_text`].
+fn parse_terms(text: &str) -> Option<TokenTerms> {
+    let mut parts = text.split(' ');
+    let mut number = || parts.next()?.parse().ok();
+    let validity = TokenValidity { not_before: number()?, expires: number()? };
+    let last = parts.next()?;
+    let role = [Role::Host, Role::Viewer].into_iter().find(|role| last.starts_with(letter(*role)))?;
+    let removals = last.strip_prefix(letter(role)).filter(|rest| !rest.is_empty());
+    Some(TokenTerms { validity, role, removals: removals.map_or(Some(0), |text| text.parse().ok())? })
 }
 
 /// Executed request. Handlers attach it to the response, so that a repetition gets the same status and identifiers.
@@ -54,7 +48,7 @@ pub struct Executed {
     /// The stream that the request created, changed or found.
     pub stream: StreamId,
     /// The join token; `None` unless the request was a join.
-    pub token: Option<IssuedToken>,
+    pub token: Option<TokenTerms>,
 }
 
 /// What the store keeps of a request.
@@ -81,7 +75,7 @@ impl RequestRecord {
                 format!("{} {stream}", status.as_str())
             }
             Self::Executed(Executed { status, stream, token: Some(token) }) => {
-                format!("{} {stream} {}", status.as_str(), token.to_text())
+                format!("{} {stream} {}", status.as_str(), terms_to_text(*token))
             }
         }
     }
@@ -94,7 +88,7 @@ impl RequestRecord {
             return Some(Self::Refused(status, rest.to_owned()));
         }
         let (stream, token) = match rest.split_once(' ') {
-            Some((stream, token)) => (stream, Some(IssuedToken::parse(token)?)),
+            Some((stream, token)) => (stream, Some(parse_terms(token)?)),
             None => (rest, None),
         };
         Some(Self::Executed(Executed { status, stream: stream.parse().ok()?, token }))
@@ -109,10 +103,12 @@ mod tests {
     fn record_parses_from_its_text() {
         let stream = StreamId::generate();
         let validity = TokenValidity { not_before: 1_790_000_000, expires: 1_790_000_600 };
-        let token = Some(IssuedToken { validity, role: Role::Viewer });
+        let token = Some(TokenTerms { validity, role: Role::Viewer, removals: 0 });
+        let later = token.map(|token| TokenTerms { removals: 12, ..token });
         for record in [
             RequestRecord::Executed(Executed { status: StatusCode::CREATED, stream, token: None }),
             RequestRecord::Executed(Executed { status: StatusCode::OK, stream, token }),
+            RequestRecord::Executed(Executed { status: StatusCode::OK, stream, token: later }),
             RequestRecord::refused(StatusCode::NOT_FOUND, br#"{"code":"a b"}"#).unwrap(),
         ] {
             assert_eq!(RequestRecord::parse(&record.to_text()), Some(record));
@@ -127,7 +123,7 @@ mod tests {
     #[test]
     fn executed_record_fits_a_compact_hash_and_long_problem_is_not_recorded() {
         let validity = TokenValidity { not_before: 1_790_000_000, expires: 1_790_000_600 };
-        let token = Some(IssuedToken { validity, role: Role::Viewer });
+        let token = Some(TokenTerms { validity, role: Role::Viewer, removals: 0 });
         let joined = Executed { status: StatusCode::OK, stream: StreamId::generate(), token };
         // Redis keeps a hash compact while no value is longer (hash-max-listpack-value).
         assert!(RequestRecord::Executed(joined).to_text().len() <= 64);

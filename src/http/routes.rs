@@ -170,7 +170,9 @@ fn streams() -> Vec<Path> {
             .read(read, participants::one::get)
             .errors(participants::one::GET_ERRORS)
             .on(Method::PATCH, changes(&[Action::Moderate]), participants::one::patch)
-            .errors(participants::one::PATCH_ERRORS),
+            .errors(participants::one::PATCH_ERRORS)
+            .on(Method::DELETE, changes(&[Action::Remove]), participants::one::remove)
+            .errors(participants::one::REMOVE_ERRORS),
         Path::at("/streams/{id}/participants/{identity}/hand")
             .on(Method::PUT, changes(HAND), participants::hand::raise)
             .errors(participants::hand::RAISE_ERRORS)

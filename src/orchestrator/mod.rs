@@ -5,7 +5,7 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! error, policy, health, read_grant, webhook_probe ← service ← find, lock, room_metadata
+//! error, policy, health, leave_request, read_grant, webhook_probe ← service ← find, lock, room_metadata
 //!   ← reads, moderation, stopping ← participation, opening
 //!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, clock_monitor, reconciler
 //! ```
@@ -16,6 +16,7 @@ mod creation;
 mod error;
 mod find;
 mod health;
+mod leave_request;
 mod lock;
 mod moderation;
 mod opening;
@@ -39,8 +40,9 @@ pub use self::{
     creation::{CreateRequest, Creation},
     error::Error,
     health::Health,
+    leave_request::LeaveRequest,
     moderation::{ChangedParticipant, MuteAll, MuteRequest, ParticipantPatch},
-    participation::{JoinRequest, Joined, LeaveRequest, Left},
+    participation::{JoinRequest, Joined, Left, TokenTerms},
     patch::Patch,
     policy::Policy,
     read_grant::ReadGrant,

@@ -1,13 +1,17 @@
 //! Joining and leaving.
 
-use super::{error::Error, find::permit, moderation::ParticipantPatch, service::Orchestrator};
+use super::{
+    error::Error, find::permit, leave_request::LeaveRequest, moderation::ParticipantPatch,
+    service::Orchestrator,
+};
 use crate::{
     access::{Action, Caller},
     domain::{
         Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamId, StreamRef,
+        TokenMark,
     },
     rooms::{JoinToken, TokenRequest, TokenValidity},
-    store::{Applied, DedupKey, Guard, PreviousAttempt},
+    store::{Applied, DedupKey, Guard},
 };
 
 /// Request for a join token.
@@ -27,43 +31,29 @@ pub struct JoinRequest {
     pub dedup_key: Option<DedupKey>,
 }
 
+/// What a join token has besides the values of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenTerms {
+    /// Validity of the token.
+    pub validity: TokenValidity,
+    /// Role of the token.
+    pub role: Role,
+    /// Number of removals of the identity that precede the token.
+    pub removals: u32,
+}
+
 impl JoinRequest {
-    fn token(self, stream: &Stream, role: Role, validity: TokenValidity) -> TokenRequest {
+    fn token(self, stream: &Stream, terms: TokenTerms) -> TokenRequest {
         TokenRequest {
             room: stream.room_name.clone(),
             identity: self.identity,
             name: self.name,
-            role,
+            role: terms.role,
             metadata: self.metadata,
             attributes: self.attributes,
-            validity,
+            mark: TokenMark::new(stream.id, terms.removals),
+            validity: terms.validity,
         }
-    }
-}
-
-/// Request to end a participant's session.
-#[derive(Clone, Debug)]
-pub struct LeaveRequest {
-    /// Identity of the participant within the stream.
-    pub identity: Identity,
-    /// Key under which the departure is recorded at most once.
-    pub dedup_key: Option<DedupKey>,
-    /// Earlier attempts of the same request.
-    pub previous: Option<PreviousAttempt>,
-}
-
-impl LeaveRequest {
-    /// Makes a request without an idempotency key.
-    pub const fn of(identity: Identity) -> Self {
-        Self { identity, dedup_key: None, previous: None }
-    }
-
-    /// Reports whether an earlier attempt has ended the session, so that a present participant has rejoined since.
-    fn is_done(&self, known: Option<&Participant>) -> bool {
-        let rejoined = |since| known.is_some_and(|known| known.is_active() && known.joined_at > since);
-        self.previous
-            .as_ref()
-            .is_some_and(|previous| previous.changed_stream.is_some() || rejoined(previous.since))
     }
 }
 
@@ -73,8 +63,8 @@ pub struct Joined {
     pub stream: Stream,
     /// LiveKit token for the stream's room.
     pub token: JoinToken,
-    /// Role of the token.
-    pub role: Role,
+    /// Terms of the token.
+    pub terms: TokenTerms,
 }
 
 /// Result of [`Orchestrator::leave`].
@@ -110,10 +100,17 @@ impl Orchestrator {
         };
         let guard = Guard { dedup_key: request.dedup_key.clone(), ..Guard::default() };
         let applied = self.store.apply(stream, issue, guard).await?;
-        let role = self.recorded_role(stream, &request, applied.participant, caller).await?;
+        let entry = match applied.participant {
+            Some(entry) => Some(entry),
+            // The token was recorded by an earlier attempt.
+            None => self.store.participant(stream.id, request.identity.as_str()).await?,
+        };
+        let removals = entry.as_ref().map_or(0, |entry| entry.removals.count);
+        let role = self.recorded_role(stream, &request, entry, caller).await?;
         let (stream, validity) = (applied.stream, TokenValidity::from_now(self.policy.token_ttl));
-        let token = self.rooms.token(&request.token(&stream, role, validity))?;
-        Ok(Joined { stream, token, role })
+        let terms = TokenTerms { validity, role, removals };
+        let token = self.rooms.token(&request.token(&stream, terms))?;
+        Ok(Joined { stream, token, terms })
     }
 
     /// Returns the role of a token that was recorded. Changes the role of a participant that is connected in another.
@@ -124,11 +121,6 @@ impl Orchestrator {
         entry: Option<Participant>,
         caller: &Caller,
     ) -> Result<Role, Error> {
-        let entry = match entry {
-            Some(entry) => Some(entry),
-            // The token was recorded by an earlier attempt.
-            None => self.store.participant(stream.id, request.identity.as_str()).await?,
-        };
         let Some(role) = request.role else { return Ok(entry.map_or(Role::Host, |entry| entry.role)) };
         let is_other = |entry: &Participant| entry.role != role || !entry.role_recorded;
         if entry.is_some_and(|entry| entry.is_active() && is_other(&entry)) {
@@ -148,12 +140,11 @@ impl Orchestrator {
         caller: &Caller,
         id: StreamId,
         request: JoinRequest,
-        role: Role,
-        validity: TokenValidity,
+        terms: TokenTerms,
     ) -> Result<Joined, Error> {
         let stream = self.find(caller, Action::Join, &id.to_string()).await?;
-        let token = self.rooms.token_again(&request.token(&stream, role, validity))?;
-        Ok(Joined { stream, token, role })
+        let token = self.rooms.token_again(&request.token(&stream, terms))?;
+        Ok(Joined { stream, token, terms })
     }
 
     /// Removes a participant from the LiveKit room and records the departure. The join token stays valid, so the

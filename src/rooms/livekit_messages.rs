@@ -5,7 +5,7 @@ use livekit_protocol::{ParticipantInfo, TrackInfo, participant_info::Kind};
 use super::{Room, participant_permission::ParticipantPermission};
 use crate::domain::{
     Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, Role, RoomSid, Session,
-    Timestamp, Track, TrackSource, Tracks,
+    Timestamp, TokenMark, Track, TrackSource, Tracks,
 };
 
 /// Returns the permission of a role, equal to that of a join token.
@@ -48,6 +48,7 @@ pub(super) fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Optio
         #[expect(deprecated, reason = "older recorders and agents have no kind")]
         agent: permission.agent,
     });
+    let mut attributes = participant.attributes.into_iter().collect();
     Some(Session {
         room_sid: room_sid.clone(),
         sid: participant.sid.into(),
@@ -57,7 +58,8 @@ pub(super) fn session(room_sid: &RoomSid, participant: ParticipantInfo) -> Optio
         metadata: Some(participant.metadata)
             .filter(|text| !text.is_empty())
             .map(|text| ParticipantMetadata::reported(&text)),
-        attributes: Attributes::reported(participant.attributes),
+        mark: TokenMark::take(&mut attributes),
+        attributes: Attributes::reported(attributes),
         kind: ParticipantPermission::kind(permission, kind.unwrap_or(ParticipantKind::Unknown)),
         hidden: permission.is_some_and(|permission| permission.hidden),
         joined_at: (millis > 0).then(|| Timestamp::from_millis(millis)),

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 pub use self::{test_room::TestRoomError, token_validity::TokenValidity, track_selection::TrackSelection};
 use crate::domain::{
     Attributes, DisplayName, Identity, Metadata, ParticipantSid, Role, RoomName, RoomSid, Session, Timestamp,
-    Track, TrackSid,
+    TokenMark, Track, TrackSid,
 };
 
 /// Settings of a new room.
@@ -133,6 +133,8 @@ pub struct TokenRequest {
     pub metadata: Option<Metadata>,
     /// Attributes of the participant, which others can read.
     pub attributes: Option<Attributes>,
+    /// Mark of the token, which is one more attribute.
+    pub mark: TokenMark,
     /// Validity of the token. Its expiry does not end a connection.
     pub validity: TokenValidity,
 }

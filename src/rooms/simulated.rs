@@ -192,6 +192,7 @@ impl Rooms for SimulatedRooms {
             role: Some(request.role),
             metadata: request.metadata.clone().map(Into::into),
             attributes: request.attributes.clone().unwrap_or_default(),
+            mark: Some(request.mark.clone()),
             kind: ParticipantKind::Standard,
             hidden: false,
             joined_at: None,

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use super::{JoinToken, RoomsError, TokenRequest};
 use crate::{
     access::token::ApiKey,
-    domain::{Attributes, DisplayName, Identity, Metadata, Role},
+    domain::{Attributes, DisplayName, Identity, Metadata, Role, removal::MARK_KEY},
 };
 
 /// Header of every token.
@@ -43,7 +43,6 @@ struct Claims<'a> {
     video: VideoGrants,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<String, String>,
 }
 
@@ -68,6 +67,8 @@ pub fn sign(key: &ApiKey, request: &TokenRequest) -> Result<JoinToken, RoomsErro
 }
 
 fn claims<'a>(key: &'a ApiKey, request: &'a TokenRequest) -> Claims<'a> {
+    let mut attributes = request.attributes.as_ref().map(Attributes::entries).unwrap_or_default();
+    attributes.insert(MARK_KEY.to_owned(), request.mark.to_string());
     Claims {
         exp: request.validity.expires,
         nbf: request.validity.not_before,
@@ -76,7 +77,7 @@ fn claims<'a>(key: &'a ApiKey, request: &'a TokenRequest) -> Claims<'a> {
         name: request.name.as_ref(),
         video: grants(request),
         metadata: request.metadata.as_ref().map(Metadata::as_text),
-        attributes: request.attributes.as_ref().map(Attributes::entries).unwrap_or_default(),
+        attributes,
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
     use crate::{
         access::{self, Grants},
-        domain::{RoomName, Timestamp},
+        domain::{RoomName, StreamId, Timestamp, TokenMark},
         rooms::TokenValidity,
     };
 
@@ -105,6 +106,7 @@ mod tests {
             role,
             metadata: Some(Metadata::parse(r#"{"a":1}"#).unwrap()),
             attributes: None,
+            mark: TokenMark::new(StreamId::generate(), 2),
             validity: TokenValidity::from_now(Duration::from_secs(600)),
         }
     }
@@ -149,7 +151,9 @@ mod tests {
             (claims.sub.as_str(), claims.name.as_str(), claims.iss.as_str()),
             ("ann", "Ann \u{e9}", "devkey")
         );
-        assert_eq!(claims.attributes.into_iter().collect::<BTreeMap<_, _>>(), attributes.entries());
+        let mut signed: BTreeMap<_, _> = claims.attributes.into_iter().collect();
+        assert_eq!(TokenMark::take(&mut signed).as_ref(), Some(&full.mark));
+        assert_eq!(signed, attributes.entries());
         assert_eq!(sign(&key(), &full).unwrap().jwt, sign(&key(), &full.clone()).unwrap().jwt);
     }
 

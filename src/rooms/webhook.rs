@@ -3,12 +3,14 @@
 //! A body with a valid signature is never rejected because of a name, a field or an enum value that this version does
 //! not know. livekit-api's own receiver is not used, because it decodes strictly.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::{RoomEvent, RoomEventKind, participant_permission::ParticipantPermission};
 use crate::domain::{
     Attributes, DisplayName, Identity, ParticipantKind, ParticipantMetadata, RoomName, RoomSid, Session,
-    Timestamp, Track, TrackSource, Tracks,
+    Timestamp, TokenMark, Track, TrackSource, Tracks,
 };
 
 /// Names of the events that LiveKit 1.13 sends. Metrics count any other name as `other`.
@@ -94,6 +96,8 @@ fn session(participant: &Value, room_sid: RoomSid) -> Option<Session> {
     let joined_at = integer(&participant["joinedAtMs"]).or_else(seconds);
     let permission = participant["permission"].as_object().map(permission);
     let attributes = participant["attributes"].as_object().into_iter().flatten();
+    let mut attributes: BTreeMap<_, _> =
+        attributes.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     let kind = participant
         .get("kind")
         .map_or(ParticipantKind::Standard, |kind| ParticipantKind::of(kind.as_str().unwrap_or_default()));
@@ -104,9 +108,8 @@ fn session(participant: &Value, room_sid: RoomSid) -> Option<Session> {
         name: participant["name"].as_str().and_then(DisplayName::reported),
         role: permission.map(ParticipantPermission::role),
         metadata: text(&participant["metadata"]).map(|text| ParticipantMetadata::reported(&text)),
-        attributes: Attributes::reported(
-            attributes.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))),
-        ),
+        mark: TokenMark::take(&mut attributes),
+        attributes: Attributes::reported(attributes),
         kind: ParticipantPermission::kind(permission, kind),
         hidden: permission.is_some_and(|permission| permission.hidden),
         joined_at: joined_at.map(Timestamp::from_millis),

@@ -98,6 +98,7 @@ pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
         (Method::DELETE, at(&format!("/participants/{CALLER}/hand")), None, Action::RaiseHand),
         (Method::POST, at("/participants/bob/mute"), Some(json!({})), Action::Moderate),
         (Method::POST, at("/mute"), None, Action::Moderate),
+        (Method::DELETE, at("/participants/bob"), None, Action::Remove),
         (Method::GET, format!("/events/{id}"), None, Action::Read),
         (Method::POST, at("/leave"), Some(json!({"identity": CALLER})), Action::Leave),
         (Method::POST, at("/leave"), Some(json!({"identity": "bob"})), Action::Remove),

@@ -119,3 +119,45 @@ async fn mute_with_invalid_fields_names_each_of_them() {
     app.delete(&format!("/streams/{}", stream["id"].as_str().unwrap())).await.expect(StatusCode::OK);
     app.post(&all, json!({})).await.expect_problem(409, "stream_not_active");
 }
+
+#[tokio::test]
+async fn removal_names_its_caller_and_ends_older_tokens() {
+    let Pair(one, two) = start_with_auth().await;
+    let room = unique("room");
+    let stream = create(&one, &room).await;
+    let id = stream["id"].as_str().unwrap();
+    let admin = token(only_grant(Grant::RoomAdmin, &room));
+    let ask =
+        async |method: Method, path: &str, body: Option<&Value>| send(&two, &admin, method, path, body).await;
+    ask(Method::DELETE, &path(&stream, "bob"), None).await.expect_problem(404, "participant_not_found");
+    join(&one, &room, "bob").await;
+    let connect = async |sid: &str, mark: &Value| {
+        let mut webhook = participant_webhook("participant_joined", &stream, "bob", sid);
+        webhook["participant"]["attributes"] = json!({"seat": "1", "lso.token": mark});
+        one.webhook(&webhook).await.expect(StatusCode::OK);
+        let read = ask(Method::GET, &path(&stream, "bob"), None).await.expect(StatusCode::OK);
+        assert_eq!(read["attributes"], json!({"seat": "1"}), "without the mark");
+        read["state"] == "active"
+    };
+    let short = id.rsplit('-').next().unwrap();
+    let mark = |removals: u32| json!(format!("{short}.{removals}"));
+    assert!(connect("PA_1", &mark(0)).await);
+    let removed = ask(Method::DELETE, &path(&stream, "bob"), None).await.expect(StatusCode::OK);
+    assert_eq!((&removed["identity"], &removed["state"]), (&json!("bob"), &json!("disconnected")));
+    let last = ask(Method::GET, &format!("/events/{id}?limit=1"), None).await.expect(StatusCode::OK);
+    let data = &last[0]["data"];
+    assert_eq!(last[0]["type"], "participant_left");
+    assert_eq!((&data["reason"], &data["by"]), (&json!("removed"), &json!(CALLER)));
+    let again = ask(Method::DELETE, &path(&stream, "bob"), None).await.expect(StatusCode::OK);
+    assert_eq!(again, removed);
+    assert!(!connect("PA_2", &mark(0)).await, "an older token");
+    join(&one, &room, "bob").await;
+    assert!(connect("PA_3", &mark(9)).await, "a newer token");
+
+    let reserved = json!({"identity": "eve", "attributes": {"lso.token": "x"}});
+    let refused = ask(Method::POST, &format!("/streams/{id}/join"), Some(&reserved)).await;
+    let problem = refused.expect_problem(400, "validation_failed");
+    assert_eq!(problem["errors"][0]["field"], "attributes");
+    ask(Method::DELETE, &format!("/streams/{id}"), None).await.expect(StatusCode::OK);
+    ask(Method::DELETE, &path(&stream, "bob"), None).await.expect_problem(409, "stream_not_active");
+}

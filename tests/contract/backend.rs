@@ -209,6 +209,7 @@ pub fn session(who: &str, sid: &str, joined_at: i64) -> Session {
         role: None,
         metadata: None,
         attributes: Attributes::default(),
+        mark: None,
         kind: ParticipantKind::Standard,
         hidden: false,
         joined_at: Some(Timestamp::from_millis(joined_at)),

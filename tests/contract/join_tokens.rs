@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use livestream_orchestrator::{
     domain::{
-        Change, EventKind, Participant, ParticipantState, Rejection, StreamStatus, change::Effect,
+        Change, EventKind, Participant, ParticipantState, Rejection, Removals, StreamStatus, change::Effect,
         stream::NewStream,
     },
     store::{CreateOutcome, ScheduledJob, StoreError},
@@ -73,7 +73,7 @@ async fn unused_token_expires_to_previous_state(backend: Backend) {
     backend.change(&stream, left("back", Some("PA_1"))).await;
     let before = backend.store.participant(stream.id, "back").await.unwrap().unwrap();
     // The role of the token is recorded, also when the token expires unused.
-    let before = Participant { sid: None, role_recorded: true, ..before };
+    let before = Participant { sid: None, role_recorded: true, removals: Removals::default(), ..before };
     for who in ["ann", "back"] {
         backend.change(&stream, token(who, Duration::ZERO)).await;
     }

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use livestream_orchestrator::domain::{
     Attributes, AudienceMode, Change, DisplayName, Identity, InitialAudience, Metadata, MetadataUpdate,
-    ParticipantKind, ParticipantMetadata, ParticipantSid, ParticipantUpdate, Role, Session, StopReason,
-    Timestamp, Track, TrackSource, Tracks,
+    ParticipantKind, ParticipantMetadata, ParticipantSid, ParticipantUpdate, Removal, Role, Session,
+    StopReason, StreamId, Timestamp, TokenMark, Track, TrackSource, Tracks,
 };
 use proptest::{prelude::*, sample::select};
+
+/// Id of the stream of every history.
+pub fn stream_id() -> StreamId {
+    "01960000-0000-7000-8000-000000000001".parse().unwrap()
+}
 
 fn who() -> impl Strategy<Value = String> {
     select(vec!["ann", "bob", "cé \"/", "new\nline:\u{0}"]).prop_map(str::to_owned)
@@ -102,12 +107,14 @@ fn connect() -> impl Strategy<Value = Change> {
         past(),
     );
     let listed = prop::option::weighted(0.5, any::<bool>());
-    (session, prop::option::of(reported_metadata()), tracks(), attributes(), kind(), listed).prop_map(
+    let mark = prop::option::of((0..3u32).prop_map(|removals| TokenMark::new(stream_id(), removals)));
+    let attributes = (attributes(), mark);
+    (session, prop::option::of(reported_metadata()), tracks(), attributes, kind(), listed).prop_map(
         |(
             (room_sid, sid, who, name, role, joined_at),
             metadata,
             tracks,
-            attributes,
+            (attributes, mark),
             (kind, hidden),
             listed,
         )| {
@@ -120,6 +127,7 @@ fn connect() -> impl Strategy<Value = Change> {
                 role,
                 metadata,
                 attributes,
+                mark,
                 kind,
                 hidden,
                 joined_at,
@@ -164,6 +172,16 @@ fn set_hand() -> impl Strategy<Value = Change> {
     })
 }
 
+fn removal() -> impl Strategy<Value = Change> {
+    let step = select(vec![Change::BeginRemoval, Change::CancelRemoval, Change::Remove, Change::Remove]);
+    (step, who(), prop::option::weighted(0.8, sid()), prop::option::of(who())).prop_map(
+        |(step, who, sid, by)| {
+            let by = by.map(|by| Identity::reported(by).unwrap());
+            step(Removal { identity: Identity::reported(who).unwrap(), sid, by })
+        },
+    )
+}
+
 fn set_backstage() -> impl Strategy<Value = Change> {
     (any::<bool>(), prop::option::of(who())).prop_map(|(backstage, by)| Change::SetBackstage {
         backstage,
@@ -203,6 +221,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => set_backstage(),
         4 => update_participant(),
         5 => set_hand(),
+        6 => removal(),
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     access::token::ApiKey,
-    domain::{Attributes, Identity, Metadata, Role, RoomName},
+    domain::{Attributes, Identity, Metadata, Role, RoomName, StreamId, TokenMark},
     rooms::{
         Room, RoomSpec, Rooms, RoomsError, TokenRequest, TokenValidity, livekit::LiveKitRooms,
         simulated::SimulatedRooms,
@@ -129,6 +129,7 @@ async fn token_is_signed_for_its_room(rooms: Arc<dyn Rooms>) {
         role: Role::Viewer,
         metadata: None,
         attributes: Some(Attributes::reported([("seat".to_owned(), "1".to_owned())])),
+        mark: TokenMark::new(StreamId::generate(), 1),
         validity: TokenValidity::from_now(Duration::from_secs(60)),
     };
     let token = rooms.token(&request).unwrap();

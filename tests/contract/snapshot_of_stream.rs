@@ -72,7 +72,7 @@ enum Disturbance {
     /// Makes random changes before each read.
     Changes,
     /// Makes this change before each read; it has an effect once.
-    One(Change),
+    One(Box<Change>),
     /// The first pages have a cursor that the log does not hold.
     LostHistory { pages: usize },
 }
@@ -99,7 +99,7 @@ impl DisturbedFeed {
     /// Makes changes of every kind that moves, adds or removes entries.
     async fn change(&self) {
         if let Disturbance::One(change) = &self.disturbance {
-            self.backend.change(&self.stream, change.clone()).await;
+            self.backend.change(&self.stream, (**change).clone()).await;
         }
         if !matches!(self.disturbance, Disturbance::Changes) {
             return;
@@ -229,7 +229,7 @@ async fn snapshot_of_stream_that_becomes_counted_meanwhile_has_the_stage(backend
     fill(&backend, &stream, 40, 50_000).await;
     for (who, sid) in [("p-0001", "PA_1"), ("p-0002", "PA_2")] {
         let viewer = Session { role: Some(Role::Viewer), ..session(who, sid, 1) };
-        let feed = DisturbedFeed::new(&backend, &stream, Disturbance::One(Change::Connect(viewer)));
+        let feed = DisturbedFeed::new(&backend, &stream, Disturbance::One(Box::new(Change::Connect(viewer))));
         let snapshot = snapshot_of_stream::read(&feed, stream.id).await.unwrap();
         let current = backend.store.get(stream.id).await.unwrap().unwrap();
         let expected = match current.audience {

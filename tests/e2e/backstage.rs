@@ -5,26 +5,14 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    livekit_fixture::{LiveKitFixture, present},
+    livekit_fixture::{LiveKitFixture, present, wait_until_in_room},
     participant::{JoinToken, Participant},
-    support::{app::TestApp, eventually, unique},
+    support::{app::TestApp, unique},
 };
 
 async fn change(app: &TestApp, stream: &Value, action: &str) -> Value {
     let path = format!("/streams/{}/{action}", stream["id"].as_str().unwrap());
     app.post(&path, json!({})).await.expect(StatusCode::OK)
-}
-
-/// Waits until LiveKit has only these participants.
-async fn wait_until_in_room(fixture: &LiveKitFixture, stream: &Value, expected: &[&str]) {
-    let room = stream["roomName"].as_str().unwrap();
-    eventually("the participants of the room", || async {
-        let listed = fixture.rooms().list_participants(room).await.ok()?;
-        let mut identities: Vec<_> = listed.into_iter().map(|one| one.identity).collect();
-        identities.sort();
-        (identities == expected).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

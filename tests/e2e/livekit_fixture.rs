@@ -87,6 +87,18 @@ pub async fn wait_until_no_rooms(fixture: &LiveKitFixture) {
     .await;
 }
 
+/// Waits until LiveKit has only these participants.
+pub async fn wait_until_in_room(fixture: &LiveKitFixture, stream: &Value, expected: &[&str]) {
+    let room = stream["roomName"].as_str().unwrap();
+    eventually("the participants of the room", || async {
+        let listed = fixture.rooms().list_participants(room).await.ok()?;
+        let mut identities: Vec<_> = listed.into_iter().map(|one| one.identity).collect();
+        identities.sort();
+        (identities == expected).then_some(())
+    })
+    .await;
+}
+
 /// Sorted identities of the active participants.
 pub fn present(state: &Value) -> Vec<String> {
     let participants = state["participants"].as_array().unwrap().iter();

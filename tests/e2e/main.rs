@@ -28,6 +28,7 @@ mod page_tokens;
 mod participant;
 mod participants;
 mod raw_connections;
+mod removal;
 mod roles;
 mod stream_list_js;
 mod webdriver;

@@ -55,6 +55,9 @@ impl Aggregate {
             Change::SetMetadata { expected, metadata } => self.set_metadata(&expected, metadata, now),
             Change::UpdateParticipant(update) => self.update_participant(update, now),
             Change::SetHand { identity, is_raised, by } => self.set_hand(&identity, is_raised, by, now),
+            Change::BeginRemoval(removal) => self.begin_removal(removal, now),
+            Change::CancelRemoval(removal) => self.cancel_removal(&removal, now),
+            Change::Remove(removal) => self.remove(removal, now),
             Change::SetBackstage { backstage, by } => self.set_backstage(backstage, by, now),
         }
     }

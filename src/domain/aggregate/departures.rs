@@ -65,8 +65,15 @@ impl Aggregate {
         }
         // A webhook about the departure may precede the change of the request that removed the participant.
         let reason = reason.or_else(|| recorder.stream.denies(entry));
+        let pending = entry.removals.pending.take();
+        if pending.is_some() {
+            entry.removals.complete(entry.sid.clone());
+        }
         end_visit(&mut recorder, entry, &mut self.ended_sessions, at.unwrap_or(now).min(now));
         recorder.explain_departure(reason);
+        if let Some(pending) = pending {
+            recorder.attribute_to(pending.by);
+        }
         Ok((Effect::Changed, recorder.drafts))
     }
 }

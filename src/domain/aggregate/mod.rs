@@ -10,6 +10,7 @@ mod hands;
 mod operation_lock;
 mod participant_update;
 mod recorder;
+mod removal;
 mod sessions;
 mod state;
 mod status;

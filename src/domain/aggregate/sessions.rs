@@ -63,6 +63,7 @@ impl Aggregate {
         let was_told = is_known && recorder.is_told(entry);
         self.ended_sessions.remove(&session.sid);
         recorder.stream.uncounted -= u32::from(was_hidden);
+        entry.removals.before_token = session.removals_before_token(recorder.stream.id);
         begin_session(entry, session, session_at, now);
         if entry.counts() {
             recorder.tally.add(entry.role);

@@ -39,6 +39,7 @@ impl Aggregate {
             entry.attributes = known.attributes.clone();
             entry.session_at = known.session_at;
             entry.hand_raised_at = known.hand_raised_at.filter(|_| role == Role::Viewer);
+            entry.removals = known.removals.without_session();
             entry.last_visit = known.left_at.map(|left| (known.joined_at, left)).or(known.last_visit);
         }
         entry.name = name.or(entry.name);

@@ -36,6 +36,7 @@ use crate::store::KindFilter;
         participants::one::patch,
         participants::hand::raise,
         participants::hand::lower,
+        participants::one::remove,
         participants::mute::one,
         participants::mute::all,
         participants::join,

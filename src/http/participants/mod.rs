@@ -88,7 +88,7 @@ pub async fn join(
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
     let joined = match retry.executed() {
         Some(Executed { stream, token: Some(token), .. }) => {
-            orchestrator.join_again(caller, *stream, request, token.role, token.validity).await?
+            orchestrator.join_again(caller, *stream, request, *token).await?
         }
         _ => {
             let stream = orchestrator.find_reference(caller, Action::Join, &retry.stream(&path.id)).await?;

@@ -20,7 +20,7 @@ use crate::{
         schemas,
         streams::run_to_end,
     },
-    orchestrator,
+    orchestrator::{self, LeaveRequest},
 };
 
 /// Errors of [`get`] besides those of every read.
@@ -32,6 +32,14 @@ pub const PATCH_ERRORS: &[ErrorCode] = &[
     ErrorCode::LivekitError,
     ErrorCode::LivekitUnavailable,
     ErrorCode::OperationInProgress,
+];
+
+/// Errors of [`remove`] besides those of every change.
+pub const REMOVE_ERRORS: &[ErrorCode] = &[
+    ErrorCode::ParticipantNotFound,
+    ErrorCode::StreamNotActive,
+    ErrorCode::LivekitError,
+    ErrorCode::LivekitUnavailable,
 ];
 
 /// Reads the identity of a path. LiveKit may report any text, so every text that is not empty is accepted.
@@ -87,4 +95,32 @@ pub async fn patch(
         orchestrator.patch_participant(&caller, &stream, patch).await
     });
     Ok(responses::changed(&changed.await?))
+}
+
+/// `DELETE /streams/{id}/participants/{identity}`
+///
+/// Removes a participant from the room. Tokens that were created before do not admit it any more; a new one does.
+#[utoipa::path(
+    delete, path = "/streams/{id}/participants/{identity}", operation_id = "removeParticipant",
+    tag = "participants", params(ParticipantPath),
+    responses((status = 200, description = "The participant, which has left.", body = schemas::Participant))
+)]
+pub async fn remove(
+    api: Data<AppState>,
+    context: RequestContext,
+    retry: Retry,
+    path: Path<ParticipantPath>,
+) -> Result<HttpResponse, Problem> {
+    let (caller, identity, action) = (context.caller.clone(), identity(&path)?, Action::Remove);
+    if let Some(executed) = retry.executed() {
+        let stream = executed.stream.to_string();
+        let removed = api.orchestrator.participant_again(&caller, action, &stream, &identity).await?;
+        return Ok(responses::changed(&removed));
+    }
+    let stream = api.orchestrator.find(&caller, action, &retry.stream(&path.id)).await?;
+    let previous = retry.previous().cloned();
+    let request = LeaveRequest { identity, dedup_key: retry.dedup_key(), previous };
+    let removed =
+        run_to_end(&api, async move |orchestrator| orchestrator.remove(&caller, stream, request).await);
+    Ok(responses::changed(&removed.await?))
 }

@@ -9,10 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{Identity, Participant, Role, StreamId, Timestamp},
-    http::{
-        request_record::{Executed, IssuedToken},
-        schemas,
-    },
+    http::{request_record::Executed, schemas},
     orchestrator,
 };
 
@@ -53,7 +50,7 @@ pub struct Left<'a> {
 
 /// Builds the response to a join, the first one and its replays.
 pub(super) fn joined(
-    orchestrator::Joined { stream, token, role }: &orchestrator::Joined,
+    orchestrator::Joined { stream, token, terms }: &orchestrator::Joined,
     identity: &Identity,
     ws_url: &str,
 ) -> HttpResponse {
@@ -62,12 +59,11 @@ pub(super) fn joined(
         stream_id: stream.id,
         participant_name: identity,
         identity,
-        role: *role,
+        role: terms.role,
         ws_url,
         expires_at: token.validity.expires_at(),
     });
-    let issued = IssuedToken { validity: token.validity, role: *role };
-    let executed = Executed { status: StatusCode::OK, stream: stream.id, token: Some(issued) };
+    let executed = Executed { status: StatusCode::OK, stream: stream.id, token: Some(*terms) };
     response.extensions_mut().insert(executed);
     response
 }

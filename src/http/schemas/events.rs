@@ -21,10 +21,10 @@ pub struct EventData {
     /// Only in `stream_updated`, if the status has changed.
     pub previous_status: Option<StreamStatus>,
     /// Why the stream has stopped, in `stream_stopped`; why the service ended the participant's session, in
-    /// `participant_left`: `backstage`.
+    /// `participant_left`: `backstage` or `removed`.
     #[schema(example = "requested")]
     pub reason: Option<String>,
-    /// Identity of the caller, in `stream_live_started` and `stream_live_stopped`, if its token has one.
+    /// Identity of the caller, in events of moderation, if its token has one.
     pub by: Option<String>,
 }
 

@@ -3,7 +3,9 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    domain::{Change, LeaveReason, Participant, ParticipantSid, ParticipantState, Role, Stream, StreamRef},
+    domain::{
+        Change, Identity, LeaveReason, Participant, ParticipantSid, ParticipantState, Role, Stream, StreamRef,
+    },
     orchestrator::{error::Error, service::Orchestrator},
     rooms::SessionUpdate,
     store::{Applied, Guard, Lease, ParticipantFilter, StoreError},
@@ -81,6 +83,26 @@ impl Orchestrator {
     ) -> Result<(), Error> {
         let update = SessionUpdate { role: Some(entry.role), ..SessionUpdate::default() };
         Ok(self.rooms.update_participant(&stream.room_name, &entry.identity, &update).await?)
+    }
+
+    /// Removes a connected participant if it has no access. Reads its entry first, because a newer session may have
+    /// access. Reports whether it has removed the participant.
+    ///
+    /// # Errors
+    /// Errors of LiveKit and of the store.
+    pub(in crate::orchestrator) async fn put_out_one(
+        &self,
+        stream: &Stream,
+        identity: &Identity,
+        lease: Option<Lease>,
+    ) -> Result<bool, Error> {
+        let entry = self.store.participant(stream.id, identity.as_str()).await?;
+        let denied = |entry: Participant| Some((stream.denies(&entry)?, entry));
+        let Some((reason, entry)) = entry.filter(Participant::is_active).and_then(denied) else {
+            return Ok(false);
+        };
+        self.put_out(&stream.reference(), entry, reason, lease).await?;
+        Ok(true)
     }
 
     /// Removes all connected participants without access. A failure is only logged: the reconciler repeats the

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use futures_util::{TryStreamExt, stream};
 
-use super::participant::ChangedParticipant;
+use super::participant::{ChangedParticipant, require_active};
 use crate::{
     access::{Action, Caller},
-    domain::{Change, Identity, Rejection, Session, Stream, StreamId, StreamRef, StreamStatus, TrackSource},
+    domain::{Change, Identity, Session, Stream, StreamRef, TrackSource},
     orchestrator::{error::Error, find::permit, service::Orchestrator},
     rooms::TrackSelection,
-    store::{DedupKey, Guard, StoreError},
+    store::{DedupKey, Guard},
 };
 
 /// Maximum participants that are muted at the same time.
@@ -40,8 +40,9 @@ impl Orchestrator {
     /// Mutes tracks of a participant. Succeeds without a track of the requested source.
     ///
     /// # Errors
-    /// [`Error::ParticipantNotFound`]; [`Error::TrackNotFound`] for an unknown sid; [`Rejection::NotActive`];
-    /// [`Error::Rooms`] if LiveKit does not mute: nothing is recorded then; [`Error::Forbidden`].
+    /// [`Error::ParticipantNotFound`]; [`Error::TrackNotFound`] for an unknown sid;
+    /// [`crate::domain::Rejection::NotActive`]; [`Error::Rooms`] if LiveKit does not mute: nothing is recorded then;
+    /// [`Error::Forbidden`].
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn mute(
         &self,
@@ -109,22 +110,5 @@ impl Orchestrator {
             self.store.apply(stream, change, guard).await?;
         }
         Ok(count)
-    }
-
-    async fn changed_participant(
-        &self,
-        id: StreamId,
-        identity: &Identity,
-    ) -> Result<ChangedParticipant, Error> {
-        let stream = self.store.get(id).await?.ok_or(StoreError::NotFound)?;
-        let participant = self.store.participant(id, identity.as_str()).await?;
-        Ok(ChangedParticipant { stream, participant: participant.ok_or(Error::ParticipantNotFound)? })
-    }
-}
-
-fn require_active(stream: &Stream) -> Result<(), Error> {
-    match stream.status {
-        StreamStatus::Active => Ok(()),
-        status => Err(Rejection::NotActive { status }.into()),
     }
 }

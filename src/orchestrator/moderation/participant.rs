@@ -9,7 +9,7 @@ use crate::{
     access::{Action, Caller},
     domain::{
         Change, DisplayName, Identity, Metadata, MetadataPatch, MetadataUpdate, Participant, ParticipantSid,
-        ParticipantUpdate, Rejection, Role, Stream, StreamRef,
+        ParticipantUpdate, Rejection, Role, Stream, StreamId, StreamRef, StreamStatus,
     },
     orchestrator::{error::Error, find::permit, service::Orchestrator},
     rooms::SessionUpdate,
@@ -82,7 +82,7 @@ impl Orchestrator {
     /// Returns a participant that was changed earlier by `action`. Changes nothing.
     ///
     /// # Errors
-    /// As [`Self::participant`], with the permission of the change.
+    /// As [`Self::participant`], with the permission of the change, `action`.
     pub async fn participant_again(
         &self,
         caller: &Caller,
@@ -93,6 +93,20 @@ impl Orchestrator {
         let stream = self.find(caller, action, stream).await?;
         let participant = self.store.participant(stream.id, identity.as_str()).await?;
         Ok(ChangedParticipant { participant: participant.ok_or(Error::ParticipantNotFound)?, stream })
+    }
+
+    /// Returns a participant after a change.
+    ///
+    /// # Errors
+    /// [`Error::ParticipantNotFound`]; [`StoreError::NotFound`] if the stream has expired.
+    pub(super) async fn changed_participant(
+        &self,
+        id: StreamId,
+        identity: &Identity,
+    ) -> Result<ChangedParticipant, Error> {
+        let stream = self.store.get(id).await?.ok_or(StoreError::NotFound)?;
+        let participant = self.store.participant(id, identity.as_str()).await?;
+        Ok(ChangedParticipant { stream, participant: participant.ok_or(Error::ParticipantNotFound)? })
     }
 
     /// Changes a participant's role, name and metadata, in LiveKit if it is connected and in the record.
@@ -207,6 +221,17 @@ impl Orchestrator {
         }
         let current = self.store.participant(stream.id, participant.identity.as_str()).await?;
         Ok(ChangedParticipant { participant: current.unwrap_or(participant), stream })
+    }
+}
+
+/// Requires an active stream.
+///
+/// # Errors
+/// [`Rejection::NotActive`].
+pub(super) fn require_active(stream: &Stream) -> Result<(), Error> {
+    match stream.status {
+        StreamStatus::Active => Ok(()),
+        status => Err(Rejection::NotActive { status }.into()),
     }
 }
 

@@ -71,7 +71,7 @@ impl Reconciler {
             let recorded = known.remove(&session.sid);
             if let Some(recorded) = recorded.as_ref().filter(|recorded| is_up_to_date(recorded, &session)) {
                 let is_recent = recorded.changed_at >= before;
-                self.repair_role(&stream, recorded, session.role, is_recent, repairs).await?;
+                self.align(&stream, recorded, session.role, is_recent, lease, repairs).await?;
                 continue;
             }
             let (sid, role) = (session.sid.clone(), session.role);
@@ -79,7 +79,7 @@ impl Reconciler {
             let observe = Change::Observe { session, before };
             let observed = self.repair(&stream, observe, lease, counter, &repairs.undecided).await?;
             if let Some(entry) = observed.filter(|entry| entry.sid == Some(sid)) {
-                self.repair_role(&stream, &entry, role, false, repairs).await?;
+                self.align(&stream, &entry, role, false, lease, repairs).await?;
             }
         }
         let is_present = |sid: &ParticipantSid, entry: &Participant| {
@@ -96,21 +96,30 @@ impl Reconciler {
         self.remove_denied(&stream, lease, repairs).await
     }
 
-    /// Sends a recorded role to LiveKit that a lost call, or an older token, left out. A record that may be newer than
-    /// the list is compared again later.
-    async fn repair_role(
+    /// Makes LiveKit follow the record of a listed session, where a call was lost or an older token was used: ends a
+    /// session that a removal ends, and sends a recorded role. A record that may be newer than the list is compared
+    /// again later.
+    async fn align(
         &self,
         stream: &Stream,
         entry: &Participant,
         reported: Option<Role>,
         is_recent: bool,
+        lease: &Lease,
         repairs: &Repairs,
     ) -> Result<(), Error> {
-        if !entry.overrides(reported) || stream.denies(entry).is_some() {
+        let is_removed = entry.removals.end_session();
+        if !is_removed && (!entry.overrides(reported) || stream.denies(entry).is_some()) {
             return Ok(());
         }
         if is_recent {
             count(&repairs.undecided);
+            return Ok(());
+        }
+        if is_removed {
+            if self.orchestrator.put_out_one(stream, &entry.identity, Some(lease.clone())).await? {
+                count(&repairs.removed);
+            }
             return Ok(());
         }
         count(&repairs.role);

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::state::{Entry, MemoryStore, log::Log};
 use crate::{
     domain::{
-        Aggregate, Change, Cursor, Identity, Participant, ParticipantUpdate, Rejection, RoomName, Stream,
-        StreamId, StreamRef, StreamStatus, StreamView, Timestamp, change::Effect, event::Draft,
+        Aggregate, Change, Cursor, Identity, Participant, ParticipantUpdate, Rejection, Removal, RoomName,
+        Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp, change::Effect, event::Draft,
         stream::NewStream,
     },
     store::{
@@ -24,6 +24,9 @@ fn identity_of(change: &Change) -> Option<Identity> {
         | Change::Lose { identity, .. }
         | Change::UpdateParticipant(ParticipantUpdate { identity, .. })
         | Change::SetHand { identity, .. }
+        | Change::BeginRemoval(Removal { identity, .. })
+        | Change::CancelRemoval(Removal { identity, .. })
+        | Change::Remove(Removal { identity, .. })
         | Change::Publish { identity, .. }
         | Change::Unpublish { identity, .. } => Some(identity.clone()),
         Change::Connect(session) | Change::Observe { session, .. } => Some(session.identity.clone()),

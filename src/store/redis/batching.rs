@@ -41,7 +41,7 @@ impl RedisStore {
         change: Change,
         guard: Guard,
     ) -> Result<Applied, StoreError> {
-        let (name, change) = prepared(change);
+        let (name, change) = prepared(change, stream.id);
         if guard.version.is_some() || guard.lease.is_some() || !is_batched(&change) {
             return self.call_alone(name, stream, &change, &guard).await;
         }

@@ -1,19 +1,22 @@
 //! The script and the arguments of each change, and the decoding of its answer.
 
+use std::time::Duration;
+
 use super::{
     client::RedisStore,
     codec::{self, corrupt},
     keys::Keys,
     scripts::{
-        AcquireLock, Activate, BeginStop, ChangeArgs, ChangeKeys, ChangeScript, Close, Connect, Disconnect,
-        ExpireJoining, IssueToken, PreparedChange, ReleaseLock, RenewLock, SetBackstage, SetHand,
-        SetMetadata, SetTrack, TellCounts, UpdateParticipant,
+        AcquireLock, Activate, BeginRemoval, BeginStop, CancelRemoval, ChangeArgs, ChangeKeys, ChangeScript,
+        Close, Connect, Disconnect, ExpireJoining, IssueToken, PreparedChange, ReleaseLock, Remove,
+        RenewLock, SetBackstage, SetHand, SetMetadata, SetTrack, TellCounts, UpdateParticipant,
     },
 };
 use crate::{
     domain::{
-        Attributes, Change, LeaveReason, ParticipantKind, ParticipantUpdate, Rejection, Role, Session,
-        Stream, StreamRef, StreamStatus, Timestamp, change::Effect, track::encode_sid,
+        Attributes, Change, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind, ParticipantSid,
+        ParticipantUpdate, Rejection, Removal, Role, Session, Stream, StreamId, StreamRef, StreamStatus,
+        Timestamp, Track, TrackSid, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, StoreError},
 };
@@ -54,8 +57,8 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
     }
 }
 
-/// The script of a change with its own arguments, and its name in the metrics.
-pub(super) fn prepared(change: Change) -> (&'static str, PreparedChange) {
+/// The script of a change of a stream with its own arguments, and its name in the metrics.
+pub(super) fn prepared(change: Change, stream: StreamId) -> (&'static str, PreparedChange) {
     match change {
         Change::Activate { room_sid } => ("activate", Activate { room_sid }.prepare()),
         Change::BeginStop { reason, room_sid } => ("begin_stop", BeginStop { reason, room_sid }.prepare()),
@@ -65,18 +68,11 @@ pub(super) fn prepared(change: Change) -> (&'static str, PreparedChange) {
         Change::Close => ("close", close(StreamStatus::Stopped, None).prepare()),
         Change::Fail { reason } => ("close", close(StreamStatus::Error, Some(reason)).prepare()),
         Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl } => {
-            let call = IssueToken {
-                identity,
-                name,
-                role: role.map(Role::as_str),
-                metadata: metadata.map(|metadata| metadata.as_text().to_owned()),
-                joining_ttl_ms: joining_ttl,
-                attributes: attributes.map(|attributes| attributes.as_text().to_owned()),
-            };
+            let call = issue_token(identity, name, role, (metadata, attributes), joining_ttl);
             ("issue_token", call.prepare())
         }
-        Change::Connect(session) => ("connect", connect(session, None).prepare()),
-        Change::Observe { session, before } => ("connect", connect(session, Some(before)).prepare()),
+        Change::Connect(session) => ("connect", connect(session, stream, None).prepare()),
+        Change::Observe { session, before } => ("connect", connect(session, stream, Some(before)).prepare()),
         Change::Disconnect { identity, sid, at, reason } => {
             let reason = reason.map(LeaveReason::as_str);
             let call =
@@ -89,13 +85,10 @@ pub(super) fn prepared(change: Change) -> (&'static str, PreparedChange) {
             ("disconnect", call.prepare())
         }
         Change::Publish { identity, sid, track, by } => {
-            let (track_sid, track) = (encode_sid(&track.sid).to_string(), Some(track.to_string()));
-            ("tracks", SetTrack { identity, participant_sid: sid, track_sid, track, by }.prepare())
+            ("tracks", set_track(identity, sid, &track.sid, Some(&track), by).prepare())
         }
         Change::Unpublish { identity, sid, track } => {
-            let track_sid = encode_sid(&track).to_string();
-            let call = SetTrack { identity, participant_sid: sid, track_sid, track: None, by: None };
-            ("tracks", call.prepare())
+            ("tracks", set_track(identity, sid, &track, None, None).prepare())
         }
         Change::ExpireJoining => ("expire_joining", ExpireJoining {}.prepare()),
         Change::TellCounts => ("tell_counts", TellCounts {}.prepare()),
@@ -107,8 +100,41 @@ pub(super) fn prepared(change: Change) -> (&'static str, PreparedChange) {
         Change::SetHand { identity, is_raised, by } => {
             ("set_hand", SetHand { identity, is_raised, by }.prepare())
         }
+        Change::BeginRemoval(Removal { identity, sid, by }) => {
+            ("begin_removal", BeginRemoval { identity, participant_sid: sid, by }.prepare())
+        }
+        Change::CancelRemoval(Removal { identity, .. }) => {
+            ("cancel_removal", CancelRemoval { identity }.prepare())
+        }
+        Change::Remove(Removal { identity, sid, by }) => {
+            ("remove", Remove { identity, participant_sid: sid, by }.prepare())
+        }
         Change::SetBackstage { backstage, by } => ("set_backstage", SetBackstage { backstage, by }.prepare()),
     }
+}
+
+fn issue_token(
+    identity: Identity,
+    name: Option<DisplayName>,
+    role: Option<Role>,
+    (metadata, attributes): (Option<Metadata>, Option<Attributes>),
+    joining_ttl_ms: Duration,
+) -> IssueToken {
+    let role = role.map(Role::as_str);
+    let metadata = metadata.map(|metadata| metadata.as_text().to_owned());
+    let attributes = attributes.map(|attributes| attributes.as_text().to_owned());
+    IssueToken { identity, name, role, metadata, joining_ttl_ms, attributes }
+}
+
+fn set_track(
+    identity: Identity,
+    participant_sid: ParticipantSid,
+    sid: &TrackSid,
+    track: Option<&Track>,
+    by: Option<Identity>,
+) -> SetTrack {
+    let (track_sid, track) = (encode_sid(sid).to_string(), track.map(ToString::to_string));
+    SetTrack { identity, participant_sid, track_sid, track, by }
 }
 
 fn update_participant(update: ParticipantUpdate) -> UpdateParticipant {
@@ -122,7 +148,8 @@ fn close(status: StreamStatus, reason: Option<String>) -> Close {
     Close { status, reason }
 }
 
-fn connect(session: Session, corrects_before: Option<Timestamp>) -> Connect {
+fn connect(session: Session, stream: StreamId, corrects_before: Option<Timestamp>) -> Connect {
+    let issued = session.removals_before_token(stream);
     let attributes = Some(&session.attributes).filter(|attributes| !attributes.is_empty());
     Connect {
         attributes: attributes.map(Attributes::as_text).map(str::to_owned),
@@ -139,6 +166,7 @@ fn connect(session: Session, corrects_before: Option<Timestamp>) -> Connect {
             .filter(|kind| *kind != ParticipantKind::Standard)
             .map(ParticipantKind::as_str),
         hidden: session.hidden,
+        issued,
     }
 }
 
@@ -202,7 +230,7 @@ fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{RoomName, StreamId};
+    use crate::domain::RoomName;
 
     #[test]
     fn every_key_has_the_one_hash_tag() {
@@ -213,17 +241,17 @@ mod tests {
             key_prefix: keys.prefix(),
             expected_version: None,
             dedup_ttl_ms: None,
-            live_ttl_ms: std::time::Duration::ZERO,
-            stopped_ttl_ms: std::time::Duration::ZERO,
+            live_ttl_ms: Duration::ZERO,
+            stopped_ttl_ms: Duration::ZERO,
             lease_token: None,
-            token_ttl_ms: std::time::Duration::ZERO,
+            token_ttl_ms: Duration::ZERO,
             cursor_number: 0,
             cursor_step: 1,
-            log_retention_ms: std::time::Duration::ZERO,
+            log_retention_ms: Duration::ZERO,
             log_min_events: 0,
             log_max_events: 0,
             log_max_bytes: 0,
-            count_interval_ms: std::time::Duration::ZERO,
+            count_interval_ms: Duration::ZERO,
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.prepare().call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;

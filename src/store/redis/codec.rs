@@ -1,5 +1,7 @@
 //! Decodes stored values into the domain's types. The scripts encode them.
 
+mod error;
+mod stored_participant;
 mod stored_time;
 mod stream_hash;
 
@@ -7,21 +9,20 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 
-use self::stored_time::StoredTime;
-pub use self::stream_hash::Fields;
-pub(super) use self::stream_hash::STATE;
+use self::stored_participant::StoredParticipant;
+pub(super) use self::{error::corrupt, stream_hash::STATE};
+pub use self::{
+    stored_participant::{participant, participants},
+    stream_hash::Fields,
+};
+
 use crate::{
     domain::{
-        Attributes, Cursor, DisplayName, Event, EventKind, Identity, Metadata, PartialStream, Participant,
-        ParticipantCounts, ParticipantKind, ParticipantMetadata, RoomName, Stream, Timestamp, event::Draft,
+        Cursor, Event, EventKind, Identity, Metadata, PartialStream, ParticipantCounts, RoomName, Stream,
+        Timestamp, event::Draft,
     },
     store::StoreError,
 };
-
-/// The error for a stored value that cannot be decoded.
-pub(super) fn corrupt(what: &str) -> StoreError {
-    StoreError::Corrupt(what.to_owned())
-}
 
 fn parsed<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| corrupt(name))
@@ -172,81 +173,10 @@ pub fn stream_from_json(json: &str) -> Result<Stream, StoreError> {
     serde_json::from_str::<StoredStream<'_>>(json).map_err(|_| corrupt("stream"))?.into_domain()
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredParticipant {
-    identity: String,
-    name: Option<String>,
-    role: String,
-    role_set: Option<bool>,
-    state: String,
-    joined_at: StoredTime,
-    left_at: Option<StoredTime>,
-    metadata: String,
-    attributes: Option<String>,
-    kind: Option<String>,
-    hidden: Option<bool>,
-    sid: Option<String>,
-    session_at: Option<StoredTime>,
-    #[serde(default)]
-    tracks: String,
-    hand_raised_at: Option<StoredTime>,
-    #[serde(default)]
-    changed_at: StoredTime,
-    expires_at: Option<StoredTime>,
-    last_joined_at: Option<StoredTime>,
-    last_left_at: Option<StoredTime>,
-}
-
 /// Lua has only doubles; milliseconds since 1970 are exact in them.
 #[expect(clippy::cast_possible_truncation, reason = "the scripts only write whole milliseconds")]
 pub(super) fn instant(ms: f64) -> Timestamp {
     Timestamp::from_millis(ms as i64)
-}
-
-impl StoredParticipant {
-    fn into_domain(self) -> Result<Participant, StoreError> {
-        Ok(Participant {
-            identity: Identity::reported(self.identity).ok_or_else(|| corrupt("identity"))?,
-            name: self.name.and_then(DisplayName::reported),
-            role: self.role.parse().map_err(|_| corrupt("role"))?,
-            role_recorded: self.role_set.unwrap_or_default(),
-            state: self.state.parse().map_err(|_| corrupt("state"))?,
-            joined_at: self.joined_at.0,
-            left_at: self.left_at.map(|time| time.0),
-            metadata: ParticipantMetadata::stored(self.metadata).map_err(|_| corrupt("metadata"))?,
-            attributes: self.attributes.map(Attributes::stored).unwrap_or_default(),
-            kind: self.kind.as_deref().map(ParticipantKind::of).unwrap_or_default(),
-            hidden: self.hidden.unwrap_or_default(),
-            sid: self.sid.map(Into::into),
-            session_at: self.session_at.map(|time| time.0),
-            tracks: self.tracks.parse().map_err(|_| corrupt("tracks"))?,
-            hand_raised_at: self.hand_raised_at.map(|time| time.0),
-            changed_at: self.changed_at.0,
-            expires_at: self.expires_at.map(|time| time.0),
-            last_visit: self.last_joined_at.map(|time| time.0).zip(self.last_left_at.map(|time| time.0)),
-        })
-    }
-}
-
-/// Decodes a participant from its JSON; `None` for the empty text.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] for invalid JSON or an invalid field.
-pub fn participant(json: &str) -> Result<Option<Participant>, StoreError> {
-    if json.is_empty() {
-        return Ok(None);
-    }
-    let stored: StoredParticipant = serde_json::from_str(json).map_err(|_| corrupt("participant"))?;
-    stored.into_domain().map(Some)
-}
-
-/// Decodes participants from their JSON.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] for an invalid entry.
-pub fn participants(texts: &[String]) -> Result<Vec<Participant>, StoreError> {
-    texts.iter().filter_map(|text| participant(text).transpose()).collect()
 }
 
 #[derive(Deserialize)]

@@ -33,6 +33,8 @@ async fn repeated_request_with_key_is_replayed_without_second_effect() {
         (Method::PUT, format!("{path}/participants/ann/hand"), None),
         (Method::DELETE, format!("{path}/participants/ann/hand"), None),
         (Method::PUT, format!("{path}/participants/bob/hand"), None),
+        (Method::DELETE, format!("{path}/participants/ann"), None),
+        (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
         (Method::POST, format!("{path}/leave"), Some(json!({"identity": "ann"}))),
         (Method::PUT, format!("{path}/participants/ann/hand"), None),
         (Method::POST, format!("{path}/join"), Some(json!({"identity": ""}))),
@@ -145,16 +147,18 @@ async fn replayed_join_has_equal_token_also_after_stream_has_changed() {
     let first = send_with_key(&one, "join", Method::POST, &join, Some(&body)).await;
     two.post(&format!("{path}/leave"), json!({"identity": "ann"})).await.expect(StatusCode::OK);
     two.post(&join, json!({"identity": "ann", "role": "host"})).await.expect(StatusCode::OK);
-    for change in ["role", "stop"] {
+    let changes = [("role", format!("{path}/participants/ann")), ("removal", path.clone()), ("stop", path)];
+    for (change, next) in changes {
         let again = send_with_key(&two, "join", Method::POST, &join, Some(&body)).await;
         assert!(is_replayed(&again), "{change}");
         assert_eq!((again.status, &again.text), (first.status, &first.text), "{change}");
-        two.delete(&path).await.expect(StatusCode::OK);
+        two.delete(&next).await.expect(StatusCode::OK);
     }
     let claims = claims(&first.body);
     assert_eq!((claims.sub.as_str(), claims.name.as_str()), ("ann", "Ann"));
     assert_eq!((claims.metadata.as_str(), claims.video.can_publish), (r#"{"seat":1}"#, Some(false)));
-    assert_eq!(claims.attributes.len(), 3);
+    assert_eq!(claims.attributes.len(), 4, "with the mark of the token");
+    assert!(claims.attributes["lso.token"].ends_with(".0"), "of a token from before the removal");
 }
 
 #[tokio::test]

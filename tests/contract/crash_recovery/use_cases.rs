@@ -38,9 +38,11 @@ pub(super) enum UseCase {
     StopLive,
     /// Makes a connected host a viewer.
     Demote,
+    /// Removes a connected participant.
+    Remove,
 }
 
-pub(super) const USE_CASES: [UseCase; 13] = [
+pub(super) const USE_CASES: [UseCase; 14] = [
     UseCase::Create,
     UseCase::Join,
     UseCase::LeaveActive,
@@ -54,6 +56,7 @@ pub(super) const USE_CASES: [UseCase; 13] = [
     UseCase::OrphanedRoom,
     UseCase::StopLive,
     UseCase::Demote,
+    UseCase::Remove,
 ];
 
 impl Fixture {
@@ -141,23 +144,34 @@ impl Fixture {
                     orchestrator.process(webhook).await.unwrap();
                 }
             }
-            UseCase::StopLive => {
-                let (caller, stream) = (Caller::unrestricted(), stream().reference());
-                drop(orchestrator.stop_live(&caller, &stream, Guard::default()).await.unwrap());
-            }
-            UseCase::Demote => {
-                let patch = ParticipantPatch {
-                    identity: identity("ann"),
-                    role: Some(Role::Viewer),
-                    name: None,
-                    metadata: None,
-                    dedup_key: None,
-                };
-                let (caller, stream) = (Caller::unrestricted(), stream().reference());
-                drop(orchestrator.patch_participant(&caller, &stream, patch).await.unwrap());
-            }
             UseCase::Reconcile => drop(orchestrator.reconcile(Duration::ZERO).await.unwrap()),
             UseCase::Sweep => drop(orchestrator.sweep().await.unwrap()),
+            _ => moderate(orchestrator, use_case, stream()).await,
         }
+    }
+}
+
+/// Runs a use case of moderation.
+async fn moderate(orchestrator: &Service, use_case: UseCase, stream: Stream) {
+    let caller = Caller::unrestricted();
+    match use_case {
+        UseCase::StopLive => {
+            drop(orchestrator.stop_live(&caller, &stream.reference(), Guard::default()).await.unwrap());
+        }
+        UseCase::Demote => {
+            let patch = ParticipantPatch {
+                identity: identity("ann"),
+                role: Some(Role::Viewer),
+                name: None,
+                metadata: None,
+                dedup_key: None,
+            };
+            drop(orchestrator.patch_participant(&caller, &stream.reference(), patch).await.unwrap());
+        }
+        UseCase::Remove => {
+            let request = LeaveRequest::of(identity("ann"));
+            drop(orchestrator.remove(&caller, stream, request).await.unwrap());
+        }
+        _ => panic!("{use_case:?} is no moderation"),
     }
 }

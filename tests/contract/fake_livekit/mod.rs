@@ -16,8 +16,8 @@ use std::{
 
 use livestream_orchestrator::{
     domain::{
-        Attributes, AudienceMode, ParticipantKind, ParticipantSid, Role, RoomSid, Session, Timestamp, Track,
-        TrackSource, Tracks,
+        Attributes, AudienceMode, ParticipantKind, ParticipantSid, Role, RoomSid, Session, Timestamp,
+        TokenMark, Track, TrackSource, Tracks,
     },
     orchestrator::Policy,
     rooms::{RoomEvent, RoomEventKind, RoomsError},
@@ -137,15 +137,20 @@ impl FakeLiveKit {
 
     /// Connects a participant. LiveKit opens the room if necessary, and disconnects an older session of the identity.
     pub fn connect(&self, room: &str, who: &str) {
-        self.connect_with(room, who, None);
+        self.connect_with(room, who, None, None);
     }
 
     /// As [`Self::connect`], with the permission of a role.
     pub fn connect_as(&self, room: &str, who: &str, role: Role) {
-        self.connect_with(room, who, Some(role));
+        self.connect_with(room, who, Some(role), None);
     }
 
-    fn connect_with(&self, room: &str, who: &str, role: Option<Role>) {
+    /// As [`Self::connect`], with a token of the service.
+    pub fn connect_marked(&self, room: &str, who: &str, mark: &TokenMark) {
+        self.connect_with(room, who, None, Some(mark.clone()));
+    }
+
+    fn connect_with(&self, room: &str, who: &str, role: Option<Role>, mark: Option<TokenMark>) {
         let clock_offset = self.clock_offset.load(Ordering::Relaxed);
         self.update(|state, now| {
             state.open(room, "", (0, 300), now);
@@ -161,6 +166,7 @@ impl FakeLiveKit {
                 role,
                 metadata: None,
                 attributes: Attributes::default(),
+                mark,
                 kind: ParticipantKind::Standard,
                 hidden: false,
                 joined_at: Some(Timestamp::from_millis(now + clock_offset)),

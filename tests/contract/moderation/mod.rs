@@ -4,5 +4,7 @@ mod backstage;
 mod hands;
 mod mute;
 mod put_out;
+mod removal;
+mod removal_in_livekit;
 mod role;
 mod role_in_livekit;

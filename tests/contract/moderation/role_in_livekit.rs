@@ -128,7 +128,7 @@ async fn join_with_role_changes_connected_participant() {
     for (requested, expected) in [(None, Role::Viewer), (Some(Role::Host), Role::Host), (None, Role::Host)] {
         let caller = Caller::unrestricted();
         let joined = fixture.orchestrator.join(&caller, &stream, join(requested)).await.unwrap();
-        assert_eq!(joined.role, expected, "{requested:?}");
+        assert_eq!(joined.terms.role, expected, "{requested:?}");
         assert_eq!(fixture.livekit.role_of(ROOM, "ann"), Some(expected));
     }
 }

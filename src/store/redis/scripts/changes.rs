@@ -214,6 +214,25 @@ change_scripts! {
         /// `None` for a standard participant.
         kind: Option<&'static str>,
         hidden: bool,
+        /// Number of removals that precede the token; `None` if this service has not made it.
+        issued: Option<u32>,
+    }
+    /// See [`crate::domain::Change::BeginRemoval`].
+    CHANGE BeginRemoval = "begin_removal" {
+        identity: Identity,
+        participant_sid: Option<ParticipantSid>,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
+    /// See [`crate::domain::Change::CancelRemoval`].
+    CHANGE CancelRemoval = "cancel_removal" { identity: Identity }
+    /// See [`crate::domain::Change::Remove`].
+    CHANGE Remove = "remove" {
+        identity: Identity,
+        /// `None` for a participant that is not recorded as connected.
+        participant_sid: Option<ParticipantSid>,
+        /// Identity of the caller.
+        by: Option<Identity>,
     }
     /// See [`crate::domain::Change::Disconnect`] and [`crate::domain::Change::Lose`].
     CHANGE Disconnect = "disconnect" {

@@ -33,7 +33,7 @@ local function begin_session(entry)
   entry.state, entry.sid, entry.sessionAt = 'active', sid, integer(session_at)
   entry.joinedAt = session_at > now and now_text or entry.sessionAt
   entry.leftAt, entry.expiresAt, entry.lastJoinedAt, entry.lastLeftAt = nil, nil, nil, nil
-  entry.kind = kind
+  entry.kind, entry.issued = kind, ARG.issued ~= '0' and ARG.issued or nil
   describe(entry)
 end
 

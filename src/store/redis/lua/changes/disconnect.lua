@@ -12,6 +12,11 @@ if ARG.recorded_before ~= '' then
 end
 local ends = p and p.state ~= 'disconnected' and (sid == '' or p.sid == sid)
 local ended_at = ARG.left_at ~= '' and math.min(tonumber(ARG.left_at), now) or now
+local reason, by
+if ends and not hidden and p.removing then
+  reason, by = 'removed', p.removing ~= '' and p.removing or nil
+  complete_removal(p, p.sid)
+end
 if ends and not hidden and not is_told(p) and is_silent() then
   check_permissions()
   record_end(p, ended_at)
@@ -24,6 +29,6 @@ if hidden then
   return changed(p)
 end
 if not ends then return unchanged(p) end
-local reason = ARG.reason ~= '' and ARG.reason or denial_reason(p)
-end_visit(p, ended_at, reason, sid ~= '')
+reason = ARG.reason ~= '' and ARG.reason or reason or denial_reason(p)
+end_visit(p, ended_at, reason, sid ~= '', by)
 return changed(p)

@@ -15,6 +15,7 @@ if known then
   p.lastJoinedAt = known.leftAt and known.joinedAt or known.lastJoinedAt
   p.lastLeftAt = known.leftAt or known.lastLeftAt
   p.handRaisedAt = role ~= 'host' and known.handRaisedAt or nil
+  p.removals, p.removedSid = known.removals, known.removedSid
 end
 if ARG.name ~= '' then p.name = ARG.name end
 if ARG.metadata ~= '' then p.metadata = ARG.metadata end

@@ -98,8 +98,15 @@ end
 -- The job that removes the next unused token stays as it is, which is early at worst.
 local function remove_joining(identity) redis.call('ZREM', KEY.joining, identity) end
 
+-- As Removals::complete. `sid` is the removed session, if there is one.
+local function complete_removal(p, sid)
+  p.removals, p.removing, p.removedSid = integer((p.removals or 0) + 1), nil, sid or p.removedSid
+end
+
 -- As Stream::denies: the reason for which a participant has no access, or nil.
 local function denial_reason(p)
+  local is_late = p.removals and p.issued ~= '' and tonumber(p.issued or 0) < tonumber(p.removals)
+  if p.state == 'active' and (p.removing or is_late) then return 'removed' end
   if stream.backstage == '1' and counts(p) and p.role == 'viewer' then return 'backstage' end
 end
 
@@ -126,11 +133,11 @@ local function record_end(p, at, has_tombstone)
 end
 
 -- As `record_end`, with the event. Only a participant that was connected gets 'participant_left', with the reason if
--- there is one.
-local function end_visit(p, at, reason, has_tombstone)
+-- there is one. `by` is the identity of the caller.
+local function end_visit(p, at, reason, has_tombstone, by)
   local was_told = is_told(p)
-  if not record_end(p, at, has_tombstone) then return tell('participant_updated', p, was_told) end
-  tell('participant_left', p, was_told, reason)
+  if not record_end(p, at, has_tombstone) then return tell('participant_updated', p, was_told, nil, by) end
+  tell('participant_left', p, was_told, reason, by)
 end
 
 -- Calls `act` with the entries of the first identities: at most CONST.close_batch, and none after they have
