@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use livestream_orchestrator::{
-    domain::{Change, Participant, ParticipantKind, ParticipantState, Role, Session, StreamStatus},
+    domain::{
+        Change, Participant, ParticipantKind, ParticipantState, Partition, Partitioning, Role, RoomName,
+        Session, StreamStatus,
+    },
     store::{KindFilter, ParticipantFilter, StreamFilter},
 };
 
@@ -11,6 +14,7 @@ use super::backend::{Backend, left, on_every_backend, session};
 on_every_backend!(
     page_cursor_of_viewer_has_no_hidden_identity,
     stream_pages_list_every_stream_once,
+    page_of_streams_of_one_partition_is_full,
     participant_pages_list_every_participant_once,
 );
 
@@ -38,6 +42,18 @@ async fn page_cursor_of_viewer_has_no_hidden_identity(backend: Backend) {
     }
     let hidden = ParticipantFilter { kind: Some(KindFilter::Hidden), ..ParticipantFilter::default() };
     assert!(backend.store.participants(stream.id, hidden, 10, None).await.unwrap().items.is_empty());
+}
+
+async fn page_of_streams_of_one_partition_is_full(backend: Backend) {
+    let partitioning = Partitioning::new(u16::try_from(backend.partitions.len()).unwrap()).unwrap();
+    let is_first = |room: &String| partitioning.of_room(&RoomName::parse(room).unwrap()) == Partition::FIRST;
+    for room in (0..).map(|n| format!("room{n}")).filter(is_first).take(40) {
+        backend.create(&room).await;
+    }
+    let page = backend.store.list(StreamFilter::All, 35, None).await.unwrap();
+    assert!(page.items.len() == 35 && page.next.is_some(), "{}", page.items.len());
+    let rest = backend.store.list(StreamFilter::All, 35, page.next.as_deref()).await.unwrap();
+    assert!(rest.items.len() == 5 && rest.next.is_none(), "{}", rest.items.len());
 }
 
 async fn stream_pages_list_every_stream_once(backend: Backend) {
