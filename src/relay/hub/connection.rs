@@ -41,7 +41,10 @@ impl Hub {
             return;
         }
         tracing::info!(channels = topics.len(), "event feed connected");
-        self.metrics.feed_connects.inc();
+        // With several sources the last one connects whenever another does.
+        if self.source.0 + 1 == self.feed.sources() {
+            self.metrics.feed_connects.inc();
+        }
         self.catching_up = topics.iter().copied().collect();
         self.set_ready(topics.is_empty());
         for topic in topics {
