@@ -136,30 +136,48 @@ async fn streams_in_snapshot(store: &RedisStore) -> usize {
     streams.len()
 }
 
+/// Makes the user of docs/OPERATIONS.md for these keys on all nodes; returns the URL with it.
+async fn url_of_documented_user(cluster: &Cluster, prefix: &str) -> String {
+    let rules =
+        [redis_security::acl_rules(prefix, "service"), redis_security::acl_rules(prefix, "cluster")].concat();
+    for node in &cluster.nodes {
+        let command = ["ACL", "SETUSER", "orchestrator", "reset"].into_iter();
+        let command = command.chain(rules.iter().map(String::as_str));
+        node.execute(&command.collect::<Vec<_>>()).await.unwrap();
+    }
+    cluster.url().replace("redis+cluster://", "redis+cluster://orchestrator:hunter2@")
+}
+
 /// The user has the rules of docs/OPERATIONS.md and executes every kind of command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documented_acl_user_in_cluster_suffices() {
     let cluster = Cluster::start().await;
-    let setup = Setup::new(&cluster.url(), shared_livekit());
-    let prefix = setup.arguments.redis_prefix.as_deref().unwrap();
-    let rules =
-        [redis_security::acl_rules(prefix, "service"), redis_security::acl_rules(prefix, "cluster")].concat();
-    for node in &cluster.nodes {
-        let command = ["ACL", "SETUSER", "orchestrator"].into_iter().chain(rules.iter().map(String::as_str));
-        node.execute(&command.collect::<Vec<_>>()).await.unwrap();
+    for (partitions, pattern) in [("1", ""), ("4", "*")] {
+        let setup = Setup::new(&cluster.url(), shared_livekit())
+            .with(|arguments| arguments.redis_partitions = Some(partitions.to_owned()));
+        let prefix = setup.arguments.redis_prefix.clone().unwrap();
+        let url = url_of_documented_user(&cluster, &(prefix + pattern)).await;
+        let setup = setup.with(|arguments| arguments.redis_url = Some(url.into()));
+        redis_security::use_every_command(&setup.start().await).await;
     }
-    let url = cluster.url().replace("redis+cluster://", "redis+cluster://orchestrator:hunter2@");
-    // `check` reports a cluster node that is configured as a single server.
-    let slot = cluster.slot(prefix).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_names_masters_of_partitions() {
+    let (cluster, prefix) = (Cluster::start().await, unique("test"));
+    let instance = Instance::new(&cluster.url(), shared_livekit(), &prefix).with("REDIS_PARTITIONS", "8");
+    let (code, output) = instance.run_command(&["check"]).await;
+    assert_eq!(code, Some(0), "{output}");
+    let masters: Vec<_> = output.lines().filter(|line| line.contains(" has partitions ")).collect();
+    assert_eq!(masters.len(), 3, "{output}");
+    assert_eq!(masters.concat().matches("(slot ").count(), 8, "{output}");
+    // A cluster node that is configured as a single server.
+    let slot = cluster.slot(&prefix).await;
     let at = cluster.owner(slot, 0).await.unwrap();
     let other = cluster.masters().await.into_iter().find(|node| *node != at).unwrap();
-    let (code, output) =
-        Instance::new(&cluster.nodes[other].url(), shared_livekit(), prefix).run_command(&["check"]).await;
+    let single = Instance::new(&cluster.nodes[other].url(), shared_livekit(), &prefix);
+    let (code, output) = single.with("REDIS_PARTITIONS", "1").run_command(&["check"]).await;
     assert!(code == Some(1) && output.contains("REDIS_URL must be redis+cluster://"), "{output}");
-    redis_security::use_every_command(
-        &setup.with(|arguments| arguments.redis_url = Some(url.into())).start().await,
-    )
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
