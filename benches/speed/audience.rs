@@ -19,6 +19,8 @@ use super::{
 pub const PART: &str = "audience";
 /// Number of the first viewer whose visit is measured: greater than those of all others.
 const VISITORS: usize = 1_000_000;
+/// Visits at the same time whose cost is measured.
+const VISITS_AT_ONCE: usize = 20;
 /// Connections that bring the webhooks.
 const CONNECTIONS: usize = 32;
 /// Time after the last change in which its count arrives.
@@ -28,7 +30,8 @@ const MAX_DELAYS: usize = 2_000_000;
 
 /// Head of the table.
 pub const HEAD: &str = "| audience | viewers, of whom followers | arrivals and departures | to a follower, a second \
-                    | deliveries | CPU of the service | CPU of Redis | CPU of Redis for a visit | delay of the count \
+                    | deliveries | CPU of the service | CPU of Redis | CPU of Redis for a visit: alone, 20 at once \
+                    | delay of the count \
                     | followers disconnected |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
 
@@ -49,22 +52,27 @@ fn measure_one(mode: Mode, size: Size, runtime: &Runtime) -> String {
     let service = runtime.block_on(Service::start(Deployment::DEPLOYED));
     let stream = runtime.block_on(service.stream_of("audience", mode));
     runtime.block_on(service.viewers(&stream, 0..size.viewers));
-    let visit = visit_cost(&service, &stream, size, runtime);
+    let visits = visit_costs(&service, &stream, size, runtime);
     let path = format!("/events?streamId={}", stream.id);
     let clients = SseClients::open_recording(service.address, get(&path), size.followers);
     let outcome = change(&service, &stream, size, || clients.count_from(now()));
     thread::sleep(TAIL);
-    line(mode, size, visit, &outcome, &clients.close())
+    line(mode, size, visits, &outcome, &clients.close())
 }
 
-/// Returns the microseconds of Redis's CPU time for a visit: token, connect, leave.
-fn visit_cost(service: &Service, stream: &StreamRef, size: Size, runtime: &Runtime) -> f64 {
-    let visits = |first: usize| service.visits(stream, first..first + size.visits);
+/// Returns the microseconds of Redis's CPU time for a visit (token, connect, leave): of visits one after another, and
+/// of some at the same time.
+fn visit_costs(service: &Service, stream: &StreamRef, size: Size, runtime: &Runtime) -> [f64; 2] {
+    let visits =
+        |first: usize, at_once| runtime.block_on(service.visits(stream, first..first + size.visits, at_once));
     // Fills the logs, so that their growth is not counted.
-    runtime.block_on(visits(VISITORS));
-    let before = service.redis().cpu();
-    runtime.block_on(visits(VISITORS + size.visits));
-    (service.redis().cpu() - before).as_secs_f64() * 1e6 / size.visits as f64
+    visits(VISITORS, VISITS_AT_ONCE);
+    let cost = |first, at_once| {
+        let before = service.redis().cpu();
+        visits(first, at_once);
+        (service.redis().cpu() - before).as_secs_f64() * 1e6 / size.visits as f64
+    };
+    [cost(VISITORS + size.visits, 1), cost(VISITORS + 2 * size.visits, VISITS_AT_ONCE)]
 }
 
 /// Sends webhooks at the rate of the size: in turn, the first of the connected viewers departs and a new one arrives.
@@ -89,14 +97,15 @@ fn change(service: &Service, stream: &StreamRef, size: Size, started: impl Fn())
     load.run_after(started, Duration::from_secs(size.seconds))
 }
 
-fn line(mode: Mode, size: Size, visit: f64, outcome: &Outcome, received: &Received) -> String {
+fn line(mode: Mode, size: Size, visits: [f64; 2], outcome: &Outcome, received: &Received) -> String {
     let deliveries: usize = received.arrivals.iter().map(Vec::len).sum();
     let bytes = received.bytes as f64 / received.messages.max(1) as f64;
     let each = deliveries as f64 / size.followers as f64 / outcome.seconds;
+    let [alone, at_once] = visits;
     let mut delays = delays(&outcome.answered_at, &received.arrivals);
     format!(
         "| {} | {}, {} | {:.0} /s of {} /s | {each:.2} messages, {:.2} KB | {:.0} /s | {:.0} % of a core \
-         | {:.0} % of a core | {visit:.0} µs | p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms | {} |",
+         | {:.0} % of a core | {alone:.0} µs, {at_once:.0} µs | p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms | {} |",
         mode.name(),
         size.viewers,
         size.followers,

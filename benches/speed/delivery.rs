@@ -1,5 +1,6 @@
 //! Delivery of events: CPU time and latency of the fan-out, memory of idle clients, latency of a webhook.
 
+use livestream_orchestrator::admission::ConnectionLimits;
 use tokio::runtime::Runtime;
 
 use super::{
@@ -79,12 +80,15 @@ pub fn idle(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Lin
     ]
 }
 
-/// Returns the limit on open files of this process and the servers, less 500 for other files.
+/// Returns the number of clients that an instance with the limit of open files of this process accepts at one port,
+/// less 500 for other connections and files.
 pub fn max_clients() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").expect("limits");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
     let soft = line.split_ascii_whitespace().next().expect("a number");
-    soft.parse::<usize>().unwrap_or(usize::MAX).saturating_sub(500)
+    let open_files = soft.parse::<usize>().unwrap_or(usize::MAX);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ConnectionLimits::new(open_files, threads, usize::MAX, None).of_port.saturating_sub(500)
 }
 
 /// Measures the time from a webhook to the event at one client.

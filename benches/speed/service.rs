@@ -94,6 +94,8 @@ impl Service {
         let instance = Instance::new(&redis.url(), "ws://127.0.0.1:9", &prefix);
         let mut instance = instance.with_log_output(Deployment::log_reader());
         for (name, value) in [
+            ("MAX_CONNECTIONS", "1000000"),
+            ("MAX_CONNECTIONS_PER_ADDRESS", "1000000"),
             ("MAX_FEEDS", "1000000"),
             ("MAX_FEEDS_PER_CALLER", "1000000"),
             ("RECONCILE_INTERVAL", "1h"),
@@ -168,21 +170,25 @@ impl Service {
     /// Connects a viewer for each number, 100 at a time.
     pub async fn viewers(&self, stream: &StreamRef, numbers: Range<usize>) {
         for start in numbers.clone().step_by(100) {
-            let some = start..numbers.end.min(start + 100);
-            let connects = some.map(|n| self.change(stream, Change::Connect(session(n))));
-            futures_util::future::join_all(connects).await;
+            let connect = |n| self.change(stream, Change::Connect(session(n)));
+            futures_util::future::join_all((start..numbers.end.min(start + 100)).map(connect)).await;
         }
     }
 
-    /// Makes a visit for each number: a token, a connection and a departure.
-    pub async fn visits(&self, stream: &StreamRef, numbers: Range<usize>) {
-        for n in numbers {
-            let session = session(n);
-            let (identity, sid) = (session.identity.clone(), Some(session.sid.clone()));
-            self.change(stream, issue(identity.as_str(), Role::Viewer)).await;
-            self.change(stream, Change::Connect(session)).await;
-            self.change(stream, Change::Disconnect { identity, sid, at: None, reason: None }).await;
+    /// Makes a visit for each number, `at_once` of them at the same time: a token, a connection and a departure.
+    pub async fn visits(&self, stream: &StreamRef, numbers: Range<usize>, at_once: usize) {
+        for start in numbers.clone().step_by(at_once) {
+            let some = (start..numbers.end.min(start + at_once)).map(|n| self.visit(stream, n));
+            futures_util::future::join_all(some).await;
         }
+    }
+
+    async fn visit(&self, stream: &StreamRef, number: usize) {
+        let session = session(number);
+        let (identity, sid) = (session.identity.clone(), Some(session.sid.clone()));
+        self.change(stream, issue(identity.as_str(), Role::Viewer)).await;
+        self.change(stream, Change::Connect(session)).await;
+        self.change(stream, Change::Disconnect { identity, sid, at: None, reason: None }).await;
     }
 
     async fn change(&self, stream: &StreamRef, change: Change) {

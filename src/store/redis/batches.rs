@@ -84,11 +84,16 @@ impl Batches {
 
     /// Waits until enough changes of a stream wait for a call.
     pub(super) async fn enough(&self, id: StreamId) {
-        let enough = match self.queues().get(&id) {
-            Some(queue) if queue.waiting.len() < ENOUGH_CHANGES => queue.enough.clone(),
-            _ => return,
-        };
-        enough.notified().await;
+        // The notification may be an old one, from a time when enough changes waited during a call.
+        while let Some(enough) = self.until_enough(id) {
+            enough.notified().await;
+        }
+    }
+
+    fn until_enough(&self, id: StreamId) -> Option<Arc<Notify>> {
+        let queues = self.queues();
+        let queue = queues.get(&id).filter(|queue| queue.waiting.len() < ENOUGH_CHANGES)?;
+        Some(queue.enough.clone())
     }
 
     /// Takes the changes of the next call, in the order of their arrival, without those whose callers have gone.

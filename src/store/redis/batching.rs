@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Time between the beginnings of two calls of a stream, where changes arrive at the same time.
-const INTERVAL: Duration = Duration::from_millis(5);
+const INTERVAL: Duration = Duration::from_millis(8);
 
 impl RedisStore {
     /// Makes a change, in one call with others where possible.

@@ -45,7 +45,7 @@ local function count_visit()
 end
 
 local hidden = unlisted(identity)
-local is_unlisted = is_hidden or kind == 'egress'
+local is_unlisted = not is_listed_kind(kind, is_hidden)
 -- A viewer of a counted stream, whose token is known.
 local is_viewer = p and p.state ~= 'active' and p.sid ~= sid and not is_told(p)
   and (not p.roleSet and optional(ARG.role) or p.role) ~= 'host' and kind ~= 'agent' and not is_unlisted

@@ -15,7 +15,8 @@ end
 local function unlisted(identity) return stream.uncounted ~= '0' and read_entry(KEY.unlisted, identity) or nil end
 
 -- As Participant::is_listed and Participant::counts.
-local function is_listed(p) return p.kind ~= 'egress' and not p.hidden end
+local function is_listed_kind(kind, is_hidden) return kind ~= 'egress' and not is_hidden end
+local function is_listed(p) return is_listed_kind(p.kind, p.hidden) end
 local function counts(p) return is_listed(p) and p.kind ~= 'agent' end
 
 -- As Participant::is_on_stage.
