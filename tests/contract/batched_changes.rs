@@ -34,11 +34,11 @@ const fn is_batched(change: &Change) -> bool {
     )
 }
 
-/// A change that may be made at the same time as others. Tokens that expire at once would expire in an order that
-/// depends on the clock.
-fn without_expiry(mut change: Change) -> Change {
+/// A change whose token, if it issues one, expires after all earlier ones. Tokens of one call that were valid for the
+/// same time would end in the order of their identities, those of several calls in the order of the calls.
+fn expiring_in_order(mut change: Change, number: usize) -> Change {
     if let Change::IssueToken { joining_ttl, .. } = &mut change {
-        *joining_ttl = Duration::from_secs(3_600);
+        *joining_ttl = Duration::from_secs(3_600 + number as u64);
     }
     change
 }
@@ -48,8 +48,8 @@ fn groups(history: &History, sizes: &[usize]) -> Vec<Vec<Step>> {
     let mut groups: Vec<Vec<Step>> = Vec::new();
     let mut sizes = sizes.iter().cycle();
     let mut room = 0;
-    for (change, _, once) in history.steps.clone() {
-        let step = (without_expiry(change), once.map(DedupKey::Webhook));
+    for (number, (change, _, once)) in history.steps.iter().cloned().enumerate() {
+        let step = (expiring_in_order(change, number), once.map(DedupKey::Webhook));
         match groups.last_mut() {
             Some(group) if room > 0 && is_batched(&step.0) => group.push(step),
             _ => groups.push(vec![step]),
