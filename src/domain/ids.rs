@@ -20,6 +20,9 @@ pub enum NameError {
     /// The text contains a control character.
     #[error("must not contain control characters")]
     Unprintable,
+    /// The text is a dot segment, which clients remove from the path of a URL (RFC 3986, section 5.2.4).
+    #[error("must not be . or .., because no URL can have it as a segment of its path")]
+    DotSegment,
 }
 
 fn check(text: &str) -> Result<(), NameError> {
@@ -100,6 +103,20 @@ macro_rules! reported {
 
 reported!(Identity);
 reported!(DisplayName);
+
+impl Identity {
+    /// Parses the identity of a participant that joins: as [`Self::parse`], and not a dot segment.
+    ///
+    /// # Errors
+    /// [`NameError`] for a text that breaks one of these rules.
+    pub fn parse_joining(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        if matches!(text.as_str(), "." | "..") {
+            return Err(NameError::DotSegment);
+        }
+        Self::parse(text)
+    }
+}
 
 /// Id of a stream: a UUID of version 7, so that ids sort by the time of their creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

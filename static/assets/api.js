@@ -22,6 +22,9 @@ export class ApiError extends Error {
   }
 }
 
+// False for an identity that no path can name, because browsers resolve dot segments also if they are percent-encoded.
+export const isAddressable = (identity) => !/^\.{1,2}$/.test(identity);
+
 // Sends a request and returns {body, response}. After a 401 it prompts for a token and sends the request again.
 // Throws an ApiError for every status outside 2xx, and if no response arrives.
 export async function request(method, path, payload, options = {}) {

@@ -1,6 +1,6 @@
 // The buttons below the video tiles.
 
-import { find, setIcon, setText } from "./dom.js";
+import { find, runOnce, setIcon, setText } from "./dom.js";
 import { deviceErrorMessage } from "./media.js";
 import { showNotice } from "./notices.js";
 
@@ -42,13 +42,9 @@ export class Controls {
       find(button).addEventListener("click", () => this.setDevice(device, !room?.isPublishing(device)));
     }
     find("#sound").addEventListener("click", () => room?.startAudio());
-    find("#hand").addEventListener("click", () => this.#toggleHand(setHand));
-  }
-
-  async #toggleHand(setHand) {
-    find("#hand").disabled = true;
-    await setHand(!this.#state.isHandRaised);
-    find("#hand").disabled = false;
+    find("#hand").addEventListener("click", ({ currentTarget }) =>
+      runOnce(currentTarget, () => setHand(!this.#state.isHandRaised)),
+    );
   }
 
   // Starts or stops a device. A device that does not start causes a notice, and the participant stays in the stream.

@@ -45,6 +45,39 @@ export function setTime(target, timestamp, text) {
   setText(target, text);
 }
 
+// Arranges the rows of a list, and removes others. Moves as few rows as it can, because a move closes the row's menu in
+// browsers without `moveBefore`. A focused element of a moved row keeps the focus.
+export function arrangeRows(list, rows) {
+  const focused = document.activeElement;
+  const kept = new Set(rows);
+  for (const row of [...list.children]) kept.has(row) || row.remove();
+  rows.forEach((row, index) => {
+    const present = list.children[index];
+    // The row in this place moves down, instead of all rows between its old place and its new one.
+    if (present !== row && list.children[index + 1] === row) insertRow(list, present, rows[rows.indexOf(present) + 1]);
+    if (list.children[index] !== row) insertRow(list, row, list.children[index]);
+  });
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
+}
+
+// Inserts a row before another one, or at the end if the list does not have that one.
+function insertRow(list, row, next) {
+  const before = next?.parentElement === list ? next : null;
+  if (list.moveBefore && row.parentElement === list) list.moveBefore(row, before);
+  else list.insertBefore(row, before);
+}
+
+// Runs the action of a button, whose clicks have no effect until it ends. `disabled` would take the focus away.
+export async function runOnce(button, action) {
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true";
+  try {
+    await action();
+  } finally {
+    button.ariaDisabled = null;
+  }
+}
+
 // Shows a modal dialog. Resolves to true if its button with the value "yes" closed it.
 export function openDialog(dialog) {
   document.body.append(dialog);

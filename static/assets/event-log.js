@@ -6,13 +6,15 @@ import { formatNumber, formatPreciseTime, isolate } from "./format.js";
 const MAX_ENTRIES = 200;
 const COUNT_EVENT = "participant_count_updated";
 
-function describeUpdate({ state, handRaisedAt, tracks = [] }, removed, timestamp) {
+function describeUpdate({ state, role, handRaisedAt, tracks = [] }, removed, timestamp) {
   if (handRaisedAt === timestamp) return "raised a hand";
   if (state === "disconnected") return "did not connect";
   if (removed) return "left the stage";
   if (state === "joining") return "is joining";
   const sources = tracks.map((track) => track.source.replaceAll("_", " "));
-  return `sends ${sources.join(", ") || "nothing"}`;
+  if (sources.length > 0) return `sends ${sources.join(", ")}`;
+  // The hand of a viewer was lowered, or the role has changed, or the tracks have ended.
+  return role === "host" ? "is on stage and sends nothing" : "is in the audience";
 }
 
 function describe({ type, timestamp, data: { participant, removed, stream, counts, reason, identity } }) {

@@ -1,7 +1,8 @@
 // The list of raised hands, for hosts who may bring viewers on stage.
 
 import { makeAnnouncer } from "./announcer.js";
-import { find, make, setText, setTime } from "./dom.js";
+import { isAddressable } from "./api.js";
+import { arrangeRows, find, make, runOnce, setText, setTime } from "./dom.js";
 import { formatCount, formatNumber, formatTime, isolate } from "./format.js";
 
 const announce = makeAnnouncer(find("#hands-announcement"));
@@ -21,9 +22,7 @@ export function showHands(participants, invite) {
     fillRow(row, participant);
     return row;
   });
-  // Moves only the rows whose position differs, because a moved button loses the focus.
-  rows.forEach((row, index) => list.children[index] === row || list.insertBefore(row, list.children[index] ?? null));
-  while (list.children.length > rows.length) list.lastChild.remove();
+  arrangeRows(list, rows);
 }
 
 function fillRow(row, { identity, name, handRaisedAt }) {
@@ -32,15 +31,12 @@ function fillRow(row, { identity, name, handRaisedAt }) {
   setText(row.querySelector(".name"), shown);
   setTime(row.querySelector("time"), handRaisedAt, formatTime(handRaisedAt));
   row.querySelector("button").setAttribute("aria-label", `Invite on stage: ${isolate(shown)}`);
+  row.querySelector("button").hidden = !isAddressable(identity);
 }
 
 function makeRow(identity, invite) {
   const button = make("button", { type: "button", class: "primary invite" }, "Invite on stage");
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    await invite(identity);
-    button.disabled = false;
-  });
+  button.addEventListener("click", () => runOnce(button, () => invite(identity)));
   return make("li", { "data-identity": identity },
     make("span", { class: "initial", "aria-hidden": "true" }),
     make("div", {},

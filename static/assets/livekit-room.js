@@ -33,6 +33,7 @@ export async function createLiveKitRoom(handlers) {
 class LiveKitRoom {
   #livekit;
   #room = null;
+  #lastSid = null;
   #handlers;
 
   // Handlers: `onChange()`, `onReconnecting()`, `onReconnected()`,
@@ -71,6 +72,7 @@ class LiveKitRoom {
 
   disconnect() {
     const room = this.#room;
+    this.#lastSid = this.sid;
     this.#room = null;
     room?.disconnect();
     audioContainer().replaceChildren();
@@ -93,6 +95,11 @@ class LiveKitRoom {
     if (/max|full|limit/i.test(error.message)) return "full";
     const isRefused = error instanceof ConnectionError && error.reason === ConnectionErrorReason.NotAllowed;
     return isRefused ? "refused" : "unreachable";
+  }
+
+  // LiveKit's id of the local participant's session, after a disconnect that of the last session.
+  get sid() {
+    return this.#room?.localParticipant.sid || this.#lastSid;
   }
 
   // The role of the local participant by its permission in LiveKit, or undefined while that is not known.

@@ -7,8 +7,8 @@ const STEPS = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
 
 // Returns the menu of a button, which belongs next to it. `itemsOf()` returns the items when the menu opens:
 // {name, label, icon, isDangerous, choose}.
-export function makeMenu(button, label, itemsOf) {
-  const menu = make("div", { role: "menu", class: "menu", popover: "auto", "aria-label": label });
+export function makeMenu(button, itemsOf) {
+  const menu = make("div", { role: "menu", class: "menu", popover: "auto" });
   button.setAttribute("aria-haspopup", "menu");
   button.setAttribute("aria-expanded", "false");
   button.popoverTargetElement = menu;

@@ -2,13 +2,11 @@
 
 import { request } from "./api.js";
 import { confirmAction, copyLink, find, make, makeIcon, setIcon, setText } from "./dom.js";
-import { formatCount, isolate, roomLink } from "./format.js";
+import { formatCount, roomLink } from "./format.js";
 import { makeMenu } from "./menu.js";
 import { messageFor } from "./messages.js";
 import { showNotice } from "./notices.js";
 import { bearerToken, claims } from "./token.js";
-
-const nameOf = ({ name, identity }) => name || identity;
 
 export class Moderation {
   #stream;
@@ -21,7 +19,8 @@ export class Moderation {
     this.#sourcesOf = sourcesOf;
     find("#live-toggle").addEventListener("click", () => this.#toggleLive());
     find("#stop").addEventListener("click", async () => (await this.#stop()) && onStopped());
-    this.#inviteMenu = makeMenu(find("#invite"), "Links to this stream", () => this.#links());
+    this.#inviteMenu = makeMenu(find("#invite"), () => this.#links());
+    this.#inviteMenu.ariaLabel = "Links to this stream";
     find("#invite").after(this.#inviteMenu);
     find("#invite").addEventListener("click", ({ currentTarget }) => {
       if (!currentTarget.popoverTargetElement) this.#copyLink("viewer");
@@ -35,12 +34,11 @@ export class Moderation {
     return Boolean(video?.roomAdmin) && video.room === this.#stream.document.roomName;
   }
 
-  // Returns the button and the menu of a participant.
+  // Returns the button and the menu of a participant. The list labels them with the participant's name.
   makeMenu(participant) {
-    const label = `Actions for ${isolate(nameOf(participant))}`;
-    const button = make("button", { type: "button", class: "more", "aria-label": label }, makeIcon("more"));
+    const button = make("button", { type: "button", class: "more" }, makeIcon("more"));
     const current = () => this.#stream.participants.get(participant.identity) ?? participant;
-    return [button, makeMenu(button, label, () => this.#itemsFor(current()))];
+    return [button, makeMenu(button, () => this.#itemsFor(current()))];
   }
 
   #itemsFor(participant) {
@@ -122,8 +120,8 @@ export class Moderation {
   showHeader(isModerator) {
     const invite = find("#invite");
     invite.popoverTargetElement = isModerator ? this.#inviteMenu : null;
-    if (isModerator) invite.setAttribute("aria-haspopup", "menu");
-    else ["aria-haspopup", "aria-expanded"].forEach((name) => invite.removeAttribute(name));
+    invite.ariaHasPopup = isModerator ? "menu" : null;
+    invite.ariaExpanded = isModerator ? String(this.#inviteMenu.matches(":popover-open")) : null;
     const { backstage, status } = this.#stream.document;
     const toggle = find("#live-toggle");
     toggle.hidden = !isModerator || status !== "active";

@@ -1,7 +1,8 @@
 // The list of participants: state, role, times, and the sources that each one publishes.
 
-import { make, makeIcon, setText, setTime } from "./dom.js";
-import { formatTime } from "./format.js";
+import { isAddressable } from "./api.js";
+import { arrangeRows, make, makeIcon, setText, setTime } from "./dom.js";
+import { formatTime, isolate } from "./format.js";
 
 const STATE_LABELS = { joining: "Joining", active: "Here", disconnected: "Left" };
 const ROLE_LABELS = { host: "Host", viewer: "Viewer" };
@@ -21,7 +22,7 @@ const byStateRoleAndTime = (a, b) =>
   Number(!a.handRaisedAt) - Number(!b.handRaisedAt) || b.joinedAt.localeCompare(a.joinedAt);
 
 // Updates the rows of the list. `sourcesOf(participant)` returns the sources that a participant sends.
-// `makeMenu(participant)` returns a button with its menu, which `isModerator` shows in all rows but that of the user.
+// `makeMenu(participant)` returns a button with its menu, which `isModerator` shows in the rows of others who are here.
 export function showParticipants(list, participants, { ownIdentity, sourcesOf, makeMenu, isModerator }) {
   const shown = participants.filter(hasConnected).sort(byStateRoleAndTime);
   const existing = new Map([...list.children].map((row) => [row.dataset.identity, row]));
@@ -29,13 +30,13 @@ export function showParticipants(list, participants, { ownIdentity, sourcesOf, m
     const { identity } = participant;
     const row = existing.get(identity) ?? makeRow(identity, makeMenu(participant));
     fillRow(row, participant, identity === ownIdentity, sourcesOf(participant));
-    row.querySelector(".more").hidden = !isModerator || identity === ownIdentity || participant.state === "disconnected";
+    row.querySelector(".more").hidden = !isModerator || identity === ownIdentity || !hasActions(participant);
     return row;
   });
-  // Moves only the rows whose position differs.
-  rows.forEach((row, index) => list.children[index] === row || list.insertBefore(row, list.children[index] ?? null));
-  while (list.children.length > rows.length) list.lastChild.remove();
+  arrangeRows(list, rows);
 }
+
+const hasActions = ({ state, identity }) => state !== "disconnected" && isAddressable(identity);
 
 // The sources that the service has recorded, for a participant that the LiveKit library does not list.
 export const recordedSources = ({ tracks = [] }) => tracks.filter((track) => !track.muted).map((track) => track.source);
@@ -47,6 +48,7 @@ function fillRow(row, participant, isSelf, sources) {
   row.dataset.role = role;
   setText(row.querySelector(".initial"), [...name][0].toUpperCase());
   setText(row.querySelector(".name"), isSelf ? `${name} (you)` : name);
+  for (const one of row.querySelectorAll(".more, .menu")) one.ariaLabel = `Actions for ${isolate(name)}`;
   setText(row.querySelector(".role"), ROLE_LABELS[role] ?? role);
   for (const { source } of SOURCES) {
     row.querySelector(`[data-source="${source}"]`).hidden = state !== "active" || !sources.includes(source);

@@ -11,15 +11,16 @@ import { showHeader } from "./header.js";
 import { createLiveKitRoom } from "./livekit-room.js";
 import { Lobby } from "./lobby.js";
 import {
-  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, hiddenTilesMessage, IN_AUDIENCE, LEFT_REASONS, messageFor,
-  NOT_FOUND, NOT_FOUND_OR_NOT_VISIBLE, ON_STAGE, POOR_CONNECTION, STOP_REASONS,
+  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, hiddenTilesMessage, LEFT_REASONS, messageFor,
+  NOT_FOUND, NOT_FOUND_OR_NOT_VISIBLE, POOR_CONNECTION, STOP_REASONS,
 } from "./messages.js";
 import { Moderation } from "./moderation.js";
 import { showNotice, showTransientNotice } from "./notices.js";
 import { recordedSources } from "./participants.js";
+import { showParticipantSections } from "./participant-sections.js";
 import { makeParticipant, ownJoinClaims, proposedRole, reportLeft, requestAccess } from "./participation.js";
-import { showPeople } from "./people.js";
 import { enterPhase, isEnd, phase } from "./phase.js";
+import { RecordedRole, withRole } from "./recorded-role.js";
 import { isRemoved, removalReason, resetRemoval, showLiveAgain, showRemoval } from "./removal.js";
 import { Stream } from "./stream.js";
 import { VideoTiles } from "./tiles.js";
@@ -33,6 +34,8 @@ const stream = new Stream(query.get("streamId") ?? "", {
   onChange: draw,
   onEvent: (event) => log.addEvent(event),
   onApplied: handleApplied,
+  onLoaded: handleLoaded,
+  onOlder: (event) => isRemoved() && explainRemoval(event),
   onReset: (reset) => noteReset(log, reset),
   onFeedState: handleFeedState,
   onEnd: showStopped,
@@ -41,10 +44,10 @@ const tiles = new VideoTiles(find("#tiles"));
 const log = new EventLog(find("#log"), find("#last-event"));
 const lobby = new Lobby(join);
 const sourcesOf = (participant) => room?.sourcesOf(participant.identity) ?? recordedSources(participant);
+const recordedRole = new RecordedRole();
 const moderation = new Moderation(stream, { sourcesOf, onStopped: () => showStopped("requested") });
 
 let localParticipant = null; // {identity, name, role}
-let recordedRole = null; // the role of the user as the newest event about the user has it
 let health = null; // the summary of `GET /health`
 let room = null; // a LiveKitRoom; null if rooms are simulated, or if this browser cannot join
 let controls = null;
@@ -82,11 +85,21 @@ function showRemoved(reason) {
 
 function handleApplied(event) {
   if (!localParticipant) return;
-  const { participant } = event.data;
-  if (participant?.identity === localParticipant.identity) recordedRole = participant.role;
-  const reason = removalReason(event, localParticipant, room === null);
-  if (reason && (phase() === "live" || isRemoved())) showRemoved(reason);
+  recordedRole.update(event, localParticipant);
+  if (phase() === "live" || isRemoved()) explainRemoval(event);
   if (event.type === "stream_live_started") showLiveAgain();
+}
+
+function handleLoaded() {
+  if (["joining", "live"].includes(phase())) recordedRole.reload(stream, localParticipant);
+  if (!stream.document.backstage) showLiveAgain();
+}
+
+function explainRemoval(event) {
+  // In a simulated room the events of an earlier session precede the first event since the join.
+  const isOwnSession = ({ sid }) => (room ? sid === room.sid : recordedRole.value !== null);
+  const reason = removalReason(event, localParticipant, { isSimulated: room === null, isOwnSession });
+  if (reason) showRemoved(reason);
 }
 
 function handleFeedState(state, previous, status) {
@@ -98,21 +111,12 @@ function handleFeedState(state, previous, status) {
 // ---- Drawing
 
 function draw() {
-  followRole();
+  if (phase() === "live") localParticipant = withRole(localParticipant, room ? room.role : recordedRole.value);
   const isModerator = phase() === "live" && localParticipant.role === "host" && moderation.isAllowed;
   showHeader(stream.document);
   moderation.showHeader(isModerator);
-  showPeople(stream, { local: localParticipant, isModerator, sourcesOf, moderation });
+  showParticipantSections(stream, { local: localParticipant, isModerator, sourcesOf, moderation });
   drawVideo();
-}
-
-// The role of the user changes when a host brings the user on stage or back to the audience.
-function followRole() {
-  if (phase() !== "live") return;
-  const role = (room ? room.role : recordedRole) ?? localParticipant.role;
-  if (role === localParticipant.role) return;
-  localParticipant = { ...localParticipant, role };
-  showNotice("stage", role === "host" ? ON_STAGE : IN_AUDIENCE, role === "host" ? "good" : "info");
 }
 
 function drawVideo() {
@@ -133,7 +137,7 @@ const currentTiles = () => (room ? room.tiles() : stream.tiles(localParticipant?
 
 async function join(chosen) {
   localParticipant = makeParticipant(stream, chosen, localParticipant);
-  recordedRole = null;
+  recordedRole.reset();
   resetRemoval();
   const { devices } = lobby;
   lobby.close();
@@ -196,8 +200,11 @@ function handleDisconnect(reason) {
 
 function handleRemoval() {
   showRemoved("removed");
-  // A join token of a blocked identity cannot read the stream.
-  stream.load().catch((error) => error.code === "participant_blocked" && showRemoved("blocked"));
+  stream.load().then(
+    () => isRemoved() && stream.document.backstage && showRemoved("removed"),
+    // A join token of a blocked identity cannot read the stream.
+    (error) => error.code === "participant_blocked" && showRemoved("blocked"),
+  );
 }
 
 // Joins again after LiveKit's library has given up, until it succeeds or fails permanently.
@@ -218,10 +225,8 @@ async function rejoin() {
   }
 }
 
-function isTransient(error) {
-  if (error instanceof ApiError) return error.isTransient;
-  return room.errorKind(error) === "unreachable";
-}
+const isTransient = (error) =>
+  error instanceof ApiError ? error.isTransient : room.errorKind(error) === "unreachable";
 
 find("#leave").addEventListener("click", async () => {
   finish("left", "You can join again at any time.");
@@ -284,8 +289,7 @@ async function start() {
   await prepareRoom();
   const setHand = (isRaised) => moderation.setHand(localParticipant.identity, isRaised);
   controls ??= new Controls(room, tiles, (device) => lobby.deviceOptions(device), setHand);
-  // The stream may have ended meanwhile.
-  if (isEnd()) return;
+  if (isEnd()) return; // the stream may have ended meanwhile
   lobby.fill({ role: proposedRole(stream, query.get("role")), fixed: ownJoinClaims(stream) });
   openLobby();
 }

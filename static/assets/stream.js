@@ -14,7 +14,8 @@ export class Stream {
   #feed = null;
   #feedState = "connecting";
 
-  // Handlers: `onChange()`, `onEvent(event)`, `onApplied(event)` for an event that has changed the state,
+  // Handlers: `onChange()`; before it `onApplied(event)` after an event has changed the state, or `onLoaded()` after a
+  // document has replaced the state; `onEvent(event)`; `onOlder(event)` for an event that the state contains already;
   // `onReset(reset)`, `onFeedState(state, previous, status)`, `onEnd(reason?)`.
   constructor(id, handlers) {
     this.#id = id;
@@ -46,9 +47,10 @@ export class Stream {
     }));
   }
 
+  // Loads the document. Events that arrive meanwhile may have made the state newer than the response.
   async load() {
     const { body } = await request("GET", this.path);
-    this.#update(body);
+    if (!(body.version < this.document?.version)) this.#replace(body);
   }
 
   // Opens the feed, or reopens it.
@@ -70,14 +72,19 @@ export class Stream {
     this.load().catch((error) => error.status === 404 && this.#handlers.onEnd());
   }
 
+  #replace(body) {
+    this.#merge(body);
+    this.#handlers.onLoaded();
+    this.#handlers.onChange();
+  }
+
   // Merges fields into the document. Participants, if given, replace all known ones.
-  #update({ participants, ...document }) {
+  #merge({ participants, ...document }) {
     this.document = { ...this.document, ...document };
     if (participants) {
       this.participants = new Map(participants.map((one) => [one.identity, one]));
       this.participantsTruncated = document.participantsTruncated ?? false;
     }
-    this.#handlers.onChange();
   }
 
   #applyEvent(event) {
@@ -85,16 +92,19 @@ export class Stream {
     const { version } = this.document;
     // An event between the document and this one is missing, so the document is loaded again.
     if (event.seq > version + 1) return this.#reload();
-    const { participant, removed, stream, reason } = event.data;
-    // The document already contains older events.
-    if (event.seq === version + 1) {
-      if (removed) this.participants.delete(participant.identity);
-      else if (participant) this.participants.set(participant.identity, participant);
-      if (stream.audience === "counted") this.#keepStage();
-      this.#update(stream);
-      this.#handlers.onApplied(event);
-    }
-    if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(reason);
+    if (event.seq === version + 1) this.#applyNext(event);
+    else this.#handlers.onOlder(event);
+    if (event.type === "stream_stopped" || this.hasEnded) this.#handlers.onEnd(event.data.reason);
+  }
+
+  #applyNext(event) {
+    const { participant, removed, stream } = event.data;
+    if (removed) this.participants.delete(participant.identity);
+    else if (participant) this.participants.set(participant.identity, participant);
+    if (stream.audience === "counted") this.#keepStage();
+    this.#merge(stream);
+    this.#handlers.onApplied(event);
+    this.#handlers.onChange();
   }
 
   // Keeps the stage of a counted stream: hosts, and viewers with a raised hand.
@@ -107,7 +117,7 @@ export class Stream {
   #applyReset(reset) {
     this.#handlers.onReset(reset);
     if (reset.cursor === null) return this.#reload();
-    if (reset.snapshot) this.#update(reset.snapshot);
+    if (reset.snapshot) this.#replace(reset.snapshot);
     if (!reset.snapshot || this.hasEnded) this.#handlers.onEnd();
   }
 }

@@ -30,6 +30,7 @@ mod participants;
 mod raw_connections;
 mod removal;
 mod roles;
+mod rows_js;
 mod stream_list_js;
 mod webdriver;
 mod webhook_loss;

@@ -199,6 +199,12 @@ async fn simulated_room_has_hands_and_stage() {
     });
     let app = setup.start().await;
     let stream = app.create(json!({"audience": "counted"})).await;
+    let join = format!("/streams/{}/join", stream["id"].as_str().unwrap());
+    for identity in [".", ".."] {
+        let refused = app.send(Method::POST, &join, Some(json!({"identity": identity}))).await;
+        assert_eq!(refused.status, 400);
+        assert_eq!(refused.body["errors"][0]["field"], "identity");
+    }
     let url = format!(
         "{}/room.html?streamId={}",
         app.base.replace("127.0.0.1", "localhost"),

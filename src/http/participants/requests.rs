@@ -64,8 +64,8 @@ impl FromBody for Join {
     fn read(fields: &mut BodyFields) -> Option<Self> {
         let identity = fields.required_name(
             &IDENTITY,
-            "1 to 256 bytes of UTF-8 without control characters.",
-            Identity::parse,
+            "1 to 256 bytes of UTF-8 without control characters, not `.` or `..`.",
+            Identity::parse_joining,
         );
         let name = fields.name(&["name"], "Name as shown to other participants.", DisplayName::parse);
         let role = fields.choice(

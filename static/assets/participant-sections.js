@@ -1,4 +1,4 @@
-// The people of the room page: the list of participants or the stage, the raised hands, the audience.
+// The participants on the room page: the list of participants or the stage, the raised hands, the audience.
 
 import { showAudience } from "./audience.js";
 import { find } from "./dom.js";
@@ -6,7 +6,7 @@ import { showHands } from "./hands.js";
 import { showParticipants } from "./participants.js";
 
 // `local` is the user, or null. `isModerator` is true for a host who may moderate.
-export function showPeople(stream, { local, isModerator, sourcesOf, moderation }) {
+export function showParticipantSections(stream, { local, isModerator, sourcesOf, moderation }) {
   const participants = [...stream.participants.values()];
   const makeMenu = (participant) => moderation.makeMenu(participant);
   showHands(participants, isModerator ? (identity) => moderation.invite(identity) : null);
