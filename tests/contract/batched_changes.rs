@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use livestream_orchestrator::{
-    domain::{Change, Stream, StreamRef, change::Effect, stream::NewStream},
+    domain::{Change, ParticipantMetadata, Session, Stream, StreamRef, change::Effect, stream::NewStream},
     store::{Applied, DedupKey, Guard, Retention, StoreError},
 };
 use proptest::prelude::*;
@@ -147,6 +147,37 @@ async fn concurrent_changes_all_take_effect_with_consecutive_versions() {
     let versions: Vec<_> =
         backend.log(stream.id).await.iter().map(|event| event.draft.stream.version).collect();
     assert_eq!(versions, (1..=402).collect::<Vec<_>>());
+}
+
+/// Bytes of an entry of which few fit into one call.
+const LARGE_BYTES: usize = 40_000;
+
+#[tokio::test]
+async fn large_changes_are_divided_over_calls_in_their_order() {
+    let backend = Backend::redis(&unique("large"), RETENTION);
+    let stream = backend.active("room").await;
+    let large = |n: usize| match connect(n) {
+        Change::Connect(session) => Change::Connect(Session {
+            metadata: Some(ParticipantMetadata::stored(format!("\"{}\"", "x".repeat(LARGE_BYTES))).unwrap()),
+            ..session
+        }),
+        other => other,
+    };
+    let webhook = |n: usize| Some(DedupKey::Webhook(unique(&format!("EV_{n}"))));
+    let connects = (0..20).map(|n| apply(&backend, &stream, (large(n), webhook(n))));
+    for (n, outcome) in join_all(connects).await.into_iter().enumerate() {
+        let outcome = outcome.unwrap();
+        assert_eq!(outcome.effect, Effect::Changed);
+        assert_eq!(outcome.participant.unwrap().identity, identity(&format!("viewer-{n}")));
+    }
+    let log = backend.log(stream.id).await;
+    let order: Vec<_> = log.iter().filter_map(|event| event.draft.participant.as_ref()).collect();
+    let order: Vec<_> = order.iter().map(|one| one.identity.to_string()).collect();
+    assert_eq!(order, (0..20).map(|n| format!("viewer-{n}")).collect::<Vec<_>>());
+    let departures =
+        (0..20).map(|n| backend.apply(&stream, left(&format!("viewer-{n}"), Some(&format!("PA_{n}")))));
+    assert!(join_all(departures).await.into_iter().all(|outcome| outcome.is_ok()));
+    assert_eq!(backend.store.get(stream.id).await.unwrap().unwrap().participant_count(), 0);
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Group commit: changes of one stream that arrive at about the same time are one script call.
 //!
 //! The first change is called at once. Changes that arrive during its call share the next one. After a call with
-//! several changes the next one waits until [`INTERVAL`] has passed since, or enough changes have arrived. So a change
-//! that is alone is never delayed.
+//! several changes the next one waits until [`INTERVAL`] has passed since, or enough changes have arrived. A change
+//! without others before it is not delayed.
 //!
 //! A common call has the effects of calls one after another, in the order of arrival. Each change has its own outcome,
-//! and all share the stream as of the end of the call. A change that the script reports as failed is called again
-//! alone, and so is every change if the script refuses to make several.
+//! and all share the stream as of the end of the call. The script ends after a failed change and after large
+//! participants; the changes that it has not begun are the first ones of the next call. A failed change is called again
+//! alone, and so is every change if the script refuses a common call.
 //!
-//! Cancellation safe: a caller that gives up does not cancel the changes of others, whose calls a task makes.
+//! Cancellation safe: a task makes the common calls, so cancelling one caller does not cancel the changes of others.
 
 use std::time::Duration;
 
@@ -31,11 +32,11 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(8);
 
 impl RedisStore {
-    /// Makes a change, in one call with others where possible.
+    /// Applies a change, in one call with others where possible.
     ///
     /// # Errors
     /// As [`crate::store::StreamStore::apply`].
-    pub(super) async fn make(
+    pub(super) async fn apply_change(
         &self,
         stream: &StreamRef,
         change: Change,
@@ -47,10 +48,10 @@ impl RedisStore {
         }
         match self.batches.arrive(stream.id, Item { change, dedup_key: guard.dedup_key.clone() }) {
             Arrival::First(item) => {
-                let _turn = FirstTurn { store: self, stream };
+                let _call = FirstCall { store: self, stream };
                 self.call_alone(name, stream, &item.change, &guard).await
             }
-            Arrival::Queued(answer) => answer.await.unwrap_or_else(|_| Err(ended())),
+            Arrival::Queued(answer) => answer.await.unwrap_or_else(|_| Err(lost_outcome())),
         }
     }
 
@@ -71,7 +72,7 @@ impl RedisStore {
         self.call_alone(item.change.name(), stream, &item.change, &guard).await
     }
 
-    /// Returns the outcome of each change of a common call; `None` for one that must be called alone.
+    /// Returns the outcomes of the changes that a common call has begun; `None` for one that must be called alone.
     async fn call_together(
         &self,
         stream: &StreamRef,
@@ -89,11 +90,12 @@ impl RedisStore {
         texts.unwrap_or_default()
     }
 
-    async fn make_batch(&self, stream: &StreamRef, batch: Vec<Waiting>) {
+    async fn apply_batch(&self, stream: &StreamRef, mut batch: Vec<Waiting>) {
         let outcomes = match self.call_together(stream, &batch).await {
             Ok(outcomes) => outcomes,
             Err(error) => batch.iter().map(|_| Some(Err(error.clone()))).collect(),
         };
+        self.batches.put_back(stream.id, batch.split_off(outcomes.len()));
         // Calls alone keep the order, because one connection sends them.
         join_all(
             batch.into_iter().zip(outcomes).map(|(waiting, outcome)| self.complete(stream, waiting, outcome)),
@@ -104,24 +106,26 @@ impl RedisStore {
     async fn complete(
         &self,
         stream: &StreamRef,
-        Waiting { item, answer }: Waiting,
+        Waiting { item, answer, .. }: Waiting,
         outcome: Option<Result<Applied, StoreError>>,
     ) {
         let outcome = match outcome {
             Some(outcome) => outcome,
             None => self.call_item(stream, item).await,
         };
-        // The caller may have gone.
+        // The caller may be cancelled.
         let _ = answer.send(outcome);
     }
 }
 
-/// The error for a change whose call has no outcome. It may have been made.
-fn ended() -> StoreError {
-    StoreError::Unavailable("the call of several changes has ended without an answer".to_owned())
+/// The error for a change whose call has no outcome or has not begun in time. It may have been applied.
+fn lost_outcome() -> StoreError {
+    StoreError::Unavailable(
+        "no outcome of a change in a call of several changes; repeat the request".to_owned(),
+    )
 }
 
-/// Decodes the answer of a batch of `count` changes.
+/// Decodes the answer of a batch of `count` changes. It has fewer outcomes if the script has not begun all.
 fn outcomes(
     answer: &[Vec<String>],
     count: usize,
@@ -131,7 +135,7 @@ fn outcomes(
     let stream = match head[..] {
         ["not_found"] => return Err(StoreError::NotFound),
         ["refused"] => return Ok((0..count).map(|_| None).collect()),
-        ["batch", stream] if rest.len() == count => codec::stream_from_json(stream)?,
+        ["batch", stream] if (1..=count).contains(&rest.len()) => codec::stream_from_json(stream)?,
         _ => return Err(corrupt("a script's answer")),
     };
     let outcome =
@@ -140,29 +144,29 @@ fn outcomes(
 }
 
 /// The call of a stream's first change. Its end begins the calls of those that have arrived meanwhile.
-struct FirstTurn<'a> {
+struct FirstCall<'a> {
     store: &'a RedisStore,
     stream: &'a StreamRef,
 }
 
-impl Drop for FirstTurn<'_> {
+impl Drop for FirstCall<'_> {
     fn drop(&mut self) {
-        if !self.store.batches.is_finished(self.stream.id) {
-            let turns =
-                LaterTurns { store: self.store.clone(), stream: self.stream.clone(), is_finished: false };
-            self.store.runtime.spawn(turns.run());
+        if !self.store.batches.remove_if_empty(self.stream.id) {
+            let task =
+                BatchTask { store: self.store.clone(), stream: self.stream.clone(), is_finished: false };
+            self.store.runtime.spawn(task.run());
         }
     }
 }
 
 /// The calls of a stream's changes that have waited, until none waits.
-struct LaterTurns {
+struct BatchTask {
     store: RedisStore,
     stream: StreamRef,
     is_finished: bool,
 }
 
-impl LaterTurns {
+impl BatchTask {
     async fn run(mut self) {
         let id = self.stream.id;
         // The numbers of changes of the last two calls.
@@ -170,33 +174,33 @@ impl LaterTurns {
         let mut next_at = Instant::now();
         loop {
             if last.max(before) > 1 {
-                let _ = timeout_at(next_at, self.store.batches.enough(id)).await;
+                let _ = timeout_at(next_at, self.store.batches.wait_for_target(id)).await;
             }
-            if self.store.batches.is_finished(id) {
+            if self.store.batches.remove_if_empty(id) {
                 self.is_finished = true;
                 return;
             }
             next_at = Instant::now() + INTERVAL;
             let batch = self.store.batches.take(id);
             (last, before) = (batch.len(), last);
-            self.make_all(batch).await;
+            self.apply_taken(batch).await;
         }
     }
 
-    async fn make_all(&self, mut batch: Vec<Waiting>) {
+    async fn apply_taken(&self, mut batch: Vec<Waiting>) {
         match batch.len() {
             0 => {}
             1 => {
-                let Waiting { item, answer } = batch.remove(0);
+                let Waiting { item, answer, .. } = batch.remove(0);
                 let _ = answer.send(self.store.call_item(&self.stream, item).await);
             }
-            _ => self.store.make_batch(&self.stream, batch).await,
+            _ => self.store.apply_batch(&self.stream, batch).await,
         }
     }
 }
 
-impl Drop for LaterTurns {
-    /// Releases the callers of changes that wait, if the task ends early: at a shutdown or by a panic.
+impl Drop for BatchTask {
+    /// Answers the callers of changes that wait with an error, if the task ends early: at a shutdown or by a panic.
     fn drop(&mut self) {
         if !self.is_finished {
             self.store.batches.remove(self.stream.id);

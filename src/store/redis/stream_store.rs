@@ -98,7 +98,7 @@ impl StreamStore for RedisStore {
     }
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
-        self.make(stream, change, guard).await
+        self.apply_change(stream, change, guard).await
     }
 
     async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {

@@ -24,6 +24,9 @@ pub const OPERATION_JOB: &str = "operation:";
 
 /// Approximate bytes of the entries and events that one call of a change in batches reads and writes.
 const CHANGE_BYTES: usize = 256 * 1024;
+/// Bytes of participants after which the script of several changes begins no further one. Each is decoded, encoded,
+/// stored and, in two logs, published, which takes Redis about 30 us for each KiB.
+const BATCH_BYTES: usize = 64 * 1024;
 
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
@@ -48,6 +51,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("all_log_bytes_factor", ALL_LOG_BYTES_FACTOR.to_string()),
         ("all_log_events_factor", ALL_LOG_EVENTS_FACTOR.to_string()),
         ("audience_rank", text(AUDIENCE_RANK)),
+        ("batch_bytes", BATCH_BYTES.to_string()),
         ("change_bytes", CHANGE_BYTES.to_string()),
         ("clock_skew_ms", millis(CLOCK_SKEW)),
         ("close_batch", CLOSE_BATCH.to_string()),

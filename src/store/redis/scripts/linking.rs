@@ -71,18 +71,22 @@ fn with_inner(function: &str, inner: &str) -> String {
     format!("{head}\n{inner}{rest}")
 }
 
-/// Replaces each [`CHECK`] by a check of the commands that may run between it and the next one. A text without it
-/// begins with a check of all its commands.
+/// Replaces each [`CHECK`] by a check of the commands that may run between it and the next one, those of functions in
+/// front of it included. A text without it begins with a check of all its commands.
 fn with_checks(shared: &[String], preconditions: &str, own: &str) -> String {
+    let own_functions = statements(own).into_iter().filter(|one| one.starts_with(FUNCTION));
+    let functions: Vec<String> = shared.iter().cloned().chain(own_functions).collect();
     let mut sections = own.split(CHECK);
     let first = preconditions.to_owned() + sections.next().unwrap_or_default();
-    let checked: String = sections.map(|section| check_of(shared, section) + section).collect();
-    if checked.is_empty() { check_of(shared, &first) + &first } else { first + &checked }
+    let checked: String = sections.map(|section| check_of(&functions, section) + section).collect();
+    if checked.is_empty() { check_of(&functions, &first) + &first } else { first + &checked }
 }
 
-/// The statement that ends the script unless the user may run each command of `section` and of what it needs.
-fn check_of(shared: &[String], section: &str) -> String {
-    let needed: String = needed(shared, section).into_iter().map(|index| shared[index].as_str()).collect();
+/// The statement that ends the script unless the user may run each command of `section` and of the functions that it
+/// needs.
+fn check_of(functions: &[String], section: &str) -> String {
+    let needed: String =
+        needed(functions, section).into_iter().map(|index| functions[index].as_str()).collect();
     let mut commands = commands_in(&(needed + section));
     let publish = if commands.remove("SPUBLISH") { " or denial_of_publish()" } else { "" };
     commands.retain(|command| !ONLY_READS_FIRST.contains(&command.as_str()));
@@ -205,5 +209,7 @@ mod tests {
         assert_eq!(checks, [" 'SET' ", " 'DEL' "]);
         assert!(text.starts_with("local a = redis.call('GET', 'x')"), "{text}");
         assert!(linked(&[SHARED], "write()\n").contains("denial_of({ 'SET' })"));
+        let own = "local function outer()\n  return write()\nend\ncheck_permissions()\nouter()\n";
+        assert!(linked(&[SHARED], own).contains("denial_of({ 'SET' })"));
     }
 }

@@ -1,7 +1,8 @@
 -- Several changes of one stream, as if they had been called one after another. The stream's part is read and written
 -- once. The argument has for each change its name, the number of its own values, its deduplication key, that key's TTL,
 -- and its own values. Answer {{'batch', stream}, outcome of each change}; {'failed'} is the outcome of a change that
--- an error has ended. Or {{'not_found'}}, or {{'refused'}} if each change must be called alone.
+-- an error has ended. Changes without an outcome were not begun: the call ends after a failed one, and after
+-- CONST.batch_bytes of participants. Or {{'not_found'}}, or {{'refused'}} if each change must be called alone.
 if not load() then return { { 'not_found' } } end
 check_permissions()
 -- A full Redis refuses only those changes whose own first write uses memory. This writes nothing, and fails where such
@@ -12,17 +13,23 @@ local CHANGES = { connect = connect, disconnect = disconnect, issue_token = issu
 local HEAD = 4
 
 local function outcome_of(change)
-  if dedup_key ~= '' and redis.call('EXISTS', dedup_key) == 1 then return answer('duplicate') end
+  if dedup_key ~= '' and (new_dedup_keys[dedup_key] or redis.call('EXISTS', dedup_key) == 1) then
+    return answer('duplicate')
+  end
   local is_complete, outcome = pcall(change)
   return is_complete and outcome or { 'failed' }
 end
 
-local outcomes, first = { {} }, 1
-while first <= #ARG.changes do
+local outcomes, first, bytes = { {} }, 1, 0
+while first <= #ARG.changes and bytes < CONST.batch_bytes do
   dedup_key, dedup_ttl, at = ARG.changes[first + 2], ARG.changes[first + 3], first + HEAD
-  outcomes[#outcomes + 1] = outcome_of(CHANGES[ARG.changes[first]])
+  local outcome = outcome_of(CHANGES[ARG.changes[first]])
+  outcomes[#outcomes + 1] = outcome
   first = at + ARG.changes[first + 1]
+  -- The participant's entry, which was read and written, is in the outcome.
+  bytes = outcome[1] == 'failed' and CONST.batch_bytes or bytes + #(outcome[2] or '')
 end
 write()
+for key, ttl in pairs(new_dedup_keys) do redis.call('SET', key, stream.id, 'PX', ttl) end
 outcomes[1] = { 'batch', stream_json(true) }
 return outcomes

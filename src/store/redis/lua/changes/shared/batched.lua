@@ -6,8 +6,11 @@ local at, dedup_key, dedup_ttl
 
 local function answer(effect, p) return { effect, p and json_of(p) or '' } end
 
+-- The deduplication keys of this call, with their TTLs. They are written last, so that a change is repeated if an error
+-- ends the script.
+local new_dedup_keys = {}
 local function record_dedup_key()
-  if dedup_key ~= '' then redis.call('SET', dedup_key, stream.id, 'PX', dedup_ttl) end
+  if dedup_key ~= '' then new_dedup_keys[dedup_key] = dedup_ttl end
 end
 
 local function finish(p, effect)
