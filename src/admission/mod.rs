@@ -9,6 +9,7 @@ mod client_address;
 mod concurrent_reads;
 mod connection_limiter;
 mod feed_limiter;
+mod hand_cost;
 mod host_policy;
 mod open_files;
 mod rate_limiter;
@@ -88,8 +89,8 @@ pub struct Authentication {
 pub enum Rejection {
     /// The rate limit is exhausted.
     RateLimited(RateLimitDecision),
-    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long, or [`MAX_WAITING_READS`] of the caller
-    /// wait.
+    /// [`MAX_CONCURRENT_READS`] of the caller have been in progress for too long, or [`MAX_WAITING_READS`] of the
+    /// caller wait.
     TooManyReads,
     /// The request has no valid token.
     Unauthenticated(TokenError),

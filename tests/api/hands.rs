@@ -110,3 +110,15 @@ async fn hand_of_participant_that_has_left_is_refused() {
     one.delete(&path(&stream, "")).await.expect(StatusCode::OK);
     two.delete(&hand(&stream, "ann")).await.expect_problem(409, "stream_not_active");
 }
+
+#[tokio::test]
+async fn raising_a_hand_costs_ten_units_of_the_write_limit() {
+    let Pair(one, two) =
+        Pair::with(|arguments| arguments.admission.rate_limit_write = Some("12/h".to_owned())).await;
+    let stream = one.create(json!({"roomName": unique("room")})).await;
+    connect(&one, &stream, "vic").await;
+    let set_hand = async |method| two.send(method, &hand(&stream, "vic"), None).await;
+    set_hand(Method::PUT).await.expect(StatusCode::OK);
+    set_hand(Method::DELETE).await.expect(StatusCode::OK);
+    set_hand(Method::DELETE).await.expect_problem(429, "rate_limited");
+}
