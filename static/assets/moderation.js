@@ -8,6 +8,8 @@ import { messageFor } from "./messages.js";
 import { showNotice } from "./notices.js";
 import { bearerToken, claims } from "./token.js";
 
+const DANGEROUS = ["remove"];
+
 export class Moderation {
   #stream;
   #sourcesOf;
@@ -51,9 +53,12 @@ export class Moderation {
       promote: isPresent && role === "viewer" && ["Bring on stage", "stage", () => this.invite(identity)],
       demote: isPresent && role === "host" && ["Back to the audience", "people", () => this.#demote(path)],
       lower: handRaisedAt && ["Lower hand", "hand-down", () => this.setHand(identity, false)],
+      remove: isPresent && ["Remove", "leave", () => this.#send("DELETE", path)],
     };
     const possible = Object.entries(actions).filter(([, action]) => action);
-    return possible.map(([name, [label, icon, choose]]) => ({ name, label, icon, choose }));
+    return possible.map(([name, [label, icon, choose]]) => {
+      return { name, label, icon, choose, isDangerous: DANGEROUS.includes(name) };
+    });
   }
 
   #pathOf(identity) {

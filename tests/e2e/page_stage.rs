@@ -102,7 +102,7 @@ async fn host_mutes_a_speaker_by_keyboard() {
     host.script(&format!("document.querySelector({}).focus()", json!(more))).await;
     press(Key::Enter, "mute").await;
     host.inspect("room-menu").await;
-    press(Key::Up, "demote").await;
+    press(Key::Up, "remove").await;
     press(Key::Escape, "more").await;
     press(Key::Enter, "mute").await;
     press(Key::Down, "demote").await;
@@ -187,6 +187,25 @@ async fn host_copies_different_links_for_viewers_and_hosts() {
     })
     .await;
     page.close().await;
+}
+
+#[tokio::test]
+async fn removed_viewer_may_join_again() {
+    let fixture = PageFixture::start().await;
+    let stream = fixture.create(json!({"metadata": {"title": "Product launch"}})).await;
+    let (host, viewer) = (fixture.driver.browser().await, fixture.driver.browser().await);
+    fixture.join_room(&host, &stream, "Ann", "host").await;
+    fixture.join_room(&viewer, &stream, "Vic", "viewer").await;
+    host.act_on("vic", "remove").await;
+    viewer.phase("left").await;
+    viewer.text_is("#end h2", |text| text == "You were removed").await;
+    viewer.inspect("room-removed").await;
+    viewer.click("#again").await;
+    viewer.join("Vic", "viewer").await;
+    viewer.phase("live").await;
+    for page in [host, viewer] {
+        page.close().await;
+    }
 }
 
 /// In a simulated room, which has no tracks.
