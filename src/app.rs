@@ -3,6 +3,7 @@
 mod layout;
 mod servers;
 mod stores;
+mod webhooks;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -80,6 +81,8 @@ impl App {
                 start_jobs(&mut tasks, &orchestrator, partition, &shutdown);
             }
         }
+        let webhook_endpoints =
+            webhooks::start(&settings, &stores, &orchestrator, &metrics, (&mut tasks, &shutdown));
         if stores.partitions.len() > 1 {
             let monitor = ClockMonitor::new(stores.partitions, metrics.clone());
             let shutdown = shutdown.clone();
@@ -91,6 +94,7 @@ impl App {
         let api = AppState {
             orchestrator,
             webhook_processor,
+            webhook_endpoints: Arc::new(webhook_endpoints),
             relay,
             admission: Arc::new(admission(&settings, stores.rate_limit_store, &metrics)),
             idempotency_store: stores.idempotency_store,

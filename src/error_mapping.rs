@@ -1,6 +1,6 @@
 //! Error table: the code and title of each error, and its status over HTTP, gRPC and WebSocket.
 
-use crate::domain::ErrorCode;
+use crate::domain::{ErrorCode, ErrorCode as E};
 
 /// One row of the error table.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +25,16 @@ impl ErrorMapping {
     /// Returns the row of an error code.
     #[rustfmt::skip]
     pub const fn of(code: ErrorCode) -> Self {
-        use ErrorCode as E;
         match code {
             E::ValidationFailed => mapping("validation_failed", "Request validation failed", 400, 3, 1008),
             E::BadRequest => mapping("bad_request", "Malformed HTTP request", 400, 3, 1008),
             E::HeadersTooLarge => mapping("headers_too_large", "Request headers too large", 431, 8, 1009),
             E::MalformedBody => mapping("malformed_body", "Request body is not valid JSON", 400, 3, 1007),
             E::InvalidCursor => mapping("invalid_cursor", "Invalid cursor", 400, 3, 1008),
+            E::CursorNotKept => mapping("cursor_not_kept", "Cursor no longer kept", 409, 9, 1008),
+            E::EndpointNotFound => mapping("endpoint_not_found", "Webhook endpoint not found", 404, 5, 1008),
+            E::EndpointFromFile => mapping("endpoint_from_file", "Webhook endpoint defined by a file", 409, 9, 1008),
+            E::TooManyEndpoints => mapping("too_many_endpoints", "Too many webhook endpoints", 409, 8, 1008),
             E::InvalidSignature => mapping("invalid_signature", "Invalid webhook signature", 401, 16, 1008),
             E::Unauthenticated => mapping("unauthenticated", "Valid access token required", 401, 16, 1008),
             E::TokenExpired => mapping("token_expired", "Access token expired", 401, 16, 1008),

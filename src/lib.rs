@@ -9,6 +9,9 @@
 //! - [`admission`]: admission control, applied to every request: authentication, rate limits, limits on open feeds.
 //! - [`orchestrator`]: use cases over the store and the rooms.
 //! - [`relay`]: delivery of events to the clients of this instance.
+//! - [`delivery`]: one delivery to a webhook endpoint: checked addresses, signatures, HTTP.
+//! - [`followers`]: what background jobs that follow the log of all streams share.
+//! - [`outbound_webhooks`]: webhook endpoints, and the sender that delivers events to them.
 //! - [`error_mapping`]: the error table, with the status of each error over HTTP, gRPC and WebSocket.
 //! - [`http`]: the HTTP API, server-sent events, WebSockets, the pages.
 //! - [`grpc`]: states and events of streams over gRPC.
@@ -20,11 +23,14 @@ pub mod access;
 pub mod admission;
 pub mod app;
 pub mod check;
+pub mod delivery;
 pub mod domain;
 pub mod error_mapping;
+pub mod followers;
 pub mod grpc;
 pub mod http;
 pub mod orchestrator;
+pub mod outbound_webhooks;
 pub mod relay;
 pub mod rooms;
 pub mod settings;

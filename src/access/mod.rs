@@ -45,10 +45,13 @@ impl Grants {
 ///
 /// `None` as the room asks whether the grants allow the action on at least one stream.
 pub fn is_allowed(grants: &Grants, action: Action, room: Option<&RoomName>) -> bool {
-    action.permission().grants.iter().any(|grant| {
+    let permission = action.permission();
+    let covers = |grant: &Grant| {
         let covers_room = !grant.is_room_scoped() || room.is_none_or(|room| room.as_str() == grants.room);
         grants.has(*grant) && covers_room
-    })
+    };
+    let mut needed = permission.grants.iter();
+    if permission.needs_all { needed.all(covers) } else { needed.any(covers) }
 }
 
 #[cfg(test)]

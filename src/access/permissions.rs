@@ -29,6 +29,8 @@ pub enum Action {
     Moderate,
     /// Raise or lower the hand of the token's own identity.
     RaiseHand,
+    /// Create, read, change and test webhook endpoints.
+    ManageWebhooks,
 }
 
 /// Grant of a LiveKit access token.
@@ -71,17 +73,27 @@ pub struct Permission {
     pub action: Action,
     /// Description of the action, as in the README.
     pub description: &'static str,
-    /// Grants of which one is enough.
+    /// Grants of which one is enough, or of which all are needed, see [`Self::needs_all`].
     pub grants: &'static [Grant],
+    /// True if a token needs every grant.
+    pub needs_all: bool,
 }
 
 const fn permission(action: Action, description: &'static str, grants: &'static [Grant]) -> Permission {
-    Permission { action, description, grants }
+    Permission { action, description, grants, needs_all: false }
+}
+
+const fn permission_of_all(
+    action: Action,
+    description: &'static str,
+    grants: &'static [Grant],
+) -> Permission {
+    Permission { needs_all: true, ..permission(action, description, grants) }
 }
 
 /// Permission table, in the order of [`Action`].
 #[rustfmt::skip]
-pub const PERMISSIONS: [Permission; 13] = [
+pub const PERMISSIONS: [Permission; 14] = [
     permission(Action::Create, "create a stream", &[Grant::RoomCreate]),
     permission(Action::List, "list streams", &[Grant::RoomList]),
     permission(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
@@ -97,6 +109,7 @@ pub const PERMISSIONS: [Permission; 13] = [
     permission(
         Action::RaiseHand, "raise and lower the hand of the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin],
     ),
+    permission_of_all(Action::ManageWebhooks, "manage webhook endpoints", &[Grant::RoomCreate, Grant::RoomList]),
 ];
 
 impl Action {
@@ -105,7 +118,7 @@ impl Action {
         PERMISSIONS[self as usize]
     }
 
-    /// Returns a sentence that names the grants of which a token needs one.
+    /// Returns a sentence that names the grants that a token needs.
     pub fn requirement(self) -> String {
         let permission = self.permission();
         let grant = |grant: &Grant| {
@@ -113,7 +126,11 @@ impl Action {
             format!("{}{scope}", grant.as_str())
         };
         let grants: Vec<_> = permission.grants.iter().map(grant).collect();
-        format!("to {}, the token needs {}", permission.description, grants.join(", or "))
+        format!(
+            "to {}, the token needs {}",
+            permission.description,
+            grants.join(if permission.needs_all { " and " } else { ", or " })
+        )
     }
 }
 
@@ -123,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_action_has_its_own_permission() {
-        for Permission { action, description, grants } in PERMISSIONS {
+        for Permission { action, description, grants, .. } in PERMISSIONS {
             assert_eq!(action.permission().action, action);
             assert!(!description.is_empty() && !grants.is_empty());
         }

@@ -8,8 +8,8 @@ use crate::{
     domain::Partitioning,
     settings::Settings,
     store::{
-        EventFeed, IdempotencyStore, PartitionBackend, PartitionStore, PartitionedStore, RateLimitStore,
-        Store, memory::MemoryStore, redis::RedisStore,
+        EventFeed, FollowedPartition, IdempotencyStore, PartitionBackend, PartitionStore, PartitionedStore,
+        RateLimitStore, Store, WebhookEndpoints, memory::MemoryStore, redis::RedisStore,
     },
     telemetry::Metrics,
 };
@@ -19,6 +19,9 @@ pub(super) struct Stores {
     pub(super) store: Arc<dyn Store>,
     /// The partitions of the store, each with background jobs of its own.
     pub(super) partitions: Vec<Arc<dyn PartitionStore>>,
+    /// The same partitions, as the jobs that follow their logs use them.
+    pub(super) followed: Vec<Arc<dyn FollowedPartition>>,
+    pub(super) webhook_endpoints: Arc<dyn WebhookEndpoints>,
     pub(super) feed: Arc<dyn EventFeed>,
     pub(super) rate_limit_store: Arc<dyn RateLimitStore>,
     pub(super) idempotency_store: Arc<dyn IdempotencyStore>,
@@ -50,8 +53,11 @@ impl Stores {
 
     fn of_partitions<P: PartitionBackend>(store: &PartitionedStore<P>, kind: &'static str) -> Self {
         let partitions = store.partitions().iter();
+        let followed = partitions.clone().map(|partition| partition.clone() as Arc<dyn FollowedPartition>);
         Self {
+            followed: followed.collect(),
             partitions: partitions.map(|partition| partition.clone() as Arc<dyn PartitionStore>).collect(),
+            webhook_endpoints: Arc::new(store.clone()),
             store: Arc::new(store.clone()),
             feed: Arc::new(store.clone()),
             rate_limit_store: Arc::new(store.clone()),
@@ -60,13 +66,20 @@ impl Stores {
         }
     }
 
-    fn of<S: PartitionStore + EventFeed + RateLimitStore + IdempotencyStore + 'static>(
-        store: Arc<S>,
-        kind: &'static str,
-    ) -> Self {
+    fn of<S>(store: Arc<S>, kind: &'static str) -> Self
+    where
+        S: PartitionStore
+            + FollowedPartition
+            + WebhookEndpoints
+            + RateLimitStore
+            + IdempotencyStore
+            + 'static,
+    {
         Self {
             store: store.clone(),
             partitions: vec![store.clone()],
+            followed: vec![store.clone()],
+            webhook_endpoints: store.clone(),
             feed: store.clone(),
             rate_limit_store: store.clone(),
             idempotency_store: store,

@@ -17,6 +17,14 @@ pub enum ErrorCode {
     MalformedBody,
     /// The text is not a cursor of this service.
     InvalidCursor,
+    /// The log no longer holds every event after the cursor.
+    CursorNotKept,
+    /// No webhook endpoint has this id.
+    EndpointNotFound,
+    /// The file of webhook endpoints defines the endpoint.
+    EndpointFromFile,
+    /// The deployment has the maximum number of webhook endpoints.
+    TooManyEndpoints,
     /// The webhook has no valid signature.
     InvalidSignature,
     /// The access token is missing or invalid.
@@ -99,12 +107,16 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 48] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
         Self::MalformedBody,
         Self::InvalidCursor,
+        Self::CursorNotKept,
+        Self::EndpointNotFound,
+        Self::EndpointFromFile,
+        Self::TooManyEndpoints,
         Self::InvalidSignature,
         Self::Unauthenticated,
         Self::TokenExpired,

@@ -12,6 +12,7 @@ use crate::{
     admission::{Admission, FeedPermit, RequestContext},
     domain::ErrorCode,
     orchestrator::{Orchestrator, WebhookProcessor},
+    outbound_webhooks::EndpointService,
     relay::{Lifetime, Relay},
     store::IdempotencyStore,
     telemetry::Metrics,
@@ -28,6 +29,8 @@ pub struct AppState {
     pub idempotency_store: Arc<dyn IdempotencyStore>,
     /// Delivery of events to the clients of this instance.
     pub relay: Relay,
+    /// Webhook endpoints of applications.
+    pub webhook_endpoints: Arc<EndpointService>,
     /// Applies the events of webhooks.
     pub webhook_processor: Arc<WebhookProcessor>,
     /// Verifier of the tokens that sign LiveKit's webhooks.

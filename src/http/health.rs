@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{ErrorCode, StreamStatus},
+    outbound_webhooks::Summary,
     store::Totals,
     telemetry::metrics::ServiceTotals,
 };
@@ -58,6 +59,19 @@ pub struct LiveKitPart<'a> {
     url: &'a str,
 }
 
+/// Health of the outbound webhooks.
+#[derive(Serialize, ToSchema)]
+pub struct WebhooksPart {
+    /// `down` if the endpoints cannot be read.
+    status: PartStatus,
+    #[schema(example = "webhooks")]
+    kind: &'static str,
+    /// Number of endpoints.
+    endpoints: usize,
+    /// Number of those that get no deliveries.
+    disabled: usize,
+}
+
 /// Related pages that this client can reach.
 #[derive(Serialize, ToSchema)]
 pub struct Links {
@@ -82,6 +96,7 @@ pub struct Health<'a> {
     store: Part,
     livekit: LiveKitPart<'a>,
     feed: Part,
+    webhooks: WebhooksPart,
     /// Partitions that do not deliver events, by number. Their streams are unavailable, and the feed of all streams
     /// waits for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -115,9 +130,17 @@ pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse 
         store: Part { status: store, kind: api.instance.store },
         livekit: LiveKitPart { status: livekit, kind: livekit_kind, url: &api.livekit_public_url },
         feed: Part { status: feed, kind: "pubsub" },
+        webhooks: webhooks_part(&api).await,
         waiting_partitions,
         links: Links { docs: "/docs", metrics: (api.serves_metrics && is_direct).then_some("/metrics") },
     })
+}
+
+async fn webhooks_part(api: &AppState) -> WebhooksPart {
+    let summary = api.webhook_endpoints.summary().await;
+    let status = PartStatus::from(summary.is_some());
+    let Summary { endpoints, disabled } = summary.unwrap_or_default();
+    WebhooksPart { status, kind: "webhooks", endpoints, disabled }
 }
 
 /// Liveness of an instance.

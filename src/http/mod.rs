@@ -22,6 +22,7 @@ mod server;
 mod sliced_body;
 mod sse;
 mod streams;
+mod webhook_endpoints;
 mod webhook_signature;
 mod webhooks;
 mod websocket;

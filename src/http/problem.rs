@@ -18,7 +18,7 @@ use crate::{
     admission::{MAX_CONCURRENT_READS, MAX_WAITING_READS, Rejection},
     domain::{ErrorCode, StreamId},
     error_mapping::ErrorMapping,
-    orchestrator,
+    orchestrator, outbound_webhooks,
     store::StoreError,
 };
 
@@ -178,6 +178,23 @@ impl From<orchestrator::Error> for Problem {
             tracing::error!(%error, code = mapping.code, "request failed");
         }
         Self { detail: error.detail(), ..Self::new(code) }
+    }
+}
+
+impl From<outbound_webhooks::Error> for Problem {
+    fn from(error: outbound_webhooks::Error) -> Self {
+        use outbound_webhooks::Error;
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Stream(error) => error.into(),
+            Error::Url(rule) => Self::invalid(vec![FieldError::new("url", rule)]),
+            Error::UnknownCursor => Self::with_detail(ErrorCode::InvalidCursor, format!("after {error}")),
+            error @ Error::Random(_) => {
+                tracing::error!(%error, "request failed");
+                Self::new(error.code())
+            }
+            error => Self::with_detail(error.code(), error.to_string()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use actix_web::http::StatusCode;
 
 use crate::{
-    domain::{Role, StreamId},
+    domain::{EndpointId, Role, StreamId},
     orchestrator::TokenTerms,
     rooms::TokenValidity,
 };
@@ -51,11 +51,25 @@ pub struct Executed {
     pub token: Option<TokenTerms>,
 }
 
+/// Executed request about a webhook endpoint. Handlers attach it to the response, as [`Executed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutedOnEndpoint {
+    /// Status of the first response.
+    pub status: StatusCode,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+}
+
+/// Prefix of an endpoint's id in a record.
+const ENDPOINT: &str = "endpoint:";
+
 /// What the store keeps of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestRecord {
     /// The request was executed.
     Executed(Executed),
+    /// The request about a webhook endpoint was executed.
+    ExecutedOnEndpoint(ExecutedOnEndpoint),
     /// The request was refused with this problem document and changed nothing.
     Refused(StatusCode, String),
 }
@@ -71,6 +85,9 @@ impl RequestRecord {
     pub fn to_text(&self) -> String {
         match self {
             Self::Refused(status, document) => format!("{} {document}", status.as_str()),
+            Self::ExecutedOnEndpoint(ExecutedOnEndpoint { status, endpoint }) => {
+                format!("{} {ENDPOINT}{endpoint}", status.as_str())
+            }
             Self::Executed(Executed { status, stream, token: None }) => {
                 format!("{} {stream}", status.as_str())
             }
@@ -86,6 +103,10 @@ impl RequestRecord {
         let status = StatusCode::from_bytes(status.as_bytes()).ok()?;
         if rest.starts_with('{') {
             return Some(Self::Refused(status, rest.to_owned()));
+        }
+        if let Some(endpoint) = rest.strip_prefix(ENDPOINT) {
+            let endpoint = endpoint.parse().ok()?;
+            return Some(Self::ExecutedOnEndpoint(ExecutedOnEndpoint { status, endpoint }));
         }
         let (stream, token) = match rest.split_once(' ') {
             Some((stream, token)) => (stream, Some(parse_terms(token)?)),
@@ -109,6 +130,10 @@ mod tests {
             RequestRecord::Executed(Executed { status: StatusCode::CREATED, stream, token: None }),
             RequestRecord::Executed(Executed { status: StatusCode::OK, stream, token }),
             RequestRecord::Executed(Executed { status: StatusCode::OK, stream, token: later }),
+            RequestRecord::ExecutedOnEndpoint(ExecutedOnEndpoint {
+                status: StatusCode::NO_CONTENT,
+                endpoint: "crm-1".parse().unwrap(),
+            }),
             RequestRecord::refused(StatusCode::NOT_FOUND, br#"{"code":"a b"}"#).unwrap(),
         ] {
             assert_eq!(RequestRecord::parse(&record.to_text()), Some(record));

@@ -13,7 +13,7 @@ use super::{
     middleware::{RoutePolicy, guard},
     pages, participants,
     problem::Problem,
-    streams, webhooks, websocket,
+    streams, webhook_endpoints as endpoints, webhooks, websocket,
 };
 use crate::{access::Action, admission::RateLimitClass, domain::ErrorCode};
 
@@ -131,6 +131,7 @@ const HAND: &[Action] = &[Action::RaiseHand, Action::Moderate];
 /// Returns every path of the API; `/metrics` only if `with_metrics`.
 pub fn table(with_metrics: bool) -> Vec<Path> {
     let mut paths = streams();
+    paths.extend(webhook_endpoints());
     paths.extend(feeds());
     paths.extend(files());
     paths.extend([
@@ -196,6 +197,33 @@ fn streams() -> Vec<Path> {
         Path::at("/streams/{id}/leave")
             .on(Method::POST, changes(&[Action::Leave, Action::Remove]), participants::leave)
             .errors(participants::LEAVE_ERRORS),
+    ]
+}
+
+fn webhook_endpoints() -> Vec<Path> {
+    let manage: &'static [Action] = &[Action::ManageWebhooks];
+    let test = RoutePolicy { accepts_idempotency_key: false, ..changes(manage) };
+    vec![
+        Path::at("/webhook-endpoints")
+            .read(reads(manage), endpoints::list)
+            .on(Method::POST, changes(manage), endpoints::create)
+            .errors(endpoints::CREATE_ERRORS),
+        Path::at("/webhook-endpoints/{endpointId}")
+            .read(reads(manage), endpoints::get)
+            .errors(endpoints::GET_ERRORS)
+            .on(Method::PATCH, changes(manage), endpoints::patch)
+            .errors(endpoints::CHANGE_ERRORS)
+            .on(Method::DELETE, changes(manage), endpoints::delete)
+            .errors(endpoints::CHANGE_ERRORS),
+        Path::at("/webhook-endpoints/{endpointId}/rotate-secret")
+            .on(Method::POST, changes(manage), endpoints::rotate_secret)
+            .errors(endpoints::CHANGE_ERRORS),
+        Path::at("/webhook-endpoints/{endpointId}/test")
+            .on(Method::POST, test, endpoints::test)
+            .errors(endpoints::TEST_ERRORS),
+        Path::at("/webhook-endpoints/{endpointId}/replay")
+            .on(Method::POST, changes(manage), endpoints::replay)
+            .errors(endpoints::REPLAY_ERRORS),
     ]
 }
 

@@ -91,6 +91,12 @@ pub struct Arguments {
     /// Lifetime of a live stream's keys, renewed by every change [default: 24h]
     #[arg(long, env = "STREAM_TTL")]
     pub stream_ttl: Option<String>,
+    /// JSON file with webhook endpoints, besides those that the API creates [default: none]
+    #[arg(long, env = "WEBHOOK_ENDPOINTS_FILE")]
+    pub webhook_endpoints_file: Option<String>,
+    /// Allow webhook endpoints at loopback and private addresses: true or false [default: false; in dev mode true]
+    #[arg(long, env = "WEBHOOK_ALLOW_PRIVATE")]
+    pub webhook_allow_private: Option<String>,
     /// Interval between two reconciliations with LiveKit [default: 30s]
     #[arg(long, env = "RECONCILE_INTERVAL")]
     pub reconcile_interval: Option<String>,
@@ -136,6 +142,8 @@ impl Arguments {
             &mut self.log_max_events,
             &mut self.log_max_bytes,
             &mut self.stream_ttl,
+            &mut self.webhook_endpoints_file,
+            &mut self.webhook_allow_private,
             &mut self.cors_origins,
             &mut self.reconcile_interval,
             &mut self.connection_max_age,

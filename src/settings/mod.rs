@@ -16,6 +16,7 @@ mod redis;
 #[cfg(test)]
 mod tests;
 mod validation;
+mod webhooks;
 
 pub use self::{
     admission::{AdmissionArguments, AdmissionSettings},
@@ -25,6 +26,7 @@ pub use self::{
     http::HttpSettings,
     livekit::LiveKitSettings,
     redis::RedisSettings,
+    webhooks::WebhookSettings,
 };
 use crate::{orchestrator::Policy, relay, store::Retention, telemetry::logging::LogFormat};
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Lifetimes of what the store keeps.
     pub retention: Retention,
+    /// Outbound webhooks.
+    pub webhooks: WebhookSettings,
     /// Format of log lines.
     pub log_format: LogFormat,
 }

@@ -27,6 +27,7 @@ impl Arguments {
         self.check_exposure(admission.authenticates, reader);
         let policy = self.parse_policy(reader);
         let retention = self.parse_retention(&policy, reader);
+        let webhooks = self.parse_webhooks(reader);
         let log_format = self.log_format(reader);
         Some(Settings {
             dev: self.dev,
@@ -38,6 +39,7 @@ impl Arguments {
             relay,
             policy,
             retention,
+            webhooks,
             log_format,
         })
     }

@@ -20,16 +20,38 @@ pub trait Clock: Send + Sync {
 /// The right to do a job that one instance at a time may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
+    /// The job.
+    pub job: Job,
     /// Unique token of this lease.
     pub token: String,
 }
 
-/// The lease for reconciliation of a partition.
+/// A job of a partition that one instance at a time does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Job {
+    /// Reconciliation with LiveKit.
+    Reconcile,
+    /// Delivery of events to webhook endpoints.
+    SendWebhooks,
+}
+
+impl Job {
+    /// Returns the job's name in keys and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconcile => "reconcile",
+            Self::SendWebhooks => "webhooks",
+        }
+    }
+}
+
+/// The leases of a partition, one for each job.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Gives the lease to the caller for `ttl`. Returns `None` if another instance holds it, or if the job ended less
-    /// than `every` ago.
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError>;
+    /// Gives the lease of a job to the caller for `ttl`. Returns `None` if another instance holds it, or if the job
+    /// ended less than `every` ago.
+    async fn take_lease(&self, job: Job, ttl: Duration, every: Duration)
+    -> Result<Option<Lease>, StoreError>;
 
     /// Extends a lease to `ttl` from now. Returns false if the caller does not hold it any more.
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError>;

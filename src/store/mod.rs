@@ -7,6 +7,7 @@ mod coordination;
 mod error;
 mod feed;
 mod filters;
+mod followers;
 mod idempotency;
 pub mod log;
 mod maintenance;
@@ -20,15 +21,17 @@ pub mod snapshot;
 pub mod snapshot_of_stream;
 mod state_with_json;
 mod streams;
+mod webhook_endpoints;
 
 pub use self::{
-    coordination::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks},
+    coordination::{Clock, Job, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks},
     error::StoreError,
     feed::{
         EventFeed, FeedConnection, FeedMessage, LivePage, LogRead, ParticipantsPage, ResetReason, Snapshot,
         SnapshotContent, Source,
     },
     filters::{KindFilter, Listed, Page, ParticipantFilter, StreamFilter, UnknownKind},
+    followers::{FollowerChange, FollowerRecord, Followers, SaveOutcome},
     idempotency::{
         Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, IdempotencyStore, MAX_LIVE_KEYS,
         MAX_LIVE_KEYS_OF_VIEWER, PreviousAttempt, RequestChange, RequestChanges, RequestKey,
@@ -43,6 +46,7 @@ pub use self::{
     },
     state_with_json::{SharedState, StateWithJson},
     streams::{Applied, CreateOutcome, Guard, StreamStore, Totals},
+    webhook_endpoints::{EndpointRecords, ReplaceOutcome, WebhookEndpoints},
 };
 
 /// Approximate size of one page of a log: a page ends with the batch of events that exceeds it.
@@ -74,3 +78,8 @@ impl<S> Store for S where S: StreamStore + RoomNameLocks + ProbeWebhooks + ?Size
 pub trait PartitionStore: Store + Clock + Leases + ListingHistory + Maintenance {}
 
 impl<S> PartitionStore for S where S: Store + Clock + Leases + ListingHistory + Maintenance + ?Sized {}
+
+/// Everything that a job that follows the log of one partition needs of it.
+pub trait FollowedPartition: EventFeed + Clock + Leases + Followers {}
+
+impl<S> FollowedPartition for S where S: EventFeed + Clock + Leases + Followers + ?Sized {}

@@ -96,7 +96,8 @@ fn permissions_in_readme_equal_permission_table() {
             format!("`{}`{of}", grant.as_str())
         };
         let grants: Vec<_> = permission.grants.iter().map(grant).collect();
-        let row = format!("| {} | {} |", permission.description, grants.join(", "));
+        let separator = if permission.needs_all { " and " } else { ", " };
+        let row = format!("| {} | {} |", permission.description, grants.join(separator));
         assert!(readme.lines().any(|line| line == row), "the README has: {row}");
     }
     let rows = readme.split("| to | a token needs one of |").nth(1).unwrap().split("\n\n").next().unwrap();

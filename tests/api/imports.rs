@@ -18,6 +18,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["domain", "telemetry"]),
     ("rooms", &["access", "domain", "telemetry"]),
     ("orchestrator", &["access", "domain", "store", "rooms", "telemetry"]),
+    ("delivery", &["domain"]),
+    ("followers", &["domain", "store"]),
+    (
+        "outbound_webhooks",
+        &["access", "delivery", "domain", "followers", "orchestrator", "store", "telemetry"],
+    ),
     ("relay", &["domain", "orchestrator", "store", "telemetry"]),
     ("admission", &["access", "domain", "store", "telemetry"]),
     (
@@ -25,9 +31,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "access",
             "admission",
+            "delivery",
             "domain",
             "error_mapping",
             "orchestrator",
+            "outbound_webhooks",
             "relay",
             "rooms",
             "store",
@@ -35,13 +43,27 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("grpc", &["access", "admission", "domain", "error_mapping", "orchestrator", "relay", "store"]),
-    ("settings", &["access", "admission", "domain", "orchestrator", "relay", "rooms", "store", "telemetry"]),
+    (
+        "settings",
+        &[
+            "access",
+            "admission",
+            "delivery",
+            "domain",
+            "orchestrator",
+            "relay",
+            "rooms",
+            "store",
+            "telemetry",
+        ],
+    ),
 ];
 /// Folders and files at the top of `src` that may name all others.
 const ROOTS: [&str; 2] = ["app", "check"];
 
 /// Folders that may not name frameworks and servers.
-const PURE: [&str; 5] = ["access", "domain", "error_mapping", "orchestrator", "relay"];
+const PURE: [&str; 7] =
+    ["access", "domain", "error_mapping", "followers", "orchestrator", "outbound_webhooks", "relay"];
 /// Crates of frameworks and servers.
 const FRAMEWORKS: [&str; 9] = [
     "actix_http",

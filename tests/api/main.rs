@@ -34,6 +34,7 @@ mod open_access;
 mod openapi;
 mod operational_routes;
 mod outages;
+mod outbound_webhooks;
 mod partial_heads;
 mod rate_limits;
 mod read_budget;

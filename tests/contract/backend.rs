@@ -10,9 +10,9 @@ use livestream_orchestrator::{
         Tracks, change::Effect, stream::NewStream,
     },
     store::{
-        Applied, COUNT_INTERVAL, CreateOutcome, DueCounts, EventFeed, Guard, IdempotencyStore, LogBounds,
-        LogRead, PartitionStore, PartitionedStore, RateLimitStore, Retention, ScheduledJob, Store,
-        StoreError, memory::MemoryStore, redis::RedisStore,
+        Applied, COUNT_INTERVAL, CreateOutcome, DueCounts, EventFeed, FollowedPartition, Guard,
+        IdempotencyStore, LogBounds, LogRead, PartitionStore, PartitionedStore, RateLimitStore, Retention,
+        ScheduledJob, Store, StoreError, WebhookEndpoints, memory::MemoryStore, redis::RedisStore,
     },
 };
 
@@ -24,6 +24,9 @@ use crate::support::unique;
 pub struct Backend {
     pub store: Arc<dyn Store>,
     pub partitions: Vec<Arc<dyn PartitionStore>>,
+    /// The same partitions, as the jobs that follow their logs use them.
+    pub followed: Vec<Arc<dyn FollowedPartition>>,
+    pub webhook_endpoints: Arc<dyn WebhookEndpoints>,
     pub feed: Arc<dyn EventFeed>,
     pub idempotency: Arc<dyn IdempotencyStore>,
     pub rate_limits: Arc<dyn RateLimitStore>,
@@ -43,12 +46,20 @@ impl Backend {
         Self::of(store)
     }
 
-    pub fn of<S: PartitionStore + EventFeed + IdempotencyStore + RateLimitStore + 'static>(
-        store: Arc<S>,
-    ) -> Self {
+    pub fn of<S>(store: Arc<S>) -> Self
+    where
+        S: PartitionStore
+            + FollowedPartition
+            + WebhookEndpoints
+            + IdempotencyStore
+            + RateLimitStore
+            + 'static,
+    {
         Self {
             store: store.clone(),
             partitions: vec![store.clone()],
+            followed: vec![store.clone()],
+            webhook_endpoints: store.clone(),
             feed: store.clone(),
             idempotency: store.clone(),
             rate_limits: store,
@@ -70,7 +81,10 @@ impl Backend {
 
     pub fn of_partitions(store: &PartitionedStore<RedisStore>) -> Self {
         let partitions = store.partitions().iter().map(|one| one.clone() as Arc<dyn PartitionStore>);
+        let followed = store.partitions().iter().map(|one| one.clone() as Arc<dyn FollowedPartition>);
         Self {
+            followed: followed.collect(),
+            webhook_endpoints: Arc::new(store.clone()),
             partitions: partitions.collect(),
             store: Arc::new(store.clone()),
             feed: Arc::new(store.clone()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use livestream_orchestrator::{
     domain::{Change, RoomName, StopReason, StreamRef, Timestamp, change::Effect},
-    store::{CreateOutcome, Guard, Lease, StoreError},
+    store::{CreateOutcome, Guard, Job, Lease, StoreError},
 };
 
 use super::backend::{Backend, new_stream, on_every_backend, session};
@@ -79,7 +79,7 @@ async fn operation_lock_is_renewed_and_released_by_its_holder_alone(backend: Bac
 async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
     let store = &backend.partition_of_room("fenced");
     let (long, never) = (Duration::from_secs(60), Duration::ZERO);
-    let takers = join_all((0..10).map(|_| store.take_lease(long, never))).await;
+    let takers = join_all((0..10).map(|_| store.take_lease(Job::Reconcile, long, never))).await;
     let mut taken: Vec<_> = takers.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!(taken.len(), 1);
     let lease = taken.remove(0);
@@ -90,11 +90,11 @@ async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
     store.apply(&stream, join(0), by(&lease)).await.unwrap();
     store.end_lease(&lease, None).await.unwrap();
     // The lease is not due again, and its previous holder cannot renew it.
-    assert_eq!(store.take_lease(long, long).await.unwrap(), None);
+    assert_eq!(store.take_lease(Job::Reconcile, long, long).await.unwrap(), None);
     assert!(!store.renew_lease(&lease, long).await.unwrap());
     let late = store.apply(&stream, join(1), by(&lease)).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
-    let next = store.take_lease(long, never).await.unwrap().unwrap();
+    let next = store.take_lease(Job::Reconcile, long, never).await.unwrap().unwrap();
     assert_ne!(next, lease);
     store.end_lease(&lease, None).await.unwrap();
     store.apply(&stream, join(2), by(&next)).await.unwrap();
@@ -104,10 +104,16 @@ async fn lease_has_one_holder_and_fences_the_previous(backend: Backend) {
 }
 
 async fn unrenewed_lease_expires(backend: Backend) {
-    let lease =
-        backend.partitions[0].take_lease(Duration::from_millis(30), Duration::ZERO).await.unwrap().unwrap();
+    let lease = backend.partitions[0]
+        .take_lease(Job::Reconcile, Duration::from_millis(30), Duration::ZERO)
+        .await
+        .unwrap()
+        .unwrap();
     let next = crate::support::eventually("the lease", || async {
-        backend.partitions[0].take_lease(Duration::from_secs(60), Duration::ZERO).await.unwrap()
+        backend.partitions[0]
+            .take_lease(Job::Reconcile, Duration::from_secs(60), Duration::ZERO)
+            .await
+            .unwrap()
     })
     .await;
     assert_ne!(lease, next);

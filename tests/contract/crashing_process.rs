@@ -19,9 +19,9 @@ use livestream_orchestrator::{
         JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, SessionUpdate, TokenRequest, TrackSelection,
     },
     store::{
-        Applied, Clock, CreateOutcome, DueCounts, Guard, Lease, Leases, ListingHistory, Maintenance, Page,
-        ParticipantFilter, PartitionStore, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob, SharedState,
-        StoreError, StreamFilter, StreamStore, Totals,
+        Applied, Clock, CreateOutcome, DueCounts, Guard, Job, Lease, Leases, ListingHistory, Maintenance,
+        Page, ParticipantFilter, PartitionStore, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob,
+        SharedState, StoreError, StreamFilter, StreamStore, Totals,
     },
 };
 use tokio::sync::Notify;
@@ -136,8 +136,13 @@ impl Clock for Crashing<dyn PartitionStore> {
 
 #[async_trait]
 impl Leases for Crashing<dyn PartitionStore> {
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
-        self.process.call(self.inner.take_lease(ttl, every)).await
+    async fn take_lease(
+        &self,
+        job: Job,
+        ttl: Duration,
+        every: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.process.call(self.inner.take_lease(job, ttl, every)).await
     }
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
         self.process.call(self.inner.renew_lease(lease, ttl)).await

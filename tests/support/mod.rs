@@ -4,6 +4,7 @@
 pub mod app;
 pub mod certificates;
 pub mod cluster;
+pub mod endpoint;
 pub mod fault_proxy;
 pub mod feed_client;
 pub mod fold;

@@ -61,7 +61,8 @@ impl BodyFields {
         }
     }
 
-    fn refuse(&mut self, field: &str, rule: impl Display) {
+    /// Records that a field breaks a rule.
+    pub fn refuse(&mut self, field: &str, rule: impl Display) {
         self.errors.push(FieldError::new(field, rule));
     }
 
@@ -126,6 +127,33 @@ impl BodyFields {
         found
     }
 
+    /// A text.
+    pub fn text<T, E: Display>(
+        &mut self,
+        name: &str,
+        about: &str,
+        parse: impl FnOnce(String) -> Result<T, E>,
+    ) -> Option<T> {
+        self.document(name, || field_schema::text(about));
+        self.take_text(name, parse)
+    }
+
+    /// As [`Self::text`], for a required field.
+    pub fn required_text<T, E: Display>(
+        &mut self,
+        name: &str,
+        about: &str,
+        parse: impl FnOnce(String) -> Result<T, E>,
+    ) -> Option<T> {
+        let faults = self.errors.len();
+        let found = self.text(name, about, parse);
+        if found.is_none() && self.errors.len() == faults {
+            self.refuse(name, "is required");
+        }
+        self.description = self.description.take().map(|description| description.required(name));
+        found
+    }
+
     /// A value of an enumeration; `rule` says which values are accepted.
     pub fn choice<T: FromStr + ToSchema>(
         &mut self,
@@ -182,6 +210,16 @@ impl BodyFields {
         self.take(name, Metadata::from_json)
     }
 
+    /// A metadata object of at most `max` bytes.
+    pub fn bounded_metadata(&mut self, name: &str, about: &str, max: usize) -> Option<Metadata> {
+        self.document(name, || field_schema::object(about).into());
+        self.take(name, |value| {
+            let metadata = Metadata::from_json(value).map_err(|rule| rule.to_string())?;
+            let is_small = metadata.as_text().len() <= max;
+            is_small.then_some(metadata).ok_or_else(|| format!("must be at most {max} bytes as JSON text"))
+        })
+    }
+
     /// A merge patch of a metadata object. Null is refused, because as a merge patch it removes the metadata itself.
     pub fn metadata_patch(&mut self, name: &str, about: &str) -> Option<MetadataPatch> {
         self.document(name, || field_schema::required_object(about).into());
@@ -223,64 +261,4 @@ fn parse_attributes(value: Json) -> Result<Attributes, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Role;
-
-    fn fields(json: &str) -> BodyFields {
-        match Json::parse(json) {
-            Ok(Json::Object(members)) => BodyFields::parse(members),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn faults(fields: BodyFields) -> Vec<String> {
-        let problem = fields.finish(Some(())).unwrap_err();
-        problem.errors().iter().map(|error| error.field.clone()).collect()
-    }
-
-    #[test]
-    fn invalid_fields_are_all_named() {
-        let mut fields = fields(r#"{"n": -1, "t": 5, "m": [], "f": "true"}"#);
-        fields.integer("n", "", 0..=9);
-        fields.name(&["t"], "", Ok::<_, String>);
-        fields.metadata("m", "");
-        fields.flag("f", "");
-        fields.required_name(&["a", "b"], "", Ok::<_, String>);
-        assert_eq!(faults(fields), ["n", "t", "m", "f", "a"]);
-    }
-
-    #[test]
-    fn repeated_fields_and_keys_are_refused() {
-        let mut fields = fields(r#"{"a":1,"a":2,"m":{"x":{"y":1,"y":2}},"t":{"k":"v","k":"w"}}"#);
-        fields.metadata("m", "");
-        fields.attributes("t", "");
-        assert_eq!(faults(fields), ["a", "m", "t"]);
-    }
-
-    #[test]
-    fn names_of_one_field_must_agree() {
-        let read = |json| fields(json).name(&["a", "b"], "", Ok::<_, String>);
-        assert_eq!(read(r#"{"b":"x"}"#), Some("x".to_owned()));
-        assert_eq!(read(r#"{"a":"x","b":"x"}"#), Some("x".to_owned()));
-        let mut contradiction = fields(r#"{"a":"x","b":"y"}"#);
-        contradiction.name(&["a", "b"], "", Ok::<_, String>);
-        assert_eq!(faults(contradiction), ["b"]);
-    }
-
-    #[test]
-    fn description_has_every_field_with_its_bounds() {
-        let described = BodyFields::describe(|fields| {
-            let name = fields.required_name(&["a", "b"], "A name.", Ok::<_, String>);
-            fields.integer("n", "A number.", 1..=9);
-            fields.choice::<Role>("role", "A role.", "must be a role");
-            name
-        });
-        let schema = serde_json::to_value(described.build()).unwrap();
-        let properties = schema["properties"].as_object().unwrap();
-        assert_eq!(properties.keys().collect::<Vec<_>>(), ["a", "b", "n", "role"]);
-        assert_eq!(schema["anyOf"], json!([{"required": ["a"]}, {"required": ["b"]}]));
-        assert_eq!((&properties["n"]["minimum"], &properties["n"]["maximum"]), (&json!(1), &json!(9)));
-        assert_eq!(properties["role"]["oneOf"][0]["$ref"], "#/components/schemas/Role");
-    }
-}
+mod tests;

@@ -20,6 +20,10 @@ pub(super) fn name(about: String) -> RefOr<Schema> {
     text.min_length(Some(1)).max_length(Some(MAX_NAME_BYTES)).into()
 }
 
+pub(super) fn text(about: &str) -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(nullable(Type::String)).description(Some(about)).into()
+}
+
 pub(super) fn boolean(about: &str) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(nullable(Type::Boolean)).description(Some(about)).into()
 }

@@ -16,7 +16,7 @@ pub use self::{
     body_fields::BodyFields,
     conditions::{IfMatch, IfNoneMatch, version_tag},
     json_body::{FromBody, JsonBody},
-    query::{AccessToken, FilePath, FromQuery, Query, StreamPath},
+    query::{AccessToken, EndpointPath, FilePath, FromQuery, Query, StreamPath},
     query_fields::QueryFields,
     retry::{IdempotencyContext, Retry},
 };

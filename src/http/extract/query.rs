@@ -76,6 +76,15 @@ pub struct StreamPath {
     pub id: String,
 }
 
+/// Path of a webhook endpoint.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointPath {
+    /// The endpoint's id.
+    pub endpoint_id: String,
+}
+
 /// Path of a file.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -10,7 +10,10 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use crate::{
     admission::RequestContext,
     domain::{ErrorCode, StreamId},
-    http::{problem::Problem, request_record::Executed},
+    http::{
+        problem::Problem,
+        request_record::{Executed, ExecutedOnEndpoint},
+    },
     store::{Attempt, DedupKey, PreviousAttempt},
 };
 
@@ -26,6 +29,8 @@ pub enum IdempotencyContext {
     },
     /// The request was executed. The handler makes its response again and changes nothing.
     Executed(Executed),
+    /// As [`Self::Executed`], for a request about a webhook endpoint.
+    ExecutedOnEndpoint(ExecutedOnEndpoint),
 }
 
 /// Attached by `http::middleware::guard`. A handler on a route without that middleware gets an error, because a default
@@ -57,6 +62,14 @@ impl Retry {
     pub fn executed(&self) -> Option<&Executed> {
         match &self.0 {
             Some(IdempotencyContext::Executed(executed)) => Some(executed),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::executed`], for a request about a webhook endpoint.
+    pub fn executed_on_endpoint(&self) -> Option<&ExecutedOnEndpoint> {
+        match &self.0 {
+            Some(IdempotencyContext::ExecutedOnEndpoint(executed)) => Some(executed),
             _ => None,
         }
     }

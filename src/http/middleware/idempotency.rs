@@ -32,7 +32,7 @@ use crate::{
         app_state::AppState,
         extract::{IdempotencyContext, MAX_BODY_BYTES, read_body},
         problem::{FieldError, PROBLEM_JSON, Problem},
-        request_record::{Executed, RequestRecord},
+        request_record::{Executed, ExecutedOnEndpoint, RequestRecord},
     },
     store::{
         Attempt, BeginOutcome, DedupKey, FAILURE_TTL, IDEMPOTENCY_TTL, MAX_LIVE_KEYS,
@@ -169,6 +169,10 @@ async fn replay(
             let refused = HttpResponse::build(status).content_type(PROBLEM_JSON).body(document);
             request.into_response(refused)
         }
+        RequestRecord::ExecutedOnEndpoint(executed) => {
+            request.extensions_mut().insert(IdempotencyContext::ExecutedOnEndpoint(executed));
+            next.call(request).await?.map_into_boxed_body()
+        }
         RequestRecord::Executed(executed) => {
             request.extensions_mut().insert(IdempotencyContext::Executed(executed));
             let response = next.call(request).await?.map_into_boxed_body();
@@ -219,6 +223,9 @@ async fn execute(
 fn record(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Option<(RequestRecord, Duration)> {
     if let Some(executed) = response.response().extensions().get::<Executed>() {
         return Some((RequestRecord::Executed(*executed), IDEMPOTENCY_TTL));
+    }
+    if let Some(executed) = response.response().extensions().get::<ExecutedOnEndpoint>() {
+        return Some((RequestRecord::ExecutedOnEndpoint(executed.clone()), IDEMPOTENCY_TTL));
     }
     let is_refused = response.status().is_client_error()
         && response.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE

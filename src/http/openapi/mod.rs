@@ -10,8 +10,8 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    backstage, docs, events, health, pages, participants, problem::ProblemDocument, streams, webhooks,
-    websocket,
+    backstage, docs, events, health, pages, participants, problem::ProblemDocument, streams,
+    webhook_endpoints, webhooks, websocket,
 };
 use crate::store::KindFilter;
 
@@ -45,6 +45,14 @@ use crate::store::KindFilter;
         events::history,
         events::follow_state,
         websocket::upgrade,
+        webhook_endpoints::create,
+        webhook_endpoints::list,
+        webhook_endpoints::get,
+        webhook_endpoints::patch,
+        webhook_endpoints::delete,
+        webhook_endpoints::rotate_secret,
+        webhook_endpoints::test,
+        webhook_endpoints::replay,
         webhooks::receive,
         health::summary,
         health::live,
@@ -64,6 +72,7 @@ use crate::store::KindFilter;
         (name = "streams", description = "Create, read, change and stop streams."),
         (name = "participants", description = "Issue join tokens, list and remove participants."),
         (name = "events", description = "Feeds that resume after the last received event, and the history."),
+        (name = "webhook endpoints", description = "URLs of applications to which events are posted."),
         (name = "livekit", description = "Webhooks from LiveKit."),
         (name = "operation", description = "Health, metrics and this document."),
         (name = "pages", description = "The bundled web client."),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     orchestrator::error::Error,
-    store::{Lease, StoreError},
+    store::{Job, Lease, StoreError},
 };
 
 /// Maximum interval at which an instance polls whether a reconciliation is due.
@@ -45,7 +45,7 @@ impl Reconciler {
     /// Errors of the store and of LiveKit. Nothing is changed while LiveKit does not answer.
     #[tracing::instrument(level = "debug", skip_all)]
     pub async fn reconcile(&self, every: Duration) -> Result<Option<Report>, Error> {
-        let Some(lease) = self.store.take_lease(LEASE, every).await? else { return Ok(None) };
+        let Some(lease) = self.store.take_lease(Job::Reconcile, LEASE, every).await? else { return Ok(None) };
         let timer = self.metrics.reconcile_duration.start_timer();
         let done = tokio::select! {
             done = self.compare_all(&lease) => done,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::state::MemoryStore;
 use crate::{
     domain::{RoomName, StreamId, Timestamp},
-    store::{Clock, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks, StoreError},
+    store::{Clock, Job, Lease, Leases, ListingHistory, ProbeWebhooks, RoomNameLocks, StoreError},
 };
 
 #[async_trait]
@@ -19,19 +19,24 @@ impl Clock for MemoryStore {
 
 #[async_trait]
 impl Leases for MemoryStore {
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
+    async fn take_lease(
+        &self,
+        job: Job,
+        ttl: Duration,
+        every: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
         let (mut inner, now) = self.current();
-        Ok(inner.lease.take(now, ttl, every))
+        Ok(inner.leases.entry(job).or_default().take(job, now, ttl, every))
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
         let (mut inner, now) = self.current();
-        Ok(inner.lease.renew(lease, now, ttl))
+        Ok(inner.leases.entry(lease.job).or_default().renew(lease, now, ttl))
     }
 
     async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
         let (mut inner, now) = self.current();
-        inner.lease.end(lease, now, again);
+        inner.leases.entry(lease.job).or_default().end(lease, now, again);
         Ok(())
     }
 }

@@ -84,7 +84,7 @@ impl EventFeed for MemoryStore {
         let topics = Topics::default();
         let address = uuid::Uuid::now_v7().to_string();
         let follower = Follower { topics: topics.clone(), address: address.clone(), messages: sender };
-        self.current().0.followers.push(follower);
+        self.current().0.connections.push(follower);
         Ok(Box::new(Connection { topics, address, messages }))
     }
 
@@ -121,7 +121,7 @@ impl EventFeed for MemoryStore {
 
     async fn probe(&self, _: Source, address: &str) -> Result<(), StoreError> {
         let (inner, _) = self.current();
-        for follower in inner.followers.iter().filter(|follower| follower.address == address) {
+        for follower in inner.connections.iter().filter(|follower| follower.address == address) {
             // A closed connection needs no probe.
             let _ = follower.messages.send(FeedMessage::Probe);
         }

@@ -4,10 +4,12 @@
 
 mod coordination;
 mod feed;
+mod followers;
 mod idempotency;
 mod maintenance;
 mod rate_limit;
 mod state;
 mod stream_store;
+mod webhook_endpoints;
 
 pub use self::state::{MemoryStore, TimeSource};

@@ -97,7 +97,7 @@ impl StreamStore for MemoryStore {
 
     async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
         let (mut inner, now) = self.current();
-        if guard.lease.as_ref().is_some_and(|lease| !inner.lease.is_held_by(lease, now)) {
+        if guard.lease.as_ref().is_some_and(|lease| !inner.holds(lease, now)) {
             return Err(StoreError::LeaseLost);
         }
         let is_duplicate = guard.dedup_key.as_ref().is_some_and(|key| inner.dedup_keys.contains_key(key));

@@ -7,7 +7,7 @@
 //!
 //! Import direction; this file declares, and routes:
 //! ```text
-//! clocks, history, pages ← merge, mod ← lists, streams, requests, log ← connection ← feed
+//! clocks, history, pages ← merge, mod ← lists, streams, requests, webhook_endpoints, log ← connection ← feed
 //! ```
 
 mod clocks;
@@ -20,21 +20,39 @@ mod merge;
 mod pages;
 mod requests;
 mod streams;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 
 use self::{clocks::Clocks, history::History};
-use super::{IdempotencyStore, PartitionLog, PartitionStore, RateLimitStore, RequestChanges};
+use super::{
+    Followers, IdempotencyStore, PartitionLog, PartitionStore, RateLimitStore, RequestChanges,
+    WebhookEndpoints,
+};
 use crate::domain::{Partition, Partitioning, RoomName, StreamId};
 
 /// Everything that a store of several partitions needs of one partition.
 pub trait PartitionBackend:
-    PartitionStore + PartitionLog + IdempotencyStore + RateLimitStore + RequestChanges + 'static
+    PartitionStore
+    + PartitionLog
+    + Followers
+    + WebhookEndpoints
+    + IdempotencyStore
+    + RateLimitStore
+    + RequestChanges
+    + 'static
 {
 }
 
 impl<S> PartitionBackend for S where
-    S: PartitionStore + PartitionLog + IdempotencyStore + RateLimitStore + RequestChanges + 'static
+    S: PartitionStore
+        + PartitionLog
+        + Followers
+        + WebhookEndpoints
+        + IdempotencyStore
+        + RateLimitStore
+        + RequestChanges
+        + 'static
 {
 }
 

@@ -18,7 +18,7 @@ use crate::{
         ParticipantUpdate, Rejection, Removal, Role, Session, Stream, StreamId, StreamRef, StreamStatus,
         Timestamp, Track, TrackSid, change::Effect, track::encode_sid,
     },
-    store::{Applied, DedupKey, Guard, StoreError},
+    store::{Applied, DedupKey, Guard, Job, StoreError},
 };
 
 impl RedisStore {
@@ -52,7 +52,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
         stream: keys.stream(id),
         room: keys.room(room_name),
         dedup: dedup_key.map_or_else(|| keys.stream(id), |dedup_key| keys.dedup(dedup_key)),
-        lease: keys.lease(),
+        lease: keys.lease(Job::Reconcile),
         room_lock: keys.room_lock(room_name),
     }
 }

@@ -6,7 +6,7 @@
 use super::script_keys::{LOG_SUFFIX, NEVER};
 use crate::{
     domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
-    store::DedupKey,
+    store::{DedupKey, Job},
 };
 
 /// Makes the names of keys and channels under one prefix.
@@ -167,19 +167,39 @@ impl Keys {
         self.shared("scheduled:counts")
     }
 
-    /// Token of the reconciling instance.
-    pub fn lease(&self) -> String {
-        self.shared("lease:reconcile")
+    /// Token of the instance that does a job.
+    pub fn lease(&self, job: Job) -> String {
+        [&self.prefix, "lease:", job.as_str()].concat()
     }
 
-    /// Time at which the last reconciliation finished.
-    pub fn lease_finished_at(&self) -> String {
-        self.shared("lease:reconcile:finished_at")
+    /// Time at which a job was last finished.
+    pub fn lease_finished_at(&self, job: Job) -> String {
+        self.lease(job) + ":finished_at"
     }
 
-    /// Time from which a reconciliation may begin although its interval is not over.
-    pub fn lease_due_at(&self) -> String {
-        self.shared("lease:reconcile:due_at")
+    /// Time from which a job may begin although its interval is not over.
+    pub fn lease_due_at(&self, job: Job) -> String {
+        self.lease(job) + ":due_at"
+    }
+
+    /// Hash whose fields are the ids of all followers of the partition's log.
+    pub fn followers(&self) -> String {
+        self.shared("followers")
+    }
+
+    /// Hash of a follower's position and of its streams that wait.
+    pub fn follower(&self, id: &str) -> String {
+        [&self.prefix, "follower:", id].concat()
+    }
+
+    /// Hash of the webhook endpoints, by id.
+    pub fn webhook_endpoints(&self) -> String {
+        self.shared("webhook_endpoints")
+    }
+
+    /// Number of changes of [`Self::webhook_endpoints`].
+    pub fn webhook_endpoints_revision(&self) -> String {
+        self.shared("webhook_endpoints:revision")
     }
 
     /// Ids of streams whose rooms LiveKit does not list, by the time of the first such list.

@@ -1,4 +1,4 @@
-//! Clock and lease for reconciliation.
+//! Clock and leases.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{Clock, Lease, Leases, StoreError},
+    store::{Clock, Job, Lease, Leases, StoreError},
 };
 
 /// How long the end of the last job is remembered: longer than any useful interval.
@@ -28,12 +28,17 @@ impl Clock for RedisStore {
 
 #[async_trait]
 impl Leases for RedisStore {
-    async fn take_lease(&self, ttl: Duration, every: Duration) -> Result<Option<Lease>, StoreError> {
-        let lease = Lease { token: uuid::Uuid::now_v7().to_string() };
+    async fn take_lease(
+        &self,
+        job: Job,
+        ttl: Duration,
+        every: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let lease = Lease { job, token: uuid::Uuid::now_v7().to_string() };
         let call = AcquireLease {
-            lease: self.keys.lease(),
-            finished_at: self.keys.lease_finished_at(),
-            due_at: self.keys.lease_due_at(),
+            lease: self.keys.lease(job),
+            finished_at: self.keys.lease_finished_at(job),
+            due_at: self.keys.lease_due_at(job),
             token: lease.token.clone(),
             ttl_ms: ttl,
             interval_ms: every,
@@ -43,15 +48,15 @@ impl Leases for RedisStore {
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
-        let call = RenewLease { lease: self.keys.lease(), token: lease.token.clone(), ttl_ms: ttl };
+        let call = RenewLease { lease: self.keys.lease(lease.job), token: lease.token.clone(), ttl_ms: ttl };
         self.run("renew_lease", call).await
     }
 
     async fn end_lease(&self, lease: &Lease, again: Option<Duration>) -> Result<(), StoreError> {
         let call = ReleaseLease {
-            lease: self.keys.lease(),
-            finished_at: self.keys.lease_finished_at(),
-            due_at: self.keys.lease_due_at(),
+            lease: self.keys.lease(lease.job),
+            finished_at: self.keys.lease_finished_at(lease.job),
+            due_at: self.keys.lease_due_at(lease.job),
             token: lease.token.clone(),
             record_ttl_ms: DONE_TTL,
             due_after_ms: again,

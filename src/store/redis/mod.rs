@@ -7,8 +7,9 @@
 //! ```text
 //! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← batches ← client (on connection)
 //!             ← changes ← batching
-//!             ← cached_reads, stream_store, live_streams, feed, idempotency, leases, listing_history, maintenance
-//!             ← layout, partition_log, rate_limit, room_names ← inspect
+//!             ← cached_reads, stream_store, live_streams, feed, followers, idempotency, leases, listing_history,
+//!             maintenance
+//!             ← layout, partition_log, rate_limit, room_names, webhook_endpoints ← inspect
 //! ```
 
 mod batches;
@@ -19,6 +20,7 @@ mod client;
 mod codec;
 mod connection;
 mod feed;
+mod followers;
 mod hash_tags;
 mod idempotency;
 mod inspect;
@@ -35,6 +37,7 @@ mod script_keys;
 mod scripts;
 mod state_cache;
 mod stream_store;
+mod webhook_endpoints;
 
 pub use self::{
     client::RedisStore,

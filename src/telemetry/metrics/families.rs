@@ -77,6 +77,16 @@ families! {
         "Webhooks from LiveKit by event and outcome.";
     webhooks_refused: IntCounterVec = "lso_webhooks_refused_total" ["reason"]
         "Webhooks refused for their signature, by reason.";
+    webhook_deliveries: IntCounterVec = "lso_webhook_deliveries_total" ["outcome"]
+        "Attempts to deliver events to webhook endpoints by outcome: delivered, failed, gone or exhausted.";
+    webhook_endpoints: IntGaugeVec = "lso_webhook_endpoints" ["state"]
+        "Webhook endpoints by state (enabled, failing, disabled), as the instance that delivers sees them.";
+    follower_lag_events: IntGaugeVec = "lso_follower_lag_events" ["job", "partition"]
+        "Events of the log of all streams that a job of this instance has not processed.";
+    follower_lag_seconds: IntGaugeVec = "lso_follower_lag_seconds" ["job", "partition"]
+        "Age of the first event that a job of this instance has not processed, in seconds.";
+    follower_failures: IntCounterVec = "lso_follower_failures_total" ["job", "kind"]
+        "Failures of jobs that follow the log of all streams, by job and kind: store, or lost for missed events.";
     feed_up: IntGauge = "lso_feed_up" []
         "1 while published events reach this instance, else 0.";
     partition_up: IntGaugeVec = "lso_partition_up" ["partition"]

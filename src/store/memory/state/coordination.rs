@@ -7,10 +7,10 @@ use std::{
 
 use crate::{
     domain::{RoomName, StreamId, Timestamp},
-    store::Lease,
+    store::{Job, Lease},
 };
 
-/// State of the reconciliation lease.
+/// State of the lease of one job.
 #[derive(Default)]
 pub(in crate::store::memory) struct LeaseState {
     /// The current lease and its end.
@@ -29,6 +29,7 @@ impl LeaseState {
 
     pub(in crate::store::memory) fn take(
         &mut self,
+        job: Job,
         now: Timestamp,
         ttl: Duration,
         every: Duration,
@@ -39,7 +40,7 @@ impl LeaseState {
             return None;
         }
         self.issued += 1;
-        let lease = Lease { token: self.issued.to_string() };
+        let lease = Lease { job, token: self.issued.to_string() };
         self.current = Some((lease.clone(), now.plus(ttl)));
         Some(lease)
     }

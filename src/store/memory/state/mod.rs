@@ -23,7 +23,7 @@ use crate::{
         Aggregate, Cursor, Event, RoomName, Stream, StreamId, StreamView, Timestamp, event::Draft,
         stream::MAX_LISTED_PARTICIPANTS,
     },
-    store::{DedupKey, LogBounds, Retention, TRIM_BLOCKS},
+    store::{DedupKey, EndpointRecords, FollowerRecord, Job, Lease, LogBounds, Retention, TRIM_BLOCKS},
 };
 
 /// Source of the current time.
@@ -44,13 +44,15 @@ pub(in crate::store::memory) struct Inner {
     pub(in crate::store::memory) dedup_keys: HashMap<DedupKey, StreamId>,
     pub(in crate::store::memory) log: Log,
     pub(in crate::store::memory) newest: Cursor,
-    pub(in crate::store::memory) followers: Vec<Follower>,
-    pub(in crate::store::memory) lease: LeaseState,
+    pub(in crate::store::memory) connections: Vec<Follower>,
+    pub(in crate::store::memory) leases: HashMap<Job, LeaseState>,
     pub(in crate::store::memory) closed_rooms: ClosedRooms,
     pub(in crate::store::memory) listings: Listings,
     pub(in crate::store::memory) probed_rooms: ProbedRooms,
     pub(in crate::store::memory) rates: Rates,
     pub(in crate::store::memory) requests: Requests,
+    pub(in crate::store::memory) webhook_endpoints: EndpointRecords,
+    pub(in crate::store::memory) followers: BTreeMap<String, FollowerRecord>,
 }
 
 /// A stream with its log.
@@ -97,6 +99,10 @@ impl Entry {
 }
 
 impl Inner {
+    pub(in crate::store::memory) fn holds(&self, lease: &Lease, now: Timestamp) -> bool {
+        self.leases.get(&lease.job).is_some_and(|state| state.is_held_by(lease, now))
+    }
+
     pub(in crate::store::memory) fn live_owner(&self, room: &RoomName) -> Option<Stream> {
         let stream = &self.streams.get(self.rooms.get(room)?)?.aggregate.stream;
         (!stream.status.is_final()).then(|| stream.clone())
@@ -125,7 +131,7 @@ impl Inner {
             let size = serde_json::to_vec(&*event).map(|json| json.len()).unwrap_or_default();
             kept.log.append(&event, size, bounds, block);
             self.log.append(&event, size, &bounds_of_all, block);
-            self.followers.retain(|follower| follower.send(&event));
+            self.connections.retain(|follower| follower.send(&event));
         }
     }
 }

@@ -178,6 +178,26 @@ scripts! {
         due_after_ms: Option<Duration>,
     }
 
+    /// See [`crate::store::Followers::save`].
+    atomic SaveFollower = "save_follower" with [];
+    KEY { follower, followers, lease }
+    ARG {
+        id: String,
+        lease_token: Option<String>, expected: Option<u64>, generation: u64,
+        /// Names of fields and their values in turn; an empty value removes the field.
+        fields: Vec<String>,
+    }
+
+    /// See [`crate::store::Followers::position_at`].
+    read PositionAt = "position_at" with [LOG_ENTRIES];
+    KEY { events, tail }
+    ARG { at: String }
+
+    /// See [`crate::store::WebhookEndpoints::replace`].
+    atomic ReplaceEndpoint = "replace_endpoint" with [];
+    KEY { endpoints, revision }
+    ARG { id: String, previous: Option<String>, next: Option<String>, max: usize }
+
     /// See [`crate::store::ListingHistory::set_missing`].
     atomic RecordMissing = "record_missing" with [CLOCK];
     KEY { missing_streams }

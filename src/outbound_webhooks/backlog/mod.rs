@@ -1,0 +1,243 @@
+//! What an endpoint has not received yet of one partition, and what may be sent next. Pure: no clock, no I/O.
+//!
+//! The log of all streams is read once, and each stream has a queue of its own. A stream whose delivery fails, or takes
+//! longer than [`SLOW_AFTER`], falls behind: its queued events are dropped, and later they are read from the stream's
+//! own log. So the position in the log of all streams moves on, and what must be kept is bounded: that position, and
+//! one position for each stream that is behind.
+
+mod outcomes;
+mod queue;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use self::queue::Queue;
+pub use self::queue::Waiting;
+use crate::{
+    domain::{Cursor, EndpointFilter, Event, StreamId, Timestamp},
+    store::ResetReason,
+};
+
+/// Time after which a stream whose delivery is in progress falls behind.
+pub const SLOW_AFTER: Duration = Duration::from_secs(1);
+/// Maximum number of streams that are behind. With more of them, the log of all streams is not read on.
+pub const MAX_BEHIND: usize = 1_000;
+/// Maximum number of queued events.
+const MAX_QUEUED: usize = 1_000;
+/// Maximum approximate size of the queued events in bytes.
+const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
+
+/// A step that may be made next.
+#[derive(Debug)]
+pub enum Step {
+    /// Deliver the event.
+    Deliver(Arc<Event>),
+    /// Read the stream's own log after the cursor.
+    Read(StreamId, Cursor),
+    /// Tell the endpoint that it has missed events of all streams.
+    Reset(ResetReason),
+}
+
+/// Position of a stream that is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Position in the stream's log.
+    pub after: Cursor,
+    /// Attempts at the next delivery.
+    pub waiting: Waiting,
+    /// Number of deliveries that are not made.
+    pub undelivered: u64,
+    /// Time of the first of them.
+    pub oldest: Timestamp,
+}
+
+/// A reset that the endpoint must get before anything else.
+#[derive(Clone, Copy, Debug)]
+struct PendingReset {
+    reason: ResetReason,
+    waiting: Waiting,
+    is_busy: bool,
+}
+
+/// Deliveries to one endpoint that are not made.
+#[derive(Debug)]
+pub struct Backlog {
+    filter: EndpointFilter,
+    read: Cursor,
+    queues: BTreeMap<StreamId, Queue>,
+    /// Streams that may have a step: those that follow the log of all streams, and those that are behind.
+    ready: VecDeque<StreamId>,
+    ready_behind: VecDeque<StreamId>,
+    /// Failed attempts at a reset that was not delivered when the position was saved.
+    reset_attempts: Waiting,
+    reset: Option<PendingReset>,
+}
+
+impl Backlog {
+    /// Continues at a saved position. `reset_attempts` are those at a reset that was not delivered.
+    pub fn new(
+        filter: EndpointFilter,
+        read: Cursor,
+        behind: BTreeMap<StreamId, Behind>,
+        reset_attempts: Waiting,
+    ) -> Self {
+        let ready_behind = behind.keys().copied().collect();
+        let queues = behind.into_iter().map(|(id, behind)| (id, restored(behind, read))).collect();
+        let (ready, reset) = (VecDeque::new(), None);
+        Self { filter, read, queues, ready, ready_behind, reset_attempts, reset }
+    }
+
+    /// Position in the log of all streams up to which everything was read.
+    pub const fn read_position(&self) -> Cursor {
+        self.read
+    }
+
+    /// True if more events of the log of all streams can be queued.
+    pub fn has_room(&self) -> bool {
+        let in_line = self.queues.values().filter(|queue| queue.waiting.is_none());
+        let sizes = in_line.flat_map(|queue| &queue.events).map(|event| event.approximate_bytes());
+        let (queued, bytes) = sizes.fold((0, 0), |(queued, bytes), size| (queued + 1, bytes + size));
+        let is_small = queued < MAX_QUEUED && bytes < MAX_QUEUED_BYTES;
+        self.reset.is_none() && is_small && self.behind().count() < MAX_BEHIND
+    }
+
+    /// Queues events of the log of all streams.
+    pub fn add(&mut self, events: &[Arc<Event>]) {
+        for event in events {
+            self.read = event.cursor;
+            if self.filter.matches(event) {
+                self.add_event(event);
+            }
+        }
+    }
+
+    fn add_event(&mut self, event: &Arc<Event>) {
+        let id = event.stream_id();
+        let queue = self.queues.entry(id).or_insert_with(|| Queue::new(event.previous, event.timestamp));
+        let was_empty = queue.events.is_empty();
+        if queue.add(event) && queue.waiting.is_none() && was_empty && queue.busy_since.is_none() {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Continues after a loss of events of the log of all streams. `tail` is the newest position of that log.
+    ///
+    /// An endpoint of one stream continues from that stream's own log. Any other gets a reset.
+    pub fn lose(&mut self, reason: ResetReason, tail: Cursor, now: Timestamp) {
+        let Some(id) = self.filter.stream_id else {
+            self.queues.clear();
+            self.ready.clear();
+            self.ready_behind.clear();
+            self.reset = Some(PendingReset { reason, waiting: self.reset_attempts, is_busy: false });
+            return;
+        };
+        let after = self.read;
+        let queue = self.queues.entry(id).or_insert_with(|| Queue::new(after, now));
+        if queue.waiting.is_none() {
+            queue.fall_behind(Waiting { attempts: 0, due: now }, 0);
+            queue.undelivered = queue.undelivered.max(1);
+            if queue.busy_since.is_none() {
+                self.ready_behind.push_back(id);
+            }
+        }
+        queue.newest = queue.newest.max(tail);
+        self.read = tail;
+    }
+
+    /// Returns the next step for a stream that follows the log of all streams, or a reset.
+    pub fn next(&mut self, now: Timestamp) -> Option<Step> {
+        if let Some(reset) = &mut self.reset {
+            let is_due = !reset.is_busy && reset.waiting.due <= now;
+            return is_due.then(|| {
+                reset.is_busy = true;
+                Step::Reset(reset.reason)
+            });
+        }
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(step) = self.begin(id, now) {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    /// Returns the next step for a stream that is behind.
+    pub fn next_behind(&mut self, now: Timestamp) -> Option<Step> {
+        for _ in 0..self.ready_behind.len() {
+            let id = self.ready_behind.pop_front()?;
+            if self.queues.get(&id).is_some_and(|queue| !queue.is_due(now)) {
+                self.ready_behind.push_back(id);
+            } else if let Some(step) = self.begin(id, now) {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    fn begin(&mut self, id: StreamId, now: Timestamp) -> Option<Step> {
+        let queue = self.queues.get_mut(&id).filter(|queue| queue.busy_since.is_none())?;
+        let step = match queue.events.front() {
+            Some(event) => Step::Deliver(event.clone()),
+            None if queue.waiting.is_some() => Step::Read(id, queue.after),
+            None => return None,
+        };
+        queue.busy_since = Some(now);
+        Some(step)
+    }
+
+    /// Makes streams fall behind whose deliveries have been in progress for [`SLOW_AFTER`].
+    pub fn set_slow_behind(&mut self, now: Timestamp) {
+        let is_slow = |since: Timestamp| since.plus(SLOW_AFTER) <= now;
+        for queue in self.queues.values_mut() {
+            if queue.waiting.is_none() && queue.busy_since.is_some_and(is_slow) {
+                queue.fall_behind(Waiting { attempts: 0, due: now }, 1);
+            }
+        }
+    }
+
+    /// Position in the log of all streams from which everything continues that is not behind.
+    pub fn position(&self) -> Cursor {
+        let in_line = self.queues.values().filter(|queue| queue.waiting.is_none());
+        let first = in_line.filter_map(|queue| queue.events.front()).min_by_key(|event| event.cursor);
+        first.map_or(self.read, |event| event.previous_of_all)
+    }
+
+    /// Returns the streams that are behind.
+    pub fn behind(&self) -> impl Iterator<Item = (StreamId, Behind)> + '_ {
+        self.queues.iter().filter_map(|(id, queue)| {
+            let Queue { after, undelivered, oldest, .. } = *queue;
+            Some((*id, Behind { after, waiting: queue.waiting?, undelivered, oldest }))
+        })
+    }
+
+    /// Returns the number of deliveries of read events that are not made.
+    pub fn undelivered(&self) -> u64 {
+        self.queues.values().map(|queue| queue.undelivered).sum()
+    }
+
+    /// Returns the time of the first event that was read and is not delivered.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let open = self.queues.values().filter(|queue| queue.undelivered > 0);
+        open.map(|queue| queue.oldest).min()
+    }
+
+    /// True if an attempt at a delivery has failed and none has succeeded since.
+    pub fn is_failing(&self) -> bool {
+        self.reset_attempts.attempts > 0 || self.queues.values().any(|queue| queue.attempts() > 0)
+    }
+}
+
+/// Everything up to `read` is read from the stream's own log, and everything after it from that of all streams.
+fn restored(behind: Behind, read: Cursor) -> Queue {
+    let Behind { after, waiting, undelivered, oldest } = behind;
+    let mut queue = Queue::new(after, oldest);
+    queue.newest = after.max(read);
+    (queue.waiting, queue.undelivered) = (Some(waiting), undelivered);
+    queue
+}
+
+#[cfg(test)]
+mod tests;
