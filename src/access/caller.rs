@@ -61,6 +61,13 @@ impl Caller {
         self.token.as_ref().is_some_and(|token| token.identity == identity.as_str())
     }
 
+    /// Returns the identity of a caller that may read the stream of this room as its participant only: by `roomJoin`.
+    pub fn participant_in(&self, room: &RoomName) -> Option<Identity> {
+        let Grants { room_list, room_join, .. } = self.token.as_ref()?.grants;
+        let is_participant = room_join && !room_list && !self.is_allowed_in(Action::ReadHidden, room);
+        self.named_identity().filter(|_| is_participant && self.is_allowed_in(Action::Read, room))
+    }
+
     /// Returns the time until the caller's token expires; `None` for a token without `exp` and without authentication.
     pub fn token_lifetime(&self, now: Timestamp) -> Option<Duration> {
         let millis = self.token.as_ref()?.expires_at?.as_millis().saturating_sub(now.as_millis());
@@ -106,6 +113,20 @@ mod tests {
         assert_ne!(fingerprint(token("ann", "one", 1)), fingerprint(token("ann", "two", 1)));
         assert_ne!(fingerprint(token("ann", "one", 1)), fingerprint(token("anno", "ne", 1)));
         assert_eq!(Caller::unrestricted().fingerprint(), None);
+    }
+
+    #[test]
+    fn only_token_without_other_grants_reads_as_participant() {
+        let room = RoomName::parse("one").unwrap();
+        let reads = |change: fn(&mut Grants)| {
+            let mut token = token("ann", "one", 1);
+            change(&mut token.grants);
+            Caller::from_token(token).participant_in(&room).is_some()
+        };
+        assert!(reads(|_| {}) && reads(|grants| grants.room_create = true));
+        assert!(!reads(|grants| grants.room_admin = true) && !reads(|grants| grants.room_list = true));
+        assert!(!reads(|grants| grants.room = "two".to_owned()));
+        assert_eq!(Caller::unrestricted().participant_in(&room), None);
     }
 
     #[test]

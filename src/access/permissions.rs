@@ -25,7 +25,7 @@ pub enum Action {
     ReadHidden,
     /// Take a stream live or backstage.
     SetLive,
-    /// Change or mute a participant.
+    /// Change, mute or block a participant.
     Moderate,
     /// Raise or lower the hand of the token's own identity.
     RaiseHand,
@@ -105,7 +105,7 @@ pub const PERMISSIONS: [Permission; 14] = [
     permission(Action::Remove, "remove another participant", &[Grant::RoomAdmin]),
     permission(Action::ReadHidden, "list a stream's hidden participants", &[Grant::RoomList, Grant::RoomAdmin]),
     permission(Action::SetLive, "take a stream live or backstage", &[Grant::RoomAdmin]),
-    permission(Action::Moderate, "change or mute a participant", &[Grant::RoomAdmin]),
+    permission(Action::Moderate, "change, mute or block a participant", &[Grant::RoomAdmin]),
     permission(
         Action::RaiseHand, "raise and lower the hand of the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin],
     ),

@@ -1,11 +1,11 @@
-//! Changes of a recorded stream, their effects, and the reasons for a rejection.
+//! Changes of a recorded stream, and their effects.
 
 use std::{fmt, time::Duration};
 
 use super::{
-    Attributes, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind, ParticipantMetadata,
-    ParticipantSid, ParticipantUpdate, Removal, Role, RoomSid, StreamId, StreamStatus, Timestamp, TokenMark,
-    Track, TrackSid, Tracks,
+    Attributes, BlockReason, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind,
+    ParticipantMetadata, ParticipantSid, ParticipantUpdate, Removal, Role, RoomSid, StreamId, Timestamp,
+    TokenMark, Track, TrackSid, Tracks,
 };
 
 /// Maximum number of participants that one change disconnects. Closing a stream of thousands takes several changes, so
@@ -145,6 +145,26 @@ pub enum Change {
     CancelRemoval(Removal),
     /// Records a removal that LiveKit has made.
     Remove(Removal),
+    /// Blocks an identity, or changes its block.
+    Block {
+        /// Identity to block.
+        identity: Identity,
+        /// Reason, which only `GET` of the blocks shows.
+        reason: Option<BlockReason>,
+        /// Time after which the block ends by itself.
+        expires_in: Option<Duration>,
+        /// Identity of the caller, if its token has one.
+        by: Option<Identity>,
+    },
+    /// Ends the block of an identity.
+    Unblock {
+        /// Blocked identity.
+        identity: Identity,
+        /// Identity of the caller, if its token has one.
+        by: Option<Identity>,
+    },
+    /// Ends blocks whose time has passed.
+    ExpireBlocks,
     /// Takes the stream backstage, where viewers have no access, or live.
     SetBackstage {
         /// True for backstage, false for live.
@@ -229,55 +249,6 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Reason for which a change was rejected. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The lifecycle does not allow the transition.
-    #[error("a stream that is {from} cannot become {to}")]
-    InvalidTransition {
-        /// Current status.
-        from: StreamStatus,
-        /// Requested status.
-        to: StreamStatus,
-    },
-    /// The status does not allow the change.
-    #[error("the stream is {status}")]
-    NotActive {
-        /// Current status.
-        status: StreamStatus,
-    },
-    /// The maximum number of participants is active.
-    #[error("the stream has its maximum of {max} participants")]
-    Full {
-        /// Maximum number of participants.
-        max: u32,
-    },
-    /// The stream is backstage, and the token is for a viewer.
-    #[error("the stream is backstage: viewers can join after it has gone live")]
-    Backstage,
-    /// The stream is not at the version that the caller expected.
-    #[error("the stream is at version {current}")]
-    VersionMismatch {
-        /// Current version.
-        current: u64,
-    },
-    /// The stream has no entry of the identity.
-    #[error("the stream has no participant of this identity")]
-    NoParticipant,
-    /// The participant has left, and a participant that has left cannot raise its hand.
-    #[error("the participant has left")]
-    NotPresent,
-    /// The maximum number of hands is raised.
-    #[error("the stream has its maximum of {max} raised hands")]
-    TooManyHands {
-        /// Maximum number of raised hands.
-        max: u32,
-    },
-    /// Another change has replaced the metadata.
-    #[error("the metadata has changed")]
-    MetadataChanged,
 }
 
 /// Effect of an accepted change.

@@ -71,6 +71,10 @@ pub enum ErrorCode {
     StreamFull,
     /// The stream has its maximum number of raised hands.
     TooManyHands,
+    /// The identity is blocked in the stream.
+    ParticipantBlocked,
+    /// The stream has its maximum number of blocks.
+    TooManyBlocks,
     /// The stream is backstage, where viewers have no access.
     StreamBackstage,
     /// The stream is still being created. LiveKit sends the webhook again.
@@ -107,7 +111,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -140,6 +144,8 @@ impl ErrorCode {
         Self::StreamNotActive,
         Self::StreamFull,
         Self::TooManyHands,
+        Self::ParticipantBlocked,
+        Self::TooManyBlocks,
         Self::StreamBackstage,
         Self::StreamCreating,
         Self::RoomExists,

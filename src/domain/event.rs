@@ -36,11 +36,15 @@ pub enum EventKind {
     StreamLiveStarted,
     /// The stream went backstage.
     StreamLiveStopped,
+    /// An identity was blocked.
+    ParticipantBlocked,
+    /// The block of an identity has ended.
+    ParticipantUnblocked,
 }
 
 impl EventKind {
     /// All types.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::StreamCreated,
         Self::StreamUpdated,
         Self::StreamStopped,
@@ -50,6 +54,8 @@ impl EventKind {
         Self::ParticipantCountUpdated,
         Self::StreamLiveStarted,
         Self::StreamLiveStopped,
+        Self::ParticipantBlocked,
+        Self::ParticipantUnblocked,
     ];
 
     /// Returns the name used in JSON and by feeds.
@@ -64,6 +70,8 @@ impl EventKind {
             Self::ParticipantCountUpdated => "participant_count_updated",
             Self::StreamLiveStarted => "stream_live_started",
             Self::StreamLiveStopped => "stream_live_stopped",
+            Self::ParticipantBlocked => "participant_blocked",
+            Self::ParticipantUnblocked => "participant_unblocked",
         }
     }
 }
@@ -94,6 +102,8 @@ pub struct Draft {
     pub reason: Option<String>,
     /// Identity of the caller who made the change, in events of moderation.
     pub by: Option<Identity>,
+    /// Blocked identity, in events about a block.
+    pub identity: Option<Identity>,
 }
 
 impl Draft {
@@ -117,6 +127,7 @@ impl Draft {
             previous_status,
             reason: stream.reason.clone().filter(|_| previous_status.is_some()),
             by: None,
+            identity: None,
         }
     }
 }
@@ -178,6 +189,8 @@ impl Serialize for Event {
             reason: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             by: Option<&'a Identity>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            identity: Option<&'a Identity>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -189,7 +202,7 @@ impl Serialize for Event {
             data: Data<'a>,
             timestamp: Timestamp,
         }
-        let Draft { kind, stream, participant, removed, previous_status, reason, by } = &self.draft;
+        let Draft { kind, stream, participant, removed, previous_status, reason, by, identity } = &self.draft;
         let data = Data {
             participant: participant.as_ref(),
             removed: *removed,
@@ -198,6 +211,7 @@ impl Serialize for Event {
             previous_status: *previous_status,
             reason: reason.as_deref(),
             by: by.as_ref(),
+            identity: identity.as_ref(),
         };
         Json {
             r#type: *kind,

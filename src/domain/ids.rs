@@ -88,6 +88,11 @@ name! {
     DisplayName
 }
 
+name! {
+    /// Reason of a block.
+    BlockReason
+}
+
 macro_rules! reported {
     ($name:ident) => {
         impl $name {
@@ -105,6 +110,11 @@ reported!(Identity);
 reported!(DisplayName);
 
 impl Identity {
+    /// Reports whether the identity has at most [`MAX_NAME_BYTES`], as that of a participant has by LiveKit's limit.
+    pub const fn is_within_limit(&self) -> bool {
+        self.0.len() <= MAX_NAME_BYTES
+    }
+
     /// Parses the identity of a participant that joins: as [`Self::parse`], and not a dot segment.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 pub enum LeaveReason {
     /// The stream is backstage, and the participant is a viewer.
     Backstage,
+    /// The identity is blocked.
+    Blocked,
     /// A caller has removed the participant, or its token precedes such a removal.
     Removed,
 }
@@ -14,6 +16,7 @@ impl LeaveReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Backstage => "backstage",
+            Self::Blocked => "blocked",
             Self::Removed => "removed",
         }
     }

@@ -48,6 +48,8 @@ pub struct Stream<M = Metadata> {
     pub peak_participant_count: u32,
     /// Number of connected participants that do not count: agents, recorders, hidden participants.
     pub uncounted: u32,
+    /// Number of blocked identities.
+    pub blocks: u32,
     /// Time of the creation.
     pub created_at: Timestamp,
     /// Time at which the stream became active.
@@ -87,6 +89,7 @@ impl Stream {
             counts: ParticipantCounts::default(),
             peak_participant_count: 0,
             uncounted: 0,
+            blocks: 0,
             created_at: now,
             started_at: None,
             updated_at: now,
@@ -135,7 +138,8 @@ impl Stream {
 }
 
 impl<M> Stream<M> {
-    /// Returns the reason for which a participant has no access to the stream; `None` if it has access.
+    /// Returns the reason for which a participant that is not blocked has no access to the stream; `None` if it has
+    /// access.
     pub fn denies(&self, participant: &Participant) -> Option<LeaveReason> {
         if participant.is_active() && participant.removals.end_session() {
             return Some(LeaveReason::Removed);
@@ -168,6 +172,7 @@ impl<M> Stream<M> {
             counts: self.counts,
             peak_participant_count: self.peak_participant_count,
             uncounted: self.uncounted,
+            blocks: self.blocks,
             created_at: self.created_at,
             started_at: self.started_at,
             updated_at: self.updated_at,

@@ -3,9 +3,10 @@
 use super::{
     convert::{audience, cursor, metadata, millis, participant, participant_counts, reset_data, status},
     proto::{
-        ParticipantCountUpdatedData, ParticipantJoinedData, ParticipantLeftData, ParticipantUpdatedData,
-        StreamCreatedData, StreamEvent, StreamEventType as Type, StreamLiveStartedData,
-        StreamLiveStoppedData, StreamStoppedData, StreamUpdatedData, stream_event::EventData,
+        ParticipantBlockedData, ParticipantCountUpdatedData, ParticipantJoinedData, ParticipantLeftData,
+        ParticipantUnblockedData, ParticipantUpdatedData, StreamCreatedData, StreamEvent,
+        StreamEventType as Type, StreamLiveStartedData, StreamLiveStoppedData, StreamStoppedData,
+        StreamUpdatedData, stream_event::EventData,
     },
 };
 use crate::{
@@ -44,6 +45,8 @@ const fn event_type(kind: EventKind) -> Type {
         EventKind::ParticipantCountUpdated => Type::ParticipantCountUpdated,
         EventKind::StreamLiveStarted => Type::StreamLiveStarted,
         EventKind::StreamLiveStopped => Type::StreamLiveStopped,
+        EventKind::ParticipantBlocked => Type::ParticipantBlocked,
+        EventKind::ParticipantUnblocked => Type::ParticipantUnblocked,
     }
 }
 
@@ -51,6 +54,7 @@ fn event_data(draft: &Draft) -> EventData {
     let stream = &draft.stream;
     let participant = draft.participant.as_ref().map(participant);
     let room_name = || stream.room_name.to_string();
+    let identity = || draft.identity.as_ref().map(ToString::to_string).unwrap_or_default();
     let reason = || draft.reason.clone().unwrap_or_default();
     let metadata = || stream.metadata.as_ref().map(|carried| metadata(carried.as_text())).unwrap_or_default();
     match draft.kind {
@@ -81,6 +85,12 @@ fn event_data(draft: &Draft) -> EventData {
         }
         EventKind::StreamLiveStopped => {
             EventData::StreamLiveStopped(StreamLiveStoppedData { room_name: room_name() })
+        }
+        EventKind::ParticipantBlocked => {
+            EventData::ParticipantBlocked(ParticipantBlockedData { identity: identity() })
+        }
+        EventKind::ParticipantUnblocked => {
+            EventData::ParticipantUnblocked(ParticipantUnblockedData { identity: identity() })
         }
     }
 }

@@ -41,6 +41,7 @@ pub const fn end_code(reason: Ended) -> ErrorCode {
         Ended::Complete | Ended::ShuttingDown => ErrorCode::ShuttingDown,
         Ended::Expired => ErrorCode::ConnectionExpired,
         Ended::TokenExpired => ErrorCode::TokenExpired,
+        Ended::Blocked => ErrorCode::ParticipantBlocked,
         Ended::Unavailable => ErrorCode::StoreUnavailable,
     }
 }

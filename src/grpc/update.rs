@@ -21,7 +21,7 @@ use crate::{
 
 /// Returns the update of an event, with the state after it.
 pub fn update(event: &Event, state: &KnownState) -> StreamUpdate {
-    let Draft { stream, reason, removed, by, .. } = &event.draft;
+    let Draft { stream, reason, removed, by, identity, .. } = &event.draft;
     let update = StreamUpdate {
         stream_id: stream.id.to_string(),
         status: status(stream.status),
@@ -39,6 +39,7 @@ pub fn update(event: &Event, state: &KnownState) -> StreamUpdate {
         backstage: stream.backstage,
         live_at: millis(stream.live_at),
         by: by.as_ref().map(ToString::to_string).unwrap_or_default(),
+        identity: identity.as_ref().map(ToString::to_string).unwrap_or_default(),
         ..StreamUpdate::default()
     };
     with_participants(update, &state.participants)
@@ -56,6 +57,8 @@ fn update_type(draft: &Draft) -> UpdateType {
         EventKind::ParticipantCountUpdated => UpdateType::ParticipantCountUpdated,
         EventKind::StreamLiveStarted => UpdateType::StreamLiveStarted,
         EventKind::StreamLiveStopped => UpdateType::StreamLiveStopped,
+        EventKind::ParticipantBlocked => UpdateType::ParticipantBlocked,
+        EventKind::ParticipantUnblocked => UpdateType::ParticipantUnblocked,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod app_state;
 mod backstage;
+mod blocks;
 mod cors;
 mod docs;
 mod events;

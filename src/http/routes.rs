@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use super::{
-    backstage, docs, events, health,
+    backstage, blocks, docs, events, health,
     middleware::{RoutePolicy, guard},
     pages, participants,
     problem::Problem,
@@ -185,6 +185,12 @@ fn streams() -> Vec<Path> {
         Path::at("/streams/{id}/mute")
             .on(Method::POST, changes(&[Action::Moderate]), participants::mute::all)
             .errors(participants::mute::ALL_ERRORS),
+        Path::at("/streams/{id}/blocks").read(reads(&[Action::Moderate]), blocks::list),
+        Path::at("/streams/{id}/blocks/{identity}")
+            .on(Method::PUT, changes(&[Action::Moderate]), blocks::block)
+            .errors(blocks::BLOCK_ERRORS)
+            .on(Method::DELETE, changes(&[Action::Moderate]), blocks::unblock)
+            .errors(blocks::UNBLOCK_ERRORS),
         Path::at("/streams/{id}/go_live")
             .on(Method::POST, changes(&[Action::SetLive]), backstage::go_live)
             .errors(backstage::ERRORS),

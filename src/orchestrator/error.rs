@@ -59,6 +59,8 @@ impl Error {
                 Rejection::NoParticipant => ErrorCode::ParticipantNotFound,
                 Rejection::NotPresent => ErrorCode::ParticipantNotPresent,
                 Rejection::TooManyHands { .. } => ErrorCode::TooManyHands,
+                Rejection::Blocked => ErrorCode::ParticipantBlocked,
+                Rejection::TooManyBlocks { .. } => ErrorCode::TooManyBlocks,
                 Rejection::Backstage => ErrorCode::StreamBackstage,
                 Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
             },

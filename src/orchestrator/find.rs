@@ -3,7 +3,7 @@
 use super::{error::Error, service::Orchestrator};
 use crate::{
     access::{Action, Caller},
-    domain::{RoomName, Stream, StreamId, StreamRef, StreamView},
+    domain::{Identity, Rejection, RoomName, Stream, StreamId, StreamRef, StreamView},
     store::{SharedState, StoreError},
 };
 
@@ -38,12 +38,13 @@ impl Orchestrator {
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not; [`StoreError::NotFound`] if the stream does not exist, or if the
-    /// caller may not read it either.
+    /// caller may not read it either; [`Rejection::Blocked`] for a participant that is blocked, to [`Action::Read`].
     #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
     pub async fn find(&self, caller: &Caller, action: Action, id_or_room: &str) -> Result<Stream, Error> {
         permit_some(caller, action)?;
         let stream = self.named(id_or_room).await?;
         permit(caller, action, &stream.room_name)?;
+        self.refuse_blocked(caller, action, &stream).await?;
         Ok(stream)
     }
 
@@ -81,7 +82,25 @@ impl Orchestrator {
         permit_some(caller, Action::Read)?;
         let view = self.named_view(id_or_room).await?;
         permit(caller, Action::Read, &view.stream.room_name)?;
+        self.refuse_blocked(caller, Action::Read, &view.stream).await?;
         Ok(view)
+    }
+
+    /// Refuses a read by a participant that is blocked.
+    async fn refuse_blocked(&self, caller: &Caller, action: Action, stream: &Stream) -> Result<(), Error> {
+        let reader = caller.participant_in(&stream.room_name).filter(|_| action == Action::Read);
+        match reader {
+            Some(identity) if self.is_blocked(stream, &identity).await? => Err(Rejection::Blocked.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reports whether an identity is blocked. Reads nothing for a stream without blocks.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub(super) async fn is_blocked(&self, stream: &Stream, identity: &Identity) -> Result<bool, Error> {
+        Ok(stream.blocks > 0 && self.store.block(stream.id, identity.as_str()).await?.is_some())
     }
 
     async fn named(&self, id_or_room: &str) -> Result<Stream, Error> {

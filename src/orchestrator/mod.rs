@@ -41,7 +41,7 @@ pub use self::{
     error::Error,
     health::Health,
     leave_request::LeaveRequest,
-    moderation::{ChangedParticipant, MuteAll, MuteRequest, ParticipantPatch},
+    moderation::{BlockRequest, ChangedParticipant, MuteAll, MuteRequest, ParticipantPatch},
     participation::{JoinRequest, Joined, Left, TokenTerms},
     patch::Patch,
     policy::Policy,

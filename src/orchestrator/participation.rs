@@ -7,8 +7,8 @@ use super::{
 use crate::{
     access::{Action, Caller},
     domain::{
-        Attributes, Change, DisplayName, Identity, Metadata, Participant, Role, Stream, StreamId, StreamRef,
-        TokenMark,
+        Attributes, Change, DisplayName, Identity, Metadata, Participant, Rejection, Role, Stream, StreamId,
+        StreamRef, TokenMark, change::Effect,
     },
     rooms::{JoinToken, TokenRequest, TokenValidity},
     store::{Applied, DedupKey, Guard},
@@ -79,9 +79,9 @@ impl Orchestrator {
     /// Creates a join token. Its owner is `joining` until LiveKit reports the connection.
     ///
     /// # Errors
-    /// [`crate::domain::Rejection::NotActive`] if the stream is not active; [`crate::domain::Rejection::Backstage`] for
-    /// a viewer while it is backstage; [`crate::domain::Rejection::Full`] if it has its maximum of participants;
-    /// [`Error::Forbidden`] if the caller may not create tokens for the stream.
+    /// [`Rejection::NotActive`] if the stream is not active; [`Rejection::Blocked`] for a blocked identity;
+    /// [`Rejection::Backstage`] for a viewer while the stream is backstage; [`Rejection::Full`] if it has its maximum
+    /// of participants; [`Error::Forbidden`] if the caller may not create tokens for the stream.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn join(
         &self,
@@ -100,6 +100,10 @@ impl Orchestrator {
         };
         let guard = Guard { dedup_key: request.dedup_key.clone(), ..Guard::default() };
         let applied = self.store.apply(stream, issue, guard).await?;
+        // The token was recorded by an earlier attempt, and the identity may have been blocked since.
+        if applied.effect == Effect::Duplicate {
+            self.refuse_token(&applied.stream, &request.identity).await?;
+        }
         let entry = match applied.participant {
             Some(entry) => Some(entry),
             // The token was recorded by an earlier attempt.
@@ -143,8 +147,14 @@ impl Orchestrator {
         terms: TokenTerms,
     ) -> Result<Joined, Error> {
         let stream = self.find(caller, Action::Join, &id.to_string()).await?;
+        self.refuse_token(&stream, &request.identity).await?;
         let token = self.rooms.token_again(&request.token(&stream, terms))?;
         Ok(Joined { stream, token, terms })
+    }
+
+    /// Refuses a token of a blocked identity.
+    async fn refuse_token(&self, stream: &Stream, identity: &Identity) -> Result<(), Error> {
+        if self.is_blocked(stream, identity).await? { Err(Rejection::Blocked.into()) } else { Ok(()) }
     }
 
     /// Removes a participant from the LiveKit room and records the departure. The join token stays valid, so the

@@ -123,6 +123,10 @@ impl Orchestrator {
     /// As [`Self::find`].
     pub async fn grant_stream(&self, caller: &Caller, id_or_room: &str) -> Result<ReadGrant, Error> {
         let stream = self.find(caller, Action::Read, id_or_room).await?;
-        Ok(ReadGrant::stream(stream.id))
+        let grant = ReadGrant::stream(stream.id);
+        Ok(match caller.participant_in(&stream.room_name) {
+            Some(identity) => grant.of_participant(identity, self.store.clone()),
+            None => grant,
+        })
     }
 }

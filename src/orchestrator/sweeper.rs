@@ -1,4 +1,5 @@
-//! Sweeper: expires unused join tokens, stops idle streams, and completes or undoes operations whose instance ended.
+//! Sweeper: expires unused join tokens and blocks, stops idle streams, and completes or undoes operations whose
+//! instance ended.
 //!
 //! Every instance sweeps. Each change checks again that its job is due, so concurrent sweeps are harmless.
 
@@ -63,6 +64,7 @@ impl Sweeper {
         let done = match (self.existing(job.stream_id()).await, job) {
             (Err(error), _) => Err(error),
             (Ok(stream), ScheduledJob::ExpireJoining(_)) => self.expire_joining(&stream).await,
+            (Ok(stream), ScheduledJob::ExpireBlocks(_)) => self.expire_blocks(&stream).await,
             (Ok(stream), ScheduledJob::StopIdle(_)) => self.stop_idle(&stream).await,
             (Ok(stream), ScheduledJob::ResumeOperation(_)) => self.resume(&stream).await,
             // `CountTeller` executes these.
@@ -91,6 +93,20 @@ impl Sweeper {
             if applied.effect != Effect::Unchanged {
                 self.orchestrator
                     .count_cleanup("joining_expired", applied.stream.version.saturating_sub(version).max(1));
+            }
+            if applied.effect != Effect::Partial {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn expire_blocks(&self, stream: &Stream) -> Result<(), Error> {
+        let reference = stream.reference();
+        loop {
+            let applied = self.store.apply(&reference, Change::ExpireBlocks, Guard::default()).await?;
+            if applied.effect != Effect::Unchanged {
+                let ended = stream.blocks.saturating_sub(applied.stream.blocks).max(1);
+                self.orchestrator.count_cleanup("blocks_expired", ended.into());
             }
             if applied.effect != Effect::Partial {
                 return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{error::Error, service::Orchestrator, webhook_probe::CHECK_ROOM};
+use super::{error::Error, moderation::Arrival, service::Orchestrator, webhook_probe::CHECK_ROOM};
 use crate::{
     domain::{
         Change, Rejection, RoomName, RoomSid, StopReason, StreamRef, StreamStatus, Timestamp, change::Effect,
@@ -106,8 +106,8 @@ impl WebhookProcessor {
     ) -> Result<Outcome, Error> {
         let (connects, stops) =
             (matches!(change, Change::Connect(_)), matches!(change, Change::BeginStop { .. }));
-        let reported = match &change {
-            Change::Connect(session) => Some((session.sid.clone(), session.role)),
+        let arrival = match &change {
+            Change::Connect(session) => Some(Arrival::of(session)),
             _ => None,
         };
         // A stop is two changes, each of which can be repeated, so it needs no deduplication key.
@@ -125,8 +125,8 @@ impl WebhookProcessor {
             self.orchestrator.close(stream, Change::Close).await?;
         }
         let effect = applied.effect;
-        if let Some((sid, role)) = reported {
-            self.orchestrator.admit(applied, &sid, role).await;
+        if let Some(arrival) = arrival {
+            self.orchestrator.admit(applied, arrival).await;
         }
         Ok(effect.into())
     }

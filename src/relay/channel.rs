@@ -13,6 +13,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
+    access::AccessRegistry,
     frame::EventFrame,
     reset::ResetFrame,
     subscriber::{Delivery, Subscriber, SubscriberId},
@@ -104,6 +105,8 @@ pub(super) struct Channel {
     pub(super) has_lost_events: bool,
     /// See [`super::Options::repair`].
     repair: bool,
+    /// Participants whose feeds end when they are blocked.
+    access: AccessRegistry,
     /// Number of the current log read. Results of earlier reads are discarded.
     pub(super) generation: u64,
     /// Events that arrived during a log read, with the cursors of their predecessors; at most [`MAX_PENDING_EVENTS`].
@@ -117,13 +120,14 @@ pub(super) struct Channel {
 const MAX_PENDING_EVENTS: usize = 1_000;
 
 impl Channel {
-    pub(super) fn new(topic: Topic, repair: bool) -> Self {
+    pub(super) fn new(topic: Topic, repair: bool, access: AccessRegistry) -> Self {
         Self {
             topic,
             last: None,
             phase: Phase::Disconnected,
             has_lost_events: false,
             repair,
+            access,
             generation: 0,
             pending_events: Vec::new(),
             subscribers: HashMap::new(),
@@ -215,13 +219,15 @@ impl Channel {
     fn deliver_event(&mut self, event: Arc<Event>) {
         self.last = Some(event.cursor);
         let frame = Arc::new(EventFrame::new(event));
-        self.deliver(&Delivery::Event(frame));
+        self.deliver(&Delivery::Event(frame.clone()));
+        self.access.on_event(frame.event());
     }
 
     /// Sends a reset to every subscriber and moves the position to the reset's snapshot.
     pub(super) fn reset(&mut self, reset: Arc<ResetFrame>) {
         (self.last, self.has_lost_events) = (Some(reset.cursor), false);
         self.deliver(&Delivery::Reset(reset));
+        self.access.on_reset(self.topic);
     }
 
     /// Sends a message to every subscriber and removes subscribers whose queue is full or closed.

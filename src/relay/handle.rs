@@ -11,7 +11,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    access::{Access, AccessRegistry},
     budget::Budget,
+    client_states::ClientStates,
     hub::{Command, Hub, HubParts},
     hub_handle::{HubHandle, RelayId},
     lifetime::Lifetime,
@@ -56,7 +58,9 @@ impl Relay {
         let budget = Budget::new(&metrics);
         let snapshots = Snapshots::new(feed.clone(), budget.clone(), Handle::current());
         let readiness = Arc::new(Readiness::new(feed.sources(), metrics.clone()));
+        let access = AccessRegistry::default();
         let parts = HubParts {
+            access: access.clone(),
             snapshots: snapshots.clone(),
             feed: feed.clone(),
             metrics: metrics.clone(),
@@ -69,6 +73,7 @@ impl Relay {
         let task = tokio::spawn(async move { join_all(hubs).await }.map(drop));
         let hub = HubHandle {
             id: RelayId::next(),
+            access,
             commands,
             feed,
             snapshots,
@@ -112,7 +117,7 @@ impl Relay {
         start: Start,
         client: &Client,
     ) -> Result<Subscription, StoreError> {
-        Subscription::open(&self.hub, grant.topic(), start, client).await
+        Subscription::open(&self.hub, self.source(grant), start, client).await
     }
 
     /// Subscribes to a topic through the local fan-out of this thread, which must run a `LocalSet`.
@@ -130,7 +135,7 @@ impl Relay {
         transport: Transport,
         encoder: EventEncoder,
     ) -> Result<Subscription<LocalSubscription>, StoreError> {
-        Subscription::open_local(&self.hub, grant.topic(), start, transport, encoder).await
+        Subscription::open_local(&self.hub, self.source(grant), start, transport, encoder).await
     }
 
     /// Subscribes to the states of one stream: the current state, then the newest state after each burst of events.
@@ -147,9 +152,18 @@ impl Relay {
         &self,
         grant: &ReadGrant,
         encode: EncodeState,
-    ) -> Result<Option<StateUpdates>, StoreError> {
-        let Topic::Stream(id) = grant.topic() else { return Ok(None) };
-        StateUpdates::open(&self.hub, &self.state_readers, id, encode).await
+    ) -> Result<Option<ClientStates>, StoreError> {
+        let (topic, mut access) = self.source(grant);
+        let Topic::Stream(id) = topic else { return Ok(None) };
+        // The participant may have been blocked since its grant was checked.
+        access.suspect();
+        let updates = StateUpdates::open(&self.hub, &self.state_readers, id, encode).await?;
+        Ok(updates.map(|updates| ClientStates { updates, access }))
+    }
+
+    /// Returns the topic of a grant, with its access from now on.
+    fn source(&self, grant: &ReadGrant) -> (Topic, Access) {
+        (grant.topic(), Access::of(grant, &self.hub.access))
     }
 
     /// Returns the newest `limit` events of the granted log, oldest first; fewer if the log is shorter. If they are

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    access::AccessRegistry,
     budget::Budget,
     hub::Command,
     snapshots::Snapshots,
@@ -39,6 +40,7 @@ impl RelayId {
 #[derive(Clone)]
 pub struct HubHandle {
     pub(super) id: RelayId,
+    pub(super) access: AccessRegistry,
     /// Commands to the hub of each source.
     pub(super) commands: Vec<mpsc::UnboundedSender<Command>>,
     pub(super) feed: Arc<dyn EventFeed>,

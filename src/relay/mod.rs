@@ -13,8 +13,10 @@
 //!   other clients never waits for it. What waits in the whole instance has a budget, above which stalled clients are
 //!   disconnected.
 
+mod access;
 mod budget;
 mod channel;
+mod client_states;
 mod frame;
 mod handle;
 mod hub;
@@ -39,6 +41,7 @@ mod transport;
 
 pub use self::{
     budget::{Budget, Charge, Eviction},
+    client_states::ClientStates,
     frame::{EventFrame, WireForm},
     handle::Relay,
     lifetime::Lifetime,
@@ -46,7 +49,7 @@ pub use self::{
     options::{Options, Start},
     reset::{PartContent, ResetFrame, ResetPart, ResetParts},
     snapshots::SharedSnapshot,
-    state_updates::{EncodeState, StateFrame, StateUpdates},
+    state_updates::{EncodeState, StateFrame},
     subscriber::{Client, Delivery, Ended},
     subscription::Subscription,
     transport::{MAX_UNSENT_BYTES, Transport},

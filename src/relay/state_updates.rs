@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    access::Access,
     frame::to_json,
     hub_handle::HubHandle,
     jitter::jitter,
@@ -210,10 +211,13 @@ async fn run_reader(
 ) {
     loop {
         let client = Client::new(Transport::StateReader);
-        let ended = match Subscription::open(&hub, Topic::Stream(id), Start::Now, &client).await {
-            Ok(events) => publish_states(&hub, id, encode, events, &published).await,
-            Err(_) => Some(Ended::Unavailable),
-        };
+        let ended =
+            match Subscription::open(&hub, (Topic::Stream(id), Access::unlimited()), Start::Now, &client)
+                .await
+            {
+                Ok(events) => publish_states(&hub, id, encode, events, &published).await,
+                Err(_) => Some(Ended::Unavailable),
+            };
         if let Some(reason) = ended {
             readers.remove(id);
             published.send_modify(|published| published.ended = Some(reason));

@@ -79,6 +79,8 @@ pub enum Ended {
     Expired,
     /// The token that opened the connection expired.
     TokenExpired,
+    /// The participant that follows its stream was blocked.
+    Blocked,
     /// The log cannot be read; the client resumes from its cursor.
     Unavailable,
 }
@@ -92,6 +94,7 @@ impl Ended {
             Self::ShuttingDown => "shutting_down",
             Self::Expired => "connection_expired",
             Self::TokenExpired => "token_expired",
+            Self::Blocked => "participant_blocked",
             Self::Unavailable => "store_unavailable",
         }
     }

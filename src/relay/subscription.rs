@@ -1,16 +1,18 @@
 //! Subscription: one client's exactly-once, in-order view of a topic, read from the log first and then from the feed.
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+mod opening;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
+    access::Access,
     budget::Charge,
     frame::EventFrame,
     hub_handle::HubHandle,
-    local_fanout::{DirectSink, EventEncoder, LocalSubscription},
     options::Start,
     queue::{ClientQueue, Queue},
     reset::ResetFrame,
-    subscriber::{Client, Delivery, Ended},
+    subscriber::{Delivery, Ended},
     subscriber_metrics::SubscriberMetrics,
     transport::Transport,
 };
@@ -38,6 +40,7 @@ pub struct Subscription<Q = ClientQueue> {
     is_behind: bool,
     reset: Option<Arc<ResetFrame>>,
     queue: Q,
+    access: Access,
     is_complete: bool,
     /// Cursor of the stream's last event; `None` while the stream has not ended.
     end: Option<Cursor>,
@@ -46,44 +49,11 @@ pub struct Subscription<Q = ClientQueue> {
     metrics: SubscriberMetrics,
 }
 
-impl Subscription {
-    /// Subscribes with a queue of its own at the hub.
-    pub(super) async fn open(
-        hub: &HubHandle,
-        topic: Topic,
-        start: Start,
-        client: &Client,
-    ) -> Result<Self, StoreError> {
-        let (queue, position) = ClientQueue::open(hub, topic, client).await?;
-        Self::with_queue(hub, topic, start, queue, position, client.transport).await
-    }
-}
-
-impl Subscription<LocalSubscription> {
-    /// Subscribes through the local fan-out of this thread.
-    pub(super) async fn open_local(
-        hub: &HubHandle,
-        topic: Topic,
-        start: Start,
-        transport: Transport,
-        encoder: EventEncoder,
-    ) -> Result<Self, StoreError> {
-        let local = LocalSubscription::open(hub, topic, transport, encoder).await?;
-        let position = local.position();
-        Self::with_queue(hub, topic, start, local, position, transport).await
-    }
-
-    /// Enables direct writes: the fan-out may write events to `sink` instead of returning them from [`Self::next`].
-    pub fn attach(&self, sink: Rc<dyn DirectSink>) {
-        self.queue.attach(sink);
-    }
-}
-
 #[expect(private_bounds, reason = "the relay implements all queues")]
 impl<Q: Queue> Subscription<Q> {
     async fn with_queue(
         hub: &HubHandle,
-        topic: Topic,
+        (topic, access): (Topic, Access),
         start: Start,
         queue: Q,
         position: Cursor,
@@ -101,6 +71,7 @@ impl<Q: Queue> Subscription<Q> {
             is_behind: false,
             reset: None,
             queue,
+            access,
             is_complete: false,
             end: None,
             read_bytes: 0,
@@ -147,6 +118,9 @@ impl<Q: Queue> Subscription<Q> {
             Err(StoreError::Corrupt(_)) => return Ok(()),
             other => other?.unwrap_or_default().pop(),
         };
+        if newest.as_ref().is_some_and(|newest| newest.draft.stream.blocks > 0) {
+            self.access.suspect();
+        }
         self.end = match newest {
             Some(newest) => newest.is_last().then_some(newest.cursor),
             // Only an expired stream has no log.
@@ -174,6 +148,9 @@ impl<Q: Queue> Subscription<Q> {
     /// Cancellation safe: a dropped future has consumed no message.
     pub async fn next(&mut self) -> Delivery {
         loop {
+            if let Some(ended) = self.access.check().await {
+                return Delivery::Ended(ended);
+            }
             self.apply_direct_position();
             if self.is_complete || self.is_exhausted() {
                 return Delivery::Ended(Ended::Complete);
@@ -184,11 +161,21 @@ impl<Q: Queue> Subscription<Q> {
             if let Some(event) = self.next_in_backlog() {
                 return self.deliver(Arc::new(EventFrame::new(event)));
             }
-            let delivery = if self.is_behind { self.read_on().await } else { self.next_published().await };
+            let signal = self.access.signal();
+            let delivery = tokio::select! {
+                biased;
+                delivery = self.receive() => delivery,
+                () = signal => None,
+            };
             if let Some(delivery) = delivery {
                 return delivery;
             }
         }
+    }
+
+    /// Refills the backlog, or receives a message. Cancellation safe.
+    async fn receive(&mut self) -> Option<Delivery> {
+        if self.is_behind { self.read_on().await } else { self.next_published().await }
     }
 
     /// Takes the next event of the backlog and skips events that the client has.

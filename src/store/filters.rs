@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::SharedState;
-use crate::domain::{Participant, ParticipantKind, ParticipantState, Stream, StreamStatus};
+use crate::domain::{Block, Participant, ParticipantKind, ParticipantState, Stream, StreamStatus};
 
 /// Selects the streams of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,12 @@ pub trait Listed {
 }
 
 impl Listed for Participant {
+    fn list_key(&self) -> String {
+        self.list_key()
+    }
+}
+
+impl Listed for Block {
     fn list_key(&self) -> String {
         self.list_key()
     }

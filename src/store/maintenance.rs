@@ -12,6 +12,8 @@ use crate::domain::{RoomName, StreamId};
 pub enum ScheduledJob {
     /// A `joining` entry of the stream has expired.
     ExpireJoining(StreamId),
+    /// A block of the stream has expired.
+    ExpireBlocks(StreamId),
     /// The stream has been empty for its idle time.
     StopIdle(StreamId),
     /// The operation lock of a stream in `creating` or `stopping` has expired or was released.
@@ -23,8 +25,11 @@ pub enum ScheduledJob {
 impl ScheduledJob {
     /// Returns the stream that the job concerns.
     pub const fn stream_id(self) -> StreamId {
-        let (Self::ExpireJoining(id) | Self::StopIdle(id) | Self::ResumeOperation(id) | Self::TellCounts(id)) =
-            self;
+        let (Self::ExpireJoining(id)
+        | Self::ExpireBlocks(id)
+        | Self::StopIdle(id)
+        | Self::ResumeOperation(id)
+        | Self::TellCounts(id)) = self;
         id
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{DedupKey, Lease, Page, ParticipantFilter, SharedState, StoreError, StreamFilter};
 use crate::domain::{
-    Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
+    Block, Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
     change::Effect, stream::NewStream,
 };
 
@@ -114,6 +114,12 @@ pub trait StreamStore: Send + Sync {
 
     /// Returns a listed participant.
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError>;
+
+    /// Returns the block of an identity.
+    async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError>;
+
+    /// Returns all blocks of a stream, in no order.
+    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError>;
 
     /// Returns totals over all instances, at a constant cost.
     async fn totals(&self) -> Result<Totals, StoreError>;

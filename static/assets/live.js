@@ -30,6 +30,8 @@ const EVENT_TYPES = [
   "participant_count_updated",
   "stream_live_started",
   "stream_live_stopped",
+  "participant_blocked",
+  "participant_unblocked",
 ];
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 15_000;

@@ -7,6 +7,7 @@ mod access;
 mod audience;
 mod auth_fixture;
 mod backstage;
+mod blocks;
 mod cancelled_reads;
 mod commands;
 mod concurrent_reads;

@@ -77,6 +77,7 @@ fn actions(id: &str) -> &'static [Action] {
         "stopStream" => &[Action::Stop],
         "patchParticipant" | "muteParticipant" | "muteParticipants" => &[Action::Moderate],
         "raiseHand" | "lowerHand" => &[Action::RaiseHand, Action::Moderate],
+        "listBlocks" | "blockParticipant" | "unblockParticipant" => &[Action::Moderate],
         "removeParticipant" => &[Action::Remove],
         "goLive" | "stopLive" => &[Action::SetLive],
         "joinStream" => &[Action::Join],

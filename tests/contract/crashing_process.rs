@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use livestream_orchestrator::{
     domain::{
-        Change, Identity, Metadata, Participant, ParticipantSid, RoomName, RoomSid, Stream, StreamId,
+        Block, Change, Identity, Metadata, Participant, ParticipantSid, RoomName, RoomSid, Stream, StreamId,
         StreamRef, StreamView, Timestamp, Track, stream::NewStream,
     },
     rooms::{
@@ -263,6 +263,14 @@ impl StreamStore for Crashing<dyn PartitionStore> {
     async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError> {
         self.process.call(self.inner.view(id)).await
     }
+    async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError> {
+        self.process.call(self.inner.block(id, identity)).await
+    }
+
+    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
+        self.process.call(self.inner.blocks(id)).await
+    }
+
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.process.call(self.inner.totals()).await
     }

@@ -26,7 +26,7 @@ pub fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
         (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.audience, stream.counts),
         (
             stream.peak_participant_count,
-            stream.uncounted,
+            (stream.uncounted, stream.blocks),
             (stream.version, stream.content_version),
             stream.reason.clone(),
             (stream.backstage, stream.live_at.is_some()),
@@ -60,6 +60,7 @@ fn event_without_times(event: &Event) -> impl PartialEq + std::fmt::Debug + use<
         draft.previous_status,
         draft.reason.clone(),
         draft.by.clone(),
+        draft.identity.clone(),
     )
 }
 

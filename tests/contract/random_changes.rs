@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use livestream_orchestrator::domain::{
-    Attributes, AudienceMode, Change, DisplayName, Identity, InitialAudience, Metadata, MetadataUpdate,
-    ParticipantKind, ParticipantMetadata, ParticipantSid, ParticipantUpdate, Removal, Role, Session,
-    StopReason, StreamId, Timestamp, TokenMark, Track, TrackSource, Tracks,
+    Attributes, AudienceMode, BlockReason, Change, DisplayName, Identity, InitialAudience, Metadata,
+    MetadataUpdate, ParticipantKind, ParticipantMetadata, ParticipantSid, ParticipantUpdate, Removal, Role,
+    Session, StopReason, StreamId, Timestamp, TokenMark, Track, TrackSource, Tracks,
 };
 use proptest::{prelude::*, sample::select};
 
@@ -182,6 +182,22 @@ fn removal() -> impl Strategy<Value = Change> {
     )
 }
 
+fn block() -> impl Strategy<Value = Change> {
+    let reason = prop::option::of(select(vec!["spam", "\u{1F600} \\\""]));
+    let expires_in = select(vec![None, Some(Duration::ZERO), Some(Duration::from_secs(3_600))]);
+    (who(), any::<bool>(), reason, expires_in, prop::option::of(who())).prop_map(
+        |(who, is_blocked, reason, expires_in, by)| {
+            let (identity, by) =
+                (Identity::reported(who).unwrap(), by.map(|by| Identity::reported(by).unwrap()));
+            let reason = reason.map(|reason| BlockReason::parse(reason).unwrap());
+            match is_blocked {
+                true => Change::Block { identity, reason, expires_in, by },
+                false => Change::Unblock { identity, by },
+            }
+        },
+    )
+}
+
 fn set_backstage() -> impl Strategy<Value = Change> {
     (any::<bool>(), prop::option::of(who())).prop_map(|(backstage, by)| Change::SetBackstage {
         backstage,
@@ -222,6 +238,8 @@ fn change() -> impl Strategy<Value = Change> {
         4 => update_participant(),
         5 => set_hand(),
         6 => removal(),
+        4 => block(),
+        1 => Just(Change::ExpireBlocks),
         2 => (metadata(), metadata()).prop_map(|(expected, metadata)| Change::SetMetadata { expected, metadata }),
         1 => begin,
         1 => Just(Change::Close),

@@ -5,6 +5,7 @@ mod support;
 
 mod accessibility;
 mod backstage;
+mod blocks;
 mod browser_feeds;
 mod client_programs;
 mod devtools;

@@ -58,6 +58,11 @@ impl Aggregate {
             Change::BeginRemoval(removal) => self.begin_removal(removal, now),
             Change::CancelRemoval(removal) => self.cancel_removal(&removal, now),
             Change::Remove(removal) => self.remove(removal, now),
+            Change::Block { identity, reason, expires_in, by } => {
+                self.block(&identity, reason, expires_in, by, now)
+            }
+            Change::Unblock { identity, by } => self.unblock(identity, by, now),
+            Change::ExpireBlocks => self.expire_blocks(now),
             Change::SetBackstage { backstage, by } => self.set_backstage(backstage, by, now),
         }
     }

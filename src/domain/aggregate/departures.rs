@@ -57,6 +57,7 @@ impl Aggregate {
         if self.remove_unlisted(identity, sid) {
             return Ok((Effect::Changed, Vec::new()));
         }
+        let denial = self.participants.get(identity).and_then(|entry| self.denies(entry));
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
         let other_session = sid.is_some() && entry.sid.as_ref() != sid;
@@ -64,7 +65,7 @@ impl Aggregate {
             return UNCHANGED;
         }
         // A webhook about the departure may precede the change of the request that removed the participant.
-        let reason = reason.or_else(|| recorder.stream.denies(entry));
+        let reason = reason.or(denial);
         let pending = entry.removals.pending.take();
         if pending.is_some() {
             entry.removals.complete(entry.sid.clone());

@@ -5,8 +5,8 @@ use super::{
     state::Aggregate,
 };
 use crate::domain::{
-    Identity, ParticipantState, Rejection, Role, StreamStatus, Timestamp, change::Effect, event::EventKind,
-    participant::MAX_HANDS,
+    Identity, Participant, ParticipantState, Rejection, Role, StreamStatus, Timestamp, change::Effect,
+    event::EventKind, participant::MAX_HANDS,
 };
 
 impl Aggregate {
@@ -14,8 +14,8 @@ impl Aggregate {
     ///
     /// # Errors
     /// [`Rejection::NotActive`] if the stream is not active, [`Rejection::NoParticipant`] without an entry,
-    /// [`Rejection::NotPresent`] to raise the hand of a participant that has left, [`Rejection::TooManyHands`] above
-    /// [`MAX_HANDS`].
+    /// [`Rejection::Blocked`] and [`Rejection::NotPresent`] to raise the hand of a participant that is blocked or has
+    /// left, [`Rejection::TooManyHands`] above [`MAX_HANDS`].
     pub(super) fn set_hand(
         &mut self,
         identity: &Identity,
@@ -28,6 +28,9 @@ impl Aggregate {
         }
         let hands = self.participants.values().filter(|one| one.hand_raised_at.is_some()).count();
         let entry = self.participants.get_mut(identity).ok_or(Rejection::NoParticipant)?;
+        if is_raised && self.blocks.contains_key(identity) {
+            return Err(Rejection::Blocked);
+        }
         if is_raised && entry.state == ParticipantState::Disconnected {
             return Err(Rejection::NotPresent);
         }
@@ -38,10 +41,20 @@ impl Aggregate {
             return Err(Rejection::TooManyHands { max: u32::try_from(MAX_HANDS).unwrap_or(u32::MAX) });
         }
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
-        let was_told = recorder.is_told(entry);
-        (entry.hand_raised_at, entry.changed_at) = (is_raised.then_some(now), now);
-        recorder.tell(EventKind::ParticipantUpdated, entry, was_told);
-        recorder.attribute_to(by);
+        put_hand(&mut recorder, entry, is_raised.then_some(now), by);
         Ok((Effect::Changed, recorder.drafts))
     }
+}
+
+/// Records that a hand was raised at a time; `None` for a hand that was lowered.
+pub(super) fn put_hand(
+    recorder: &mut Recorder<'_>,
+    entry: &mut Participant,
+    raised_at: Option<Timestamp>,
+    by: Option<Identity>,
+) {
+    let was_told = recorder.is_told(entry);
+    (entry.hand_raised_at, entry.changed_at) = (raised_at, recorder.now);
+    recorder.tell(EventKind::ParticipantUpdated, entry, was_told);
+    recorder.attribute_to(by);
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod backstage;
+mod blocks;
 mod departures;
 mod hands;
 mod operation_lock;

@@ -69,6 +69,14 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Records that an identity was blocked or unblocked.
+    pub(super) fn record_block(&mut self, kind: EventKind, identity: Identity, by: Option<Identity>) {
+        self.record(kind, None);
+        if let Some(draft) = self.drafts.last_mut() {
+            (draft.identity, draft.by) = (Some(identity), by);
+        }
+    }
+
     fn record_participant(&mut self, kind: EventKind, participant: &Participant) {
         self.record(kind, None);
         if let Some(draft) = self.drafts.last_mut() {

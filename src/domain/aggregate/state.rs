@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tally::Tally;
 use crate::domain::{
-    Audience, Identity, Participant, ParticipantSid, Role, Stream, Timestamp, TrackSid,
+    Audience, Block, Identity, Participant, ParticipantSid, Role, Stream, Timestamp, TrackSid,
     event::{Draft, EventKind},
     stream::NewStream,
 };
@@ -22,6 +22,8 @@ pub struct Aggregate {
     pub participants: BTreeMap<Identity, Participant>,
     /// Connected participants without events, in no list: recorders and hidden participants.
     pub unlisted: BTreeMap<Identity, Participant>,
+    /// Blocks of identities.
+    pub blocks: BTreeMap<Identity, Block>,
     /// Recorded roles of identities whose joining entry has expired.
     pub(super) roles: BTreeMap<Identity, Role>,
     /// Ended sessions with the time of their end. A late `participant_joined` of one of them changes nothing.
@@ -42,6 +44,7 @@ impl Aggregate {
             listed_max,
             participants: BTreeMap::new(),
             unlisted: BTreeMap::new(),
+            blocks: BTreeMap::new(),
             roles: BTreeMap::new(),
             ended_sessions: BTreeMap::new(),
             ended_tracks: BTreeSet::new(),

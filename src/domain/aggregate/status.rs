@@ -78,6 +78,8 @@ impl Aggregate {
             return Ok((Effect::Partial, recorder.drafts));
         }
         self.unlisted.clear();
+        self.blocks.clear();
+        recorder.stream.blocks = 0;
         recorder.stream.uncounted = 0;
         recorder.stream.stopped_at = Some(now);
         recorder.stream.empty_since = None;

@@ -19,6 +19,9 @@ impl Aggregate {
         if self.stream.status != StreamStatus::Active {
             return Err(Rejection::NotActive { status: self.stream.status });
         }
+        if self.blocks.contains_key(&identity) {
+            return Err(Rejection::Blocked);
+        }
         let known = self.participants.get(&identity);
         let recorded = role.or_else(|| self.recorded_role(&identity));
         let role = recorded.unwrap_or(Role::Host);

@@ -28,7 +28,7 @@ use crate::{
         schemas, sse,
     },
     orchestrator::ReadGrant,
-    relay::{Ended, ResetParts, Start, StateUpdates, Transport},
+    relay::{ClientStates, Ended, ResetParts, Start, Transport},
     store::{LogRead, ResetReason},
 };
 
@@ -132,7 +132,7 @@ fn invalid_cursor(detail: &str) -> Problem {
 /// Messages of a state feed: a reset, if the client needs one, and then states.
 struct States {
     reset: Option<ResetParts>,
-    updates: StateUpdates,
+    updates: ClientStates,
 }
 
 impl sse::MessageSource for States {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    backstage, docs, events, health, pages, participants, problem::ProblemDocument, streams,
+    backstage, blocks, docs, events, health, pages, participants, problem::ProblemDocument, streams,
     webhook_endpoints, webhooks, websocket,
 };
 use crate::store::KindFilter;
@@ -39,6 +39,9 @@ use crate::store::KindFilter;
         participants::one::remove,
         participants::mute::one,
         participants::mute::all,
+        blocks::list,
+        blocks::block,
+        blocks::unblock,
         participants::join,
         participants::leave,
         events::follow,

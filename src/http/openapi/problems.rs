@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{domain::ErrorCode, error_mapping::ErrorMapping, http::routes::Operation};
+use crate::{access::Action, domain::ErrorCode, error_mapping::ErrorMapping, http::routes::Operation};
 
 /// Errors of every operation.
 const ALWAYS: [ErrorCode; 4] =
@@ -46,6 +46,9 @@ fn errors_of(path: &str, operation: &Operation) -> Vec<ErrorMapping> {
         codes.extend(ADMISSION);
         if path.contains("{id}") {
             codes.push(ErrorCode::StreamNotFound);
+        }
+        if policy.actions.contains(&Action::Read) {
+            codes.push(ErrorCode::ParticipantBlocked);
         }
         if policy.accepts_idempotency_key {
             codes.extend(CHANGES);

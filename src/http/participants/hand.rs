@@ -17,6 +17,7 @@ use crate::{
 pub const RAISE_ERRORS: &[ErrorCode] = &[
     ErrorCode::ParticipantNotFound,
     ErrorCode::ParticipantNotPresent,
+    ErrorCode::ParticipantBlocked,
     ErrorCode::TooManyHands,
     ErrorCode::StreamNotActive,
 ];

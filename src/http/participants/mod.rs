@@ -38,6 +38,7 @@ pub const JOIN_ERRORS: &[ErrorCode] = &[
     ErrorCode::StreamNotActive,
     ErrorCode::StreamFull,
     ErrorCode::StreamBackstage,
+    ErrorCode::ParticipantBlocked,
 ];
 /// Errors of [`leave`] besides those of every change.
 pub const LEAVE_ERRORS: &[ErrorCode] = &[ErrorCode::LivekitError, ErrorCode::LivekitUnavailable];

@@ -21,11 +21,13 @@ pub struct EventData {
     /// Only in `stream_updated`, if the status has changed.
     pub previous_status: Option<StreamStatus>,
     /// Why the stream has stopped, in `stream_stopped`; why the service ended the participant's session, in
-    /// `participant_left`: `backstage` or `removed`.
+    /// `participant_left`: `backstage`, `removed` or `blocked`.
     #[schema(example = "requested")]
     pub reason: Option<String>,
     /// Identity of the caller, in events of moderation, if its token has one.
     pub by: Option<String>,
+    /// The identity, in `participant_blocked` and `participant_unblocked`.
+    pub identity: Option<String>,
 }
 
 /// A change of a stream.

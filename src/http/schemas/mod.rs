@@ -11,6 +11,6 @@ mod streams;
 
 pub use self::{
     events::Event,
-    participants::Participant,
+    participants::{Block, Participant},
     streams::{ParticipantCounts, ReadableStream, Stream, StreamInEvent, StreamState, StreamSummary},
 };

@@ -28,6 +28,25 @@ pub enum ParticipantMetadata {
     Text(String),
 }
 
+/// A block of one identity in one stream. It ends with the stream.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct Block {
+    /// The blocked identity.
+    #[schema(example = "ann")]
+    pub identity: String,
+    #[schema(required = true, example = "spam")]
+    pub reason: Option<String>,
+    #[schema(format = DateTime, example = "2026-01-14T10:00:00.000Z")]
+    pub blocked_at: String,
+    /// When the block ends by itself; null for never.
+    #[schema(required = true, format = DateTime)]
+    pub expires_at: Option<String>,
+    /// Identity of the caller, if its token has one.
+    #[schema(required = true)]
+    pub by: Option<String>,
+}
+
 /// A participant of a stream.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

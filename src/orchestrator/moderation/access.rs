@@ -4,7 +4,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     domain::{
-        Change, Identity, LeaveReason, Participant, ParticipantSid, ParticipantState, Role, Stream, StreamRef,
+        Change, Identity, LeaveReason, Participant, ParticipantSid, ParticipantState, Role, Session, Stream,
+        StreamRef,
     },
     orchestrator::{error::Error, service::Orchestrator},
     rooms::SessionUpdate,
@@ -16,22 +17,39 @@ const CONCURRENCY: usize = 16;
 /// Maximum participants in one read.
 const PAGE: usize = 1_000;
 
+/// Session that LiveKit reports as connected.
+pub(in crate::orchestrator) struct Arrival {
+    pub(in crate::orchestrator) identity: Identity,
+    pub(in crate::orchestrator) sid: ParticipantSid,
+    /// Role of LiveKit's permission, if LiveKit reports it.
+    pub(in crate::orchestrator) role: Option<Role>,
+    /// See [`Session::is_listed`].
+    pub(in crate::orchestrator) is_listed: bool,
+}
+
+impl Arrival {
+    /// Returns the arrival of a session.
+    pub(in crate::orchestrator) fn of(session: &Session) -> Self {
+        let Session { identity, sid, role, .. } = session.clone();
+        Self { identity, sid, role, is_listed: session.is_listed() }
+    }
+}
+
 impl Orchestrator {
     /// Removes a participant from the LiveKit room and records the departure of this session. A later session of the
     /// identity stays recorded, and is removed when it arrives.
     ///
     /// # Errors
     /// Errors of LiveKit, which leave the record unchanged; errors of the store.
-    async fn put_out(
+    pub(in crate::orchestrator) async fn put_out(
         &self,
         stream: &StreamRef,
-        entry: Participant,
+        (identity, sid): (Identity, Option<ParticipantSid>),
         reason: LeaveReason,
         lease: Option<Lease>,
     ) -> Result<(), Error> {
-        self.rooms.remove_participant(&stream.room_name, &entry.identity).await?;
-        let (identity, sid, reason) = (entry.identity, entry.sid, Some(reason));
-        let disconnect = Change::Disconnect { identity, sid, at: None, reason };
+        self.rooms.remove_participant(&stream.room_name, &identity).await?;
+        let disconnect = Change::Disconnect { identity, sid, at: None, reason: Some(reason) };
         match self.store.apply(stream, disconnect, Guard { lease, ..Guard::default() }).await {
             // The stream has ended in the meantime.
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
@@ -41,18 +59,27 @@ impl Orchestrator {
 
     /// Removes a participant that has connected without access, or sends its recorded role to LiveKit if LiveKit has
     /// admitted it in another. A failure is only logged: the reconciler repeats the call.
-    pub(in crate::orchestrator) async fn admit(
-        &self,
-        connected: Applied,
-        sid: &ParticipantSid,
-        reported: Option<Role>,
-    ) {
+    pub(in crate::orchestrator) async fn admit(&self, connected: Applied, arrival: Arrival) {
         let Applied { stream, participant, .. } = connected;
-        let is_session = |entry: &Participant| entry.is_active() && entry.sid.as_ref() == Some(sid);
-        let Some(entry) = participant.filter(is_session) else { return };
-        if let Err(error) = self.align(&stream, entry, reported).await {
+        if let Err(error) = self.try_admit(&stream, participant, arrival).await {
             log_failure(&stream, &error);
         }
+    }
+
+    async fn try_admit(
+        &self,
+        stream: &Stream,
+        entry: Option<Participant>,
+        arrival: Arrival,
+    ) -> Result<(), Error> {
+        let Arrival { identity, sid, role, is_listed } = arrival;
+        let entry = entry.filter(|entry| entry.is_active() && entry.sid.as_ref() == Some(&sid));
+        if (entry.is_some() || !is_listed) && self.is_blocked(stream, &identity).await? {
+            let session = (identity, Some(sid));
+            return self.put_out(&stream.reference(), session, LeaveReason::Blocked, None).await;
+        }
+        let Some(entry) = entry else { return Ok(()) };
+        self.align(stream, entry, role).await
     }
 
     /// Makes LiveKit follow the record of a connected participant, which LiveKit reports in the role `reported`:
@@ -67,7 +94,7 @@ impl Orchestrator {
         reported: Option<Role>,
     ) -> Result<(), Error> {
         if let Some(reason) = stream.denies(&entry) {
-            return self.put_out(&stream.reference(), entry, reason, None).await;
+            return self.put_out(&stream.reference(), (entry.identity, entry.sid), reason, None).await;
         }
         if entry.overrides(reported) { self.send_role(stream, &entry).await } else { Ok(()) }
     }
@@ -101,7 +128,7 @@ impl Orchestrator {
         let Some((reason, entry)) = entry.filter(Participant::is_active).and_then(denied) else {
             return Ok(false);
         };
-        self.put_out(&stream.reference(), entry, reason, lease).await?;
+        self.put_out(&stream.reference(), (entry.identity, entry.sid), reason, lease).await?;
         Ok(true)
     }
 
@@ -151,7 +178,9 @@ impl Orchestrator {
         let reference = stream.reference();
         let denied = present.into_iter().filter_map(|entry| Some((stream.denies(&entry)?, entry)));
         let removals = stream::iter(denied)
-            .map(|(reason, entry)| self.put_out(&reference, entry, reason, lease.cloned()))
+            .map(|(reason, entry)| {
+                self.put_out(&reference, (entry.identity, entry.sid), reason, lease.cloned())
+            })
             .buffer_unordered(CONCURRENCY);
         removals.try_fold(0, async |count, ()| Ok(count + 1)).await
     }

@@ -5,17 +5,20 @@
 //!
 //! Import direction; this file only declares:
 //! ```text
-//! access ← backstage, participant ← mute, hands, removal
+//! access ← backstage, blocks, participant ← mute, hands, removal
 //! ```
 
 mod access;
 mod backstage;
+mod blocks;
 mod hands;
 mod mute;
 mod participant;
 mod removal;
 
+pub(super) use self::access::Arrival;
 pub use self::{
+    blocks::BlockRequest,
     mute::{MuteAll, MuteRequest},
     participant::{ChangedParticipant, ParticipantPatch},
 };

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Change, Participant, ParticipantKind, ParticipantSid, ParticipantState, Role, Session, Stream,
-        StreamStatus, Timestamp, change::Effect,
+        Change, Identity, LeaveReason, Participant, ParticipantKind, ParticipantSid, ParticipantState, Role,
+        Session, Stream, StreamStatus, Timestamp, change::Effect,
     },
     orchestrator::error::Error,
     rooms::{Occupants, Room},
@@ -65,6 +65,8 @@ impl Reconciler {
         let Some(occupants) = self.occupants_of(&stream, &room).await? else { return Ok(()) };
         let mut known = self.present(&stream).await?;
         let sessions = occupants.sessions.iter();
+        let listed: Vec<_> =
+            sessions.clone().map(|session| (session.identity.clone(), session.sid.clone())).collect();
         let present: HashSet<_> =
             sessions.map(|session| (session.identity.clone(), session.is_listed())).collect();
         for session in occupants.sessions {
@@ -93,7 +95,7 @@ impl Reconciler {
             let lose = Change::Lose { identity: entry.identity, sid, before };
             self.repair(&stream, lose, lease, &repairs.left, &repairs.undecided).await?;
         }
-        self.remove_denied(&stream, lease, repairs).await
+        self.remove_denied(&stream, listed, lease, repairs).await
     }
 
     /// Makes LiveKit follow the record of a listed session, where a call was lost or an older token was used: ends a
@@ -128,13 +130,41 @@ impl Reconciler {
 
     /// Removes participants without access that are still connected. Reads the stream again first, because it may have
     /// gone live since the streams were listed.
-    async fn remove_denied(&self, stream: &Stream, lease: &Lease, repairs: &Repairs) -> Result<(), Error> {
+    async fn remove_denied(
+        &self,
+        stream: &Stream,
+        listed: Vec<(Identity, ParticipantSid)>,
+        lease: &Lease,
+        repairs: &Repairs,
+    ) -> Result<(), Error> {
         let current = self.store.get(stream.id).await?;
         let Some(current) = current.filter(|current| current.status == StreamStatus::Active) else {
             return Ok(());
         };
+        self.remove_blocked(&current, listed, lease, repairs).await?;
         let removed = self.orchestrator.put_out_all(&current, Some(lease)).await?;
         repairs.removed.fetch_add(removed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes listed sessions of blocked identities.
+    async fn remove_blocked(
+        &self,
+        stream: &Stream,
+        listed: Vec<(Identity, ParticipantSid)>,
+        lease: &Lease,
+        repairs: &Repairs,
+    ) -> Result<(), Error> {
+        if stream.blocks == 0 {
+            return Ok(());
+        }
+        let blocks = self.store.blocks(stream.id).await?;
+        let blocked: HashSet<_> = blocks.into_iter().map(|block| block.identity).collect();
+        for (identity, sid) in listed.into_iter().filter(|(identity, _)| blocked.contains(identity)) {
+            let (session, lease) = ((identity, Some(sid)), Some(lease.clone()));
+            self.orchestrator.put_out(&stream.reference(), session, LeaveReason::Blocked, lease).await?;
+            count(&repairs.removed);
+        }
         Ok(())
     }
 

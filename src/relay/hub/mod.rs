@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ended, Options,
+    access::AccessRegistry,
     channel::{Channel, ReadCause},
     log_reader::LogOutcome,
     readiness::Readiness,
@@ -61,6 +62,7 @@ pub(super) enum TaskResult {
 /// What all hubs of an instance share.
 #[derive(Clone)]
 pub(super) struct HubParts {
+    pub(super) access: AccessRegistry,
     pub(super) snapshots: Snapshots,
     pub(super) feed: Arc<dyn EventFeed>,
     pub(super) metrics: Arc<Metrics>,
@@ -74,6 +76,7 @@ pub(super) struct HubParts {
 pub(super) struct Hub {
     /// The source of the events of this hub's topics.
     source: Source,
+    access: AccessRegistry,
     snapshots: Snapshots,
     feed: Arc<dyn EventFeed>,
     metrics: Arc<Metrics>,
@@ -96,9 +99,10 @@ pub(super) struct Hub {
 
 impl Hub {
     pub(super) fn new(source: Source, parts: HubParts, commands: mpsc::WeakUnboundedSender<Command>) -> Self {
-        let HubParts { snapshots, feed, metrics, options, readiness, read_slots } = parts;
+        let HubParts { access, snapshots, feed, metrics, options, readiness, read_slots } = parts;
         Self {
             source,
+            access,
             snapshots,
             feed,
             metrics,

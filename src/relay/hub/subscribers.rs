@@ -33,7 +33,7 @@ impl Hub {
             return Err(StoreError::Unavailable("the event feed is not connected".to_owned()));
         }
         if let Entry::Vacant(vacant) = self.channels.entry(topic) {
-            vacant.insert(Channel::new(topic, self.options.repair));
+            vacant.insert(Channel::new(topic, self.options.repair, self.access.clone()));
             if !self.subscribe_feed(&[topic]).await {
                 return Err(StoreError::Unavailable("the event feed connection was lost".to_owned()));
             }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::state::MemoryStore;
 use crate::{
-    domain::{Participant, RoomName, StreamId},
+    domain::{Block, Participant, RoomName, StreamId},
     store::{DueCounts, Maintenance, Pruned, ScheduledJob, StoreError},
 };
 
@@ -17,6 +17,10 @@ impl Maintenance for MemoryStore {
             let expired = |entry: &Participant| entry.expires_at.is_some_and(|at| at <= now);
             if kept.aggregate.participants.values().any(expired) {
                 jobs.push(ScheduledJob::ExpireJoining(*id));
+            }
+            let ended = |block: &Block| block.expires_at.is_some_and(|at| at <= now);
+            if kept.aggregate.blocks.values().any(ended) {
+                jobs.push(ScheduledJob::ExpireBlocks(*id));
             }
             let stream = &kept.aggregate.stream;
             if stream.is_idle(now) {

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use super::state::{Entry, MemoryStore, log::Log};
 use crate::{
     domain::{
-        Aggregate, Change, Cursor, Identity, Participant, ParticipantUpdate, Rejection, Removal, RoomName,
-        Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp, change::Effect, event::Draft,
-        stream::NewStream,
+        Aggregate, Block, Change, Cursor, Identity, Participant, ParticipantUpdate, Rejection, Removal,
+        RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp, change::Effect,
+        event::Draft, stream::NewStream,
     },
     store::{
         Applied, CreateOutcome, Guard, Page, ParticipantFilter, SharedState, StateWithJson, StoreError,
@@ -24,6 +24,8 @@ fn identity_of(change: &Change) -> Option<Identity> {
         | Change::Lose { identity, .. }
         | Change::UpdateParticipant(ParticipantUpdate { identity, .. })
         | Change::SetHand { identity, .. }
+        | Change::Block { identity, .. }
+        | Change::Unblock { identity, .. }
         | Change::BeginRemoval(Removal { identity, .. })
         | Change::CancelRemoval(Removal { identity, .. })
         | Change::Remove(Removal { identity, .. })
@@ -179,6 +181,17 @@ impl StreamStore for MemoryStore {
         let known = kept
             .and_then(|kept| kept.aggregate.participants.values().find(|p| p.identity.as_str() == identity));
         Ok(known.cloned())
+    }
+
+    async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError> {
+        let blocks = self.blocks(id).await?;
+        Ok(blocks.into_iter().find(|block| block.identity.as_str() == identity))
+    }
+
+    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
+        let (inner, _) = self.current();
+        let kept = inner.streams.get(&id);
+        Ok(kept.map(|kept| kept.aggregate.blocks.values().cloned().collect()).unwrap_or_default())
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

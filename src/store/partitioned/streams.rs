@@ -8,7 +8,8 @@ use futures_util::future::select_ok;
 use super::{PartitionBackend, PartitionedStore};
 use crate::{
     domain::{
-        Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamView, Timestamp, stream::NewStream,
+        Block, Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamView, Timestamp,
+        stream::NewStream,
     },
     store::{
         Applied, CreateOutcome, Guard, Page, ParticipantFilter, ProbeWebhooks, RoomNameLocks, SharedState,
@@ -76,6 +77,14 @@ impl<P: PartitionBackend> StreamStore for PartitionedStore<P> {
 
     async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
         self.of_stream(id).participant(id, identity).await
+    }
+
+    async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError> {
+        self.of_stream(id).block(id, identity).await
+    }
+
+    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
+        self.of_stream(id).blocks(id).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -7,9 +7,10 @@ use super::{
     codec::{self, corrupt},
     keys::Keys,
     scripts::{
-        AcquireLock, Activate, BeginRemoval, BeginStop, CancelRemoval, ChangeArgs, ChangeKeys, ChangeScript,
-        Close, Connect, Disconnect, ExpireJoining, IssueToken, PreparedChange, ReleaseLock, Remove,
-        RenewLock, SetBackstage, SetHand, SetMetadata, SetTrack, TellCounts, UpdateParticipant,
+        AcquireLock, Activate, BeginRemoval, BeginStop, Block, CancelRemoval, ChangeArgs, ChangeKeys,
+        ChangeScript, Close, Connect, Disconnect, ExpireBlocks, ExpireJoining, IssueToken, PreparedChange,
+        ReleaseLock, Remove, RenewLock, SetBackstage, SetHand, SetMetadata, SetTrack, TellCounts, Unblock,
+        UpdateParticipant,
     },
 };
 use crate::{
@@ -109,6 +110,11 @@ pub(super) fn prepared(change: Change, stream: StreamId) -> (&'static str, Prepa
         Change::Remove(Removal { identity, sid, by }) => {
             ("remove", Remove { identity, participant_sid: sid, by }.prepare())
         }
+        Change::Block { identity, reason, expires_in, by } => {
+            ("block", Block { identity, reason, expires_in_ms: expires_in, by }.prepare())
+        }
+        Change::Unblock { identity, by } => ("unblock", Unblock { identity, by }.prepare()),
+        Change::ExpireBlocks => ("expire_blocks", ExpireBlocks {}.prepare()),
         Change::SetBackstage { backstage, by } => ("set_backstage", SetBackstage { backstage, by }.prepare()),
     }
 }
@@ -217,6 +223,8 @@ fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
         }
         "not_active" => Rejection::NotActive { status: status(detail)? },
         "full" => Rejection::Full { max: detail.parse().map_err(|_| corrupt("full"))? },
+        "blocked" => Rejection::Blocked,
+        "too_many_blocks" => Rejection::TooManyBlocks { max: detail.parse().map_err(|_| corrupt("blocks"))? },
         "backstage" => Rejection::Backstage,
         "participant" => Rejection::NoParticipant,
         "absent" => Rejection::NotPresent,

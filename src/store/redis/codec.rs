@@ -1,6 +1,7 @@
 //! Decodes stored values into the domain's types. The scripts encode them.
 
 mod error;
+mod stored_block;
 mod stored_participant;
 mod stored_time;
 mod stream_hash;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use self::stored_participant::StoredParticipant;
 pub(super) use self::{error::corrupt, stream_hash::STATE};
 pub use self::{
+    stored_block::block,
     stored_participant::{participant, participants},
     stream_hash::Fields,
 };
@@ -83,6 +85,9 @@ struct StoredStream<'a> {
     backstage: Cow<'a, str>,
     #[serde(borrow, default)]
     live_at: Cow<'a, str>,
+    /// Absent in events and answers if no identity is blocked.
+    #[serde(borrow, default)]
+    blocks: Cow<'a, str>,
     #[serde(borrow)]
     empty_since: Cow<'a, str>,
     #[serde(borrow)]
@@ -124,6 +129,7 @@ impl StoredStream<'_> {
             },
             peak_participant_count: parsed("peak", &self.peak)?,
             uncounted: optional("uncounted", &self.uncounted)?.unwrap_or_default(),
+            blocks: optional("blocks", &self.blocks)?.unwrap_or_default(),
             created_at: required_time("createdAt", &self.created_at)?,
             started_at: time("startedAt", &self.started_at)?,
             updated_at: required_time("updatedAt", &self.updated_at)?,
@@ -199,6 +205,7 @@ struct StoredEvent<'a> {
     previous_status: Option<String>,
     reason: Option<String>,
     by: Option<String>,
+    identity: Option<String>,
 }
 
 /// Decodes an event from the JSON of a log entry or a channel's message, which are the same.
@@ -222,6 +229,7 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
             previous_status: previous_status.map_err(|_| corrupt("previousStatus"))?,
             reason: stored.reason,
             by: stored.by.and_then(Identity::reported),
+            identity: stored.identity.and_then(Identity::reported),
         },
     })
 }

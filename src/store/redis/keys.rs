@@ -3,7 +3,7 @@
 //! All names of one partition begin with one hash tag, so its keys share one Redis Cluster slot, and one script may
 //! access any of them. Without partitions the tag is the prefix.
 
-use super::script_keys::{LOG_SUFFIX, NEVER};
+use super::script_keys::{BLOCKS_SUFFIX, LOG_SUFFIX, NEVER};
 use crate::{
     domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
     store::{DedupKey, Job},
@@ -70,6 +70,11 @@ impl Keys {
     /// Hash of a stream's unlisted participants.
     pub fn unlisted(&self, id: StreamId) -> String {
         self.part(id, ":unlisted")
+    }
+
+    /// Hash of a stream's blocks.
+    pub fn blocks(&self, id: StreamId) -> String {
+        self.part(id, BLOCKS_SUFFIX)
     }
 
     /// String that names the owner of a room name: `live:<stream id>`. Becomes `ended:<stream id>` when the stream

@@ -9,8 +9,8 @@ use super::{
     codec::corrupt,
     keys::lexical_bound,
     scripts::{
-        ClosedRooms, DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, PostponeCounts, RenewAndPrune,
-        Scheduled,
+        BLOCK_JOB, ClosedRooms, DueCountsCall, IDLE_JOB, JOINING_JOB, OPERATION_JOB, PostponeCounts,
+        RenewAndPrune, Scheduled,
     },
 };
 use crate::{
@@ -24,6 +24,7 @@ fn job(member: &str) -> Option<ScheduledJob> {
     id(JOINING_JOB)
         .map(ScheduledJob::ExpireJoining)
         .or_else(|| id(IDLE_JOB).map(ScheduledJob::StopIdle))
+        .or_else(|| id(BLOCK_JOB).map(ScheduledJob::ExpireBlocks))
         .or_else(|| id(OPERATION_JOB).map(ScheduledJob::ResumeOperation))
 }
 
@@ -67,6 +68,7 @@ impl Maintenance for RedisStore {
     async fn remove_job(&self, due: ScheduledJob) -> Result<(), StoreError> {
         let member = match due {
             ScheduledJob::ExpireJoining(id) => format!("{JOINING_JOB}{id}"),
+            ScheduledJob::ExpireBlocks(id) => format!("{BLOCK_JOB}{id}"),
             ScheduledJob::StopIdle(id) => format!("{IDLE_JOB}{id}"),
             ScheduledJob::ResumeOperation(id) => format!("{OPERATION_JOB}{id}"),
             ScheduledJob::TellCounts(id) => id.to_string(),

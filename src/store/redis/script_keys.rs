@@ -3,7 +3,7 @@
 /// A stream's keys as the scripts of changes name them (`KEY.log`), and what such a script appends to the key of the
 /// stream's hash. Keys that the caller makes take more of Redis's time than those that a script makes when it needs
 /// them.
-pub(super) const STREAM_KEYS: [(&str, &str); 12] = [
+pub(super) const STREAM_KEYS: [(&str, &str); 14] = [
     ("participants", ":participants"),
     ("joining", ":joining"),
     ("joining_order", ":order:joining"),
@@ -16,6 +16,8 @@ pub(super) const STREAM_KEYS: [(&str, &str); 12] = [
     ("unlisted", ":unlisted"),
     ("agents", ":agents"),
     ("roles", ":roles"),
+    ("blocks", BLOCKS_SUFFIX),
+    ("blocks_expiring", ":blocks:expiring"),
 ];
 
 /// As [`STREAM_KEYS`], for the keys that all streams share; the scripts append the name to the prefix.
@@ -39,6 +41,9 @@ pub(super) const SHARED_KEYS: [(&str, &str); 18] = [
     ("clock_floor", "clock_floor"),
     ("never", NEVER),
 ];
+
+/// Suffix of the key of a stream's blocks.
+pub(super) const BLOCKS_SUFFIX: &str = ":blocks";
 
 /// Suffix of the key of a stream's log.
 pub(super) const LOG_SUFFIX: &str = ":log";

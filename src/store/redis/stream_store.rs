@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus,
+        Block, Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus,
         StreamView, Timestamp, Topic,
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
@@ -200,6 +200,18 @@ impl StreamStore for RedisStore {
         command.arg(self.keys.participants(id)).arg(identity);
         let found: Option<String> = self.query("participant", &command).await?;
         codec::participant(&found.unwrap_or_default())
+    }
+
+    async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys.blocks(id)).arg(identity);
+        let found: Option<String> = self.query("block", &command).await?;
+        found.map(|json| codec::block(identity, &json)).transpose()
+    }
+
+    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
+        let found: Fields = self.query("blocks", redis::cmd("HGETALL").arg(self.keys.blocks(id))).await?;
+        found.iter().map(|(identity, json)| codec::block(identity, json)).collect()
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

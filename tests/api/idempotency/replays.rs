@@ -34,6 +34,8 @@ async fn repeated_request_with_key_is_replayed_without_second_effect() {
         (Method::DELETE, format!("{path}/participants/ann/hand"), None),
         (Method::PUT, format!("{path}/participants/bob/hand"), None),
         (Method::DELETE, format!("{path}/participants/ann"), None),
+        (Method::PUT, format!("{path}/blocks/ann"), Some(json!({"expiresIn": 60}))),
+        (Method::DELETE, format!("{path}/blocks/ann"), None),
         (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
         (Method::POST, format!("{path}/leave"), Some(json!({"identity": "ann"}))),
         (Method::PUT, format!("{path}/participants/ann/hand"), None),

@@ -113,7 +113,10 @@ impl Fixture {
             let present: Vec<_> = room.present.into_iter().map(|(who, ..)| who).collect();
             assert_eq!(shown, present, "{context}");
             assert_eq!(stream.participant_count() as usize, shown.len(), "{context}");
+            let blocks = self.store.blocks(stream.id).await.unwrap();
             for one in view.participants.iter().filter(|one| one.is_active()) {
+                let is_blocked = blocks.iter().any(|block| block.identity == one.identity);
+                assert!(!is_blocked, "{context}: no blocked participant is present");
                 assert_eq!(stream.denies(one), None, "{context}: no participant without access is present");
                 let role = self.livekit.role_of(stream.room_name.as_str(), one.identity.as_str());
                 assert!(role.is_none_or(|role| role == one.role), "{context}: LiveKit has the recorded role");

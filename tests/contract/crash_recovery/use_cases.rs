@@ -5,7 +5,7 @@ use std::time::Duration;
 use livestream_orchestrator::{
     access::Caller,
     domain::{Metadata, MetadataPatch, Role, Stream, StreamStatus},
-    orchestrator::{LeaveRequest, ParticipantPatch, Patch},
+    orchestrator::{BlockRequest, LeaveRequest, ParticipantPatch, Patch},
     rooms::Rooms,
     store::Guard,
 };
@@ -40,9 +40,11 @@ pub(super) enum UseCase {
     Demote,
     /// Removes a connected participant.
     Remove,
+    /// Blocks a connected participant.
+    Block,
 }
 
-pub(super) const USE_CASES: [UseCase; 14] = [
+pub(super) const USE_CASES: [UseCase; 15] = [
     UseCase::Create,
     UseCase::Join,
     UseCase::LeaveActive,
@@ -57,6 +59,7 @@ pub(super) const USE_CASES: [UseCase; 14] = [
     UseCase::StopLive,
     UseCase::Demote,
     UseCase::Remove,
+    UseCase::Block,
 ];
 
 impl Fixture {
@@ -171,6 +174,11 @@ async fn moderate(orchestrator: &Service, use_case: UseCase, stream: Stream) {
         UseCase::Remove => {
             let request = LeaveRequest::of(identity("ann"));
             drop(orchestrator.remove(&caller, stream, request).await.unwrap());
+        }
+        UseCase::Block => {
+            let request = BlockRequest { identity: identity("ann"), reason: None, expires_in: None };
+            let reference = stream.reference();
+            drop(orchestrator.block(&caller, &reference, request, Guard::default()).await.unwrap());
         }
         _ => panic!("{use_case:?} is no moderation"),
     }

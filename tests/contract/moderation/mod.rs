@@ -1,6 +1,8 @@
 //! Moderation: who has access to a stream, in every store and with a fake LiveKit.
 
 mod backstage;
+mod blocks;
+mod blocks_in_livekit;
 mod hands;
 mod mute;
 mod put_out;

@@ -100,6 +100,8 @@ pub struct Update {
     pub live_at: i64,
     #[prost(string, tag = "32")]
     pub by: String,
+    #[prost(string, tag = "33")]
+    pub identity: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -226,4 +228,8 @@ pub struct StreamEvent {
     pub live_at: i64,
     #[prost(string, tag = "32")]
     pub by: String,
+    #[prost(message, optional, tag = "33")]
+    pub blocked: Option<RoomData>,
+    #[prost(message, optional, tag = "34")]
+    pub unblocked: Option<RoomData>,
 }

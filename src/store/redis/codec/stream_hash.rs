@@ -12,7 +12,7 @@ pub type Fields = HashMap<String, String>;
 pub(in crate::store::redis) const STATE: &str = "state";
 
 /// The names of the values in [`STATE`], in order.
-const STATE_FIELDS: [&str; 16] = [
+const STATE_FIELDS: [&str; 17] = [
     "cursor",
     "version",
     "countEvents",
@@ -29,6 +29,7 @@ const STATE_FIELDS: [&str; 16] = [
     "maxParticipants",
     "listedMax",
     "backstage",
+    "blocks",
 ];
 
 /// The stream's fields as one JSON object, as events and answers of scripts have them; `None` for an incomplete hash.

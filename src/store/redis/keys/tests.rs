@@ -14,7 +14,7 @@ fn channel_of_a_log_parses_to_its_topic() {
 }
 
 /// Keys that no other code names, because only the scripts of changes access them.
-const ONLY_IN_CHANGES: [&str; 4] = ["joining", "tombstones", "agents", "roles"];
+const ONLY_IN_CHANGES: [&str; 5] = ["joining", "tombstones", "agents", "roles", "blocks_expiring"];
 
 #[test]
 fn keys_that_scripts_make_are_those_of_the_methods() {
@@ -31,6 +31,7 @@ fn keys_that_scripts_make_are_those_of_the_methods() {
         keys.hidden_order(id),
         keys.log(Topic::Stream(id)),
         keys.unlisted(id),
+        keys.blocks(id),
     ];
     assert_eq!(made, own);
     let status = |status| keys.streams_in(status);

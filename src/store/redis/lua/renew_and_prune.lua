@@ -8,7 +8,7 @@ local lists = {
   KEY.all_streams, KEY.live_streams, KEY.creating_streams, KEY.active_streams, KEY.stopping_streams,
   KEY.stopped_streams, KEY.error_streams, KEY.ended_streams,
 }
-local jobs = { CONST.joining_job, CONST.idle_job, CONST.operation_job }
+local jobs = { CONST.joining_job, CONST.block_job, CONST.idle_job, CONST.operation_job }
 
 local function remove(list_key)
   -- An ended stream expires a moment before `scheduled.lua` removes it; it does not count as lost.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    DisplayName, Identity, ParticipantSid, ParticipantState, RoomName, RoomSid, StopReason, StreamId,
-    StreamStatus, Timestamp,
+    BlockReason, DisplayName, Identity, ParticipantSid, ParticipantState, RoomName, RoomSid, StopReason,
+    StreamId, StreamStatus, Timestamp,
 };
 
 /// A value of a script call. Scripts read the empty text as an absent value.
@@ -79,6 +79,7 @@ as_displayed!(
     usize,
     f64,
     &'static str,
+    BlockReason,
     DisplayName,
     Identity,
     ParticipantSid,

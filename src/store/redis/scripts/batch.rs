@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{
-    changes::{ChangeArgs, ChangeKeys, Connect, Disconnect, IssueToken, PreparedChange},
+    change_values::{ChangeArgs, ChangeKeys},
+    changes::{Connect, Disconnect, IssueToken, PreparedChange},
     definition::{ChangeFunction, Definition, Position, ScriptCall},
     sources::BATCH,
 };

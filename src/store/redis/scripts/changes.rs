@@ -1,4 +1,4 @@
-//! The scripts that change a stream. They share their keys and the first of their arguments.
+//! The scripts that change a stream.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -6,55 +6,14 @@ use redis::Script;
 
 use super::{
     argument::Argument,
+    change_values::{ChangeArgs, ChangeKeys},
     definition::{ChangeFunction, Definition, Position, ScriptCall, positions},
     sources::{CHANGE, CREATION},
 };
 use crate::domain::{
-    DisplayName, Identity, ParticipantSid, RoomName, RoomSid, StopReason, StreamId, StreamStatus, Timestamp,
+    BlockReason, DisplayName, Identity, ParticipantSid, RoomName, RoomSid, StopReason, StreamStatus,
+    Timestamp,
 };
-
-positions! {
-    /// The keys of every change that the caller makes. The scripts make the others, see `script_keys`.
-    /// docs/ARCHITECTURE.md documents their contents.
-    ChangeKeys {
-        stream: String,
-        room: String,
-        /// The stream's own key for a change without deduplication.
-        dedup: String,
-        lease: String,
-        room_lock: String,
-    }
-}
-
-positions! {
-    /// The arguments of every change.
-    ChangeArgs {
-        stream_id: StreamId,
-        /// What every key begins with.
-        key_prefix: String,
-        /// The version that the stream must have.
-        expected_version: Option<u64>,
-        /// How long the deduplication key exists; `None` for a change without deduplication.
-        dedup_ttl_ms: Option<Duration>,
-        live_ttl_ms: Duration,
-        stopped_ttl_ms: Duration,
-        /// The token that the lease must have.
-        lease_token: Option<String>,
-        /// How long a join token can be valid after its stream has ended.
-        token_ttl_ms: Duration,
-        /// The last part of the cursors of this call, see `next_cursor` in `lua/changes/shared/events.lua`.
-        cursor_number: u64,
-        /// Number of partitions: the numbers of a partition's cursors differ by multiples of it.
-        cursor_step: u16,
-        /// The fields of [`crate::store::LogBounds`], for a stream's log.
-        log_retention_ms: Duration,
-        log_min_events: usize,
-        log_max_events: usize,
-        log_max_bytes: usize,
-        /// See [`crate::store::Retention::count_interval`].
-        count_interval_ms: Duration,
-    }
-}
 
 /// A change's own arguments.
 pub trait ChangeScript {
@@ -86,26 +45,6 @@ impl PreparedChange {
         let count = ChangeArgs::POSITIONS.len() + self.values.len();
         let mut call = ChangeArgs::shared_call(self.script, keys, args, count);
         call.args.extend_from_slice(&self.values);
-        call
-    }
-}
-
-impl ChangeArgs {
-    /// A call with the keys and arguments of all changes, and room for `count` arguments.
-    pub(super) fn shared_call(
-        script: &'static Script,
-        keys: ChangeKeys,
-        args: Self,
-        count: usize,
-    ) -> ScriptCall {
-        let mut call = ScriptCall {
-            script,
-            keys: Vec::with_capacity(ChangeKeys::POSITIONS.len()),
-            args: Vec::with_capacity(count),
-            reads_declared_keys_only: false,
-        };
-        keys.append_to(&mut call.keys);
-        args.append_to(&mut call.args);
         call
     }
 }
@@ -280,6 +219,22 @@ change_scripts! {
         /// Identity of the caller.
         by: Option<Identity>,
     }
+    /// See [`crate::domain::Change::Block`].
+    CHANGE Block = "block" {
+        identity: Identity,
+        reason: Option<BlockReason>,
+        expires_in_ms: Option<Duration>,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
+    /// See [`crate::domain::Change::Unblock`].
+    CHANGE Unblock = "unblock" {
+        identity: Identity,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
+    /// See [`crate::domain::Change::ExpireBlocks`].
+    CHANGE ExpireBlocks = "expire_blocks" {}
     /// See [`crate::domain::Change::SetBackstage`].
     CHANGE SetBackstage = "set_backstage" {
         backstage: bool,

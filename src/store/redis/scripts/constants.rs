@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use super::super::script_keys::STREAM_KEYS;
 use crate::{
     domain::{
+        block::MAX_BLOCKS,
         change::{CLOCK_SKEW, CLOSE_BATCH},
         event::MAX_REPEATED_METADATA_BYTES,
         participant::{AUDIENCE_RANK, END_OF_TIME_MS, HAND_RANK, HOST_RANK, MAX_HANDS, UNLISTED_RANK},
@@ -19,6 +20,8 @@ use crate::{
 pub const JOINING_JOB: &str = "joining:";
 /// Prefix of the scheduled job that stops an idle stream.
 pub const IDLE_JOB: &str = "idle:";
+/// Prefix of the scheduled job that ends blocks whose time has passed.
+pub const BLOCK_JOB: &str = "blocks:";
 /// Prefix of the scheduled job that continues an operation whose lock has ended.
 pub const OPERATION_JOB: &str = "operation:";
 
@@ -52,6 +55,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("all_log_events_factor", ALL_LOG_EVENTS_FACTOR.to_string()),
         ("audience_rank", text(AUDIENCE_RANK)),
         ("batch_bytes", BATCH_BYTES.to_string()),
+        ("block_job", text(BLOCK_JOB)),
         ("change_bytes", CHANGE_BYTES.to_string()),
         ("clock_skew_ms", millis(CLOCK_SKEW)),
         ("close_batch", CLOSE_BATCH.to_string()),
@@ -60,6 +64,7 @@ pub(super) fn all() -> Vec<(&'static str, String)> {
         ("host_rank", text(HOST_RANK)),
         ("idle_job", text(IDLE_JOB)),
         ("joining_job", text(JOINING_JOB)),
+        ("max_blocks", MAX_BLOCKS.to_string()),
         ("max_hands", MAX_HANDS.to_string()),
         ("max_repeated_metadata_bytes", MAX_REPEATED_METADATA_BYTES.to_string()),
         ("operation_job", text(OPERATION_JOB)),

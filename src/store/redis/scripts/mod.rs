@@ -4,12 +4,13 @@
 //! script cannot be called with a missing, extra or misplaced value. The Lua files name each value: `KEY.stream`,
 //! `ARG.limit`, and `CONST.close_batch` for constants of the Rust code.
 //!
-//! Import direction: `argument ← definition ← calls, changes ← batch`, with `constants`, `linking` and
-//! `sources` left of `definition`.
+//! Import direction: `argument ← definition ← calls, change_values ← changes ← batch`, with `constants`,
+//! `linking` and `sources` left of `definition`.
 
 mod argument;
 mod batch;
 mod calls;
+mod change_values;
 mod changes;
 mod constants;
 mod definition;
@@ -21,7 +22,8 @@ mod tests;
 pub use self::{
     batch::{batch_call, is_batched},
     calls::*,
+    change_values::{ChangeArgs, ChangeKeys},
     changes::*,
-    constants::{IDLE_JOB, JOINING_JOB, OPERATION_JOB},
+    constants::{BLOCK_JOB, IDLE_JOB, JOINING_JOB, OPERATION_JOB},
     definition::ScriptCall,
 };

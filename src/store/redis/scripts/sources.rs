@@ -30,6 +30,7 @@ shared! {
     /// The end of one of several changes of a call.
     BATCHED = "changes/shared/batched.lua";
     ENDINGS = "changes/shared/endings.lua";
+    BLOCKS = "changes/shared/blocks.lua";
     GUARD = "changes/shared/guard.lua";
 }
 
@@ -60,6 +61,7 @@ pub(super) const CHANGE: &[&str] = &[
     OUTCOME,
     SINGLE,
     ENDINGS,
+    BLOCKS,
     GUARD,
 ];
 /// In front of the script of several changes.

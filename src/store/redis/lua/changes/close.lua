@@ -19,6 +19,10 @@ if redis.call('EXISTS', KEY.unlisted) == 1 then
   redis.call('UNLINK', KEY.unlisted, KEY.recorder_order, KEY.hidden_order)
   stream.uncounted = '0'
 end
+if stream.blocks ~= '' then
+  redis.call('UNLINK', KEY.blocks, KEY.blocks_expiring)
+  stream.blocks = ''
+end
 stream.stoppedAt, stream.emptySince, stream.lockedUntil = integer(now), '', ''
 if ARG.reason ~= '' then stream.reason = ARG.reason end
 move_to(status, status == 'stopped' and 'stream_stopped' or 'stream_updated')

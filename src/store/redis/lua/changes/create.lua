@@ -14,7 +14,7 @@ stream = {
   status = 'creating', audience = ARG.audience, maxParticipants = ARG.max_participants, listedMax = ARG.listed_max,
   hosts = '0', viewers = '0', peak = '0', currentViewers = '0', currentPeak = '0', uncounted = '0',
   updatedAt = now_text, emptySince = '', version = '0', countEvents = '0', cursor = '0-0', logBytes = '0',
-  backstage = ARG.backstage,
+  backstage = ARG.backstage, blocks = '',
 }
 for name, value in pairs(base_fields) do stream[name] = value end
 lock()

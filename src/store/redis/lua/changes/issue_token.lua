@@ -1,5 +1,6 @@
 -- Records that a join token was issued: the participant counts as joining for a while.
 if stream.status ~= 'active' then return rejected('not_active', stream.status) end
+if is_blocked(ARG.identity) then return rejected('blocked', '') end
 local known = participant(ARG.identity)
 local recorded = ARG.role ~= '' and ARG.role or recorded_role(known, ARG.identity)
 local role = recorded or 'host'

@@ -3,6 +3,7 @@ if stream.status ~= 'active' then return rejected('not_active', stream.status) e
 local p = participant(ARG.identity)
 if not p then return rejected('participant', '') end
 local is_raised = ARG.is_raised ~= ''
+if is_raised and is_blocked(ARG.identity) then return rejected('blocked', '') end
 if is_raised and p.state == 'disconnected' then return rejected('absent', '') end
 if is_raised == (p.handRaisedAt ~= nil) or (is_raised and p.role == 'host') then return unchanged(p) end
 
@@ -13,8 +14,5 @@ end
 if is_raised and hands_in(KEY.active_order) + hands_in(KEY.joining_order) >= CONST.max_hands then
   return rejected('hands', integer(CONST.max_hands))
 end
-local old, was_told = position(p), is_told(p)
-p.handRaisedAt = is_raised and now_text or nil
-put(p, old)
-tell('participant_updated', p, was_told, nil, ARG.by ~= '' and ARG.by or nil)
+put_hand(p, is_raised and now_text or nil, ARG.by ~= '' and ARG.by or nil)
 return changed(p)

@@ -62,8 +62,9 @@ end
 local function member(name, value) return value and ',"' .. name .. '":' .. cjson.encode(value) or '' end
 
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the
--- participant's entry is not in the stream's documents after the event, `by` the identity of the caller.
-local function emit(kind, participant, removed, previous_status, reason, by)
+-- participant's entry is not in the stream's documents after the event, `by` the identity of the caller, `identity`
+-- that of a block.
+local function emit(kind, participant, removed, previous_status, reason, by, identity)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
   advance_version(kind)
@@ -71,7 +72,8 @@ local function emit(kind, participant, removed, previous_status, reason, by)
     .. '","previousOfAll":"' .. newest .. '","timestamp":' .. now_text
     .. ',"stream":' .. stream_json(carries_metadata(kind, previous_status))
     .. (participant and ',"participant":' .. json_of(participant) or '') .. member('removed', removed)
-    .. member('previousStatus', previous_status) .. member('reason', reason) .. member('by', by) .. '}'
+    .. member('previousStatus', previous_status) .. member('reason', reason) .. member('by', by)
+    .. member('identity', identity) .. '}'
   local size = #event
   local total, total_of_all = stream.logBytes + size, redis.call('INCRBY', KEY.events_bytes, integer(size))
   if total_of_all == size then

@@ -92,7 +92,8 @@ local function renew_all()
   redis.call('PEXPIRE', KEY.stream, own_ttl)
   expire({
     KEY.participants, KEY.joining, KEY.joining_order, KEY.active_order, KEY.disconnected_order,
-    KEY.recorder_order, KEY.hidden_order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents, KEY.roles,
+    KEY.recorder_order, KEY.hidden_order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents, KEY.roles, KEY.blocks,
+    KEY.blocks_expiring,
   }, is_ended() and own_ttl + CONST.removal_grace_ms or own_ttl)
   if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
     redis.call('PEXPIRE', KEY.room, own_ttl)

@@ -62,6 +62,14 @@ local function put(p, old)
   if redis.call('HSET', entries, p.identity, written_json) == 1 then touch(entries) end
 end
 
+-- Records that a hand was raised at a time; nil for a hand that was lowered.
+local function put_hand(p, raised_at, by)
+  local old, was_told = position(p), is_told(p)
+  p.handRaisedAt = raised_at
+  put(p, old)
+  tell('participant_updated', p, was_told, nil, by)
+end
+
 local function recount_uncounted()
   stream.uncounted = integer(redis.call('SCARD', KEY.agents) + redis.call('HLEN', KEY.unlisted))
 end
@@ -99,6 +107,11 @@ end
 -- The job that removes the next unused token stays as it is, which is early at worst.
 local function remove_joining(identity) redis.call('ZREM', KEY.joining, identity) end
 
+-- Whether an identity is blocked. A stream without blocks runs no command.
+local function is_blocked(identity)
+  return stream.blocks ~= '' and redis.call('HGET', KEY.blocks, identity)
+end
+
 -- As Removals::complete. `sid` is the removed session, if there is one.
 local function complete_removal(p, sid)
   p.removals, p.removing, p.removedSid = integer((p.removals or 0) + 1), nil, sid or p.removedSid
@@ -106,6 +119,7 @@ end
 
 -- As Stream::denies: the reason for which a participant has no access, or nil.
 local function denial_reason(p)
+  if is_blocked(p.identity) then return 'blocked' end
   local is_late = p.removals and p.issued ~= '' and tonumber(p.issued or 0) < tonumber(p.removals)
   if p.state == 'active' and (p.removing or is_late) then return 'removed' end
   if stream.backstage == '1' and counts(p) and p.role == 'viewer' then return 'backstage' end

@@ -36,14 +36,14 @@ local function has_room(sid) return stored_base:find('"roomSid":' .. cjson.encod
 -- Sets the fields of the hash's `state`; codec/stream_hash.rs has the same order.
 local function read_state(text)
   local cursor, version, count_events, updated_at, status, audience, hosts, viewers, peak, uncounted, empty_since,
-    locked_until, log_bytes, max_participants, listed_max, backstage = text:match(
-    '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$')
+    locked_until, log_bytes, max_participants, listed_max, backstage, blocks = text:match(
+    '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$')
   stored_status, stored_empty_since, stored_locked_until = status, empty_since, locked_until
   stream = setmetatable({
     id = ARG.stream_id, cursor = cursor, version = version, countEvents = count_events, updatedAt = updated_at,
     status = status, audience = audience, hosts = hosts, viewers = viewers, peak = peak, uncounted = uncounted,
     emptySince = empty_since, lockedUntil = locked_until, logBytes = log_bytes, maxParticipants = max_participants,
-    listedMax = listed_max, backstage = backstage, currentViewers = '0', currentPeak = '0',
+    listedMax = listed_max, backstage = backstage, blocks = blocks, currentViewers = '0', currentPeak = '0',
   }, FIELDS)
 end
 
@@ -52,7 +52,7 @@ local function state_text()
   return s.cursor .. ' ' .. s.version .. ' ' .. s.countEvents .. ' ' .. s.updatedAt .. ' ' .. s.status .. ' '
     .. s.audience .. ' ' .. s.hosts .. ' ' .. s.viewers .. ' ' .. s.peak .. ' ' .. s.uncounted .. ' ' .. s.emptySince
     .. ' ' .. s.lockedUntil .. ' ' .. s.logBytes .. ' ' .. s.maxParticipants .. ' ' .. s.listedMax
-    .. ' ' .. s.backstage
+    .. ' ' .. s.backstage .. ' ' .. s.blocks
 end
 
 local function base_text()
@@ -89,6 +89,7 @@ local function stream_json(has_metadata)
     .. '","hosts":"' .. s.hosts .. '","viewers":"' .. s.viewers .. '","peak":"' .. s.peak .. '","uncounted":"'
     .. s.uncounted .. '","emptySince":"' .. s.emptySince .. '","lockedUntil":"' .. s.lockedUntil
     .. '","maxParticipants":"' .. s.maxParticipants .. '","backstage":"' .. s.backstage
+    .. (s.blocks ~= '' and '","blocks":"' .. s.blocks or '')
     .. (has_metadata and '","metadata":' .. metadata() .. '}' or '"}')
 end
 
