@@ -1,4 +1,4 @@
-//! Address of a client behind trusted proxies.
+//! Address of a client behind trusted proxies, and what limits count it under.
 
 use std::net::IpAddr;
 
@@ -39,6 +39,24 @@ pub fn client_address<'a>(
     address
 }
 
+/// Returns the limit key of an address.
+pub fn address_key(address: IpAddr) -> String {
+    let network = address_network(address);
+    match network {
+        IpAddr::V4(_) => format!("address:{network}"),
+        IpAddr::V6(_) => format!("address:{network}/64"),
+    }
+}
+
+/// Returns the network that limits count under: an IPv4 address itself, and the /64 network of an IPv6 address, because
+/// one customer has all of its addresses.
+pub fn address_network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +82,13 @@ mod tests {
         ] {
             assert_eq!(found(peer, forwarded), expected, "{peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_have_one_key() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_eq!(key("192.0.2.1"), "address:192.0.2.1");
+        assert_eq!(key("2001:db8:1:2:3::4"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::address_network;
+use super::client_address::address_network;
 use crate::telemetry::Metrics;
 
 /// Minimum time between two log lines about refused connections.

@@ -9,7 +9,6 @@ mod client_address;
 mod concurrent_reads;
 mod connection_limiter;
 mod feed_limiter;
-mod hand_cost;
 mod host_policy;
 mod open_files;
 mod rate_limiter;
@@ -23,7 +22,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use self::client_address::client_address;
+use self::client_address::{address_key, client_address};
 pub use self::{
     concurrent_reads::{ConcurrentReads, MAX_CONCURRENT_READS, MAX_WAITING_READS, ReadPermit},
     connection_limiter::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, Port},
@@ -160,6 +159,17 @@ impl Admission {
         (applied, refused.map_or(begun, |decision| Err(Rejection::RateLimited(decision))))
     }
 
+    /// Charges units beyond the one that [`Self::begin`] has counted, also beyond the limit, and returns the
+    /// limit after that. `None` without a limit, and if the store does not answer.
+    pub async fn charge(
+        &self,
+        class: RateLimitClass,
+        limit_key: &str,
+        units: u32,
+    ) -> Option<AppliedRateLimit> {
+        self.rate_limiter.charge(class, limit_key, units).await
+    }
+
     fn authorize(
         &self,
         Authentication { caller, limit_key }: Authentication,
@@ -253,24 +263,6 @@ fn now() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
-/// Returns the limit key of an address.
-fn address_key(address: IpAddr) -> String {
-    let network = address_network(address);
-    match network {
-        IpAddr::V4(_) => format!("address:{network}"),
-        IpAddr::V6(_) => format!("address:{network}/64"),
-    }
-}
-
-/// Returns the network that limits count under: an IPv4 address itself, and the /64 network of an IPv6 address, because
-/// one customer has all of its addresses.
-fn address_network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-    }
-}
-
 /// Returns the token of an `Authorization` value (RFC 6750). The scheme is case-insensitive (RFC 9110, section 11.1).
 pub fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
@@ -280,14 +272,6 @@ pub fn bearer(authorization: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_one_ipv6_network_have_one_key() {
-        let key = |text: &str| address_key(text.parse().unwrap());
-        assert_eq!(key("192.0.2.1"), "address:192.0.2.1");
-        assert_eq!(key("2001:db8:1:2:3::4"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-    }
 
     #[test]
     fn bearer_with_scheme_in_any_case_is_the_token() {

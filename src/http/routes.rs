@@ -99,6 +99,7 @@ const fn reads(actions: &'static [Action]) -> RoutePolicy {
     RoutePolicy {
         actions,
         rate_limit_class: RateLimitClass::Read,
+        further_units: 0,
         token_in_query: false,
         accepts_idempotency_key: false,
     }
@@ -113,6 +114,7 @@ const fn changes(actions: &'static [Action]) -> RoutePolicy {
     RoutePolicy {
         actions,
         rate_limit_class: RateLimitClass::Write,
+        further_units: 0,
         token_in_query: false,
         accepts_idempotency_key: true,
     }
@@ -127,6 +129,10 @@ const FOLLOW: &[Action] = &[Action::Read, Action::FollowAll];
 
 /// Actions of a hand: the token's own, or that of another identity.
 const HAND: &[Action] = &[Action::RaiseHand, Action::Moderate];
+
+/// Policy of raising a hand. Of all changes that a viewer may make, this one alone sends an event to every follower of
+/// a counted stream, so it costs ten units.
+const RAISE_HAND: RoutePolicy = RoutePolicy { further_units: 9, ..changes(HAND) };
 
 /// Returns every path of the API; `/metrics` only if `with_metrics`.
 pub fn table(with_metrics: bool) -> Vec<Path> {
@@ -175,7 +181,7 @@ fn streams() -> Vec<Path> {
             .on(Method::DELETE, changes(&[Action::Remove]), participants::one::remove)
             .errors(participants::one::REMOVE_ERRORS),
         Path::at("/streams/{id}/participants/{identity}/hand")
-            .on(Method::PUT, changes(HAND), participants::hand::raise)
+            .on(Method::PUT, RAISE_HAND, participants::hand::raise)
             .errors(participants::hand::RAISE_ERRORS)
             .on(Method::DELETE, changes(HAND), participants::hand::lower)
             .errors(participants::hand::LOWER_ERRORS),

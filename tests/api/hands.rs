@@ -118,7 +118,9 @@ async fn raising_a_hand_costs_ten_units_of_the_write_limit() {
     let stream = one.create(json!({"roomName": unique("room")})).await;
     connect(&one, &stream, "vic").await;
     let set_hand = async |method| two.send(method, &hand(&stream, "vic"), None).await;
-    set_hand(Method::PUT).await.expect(StatusCode::OK);
+    let raised = set_hand(Method::PUT).await;
+    let remaining = raised.headers["ratelimit-remaining"].to_str().unwrap().to_owned();
+    assert_eq!((raised.status, remaining.as_str()), (StatusCode::OK, "1"));
     set_hand(Method::DELETE).await.expect(StatusCode::OK);
     set_hand(Method::DELETE).await.expect_problem(429, "rate_limited");
 }

@@ -30,6 +30,8 @@ pub struct RoutePolicy {
     pub actions: &'static [Action],
     /// Rate limit that the route's requests count against.
     pub rate_limit_class: RateLimitClass,
+    /// Units of that limit that a request of the route costs beyond the one of every request.
+    pub further_units: u32,
     /// True if the query may have the token, for feeds, because browsers cannot set their headers.
     pub token_in_query: bool,
     /// True if the route honours `Idempotency-Key`.
@@ -57,8 +59,9 @@ pub async fn guard(
     let (applied, mut response) = match admitted {
         Err(rejection) => (applied, request.error_response(Problem::from(rejection))),
         Ok(admitted) => {
+            let further = charge_further(&api.admission, policy, &admitted.context.limit_key).await;
             let (charged, response) = execute(api, policy, admitted, request, next).await?;
-            (charged.or(applied), response)
+            (charged.or(further).or(applied), response)
         }
     };
     if let Some(applied) = applied {
@@ -105,6 +108,18 @@ async fn respond(
     };
     let charged = charge(&api.admission, &limit_key, &response).await;
     Ok((charged.filter(|_| policy.rate_limit_class == RateLimitClass::Read), response))
+}
+
+/// Charges what a request of the route costs beyond its unit, before its handler runs. A replay costs as much.
+async fn charge_further(
+    admission: &Admission,
+    policy: RoutePolicy,
+    limit_key: &str,
+) -> Option<AppliedRateLimit> {
+    match policy.further_units {
+        0 => None,
+        units => admission.charge(policy.rate_limit_class, limit_key, units).await,
+    }
 }
 
 /// Charges the read limit for the size of a body, also of a change. What was read from Redis for it is at most as

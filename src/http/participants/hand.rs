@@ -73,9 +73,6 @@ async fn set_hand(
         return Ok(responses::changed(&changed));
     }
     let stream = api.orchestrator.find_reference(caller, action, &retry.stream(&path.id)).await?;
-    if is_raised {
-        api.admission.charge_hand(&context.limit_key).await;
-    }
     let guard = Guard { dedup_key: retry.dedup_key(), ..Guard::default() };
     let changed = api.orchestrator.set_hand(caller, &stream, identity, is_raised, guard).await?;
     Ok(responses::changed(&changed))
