@@ -1,7 +1,7 @@
 //! Changes that Redis refuses or does not reply to: other operations continue, and no change is applied twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,6 +58,24 @@ async fn full_redis_refuses_changes_and_serves_reads_feeds_and_stops() {
     let report = fixture.delivery_report().await;
     assert!(report.is_exactly_once(), "{report:?}");
     assert!(fixture.times_in_log(&made).await.iter().all(|times| *times == 1));
+}
+
+#[tokio::test]
+async fn full_redis_refuses_raised_hands_and_lowers_them() {
+    let redis = Redis::start();
+    let app = Setup::new(&redis.url(), shared_livekit()).start().await;
+    let id = app.create(json!({})).await["id"].as_str().unwrap().to_owned();
+    let path = format!("/streams/{id}");
+    for identity in ["ann", "ben"] {
+        let body = json!({"identity": identity, "role": "viewer"});
+        app.post(&format!("{path}/join"), body).await.expect(StatusCode::OK);
+    }
+    let hand = |identity: &str| format!("{path}/participants/{identity}/hand");
+    app.send(Method::PUT, &hand("ann"), None).await.expect(StatusCode::OK);
+    redis.execute(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
+    app.send(Method::PUT, &hand("ben"), None).await.expect_problem(503, "store_unavailable");
+    let lowered = app.delete(&hand("ann")).await.expect(StatusCode::OK);
+    assert!(lowered.get("handRaisedAt").is_none(), "{lowered}");
 }
 
 /// Redis applies the change and the reply is lost. The repeated request does not apply it again.

@@ -65,6 +65,8 @@ end
 -- Records that a hand was raised at a time; nil for a hand that was lowered.
 local function put_hand(p, raised_at, by)
   local old, was_told = position(p), is_told(p)
+  -- A hand is lowered on a full Redis too: the first write must not use memory, see outcome.lua.
+  if not raised_at then redis.call('ZREM', old.set, old.key) end
   p.handRaisedAt = raised_at
   put(p, old)
   tell('participant_updated', p, was_told, nil, by)
