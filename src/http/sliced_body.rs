@@ -1,8 +1,8 @@
 //! Large bodies of responses, in slices.
 //!
 //! actix-http copies a body as a whole into the connection's buffer, where a client that does not read keeps it. It
-//! takes a slice only if its buffer has room. The rest stays here: it is charged to the budget of waiting bytes, the
-//! progress of the client can be seen, and a stalled client's rest is released.
+//! takes a slice only if its buffer has room. [`SlicedBody`] keeps the other slices: they are charged to the budget of
+//! waiting bytes, the progress of the client can be seen, and the slices of a stalled client are released.
 
 use std::{
     cell::{Cell, RefCell},
@@ -42,13 +42,13 @@ pub fn slice(body: BoxBody, budget: &Budget) -> BoxBody {
 
 /// Body that yields slices of its bytes.
 pub struct SlicedBody {
-    waiting: Rc<Waiting>,
+    unsent: Rc<Unsent>,
     /// Watches the client of a charged body.
     watch: Option<JoinHandle<()>>,
 }
 
 /// Bytes that the connection has not taken yet.
-struct Waiting {
+struct Unsent {
     rest: RefCell<Rest>,
     /// Number of bytes that the connection has taken.
     taken: Cell<u64>,
@@ -69,10 +69,10 @@ impl SlicedBody {
     fn charged(bytes: Bytes, budget: Budget) -> Self {
         let charge = budget.charge(bytes.len());
         let mut body = Self::new(bytes, Some(charge));
-        let waiting = body.waiting.clone();
+        let unsent = body.unsent.clone();
         body.watch = Some(rt::spawn(async move {
-            let _eviction = budget.stalled(Transport::Http, || waiting.taken.get()).await;
-            waiting.release();
+            let _eviction = budget.stalled(Transport::Http, || unsent.taken.get()).await;
+            unsent.release();
         }));
         body
     }
@@ -80,11 +80,11 @@ impl SlicedBody {
     fn new(bytes: Bytes, charge: Option<Charge>) -> Self {
         let total = bytes.len() as u64;
         let rest = RefCell::new(Rest { bytes, _charge: charge });
-        Self { waiting: Rc::new(Waiting { rest, taken: Cell::default(), total }), watch: None }
+        Self { unsent: Rc::new(Unsent { rest, taken: Cell::default(), total }), watch: None }
     }
 }
 
-impl Waiting {
+impl Unsent {
     /// Drops the rest and its charge. The connection ends at the next slice, because the body is shorter than its head
     /// says.
     fn release(&self) {
@@ -114,11 +114,11 @@ impl MessageBody for SlicedBody {
     type Error = io::Error;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.waiting.total)
+        BodySize::Sized(self.unsent.total)
     }
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        Poll::Ready(self.waiting.next())
+        Poll::Ready(self.unsent.next())
     }
 }
 
@@ -127,7 +127,7 @@ impl Drop for SlicedBody {
         if let Some(watch) = self.watch.take() {
             watch.abort();
         }
-        self.waiting.release();
+        self.unsent.release();
     }
 }
 
@@ -167,8 +167,8 @@ mod tests {
     async fn released_body_ends_with_an_error() {
         let metrics = Metrics::new().unwrap();
         let body = SlicedBody::charged(large(), Budget::new(&metrics));
-        assert_eq!(body.waiting.next().unwrap().unwrap(), large().slice(..SLICE_BYTES));
-        body.waiting.release();
+        assert_eq!(body.unsent.next().unwrap().unwrap(), large().slice(..SLICE_BYTES));
+        body.unsent.release();
         assert_eq!(metrics.waiting_bytes.get(), 0);
         assert_eq!(to_bytes(body).await.unwrap_err().to_string(), "timed out");
     }

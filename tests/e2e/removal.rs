@@ -1,4 +1,4 @@
-//! Removal of real participants: an older token gets nobody back in, also without webhooks; a new one does.
+//! Removal of real participants: an older token does not admit a participant again, also without webhooks; a new one does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use reqwest::StatusCode;
