@@ -101,6 +101,36 @@ async fn instance_with_other_order_of_servers_ends_at_its_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_server_holds_up_no_event_of_the_others() {
+    let (full, kept) = (Redis::start(), Redis::start());
+    let setup = Setup::new(&url(&[&full, &kept]), shared_livekit())
+        .with(|arguments| arguments.redis_partitions = Some(PARTITIONS.to_string()));
+    let app = setup.start().await;
+    let mut feed = app.follow("/events").await;
+    let streams = create_streams(&app).await;
+    let cursor = feed.wait_for("stream_created").await["cursor"].as_str().unwrap().to_owned();
+    full.execute(&["CONFIG", "SET", "maxmemory", "1mb"]).await.unwrap();
+    let change = json!({"metadata": {"n": 1}});
+    app.patch(&path(&streams[0]), change.clone()).await.expect_problem(503, "store_unavailable");
+    app.patch(&path(&streams[1]), change).await.expect(StatusCode::OK);
+    let mut resumed = app.resume("/events", &cursor).await;
+    for feed in [&mut feed, &mut resumed] {
+        // The streams have become active by the same kind of event.
+        let mut updated = feed.wait_for("stream_updated").await;
+        while updated["data"]["stream"]["metadata"] != json!({"n": 1}) {
+            updated = feed.wait_for("stream_updated").await;
+        }
+        assert_eq!(updated["streamId"], streams[1]["id"]);
+    }
+    // Endings are accepted, and told in their order.
+    app.delete(&path(&streams[0])).await.expect(StatusCode::OK);
+    for feed in [&mut feed, &mut resumed] {
+        assert_eq!(feed.wait_for("stream_stopped").await["streamId"], streams[0]["id"]);
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_server_stops_its_own_streams_until_it_is_back() {
     let (mut lost, kept) = (Redis::start_durable(), Redis::start());
     let setup = Setup::new(&url(&[&lost, &kept]), shared_livekit())

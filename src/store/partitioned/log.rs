@@ -4,9 +4,10 @@
 //! partitions must only hold everything after it. Events after the watermark are in no page, because an earlier one may
 //! still come from another partition.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
+use tokio::time::sleep;
 
 use super::{
     PartitionBackend, PartitionedStore,
@@ -21,6 +22,11 @@ use crate::{
         log::{LogFacts, reset_reason},
     },
 };
+
+/// Readings of the clocks that must reach a floor. A partition that refuses writes reaches it when its own clock does.
+const RAISE_ATTEMPTS: usize = 5;
+/// Time between two of these readings.
+const RAISE_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The state of the merged log at a moment.
 pub(super) struct Settled {
@@ -47,6 +53,23 @@ impl<P: PartitionBackend> PartitionedStore<P> {
         Ok(readings)
     }
 
+    /// Reads the clocks once all of them have reached a floor, with the newest event before it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if a partition that refuses writes has a clock behind the others.
+    async fn raise_clocks(&self, floor: u64) -> Result<Vec<ClockReading>, StoreError> {
+        for _ in 0..RAISE_ATTEMPTS {
+            let readings = self.advance_clocks(floor, true).await?;
+            if readings.iter().all(|reading| reading.millis >= floor) {
+                return Ok(readings);
+            }
+            sleep(RAISE_INTERVAL).await;
+        }
+        Err(StoreError::Unavailable(
+            "a partition refuses writes, and its clock is behind the others".to_owned(),
+        ))
+    }
+
     /// Finds a watermark at or after every event that was acknowledged before the call, and after every event that this
     /// instance has passed on.
     ///
@@ -54,7 +77,7 @@ impl<P: PartitionBackend> PartitionedStore<P> {
     pub(super) async fn settle(&self) -> Result<Settled, StoreError> {
         self.advance_clocks(self.clocks.greatest(), false).await?;
         let latest = self.clocks.greatest();
-        let readings = self.advance_clocks(latest + 1, true).await?;
+        let readings = self.raise_clocks(latest + 1).await?;
         let tail = |reading: &ClockReading| {
             if reading.tail.millis() <= latest { reading.tail } else { reading.before_floor }
         };
