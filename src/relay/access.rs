@@ -18,25 +18,30 @@ use crate::{
 };
 
 type Key = (StreamId, Identity);
+/// The participants of one stream that follow it, with the signal to their feeds.
+type Participants = HashMap<Identity, watch::Sender<()>>;
 
 /// Participants that follow their streams on this instance. Clones share one registry.
 #[derive(Clone, Default)]
-pub(super) struct AccessRegistry(Arc<Mutex<HashMap<Key, watch::Sender<()>>>>);
+pub(super) struct AccessRegistry(Arc<Mutex<HashMap<StreamId, Participants>>>);
 
 impl AccessRegistry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<()>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Participants>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, key: Key) -> watch::Receiver<()> {
-        self.lock().entry(key).or_insert_with(|| watch::channel(()).0).subscribe()
+    fn watch(&self, (stream, identity): Key) -> watch::Receiver<()> {
+        let mut streams = self.lock();
+        let participants = streams.entry(stream).or_default();
+        participants.entry(identity).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 
     /// Lets the feeds of a blocked participant check their access.
     pub(super) fn on_event(&self, event: &Event) {
         let Some(identity) = &event.draft.identity else { return };
         if event.draft.kind == EventKind::ParticipantBlocked
-            && let Some(feeds) = self.lock().get(&(event.stream_id(), identity.clone()))
+            && let Some(feeds) =
+                self.lock().get(&event.stream_id()).and_then(|participants| participants.get(identity))
         {
             feeds.send_replace(());
         }
@@ -45,16 +50,21 @@ impl AccessRegistry {
     /// Lets all feeds of participants of a stream check their access, because events were lost.
     pub(super) fn on_reset(&self, topic: Topic) {
         let Topic::Stream(id) = topic else { return };
-        let registry = self.lock();
-        let concerned = registry.iter().filter(|((stream, _), _)| *stream == id);
-        concerned.for_each(|(_, feeds)| feeds.send_replace(()));
+        let streams = self.lock();
+        streams.get(&id).into_iter().flat_map(HashMap::values).for_each(|feeds| {
+            feeds.send_replace(());
+        });
     }
 
     /// Forgets a participant without feeds.
-    fn forget_unused(&self, key: &Key) {
-        let mut registry = self.lock();
-        if registry.get(key).is_some_and(|feeds| feeds.receiver_count() == 0) {
-            registry.remove(key);
+    fn forget_unused(&self, (stream, identity): &Key) {
+        let mut streams = self.lock();
+        let Some(participants) = streams.get_mut(stream) else { return };
+        if participants.get(identity).is_some_and(|feeds| feeds.receiver_count() == 0) {
+            participants.remove(identity);
+        }
+        if participants.is_empty() {
+            streams.remove(stream);
         }
     }
 }
