@@ -101,11 +101,12 @@ impl Sweeper {
     }
 
     async fn expire_blocks(&self, stream: &Stream) -> Result<(), Error> {
-        let reference = stream.reference();
+        let (reference, mut known) = (stream.reference(), stream.blocks);
         loop {
             let applied = self.store.apply(&reference, Change::ExpireBlocks, Guard::default()).await?;
+            let before = std::mem::replace(&mut known, applied.stream.blocks);
             if applied.effect != Effect::Unchanged {
-                let ended = stream.blocks.saturating_sub(applied.stream.blocks).max(1);
+                let ended = before.saturating_sub(applied.stream.blocks).max(1);
                 self.orchestrator.count_cleanup("blocks_expired", ended.into());
             }
             if applied.effect != Effect::Partial {

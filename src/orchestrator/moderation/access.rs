@@ -30,8 +30,8 @@ pub(in crate::orchestrator) struct Arrival {
 impl Arrival {
     /// Returns the arrival of a session.
     pub(in crate::orchestrator) fn of(session: &Session) -> Self {
-        let Session { identity, sid, role, .. } = session.clone();
-        Self { identity, sid, role, is_listed: session.is_listed() }
+        let (identity, sid) = (session.identity.clone(), session.sid.clone());
+        Self { identity, sid, role: session.role, is_listed: session.is_listed() }
     }
 }
 

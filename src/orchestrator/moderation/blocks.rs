@@ -41,15 +41,17 @@ impl Orchestrator {
     ) -> Result<Block, Error> {
         permit(caller, Action::Moderate, &stream.room_name)?;
         let BlockRequest { identity, reason, expires_in } = request;
-        // A longer one, which no participant can have, would make a thousand blocks as large as their callers like.
+        // No participant has a longer identity, and the size of a stream's blocks is bounded.
         let by = caller.named_identity().filter(Identity::is_within_limit);
         let change = Change::Block { identity: identity.clone(), reason, expires_in, by };
         let applied = self.store.apply(stream, change, guard).await?;
+        // The block may have ended since, in particular if this request repeats an earlier one.
+        let block = self.blocked(stream.id, &identity).await?;
         // Also after a repetition, because the first request may have ended before the removal.
         if let Err(error) = self.enforce_block(stream, &identity).await {
             log_failure(&applied.stream, &error);
         }
-        self.blocked(stream.id, &identity).await
+        Ok(block)
     }
 
     /// Returns the block of an identity that was blocked earlier. Changes nothing.

@@ -23,7 +23,9 @@ impl Hub {
             while commands.strong_count() > 0 {
                 match feed.connect(source).await {
                     Ok(connection) => return send(&commands, TaskResult::Connected(connection)),
-                    Err(error) => tracing::warn!(%error, "event feed connect failed; retrying"),
+                    Err(error) => {
+                        tracing::warn!(source = source.0, %error, "event feed connect failed; retrying");
+                    }
                 }
                 sleep(backoff.mul_f64(0.5 + jitter())).await;
                 backoff = (backoff * 2).min(MAX_BACKOFF);
@@ -40,8 +42,8 @@ impl Hub {
         if !self.subscribe_feed(&topics).await {
             return;
         }
-        tracing::info!(channels = topics.len(), "event feed connected");
-        // With several sources the last one connects whenever another does.
+        tracing::info!(source = self.source.0, channels = topics.len(), "event feed connected");
+        // With several sources, one line for all: the last one connects when all others are connected.
         if self.source.0 + 1 == self.feed.sources() {
             self.metrics.feed_connects.inc();
         }
@@ -70,7 +72,7 @@ impl Hub {
         if self.connection.is_none() {
             return;
         }
-        tracing::warn!(why, "event feed connection lost; reconnecting");
+        tracing::warn!(source = self.source.0, why, "event feed connection lost; reconnecting");
         self.connection = None;
         self.set_ready(false);
         for channel in self.channels.values_mut() {
