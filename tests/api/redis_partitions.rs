@@ -63,6 +63,7 @@ async fn lost_partition_stops_its_own_streams_until_a_replica_takes_over() {
     let (lost, kept) = (0, owners.iter().position(|owner| *owner != owners[0]).unwrap());
     let mut feed = app.follow("/events").await;
 
+    cluster.wait_until_replicated(owners[lost]).await;
     cluster.kill(&[owners[lost]]).await;
     eventually("the lost partition in /health", || async {
         let health = app.get("/health").await.body;

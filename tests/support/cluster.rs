@@ -71,6 +71,24 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until the replica of a node has all that the node has written up to now.
+    pub async fn wait_until_replicated(&self, node: usize) {
+        let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
+        let written = number(self.nodes[node].info("master_repl_offset").await).unwrap();
+        let port = self.nodes[node].port.to_string();
+        eventually("the replica of a node", || async {
+            for replica in &self.nodes {
+                if replica.info("master_port").await.as_ref() == Some(&port)
+                    && number(replica.info("slave_repl_offset").await) >= Some(written)
+                {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+
     /// Kills nodes and shortens the node timeout of the others.
     pub async fn kill(&mut self, nodes: &[usize]) {
         for node in nodes {
