@@ -1,0 +1,195 @@
+//! One term of the lease of an archiver: reads the log in batches and stores them.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    batch::Batch,
+    failure::{Failure, Step},
+    records::{Gap, Log},
+    store::{ArchiveOutcome, HistoryStore},
+};
+use crate::{
+    domain::{Cursor, Event, Partition, Timestamp, Topic},
+    followers::{Followed, Lag, RecentEvents, SharedClock},
+    store::{FollowedPartition, ResetReason, StoreError},
+};
+
+/// Number of events from which a batch is stored although the log has more.
+const MAX_EVENTS: usize = 2_000;
+/// Approximate size of the events from which a batch is stored although the log has more.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Interval at which the store is told the position although it has not changed, because it forgets it with time.
+const KEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where archiving continues.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    /// Position of the partition in the database; `None` if nothing of it is stored.
+    stored: Option<Cursor>,
+    /// Position in the log of the last event that was read.
+    read: Cursor,
+}
+
+/// The state of one term.
+pub(super) struct Archiving {
+    partition: Arc<dyn FollowedPartition>,
+    number: Partition,
+    store: Arc<dyn HistoryStore>,
+    recent: RecentEvents,
+    clock: SharedClock,
+    /// `None` until it is read from the database, and after another instance has moved it.
+    position: Option<Position>,
+    /// Events that were read and are not stored.
+    pending: Vec<Arc<Event>>,
+    pending_bytes: usize,
+    /// Number of events that were stored or lost, of those that `recent` has counted.
+    processed: u64,
+    /// Since when steps fail.
+    failing_since: Option<Instant>,
+    /// When the store was told which events to keep.
+    kept_at: Instant,
+}
+
+impl Archiving {
+    pub(super) fn new(
+        partition: Arc<dyn FollowedPartition>,
+        number: Partition,
+        store: Arc<dyn HistoryStore>,
+    ) -> Self {
+        Self {
+            recent: RecentEvents::of(partition.clone()),
+            clock: SharedClock::of(partition.clone()),
+            partition,
+            number,
+            store,
+            position: None,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            processed: 0,
+            failing_since: None,
+            kept_at: Instant::now(),
+        }
+    }
+
+    /// Stores the next events, or learns that there are none.
+    ///
+    /// Cancellation safe: events of a cancelled step are stored by it or by a later one.
+    pub(super) async fn step(&mut self) -> Result<Step, Failure> {
+        let result = self.try_step().await;
+        match &result {
+            Ok(_) => self.failing_since = None,
+            Err(_) => _ = self.failing_since.get_or_insert_with(Instant::now),
+        }
+        result
+    }
+
+    async fn try_step(&mut self) -> Result<Step, Failure> {
+        let position = match self.position {
+            Some(position) => position,
+            None => self.load().await?,
+        };
+        if self.kept_at.elapsed() >= KEEP_INTERVAL {
+            self.keep_after(position.stored.unwrap_or(position.read)).await?;
+        }
+        let lost = self.read(position).await?;
+        if !self.pending.is_empty() {
+            let end = self.pending.last().map_or(position.read, |event| event.cursor);
+            let batch = Batch::of_events(self.number, position.stored, &self.pending)?;
+            return self.archive(&batch, end, Step::Stored).await;
+        }
+        match lost {
+            None => Ok(Step::UpToDate),
+            Some(ResetReason::Unreadable) => Err(Failure::Unreadable),
+            Some(reason) => self.record_gap(position, reason).await,
+        }
+    }
+
+    /// Reads the position from the database. Without one, archiving begins at the oldest event that the log has.
+    async fn load(&mut self) -> Result<Position, Failure> {
+        let stored = self.store.position(self.number, Log::Events).await?;
+        let read = match stored {
+            Some(stored) => stored,
+            None => self.oldest().await?,
+        };
+        self.keep_after(read).await?;
+        let position = Position { stored, read };
+        (self.position, self.processed) = (Some(position), self.recent.count().await);
+        Ok(position)
+    }
+
+    /// Keeps the events after a position in the log.
+    async fn keep_after(&mut self, position: Cursor) -> Result<(), StoreError> {
+        self.kept_at = Instant::now();
+        self.partition.keep_after(position).await
+    }
+
+    /// Returns the position before the oldest event that the log has.
+    async fn oldest(&self) -> Result<Cursor, StoreError> {
+        self.partition.position_at(Some(Cursor::ORIGIN)).await
+    }
+
+    /// Reads events until the batch is full or the log has no more. Returns why the log cannot be continued, if so.
+    async fn read(&mut self, position: Position) -> Result<Option<ResetReason>, StoreError> {
+        let mut last = self.pending.last().map_or(position.read, |event| event.cursor);
+        while self.pending.len() < MAX_EVENTS && self.pending_bytes < MAX_BYTES {
+            match self.recent.after(last).await? {
+                Followed::Events { events, .. } => {
+                    let Some(newest) = events.last() else { break };
+                    last = newest.cursor;
+                    self.pending_bytes += events.iter().map(|event| event.approximate_bytes()).sum::<usize>();
+                    self.pending.extend(events);
+                }
+                Followed::Lost(reason) => return Ok(Some(reason)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Records that events after the position may be missing, and continues with the oldest event that the log has.
+    /// Events that are stored already stay as they are.
+    async fn record_gap(&mut self, position: Position, reason: ResetReason) -> Result<Step, Failure> {
+        let (after, oldest) = (position.stored.unwrap_or(Cursor::ORIGIN), self.oldest().await?);
+        let until = match reason {
+            ResetReason::Expired => oldest,
+            _ => self.partition.tails(&[Topic::All]).await?.first().copied().unwrap_or(after).max(after),
+        };
+        let gap = Gap { after, until, reason };
+        let batch = Batch::of_gap(self.number, position.stored, gap, oldest);
+        self.processed = self.recent.count().await;
+        self.archive(&batch, oldest, Step::Gap(gap)).await
+    }
+
+    async fn archive(&mut self, batch: &Batch, end: Cursor, done: Step) -> Result<Step, Failure> {
+        let outcome = self.store.archive(batch).await?;
+        self.processed += self.pending.len() as u64;
+        (self.pending, self.pending_bytes) = (Vec::new(), 0);
+        match outcome {
+            ArchiveOutcome::Stored => {
+                self.position = Some(Position { stored: Some(end), read: end });
+                self.keep_after(end).await?;
+                Ok(done)
+            }
+            // An earlier attempt whose answer was lost, or another instance, has moved the position.
+            ArchiveOutcome::Superseded => {
+                self.position = None;
+                Ok(Step::Stored)
+            }
+        }
+    }
+
+    /// Returns how far the history is behind the log.
+    pub(super) async fn lag(&mut self) -> Lag {
+        if let Err(error) = self.recent.refresh().await {
+            tracing::debug!(%error, "log not read; the lag may be larger");
+        }
+        let events = self.recent.count().await.saturating_sub(self.processed);
+        let now = self.clock.now().await;
+        let oldest = self.pending.first().map(|event| event.timestamp);
+        let age = oldest.map_or(Duration::ZERO, |oldest: Timestamp| oldest.until(now));
+        let failing = self.failing_since.map_or(Duration::ZERO, |since| since.elapsed());
+        Lag { events, age: age.max(failing) }
+    }
+}

@@ -1,0 +1,69 @@
+//! One term of the lease of an archiver: stores the log of ended visits, and removes from it what is stored.
+
+use std::sync::Arc;
+
+use super::{
+    batch::Batch,
+    failure::{Failure, Step},
+    records::{Gap, Log},
+    store::{ArchiveOutcome, HistoryStore},
+};
+use crate::{
+    domain::{Cursor, Partition},
+    store::{FollowedPartition, StoreError, VisitPage},
+};
+
+/// Maximum number of visits in one batch.
+const MAX_VISITS: usize = 500;
+
+/// The state of one term.
+pub(super) struct VisitArchiving {
+    partition: Arc<dyn FollowedPartition>,
+    number: Partition,
+    store: Arc<dyn HistoryStore>,
+    /// Position of the log in the database, which has none before the first visit; the outer `None` until it is read.
+    position: Option<Option<Cursor>>,
+}
+
+impl VisitArchiving {
+    pub(super) fn new(
+        partition: Arc<dyn FollowedPartition>,
+        number: Partition,
+        store: Arc<dyn HistoryStore>,
+    ) -> Self {
+        Self { partition, number, store, position: None }
+    }
+
+    /// Stores the next visits, or learns that there are none.
+    ///
+    /// Cancellation safe: visits of a cancelled step are stored by it or by a later one.
+    pub(super) async fn step(&mut self) -> Result<Step, Failure> {
+        let position = match self.position {
+            Some(position) => position,
+            None => self.store.position(self.number, Log::Visits).await?,
+        };
+        self.position = Some(position);
+        match self.partition.visits_after(position, MAX_VISITS).await {
+            Ok(Some(page)) => self.archive(position, page).await,
+            Ok(None) => Ok(Step::UpToDate),
+            Err(StoreError::Corrupt(_)) => Err(Failure::Unreadable),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn archive(&mut self, position: Option<Cursor>, page: VisitPage) -> Result<Step, Failure> {
+        let gap = page.lost.map(|(until, reason)| {
+            let after = position.unwrap_or(Cursor::ORIGIN);
+            Gap { after, until: until.max(after), reason }
+        });
+        let batch = Batch::of_visits(self.number, position, page.visits, page.end, gap);
+        // Whether it is stored is unknown until the answer.
+        self.position = None;
+        if self.store.archive(&batch).await? == ArchiveOutcome::Superseded {
+            return Ok(Step::Stored);
+        }
+        self.position = Some(Some(page.end));
+        self.partition.remove_visits_before(page.end).await?;
+        Ok(gap.map_or(Step::Stored, Step::Gap))
+    }
+}
