@@ -18,8 +18,11 @@ WORKDIR /src
 # Builds the dependencies for an empty crate of the same name, in a layer that changes with these two files only.
 # cargo-chef would do the same, but is one more tool to build and trust.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches/faults benches/speed \
-    && echo 'fn main() {}' | tee src/main.rs build.rs benches/faults/main.rs benches/speed/main.rs >/dev/null \
+# Cargo requires the file of each bench that the manifest names.
+RUN benches=$(sed -n '/^\[\[bench]]/,/^$/s/^name = "\(.*\)"/benches\/\1/p' Cargo.toml) \
+    && mkdir -p src $benches \
+    && for folder in src $benches; do echo 'fn main() {}' >"$folder/main.rs"; done \
+    && cp src/main.rs build.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src build.rs

@@ -1,6 +1,8 @@
 //! Composition root: creates every part of an instance, connects them, and starts the servers and background tasks.
 
+mod history;
 mod layout;
+mod livekit;
 mod servers;
 mod stores;
 mod webhooks;
@@ -9,19 +11,19 @@ use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context;
+use futures_util::{FutureExt, future::select};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    layout::LayoutCheck,
+    layout::Refusal,
+    livekit::LiveKit,
     servers::{Listeners, RunningApp, Servers},
     stores::Stores,
 };
@@ -35,14 +37,11 @@ use crate::{
     http::{self, AppState, InstanceInfo, ServerOptions},
     orchestrator::{ClockMonitor, CountTeller, Orchestrator, Reconciler, Sweeper, WebhookProcessor},
     relay::Relay,
-    rooms::{RoomEvent, Rooms, livekit::LiveKitRooms, simulated::SimulatedRooms},
+    rooms::RoomEvent,
     settings::{AdmissionSettings, Settings},
     store::{PartitionStore, RateLimitStore},
     telemetry::Metrics,
 };
-
-/// Maximum time that dev mode waits for an answer of a LiveKit server.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One instance. Its ports are bound, and no server runs yet.
 pub struct App {
@@ -51,7 +50,7 @@ pub struct App {
     options: ServerOptions,
     tasks: JoinSet<()>,
     hub: JoinHandle<()>,
-    layout: LayoutCheck,
+    refusal: Refusal,
     shutdown: CancellationToken,
 }
 
@@ -62,7 +61,7 @@ impl App {
     ///
     /// # Errors
     /// A port that cannot be bound; an invalid Redis address or TLS file; another number of partitions or
-    /// other servers than the deployment has.
+    /// other servers than the deployment has; another schema of the history than this program's.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         // Bound first: an instance that cannot listen must not start background tasks.
         let listeners = Listeners::bind(&settings.http)?;
@@ -70,9 +69,10 @@ impl App {
         let metrics = Arc::new(Metrics::new().context("metrics")?);
         let layout = layout::begin_check(&settings, &metrics).await?;
         let stores = Stores::open(&settings, &metrics)?;
-        let (rooms, simulated_events) = open_rooms(&settings, &metrics).await;
+        let LiveKit { rooms, media, simulated_events } = LiveKit::open(&settings, &metrics).await;
         let orchestrator =
-            Arc::new(Orchestrator::new(stores.store.clone(), rooms, settings.policy, metrics.clone()));
+            Orchestrator::new(stores.store.clone(), rooms, media, settings.policy, metrics.clone());
+        let orchestrator = Arc::new(orchestrator.with_storage(livekit::storage(&settings.egress)));
         let (relay, hub) = Relay::start(stores.feed.clone(), metrics.clone(), settings.relay, &shutdown);
         let webhook_processor = Arc::new(WebhookProcessor::new(orchestrator.clone()));
         let mut tasks = JoinSet::new();
@@ -81,8 +81,15 @@ impl App {
                 start_jobs(&mut tasks, &orchestrator, partition, &shutdown);
             }
         }
-        let webhook_endpoints =
-            webhooks::start(&settings, &stores, &orchestrator, &metrics, (&mut tasks, &shutdown));
+        let (history, schema) = history::start(&settings, &stores, &metrics, (&mut tasks, &shutdown)).await?;
+        let webhook_endpoints = webhooks::start(
+            &settings,
+            &stores,
+            &orchestrator,
+            history.as_ref(),
+            &metrics,
+            (&mut tasks, &shutdown),
+        );
         if stores.partitions.len() > 1 {
             let monitor = ClockMonitor::new(stores.partitions, metrics.clone());
             let shutdown = shutdown.clone();
@@ -95,6 +102,7 @@ impl App {
             orchestrator,
             webhook_processor,
             webhook_endpoints: Arc::new(webhook_endpoints),
+            history,
             relay,
             admission: Arc::new(admission(&settings, stores.rate_limit_store, &metrics)),
             idempotency_store: stores.idempotency_store,
@@ -107,7 +115,8 @@ impl App {
             shutdown: shutdown.clone(),
         };
         let options = server_options(&settings, &api.metrics);
-        Ok(Self { api, listeners, options, tasks, hub, layout, shutdown })
+        let refusal = select(layout, schema).map(|first| first.factor_first().0).boxed();
+        Ok(Self { api, listeners, options, tasks, hub, refusal, shutdown })
     }
 
     /// Returns the address of the HTTP API.
@@ -135,12 +144,12 @@ impl App {
     /// timeout.
     ///
     /// # Errors
-    /// Errors of the listeners; another number of partitions or other servers than the deployment has.
+    /// Errors of the listeners; another number of partitions, other servers or another schema than the deployment has.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let (mut running, layout) = self.start_servers()?;
+        let (mut running, refusal) = self.start_servers()?;
         tokio::select! {
             () = shutdown => tracing::info!("shutting down"),
-            error = layout => return Err(error),
+            error = refusal => return Err(error),
             ended = running.servers.first_to_end() => ended?,
         }
         running.drain().await;
@@ -148,8 +157,8 @@ impl App {
     }
 
     /// Starts the servers of gRPC, of the API, and of `/metrics` if it has an address of its own.
-    fn start_servers(self) -> anyhow::Result<(RunningApp, LayoutCheck)> {
-        let Self { api, listeners, options, mut tasks, hub, layout, shutdown } = self;
+    fn start_servers(self) -> anyhow::Result<(RunningApp, Refusal)> {
+        let Self { api, listeners, options, mut tasks, hub, refusal, shutdown } = self;
         tracing::info!(http = %listeners.http.local_addr()?, instance = api.instance.id, "listening");
         let mut servers = Servers::default();
         if let Some(listener) = listeners.metrics {
@@ -160,7 +169,7 @@ impl App {
         start_grpc(&mut tasks, &api, listeners.grpc, options.connections.clone(), shutdown.clone());
         servers.start(http::serve(api, listeners.http, &options)?);
         let drain_timeout = options.drain_timeout;
-        Ok((RunningApp { servers, tasks, hub, shutdown, drain_timeout }, layout))
+        Ok((RunningApp { servers, tasks, hub, shutdown, drain_timeout }, refusal))
     }
 }
 
@@ -272,20 +281,4 @@ fn connection_limiter(settings: &AdmissionSettings, metrics: &Arc<Metrics>) -> C
         );
     }
     ConnectionLimiter::new(limits, trusted_proxies, metrics.clone())
-}
-
-/// Connects to LiveKit. In dev mode, simulates rooms if no LiveKit server answers with the key; the second value then
-/// receives their events.
-async fn open_rooms(
-    settings: &Settings,
-    metrics: &Arc<Metrics>,
-) -> (Arc<dyn Rooms>, Option<mpsc::UnboundedReceiver<RoomEvent>>) {
-    let livekit = &settings.livekit;
-    let rooms = LiveKitRooms::new(&livekit.url, livekit.key.clone(), metrics.clone());
-    if settings.dev && !matches!(timeout(PROBE_TIMEOUT, rooms.ping()).await, Ok(Ok(()))) {
-        tracing::warn!(url = %livekit.url, "no LiveKit server answers: rooms are simulated in this process");
-        let (rooms, events) = SimulatedRooms::new(livekit.key.clone());
-        return (Arc::new(rooms), Some(events));
-    }
-    (Arc::new(rooms), None)
 }

@@ -1,7 +1,8 @@
 //! Delivery under faults: three instances under constant changes, with 230 clients that reconnect as real ones do.
 //!
 //! Injects one fault after another and compares what each client received with the log. `scripts/faults` runs it and
-//! writes docs/RELIABILITY.md. Arguments select faults by parts of their names; then no file is written.
+//! writes docs/RELIABILITY.md. Arguments select faults by parts of their names, and `moderation` the time until
+//! participants that are blocked or removed are out; then no file is written.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +16,7 @@ mod support;
 
 mod audience;
 mod backend;
+mod exclusion;
 mod fault;
 mod inject;
 mod load;
@@ -41,11 +43,17 @@ async fn main() {
         println!("{}", row.line());
         rows.push(row);
     }
+    let is_wanted = wanted.is_empty() || wanted.iter().any(|part| part == exclusion::NAME);
+    let exclusions = if is_wanted { exclusion::measure().await } else { Vec::new() };
+    if is_wanted {
+        println!("{}", exclusion::section(&exclusions));
+    }
     if wanted.is_empty() {
-        report::write(&rows);
+        report::write(&rows, &exclusions);
     }
     assert!(
         rows.iter().all(report::Row::meets_guarantees),
         "events were lost, duplicated or out of order, counts were wrong, or clients were reset"
     );
+    assert!(exclusions.iter().all(exclusion::Row::meets_bound), "participants stayed too long");
 }

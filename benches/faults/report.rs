@@ -3,6 +3,7 @@
 use std::{fmt::Write, process::Command};
 
 use super::{
+    exclusion,
     fault::Fault,
     load::CHANGES_PER_SECOND,
     support::{recording::DeliveryReport, servers::redis_server},
@@ -73,7 +74,7 @@ fn output_of(program: &str, args: &[&str]) -> String {
 }
 
 /// Writes docs/RELIABILITY.md.
-pub fn write(rows: &[Row]) {
+pub fn write(rows: &[Row], exclusions: &[exclusion::Row]) {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
@@ -85,6 +86,7 @@ pub fn write(rows: &[Row]) {
     for row in rows {
         writeln!(text, "{}", row.line()).unwrap();
     }
+    write!(text, "{}", exclusion::section(exclusions)).unwrap();
     writeln!(
         text,
         "\nMeasured on {}, commit {}, {} cores ({}) for everything at once: three instances, the clients, {}, \

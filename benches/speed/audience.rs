@@ -7,16 +7,16 @@ use tokio::runtime::Runtime;
 
 use super::{
     delivery::max_clients,
+    deployment::Deployment,
     http::get,
     http_load::{HttpLoad, Outcome, Pacing},
     scale::{Scale, Size},
-    service::{Deployment, Mode, Service, viewer_webhook},
+    service::{Mode, Service},
     sse_clients::{Received, SseClients},
     statistics::{Latencies, now},
+    webhooks::viewer_webhook,
 };
 
-/// Name of the part.
-pub const PART: &str = "audience";
 /// Number of the first viewer whose visit is measured: greater than those of all others.
 const VISITORS: usize = 1_000_000;
 /// Visits at the same time whose cost is measured.

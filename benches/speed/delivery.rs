@@ -4,11 +4,12 @@ use livestream_orchestrator::admission::ConnectionLimits;
 use tokio::runtime::Runtime;
 
 use super::{
+    deployment::Deployment,
     fanout::{self, Outcome},
     nchan::Nchan,
     process::ProcessGroup,
     scale::{Load, Scale},
-    service::{Deployment, Service},
+    service::Service,
     statistics::median,
     table::Line,
 };

@@ -9,9 +9,10 @@ use super::{
     nchan::Nchan,
     process::ProcessGroup,
     scale::Load,
-    service::{Service, webhook},
+    service::Service,
     sse_clients::{MARKER, Received, SseClients},
     statistics::{Latencies, now, sleep_until},
+    webhooks::webhook,
     write_loop::WriteLoop,
 };
 
@@ -77,8 +78,12 @@ fn publish(address: SocketAddr, load: Load, first: u64, count: u64, request: imp
 
 /// Measures the service: webhooks in, `/events` of one stream out.
 pub fn service(load: Load, service: &Service, stream: &StreamRef) -> Outcome {
-    let path = format!("/events?streamId={}", stream.id);
-    let clients = SseClients::open(service.address, get(&path), load.clients);
+    feed(load, service, stream, &format!("/events?streamId={}", stream.id))
+}
+
+/// Measures the service: webhooks of one stream in, the feed at `path` out.
+pub fn feed(load: Load, service: &Service, stream: &StreamRef, path: &str) -> Outcome {
+    let clients = SseClients::open(service.address, get(path), load.clients);
     measure(load, clients, &service.process(), |first, count| {
         publish(service.address, load, first, count, |due| webhook(stream, due));
     })

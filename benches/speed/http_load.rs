@@ -27,6 +27,8 @@ pub enum Pacing {
 
 /// Results of one load.
 pub struct Outcome {
+    /// Requests of the warm-up, which are not measured.
+    pub warm_up: usize,
     /// Answered requests.
     pub answered: usize,
     pub seconds: f64,
@@ -101,12 +103,14 @@ impl HttpLoad<'_> {
             buffer: vec![0; 64 * 1024],
         };
         run.send_for(&mut poll, self.pacing, WARM_UP);
+        let warm_up = run.latencies.0.len();
         run.latencies.0.clear();
         run.answered_at.clear();
         started();
         let (cpu, redis_cpu, begin) = (self.service.cpu(), self.redis.cpu(), Instant::now());
         run.send_for(&mut poll, self.pacing, duration);
         Outcome {
+            warm_up,
             answered: run.latencies.0.len(),
             seconds: begin.elapsed().as_secs_f64(),
             cpu: (self.service.cpu() - cpu).as_secs_f64(),

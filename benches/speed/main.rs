@@ -1,9 +1,9 @@
 //! Speed of the service, compared with a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
 //! `scripts/bench` runs it. Arguments select parts (`fanout`, `idle`, `webhook`, `requests`, `growth`, `redis`,
-//! `log`, `audience`). Options set sizes (`--clients=500`, `--rate`, `--low-rate`, `--seconds`, `--rounds`, `--idle`,
-//! `--streams`, `--requests=2` seconds for each kind); `--quick` makes all of them small. With
-//! arguments or options, no file is written; `audience` alone writes its section.
+//! `endpoints`, `log`, `audience`, `partitions`). Options set sizes (`--clients=500`, `--rate`, `--low-rate`,
+//! `--seconds`, `--rounds`, `--idle`, `--streams`, `--requests=2` seconds for each kind); `--quick` makes all of them
+//! small. With arguments or options, no file is written; `audience` or `partitions` alone writes its section.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,25 +16,32 @@
 mod support;
 
 mod audience;
+mod cpu_share;
 mod delivery;
+mod deployment;
+mod endpoints;
 mod fanout;
 mod http;
 mod http_load;
 mod nchan;
+mod partitions;
 mod parts;
 mod process;
 mod redis_cost;
 mod report;
 mod requests;
 mod scale;
+mod section;
 mod service;
 mod sse_clients;
 mod statistics;
 mod table;
+mod webhooks;
 mod write_loop;
 
 use parts::Part;
 use scale::Scale;
+use section::Section;
 
 fn main() {
     // Cargo adds `--bench`.
@@ -60,13 +67,14 @@ fn main() {
             lines.push(line);
         }
     }
-    let audience = if is_wanted(audience::PART) { audience::measure(&scale, &runtime) } else { Vec::new() };
+    let sections = Section::ALL.iter().filter(|section| is_wanted(section.name()));
+    let sections: Vec<_> = sections.map(|section| (*section, section.measure(&scale, &runtime))).collect();
     if is_quick || !options.is_empty() {
         return;
     }
-    match &wanted[..] {
-        [] => report::write(&scale, &lines, &audience, &before),
-        [part] if *part == audience::PART => report::replace_audience(&scale, &audience, &before),
+    match (&wanted[..], &sections[..]) {
+        ([], _) => report::write(&scale, &lines, &sections, &before),
+        ([_], [(section, lines)]) => report::replace(*section, &scale, lines, &before),
         _ => {}
     }
 }

@@ -3,9 +3,10 @@
 use tokio::runtime::Runtime;
 
 use super::{
-    delivery, redis_cost, requests,
+    delivery,
+    deployment::Deployment,
+    endpoints, redis_cost, requests,
     scale::{Load, Scale},
-    service::Deployment,
     table::Line,
 };
 
@@ -18,12 +19,21 @@ pub enum Part {
     Requests,
     Growth,
     Redis,
+    Endpoints,
     Log,
 }
 
 impl Part {
-    pub const ALL: &'static [Self] =
-        &[Self::Fanout, Self::Idle, Self::Webhook, Self::Requests, Self::Growth, Self::Redis, Self::Log];
+    pub const ALL: &'static [Self] = &[
+        Self::Fanout,
+        Self::Idle,
+        Self::Webhook,
+        Self::Requests,
+        Self::Growth,
+        Self::Redis,
+        Self::Endpoints,
+        Self::Log,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,6 +43,7 @@ impl Part {
             Self::Requests => "requests",
             Self::Growth => "growth",
             Self::Redis => "redis",
+            Self::Endpoints => "endpoints",
             Self::Log => "log",
         }
     }
@@ -61,6 +72,7 @@ impl Part {
             Self::Requests => requests::each_kind(deployment, scale, runtime),
             Self::Growth => requests::growth(deployment, scale, runtime),
             Self::Redis => redis_cost::all(deployment, scale, runtime),
+            Self::Endpoints => endpoints::all(deployment, scale, runtime),
             Self::Log => Vec::new(),
         }
     }

@@ -17,9 +17,9 @@ impl ProcessGroup {
         Self([pid].into_iter().chain(children).collect())
     }
 
-    /// Returns the process alone. Redis has a child only while it rewrites its append-only file.
-    pub fn without_children(pid: u32) -> Self {
-        Self(vec![pid])
+    /// Returns the processes alone. Redis has a child only while it rewrites its append-only file.
+    pub const fn without_children(pids: Vec<u32>) -> Self {
+        Self(pids)
     }
 
     /// Returns the CPU time used so far, in user space and in the kernel.

@@ -4,11 +4,7 @@ use futures_util::StreamExt;
 use livestream_orchestrator::domain::StreamRef;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
-use super::{
-    scale::Scale,
-    service::{Deployment, Service},
-    table::Line,
-};
+use super::{deployment::Deployment, scale::Scale, service::Service, table::Line};
 
 /// Numbers of instances that subscribe to the events of all streams.
 const INSTANCES: [usize; 3] = [1, 10, 100];

@@ -3,8 +3,8 @@
 use std::{fmt::Write, fs, process::Command};
 
 use super::{
-    audience,
     scale::{LOG_ROUNDS, Scale},
+    section::Section,
     table::{HEAD, Line},
 };
 
@@ -21,8 +21,6 @@ fn output_of(program: &str, args: &[&str]) -> String {
 }
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PERFORMANCE.md");
-/// Lines around the section about audiences.
-const MARKS: [&str; 2] = ["<!-- audience: begin -->\n", "<!-- audience: end -->\n"];
 
 /// Returns when, where and of what was measured. The load averages are of the time before.
 fn circumstances(load_before: &str) -> String {
@@ -41,7 +39,7 @@ fn circumstances(load_before: &str) -> String {
 }
 
 /// Writes docs/PERFORMANCE.md: the introduction, the tables and the experiments.
-pub fn write(scale: &Scale, lines: &[Line], audience: &[String], load_before: &str) {
+pub fn write(scale: &Scale, lines: &[Line], sections: &[(Section, Vec<String>)], load_before: &str) {
     let mut text = include_str!("intro.md").to_owned();
     text = text.replace("{rounds}", &scale.rounds.to_string());
     text = text.replace("{log_rounds}", &LOG_ROUNDS.to_string());
@@ -50,22 +48,30 @@ pub fn write(scale: &Scale, lines: &[Line], audience: &[String], load_before: &s
         writeln!(text, "{}", line.text()).unwrap();
     }
     writeln!(text, "\n{}", circumstances(load_before)).unwrap();
-    writeln!(text, "{}", audience_section(scale, audience, load_before)).unwrap();
+    for (section, lines) in sections {
+        writeln!(text, "{}", section_text(*section, scale, lines, load_before)).unwrap();
+    }
     text.push_str(include_str!("experiments.md"));
     fs::write(PATH, text).unwrap();
 }
 
-/// Writes the section about audiences into docs/PERFORMANCE.md, in place of the one that is there.
-pub fn replace_audience(scale: &Scale, lines: &[String], load_before: &str) {
+/// Writes a section into docs/PERFORMANCE.md, in place of the one that is there.
+pub fn replace(section: Section, scale: &Scale, lines: &[String], load_before: &str) {
     let text = fs::read_to_string(PATH).unwrap();
-    let [begin, end] = MARKS.map(|mark| text.find(mark).expect("the marks of the section"));
-    let section = audience_section(scale, lines, load_before);
-    let rest = &text[end + MARKS[1].len()..];
+    let marks = marks(section);
+    let [begin, end] = [0, 1].map(|mark| text.find(&marks[mark]).expect("the marks of the section"));
+    let section = section_text(section, scale, lines, load_before);
+    let rest = &text[end + marks[1].len()..];
     fs::write(PATH, format!("{}{section}{rest}", &text[..begin])).unwrap();
 }
 
-fn audience_section(scale: &Scale, lines: &[String], load_before: &str) -> String {
-    let [begin, end] = MARKS;
-    let intro = include_str!("audience.md").replace("{seconds}", &scale.audience.seconds.to_string());
-    format!("{begin}{intro}{}\n{}\n\n{}{end}", audience::HEAD, lines.join("\n"), circumstances(load_before))
+/// Returns the lines around a section.
+fn marks(section: Section) -> [String; 2] {
+    ["begin", "end"].map(|mark| format!("<!-- {}: {mark} -->\n", section.name()))
+}
+
+fn section_text(section: Section, scale: &Scale, lines: &[String], load_before: &str) -> String {
+    let [begin, end] = marks(section);
+    let (intro, head) = (section.intro(scale), section.head());
+    format!("{begin}{intro}{head}\n{}\n\n{}{end}", lines.join("\n"), circumstances(load_before))
 }

@@ -6,10 +6,11 @@ use livestream_orchestrator::domain::StreamRef;
 use tokio::runtime::Runtime;
 
 use super::{
+    deployment::Deployment,
     http::{get, post},
     http_load::{self, HttpLoad, Pacing},
     scale::{LOG_ROUNDS, Scale},
-    service::{Deployment, Service},
+    service::Service,
     statistics::median,
     table::Line,
 };

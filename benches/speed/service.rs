@@ -1,60 +1,29 @@
 //! The service under test, with a Redis server of its own.
 
-use std::{io::PipeWriter, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     domain::{
-        Attributes, Audience, Change, Identity, InitialAudience, Metadata, ParticipantKind, Role, RoomName,
-        Session, StreamId, StreamRef, Tracks, stream::NewStream,
+        Attributes, Audience, Change, Identity, InitialAudience, Metadata, ParticipantKind, Partitioning,
+        Role, RoomName, Session, StreamId, StreamRef, Tracks, stream::NewStream,
     },
     store::{
-        COUNT_INTERVAL, CreateOutcome, Guard, LogBounds, Retention, Store,
+        COUNT_INTERVAL, CreateOutcome, Guard, LogBounds, PartitionedStore, Retention, Store,
         redis::{Address, RedisStore},
     },
     telemetry::Metrics,
 };
-use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
-    http::post,
+    deployment::Deployment,
     process::ProcessGroup,
-    sse_clients::MARKER,
-    statistics::now,
-    support::{app::sign_webhook, instance::Instance, servers::Redis, unique},
+    support::{instance::Instance, servers::Redis, unique},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
-const ROOM_SID: &str = "RM_bench";
-
-/// Settings on which the measurements depend.
-#[derive(Clone, Copy)]
-pub struct Deployment {
-    /// Persistence arguments of Redis.
-    redis: &'static [&'static str],
-    /// `RUST_LOG`; empty for the default filter.
-    log: &'static str,
-}
-
-const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
-
-impl Deployment {
-    /// As in docker-compose.yml: Redis persists changes, and the service logs at its default level.
-    pub const DEPLOYED: Self = Self { redis: DURABLE, log: "" };
-    /// Without persistence and almost without a log.
-    pub const BARE: Self = Self { redis: &[], log: "error" };
-    /// As deployed, without a log.
-    pub const SILENT: Self = Self { redis: DURABLE, log: "off" };
-    /// As deployed, with a log line for each read too.
-    pub const VERBOSE: Self = Self { redis: DURABLE, log: "warn,livestream_orchestrator=debug" };
-
-    /// Returns a pipe for the log; a thread reads it to its end.
-    fn log_reader() -> PipeWriter {
-        let (mut reader, writer) = std::io::pipe().expect("a pipe");
-        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-        writer
-    }
-}
+/// Sid of the room of each stream.
+pub const ROOM_SID: &str = "RM_bench";
 
 /// Kind of a stream's audience.
 #[derive(Clone, Copy)]
@@ -79,10 +48,11 @@ impl Mode {
     }
 }
 
-/// One instance with its Redis. It has no LiveKit, because no measured request calls LiveKit.
+/// One instance with its Redis servers. It has no LiveKit, because no measured request calls LiveKit.
 pub struct Service {
     instance: Instance,
-    redis: Redis,
+    /// One for each partition.
+    redis: Vec<Redis>,
     store: Arc<dyn Store>,
     pub address: SocketAddr,
 }
@@ -90,8 +60,10 @@ pub struct Service {
 impl Service {
     /// Starts an instance without rate limits and without reconciliations.
     pub async fn start(deployment: Deployment) -> Self {
-        let (redis, prefix) = (Redis::start_with(deployment.redis), unique("speed"));
-        let instance = Instance::new(&redis.url(), "ws://127.0.0.1:9", &prefix);
+        let servers = (0..deployment.partitions).map(|_| Redis::start_with(deployment.redis));
+        let (redis, prefix): (Vec<_>, _) = (servers.collect(), unique("speed"));
+        let url = redis.iter().map(Redis::url).collect::<Vec<_>>().join(",");
+        let instance = Instance::new(&url, "ws://127.0.0.1:9", &prefix);
         let mut instance = instance.with_log_output(Deployment::log_reader());
         for (name, value) in [
             ("MAX_CONNECTIONS", "1000000"),
@@ -101,6 +73,8 @@ impl Service {
             ("RECONCILE_INTERVAL", "1h"),
             ("IDLE_TIMEOUT", "0"),
             ("JOINING_TTL", "1h"),
+            ("REDIS_PARTITIONS", &deployment.partitions.to_string()),
+            ("WEBHOOK_ALLOW_PRIVATE", "true"),
             ("RUST_LOG", deployment.log),
         ] {
             instance = instance.with(name, value);
@@ -108,22 +82,24 @@ impl Service {
         instance.start().await;
         // Without a retention time the logs stay at their minimum numbers, so that the measured memory is not theirs.
         let log = LogBounds { retention: Duration::from_millis(1), ..LogBounds::DEFAULT };
-        let retention =
-            Retention { live: DAY, stopped: DAY, tokens: DAY, log, count_interval: COUNT_INTERVAL };
-        let address = Address { url: redis.url().into(), ca: None, identity: None };
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let store = Arc::new(RedisStore::new(&address, &prefix, retention, &metrics).expect("an address"));
+        let retention = Retention {
+            live: DAY,
+            stopped: DAY,
+            tokens: DAY,
+            log,
+            count_interval: COUNT_INTERVAL,
+            keeps_visits: false,
+        };
+        let store = store(&url, &prefix, deployment.partitions, retention);
         let address = instance.address().http.trim_start_matches("http://").parse().expect("an address");
         Self { instance, redis, store, address }
     }
 
     /// Starts a service with one active stream.
     pub fn with_stream(deployment: Deployment, runtime: &Runtime) -> (Self, StreamRef) {
-        runtime.block_on(async {
-            let service = Self::start(deployment).await;
-            let stream = service.stream("bench").await;
-            (service, stream)
-        })
+        let service = runtime.block_on(Self::start(deployment));
+        let stream = runtime.block_on(service.stream("bench"));
+        (service, stream)
     }
 
     /// Creates an active listed stream in the store, without a room in LiveKit.
@@ -133,9 +109,10 @@ impl Service {
 
     /// Creates an active stream in the store, without a room in LiveKit.
     pub async fn stream_of(&self, room: &str, mode: Mode) -> StreamRef {
+        let room_name = RoomName::parse(room).expect("a name");
         let new = NewStream {
-            id: StreamId::generate(),
-            room_name: RoomName::parse(room).expect("a name"),
+            id: self.store.place(StreamId::generate(), &room_name),
+            room_name,
             metadata: Metadata::parse(r#"{"title":"A stream"}"#).expect("metadata"),
             max_participants: None,
             idle_after: None,
@@ -148,6 +125,12 @@ impl Service {
         let (stream, room_sid) = (stream.reference(), ROOM_SID.into());
         self.change(&stream, Change::Activate { room_sid }).await;
         stream
+    }
+
+    /// Returns the index of the partition of a stream.
+    pub fn partition(&self, stream: &StreamRef) -> usize {
+        let count = u16::try_from(self.redis.len()).expect("a number");
+        Partitioning::new(count).expect("a number of partitions").of_stream(stream.id).index()
     }
 
     /// Creates a stream for each number, 100 at a time.
@@ -202,17 +185,17 @@ impl Service {
 
     /// Returns the bytes that Redis uses (`used_memory`).
     pub async fn redis_memory(&self) -> u64 {
-        self.redis.info("used_memory").await.and_then(|bytes| bytes.parse().ok()).expect("a number")
+        self.redis[0].info("used_memory").await.and_then(|bytes| bytes.parse().ok()).expect("a number")
     }
 
     /// Resets the statistics of [`Self::command_stats`].
     pub async fn reset_command_stats(&self) {
-        self.redis.execute(&["CONFIG", "RESETSTAT"]).await.expect("an answer");
+        self.redis[0].execute(&["CONFIG", "RESETSTAT"]).await.expect("an answer");
     }
 
     /// Returns each command with its number of calls and its total microseconds.
     pub async fn command_stats(&self) -> Vec<(String, f64, f64)> {
-        let info = self.redis.execute(&["INFO", "commandstats"]).await.expect("an answer");
+        let info = self.redis[0].execute(&["INFO", "commandstats"]).await.expect("an answer");
         let info: String = redis::from_redis_value(info).expect("a text");
         let stat = |line: &str| {
             let (command, numbers) = line.strip_prefix("cmdstat_")?.split_once(':')?;
@@ -226,16 +209,33 @@ impl Service {
 
     /// Returns a subscription to the events of all streams, as an instance with a client of all streams has.
     pub async fn subscription(&self) -> redis::aio::PubSub {
-        let client = redis::Client::open(self.redis.url()).expect("an address");
+        let client = redis::Client::open(self.redis[0].url()).expect("an address");
         let mut subscription = client.get_async_pubsub().await.expect("a connection");
         subscription.psubscribe("*:events").await.expect("a subscription");
         subscription
     }
 
-    /// Returns the process of Redis.
+    /// Returns the processes of Redis.
     pub fn redis(&self) -> ProcessGroup {
-        ProcessGroup::without_children(self.redis.pid())
+        ProcessGroup::without_children(self.redis_pids())
     }
+
+    /// Returns the process ids of Redis, one for each partition.
+    pub fn redis_pids(&self) -> Vec<u32> {
+        self.redis.iter().map(Redis::pid).collect()
+    }
+}
+
+/// Opens the store of the service's streams.
+fn store(url: &str, prefix: &str, partitions: u16, retention: Retention) -> Arc<dyn Store> {
+    let address = Address { url: url.into(), ca: None, identity: None };
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    if partitions == 1 {
+        return Arc::new(RedisStore::new(&address, prefix, retention, &metrics).expect("an address"));
+    }
+    let partitioning = Partitioning::new(partitions).expect("a number of partitions");
+    let stores = RedisStore::partitions(&address, prefix, partitioning, retention, &metrics);
+    Arc::new(PartitionedStore::new(partitioning, stores.expect("addresses")))
 }
 
 fn issue(identity: &str, role: Role) -> Change {
@@ -249,7 +249,8 @@ fn issue(identity: &str, role: Role) -> Change {
     }
 }
 
-fn viewer_sid(number: usize) -> String {
+/// Returns the sid of a viewer's session.
+pub fn viewer_sid(number: usize) -> String {
     format!("PA_viewer_{number}")
 }
 
@@ -269,32 +270,4 @@ fn session(number: usize) -> Session {
         joined_at: None,
         tracks: Tracks::default(),
     }
-}
-
-/// Returns the request of a signed `participant_joined` webhook, whose event carries the marker with `due`.
-pub fn webhook(stream: &StreamRef, due: u64) -> String {
-    let name = format!("{}{due:016}", MARKER.trim_start_matches('"'));
-    let permission = json!({"canSubscribe": true, "canPublish": true});
-    let participant = json!({"sid": unique("PA"), "identity": format!("person-{due}"), "name": name,
-        "state": "ACTIVE", "permission": permission});
-    signed("participant_joined", stream, due / 1_000_000, &participant)
-}
-
-/// Returns the request of a signed webhook about the session of a viewer.
-pub fn viewer_webhook(event: &str, stream: &StreamRef, number: usize) -> String {
-    let participant = json!({"sid": viewer_sid(number), "identity": format!("viewer-{number}"), "state": "ACTIVE",
-        "permission": {"canSubscribe": true}});
-    signed(event, stream, now() / 1_000_000, &participant)
-}
-
-/// Returns the request of a signed webhook that was created at a time, in seconds since 1970.
-fn signed(event: &str, stream: &StreamRef, created_at: u64, participant: &Value) -> String {
-    let body = json!({
-        "event": event, "id": unique("EV"), "createdAt": created_at.to_string(),
-        "room": {"sid": ROOM_SID, "name": stream.room_name.as_str()}, "participant": participant,
-    });
-    let body = body.to_string();
-    let headers =
-        format!("content-type: application/webhook+json\r\nauthorization: {}\r\n", sign_webhook(&body));
-    post("/webhooks/livekit", &headers, &body)
 }

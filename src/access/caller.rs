@@ -45,6 +45,16 @@ impl Caller {
         self.token.as_ref().is_none_or(|token| is_allowed(&token.grants, action, Some(room)))
     }
 
+    /// Returns the room to whose streams alone the caller may do this; `None` if it may do it to those of every room or
+    /// of none.
+    pub fn only_room(&self, action: Action) -> Option<RoomName> {
+        let room = RoomName::parse(self.token.as_ref()?.grants.room.clone()).ok()?;
+        let is_everywhere = action.permission().grants.iter().any(|grant| {
+            !grant.is_room_scoped() && self.token.as_ref().is_some_and(|token| token.grants.has(*grant))
+        });
+        (!is_everywhere && self.is_allowed_in(action, &room)).then_some(room)
+    }
+
     /// Returns the action that ending this identity's session is: [`Action::Leave`] for the token's own identity,
     /// [`Action::Remove`] for any other.
     pub fn leave_action(&self, identity: &Identity) -> Action {
@@ -80,10 +90,15 @@ impl Caller {
     /// request.
     pub fn fingerprint(&self) -> Option<String> {
         let VerifiedToken { issuer, identity, grants, .. } = self.token.as_deref()?;
-        let Grants { room_create, room_list, room_admin, room_join, room } = grants;
+        let Grants { room_create, room_list, room_admin, room_join, ingress_admin, room_record, room } =
+            grants;
         let flags = [room_create, room_list, room_admin, room_join].map(|flag| u8::from(*flag));
         let mut hash = Sha256::new();
-        for part in [issuer.as_bytes(), identity.as_bytes(), room.as_bytes(), &flags] {
+        // Absent from the hash without the grant, so that owners keep the hash that an earlier version gave them.
+        let ingress_admin = ingress_admin.then_some(&b"ingressAdmin"[..]);
+        let room_record = room_record.then_some(&b"roomRecord"[..]);
+        let parts = [issuer.as_bytes(), identity.as_bytes(), room.as_bytes(), &flags];
+        for part in parts.into_iter().chain(ingress_admin).chain(room_record) {
             // The length prefix makes the encoding of the parts unambiguous.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);

@@ -25,6 +25,10 @@ pub struct Grants {
     pub room_admin: bool,
     /// `roomJoin`; valid only for [`Self::room`].
     pub room_join: bool,
+    /// `ingressAdmin`
+    pub ingress_admin: bool,
+    /// `roomRecord`
+    pub room_record: bool,
     /// `room`; empty if the token has none.
     pub room: String,
 }
@@ -37,6 +41,8 @@ impl Grants {
             Grant::RoomList => self.room_list,
             Grant::RoomAdmin => self.room_admin && !self.room.is_empty(),
             Grant::RoomJoin => self.room_join && !self.room.is_empty(),
+            Grant::IngressAdmin => self.ingress_admin,
+            Grant::RoomRecord => self.room_record,
         }
     }
 }

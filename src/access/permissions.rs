@@ -29,8 +29,20 @@ pub enum Action {
     Moderate,
     /// Raise or lower the hand of the token's own identity.
     RaiseHand,
+    /// Create and delete ingresses, and read their stream keys.
+    ManageIngresses,
+    /// Read the ingresses of a stream.
+    ReadIngresses,
+    /// Start, change and stop recordings and broadcasts, and read where their files are.
+    Record,
+    /// Read the recordings and broadcasts of a stream.
+    ReadEgresses,
     /// Create, read, change and test webhook endpoints.
     ManageWebhooks,
+    /// Read the history of streams that may have ended long ago.
+    ReadHistory,
+    /// Erase a person from the history.
+    ErasePerson,
 }
 
 /// Grant of a LiveKit access token.
@@ -44,11 +56,22 @@ pub enum Grant {
     RoomAdmin,
     /// `roomJoin`
     RoomJoin,
+    /// `ingressAdmin`
+    IngressAdmin,
+    /// `roomRecord`
+    RoomRecord,
 }
 
 impl Grant {
     /// Every grant.
-    pub const ALL: [Self; 4] = [Self::RoomCreate, Self::RoomList, Self::RoomAdmin, Self::RoomJoin];
+    pub const ALL: [Self; 6] = [
+        Self::RoomCreate,
+        Self::RoomList,
+        Self::RoomAdmin,
+        Self::RoomJoin,
+        Self::IngressAdmin,
+        Self::RoomRecord,
+    ];
 
     /// Returns the grant's name in LiveKit's `VideoGrant`.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +80,8 @@ impl Grant {
             Self::RoomList => "roomList",
             Self::RoomAdmin => "roomAdmin",
             Self::RoomJoin => "roomJoin",
+            Self::IngressAdmin => "ingressAdmin",
+            Self::RoomRecord => "roomRecord",
         }
     }
 
@@ -93,7 +118,7 @@ const fn permission_of_all(
 
 /// Permission table, in the order of [`Action`].
 #[rustfmt::skip]
-pub const PERMISSIONS: [Permission; 14] = [
+pub const PERMISSIONS: [Permission; 20] = [
     permission(Action::Create, "create a stream", &[Grant::RoomCreate]),
     permission(Action::List, "list streams", &[Grant::RoomList]),
     permission(Action::FollowAll, "follow all streams", &[Grant::RoomList]),
@@ -109,13 +134,36 @@ pub const PERMISSIONS: [Permission; 14] = [
     permission(
         Action::RaiseHand, "raise and lower the hand of the token's own identity", &[Grant::RoomAdmin, Grant::RoomJoin],
     ),
+    permission(
+        Action::ManageIngresses, "create and delete ingresses, read their stream keys",
+        &[Grant::RoomAdmin, Grant::IngressAdmin],
+    ),
+    permission(
+        Action::ReadIngresses, "read a stream's ingresses",
+        &[Grant::RoomList, Grant::RoomAdmin, Grant::RoomJoin, Grant::IngressAdmin],
+    ),
+    permission(
+        Action::Record, "start, change and stop recordings and broadcasts, read where files are",
+        &[Grant::RoomAdmin, Grant::RoomRecord],
+    ),
+    permission(
+        Action::ReadEgresses, "read a stream's recordings and broadcasts",
+        &[Grant::RoomList, Grant::RoomAdmin, Grant::RoomJoin, Grant::RoomRecord],
+    ),
     permission_of_all(Action::ManageWebhooks, "manage webhook endpoints", &[Grant::RoomCreate, Grant::RoomList]),
+    permission(Action::ReadHistory, "read the history", &[Grant::RoomList, Grant::RoomAdmin]),
+    permission_of_all(Action::ErasePerson, "erase a person from the history", &[Grant::RoomCreate, Grant::RoomList]),
 ];
 
 impl Action {
     /// Returns the action's entry of [`PERMISSIONS`].
     pub const fn permission(self) -> Permission {
         PERMISSIONS[self as usize]
+    }
+
+    /// Reports whether the action reads a stream, which a blocked participant may not.
+    pub const fn reads_stream(self) -> bool {
+        matches!(self, Self::Read | Self::ReadIngresses | Self::ReadEgresses)
     }
 
     /// Returns a sentence that names the grants that a token needs.

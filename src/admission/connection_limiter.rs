@@ -25,7 +25,8 @@ const ACCEPT_MARGIN: usize = 32;
 const RESERVED_FILES: usize = 64 + ACCEPT_MARGIN;
 /// Files of each thread: its event queue, its waker and its connection to Redis.
 const FILES_OF_THREAD: usize = 8;
-/// Share of the files that is reserved for calls to LiveKit, each of which may have a connection.
+/// Share of the files that is reserved for calls to LiveKit and for deliveries to webhook endpoints, each of which may
+/// have a connection.
 const RESERVED_SHARE: usize = 8;
 /// Share of the connections that one port leaves to the other.
 const OTHER_PORTS_SHARE: usize = 8;

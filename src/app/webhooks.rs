@@ -7,29 +7,45 @@ use tokio_util::sync::CancellationToken;
 
 use super::stores::Stores;
 use crate::{
+    admission::raise_open_files,
     delivery::{EndpointClient, HttpEndpointClient, SystemResolver},
-    domain::Partitioning,
+    domain::{Partitioning, webhook_endpoint::MAX_ENDPOINTS},
+    followers::PastEvents,
+    history::History,
     orchestrator::Orchestrator,
-    outbound_webhooks::{Directory, EndpointService, SenderContext, WebhookSender},
+    outbound_webhooks::{AllPermits, Directory, EndpointService, SenderContext, WebhookSender},
     settings::Settings,
     telemetry::Metrics,
 };
 
-/// Starts the sender of each partition, unless the instance runs no jobs, and returns the use cases.
+/// Share of the open files of this process that connections for deliveries may have: a quarter of those that are
+/// reserved for calls to other servers. As many may be unused connections.
+const FILES_SHARE: usize = 32;
+/// Maximum number of unused connections to one endpoint.
+const MAX_IDLE: usize = 16;
+
+/// Starts the sender of each partition, unless the instance runs no jobs, and returns the use cases. What the logs no
+/// longer hold is read from the history.
 pub(super) fn start(
     settings: &Settings,
     stores: &Stores,
     orchestrator: &Arc<Orchestrator>,
+    history: Option<&Arc<History>>,
     metrics: &Arc<Metrics>,
     (tasks, shutdown): (&mut JoinSet<()>, &CancellationToken),
 ) -> EndpointService {
     let resolver = Arc::new(SystemResolver);
+    let max_connections = raise_open_files() / FILES_SHARE;
+    let max_idle = (max_connections / MAX_ENDPOINTS).min(MAX_IDLE);
     let client: Arc<dyn EndpointClient> =
-        Arc::new(HttpEndpointClient::new(resolver, settings.webhooks.addresses));
+        Arc::new(HttpEndpointClient::new(resolver, settings.webhooks.addresses, max_idle));
+    let permits = Arc::new(AllPermits::new(max_connections));
     let directory = Directory::new(stores.webhook_endpoints.clone(), settings.webhooks.endpoints.clone());
     if settings.jobs {
-        let shared = SenderContext::new(directory.clone(), client.clone(), metrics.clone());
         let partitioning = settings.redis.as_ref().map_or(Partitioning::SINGLE, |redis| redis.partitioning);
+        let (directory, client, permits) = (directory.clone(), client.clone(), permits.clone());
+        let past = history.map(|history| history.clone() as Arc<dyn PastEvents>);
+        let shared = SenderContext::new(directory, client, permits, partitioning, past, metrics.clone());
         for (number, partition) in partitioning.all().zip(&stores.followed) {
             let sender = WebhookSender::new(shared.clone(), partition.clone(), number);
             let shutdown = shutdown.clone();
@@ -37,5 +53,5 @@ pub(super) fn start(
         }
     }
     let (followed, feed) = (stores.followed.clone(), stores.feed.clone());
-    EndpointService::new(directory, followed, feed, client, orchestrator.clone())
+    EndpointService::new(directory, followed, feed, client, permits, orchestrator.clone())
 }

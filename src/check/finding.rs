@@ -23,8 +23,12 @@ pub enum Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Redis,
+    Database,
     LiveKit,
+    Ingress,
+    Egress,
     Webhooks,
+    Endpoints,
 }
 
 /// One result of `check`. Displayed as one line: severity, subject, message.
@@ -51,7 +55,7 @@ impl Subject {
         Finding { severity: Severity::Failure, subject: self, message: message.into() }
     }
 
-    /// Judges how far the subject's clock is ahead of this machine's, in milliseconds; negative if it is behind.
+    /// Rates how far the subject's clock is ahead of this machine's, in milliseconds; negative if it is behind.
     pub(super) fn clock(self, ahead_ms: i64) -> Finding {
         let (off_ms, direction) = (ahead_ms.unsigned_abs(), if ahead_ms < 0 { "behind" } else { "ahead" });
         let message = format!("the clock is {:.1} s {direction}", off_ms as f64 / 1_000.0);

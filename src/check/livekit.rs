@@ -6,7 +6,7 @@ use crate::{
     rooms::{TestRoomError, livekit::LiveKitRooms},
 };
 
-/// Creates `room` and judges the answer. The room exists afterwards unless a finding is a failure.
+/// Creates `room` and rates the answer. The room exists afterwards unless a finding is a failure.
 pub(super) async fn examine(rooms: &LiveKitRooms, room: &RoomName) -> Vec<Finding> {
     match rooms.create_test_room(room).await {
         Ok(created_at) => {

@@ -1,11 +1,16 @@
 //! Commands `check` and `healthcheck`.
 //!
-//! `check` examines Redis and LiveKit with the settings of this process. The store and the rooms return what they
-//! measure as typed results. The modules here judge these results and say what to do about them.
+//! `check` examines Redis, LiveKit with its programs for ingresses and egresses, the database of the history and the
+//! webhook endpoints with the settings of this process. The store, the rooms, the media jobs, the history and the
+//! client of endpoints return what they measure as typed results. The modules here rate these results and say what to
+//! do about them.
 
+mod database;
+mod endpoints;
 mod finding;
 mod healthcheck;
 mod livekit;
+mod media;
 mod partitions;
 mod redis;
 mod webhooks;
@@ -22,6 +27,7 @@ pub use self::{
 };
 use crate::{
     domain::RoomName,
+    media::livekit::LiveKitMedia,
     orchestrator::{CHECK_ROOM, WebhookProbe},
     rooms::{Rooms, livekit::LiveKitRooms},
     settings::Settings,
@@ -29,12 +35,14 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Examines Redis and LiveKit, and passes each finding to `report` as soon as it exists. Returns the worst severity.
+/// Examines Redis, the database of the history, LiveKit and the webhook endpoints, and passes each finding to `report`
+/// as soon as it exists. Returns the worst severity.
 ///
-/// Creates a room at LiveKit and deletes it. With `webhooks`, also waits for a webhook about this room.
+/// Creates a room and ingresses at LiveKit and deletes them. Sends a test to each webhook endpoint. With `webhooks`,
+/// also waits for a webhook about the room.
 ///
 /// # Errors
-/// Only an internal error: a failure of Redis or LiveKit is a finding.
+/// Only an internal error: a failure of Redis, the database or LiveKit is a finding.
 pub async fn check(
     settings: &Settings,
     webhooks: bool,
@@ -44,18 +52,26 @@ pub async fn check(
     let metrics = Arc::new(Metrics::new().context("metrics")?);
     let room = RoomName::parse(format!("{CHECK_ROOM}{}", Uuid::now_v7()));
     let room = room.map_err(|_| anyhow!("the name of the test room is invalid"))?;
-    let probe = examine_redis(settings, &room, &metrics, &mut report).await;
+    let store = examine_redis(settings, &metrics, &mut report).await;
+    let probe = store.as_ref().map(|store| WebhookProbe::new(store.clone(), room.clone()));
+    if let Some(address) = &settings.database {
+        report.add(database::examine(address).await);
+    }
     // Started before LiveKit creates the room, because creating it sends the webhook.
     let instance = match &probe {
         Some(_) if webhooks => TemporaryInstance::start(settings).await,
         _ => None,
     };
-    let rooms = LiveKitRooms::new(&settings.livekit.url, settings.livekit.key.clone(), metrics);
-    if report.add(livekit::examine(&rooms, &room).await) && webhooks {
-        report.add([match &probe {
-            Some(probe) => webhooks::await_webhook(probe, instance.is_some()).await,
-            None => Subject::Webhooks.warning("cannot be checked without Redis"),
-        }]);
+    let rooms = LiveKitRooms::new(&settings.livekit.url, settings.livekit.key.clone(), metrics.clone());
+    if report.add(livekit::examine(&rooms, &room).await) {
+        if webhooks {
+            report.add([match &probe {
+                Some(probe) => webhooks::await_webhook(probe, instance.is_some()).await,
+                None => Subject::Webhooks.warning("cannot be checked without Redis"),
+            }]);
+        }
+        let media = LiveKitMedia::new(&settings.livekit.url, &settings.livekit.key, None, metrics);
+        report.add(media::examine(&media, &room, &settings.egress).await);
     }
     if let Err(error) = rooms.delete(&room).await {
         tracing::debug!(%error, "the test room is not deleted; LiveKit closes it when its timeout ends");
@@ -63,17 +79,16 @@ pub async fn check(
     if let Some(instance) = instance {
         instance.stop().await;
     }
+    report.add(endpoints::examine(&settings.webhooks, store).await);
     Ok(report.worst)
 }
 
-/// Examines Redis over stores that only this function uses. Returns the probe of webhooks about `room` if Redis is
-/// usable.
+/// Examines Redis over stores that only `check` uses. Returns the store if Redis is usable.
 async fn examine_redis(
     settings: &Settings,
-    room: &RoomName,
     metrics: &Arc<Metrics>,
     report: &mut Report<impl FnMut(&Finding)>,
-) -> Option<WebhookProbe> {
+) -> Option<Arc<PartitionedStore<RedisStore>>> {
     let Some(redis) = &settings.redis else {
         report.add([Subject::Redis.warning("is not used: --dev keeps state in memory")]);
         return None;
@@ -96,7 +111,7 @@ async fn examine_redis(
     }
     is_usable &= report.add(partitions::layout(&servers).await);
     let store = PartitionedStore::new(partitioning, partitions);
-    is_usable.then(|| WebhookProbe::new(Arc::new(store), room.clone()))
+    is_usable.then(|| Arc::new(store))
 }
 
 /// Emits findings and keeps the worst severity.

@@ -25,7 +25,9 @@ use super::{
     answer::parse_retry_after,
     connector::{CheckedConnector, ConnectError},
     resolver::permitted_addresses,
+    shared_lookups::SharedLookups,
 };
+use crate::domain::webhook_endpoint::MAX_ENDPOINTS;
 
 /// `User-Agent` of every request.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -33,30 +35,36 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which an unused connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Maximum number of unused connections to one host.
-const MAX_IDLE: usize = 16;
+/// Maximum number of concurrent lookups of host names for attempts: more than there are endpoints.
+const MAX_LOOKUPS: usize = MAX_ENDPOINTS + 12;
+/// Maximum number of concurrent lookups for checks. They have their own, because requests choose the names.
+const MAX_CHECKS: usize = 16;
 
 /// Client with a pool of connections, each to an address that was checked when it was made.
 pub struct HttpEndpointClient {
     client: Client<HttpsConnector<CheckedConnector>, Full<Bytes>>,
-    connector: CheckedConnector,
+    policy: AddressPolicy,
+    checks: SharedLookups,
 }
 
 impl HttpEndpointClient {
-    /// Makes a client. TLS trusts the root certificates of this machine.
-    pub fn new(resolver: Arc<dyn Resolve>, policy: AddressPolicy) -> Self {
+    /// Makes a client, which keeps at most `max_idle` unused connections to each host. TLS trusts the root certificates
+    /// of this machine.
+    pub fn new(resolver: Arc<dyn Resolve>, policy: AddressPolicy, max_idle: usize) -> Self {
+        let checks = SharedLookups::new(resolver.clone(), MAX_CHECKS);
+        let resolver = Arc::new(SharedLookups::new(resolver, MAX_LOOKUPS));
         let connector = CheckedConnector { resolver, policy };
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls_config())
             .https_or_http()
             .enable_http1()
-            .wrap_connector(connector.clone());
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_max_idle_per_host(max_idle)
             .pool_timer(TokioTimer::new())
             .build(https);
-        Self { client, connector }
+        Self { client, policy, checks }
     }
 
     async fn attempt(&self, url: &Url, message: Message) -> Result<Answer, Failure> {
@@ -75,9 +83,9 @@ impl HttpEndpointClient {
 #[async_trait]
 impl EndpointClient for HttpEndpointClient {
     async fn check(&self, url: &Url) -> Result<(), UrlError> {
-        let CheckedConnector { resolver, policy } = &self.connector;
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
-        let addresses = timeout(ATTEMPT_TIMEOUT, permitted_addresses(&**resolver, *policy, host, port)).await;
+        let addresses =
+            timeout(ATTEMPT_TIMEOUT, permitted_addresses(&self.checks, self.policy, host, port)).await;
         match addresses {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(Failure::ForbiddenAddress)) => Err(UrlError::Forbidden),

@@ -5,7 +5,7 @@
 //!
 //! Import direction; this file declares, and defines the trait:
 //! ```text
-//! address, signature, answer ← resolver ← connector ← http_client
+//! address, signature, answer ← resolver ← shared_lookups, connector ← http_client
 //! ```
 
 mod address;
@@ -13,6 +13,7 @@ mod answer;
 mod connector;
 mod http_client;
 mod resolver;
+mod shared_lookups;
 pub mod signature;
 
 use std::time::Duration;

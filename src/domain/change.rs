@@ -3,9 +3,9 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    Attributes, BlockReason, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind,
-    ParticipantMetadata, ParticipantSid, ParticipantUpdate, Removal, Role, RoomSid, StreamId, Timestamp,
-    TokenMark, Track, TrackSid, Tracks,
+    Attributes, BlockReason, DisplayName, EgressChange, Identity, IngressId, IngressReport, JobId,
+    LeaveReason, Metadata, ParticipantSid, ParticipantUpdate, Removal, Role, RoomSid, Session, Timestamp,
+    Track, TrackSid,
 };
 
 /// Maximum number of participants that one change disconnects. Closing a stream of thousands takes several changes, so
@@ -165,6 +165,48 @@ pub enum Change {
     },
     /// Ends blocks whose time has passed.
     ExpireBlocks,
+    /// Records the intent to create an ingress.
+    PlanIngress {
+        /// Job of the request. A repetition renews the intent, with the effect [`Effect::Unchanged`].
+        job: JobId,
+        /// Identity of the participant.
+        identity: Identity,
+    },
+    /// Records an ingress that LiveKit has created for an intent.
+    ConfirmIngress {
+        /// Job of the request.
+        job: JobId,
+        /// LiveKit's answer.
+        report: IngressReport,
+        /// Identity of the caller, if its token has one.
+        by: Option<Identity>,
+    },
+    /// Withdraws the intent to create an ingress.
+    DropIngressPlan {
+        /// Job of the request.
+        job: JobId,
+        /// Restricts the change to an intent that was last renewed before this time.
+        before: Option<Timestamp>,
+    },
+    /// Records what LiveKit reports of an ingress.
+    ReportIngress {
+        /// The ingress as LiveKit reports it.
+        report: IngressReport,
+        /// For a report of LiveKit's list: the list corrects what was recorded before this time, and shows ingresses
+        /// of other tools.
+        before: Option<Timestamp>,
+    },
+    /// Records that an ingress is deleted in LiveKit.
+    RemoveIngress {
+        /// LiveKit's id of the ingress.
+        id: IngressId,
+        /// For an ingress that LiveKit's list lacks: removes it only if it was recorded before this time.
+        before: Option<Timestamp>,
+        /// Identity of the caller who has deleted it.
+        by: Option<Identity>,
+    },
+    /// Changes a recording or a broadcast.
+    Egress(Box<EgressChange>),
     /// Takes the stream backstage, where viewers have no access, or live.
     SetBackstage {
         /// True for backstage, false for live.
@@ -174,49 +216,9 @@ pub enum Change {
     },
 }
 
-/// Connection of one identity, as LiveKit describes it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Session {
-    /// LiveKit's id of the room.
-    pub room_sid: RoomSid,
-    /// LiveKit's id of the session.
-    pub sid: ParticipantSid,
-    /// Identity of the participant.
-    pub identity: Identity,
-    /// Display name, if LiveKit reports one.
-    pub name: Option<DisplayName>,
-    /// Role, if LiveKit reports the permission.
-    pub role: Option<Role>,
-    /// Metadata; `None` if LiveKit's text is empty.
-    pub metadata: Option<ParticipantMetadata>,
-    /// LiveKit's attributes.
-    pub attributes: Attributes,
-    /// Mark of the token; `None` if this service has not made the token.
-    pub mark: Option<TokenMark>,
-    /// LiveKit's kind of the participant.
-    pub kind: ParticipantKind,
-    /// True if LiveKit hides the participant from others.
-    pub hidden: bool,
-    /// LiveKit's time of the connection.
-    pub joined_at: Option<Timestamp>,
-    /// Published tracks.
-    pub tracks: Tracks,
-}
-
-impl Session {
-    /// Returns the number of removals in a stream that precede the token; `None` if this service has not made it.
-    pub fn removals_before_token(&self, stream: StreamId) -> Option<u32> {
-        self.mark.as_ref().map(|mark| mark.removals_in(stream))
-    }
-
-    /// See [`super::Participant::is_listed`].
-    pub fn is_listed(&self) -> bool {
-        self.kind.is_listed() && !self.hidden
-    }
-
-    /// See [`super::Participant::counts`].
-    pub fn counts(&self) -> bool {
-        self.is_listed() && self.kind.counts()
+impl From<EgressChange> for Change {
+    fn from(change: EgressChange) -> Self {
+        Self::Egress(change.into())
     }
 }
 

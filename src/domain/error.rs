@@ -25,6 +25,10 @@ pub enum ErrorCode {
     EndpointFromFile,
     /// The deployment has the maximum number of webhook endpoints.
     TooManyEndpoints,
+    /// The deployment keeps no history.
+    HistoryDisabled,
+    /// The database of the history does not answer.
+    HistoryUnavailable,
     /// The webhook has no valid signature.
     InvalidSignature,
     /// The access token is missing or invalid.
@@ -71,10 +75,38 @@ pub enum ErrorCode {
     StreamFull,
     /// The stream has its maximum number of raised hands.
     TooManyHands,
+    /// Hands were raised too often.
+    HandsTooFrequent,
     /// The identity is blocked in the stream.
     ParticipantBlocked,
     /// The stream has its maximum number of blocks.
     TooManyBlocks,
+    /// The stream has no ingress of this id.
+    IngressNotFound,
+    /// An ingress of the stream has this identity.
+    IngressExists,
+    /// The stream has its maximum number of ingresses.
+    TooManyIngresses,
+    /// LiveKit has no Redis, no worker for ingresses, or does not answer.
+    IngressUnavailable,
+    /// The stream has no recording of this id.
+    RecordingNotFound,
+    /// The stream has no broadcast of this id.
+    BroadcastNotFound,
+    /// The broadcast has no such output.
+    OutputNotFound,
+    /// The broadcast has ended or is ending.
+    BroadcastEnded,
+    /// The change would leave the broadcast without an output.
+    LastOutput,
+    /// The broadcast has its maximum number of outputs.
+    TooManyOutputs,
+    /// The stream has its maximum number of recordings and broadcasts that run.
+    TooManyEgresses,
+    /// LiveKit has no Redis, no worker for egresses, or does not answer.
+    EgressUnavailable,
+    /// The deployment has no storage for recordings and HLS.
+    StorageNotConfigured,
     /// The stream is backstage, where viewers have no access.
     StreamBackstage,
     /// The stream is still being created. LiveKit sends the webhook again.
@@ -111,7 +143,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 66] = [
         Self::ValidationFailed,
         Self::BadRequest,
         Self::HeadersTooLarge,
@@ -121,6 +153,8 @@ impl ErrorCode {
         Self::EndpointNotFound,
         Self::EndpointFromFile,
         Self::TooManyEndpoints,
+        Self::HistoryDisabled,
+        Self::HistoryUnavailable,
         Self::InvalidSignature,
         Self::Unauthenticated,
         Self::TokenExpired,
@@ -144,8 +178,22 @@ impl ErrorCode {
         Self::StreamNotActive,
         Self::StreamFull,
         Self::TooManyHands,
+        Self::HandsTooFrequent,
         Self::ParticipantBlocked,
         Self::TooManyBlocks,
+        Self::IngressNotFound,
+        Self::IngressExists,
+        Self::TooManyIngresses,
+        Self::IngressUnavailable,
+        Self::RecordingNotFound,
+        Self::BroadcastNotFound,
+        Self::OutputNotFound,
+        Self::BroadcastEnded,
+        Self::LastOutput,
+        Self::TooManyOutputs,
+        Self::TooManyEgresses,
+        Self::EgressUnavailable,
+        Self::StorageNotConfigured,
         Self::StreamBackstage,
         Self::StreamCreating,
         Self::RoomExists,

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Cursor, Identity, PartialStream, Participant, ParticipantCounts, Stream, StreamId, StreamStatus,
-    Timestamp,
+    Cursor, Egress, EgressKind, Identity, Ingress, PartialStream, Participant, ParticipantCounts, Stream,
+    StreamId, StreamStatus, Timestamp,
     name::{self, UnknownName},
 };
 
@@ -40,11 +40,27 @@ pub enum EventKind {
     ParticipantBlocked,
     /// The block of an identity has ended.
     ParticipantUnblocked,
+    /// An ingress was created, has changed its state, or was deleted.
+    IngressUpdated,
+    /// A recording was started, or has changed its state.
+    RecordingUpdated,
+    /// A broadcast was started, or has changed its state or its outputs.
+    BroadcastUpdated,
+}
+
+impl From<EgressKind> for EventKind {
+    /// Returns the type of events about an egress.
+    fn from(kind: EgressKind) -> Self {
+        match kind {
+            EgressKind::Recording => Self::RecordingUpdated,
+            EgressKind::Broadcast => Self::BroadcastUpdated,
+        }
+    }
 }
 
 impl EventKind {
     /// All types.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::StreamCreated,
         Self::StreamUpdated,
         Self::StreamStopped,
@@ -56,6 +72,9 @@ impl EventKind {
         Self::StreamLiveStopped,
         Self::ParticipantBlocked,
         Self::ParticipantUnblocked,
+        Self::IngressUpdated,
+        Self::RecordingUpdated,
+        Self::BroadcastUpdated,
     ];
 
     /// Returns the name used in JSON and by feeds.
@@ -72,6 +91,9 @@ impl EventKind {
             Self::StreamLiveStopped => "stream_live_stopped",
             Self::ParticipantBlocked => "participant_blocked",
             Self::ParticipantUnblocked => "participant_unblocked",
+            Self::IngressUpdated => "ingress_updated",
+            Self::RecordingUpdated => "recording_updated",
+            Self::BroadcastUpdated => "broadcast_updated",
         }
     }
 }
@@ -104,6 +126,10 @@ pub struct Draft {
     pub by: Option<Identity>,
     /// Blocked identity, in events about a block.
     pub identity: Option<Identity>,
+    /// Ingress after the change, in events about one.
+    pub ingress: Option<Box<Ingress>>,
+    /// Recording or broadcast after the change, in events about one.
+    pub egress: Option<Box<Egress>>,
 }
 
 impl Draft {
@@ -128,6 +154,8 @@ impl Draft {
             reason: stream.reason.clone().filter(|_| previous_status.is_some()),
             by: None,
             identity: None,
+            ingress: None,
+            egress: None,
         }
     }
 }
@@ -191,6 +219,12 @@ impl Serialize for Event {
             by: Option<&'a Identity>,
             #[serde(skip_serializing_if = "Option::is_none")]
             identity: Option<&'a Identity>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            ingress: Option<&'a Ingress>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            recording: Option<&'a Egress>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            broadcast: Option<&'a Egress>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -202,7 +236,9 @@ impl Serialize for Event {
             data: Data<'a>,
             timestamp: Timestamp,
         }
-        let Draft { kind, stream, participant, removed, previous_status, reason, by, identity } = &self.draft;
+        let Draft { kind, stream, participant, removed, previous_status, reason, by, .. } = &self.draft;
+        let Draft { identity, ingress, egress, .. } = &self.draft;
+        let of_kind = |kind| egress.as_deref().filter(|egress| egress.kind == kind);
         let data = Data {
             participant: participant.as_ref(),
             removed: *removed,
@@ -212,6 +248,9 @@ impl Serialize for Event {
             reason: reason.as_deref(),
             by: by.as_ref(),
             identity: identity.as_ref(),
+            ingress: ingress.as_deref(),
+            recording: of_kind(EgressKind::Recording),
+            broadcast: of_kind(EgressKind::Broadcast),
         };
         Json {
             r#type: *kind,
@@ -226,65 +265,4 @@ impl Serialize for Event {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{InitialAudience, Metadata, RoomName, stream::NewStream};
-
-    fn stream(metadata_bytes: usize) -> Stream {
-        let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(metadata_bytes - 8));
-        let new = NewStream {
-            id: StreamId::generate(),
-            room_name: RoomName::parse("room").unwrap(),
-            metadata: Metadata::parse(&text).unwrap(),
-            max_participants: None,
-            idle_after: None,
-            audience: InitialAudience::LISTED,
-            backstage: false,
-        };
-        Stream { version: 1, ..Stream::unrecorded(new, Timestamp::from_millis(1)) }
-    }
-
-    fn event(draft: Draft) -> Event {
-        Event {
-            cursor: Cursor::new(1, 0),
-            previous: Cursor::ORIGIN,
-            previous_of_all: Cursor::ORIGIN,
-            timestamp: Timestamp::from_millis(1),
-            draft,
-        }
-    }
-
-    fn carries_metadata(kind: EventKind, stream: &Stream, previous: Option<StreamStatus>) -> bool {
-        let json = serde_json::to_value(event(Draft::new(kind, stream, previous))).unwrap();
-        json["data"]["stream"].get("metadata").is_some()
-    }
-
-    #[test]
-    fn large_metadata_is_only_in_events_that_change_it() {
-        let (small, large) = (stream(MAX_REPEATED_METADATA_BYTES), stream(MAX_REPEATED_METADATA_BYTES + 1));
-        for kind in EventKind::ALL {
-            for previous in [None, Some(StreamStatus::Creating)] {
-                let is_count = kind == EventKind::ParticipantCountUpdated;
-                assert_eq!(carries_metadata(kind, &small, previous), !is_count, "{kind:?}");
-                let changes = match kind {
-                    EventKind::StreamCreated => true,
-                    EventKind::StreamUpdated => previous.is_none(),
-                    _ => false,
-                };
-                assert_eq!(carries_metadata(kind, &large, previous), changes, "{kind:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn event_applied_to_the_previous_state_gives_the_next_state() {
-        let mut known = stream(2_000);
-        let counts = ParticipantCounts { hosts: 1, viewers: 0 };
-        let next = Stream { version: 2, counts, ..known.clone() };
-        event(Draft::new(EventKind::ParticipantJoined, &next, None)).apply_to(&mut known);
-        assert_eq!(known, next);
-        let next = Stream { version: 3, metadata: Metadata::default(), ..next };
-        event(Draft::new(EventKind::StreamUpdated, &next, None)).apply_to(&mut known);
-        assert_eq!(known, next);
-    }
-}
+mod tests;

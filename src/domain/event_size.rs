@@ -1,9 +1,15 @@
 //! Approximate size of events.
 
-use super::{Event, Participant, event::Draft};
+use super::{Egress, Event, Participant, event::Draft};
 
 /// Approximate JSON size of an event without metadata and participant.
 const EVENT_BYTES: usize = 700;
+/// Approximate JSON size of an event's ingress.
+const INGRESS_BYTES: usize = 350;
+/// Approximate JSON size of an event's recording or broadcast without its targets.
+const EGRESS_BYTES: usize = 450;
+/// Approximate JSON size of a target of an event's broadcast.
+const TARGET_BYTES: usize = 120;
 /// Approximate JSON size of an event's participant without metadata and attributes.
 const PARTICIPANT_BYTES: usize = 250;
 
@@ -12,8 +18,14 @@ impl Event {
     pub fn approximate_bytes(&self) -> usize {
         let Draft { stream, participant, .. } = &self.draft;
         let metadata = stream.metadata.as_ref().map_or(0, |metadata| metadata.as_text().len());
-        EVENT_BYTES + metadata + participant.as_ref().map_or(0, approximate_bytes)
+        let ingress = self.draft.ingress.as_ref().map_or(0, |_| INGRESS_BYTES);
+        let egress = self.draft.egress.as_ref().map_or(0, |egress| egress_bytes(egress));
+        EVENT_BYTES + metadata + ingress + egress + participant.as_ref().map_or(0, approximate_bytes)
     }
+}
+
+fn egress_bytes(egress: &Egress) -> usize {
+    EGRESS_BYTES + egress.targets.len() * TARGET_BYTES
 }
 
 fn approximate_bytes(participant: &Participant) -> usize {

@@ -151,6 +151,11 @@ impl StreamId {
         Self(id)
     }
 
+    /// Returns the id as a UUID.
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+
     /// Returns the last byte, which is random in a generated id.
     pub(super) const fn last_byte(self) -> u8 {
         self.0.as_bytes()[15]

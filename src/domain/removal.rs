@@ -55,6 +55,15 @@ impl Removals {
         Self { count: self.count, last: self.last.clone(), ..Self::default() }
     }
 
+    /// Completes a removal that is under way, because its session `sid` has ended.
+    pub(super) fn complete_pending(&mut self, sid: Option<ParticipantSid>) -> Option<PendingRemoval> {
+        let pending = self.pending.take();
+        if pending.is_some() {
+            self.complete(sid);
+        }
+        pending
+    }
+
     /// Counts a removal of the session `sid`, or of an identity without a session.
     pub(super) fn complete(&mut self, sid: Option<ParticipantSid>) {
         self.count += 1;

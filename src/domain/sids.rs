@@ -1,4 +1,4 @@
-//! Ids that LiveKit assigns: of a room, of a participant's session and of a track.
+//! Ids that LiveKit assigns: of a room, of a participant's session, of a track, of an ingress and of an egress.
 //!
 //! LiveKit's ids are taken as they are, without validation. Each kind is a type of its own, because the texts look
 //! alike (`RM_…`, `PA_…`, `TR_…`) and one in place of another would match nothing.
@@ -52,4 +52,12 @@ sid! {
 sid! {
     /// LiveKit's id of a published track.
     TrackSid
+}
+sid! {
+    /// LiveKit's id of an ingress.
+    IngressId
+}
+sid! {
+    /// LiveKit's id of an egress. It is also the identity of the participant that records.
+    EgressId
 }

@@ -50,6 +50,12 @@ pub struct Stream<M = Metadata> {
     pub uncounted: u32,
     /// Number of blocked identities.
     pub blocks: u32,
+    /// Number of ingresses.
+    pub ingresses: u32,
+    /// True while a recording is starting, active or ending.
+    pub recording: bool,
+    /// True while a broadcast is starting, active or ending.
+    pub broadcasting: bool,
     /// Time of the creation.
     pub created_at: Timestamp,
     /// Time at which the stream became active.
@@ -90,6 +96,9 @@ impl Stream {
             peak_participant_count: 0,
             uncounted: 0,
             blocks: 0,
+            ingresses: 0,
+            recording: false,
+            broadcasting: false,
             created_at: now,
             started_at: None,
             updated_at: now,
@@ -138,9 +147,11 @@ impl Stream {
 }
 
 impl<M> Stream<M> {
-    /// Returns the reason for which a participant that is not blocked has no access to the stream; `None` if it has
-    /// access.
-    pub fn denies(&self, participant: &Participant) -> Option<LeaveReason> {
+    /// Returns the reason for which a participant has no access to the stream; `None` if it has access.
+    pub fn denial(&self, participant: &Participant, is_blocked: bool) -> Option<LeaveReason> {
+        if is_blocked {
+            return Some(LeaveReason::Blocked);
+        }
         if participant.is_active() && participant.removals.end_session() {
             return Some(LeaveReason::Removed);
         }
@@ -173,6 +184,9 @@ impl<M> Stream<M> {
             peak_participant_count: self.peak_participant_count,
             uncounted: self.uncounted,
             blocks: self.blocks,
+            ingresses: self.ingresses,
+            recording: self.recording,
+            broadcasting: self.broadcasting,
             created_at: self.created_at,
             started_at: self.started_at,
             updated_at: self.updated_at,

@@ -26,6 +26,9 @@ impl StreamView {
             stopped_at: Option<Timestamp>,
             backstage: bool,
             live_at: Option<Timestamp>,
+            ingresses: u32,
+            recording: bool,
+            broadcasting: bool,
             metadata: &'a Metadata,
             version: u64,
         }
@@ -43,6 +46,9 @@ impl StreamView {
             stopped_at: stream.stopped_at,
             backstage: stream.backstage,
             live_at: stream.live_at,
+            ingresses: stream.ingresses,
+            recording: stream.recording,
+            broadcasting: stream.broadcasting,
             metadata: &stream.metadata,
             version: stream.version,
         }
@@ -74,6 +80,9 @@ struct Document<'a> {
     stopped_at: Option<Timestamp>,
     backstage: bool,
     live_at: Option<Timestamp>,
+    ingresses: u32,
+    recording: bool,
+    broadcasting: bool,
     version: u64,
 }
 
@@ -99,6 +108,9 @@ impl<'a> Document<'a> {
             stopped_at: stream.stopped_at,
             backstage: stream.backstage,
             live_at: stream.live_at,
+            ingresses: stream.ingresses,
+            recording: stream.recording,
+            broadcasting: stream.broadcasting,
             version: stream.version,
         }
     }

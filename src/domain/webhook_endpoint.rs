@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use secrecy::SecretString;
 
-use super::{Event, EventKind, Metadata, StreamId, Timestamp};
+use super::{EventKind, Metadata, Partition, Partitioning, StreamId, Timestamp};
 
 /// Maximum number of endpoints of a deployment.
 pub const MAX_ENDPOINTS: usize = 100;
@@ -12,6 +12,8 @@ pub const MAX_ENDPOINTS: usize = 100;
 pub const MAX_URL_BYTES: usize = 2_048;
 /// Maximum size of an endpoint's metadata in bytes, so that a list of all endpoints has less than 1 MiB.
 pub const MAX_ENDPOINT_METADATA_BYTES: usize = 4_096;
+/// Maximum number of secrets of before rotations that sign too.
+const MAX_PREVIOUS_SECRETS: usize = 2;
 /// Maximum length of an endpoint's id in bytes.
 pub const MAX_ENDPOINT_ID_BYTES: usize = 64;
 
@@ -93,10 +95,15 @@ pub struct EndpointFilter {
 }
 
 impl EndpointFilter {
-    /// Reports whether the endpoint gets the event.
-    pub fn matches(&self, event: &Event) -> bool {
-        self.stream_id.is_none_or(|id| id == event.stream_id())
-            && self.events.as_ref().is_none_or(|kinds| kinds.contains(&event.draft.kind))
+    /// Reports whether the endpoint gets events of a stream of this type.
+    pub fn matches(&self, stream: StreamId, kind: EventKind) -> bool {
+        self.stream_id.is_none_or(|id| id == stream)
+            && self.events.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+    }
+
+    /// Reports whether a partition may have events for the endpoint.
+    pub fn follows(&self, partitioning: Partitioning, partition: Partition) -> bool {
+        self.stream_id.is_none_or(|id| partitioning.of_stream(id) == partition)
     }
 }
 
@@ -105,8 +112,29 @@ impl EndpointFilter {
 pub struct EndpointSecrets {
     /// The current secret.
     pub current: SecretString,
-    /// The secret before the last rotation, and the time until which it signs too.
-    pub previous: Option<(SecretString, Timestamp)>,
+    /// The secrets before the last rotations, newest first, and the times until which they sign too.
+    pub previous: Vec<(SecretString, Timestamp)>,
+}
+
+impl EndpointSecrets {
+    /// Has no secret of before a rotation.
+    pub const fn new(current: SecretString) -> Self {
+        Self { current, previous: Vec::new() }
+    }
+
+    /// Replaces the current secret, which signs too until `until`. At most two old ones do.
+    pub fn rotate(&mut self, new: SecretString, now: Timestamp, until: Timestamp) {
+        let old = std::mem::replace(&mut self.current, new);
+        self.previous.retain(|(_, until)| *until > now);
+        self.previous.insert(0, (old, until));
+        self.previous.truncate(MAX_PREVIOUS_SECRETS);
+    }
+
+    /// Returns the secrets that sign at this time, the current one first.
+    pub fn signing(&self, now: Timestamp) -> impl Iterator<Item = &SecretString> {
+        let previous = self.previous.iter().filter(move |(_, until)| *until > now);
+        std::iter::once(&self.current).chain(previous.map(|(secret, _)| secret))
+    }
 }
 
 /// A webhook endpoint.
@@ -124,7 +152,7 @@ pub struct Endpoint {
     pub secrets: EndpointSecrets,
     /// Time of creation; `None` for an endpoint of the file.
     pub created_at: Option<Timestamp>,
-    /// Time since which deliveries are made. Failures before it count no more.
+    /// Time since which deliveries are made to this URL. Failures before it count no more.
     pub enabled_at: Timestamp,
     /// Why and since when no deliveries are made.
     pub disabled: Option<(DisabledReason, Timestamp)>,
@@ -141,6 +169,8 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -151,6 +181,25 @@ mod tests {
         for text in ["", "a b", "a/b", "ä", "..", &"x".repeat(MAX_ENDPOINT_ID_BYTES + 1)] {
             assert_eq!(text.parse::<EndpointId>(), Err(InvalidEndpointId), "{text:?}");
         }
+    }
+
+    #[test]
+    fn replaced_secret_signs_until_its_own_end() {
+        let at = Timestamp::from_millis;
+        let mut secrets = EndpointSecrets::new("a".into());
+        let signing = |secrets: &EndpointSecrets, now| {
+            let secrets = secrets.signing(at(now)).map(|secret| secret.expose_secret().to_owned());
+            secrets.collect::<Vec<_>>().concat()
+        };
+        secrets.rotate("b".into(), at(0), at(24));
+        secrets.rotate("c".into(), at(6), at(30));
+        for (now, expected) in [(23, "cba"), (24, "cb"), (29, "cb"), (30, "c")] {
+            assert_eq!(signing(&secrets, now), expected, "{now}");
+        }
+        secrets.rotate("d".into(), at(7), at(31));
+        assert_eq!(signing(&secrets, 7), "dcb", "at most two old ones");
+        secrets.rotate("e".into(), at(40), at(64));
+        assert_eq!(secrets.previous.len(), 1);
     }
 
     #[test]

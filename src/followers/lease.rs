@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{FollowedPartition, Job, Lease};
+use crate::store::{FollowedPartition, Job, Lease, StoreError};
 
 /// Time without a renewal after which another instance takes over.
 const LEASE: Duration = Duration::from_secs(10);
@@ -14,6 +14,8 @@ const LEASE: Duration = Duration::from_secs(10);
 const RENEW_INTERVAL: Duration = Duration::from_secs(3);
 /// Interval at which an instance tries to get the lease.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Time that an attempt in progress at shutdown has to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A job of one partition that needs its lease.
 #[async_trait]
@@ -33,7 +35,7 @@ pub async fn run_while_leased(
     shutdown: &CancellationToken,
 ) {
     loop {
-        match shutdown.run_until_cancelled(partition.take_lease(job.job(), LEASE, Duration::ZERO)).await {
+        match take(job, partition, shutdown).await {
             Some(Ok(Some(lease))) => run_under(job, partition, lease, shutdown).await,
             Some(Ok(None)) => {}
             Some(Err(error)) => {
@@ -45,6 +47,21 @@ pub async fn run_while_leased(
         if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
+    }
+}
+
+/// Tries to get the lease. An attempt that a shutdown interrupts is awaited, because an instance that was given the
+/// lease without learning it would keep the job from others until the lease expires. Returns `None` after a shutdown
+/// without an answer.
+async fn take(
+    job: &dyn LeasedJob,
+    partition: &dyn FollowedPartition,
+    shutdown: &CancellationToken,
+) -> Option<Result<Option<Lease>, StoreError>> {
+    let mut attempt = partition.take_lease(job.job(), LEASE, Duration::ZERO);
+    match shutdown.run_until_cancelled(&mut attempt).await {
+        Some(taken) => Some(taken),
+        None => timeout(SHUTDOWN_TIMEOUT, attempt).await.ok(),
     }
 }
 

@@ -104,6 +104,9 @@ pub fn stream_state(stream: &Stream) -> proto::StreamState {
         participant_counts: Some(participant_counts(stream.counts)),
         backstage: stream.backstage,
         live_at: millis(stream.live_at),
+        ingresses: count(stream.ingresses),
+        recording: stream.recording,
+        broadcasting: stream.broadcasting,
     }
 }
 

@@ -1,12 +1,16 @@
 //! Messages of `Subscribe`.
 
 use super::{
-    convert::{audience, cursor, metadata, millis, participant, participant_counts, reset_data, status},
+    convert::{
+        audience, count, cursor, metadata, millis, participant, participant_counts, reset_data, status,
+    },
+    egress::{broadcast, recording},
+    ingress::ingress,
     proto::{
-        ParticipantBlockedData, ParticipantCountUpdatedData, ParticipantJoinedData, ParticipantLeftData,
-        ParticipantUnblockedData, ParticipantUpdatedData, StreamCreatedData, StreamEvent,
-        StreamEventType as Type, StreamLiveStartedData, StreamLiveStoppedData, StreamStoppedData,
-        StreamUpdatedData, stream_event::EventData,
+        BroadcastUpdatedData, IngressUpdatedData, ParticipantBlockedData, ParticipantCountUpdatedData,
+        ParticipantJoinedData, ParticipantLeftData, ParticipantUnblockedData, ParticipantUpdatedData,
+        RecordingUpdatedData, StreamCreatedData, StreamEvent, StreamEventType as Type, StreamLiveStartedData,
+        StreamLiveStoppedData, StreamStoppedData, StreamUpdatedData, stream_event::EventData,
     },
 };
 use crate::{
@@ -31,6 +35,9 @@ pub fn event(event: &Event) -> StreamEvent {
         backstage: stream.backstage,
         live_at: millis(stream.live_at),
         by: draft.by.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ingresses: count(stream.ingresses),
+        recording: stream.recording,
+        broadcasting: stream.broadcasting,
     }
 }
 
@@ -47,6 +54,9 @@ const fn event_type(kind: EventKind) -> Type {
         EventKind::StreamLiveStopped => Type::StreamLiveStopped,
         EventKind::ParticipantBlocked => Type::ParticipantBlocked,
         EventKind::ParticipantUnblocked => Type::ParticipantUnblocked,
+        EventKind::IngressUpdated => Type::IngressUpdated,
+        EventKind::RecordingUpdated => Type::RecordingUpdated,
+        EventKind::BroadcastUpdated => Type::BroadcastUpdated,
     }
 }
 
@@ -91,6 +101,17 @@ fn event_data(draft: &Draft) -> EventData {
         }
         EventKind::ParticipantUnblocked => {
             EventData::ParticipantUnblocked(ParticipantUnblockedData { identity: identity() })
+        }
+        EventKind::IngressUpdated => {
+            EventData::IngressUpdated(IngressUpdatedData { ingress: draft.ingress.as_deref().map(ingress) })
+        }
+        EventKind::RecordingUpdated => {
+            let recording = draft.egress.as_deref().and_then(recording);
+            EventData::RecordingUpdated(RecordingUpdatedData { recording })
+        }
+        EventKind::BroadcastUpdated => {
+            let broadcast = draft.egress.as_deref().and_then(broadcast);
+            EventData::BroadcastUpdated(BroadcastUpdatedData { broadcast })
         }
     }
 }

@@ -6,6 +6,8 @@ use super::{
     convert::{
         audience, count, cursor, millis, participant, participant_counts, reset_data, status, stream_state,
     },
+    egress::{broadcast, recording},
+    ingress::ingress,
     known_states::KnownState,
     participant_list::ParticipantList,
     proto::{StreamUpdate, UpdateType},
@@ -40,6 +42,12 @@ pub fn update(event: &Event, state: &KnownState) -> StreamUpdate {
         live_at: millis(stream.live_at),
         by: by.as_ref().map(ToString::to_string).unwrap_or_default(),
         identity: identity.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ingress: event.draft.ingress.as_deref().map(ingress),
+        updated_recording: event.draft.egress.as_deref().and_then(recording),
+        updated_broadcast: event.draft.egress.as_deref().and_then(broadcast),
+        ingresses: count(stream.ingresses),
+        recording: stream.recording,
+        broadcasting: stream.broadcasting,
         ..StreamUpdate::default()
     };
     with_participants(update, &state.participants)
@@ -59,6 +67,9 @@ fn update_type(draft: &Draft) -> UpdateType {
         EventKind::StreamLiveStopped => UpdateType::StreamLiveStopped,
         EventKind::ParticipantBlocked => UpdateType::ParticipantBlocked,
         EventKind::ParticipantUnblocked => UpdateType::ParticipantUnblocked,
+        EventKind::IngressUpdated => UpdateType::IngressUpdated,
+        EventKind::RecordingUpdated => UpdateType::RecordingUpdated,
+        EventKind::BroadcastUpdated => UpdateType::BroadcastUpdated,
     }
 }
 
@@ -85,6 +96,9 @@ pub fn first_update(stream: &Stream, participants: &ParticipantList, cursor: Cur
         participant_counts: state.participant_counts,
         backstage: state.backstage,
         live_at: state.live_at,
+        ingresses: state.ingresses,
+        recording: state.recording,
+        broadcasting: state.broadcasting,
         ..StreamUpdate::default()
     };
     with_participants(update, participants)

@@ -11,6 +11,7 @@ use crate::{
     access::token::TokenVerifier,
     admission::{Admission, FeedPermit, RequestContext},
     domain::ErrorCode,
+    history::History,
     orchestrator::{Orchestrator, WebhookProcessor},
     outbound_webhooks::EndpointService,
     relay::{Lifetime, Relay},
@@ -31,6 +32,8 @@ pub struct AppState {
     pub relay: Relay,
     /// Webhook endpoints of applications.
     pub webhook_endpoints: Arc<EndpointService>,
+    /// The history; `None` without one.
+    pub history: Option<Arc<History>>,
     /// Applies the events of webhooks.
     pub webhook_processor: Arc<WebhookProcessor>,
     /// Verifier of the tokens that sign LiveKit's webhooks.

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{ErrorCode, StreamStatus},
+    history::History,
     outbound_webhooks::Summary,
     store::Totals,
     telemetry::metrics::ServiceTotals,
@@ -72,6 +73,15 @@ pub struct WebhooksPart {
     disabled: usize,
 }
 
+/// Health of the history.
+#[derive(Serialize, ToSchema)]
+pub struct HistoryPart {
+    /// `down` if the database does not answer. Events are stored when it does.
+    status: PartStatus,
+    #[schema(example = "postgres")]
+    kind: &'static str,
+}
+
 /// Related pages that this client can reach.
 #[derive(Serialize, ToSchema)]
 pub struct Links {
@@ -97,6 +107,9 @@ pub struct Health<'a> {
     livekit: LiveKitPart<'a>,
     feed: Part,
     webhooks: WebhooksPart,
+    /// Absent without a history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<HistoryPart>,
     /// Partitions that do not deliver events, by number. Their streams are unavailable, and the feed of all streams
     /// waits for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -131,6 +144,7 @@ pub async fn summary(api: Data<AppState>, request: HttpRequest) -> HttpResponse 
         livekit: LiveKitPart { status: livekit, kind: livekit_kind, url: &api.livekit_public_url },
         feed: Part { status: feed, kind: "pubsub" },
         webhooks: webhooks_part(&api).await,
+        history: api.history.as_deref().map(history_part),
         waiting_partitions,
         links: Links { docs: "/docs", metrics: (api.serves_metrics && is_direct).then_some("/metrics") },
     })
@@ -141,6 +155,10 @@ async fn webhooks_part(api: &AppState) -> WebhooksPart {
     let status = PartStatus::from(summary.is_some());
     let Summary { endpoints, disabled } = summary.unwrap_or_default();
     WebhooksPart { status, kind: "webhooks", endpoints, disabled }
+}
+
+fn history_part(history: &History) -> HistoryPart {
+    HistoryPart { status: history.is_up().into(), kind: history.kind() }
 }
 
 /// Liveness of an instance.

@@ -41,7 +41,7 @@ impl PageQuery {
 }
 
 /// Encodes a list key as an opaque cursor.
-fn encode_cursor(key: &str) -> String {
+pub fn encode_cursor(key: &str) -> String {
     URL_SAFE_NO_PAD.encode(key)
 }
 

@@ -24,16 +24,16 @@ struct Files;
 /// Errors of [`asset`] and [`vendor`].
 pub const FILE_ERRORS: &[ErrorCode] = &[ErrorCode::RouteNotFound];
 
-/// Local copy of the LiveKit browser library, which `scripts/vendor` downloads before the build.
-const LIBRARY: &str = "vendor/livekit-client.umd.js";
-/// Source of the LiveKit browser library if the binary has no local copy. The page pins the library's hash.
+/// Local copies of the browser libraries, which `scripts/vendor` downloads before the build.
+const LIBRARIES: [&str; 2] = ["vendor/livekit-client.umd.js", "vendor/uPlot.iife.min.js"];
+/// Source of the browser libraries if the binary lacks a local copy. The pages pin their hashes.
 const FALLBACK_CDN: &str = " https://cdn.jsdelivr.net";
 
-/// Builds the policy that allows what the pages need: their own files, this API, LiveKit, and the CDN if the binary has
-/// no local copy of the LiveKit browser library.
-fn content_security_policy(livekit: &str, has_library: bool) -> String {
+/// Builds the policy that allows what the pages need: their own files, this API, LiveKit, and the CDN if the binary
+/// lacks a local copy of a browser library.
+fn content_security_policy(livekit: &str, has_libraries: bool) -> String {
     let http = livekit.replacen("ws", "http", 1);
-    let cdn = if has_library { "" } else { FALLBACK_CDN };
+    let cdn = if has_libraries { "" } else { FALLBACK_CDN };
     format!(
         "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
          media-src 'self' blob:; connect-src 'self' {livekit} {http}; font-src 'self'; base-uri 'none'; \
@@ -50,7 +50,10 @@ fn serve(api: &AppState, stored: &IfNoneMatch, name: &str) -> Result<HttpRespons
     let file = Files::get(name).ok_or_else(|| Problem::new(ErrorCode::RouteNotFound))?;
     let tag = file_tag(&file);
     let is_stored = stored.matches(&tag);
-    let policy = content_security_policy(&api.livekit_public_url, Files::get(LIBRARY).is_some());
+    let policy = content_security_policy(
+        &api.livekit_public_url,
+        LIBRARIES.iter().all(|library| Files::get(library).is_some()),
+    );
     let mut response = if is_stored { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header(ETag(tag))
@@ -95,6 +98,20 @@ pub async fn index(api: Data<AppState>, stored: IfNoneMatch) -> Result<HttpRespo
 )]
 pub async fn room(api: Data<AppState>, stored: IfNoneMatch) -> Result<HttpResponse, Problem> {
     serve(&api, &stored, "room.html")
+}
+
+/// `GET /history.html`
+///
+/// The page of the history.
+#[utoipa::path(
+    get, path = "/history.html", operation_id = "getHistoryPage", tag = "pages",
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 304, description = "The client has this page."),
+    )
+)]
+pub async fn history(api: Data<AppState>, stored: IfNoneMatch) -> Result<HttpResponse, Problem> {
+    serve(&api, &stored, "history.html")
 }
 
 /// `GET /assets/{file}`

@@ -16,9 +16,9 @@ use utoipa::ToSchema;
 use crate::{
     access::token::TokenError,
     admission::{MAX_CONCURRENT_READS, MAX_WAITING_READS, Rejection},
-    domain::{ErrorCode, StreamId},
+    domain::{ErrorCode, StreamId, hand_rate::HANDS_OF_PARTICIPANT},
     error_mapping::ErrorMapping,
-    orchestrator, outbound_webhooks,
+    history, orchestrator, outbound_webhooks,
     store::StoreError,
 };
 
@@ -171,13 +171,21 @@ impl From<orchestrator::Error> for Problem {
                 "must be at most 60000 bytes when merged",
             )]);
         }
+        if let orchestrator::Error::InvalidField { field, rule } = &error {
+            return Self::invalid(vec![FieldError::new(field, rule)]);
+        }
         let code = error.code();
         let mapping = ErrorMapping::of(code);
         if mapping.http >= 500 {
             // The span of the request adds its id to the log line.
             tracing::error!(%error, code = mapping.code, "request failed");
         }
-        Self { detail: error.detail(), ..Self::new(code) }
+        let problem = Self { detail: error.detail(), ..Self::new(code) };
+        if code == ErrorCode::HandsTooFrequent {
+            let seconds = whole_seconds(HANDS_OF_PARTICIPANT.interval);
+            return problem.with(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        problem
     }
 }
 
@@ -194,6 +202,22 @@ impl From<outbound_webhooks::Error> for Problem {
                 Self::new(error.code())
             }
             error => Self::with_detail(error.code(), error.to_string()),
+        }
+    }
+}
+
+impl From<history::ReadError> for Problem {
+    fn from(error: history::ReadError) -> Self {
+        use history::ReadError;
+        match error {
+            ReadError::StepTooShort { .. } => Self::invalid(vec![FieldError::new("step", error)]),
+            ReadError::Forbidden(_) | ReadError::NotFound => {
+                Self::with_detail(error.code(), error.to_string())
+            }
+            ReadError::Database(_) => {
+                tracing::warn!(%error, "history not read");
+                Self::new(error.code())
+            }
         }
     }
 }

@@ -1,99 +1,21 @@
 //! Route table: paths, methods, handlers, admission control and errors.
 
 use actix_web::{
-    FromRequest, Handler, Resource, Responder, Route,
+    Route,
     guard::Header,
     http::Method,
-    middleware::from_fn,
-    web::{ServiceConfig, resource, route, to},
+    web::{ServiceConfig, route},
 };
 
 use super::{
-    backstage, blocks, docs, events, health,
-    middleware::{RoutePolicy, guard},
+    backstage, blocks, broadcasts, docs, egresses, events, health, history, ingresses,
+    middleware::RoutePolicy,
     pages, participants,
+    path::{Path, guarded},
     problem::Problem,
-    streams, webhook_endpoints as endpoints, webhooks, websocket,
+    recordings, streams, webhook_endpoints as endpoints, webhooks, websocket,
 };
 use crate::{access::Action, admission::RateLimitClass, domain::ErrorCode};
-
-/// A path with its operations.
-pub struct Path {
-    /// Pattern in the syntax that actix and OpenAPI share.
-    pub pattern: &'static str,
-    /// Operations, in the order of `Allow`.
-    pub operations: Vec<Operation>,
-    resource: Resource,
-}
-
-/// A method of a path.
-pub struct Operation {
-    /// HTTP method.
-    pub method: Method,
-    /// Admission control of the operation; `None` if it is open to every client.
-    pub policy: Option<RoutePolicy>,
-    /// Errors that only this operation has, for the OpenAPI document.
-    pub errors: &'static [ErrorCode],
-}
-
-impl Path {
-    fn at(pattern: &'static str) -> Self {
-        Self { pattern, operations: Vec::new(), resource: resource(pattern) }
-    }
-
-    fn on<F, A>(mut self, method: Method, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
-    where
-        F: Handler<A>,
-        A: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        let policy = policy.into();
-        self.resource = self.resource.route(guarded(Route::new().method(method.clone()).to(handler), policy));
-        self.operations.push(Operation { method, policy, errors: &[] });
-        self
-    }
-
-    /// Adds GET, and HEAD with the response of GET without its body.
-    fn read<F, A>(self, policy: impl Into<Option<RoutePolicy>>, handler: F) -> Self
-    where
-        F: Handler<A>,
-        A: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        let policy = policy.into();
-        self.on(Method::GET, policy, handler.clone()).on(Method::HEAD, policy, handler)
-    }
-
-    /// Declares the errors of the last added operation; after [`Self::read`], of GET and HEAD.
-    fn errors(mut self, errors: &'static [ErrorCode]) -> Self {
-        for operation in self.operations.iter_mut().rev() {
-            operation.errors = errors;
-            if operation.method != Method::HEAD {
-                break;
-            }
-        }
-        self
-    }
-
-    /// Builds the actix resource; other methods get 405 with `Allow`.
-    fn resource(self) -> Resource {
-        let methods: Vec<_> = self.operations.iter().map(|operation| operation.method.as_str()).collect();
-        let allow = methods.join(", ");
-        let refuse = move || {
-            let problem = Problem::method_not_allowed(&allow);
-            async { Err::<String, _>(problem) }
-        };
-        self.resource.default_service(to(refuse))
-    }
-}
-
-/// Applies admission control to a route that has a policy.
-fn guarded(route: Route, policy: Option<RoutePolicy>) -> Route {
-    match policy {
-        Some(policy) => route.wrap(from_fn(move |request, next| guard(policy, request, next))),
-        None => route,
-    }
-}
 
 const fn reads(actions: &'static [Action]) -> RoutePolicy {
     RoutePolicy {
@@ -134,10 +56,15 @@ const HAND: &[Action] = &[Action::RaiseHand, Action::Moderate];
 /// a counted stream, so it costs ten units.
 const RAISE_HAND: RoutePolicy = RoutePolicy { further_units: 9, ..changes(HAND) };
 
+/// Policy of the start of a recording or a broadcast, each of which occupies a worker of LiveKit: ten units.
+const START_EGRESS: RoutePolicy = RoutePolicy { further_units: 9, ..changes(&[Action::Record]) };
+
 /// Returns every path of the API; `/metrics` only if `with_metrics`.
 pub fn table(with_metrics: bool) -> Vec<Path> {
     let mut paths = streams();
+    paths.extend(media_jobs());
     paths.extend(webhook_endpoints());
+    paths.extend(history());
     paths.extend(feeds());
     paths.extend(files());
     paths.extend([
@@ -212,6 +139,42 @@ fn streams() -> Vec<Path> {
     ]
 }
 
+/// Ingresses, recordings and broadcasts of streams.
+fn media_jobs() -> Vec<Path> {
+    let (read, change) = (reads(&[Action::ReadEgresses]), changes(&[Action::Record]));
+    vec![
+        Path::at("/streams/{id}/ingresses")
+            .read(reads(&[Action::ReadIngresses]), ingresses::list)
+            .on(Method::POST, changes(&[Action::ManageIngresses]), ingresses::create)
+            .errors(ingresses::CREATE_ERRORS),
+        Path::at("/streams/{id}/ingresses/{ingressId}")
+            .read(reads(&[Action::ReadIngresses]), ingresses::get)
+            .errors(ingresses::GET_ERRORS)
+            .on(Method::DELETE, changes(&[Action::ManageIngresses]), ingresses::delete)
+            .errors(ingresses::DELETE_ERRORS),
+        Path::at("/streams/{id}/recordings")
+            .read(read, recordings::list)
+            .on(Method::POST, START_EGRESS, recordings::start)
+            .errors(egresses::START_ERRORS),
+        Path::at("/streams/{id}/recordings/{recordingId}")
+            .read(read, recordings::get)
+            .errors(recordings::GET_ERRORS)
+            .on(Method::DELETE, change, recordings::stop)
+            .errors(recordings::STOP_ERRORS),
+        Path::at("/streams/{id}/broadcasts")
+            .read(read, broadcasts::list)
+            .on(Method::POST, START_EGRESS, broadcasts::start)
+            .errors(egresses::START_ERRORS),
+        Path::at("/streams/{id}/broadcasts/{broadcastId}")
+            .read(read, broadcasts::get)
+            .errors(broadcasts::GET_ERRORS)
+            .on(Method::PATCH, change, broadcasts::patch)
+            .errors(broadcasts::PATCH_ERRORS)
+            .on(Method::DELETE, change, broadcasts::stop)
+            .errors(broadcasts::STOP_ERRORS),
+    ]
+}
+
 fn webhook_endpoints() -> Vec<Path> {
     let manage: &'static [Action] = &[Action::ManageWebhooks];
     let test = RoutePolicy { accepts_idempotency_key: false, ..changes(manage) };
@@ -239,6 +202,21 @@ fn webhook_endpoints() -> Vec<Path> {
     ]
 }
 
+fn history() -> Vec<Path> {
+    let read = reads(&[Action::ReadHistory]);
+    let erase = RoutePolicy { accepts_idempotency_key: false, ..changes(&[Action::ErasePerson]) };
+    vec![
+        Path::at("/history/streams").read(read, history::streams).errors(history::ERRORS),
+        Path::at("/history/streams/{id}").read(read, history::stream).errors(history::ERRORS),
+        Path::at("/history/streams/{id}/visits").read(read, history::visits).errors(history::ERRORS),
+        Path::at("/history/streams/{id}/events").read(read, history::events).errors(history::EVENTS_ERRORS),
+        Path::at("/history/participants/{identity}")
+            .on(Method::DELETE, erase, history::erase)
+            .errors(history::ERASE_ERRORS),
+        Path::at("/history/streams/{id}/viewers").read(read, history::viewers).errors(history::ERRORS),
+    ]
+}
+
 fn feeds() -> Vec<Path> {
     vec![
         Path::at("/events").on(Method::GET, follows(FOLLOW), events::follow).errors(events::FOLLOW_ERRORS),
@@ -259,6 +237,7 @@ fn files() -> Vec<Path> {
         root.read(None, pages::index),
         Path::at("/index.html").read(None, pages::index),
         Path::at("/room.html").read(None, pages::room),
+        Path::at("/history.html").read(None, pages::history),
         Path::at("/assets/{file}").read(None, pages::asset).errors(pages::FILE_ERRORS),
         Path::at("/vendor/{file}").read(None, pages::vendor).errors(pages::FILE_ERRORS),
         Path::at("/docs").read(None, docs::page),

@@ -16,6 +16,8 @@ pub const ERRORS: &[ErrorCode] = &[
     ErrorCode::WebhookTimeout,
     ErrorCode::MalformedBody,
     ErrorCode::StreamCreating,
+    ErrorCode::IngressUnavailable,
+    ErrorCode::LivekitError,
 ];
 
 /// Result of a webhook.
@@ -27,8 +29,8 @@ pub struct WebhookResult {
 
 /// `POST /webhooks/livekit`
 ///
-/// Receives a webhook from LiveKit. The response is 200 only after the change is stored. The token is verified before the
-/// body is read; the content type is not checked, because LiveKit uses its own.
+/// Receives a webhook from LiveKit. The response is 200 only after the change is stored. The token is verified before
+/// the body is read; the content type is not checked, because LiveKit uses its own.
 #[utoipa::path(
     post, path = "/webhooks/livekit", operation_id = "receiveWebhook", tag = "livekit",
     params(("Authorization" = String, Header,

@@ -3,6 +3,7 @@
 use crate::{
     access::Action,
     domain::{ErrorCode, Rejection},
+    media::MediaError,
     rooms::RoomsError,
     store::StoreError,
 };
@@ -16,6 +17,32 @@ pub enum Error {
     /// LiveKit refused the operation or does not answer.
     #[error(transparent)]
     Rooms(#[from] RoomsError),
+    /// LiveKit's ingress service refused the operation or does not answer.
+    #[error(transparent)]
+    Ingress(#[from] MediaError),
+    /// LiveKit's egress service refused the operation or does not answer.
+    #[error(transparent)]
+    Egress(MediaError),
+    /// The deployment has no storage for recordings and HLS.
+    #[error("no storage is configured: see EGRESS_STORAGE_URL")]
+    StorageNotConfigured,
+    /// The stream has no recording of this id.
+    #[error("the stream has no recording of this id")]
+    RecordingNotFound,
+    /// The stream has no broadcast of this id.
+    #[error("the stream has no broadcast of this id")]
+    BroadcastNotFound,
+    /// A field of the request breaks a rule that depends on the stream.
+    #[error("{field} {rule}")]
+    InvalidField {
+        /// Name of the field.
+        field: &'static str,
+        /// The rule.
+        rule: String,
+    },
+    /// The stream has no ingress of this id.
+    #[error("the stream has no ingress of this id")]
+    IngressNotFound,
     /// The caller lacks the permission.
     #[error("{}", .0.requirement())]
     Forbidden(Action),
@@ -59,13 +86,36 @@ impl Error {
                 Rejection::NoParticipant => ErrorCode::ParticipantNotFound,
                 Rejection::NotPresent => ErrorCode::ParticipantNotPresent,
                 Rejection::TooManyHands { .. } => ErrorCode::TooManyHands,
+                Rejection::HandsTooFrequent => ErrorCode::HandsTooFrequent,
                 Rejection::Blocked => ErrorCode::ParticipantBlocked,
                 Rejection::TooManyBlocks { .. } => ErrorCode::TooManyBlocks,
                 Rejection::Backstage => ErrorCode::StreamBackstage,
+                Rejection::IngressExists => ErrorCode::IngressExists,
+                Rejection::TooManyIngresses => ErrorCode::TooManyIngresses,
+                Rejection::NoIngressPlan => ErrorCode::IngressUnavailable,
+                Rejection::TooManyEgresses => ErrorCode::TooManyEgresses,
+                Rejection::NoEgressPlan => ErrorCode::EgressUnavailable,
+                Rejection::NoBroadcast => ErrorCode::BroadcastNotFound,
+                Rejection::BroadcastEnded => ErrorCode::BroadcastEnded,
+                Rejection::NoTarget => ErrorCode::OutputNotFound,
+                Rejection::LastTarget => ErrorCode::LastOutput,
+                Rejection::TooManyTargets => ErrorCode::TooManyOutputs,
                 Rejection::VersionMismatch { .. } | Rejection::MetadataChanged => ErrorCode::VersionMismatch,
             },
             Self::Rooms(RoomsError::Unavailable(_)) => ErrorCode::LivekitUnavailable,
             Self::Rooms(RoomsError::Refused(_)) => ErrorCode::LivekitError,
+            Self::Ingress(MediaError::Unsupported | MediaError::Unavailable(_)) => {
+                ErrorCode::IngressUnavailable
+            }
+            Self::Egress(MediaError::Unsupported | MediaError::Unavailable(_)) => {
+                ErrorCode::EgressUnavailable
+            }
+            Self::Ingress(_) | Self::Egress(_) => ErrorCode::LivekitError,
+            Self::StorageNotConfigured => ErrorCode::StorageNotConfigured,
+            Self::RecordingNotFound => ErrorCode::RecordingNotFound,
+            Self::BroadcastNotFound => ErrorCode::BroadcastNotFound,
+            Self::InvalidField { .. } => ErrorCode::ValidationFailed,
+            Self::IngressNotFound => ErrorCode::IngressNotFound,
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::RoomExists(_) => ErrorCode::RoomExists,
             Self::ParticipantNotFound => ErrorCode::ParticipantNotFound,
@@ -85,6 +135,16 @@ impl Error {
                 "the LiveKit room of this name has participants and other settings: {}",
                 differences.join(", ")
             )),
+            Self::Ingress(MediaError::Unsupported) | Self::Egress(MediaError::Unsupported) => {
+                Some(MediaError::Unsupported.to_string())
+            }
+            Self::Ingress(MediaError::Unavailable(_)) => {
+                Some("LiveKit or its ingress worker does not answer".to_owned())
+            }
+            Self::Egress(MediaError::Unavailable(_)) => {
+                Some("LiveKit or its egress worker does not answer".to_owned())
+            }
+            Self::StorageNotConfigured => Some("this deployment has no EGRESS_STORAGE_URL".to_owned()),
             Self::OperationInProgress(_) | Self::RoomNameLocked => Some(self.to_string()),
             _ => None,
         }

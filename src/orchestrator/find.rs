@@ -38,7 +38,7 @@ impl Orchestrator {
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not; [`StoreError::NotFound`] if the stream does not exist, or if the
-    /// caller may not read it either; [`Rejection::Blocked`] for a participant that is blocked, to [`Action::Read`].
+    /// caller may not read it either; [`Rejection::Blocked`] for a blocked participant, to an action that reads.
     #[tracing::instrument(level = "debug", skip_all, fields(stream = id_or_room))]
     pub async fn find(&self, caller: &Caller, action: Action, id_or_room: &str) -> Result<Stream, Error> {
         permit_some(caller, action)?;
@@ -88,7 +88,7 @@ impl Orchestrator {
 
     /// Refuses a read by a participant that is blocked.
     async fn refuse_blocked(&self, caller: &Caller, action: Action, stream: &Stream) -> Result<(), Error> {
-        let reader = caller.participant_in(&stream.room_name).filter(|_| action == Action::Read);
+        let reader = caller.participant_in(&stream.room_name).filter(|_| action.reads_stream());
         match reader {
             Some(identity) if self.is_blocked(stream, &identity).await? => Err(Rejection::Blocked.into()),
             _ => Ok(()),
@@ -101,6 +101,21 @@ impl Orchestrator {
     /// Errors of the store.
     pub(super) async fn is_blocked(&self, stream: &Stream, identity: &Identity) -> Result<bool, Error> {
         Ok(stream.blocks > 0 && self.store.block(stream.id, identity.as_str()).await?.is_some())
+    }
+
+    /// As [`Self::is_blocked`], of at most 1,000 identities.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub(super) async fn blocked(
+        &self,
+        stream: &Stream,
+        identities: &[&Identity],
+    ) -> Result<Vec<bool>, Error> {
+        if stream.blocks == 0 || identities.is_empty() {
+            return Ok(vec![false; identities.len()]);
+        }
+        Ok(self.store.blocked(stream.id, identities).await?)
     }
 
     async fn named(&self, id_or_room: &str) -> Result<Stream, Error> {

@@ -5,25 +5,30 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! error, policy, health, leave_request, read_grant, webhook_probe ← service ← find, lock, room_metadata
-//!   ← reads, moderation, stopping ← participation, opening
+//! error, media_storage, policy, probe ← health, leave_request, read_grant, webhook_probe ← service ← find, lock,
+//! room_metadata
+//!   ← reads, ingresses, egresses ← moderation, stopping ← participation, opening
 //!   ← creation, patch, orphaned_rooms ← webhooks, sweeper, count_teller, clock_monitor, reconciler
 //! ```
 
 mod clock_monitor;
 mod count_teller;
 mod creation;
+mod egresses;
 mod error;
 mod find;
 mod health;
+mod ingresses;
 mod leave_request;
 mod lock;
+mod media_storage;
 mod moderation;
 mod opening;
 mod orphaned_rooms;
 mod participation;
 mod patch;
 mod policy;
+mod probe;
 mod read_grant;
 mod reads;
 mod reconciler;
@@ -38,13 +43,22 @@ pub use self::{
     clock_monitor::ClockMonitor,
     count_teller::CountTeller,
     creation::{CreateRequest, Creation},
+    egresses::{
+        BroadcastOrder, EgressOrder, EgressRequest, EgressView, HlsOrder, RecordedSource, RecordingOrder,
+        TargetSelector, TargetsRequest,
+    },
     error::Error,
     health::Health,
+    ingresses::{IngressRequest, IngressWithKey},
     leave_request::LeaveRequest,
-    moderation::{BlockRequest, ChangedParticipant, MuteAll, MuteRequest, ParticipantPatch},
+    media_storage::MediaStorage,
+    moderation::{
+        BlockRequest, BlockTerms, ChangedParticipant, JoiningTerms, MuteAll, MuteRequest, ParticipantPatch,
+    },
     participation::{JoinRequest, Joined, Left, TokenTerms},
     patch::Patch,
-    policy::Policy,
+    policy::{EGRESS_STOP_WAIT, Policy},
+    probe::Probe,
     read_grant::ReadGrant,
     reads::ParticipantQuery,
     reconciler::{Reconciler, Report},

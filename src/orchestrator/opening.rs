@@ -115,7 +115,7 @@ impl Orchestrator {
                 }
             }
         }
-        self.enforce_access(&current).await;
+        self.enforce_backstage(&current).await;
         current
     }
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::domain::AudienceMode;
 
+/// Default of [`Policy::egress_stop_wait`].
+pub const EGRESS_STOP_WAIT: Duration = Duration::from_secs(5);
+
 /// Configured values of the use cases.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -22,4 +25,8 @@ pub struct Policy {
     /// Maximum delay of LiveKit's lists. The reconciler does not correct what was recorded within this time before it
     /// requested a list.
     pub listing_grace: Duration,
+    /// Time after which a recording or broadcast that LiveKit still calls starting has failed.
+    pub egress_start_timeout: Duration,
+    /// How long the stop of a stream waits for the end of its recordings and broadcasts.
+    pub egress_stop_wait: Duration,
 }

@@ -38,12 +38,12 @@ impl ReadGrant {
     }
 
     /// Grants one stream.
-    pub(super) const fn stream(id: StreamId) -> Self {
+    pub(crate) const fn stream(id: StreamId) -> Self {
         Self { topic: Topic::Stream(id), participant: None }
     }
 
     /// Restricts the grant of one stream to the time in which a participant is not blocked.
-    pub(super) fn of_participant(self, identity: Identity, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn of_participant(self, identity: Identity, store: Arc<dyn Store>) -> Self {
         Self { participant: Some(Participation { identity, store }), ..self }
     }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     access::{Action, Caller},
     domain::{Change, RoomName, StopReason, Stream, StreamRef, StreamStatus, change::Effect},
+    media::MediaError,
     rooms::RoomsError,
     store::{Applied, Guard, StoreError},
 };
@@ -18,9 +19,10 @@ impl Orchestrator {
     /// instance has left, or waits up to 6 s for one that another request executes.
     ///
     /// # Errors
-    /// [`Error::Rooms`] if LiveKit does not delete the room: the stream stays in `stopping`, and the next stop
-    /// continues. [`Error::OperationInProgress`] if another request still stops the stream. [`Error::Forbidden`] if the
-    /// caller may not stop the stream.
+    /// [`Error::Rooms`] if LiveKit does not answer, or does not delete the room, and [`Error::Ingress`] if it refuses
+    /// to delete an ingress: the stream stays in `stopping`, and the next stop continues.
+    /// [`Error::OperationInProgress`] if another request still stops the stream. [`Error::Forbidden`] if the caller may
+    /// not stop the stream.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn stop(&self, caller: &Caller, stream: &Stream, guard: Guard) -> Result<Stream, Error> {
         permit(caller, Action::Stop, &stream.room_name)?;
@@ -80,18 +82,31 @@ impl Orchestrator {
         Ok(Some((taken.stream, lock)))
     }
 
-    /// Deletes the room and closes the stream. The caller holds `lock`, which is renewed meanwhile.
+    /// Ends the recordings and broadcasts, deletes the ingresses and the room, and closes the stream. The caller holds
+    /// `lock`, which is renewed meanwhile.
     pub(super) async fn finish_stop(
         &self,
         stream: &StreamRef,
         lock: &OperationLock,
     ) -> Result<Stream, Error> {
         let steps = async {
-            let deleted = self.delete_room(&stream.room_name, lock).await;
+            let deleted = self.delete_media_and_room(stream, lock).await;
             self.release_lock_on_error(stream, lock, deleted).await?;
             self.close(stream, Change::Close).await
         };
         self.while_locked(stream, lock, steps).await
+    }
+
+    /// Ends the recordings first, so that they have their results before the stream's last event, and deletes the
+    /// ingresses before the room, because an encoder would bring the room back.
+    async fn delete_media_and_room(&self, stream: &StreamRef, lock: &OperationLock) -> Result<(), Error> {
+        self.end_egresses(stream, self.policy.egress_stop_wait).await?;
+        match self.end_ingresses(stream).await {
+            // The request is about the stream, whose room LiveKit does not delete either.
+            Err(Error::Ingress(MediaError::Unavailable(cause))) => Err(RoomsError::Unavailable(cause).into()),
+            Err(error) => Err(error),
+            Ok(()) => self.delete_room(&stream.room_name, lock).await,
+        }
     }
 
     /// Releases the operation lock if `deleted` is an error, and returns `deleted`.

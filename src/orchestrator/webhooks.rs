@@ -1,6 +1,6 @@
 //! LiveKit's webhooks, and the events of simulated rooms.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -8,11 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::{error::Error, moderation::Arrival, service::Orchestrator, webhook_probe::CHECK_ROOM};
 use crate::{
     domain::{
-        Change, Rejection, RoomName, RoomSid, StopReason, StreamRef, StreamStatus, Timestamp, change::Effect,
+        Change, EgressChange, EgressReport, Rejection, RoomName, RoomSid, StopReason, StreamRef,
+        StreamStatus, Timestamp, change::Effect,
     },
     rooms::{RoomEvent, RoomEventKind},
     store::{DedupKey, Guard, Store, StoreError},
 };
+
+/// How long a webhook about the end of a room waits for the end of its recordings. LiveKit sends the webhooks of a room
+/// one after another.
+const ROOM_FINISHED_WAIT: Duration = Duration::from_secs(2);
 
 /// Outcome of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,9 @@ impl WebhookProcessor {
     #[tracing::instrument(level = "debug", skip_all, fields(room = %event.room))]
     pub async fn process(&self, event: RoomEvent) -> Result<Outcome, Error> {
         let RoomEvent { id, room, room_sid, at, kind } = event;
+        if let RoomEventKind::EgressChanged(report) = kind {
+            return self.process_egress(room, *report, id).await;
+        }
         // Other events also show that a room exists, but these suffice.
         let shows_room = matches!(kind, RoomEventKind::Started | RoomEventKind::Joined(_));
         if let Some(change) = change_of(kind, room_sid.as_ref(), at)
@@ -121,7 +129,9 @@ impl WebhookProcessor {
             return self.process_room(&stream.room_name, room_sid).await;
         }
         if stops && is_its_room && applied.stream.status == StreamStatus::Stopping {
-            // The room does not exist any more, so only the record is missing.
+            // The room does not exist any more, and an encoder would bring it back.
+            self.orchestrator.end_egresses(stream, ROOM_FINISHED_WAIT).await?;
+            self.orchestrator.end_ingresses(stream).await?;
             self.orchestrator.close(stream, Change::Close).await?;
         }
         let effect = applied.effect;
@@ -129,6 +139,39 @@ impl WebhookProcessor {
             self.orchestrator.admit(applied, arrival).await;
         }
         Ok(effect.into())
+    }
+
+    /// Records an event about an egress, also after the end of its stream. Stops an egress that LiveKit has started
+    /// after its request had failed.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    async fn process_egress(
+        &self,
+        room: RoomName,
+        report: EgressReport,
+        event_id: Option<String>,
+    ) -> Result<Outcome, Error> {
+        let Some(id) = self.store.id_of_room(&room).await? else { return Ok(Outcome::Ignored) };
+        let (stream, report) = (StreamRef { id, room_name: room }, self.orchestrator.relative(report));
+        let change = EgressChange::Report { report: report.clone(), is_listed: false };
+        let guard = Guard { dedup_key: event_id.map(DedupKey::Webhook), ..Guard::default() };
+        let effect = match self.store.apply(&stream, change.into(), guard).await {
+            Ok(applied) => applied.effect,
+            Err(error) => return outcome_of_refusal(error),
+        };
+        if effect != Effect::Unchanged {
+            return Ok(effect.into());
+        }
+        match self.orchestrator.stop_unwanted(&stream, &report, Guard::default()).await {
+            Ok(true) => Ok(Outcome::Applied),
+            Ok(false) => Ok(Outcome::Unchanged),
+            Err(Error::Egress(error)) => {
+                tracing::warn!(stream = %id, %error, "unwanted egress not stopped; the reconciler retries");
+                Ok(Outcome::Unchanged)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Processes an event about a room that no live stream owns: records a probe, or deletes an orphaned room.
@@ -175,7 +218,8 @@ fn change_of(kind: RoomEventKind, room_sid: Option<&RoomSid>, at: Option<Timesta
         RoomEventKind::Unpublished { identity, sid, track } => {
             Some(Change::Unpublish { identity, sid, track })
         }
-        RoomEventKind::Started | RoomEventKind::Other => None,
+        RoomEventKind::IngressChanged(report) => Some(Change::ReportIngress { report, before: None }),
+        RoomEventKind::Started | RoomEventKind::EgressChanged(_) | RoomEventKind::Other => None,
     }
 }
 

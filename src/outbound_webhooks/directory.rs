@@ -1,8 +1,11 @@
 //! All endpoints: those of the file, and those that were created by the API.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{endpoint_record, error::Error};
+use super::{
+    endpoint_record::{self, Record},
+    error::Error,
+};
 use crate::{
     domain::{DisabledReason, Endpoint, EndpointId, Timestamp, webhook_endpoint::MAX_ENDPOINTS},
     store::{EndpointRecords, ReplaceOutcome, StoreError, WebhookEndpoints},
@@ -23,7 +26,7 @@ pub struct Known {
 impl Known {
     /// True if both have the same definition.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        endpoint_record::to_text(&self.endpoint) == endpoint_record::to_text(&other.endpoint)
+        endpoint_record::are_equal(&self.endpoint, &other.endpoint)
     }
 }
 
@@ -34,6 +37,32 @@ pub struct Listing {
     pub revision: u64,
     /// The endpoints: those of the file first, then by id, which is the order of their creation.
     pub endpoints: Vec<Known>,
+    /// Ids of further records: those that this version cannot parse, and states of endpoints of other instances' files.
+    pub others: BTreeSet<String>,
+    /// Number of records of created endpoints.
+    created: usize,
+    /// Number of records of states of files' endpoints.
+    states: usize,
+}
+
+impl Listing {
+    fn add(&mut self, id: &EndpointId, text: String) {
+        match endpoint_record::parse(id, &text) {
+            Some(Record::Created(endpoint)) => {
+                self.created += 1;
+                self.endpoints.push(Known { endpoint: *endpoint, record: Some(text) });
+            }
+            Some(Record::State(_)) => {
+                self.states += 1;
+                self.others.insert(id.to_string());
+            }
+            None => {
+                tracing::error!(endpoint = %id, "invalid record of a webhook endpoint");
+                self.created += 1;
+                self.others.insert(id.to_string());
+            }
+        }
+    }
 }
 
 /// Reads and changes endpoints. Clones share the store.
@@ -71,16 +100,28 @@ impl Directory {
     /// Errors of the store.
     pub async fn list(&self) -> Result<Listing, StoreError> {
         let EndpointRecords { revision, mut records } = self.store.records().await?;
-        let of_file = self.file.iter().map(|endpoint| with_state(endpoint, records.remove(&endpoint.id)));
-        let mut endpoints: Vec<_> = of_file.collect();
-        for (id, record) in records {
-            match endpoint_record::parse(&id, &record) {
-                Some(endpoint) if endpoint.is_from_file() => {}
-                Some(endpoint) => endpoints.push(Known { endpoint, record: Some(record) }),
-                None => tracing::error!(endpoint = %id, "invalid record of a webhook endpoint"),
-            }
+        let mut listing = Listing { revision, ..Listing::default() };
+        for endpoint in self.file.iter() {
+            let record = records.remove(&endpoint.id);
+            listing.states += usize::from(record.is_some());
+            listing.endpoints.push(with_state(endpoint, record));
         }
-        Ok(Listing { revision, endpoints })
+        for (id, record) in records {
+            listing.add(&id, record);
+        }
+        Ok(listing)
+    }
+
+    /// Reports whether another endpoint can be added.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn has_room(&self) -> Result<bool, StoreError> {
+        Ok(self.list().await?.created < self.max_created())
+    }
+
+    fn max_created(&self) -> usize {
+        MAX_ENDPOINTS.saturating_sub(self.file.len())
     }
 
     /// Returns an endpoint.
@@ -98,7 +139,8 @@ impl Directory {
     /// # Errors
     /// [`Error::TooMany`]; [`Error::Contended`] if the id exists; errors of the store.
     pub async fn add(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let max = MAX_ENDPOINTS.saturating_sub(self.file.len());
+        // States of endpoints of the file are records that the maximum does not count.
+        let max = self.max_created() + self.list().await?.states;
         let text = endpoint_record::to_text(endpoint);
         match self.store.replace(&endpoint.id, None, Some(&text), max).await? {
             ReplaceOutcome::Replaced => Ok(()),
@@ -146,22 +188,26 @@ impl Directory {
         Err(Error::Contended)
     }
 
-    /// Ends the deliveries to an endpoint, unless they have ended.
+    /// Ends the deliveries to an endpoint, unless they have ended. An endpoint that was enabled again or has got
+    /// another URL since it was `seen` is left as it is, because the reason is a result of deliveries before.
     ///
     /// # Errors
     /// As [`Self::change`].
     pub async fn disable(
         &self,
-        id: &EndpointId,
+        seen: &Endpoint,
         reason: DisabledReason,
         now: Timestamp,
     ) -> Result<Endpoint, Error> {
         let disable = |endpoint: &mut Endpoint| {
-            let is_enabled = endpoint.disabled.is_none();
-            endpoint.disabled.get_or_insert((reason, now));
-            Ok(is_enabled)
+            let is_seen = (&endpoint.url, endpoint.enabled_at) == (&seen.url, seen.enabled_at);
+            if !is_seen || endpoint.disabled.is_some() {
+                return Ok(false);
+            }
+            endpoint.disabled = Some((reason, now));
+            Ok(true)
         };
-        self.change(id, disable).await
+        self.change(&seen.id, disable).await
     }
 
     async fn replace(&self, known: &Known, next: Option<&Endpoint>) -> Result<bool, StoreError> {
@@ -172,11 +218,11 @@ impl Directory {
 }
 
 /// An endpoint of the file is enabled or disabled by its record.
-fn with_state(endpoint: &Endpoint, record: Option<String>) -> Known {
+fn with_state(endpoint: &Endpoint, text: Option<String>) -> Known {
     let mut endpoint = endpoint.clone();
-    let state = record.as_ref().and_then(|record| endpoint_record::parse(&endpoint.id, record));
-    if let Some(state) = state {
+    let record = text.as_ref().and_then(|text| endpoint_record::parse(&endpoint.id, text));
+    if let Some(Record::State(state)) = record {
         (endpoint.enabled_at, endpoint.disabled) = (state.enabled_at, state.disabled);
     }
-    Known { endpoint, record }
+    Known { endpoint, record: text }
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::backlog::QueuedEvent;
 use crate::{
     delivery::{Message, signature::sign},
-    domain::{Cursor, Endpoint, Event, StreamId, Timestamp},
+    domain::{Cursor, Endpoint, StreamId, Timestamp},
     store::ResetReason,
 };
 
@@ -39,8 +40,12 @@ struct TestBody<'a> {
 
 impl Content {
     /// An event, as feeds show it.
-    pub(super) fn event(event: &Event) -> Self {
-        Self::new(format!("msg_{}", event.cursor), event)
+    pub(super) fn event(event: &QueuedEvent) -> Self {
+        let id = format!("msg_{}", event.cursor());
+        match event {
+            QueuedEvent::Logged(event) => Self::new(id, &**event),
+            QueuedEvent::Past(event) => Self { id, body: event.json.clone().into() },
+        }
     }
 
     /// The loss of events of all streams, or of one. The next event is the one after the cursor.
@@ -65,10 +70,7 @@ impl Content {
     /// timestamp is this machine's, because receivers compare it with their own clock.
     pub(super) fn sign(self, endpoint: &Endpoint, now: Timestamp) -> Message {
         let timestamp = DateTime::<Utc>::from(SystemTime::now()).timestamp();
-        let secrets = &endpoint.secrets;
-        let previous = secrets.previous.as_ref().filter(|(_, until)| *until > now).map(|(secret, _)| secret);
-        let signing = std::iter::once(&secrets.current).chain(previous);
-        let signature = sign(signing, &self.id, timestamp, &self.body);
+        let signature = sign(endpoint.secrets.signing(now), &self.id, timestamp, &self.body);
         Message { id: self.id, timestamp, signature, body: self.body }
     }
 }

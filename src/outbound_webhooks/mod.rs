@@ -6,28 +6,34 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! error, endpoint_record, message, permits, backlog ← progress, directory ← worker ← sender
-//!   ← overview, positions ← service
+//! error, endpoint_record, endpoint_states, orphaned_positions, backlog ← message, permits, progress, directory
+//!   ← worker ← sender
+//!   ← overview, positions, test_delivery ← service
 //! ```
 
 mod backlog;
 mod directory;
 mod endpoint_record;
+mod endpoint_states;
 mod error;
 mod message;
+mod orphaned_positions;
 mod overview;
 mod permits;
 mod positions;
 mod progress;
 mod sender;
 mod service;
+mod test_delivery;
 mod worker;
 
 pub use self::{
     directory::Directory,
     error::Error,
     overview::{Overview, Summary},
+    permits::AllPermits,
     progress::LastAnswer,
     sender::{SenderContext, WebhookSender},
-    service::{EndpointPatch, EndpointService, NewEndpoint, TestResult},
+    service::{EndpointPatch, EndpointService, NewEndpoint},
+    test_delivery::{TestResult, deliver_test},
 };

@@ -10,7 +10,7 @@ use super::{
     progress::{POSITION, Progress},
 };
 use crate::{
-    domain::{Cursor, Endpoint, EndpointId, StreamId, Timestamp, Topic},
+    domain::{Cursor, Endpoint, Partitioning, StreamId, Timestamp, Topic},
     store::{
         EventFeed, FollowedPartition, FollowerChange, FollowerRecord, LogRead, ResetReason, SaveOutcome,
         StoreError,
@@ -22,12 +22,26 @@ const ATTEMPTS: usize = 5;
 
 /// Positions of endpoints.
 pub(super) struct Positions {
-    pub(super) partitions: Vec<Arc<dyn FollowedPartition>>,
+    partitions: Vec<Arc<dyn FollowedPartition>>,
+    partitioning: Partitioning,
     /// The log of all partitions.
-    pub(super) feed: Arc<dyn EventFeed>,
+    feed: Arc<dyn EventFeed>,
 }
 
 impl Positions {
+    pub(super) fn new(partitions: Vec<Arc<dyn FollowedPartition>>, feed: Arc<dyn EventFeed>) -> Self {
+        let count = u16::try_from(partitions.len()).ok();
+        let partitioning = count.and_then(Partitioning::new).unwrap_or(Partitioning::SINGLE);
+        Self { partitions, partitioning, feed }
+    }
+
+    /// Returns the partitions that may have events for an endpoint.
+    fn of(&self, endpoint: &Endpoint) -> impl Iterator<Item = &Arc<dyn FollowedPartition>> {
+        let numbered = self.partitioning.all().zip(&self.partitions);
+        let followed = numbered.filter(|(number, _)| endpoint.filter.follows(self.partitioning, *number));
+        followed.map(|(_, partition)| partition)
+    }
+
     /// Returns the time of the first partition.
     pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
         match self.partitions.first() {
@@ -37,20 +51,21 @@ impl Positions {
     }
 
     /// Records the newest positions for an endpoint that has none.
-    pub(super) async fn begin(&self, id: &EndpointId, now: Timestamp) -> Result<(), StoreError> {
-        let begun = self.partitions.iter().map(|partition| async move {
+    pub(super) async fn begin(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let begun = self.of(endpoint).map(|partition| async move {
             let position = partition.position_at(None).await?;
-            let fields = Progress::at(position, now).changes_to(&BTreeMap::new());
+            let fields = Progress::at(position, endpoint.enabled_at).changes_to(&BTreeMap::new());
             let change = FollowerChange { lease: None, expected: None, generation: 0, fields };
             // A position that exists is that of an earlier attempt at the same request.
-            partition.save(id.as_str(), change).await.map(drop)
+            partition.save(endpoint.id.as_str(), change).await.map(drop)
         });
         try_join_all(begun).await.map(drop)
     }
 
     /// Returns the state in each partition that has one, without the streams that are behind.
-    pub(super) async fn read(&self, id: &EndpointId) -> Result<Vec<Progress>, StoreError> {
-        let fields = self.partitions.iter().map(|partition| partition.follower_field(id.as_str(), POSITION));
+    pub(super) async fn read(&self, endpoint: &Endpoint) -> Result<Vec<Progress>, StoreError> {
+        let id = endpoint.id.as_str();
+        let fields = self.of(endpoint).map(|partition| partition.follower_field(id, POSITION));
         let fields = try_join_all(fields).await?.into_iter().flatten();
         let record = |text| {
             let fields = [(POSITION.to_owned(), text)].into();
@@ -75,12 +90,15 @@ impl Positions {
             LogRead::Reset(ResetReason::Future) => return Err(Error::UnknownCursor),
             LogRead::Reset(_) => return Err(Error::CursorNotKept),
         }
-        let changes = self.partitions.iter().map(|partition| {
-            let change = move |progress: &mut Progress, position| match endpoint.filter.stream_id {
-                Some(id) => replay_stream(progress, id, after, now),
-                None => replay_all(progress, position),
+        let changes = self.of(endpoint).map(|partition| {
+            let change = move |progress: &mut Progress, position| {
+                match endpoint.filter.stream_id {
+                    Some(id) => replay_stream(progress, id, after, now),
+                    None => replay_all(progress, position),
+                }
+                progress.forget_failures(now);
             };
-            change_position(&**partition, &endpoint.id, after, now, change)
+            change_position(&**partition, endpoint, after, change)
         });
         try_join_all(changes).await.map(drop)
     }
@@ -103,22 +121,22 @@ fn replay_all(progress: &mut Progress, position: Cursor) {
 /// Changes the position in one partition, and makes the worker read it again.
 async fn change_position(
     partition: &dyn FollowedPartition,
-    id: &EndpointId,
+    endpoint: &Endpoint,
     after: Cursor,
-    now: Timestamp,
     change: impl Fn(&mut Progress, Cursor),
 ) -> Result<(), Error> {
+    let id = endpoint.id.as_str();
     for _ in 0..ATTEMPTS {
         let position = partition.position_at(Some(after)).await?;
-        let record = partition.follower(id.as_str()).await?;
+        let record = partition.follower(id).await?;
         let expected = record.as_ref().map(|record| record.generation);
         let FollowerRecord { generation, fields } = record.unwrap_or_default();
         let parsed = Progress::parse(&FollowerRecord { generation, fields: fields.clone() });
-        let mut progress = parsed.unwrap_or_else(|| Progress::at(position, now));
+        let mut progress = parsed.unwrap_or_else(|| Progress::at(position, endpoint.enabled_at));
         change(&mut progress, position);
         let fields = progress.changes_to(&fields);
         let change = FollowerChange { lease: None, expected, generation: generation + 1, fields };
-        if partition.save(id.as_str(), change).await? == SaveOutcome::Saved {
+        if partition.save(id, change).await? == SaveOutcome::Saved {
             return Ok(());
         }
     }

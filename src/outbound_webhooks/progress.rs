@@ -56,8 +56,8 @@ pub struct Progress {
     pub last_answer: Option<LastAnswer>,
     /// Since when an attempt at a delivery has failed and not succeeded.
     pub failing_since: Option<Timestamp>,
-    /// When this state was recorded.
-    pub saved_at: Timestamp,
+    /// Since when the endpoint was enabled in this state. The failures of another time do not count.
+    pub enabled_at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,12 +73,12 @@ struct PositionFields {
     last_failure: Option<String>,
     last_at: Option<i64>,
     failing_since: Option<i64>,
-    saved_at: i64,
+    enabled_at: i64,
 }
 
 impl Progress {
     /// Begins after a position.
-    pub const fn at(position: Cursor, now: Timestamp) -> Self {
+    pub const fn at(position: Cursor, enabled_at: Timestamp) -> Self {
         Self {
             position,
             behind: BTreeMap::new(),
@@ -88,7 +88,7 @@ impl Progress {
             oldest: None,
             last_answer: None,
             failing_since: None,
-            saved_at: now,
+            enabled_at,
         }
     }
 
@@ -111,7 +111,7 @@ impl Progress {
             oldest: fields.oldest.map(time),
             last_answer: result.zip(last_at).map(|(result, at)| LastAnswer { result, at }),
             failing_since: fields.failing_since.map(time),
-            saved_at: time(fields.saved_at),
+            enabled_at: time(fields.enabled_at),
         })
     }
 
@@ -149,7 +149,7 @@ impl Progress {
             last_failure: result.and_then(Result::err).map(|failure| failure.as_str().to_owned()),
             last_at: self.last_answer.map(|answer| answer.at.as_millis()),
             failing_since: self.failing_since.map(millis),
-            saved_at: self.saved_at.as_millis(),
+            enabled_at: self.enabled_at.as_millis(),
         };
         serde_json::to_string(&fields).unwrap_or_default()
     }

@@ -1,24 +1,26 @@
 //! Delivers the events of one partition to all endpoints, while this instance has the lease.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     directory::{Directory, Known, Listing},
+    endpoint_states::{EndpointStates, StatesInPartition},
+    orphaned_positions::OrphanedPositions,
     permits::AllPermits,
-    worker::{Context, Lag, Worker},
+    worker::{Context, Lag as EndpointLag, Source, Worker},
 };
 use crate::{
     delivery::EndpointClient,
-    domain::{EndpointId, Partition, Timestamp},
-    followers::{LeasedJob, RecentEvents, SharedClock, run_while_leased},
+    domain::{EndpointId, Partition, Partitioning, Timestamp},
+    followers::{Lag, LagGauges, LeasedJob, PastEvents, RecentEvents, SharedClock, run_while_leased},
     store::{FollowedPartition, Job, Lease, StoreError},
     telemetry::Metrics,
 };
@@ -32,13 +34,23 @@ pub struct SenderContext {
     directory: Directory,
     client: Arc<dyn EndpointClient>,
     permits: Arc<AllPermits>,
+    partitioning: Partitioning,
+    history: Option<Arc<dyn PastEvents>>,
+    states: Arc<EndpointStates>,
     metrics: Arc<Metrics>,
 }
 
 impl SenderContext {
-    /// Combines the endpoints with the client that reaches them.
-    pub fn new(directory: Directory, client: Arc<dyn EndpointClient>, metrics: Arc<Metrics>) -> Self {
-        Self { directory, client, permits: Arc::default(), metrics }
+    /// Combines the endpoints with the client that reaches them. `history` has the events that the logs no longer hold.
+    pub fn new(
+        directory: Directory,
+        client: Arc<dyn EndpointClient>,
+        permits: Arc<AllPermits>,
+        partitioning: Partitioning,
+        history: Option<Arc<dyn PastEvents>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { directory, client, permits, partitioning, history, states: Arc::default(), metrics }
     }
 }
 
@@ -54,16 +66,20 @@ struct Running {
     known: Known,
     stop: CancellationToken,
     task: JoinHandle<()>,
-    lag: watch::Receiver<Lag>,
+    lag: watch::Receiver<EndpointLag>,
 }
 
 /// The workers of one term of the lease.
 struct Workers {
     context: Context,
     permits: Arc<AllPermits>,
+    partitioning: Partitioning,
+    number: Partition,
     running: BTreeMap<EndpointId, Running>,
     revision: watch::Sender<u64>,
-    listing: Listing,
+    /// `None` before the first successful read.
+    listing: Option<Listing>,
+    orphans: OrphanedPositions,
 }
 
 impl WebhookSender {
@@ -83,36 +99,34 @@ impl WebhookSender {
 
     fn workers(&self, lease: Lease) -> Workers {
         let (revision, receiver) = watch::channel(0);
-        let SenderContext { directory, client, permits, metrics } = self.shared.clone();
+        let SenderContext { directory, client, permits, partitioning, history, metrics, .. } =
+            self.shared.clone();
         let context = Context {
             partition: self.partition.clone(),
             recent: Arc::new(RecentEvents::of(self.partition.clone())),
             clock: Arc::new(SharedClock::of(self.partition.clone())),
             lease,
+            past: Source { history, partition: self.number },
             client,
             directory,
             metrics,
             revision: receiver,
         };
-        Workers { context, permits, running: BTreeMap::new(), revision, listing: Listing::default() }
+        Workers {
+            context,
+            permits,
+            partitioning,
+            number: self.number,
+            running: BTreeMap::new(),
+            revision,
+            listing: None,
+            orphans: OrphanedPositions::default(),
+        }
     }
 
-    fn record_lag(&self, lag: Option<(u64, Duration)>) {
-        let (job, partition) = (Job::SendWebhooks.as_str(), self.number.number().to_string());
-        let labels = [job, &*partition];
-        let (events, seconds) =
-            (&self.shared.metrics.follower_lag_events, &self.shared.metrics.follower_lag_seconds);
-        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        match lag {
-            Some((count, age)) => {
-                events.with_label_values(&labels).set(number(count));
-                seconds.with_label_values(&labels).set(number(age.as_secs()));
-            }
-            // Another instance reports it from now on.
-            None => {
-                let _ = (events.remove_label_values(&labels), seconds.remove_label_values(&labels));
-            }
-        }
+    async fn report(&self, workers: &Workers, gauges: &LagGauges) {
+        self.shared.states.record(self.number, workers.states(), &self.shared.metrics);
+        gauges.show(Some(workers.lag().await));
     }
 }
 
@@ -123,18 +137,20 @@ impl LeasedJob for WebhookSender {
     }
 
     async fn run(&self, lease: Lease, ended: CancellationToken) {
+        let gauges = LagGauges::new(self.shared.metrics.clone(), Job::SendWebhooks, self.number);
         let mut workers = self.workers(lease);
         while !ended.is_cancelled() {
             if let Err(error) = workers.refresh().await {
                 tracing::debug!(%error, "webhook endpoints not read; retrying");
             }
-            self.record_lag(Some(workers.lag().await));
+            self.report(&workers, &gauges).await;
             if ended.run_until_cancelled(sleep(REFRESH_INTERVAL)).await.is_none() {
                 break;
             }
         }
         workers.stop_all().await;
-        self.record_lag(None);
+        self.shared.states.record(self.number, None, &self.shared.metrics);
+        gauges.show(None);
     }
 }
 
@@ -142,47 +158,55 @@ impl Workers {
     /// Reads the endpoints if they have changed, and starts and stops workers.
     async fn refresh(&mut self) -> Result<(), StoreError> {
         let revision = self.context.directory.revision().await?;
-        if self.listing.endpoints.is_empty() || revision != self.listing.revision {
-            self.listing = self.context.directory.list().await?;
-            self.revision.send_replace(self.listing.revision);
+        if self.listing.as_ref().is_none_or(|listing| listing.revision != revision) {
+            let listing = self.context.directory.list().await?;
+            self.revision.send_replace(listing.revision);
+            self.listing = Some(listing);
             self.stop_changed().await;
-            self.remove_deleted().await?;
         }
         self.running.retain(|_, worker| !worker.task.is_finished());
         self.start_missing().await;
-        self.context.recent.refresh().await
+        self.context.recent.refresh().await?;
+        self.remove_orphans().await
+    }
+
+    /// Returns the endpoints that may get events of this partition.
+    fn followers(&self) -> impl Iterator<Item = &Known> {
+        let endpoints = self.listing.iter().flat_map(|listing| &listing.endpoints);
+        endpoints.filter(|known| known.endpoint.filter.follows(self.partitioning, self.number))
     }
 
     /// Stops the workers of endpoints that are deleted, disabled or changed.
     async fn stop_changed(&mut self) {
         let is_current = |worker: &Running| {
-            self.listing
-                .endpoints
-                .iter()
-                .any(|known| known.endpoint.id == worker.known.endpoint.id && known.is_same(&worker.known))
+            let same_id = |known: &&Known| known.endpoint.id == worker.known.endpoint.id;
+            self.followers().find(same_id).is_some_and(|known| known.is_same(&worker.known))
         };
-        let changed: Vec<_> = self.running.iter().filter(|(_, worker)| !is_current(worker)).collect();
-        let changed: Vec<_> = changed.into_iter().map(|(id, _)| id.clone()).collect();
-        let stopped: Vec<_> = changed.iter().filter_map(|id| self.running.remove(id)).collect();
-        stop(stopped).await;
+        let changed = self.running.iter().filter(|(_, worker)| !is_current(worker));
+        let changed: Vec<_> = changed.map(|(id, _)| id.clone()).collect();
+        stop(changed.iter().filter_map(|id| self.running.remove(id)).collect()).await;
     }
 
-    /// Removes the positions of endpoints that are deleted.
-    async fn remove_deleted(&self) -> Result<(), StoreError> {
-        let known: BTreeSet<_> =
-            self.listing.endpoints.iter().map(|known| known.endpoint.id.as_str()).collect();
-        for id in self.context.partition.followers().await? {
-            if !known.contains(id.as_str()) {
-                self.context.partition.remove_follower(&id).await?;
-            }
+    /// Removes the positions of endpoints that are deleted, or that no longer follow this partition.
+    async fn remove_orphans(&mut self) -> Result<(), StoreError> {
+        let Some(listing) = self.listing.as_ref().filter(|_| self.orphans.is_due(Instant::now())) else {
+            return Ok(());
+        };
+        let positions = self.context.partition.followers().await?.into_iter();
+        let is_followed = |id: &String| {
+            listing.others.contains(id) || self.followers().any(|known| known.endpoint.id.as_str() == id)
+        };
+        let orphaned: Vec<_> = positions.filter(|id| !is_followed(id)).collect();
+        for id in self.orphans.confirm(orphaned.into_iter(), Instant::now()) {
+            self.context.partition.remove_follower(&id).await?;
         }
         Ok(())
     }
 
     async fn start_missing(&mut self) {
-        let missing: Vec<_> = self.listing.endpoints.iter().filter(|known| self.is_missing(known)).collect();
-        for known in missing.into_iter().cloned().collect::<Vec<_>>() {
-            let (sender, lag) = watch::channel(Lag::default());
+        let missing: Vec<_> = self.followers().filter(|known| self.is_missing(known)).cloned().collect();
+        for known in missing {
+            let (sender, lag) = watch::channel(EndpointLag::default());
             let (id, endpoint) = (known.endpoint.id.clone(), known.endpoint.clone());
             let worker = Worker::load(self.context.clone(), endpoint, self.permits.of(&id), sender).await;
             match worker {
@@ -200,24 +224,22 @@ impl Workers {
         known.endpoint.disabled.is_none() && !self.running.contains_key(&known.endpoint.id)
     }
 
-    /// Returns the number of events that the endpoints have not got, and the age of the first of them.
-    async fn lag(&self) -> (u64, Duration) {
+    /// Returns the number of events that the endpoint that is furthest behind has not got, and the age of the first.
+    async fn lag(&self) -> Lag {
         let lags: Vec<_> = self.running.values().map(|worker| *worker.lag.borrow()).collect();
-        self.record_states(lags.iter().filter(|lag| lag.is_failing).count());
         let events = lags.iter().map(|lag| lag.events).max().unwrap_or_default();
         let now = self.context.clock.now().await;
         let oldest = lags.iter().filter_map(|lag| lag.oldest).min();
-        (events, oldest.map_or(Duration::ZERO, |oldest: Timestamp| oldest.until(now)))
+        Lag { events, age: oldest.map_or(Duration::ZERO, |oldest: Timestamp| oldest.until(now)) }
     }
 
-    fn record_states(&self, failing: usize) {
-        let disabled =
-            self.listing.endpoints.iter().filter(|known| known.endpoint.disabled.is_some()).count();
-        let enabled = self.listing.endpoints.len() - disabled;
-        for (state, count) in [("enabled", enabled), ("failing", failing), ("disabled", disabled)] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.context.metrics.webhook_endpoints.with_label_values(&[state]).set(count);
-        }
+    /// Returns the states of all endpoints; `None` before they are known.
+    fn states(&self) -> Option<StatesInPartition> {
+        let endpoints = &self.listing.as_ref()?.endpoints;
+        let disabled = endpoints.iter().filter(|known| known.endpoint.disabled.is_some()).count();
+        let failing = self.running.iter().filter(|(_, worker)| worker.lag.borrow().is_failing);
+        let failing = failing.map(|(id, _)| id.clone()).collect();
+        Some(StatesInPartition { enabled: endpoints.len() - disabled, disabled, failing })
     }
 
     async fn stop_all(self) {

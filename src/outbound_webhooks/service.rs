@@ -1,38 +1,32 @@
 //! Use cases of webhook endpoints.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use secrecy::SecretString;
-use tokio::{sync::Mutex, time::timeout};
 use url::Url;
 
 use super::{
     directory::{Directory, Known},
     error::Error,
-    message::Content,
     overview::{Overview, Summary},
+    permits::AllPermits,
     positions::Positions,
+    test_delivery::{TestResult, deliver_test},
 };
 use crate::{
     access::{Action, Caller},
-    delivery::{Answer, EndpointClient, parse_url, signature::generate_secret},
+    delivery::{EndpointClient, signature::generate_secret},
     domain::{
         Cursor, DisabledReason, Endpoint, EndpointFilter, EndpointId, EndpointSecrets, EventKind, Metadata,
         StreamId,
     },
-    orchestrator::Orchestrator,
-    store::{EventFeed, FollowedPartition},
+    orchestrator::{Orchestrator, Probe},
+    store::{EventFeed, FollowedPartition, StoreError},
 };
 
 /// Time for which the secret before a rotation signs too.
 const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
-
-/// Time for which a count of the endpoints is shared.
-const SUMMARY_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Request for a new endpoint.
 pub struct NewEndpoint {
@@ -53,8 +47,8 @@ pub struct NewEndpoint {
 pub struct EndpointPatch {
     /// URL.
     pub url: Option<Url>,
-    /// Types of events.
-    pub events: Option<Vec<EventKind>>,
+    /// Types of events; `Some(None)` for all.
+    pub events: Option<Option<Vec<EventKind>>>,
     /// Metadata.
     pub metadata: Option<Metadata>,
     /// Ends or continues the deliveries.
@@ -68,22 +62,14 @@ impl EndpointPatch {
     }
 }
 
-/// Result of a test.
-#[derive(Clone, Copy, Debug)]
-pub struct TestResult {
-    /// The answer.
-    pub answer: Answer,
-    /// Time until the answer.
-    pub duration: Duration,
-}
-
 /// Creates, changes and tests endpoints.
 pub struct EndpointService {
     directory: Directory,
     positions: Positions,
     client: Arc<dyn EndpointClient>,
+    permits: Arc<AllPermits>,
     orchestrator: Arc<Orchestrator>,
-    summary: Mutex<Option<(Instant, Summary)>>,
+    summary: Probe<Summary>,
 }
 
 impl EndpointService {
@@ -93,10 +79,11 @@ impl EndpointService {
         partitions: Vec<Arc<dyn FollowedPartition>>,
         feed: Arc<dyn EventFeed>,
         client: Arc<dyn EndpointClient>,
+        permits: Arc<AllPermits>,
         orchestrator: Arc<Orchestrator>,
     ) -> Self {
-        let (positions, summary) = (Positions { partitions, feed }, Mutex::default());
-        Self { directory, positions, client, orchestrator, summary }
+        let (positions, summary) = (Positions::new(partitions, feed), Probe::default());
+        Self { directory, positions, client, permits, orchestrator, summary }
     }
 
     /// Creates an endpoint, which gets the events after this call. A repeated request gets the endpoint of the first.
@@ -121,13 +108,17 @@ impl EndpointService {
             url: new.url.into(),
             filter: EndpointFilter { events: new.events, stream_id },
             metadata: new.metadata,
-            secrets: EndpointSecrets { current: new_secret()?, previous: None },
+            secrets: EndpointSecrets::new(new_secret()?),
             created_at: Some(now),
             enabled_at: now,
             disabled: None,
             rotated_by: None,
         };
-        self.positions.begin(&endpoint.id, now).await?;
+        // Asked before anything is recorded. The sender removes the positions if another request takes the room.
+        if !self.directory.has_room().await? {
+            return Err(Error::TooMany);
+        }
+        self.positions.begin(&endpoint).await?;
         self.directory.add(&endpoint).await?;
         Ok(endpoint)
     }
@@ -139,7 +130,7 @@ impl EndpointService {
     pub async fn list(&self) -> Result<Vec<Overview>, Error> {
         let (endpoints, now) = (self.directory.list().await?.endpoints, self.positions.now().await?);
         let overviews = endpoints.into_iter().map(|Known { endpoint, .. }| async move {
-            let progress = self.positions.read(&endpoint.id).await?;
+            let progress = self.positions.read(&endpoint).await?;
             Ok::<_, Error>(Overview::new(endpoint, &progress, now))
         });
         try_join_all(overviews).await
@@ -151,7 +142,7 @@ impl EndpointService {
     /// [`Error::NotFound`]; errors of the store.
     pub async fn get(&self, id: &EndpointId) -> Result<Overview, Error> {
         let endpoint = self.directory.find(id).await?.endpoint;
-        let (progress, now) = (self.positions.read(id).await?, self.positions.now().await?);
+        let (progress, now) = (self.positions.read(&endpoint).await?, self.positions.now().await?);
         Ok(Overview::new(endpoint, &progress, now))
     }
 
@@ -169,6 +160,9 @@ impl EndpointService {
                 return Err(Error::FromFile);
             }
             apply(&patch, endpoint);
+            if patch.url.is_some() {
+                endpoint.enabled_at = now;
+            }
             match (patch.disabled, endpoint.disabled) {
                 (Some(true), None) => endpoint.disabled = Some((DisabledReason::Requested, now)),
                 (Some(false), Some(_)) => (endpoint.disabled, endpoint.enabled_at) = (None, now),
@@ -202,8 +196,7 @@ impl EndpointService {
             if dedup.is_some() && endpoint.rotated_by.as_deref() == dedup {
                 return Ok(false);
             }
-            let old = std::mem::replace(&mut endpoint.secrets.current, new_secret()?);
-            endpoint.secrets.previous = Some((old, now.plus(ROTATION_OVERLAP)));
+            endpoint.secrets.rotate(new_secret()?, now, now.plus(ROTATION_OVERLAP));
             endpoint.rotated_by = dedup.map(str::to_owned);
             Ok(true)
         };
@@ -216,10 +209,9 @@ impl EndpointService {
     /// [`Error::NotFound`]; errors of the store.
     pub async fn test(&self, id: &EndpointId) -> Result<TestResult, Error> {
         let endpoint = self.directory.find(id).await?.endpoint;
-        let (url, now) = (parse_url(&endpoint.url)?, self.positions.now().await?);
-        let started = Instant::now();
-        let answer = self.client.post(&url, Content::test(&endpoint, now).sign(&endpoint, now)).await;
-        Ok(TestResult { answer, duration: started.elapsed() })
+        let now = self.positions.now().await?;
+        let test = deliver_test(&*self.client, &endpoint, now);
+        Ok(self.permits.of(id).run_test(test).await?)
     }
 
     /// Delivers everything after a cursor again.
@@ -232,23 +224,17 @@ impl EndpointService {
         Ok(self.directory.touch().await?)
     }
 
-    /// Counts the endpoints, at most once in `SUMMARY_LIFETIME`; `None` if the store does not answer. For callers
-    /// without a token, whose number must not matter.
+    /// Counts the endpoints, or returns the count of the last second; `None` if the store does not answer.
     pub async fn summary(&self) -> Option<Summary> {
-        let mut last = self.summary.lock().await;
-        if let Some((_, summary)) = last.filter(|(at, _)| at.elapsed() < SUMMARY_LIFETIME) {
-            return Some(summary);
-        }
-        let counted = timeout(SUMMARY_LIFETIME, self.count()).await.ok()?.ok()?;
-        *last = Some((Instant::now(), counted));
-        Some(counted)
+        let directory = self.directory.clone();
+        self.summary.result(async move { count(&directory).await.ok() }).await
     }
+}
 
-    async fn count(&self) -> Result<Summary, Error> {
-        let endpoints = self.directory.list().await?.endpoints;
-        let disabled = endpoints.iter().filter(|known| known.endpoint.disabled.is_some()).count();
-        Ok(Summary { endpoints: endpoints.len(), disabled })
-    }
+async fn count(directory: &Directory) -> Result<Summary, StoreError> {
+    let endpoints = directory.list().await?.endpoints;
+    let disabled = endpoints.iter().filter(|known| known.endpoint.disabled.is_some()).count();
+    Ok(Summary { endpoints: endpoints.len(), disabled })
 }
 
 fn new_secret() -> Result<SecretString, Error> {
@@ -259,8 +245,8 @@ fn apply(patch: &EndpointPatch, endpoint: &mut Endpoint) {
     if let Some(url) = &patch.url {
         endpoint.url = url.to_string();
     }
-    if patch.events.is_some() {
-        endpoint.filter.events.clone_from(&patch.events);
+    if let Some(events) = &patch.events {
+        endpoint.filter.events.clone_from(events);
     }
     if let Some(metadata) = &patch.metadata {
         endpoint.metadata.clone_from(metadata);

@@ -152,3 +152,6 @@ impl Drop for Participant {
         self.registry.forget_unused(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,11 @@ impl Relay {
         self.readiness.is_ready()
     }
 
+    /// Reports whether the store has several partitions.
+    pub fn is_partitioned(&self) -> bool {
+        self.readiness.partitions() > 0
+    }
+
     /// Returns the numbers of the partitions that do not deliver events. Feeds of all streams wait for them.
     pub fn waiting_partitions(&self) -> Vec<usize> {
         self.readiness.waiting().collect()

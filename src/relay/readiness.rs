@@ -45,7 +45,7 @@ impl Readiness {
     }
 
     /// Returns the number of partitions; 0 for a store that is not divided.
-    fn partitions(&self) -> usize {
+    pub(super) fn partitions(&self) -> usize {
         if self.sources.len() > 1 { self.sources.len() - 1 } else { 0 }
     }
 }

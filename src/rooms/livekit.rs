@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use livekit_api::services::{
-    ServerError, ServerErrorCode, ServiceError,
+    ServerErrorCode, ServiceError,
     room::{CreateRoomOptions, RoomClient, UpdateParticipantOptions},
 };
 use livekit_protocol::participant_info::State;
 use secrecy::ExposeSecret;
-use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     access::token::ApiKey,
     domain::{Identity, Metadata, ParticipantSid, RoomName, RoomSid, Track},
+    livekit_client::{CallError, Caller, is_not_found},
     telemetry::Metrics,
 };
 
@@ -31,10 +31,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct LiveKitRooms {
     client: Arc<RoomClient>,
     key: ApiKey,
-    metrics: Arc<Metrics>,
-    /// Runtime of all calls. A connection is driven by the runtime that opened it, and the runtimes of HTTP workers end
-    /// before the process does.
-    runtime: Handle,
+    caller: Caller,
 }
 
 impl LiveKitRooms {
@@ -47,7 +44,7 @@ impl LiveKitRooms {
             key.secret.expose_secret(),
         )
         .with_request_timeout(REQUEST_TIMEOUT);
-        Self { client: Arc::new(client), key, metrics, runtime: Handle::current() }
+        Self { client: Arc::new(client), key, caller: Caller::new(metrics) }
     }
 
     pub(super) async fn call<T: Send + 'static, F>(
@@ -58,14 +55,7 @@ impl LiveKitRooms {
     where
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
-        let answer = self.runtime.spawn(ask(self.client.clone()));
-        let answer = async {
-            match answer.await {
-                Ok(answer) => answer.map_err(|error| classify(&error)),
-                Err(error) => Err(RoomsError::Unavailable(error.to_string())),
-            }
-        };
-        self.metrics.timed_livekit(name, answer).await
+        Ok(self.caller.call(name, &self.client, ask).await?)
     }
 
     /// Calls LiveKit like [`Self::call`], and succeeds if the room or participant does not exist.
@@ -90,40 +80,16 @@ impl LiveKitRooms {
     }
 }
 
-fn is_not_found(error: &ServiceError) -> bool {
-    matches!(error, ServiceError::Twirp(ServerError::Twirp(code)) if code.code == ServerErrorCode::NOT_FOUND)
-}
-
-/// Distinguishes an unavailable LiveKit from a refusal.
-///
-/// LiveKit answers a wrong key with a plain-text 401, which livekit-api reports as a decoding error.
-fn classify(error: &ServiceError) -> RoomsError {
-    match error {
-        ServiceError::Twirp(ServerError::Request(request)) if request.is_decode() => RoomsError::Refused(
-            "the response is not a LiveKit API response: check LIVEKIT_URL, LIVEKIT_API_KEY and \
-             LIVEKIT_API_SECRET"
-                .to_owned(),
-        ),
-        ServiceError::Twirp(ServerError::Request(request)) => RoomsError::Unavailable(root_cause(request)),
-        ServiceError::Twirp(ServerError::Twirp(code)) => {
-            let away = [ServerErrorCode::UNAVAILABLE, ServerErrorCode::DEADLINE_EXCEEDED];
-            let text = code.to_string();
-            if away.contains(&code.code.as_str()) {
-                RoomsError::Unavailable(text)
-            } else {
-                RoomsError::Refused(text)
-            }
+impl From<CallError> for RoomsError {
+    /// Distinguishes an unavailable LiveKit from a refusal.
+    fn from(error: CallError) -> Self {
+        let away = [ServerErrorCode::UNAVAILABLE, ServerErrorCode::DEADLINE_EXCEEDED];
+        match error {
+            CallError::Unavailable(text) => Self::Unavailable(text),
+            CallError::Answered { .. } if error.has_code(&away) => Self::Unavailable(error.to_string()),
+            CallError::Answered { .. } | CallError::Invalid(_) => Self::Refused(error.to_string()),
         }
-        other => RoomsError::Refused(other.to_string()),
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[async_trait]

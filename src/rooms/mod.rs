@@ -6,12 +6,15 @@
 pub mod livekit;
 mod livekit_messages;
 mod participant_permission;
+mod protojson;
 pub mod simulated;
 mod test_room;
 mod token_validity;
 pub mod tokens;
 mod track_selection;
 pub mod webhook;
+mod webhook_egress;
+mod webhook_ingress;
 
 use std::time::Duration;
 
@@ -19,8 +22,8 @@ use async_trait::async_trait;
 
 pub use self::{test_room::TestRoomError, token_validity::TokenValidity, track_selection::TrackSelection};
 use crate::domain::{
-    Attributes, DisplayName, Identity, Metadata, ParticipantSid, Role, RoomName, RoomSid, Session, Timestamp,
-    TokenMark, Track, TrackSid,
+    Attributes, DisplayName, EgressReport, Identity, IngressReport, Metadata, ParticipantSid, Role, RoomName,
+    RoomSid, Session, Timestamp, TokenMark, Track, TrackSid,
 };
 
 /// Settings of a new room.
@@ -282,6 +285,10 @@ pub enum RoomEventKind {
     Started,
     /// LiveKit has closed the room.
     Finished,
+    /// An ingress of the room has started or ended.
+    IngressChanged(IngressReport),
+    /// An egress of the room has started, changed or ended. Its paths are those of LiveKit.
+    EgressChanged(Box<EgressReport>),
     /// Event that does not affect streams.
     Other,
 }

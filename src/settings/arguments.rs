@@ -3,7 +3,7 @@
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::AdmissionArguments;
+use super::{AdmissionArguments, EgressArguments};
 
 /// All settings as given, not yet parsed. The doc comments are the texts of `--help`.
 #[derive(Clone, Debug, Default, Args)]
@@ -61,6 +61,9 @@ pub struct Arguments {
     /// Authentication and limits.
     #[command(flatten)]
     pub admission: AdmissionArguments,
+    /// Recordings and broadcasts.
+    #[command(flatten)]
+    pub egress: EgressArguments,
     /// Time for which a join token can be used to connect [default: 10m]
     #[arg(long, env = "TOKEN_TTL")]
     pub token_ttl: Option<String>,
@@ -91,6 +94,12 @@ pub struct Arguments {
     /// Lifetime of a live stream's keys, renewed by every change [default: 24h]
     #[arg(long, env = "STREAM_TTL")]
     pub stream_ttl: Option<String>,
+    /// Postgres database of the history: postgres://user:password@host:port/database [default: none, no history]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<SecretString>,
+    /// Time for which the history keeps a stream after its end; 0 for no limit [default: 90d]
+    #[arg(long, env = "HISTORY_RETENTION")]
+    pub history_retention: Option<String>,
     /// JSON file with webhook endpoints, besides those that the API creates [default: none]
     #[arg(long, env = "WEBHOOK_ENDPOINTS_FILE")]
     pub webhook_endpoints_file: Option<String>,
@@ -118,6 +127,7 @@ impl Arguments {
     /// Unsets empty variables, which compose files and `.env` files produce for unset ones.
     pub(super) fn drop_empty(&mut self) {
         self.admission.drop_empty();
+        self.egress.drop_empty();
         for text in [
             &mut self.livekit_url,
             &mut self.livekit_host,
@@ -142,6 +152,7 @@ impl Arguments {
             &mut self.log_max_events,
             &mut self.log_max_bytes,
             &mut self.stream_ttl,
+            &mut self.history_retention,
             &mut self.webhook_endpoints_file,
             &mut self.webhook_allow_private,
             &mut self.cors_origins,
@@ -152,7 +163,7 @@ impl Arguments {
         ] {
             text.take_if(|text| text.is_empty());
         }
-        for secret in [&mut self.livekit_api_secret, &mut self.redis_url] {
+        for secret in [&mut self.livekit_api_secret, &mut self.redis_url, &mut self.database_url] {
             secret.take_if(|secret| secret.expose_secret().is_empty());
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Arguments, reader::Reader};
+use super::{Arguments, EgressSettings, reader::Reader};
 use crate::{
-    orchestrator::Policy,
+    orchestrator::{EGRESS_STOP_WAIT, Policy},
     relay,
     store::{COUNT_INTERVAL, LogBounds, Retention, STREAM_LOG_LENGTH},
 };
@@ -24,7 +24,7 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 impl Arguments {
-    pub(super) fn parse_policy(&self, reader: &mut Reader) -> Policy {
+    pub(super) fn parse_policy(&self, egress: &EgressSettings, reader: &mut Reader) -> Policy {
         let idle_timeout = self.idle_timeout.as_ref();
         let idle_timeout = reader.duration_or_unlimited("IDLE_TIMEOUT", idle_timeout, minutes(5));
         let interval = self.reconcile_interval.as_ref();
@@ -37,10 +37,17 @@ impl Arguments {
             audience_listed_max: reader.number("AUDIENCE_LISTED_MAX", listed_max, LISTED_MAX),
             reconcile_interval: reader.duration("RECONCILE_INTERVAL", interval, Duration::from_secs(30)),
             listing_grace: LISTING_GRACE,
+            egress_start_timeout: egress.start_timeout,
+            egress_stop_wait: EGRESS_STOP_WAIT,
         }
     }
 
-    pub(super) fn parse_retention(&self, policy: &Policy, reader: &mut Reader) -> Retention {
+    pub(super) fn parse_retention(
+        &self,
+        policy: &Policy,
+        has_history: bool,
+        reader: &mut Reader,
+    ) -> Retention {
         let stopped = reader.duration("STOPPED_TTL", self.stopped_ttl.as_ref(), minutes(5));
         Retention {
             tokens: policy.token_ttl + TOKEN_LEEWAY,
@@ -48,6 +55,7 @@ impl Arguments {
             stopped,
             log: self.parse_log_bounds(stopped, reader),
             count_interval: COUNT_INTERVAL,
+            keeps_visits: has_history,
         }
     }
 

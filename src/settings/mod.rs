@@ -6,6 +6,9 @@
 mod admission;
 mod arguments;
 mod command;
+mod database;
+mod egress;
+mod egress_storage;
 mod error;
 mod exposure;
 mod http;
@@ -18,17 +21,22 @@ mod tests;
 mod validation;
 mod webhooks;
 
+use std::time::Duration;
+
 pub use self::{
     admission::{AdmissionArguments, AdmissionSettings},
     arguments::Arguments,
     command::{Command, CommandLine},
+    egress::{EgressArguments, EgressSettings},
     error::SettingsError,
     http::HttpSettings,
     livekit::LiveKitSettings,
     redis::RedisSettings,
     webhooks::WebhookSettings,
 };
-use crate::{orchestrator::Policy, relay, store::Retention, telemetry::logging::LogFormat};
+use crate::{
+    history::DatabaseAddress, orchestrator::Policy, relay, store::Retention, telemetry::logging::LogFormat,
+};
 
 /// All settings of an instance, validated.
 #[derive(Clone, Debug)]
@@ -51,6 +59,12 @@ pub struct Settings {
     pub policy: Policy,
     /// Lifetimes of what the store keeps.
     pub retention: Retention,
+    /// Database of the history; `None` without a history.
+    pub database: Option<DatabaseAddress>,
+    /// Time for which the history keeps an ended stream; `None` for no limit.
+    pub history_retention: Option<Duration>,
+    /// Recordings and broadcasts.
+    pub egress: EgressSettings,
     /// Outbound webhooks.
     pub webhooks: WebhookSettings,
     /// Format of log lines.

@@ -142,6 +142,7 @@ fn allowed_hosts_are_names_without_ports() {
 fn dev_mode_needs_no_setting_and_stays_on_loopback() {
     let settings = Arguments { dev: true, ..Arguments::default() }.validate().unwrap();
     assert!(settings.redis.is_none() && settings.http.address.ip().is_loopback());
+    assert!(matches!(settings.database, Some(DatabaseAddress::Sqlite(_))) && settings.retention.keeps_visits);
     assert_eq!(settings.livekit.public_url, "ws://localhost:7880");
     let exposed = Arguments { dev: true, host: Some("0.0.0.0".to_owned()), ..Arguments::default() };
     assert_eq!(exposed.validate().unwrap_err().0, ["HOST must be a loopback address in dev mode"]);
@@ -156,6 +157,8 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!((settings.policy.audience, settings.policy.audience_listed_max), (AudienceMode::Auto, 200));
     assert_eq!(settings.retention.live, Duration::from_secs(86_400));
     assert_eq!(settings.relay.max_age, Some(Duration::from_secs(3_600)));
+    assert!(settings.database.is_none() && !settings.retention.keeps_visits);
+    assert_eq!(settings.history_retention, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!(settings.redis.unwrap().prefix, "lso");
 }
 
@@ -217,6 +220,8 @@ fn every_problem_is_named_at_once_without_its_value() {
         cors_origins: Some("example.com/path".to_owned()),
         log_format: Some("xml".to_owned()),
         metrics_addr: Some("9090".to_owned()),
+        database_url: Some("mysql://hunter2".into()),
+        history_retention: Some("90 moons".to_owned()),
         ..Arguments::default()
     };
     let SettingsError(problems) = arguments.validate().unwrap_err();
@@ -233,6 +238,8 @@ fn every_problem_is_named_at_once_without_its_value() {
         "IDLE_TIMEOUT",
         "TOKEN_TTL",
         "LOG_FORMAT",
+        "DATABASE_URL",
+        "HISTORY_RETENTION",
     ];
     assert_eq!(problems.len(), named.len(), "{problems:?}");
     for name in named {

@@ -25,8 +25,11 @@ impl Arguments {
         let relay = self.parse_relay(reader);
         let admission = self.admission.validate(self.dev, reader);
         self.check_exposure(admission.authenticates, reader);
-        let policy = self.parse_policy(reader);
-        let retention = self.parse_retention(&policy, reader);
+        let egress = self.egress.validate(reader);
+        let policy = self.parse_policy(&egress, reader);
+        let database = self.parse_database(reader);
+        let retention = self.parse_retention(&policy, database.is_some(), reader);
+        let history_retention = self.parse_history_retention(reader);
         let webhooks = self.parse_webhooks(reader);
         let log_format = self.log_format(reader);
         Some(Settings {
@@ -39,6 +42,9 @@ impl Arguments {
             relay,
             policy,
             retention,
+            database,
+            history_retention,
+            egress,
             webhooks,
             log_format,
         })

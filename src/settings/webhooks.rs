@@ -96,7 +96,7 @@ fn parse_entry(value: &RawValue) -> Result<Endpoint, String> {
             stream_id: stream_id.map_err(|_| named("streamId", &"must be the id of a stream"))?,
         },
         metadata: entry.metadata.map(|text| parse_metadata(&text)).transpose()?.unwrap_or_default(),
-        secrets: EndpointSecrets { current: secret, previous: None },
+        secrets: EndpointSecrets::new(secret),
         created_at: None,
         enabled_at: Timestamp::default(),
         disabled: None,
@@ -115,4 +115,81 @@ fn parse_metadata(text: &RawValue) -> Result<Metadata, String> {
     let is_small = metadata.as_text().len() <= MAX_ENDPOINT_METADATA_BYTES;
     let rule = || format!("`metadata` must be at most {MAX_ENDPOINT_METADATA_BYTES} bytes");
     is_small.then_some(metadata).ok_or_else(rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// Validates settings with a file of endpoints; returns its endpoints, or the problems.
+    fn validate(text: &str) -> Result<Vec<Endpoint>, Vec<String>> {
+        let path = std::env::temp_dir().join(format!("{}.json", uuid::Uuid::new_v4()));
+        std::fs::write(&path, text).unwrap();
+        let webhook_endpoints_file = path.to_str().map(str::to_owned);
+        let validated = Arguments { dev: true, webhook_endpoints_file, ..Arguments::default() }.validate();
+        std::fs::remove_file(&path).unwrap();
+        validated.map(|settings| settings.webhooks.endpoints).map_err(|error| error.0)
+    }
+
+    fn entry(change: &Value) -> Value {
+        let mut entry = json!({"id": "crm", "url": "https://example.com/hook", "secret": SECRET});
+        let changes = change.as_object().unwrap().clone();
+        entry.as_object_mut().unwrap().extend(changes);
+        entry
+    }
+
+    #[test]
+    fn file_defines_endpoints() {
+        let change = json!({"events": ["stream_created"], "metadata": {"a": 1}});
+        let endpoints =
+            validate(&json!([entry(&json!({})), entry(&json!({"id": "b"})), entry(&change)]).to_string());
+        assert_eq!(endpoints.unwrap_err(), ["WEBHOOK_ENDPOINTS_FILE must not have one id twice"]);
+        let endpoints = validate(&json!([entry(&change)]).to_string()).unwrap();
+        assert_eq!(endpoints[0].filter.events.as_deref(), Some(&[EventKind::StreamCreated][..]));
+        assert!(endpoints[0].is_from_file());
+    }
+
+    #[test]
+    fn fault_of_the_file_names_the_entry_and_the_field_and_shows_no_secret() {
+        for (change, named) in [
+            (json!({"id": "a b"}), "`id`"),
+            (json!({"url": "ftp://example.com"}), "`url`"),
+            (json!({"url": "https://user@example.com"}), "`url`"),
+            (json!({"secret": "whsec_hunter2"}), "`secret`"),
+            (json!({"events": []}), "`events`"),
+            (json!({"events": ["no_such_type"]}), "`events`"),
+            (json!({"streamId": "my-stream"}), "`streamId`"),
+            (json!({"metadata": 1}), "`metadata`"),
+            (json!({"metadata": {"a": "x".repeat(5_000)}}), "`metadata`"),
+            (json!({"unknown": 1}), "must be an object with"),
+        ] {
+            let problems = validate(&json!([entry(&json!({})), entry(&change)]).to_string()).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let start = "WEBHOOK_ENDPOINTS_FILE entry 2: ";
+            assert!(problems[0].starts_with(start) && problems[0].contains(named), "{named}: {problems:?}");
+            assert!(!problems[0].contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn unreadable_file_is_a_problem() {
+        for text in ["", "{}", "[", "null"] {
+            assert_eq!(
+                validate(text).unwrap_err(),
+                ["WEBHOOK_ENDPOINTS_FILE must be a JSON array"],
+                "{text}"
+            );
+        }
+        let many: Vec<_> = (0..=MAX_ENDPOINTS).map(|n| entry(&json!({"id": format!("e{n}")}))).collect();
+        let problems = validate(&json!(many).to_string()).unwrap_err();
+        assert_eq!(problems, ["WEBHOOK_ENDPOINTS_FILE must have at most 100 endpoints"]);
+        let absent = Some("/no/such/file".to_owned());
+        let arguments = Arguments { dev: true, webhook_endpoints_file: absent, ..Arguments::default() };
+        let problems = arguments.validate().unwrap_err().0;
+        assert!(problems[0].starts_with("WEBHOOK_ENDPOINTS_FILE cannot be read"), "{problems:?}");
+    }
 }

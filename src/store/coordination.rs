@@ -33,6 +33,8 @@ pub enum Job {
     Reconcile,
     /// Delivery of events to webhook endpoints.
     SendWebhooks,
+    /// Storing of events in the history.
+    Archive,
 }
 
 impl Job {
@@ -41,6 +43,7 @@ impl Job {
         match self {
             Self::Reconcile => "reconcile",
             Self::SendWebhooks => "webhooks",
+            Self::Archive => "archive",
         }
     }
 }

@@ -21,6 +21,9 @@ pub enum ResetReason {
 }
 
 impl ResetReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::Future, Self::Unknown, Self::Expired, Self::Unreadable];
+
     /// Returns the `reason` of a reset.
     pub const fn as_str(self) -> &'static str {
         match self {

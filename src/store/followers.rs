@@ -66,4 +66,8 @@ pub trait Followers: Send + Sync {
     /// Returns the cursor of the partition's newest event at or before `at`, or of the newest of all for `None`: the
     /// position from which a follower gets every later event.
     async fn position_at(&self, at: Option<Cursor>) -> Result<Cursor, StoreError>;
+
+    /// Keeps every event after `position` in the log of all streams, beyond its minima and within its maxima. Holds for
+    /// the time to live of a live stream's keys, so a follower repeats the call.
+    async fn keep_after(&self, position: Cursor) -> Result<(), StoreError>;
 }

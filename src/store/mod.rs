@@ -21,6 +21,7 @@ pub mod snapshot;
 pub mod snapshot_of_stream;
 mod state_with_json;
 mod streams;
+mod visits;
 mod webhook_endpoints;
 
 pub use self::{
@@ -46,6 +47,7 @@ pub use self::{
     },
     state_with_json::{SharedState, StateWithJson},
     streams::{Applied, CreateOutcome, Guard, StreamStore, Totals},
+    visits::{VisitLog, VisitPage},
     webhook_endpoints::{EndpointRecords, ReplaceOutcome, WebhookEndpoints},
 };
 
@@ -80,6 +82,6 @@ pub trait PartitionStore: Store + Clock + Leases + ListingHistory + Maintenance 
 impl<S> PartitionStore for S where S: Store + Clock + Leases + ListingHistory + Maintenance + ?Sized {}
 
 /// Everything that a job that follows the log of one partition needs of it.
-pub trait FollowedPartition: EventFeed + Clock + Leases + Followers {}
+pub trait FollowedPartition: EventFeed + Clock + Leases + Followers + VisitLog {}
 
-impl<S> FollowedPartition for S where S: EventFeed + Clock + Leases + Followers + ?Sized {}
+impl<S> FollowedPartition for S where S: EventFeed + Clock + Leases + Followers + VisitLog + ?Sized {}

@@ -33,6 +33,8 @@ pub struct Retention {
     pub log: LogBounds,
     /// Time after the newest event of a counted stream before which its counts are not told by an event of their own.
     pub count_interval: Duration,
+    /// Whether ended visits are logged, for a history. Nothing else reads them.
+    pub keeps_visits: bool,
 }
 
 /// What a log keeps. [`Self::of_all_streams`] returns the bounds of the log of all streams.

@@ -1,11 +1,14 @@
 //! Storage of streams: their state, changes and lists.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{DedupKey, Lease, Page, ParticipantFilter, SharedState, StoreError, StreamFilter};
 use crate::domain::{
-    Block, Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp,
-    change::Effect, stream::NewStream,
+    Block, Change, Egress, EgressId, Identity, Ingress, IngressId, Participant, RoomName, RtmpAddress,
+    Stream, StreamEgresses, StreamId, StreamIngresses, StreamRef, StreamStatus, StreamView, TargetId,
+    Timestamp, change::Effect, stream::NewStream,
 };
 
 /// Outcome of [`StreamStore::create`].
@@ -40,6 +43,8 @@ pub struct Applied {
     pub stream: Stream,
     /// Entry of the participant whom the change concerns, if there is one.
     pub participant: Option<Participant>,
+    /// The block that [`Change::Block`] has set or found.
+    pub block: Option<Block>,
 }
 
 /// Totals over all instances.
@@ -118,8 +123,36 @@ pub trait StreamStore: Send + Sync {
     /// Returns the block of an identity.
     async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError>;
 
-    /// Returns all blocks of a stream, in no order.
-    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError>;
+    /// Returns a page of a stream's blocks, oldest first.
+    async fn blocks(
+        &self,
+        id: StreamId,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Block>, StoreError>;
+
+    /// Reports of each of these identities, at most 1,000, whether it is blocked.
+    async fn blocked(&self, id: StreamId, identities: &[&Identity]) -> Result<Vec<bool>, StoreError>;
+
+    /// Returns a recorded ingress.
+    async fn ingress(&self, id: StreamId, ingress: &IngressId) -> Result<Option<Ingress>, StoreError>;
+
+    /// Returns the ingresses of a stream and the intents to create some. What becomes of an intent is never missing.
+    async fn ingresses(&self, id: StreamId) -> Result<StreamIngresses, StoreError>;
+
+    /// Returns a recording or a broadcast, also of a stream that has ended.
+    async fn egress(&self, id: StreamId, egress: &EgressId) -> Result<Option<Egress>, StoreError>;
+
+    /// Returns the recordings and broadcasts of a stream, and the intents to start some. What becomes of an intent is
+    /// never missing.
+    async fn egresses(&self, id: StreamId) -> Result<StreamEgresses, StoreError>;
+
+    /// Returns the whole addresses of the RTMP targets of a broadcast that runs. They are secrets.
+    async fn egress_addresses(
+        &self,
+        id: StreamId,
+        egress: &EgressId,
+    ) -> Result<BTreeMap<TargetId, RtmpAddress>, StoreError>;
 
     /// Returns totals over all instances, at a constant cost.
     async fn totals(&self) -> Result<Totals, StoreError>;

@@ -36,7 +36,7 @@ pub trait WebhookEndpoints: Send + Sync {
     /// Returns all records.
     async fn records(&self) -> Result<EndpointRecords, StoreError>;
 
-    /// Returns the number of changes, which tells whether the records must be read again.
+    /// Returns the number of changes, which says whether the records must be read again.
     async fn revision(&self) -> Result<u64, StoreError>;
 
     /// Replaces the record `previous` of an endpoint by `next`. `None` stands for an endpoint without a record.

@@ -26,7 +26,8 @@ export class ApiError extends Error {
 export const isAddressable = (identity) => !/^\.{1,2}$/.test(identity);
 
 // Sends a request and returns {body, response}. After a 401 it prompts for a token and sends the request again.
-// Throws an ApiError for every status outside 2xx, and if no response arrives.
+// Throws an ApiError for every status outside 2xx, and if no response arrives. With the option `accept: "text/csv"` the
+// body is text.
 export async function request(method, path, payload, options = {}) {
   for (;;) {
     const token = bearerToken();
@@ -38,13 +39,15 @@ export async function request(method, path, payload, options = {}) {
   }
 }
 
-async function send(method, path, payload, token, options) {
+async function send(method, path, payload, token, { accept, ...options }) {
   const headers = {};
+  if (accept) headers.accept = accept;
   if (payload !== undefined) headers["content-type"] = "application/json";
   if (token) headers.authorization = `Bearer ${token}`;
   try {
     const response = await fetch(path, { method, headers, body: JSON.stringify(payload), ...options });
-    return { response, body: await response.json().catch(() => ({})) };
+    const isText = response.ok && accept === "text/csv";
+    return { response, body: await (isText ? response.text() : response.json().catch(() => ({}))) };
   } catch {
     throw new ApiError(0, { code: "unreachable", detail: UNREACHABLE });
   }

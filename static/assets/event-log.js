@@ -17,7 +17,8 @@ function describeUpdate({ state, role, handRaisedAt, tracks = [] }, removed, tim
   return role === "host" ? "is on stage and sends nothing" : "is in the audience";
 }
 
-function describe({ type, timestamp, data: { participant, removed, stream, counts, reason, identity } }) {
+function describe({ type, timestamp, data }) {
+  const { participant, removed, stream, counts, reason, identity, ingress, recording, broadcast } = data;
   const name = participant && isolate(participant.name || participant.identity);
   switch (type) {
     case "stream_created":
@@ -38,6 +39,12 @@ function describe({ type, timestamp, data: { participant, removed, stream, count
       return `${isolate(identity)} was blocked`;
     case "participant_unblocked":
       return `${isolate(identity)} was unblocked`;
+    case "ingress_updated":
+      return `Source ${isolate(ingress.identity)}: ${ingress.deleted ? "deleted" : ingress.status}`;
+    case "recording_updated":
+      return `Recording: ${recording.status.replaceAll("_", " ")}`;
+    case "broadcast_updated":
+      return `Broadcast: ${broadcast.status.replaceAll("_", " ")}`;
     case COUNT_EVENT:
       return `${formatNumber(counts.viewers)} watching`;
     default:

@@ -36,6 +36,25 @@ function formatAge(timestamp) {
 
 export const formatStart = (stream) => `started ${formatAge(stream.startedAt ?? stream.createdAt)}`;
 
+export const formatDateTime = (timestamp) => dateAndTime.format(new Date(timestamp));
+
+// Formats a duration as hours, minutes and seconds: 1:02:03, 2:03 or 0:03.
+export function formatDuration(seconds) {
+  const [hours, minutes, rest] = [seconds / 3_600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
+  const two = (part) => String(part).padStart(2, "0");
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+
+// Formats a number of bytes: 34 MB, 1.2 GB.
+export function formatSize(bytes) {
+  const power = Math.min(Math.floor(Math.log10(Math.max(1, bytes)) / 3), UNITS.length - 1);
+  const value = bytes / 1_000 ** power;
+  const options = { style: "unit", unit: UNITS[power], maximumFractionDigits: value < 10 ? 1 : 0 };
+  return new Intl.NumberFormat(undefined, options).format(value);
+}
+
 // Describes the duration and the peak of a stream that has ended. Returns an empty string if neither is known.
 export function formatSummary({ startedAt, stoppedAt, peakParticipantCount }) {
   const minutes = Math.round((new Date(stoppedAt) - new Date(startedAt)) / 60_000);

@@ -32,6 +32,9 @@ const EVENT_TYPES = [
   "stream_live_stopped",
   "participant_blocked",
   "participant_unblocked",
+  "ingress_updated",
+  "recording_updated",
+  "broadcast_updated",
 ];
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 15_000;

@@ -1,32 +1,18 @@
 // The LiveKit browser library, and this browser's camera and microphone.
 
-import { make } from "./dom.js";
+import { loadLibrary as loadVendorLibrary } from "./vendor.js";
 
 const LIBRARY_URL = "/vendor/livekit-client.umd.js";
 // Used if this server has no copy. `scripts/vendor` reads the version and the hash from these lines.
 const CDN_URL = "https://cdn.jsdelivr.net/npm/livekit-client@2.23.0/dist/livekit-client.umd.js";
 const CDN_HASH = "sha384-HkA7rQNo8H04l1p4zoXX1Cy+h9YoYp8LvKt4vfMFhv4KFk07UkrNwIUnyBum8Pw6";
 
-const LOAD_TIMEOUT_MS = 10_000;
 const LEVEL_INTERVAL_MS = 100;
 // Scales the RMS of normal speech to about the middle of the meter.
 const LEVEL_GAIN = 3;
 
-function loadScript(attributes) {
-  return new Promise((resolve) => {
-    const script = make("script", attributes);
-    script.onload = () => resolve(window.LivekitClient ?? null);
-    script.onerror = () => resolve(null);
-    setTimeout(() => resolve(null), LOAD_TIMEOUT_MS);
-    document.head.append(script);
-  });
-}
-
-// Returns the library, or null if neither copy loads.
-export async function loadLibrary() {
-  const fromCdn = { src: CDN_URL, integrity: CDN_HASH, crossorigin: "anonymous" };
-  return (await loadScript({ src: LIBRARY_URL })) ?? (await loadScript(fromCdn));
-}
+// Returns LiveKit's library, or null if no copy loads.
+export const loadLibrary = () => loadVendorLibrary("LivekitClient", LIBRARY_URL, CDN_URL, CDN_HASH);
 
 // Returns the text for an error of getUserMedia.
 export function deviceErrorMessage(device, error) {

@@ -49,7 +49,15 @@ const BY_CODE = {
   stream_full: CONNECT_ERRORS.full,
   stream_backstage: "This stream is not live at the moment. Please try again when it is.",
   participant_blocked: REMOVALS.blocked.message,
+  hands_too_frequent: "Hands were raised very often. Please try again in a few seconds.",
   too_many_hands: "Too many hands are raised at the moment. Please try again later.",
+  ingress_unavailable:
+    "The video server takes no encoders at the moment: it runs without Redis or without an ingress service, or does " +
+    "not answer. WHIP directly to LiveKit needs neither.",
+  egress_unavailable:
+    "The video server cannot record or send at the moment: it runs without Redis or without an egress service, or " +
+    "does not answer.",
+  storage_not_configured: "This service has no storage for recordings and HLS. Its operator sets EGRESS_STORAGE_URL.",
   livekit_unavailable: "The video server does not answer right now. Please try again in a moment.",
 };
 

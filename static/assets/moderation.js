@@ -1,24 +1,29 @@
 // What a host may do to other participants and to the stream: the requests, and the buttons that make them.
 
 import { request } from "./api.js";
+import { BlockList } from "./block-list.js";
+import { Blocks, confirmBlock } from "./blocks.js";
 import { confirmAction, copyLink, find, make, makeIcon, setIcon, setText } from "./dom.js";
-import { formatCount, roomLink } from "./format.js";
+import { formatCount, isolate, roomLink } from "./format.js";
 import { makeMenu } from "./menu.js";
 import { messageFor } from "./messages.js";
-import { showNotice } from "./notices.js";
+import { showNotice, showTransientNotice } from "./notices.js";
 import { bearerToken, claims } from "./token.js";
 
-const DANGEROUS = ["remove"];
+const DANGEROUS = ["remove", "block"];
 
 export class Moderation {
   #stream;
   #sourcesOf;
   #inviteMenu;
+  #blockList;
 
   // `sourcesOf(participant)` returns the sources that a participant sends; `onStopped()` is called after a stop.
   constructor(stream, { sourcesOf, onStopped }) {
     this.#stream = stream;
     this.#sourcesOf = sourcesOf;
+    this.blocks = new Blocks(stream, () => this.#blockList.draw());
+    this.#blockList = new BlockList(this.blocks, (participant) => this.#unblock(participant));
     find("#live-toggle").addEventListener("click", () => this.#toggleLive());
     find("#stop").addEventListener("click", async () => (await this.#stop()) && onStopped());
     this.#inviteMenu = makeMenu(find("#invite"), () => this.#links());
@@ -45,6 +50,7 @@ export class Moderation {
 
   #itemsFor(participant) {
     const { identity, state, role, handRaisedAt } = participant;
+    const isBlocked = this.blocks.has(identity);
     const isPresent = state !== "disconnected";
     const sendsSound = state === "active" && this.#sourcesOf(participant).includes("microphone");
     const path = this.#pathOf(identity);
@@ -54,6 +60,8 @@ export class Moderation {
       demote: isPresent && role === "host" && ["Back to the audience", "people", () => this.#demote(path)],
       lower: handRaisedAt && ["Lower hand", "hand-down", () => this.setHand(identity, false)],
       remove: isPresent && ["Remove", "leave", () => this.#send("DELETE", path)],
+      block: !isBlocked && ["Block", "block", () => this.#block(participant)],
+      unblock: isBlocked && ["Unblock", "check", () => this.#unblock(participant)],
     };
     const possible = Object.entries(actions).filter(([, action]) => action);
     return possible.map(([name, [label, icon, choose]]) => {
@@ -65,15 +73,15 @@ export class Moderation {
     return `${this.#stream.path}/participants/${encodeURIComponent(identity)}`;
   }
 
-  // Sends a request. Returns true if it succeeds; a failure causes a notice.
+  // Sends a request. Returns the body of the response if it succeeds, otherwise null; a failure causes a notice.
   async #send(method, path, payload) {
     try {
-      await request(method, path, payload);
+      const { body } = await request(method, path, payload);
       showNotice("moderation", "");
-      return true;
+      return body;
     } catch (error) {
       showNotice("moderation", messageFor(error), "error");
-      return false;
+      return null;
     }
   }
 
@@ -86,9 +94,23 @@ export class Moderation {
     return this.#send("PATCH", path, { role: "viewer" });
   }
 
+  async #block({ identity, name }) {
+    if (!(await confirmBlock(name || identity))) return;
+    if (await this.#send("PUT", this.blocks.pathOf(identity), {})) {
+      showTransientNotice("moderation", `${isolate(name || identity)} is blocked.`);
+    }
+  }
+
+  async #unblock({ identity, name }) {
+    if (await this.#send("DELETE", this.blocks.pathOf(identity))) {
+      showTransientNotice("moderation", `${isolate(name || identity)} may join again.`);
+    }
+  }
+
   // Raises or lowers a hand, the caller's own or that of another participant.
-  setHand(identity, isRaised) {
-    return this.#send(isRaised ? "PUT" : "DELETE", `${this.#pathOf(identity)}/hand`);
+  async setHand(identity, isRaised) {
+    const participant = await this.#send(isRaised ? "PUT" : "DELETE", `${this.#pathOf(identity)}/hand`);
+    if (participant) this.#stream.showParticipant(participant);
   }
 
   async #stop() {
@@ -120,9 +142,11 @@ export class Moderation {
     return copyLink(find("#invite"), roomLink(this.#stream.document, role));
   }
 
-  // Shows the buttons of the header. `isModerator` is true for a host who may moderate. For such a host the button for
-  // invitations opens a menu, for others it copies the viewers' link.
+  // Shows the buttons of the header and the list of blocks. `isModerator` is true for a host who may moderate. For such
+  // a host the button for invitations opens a menu, for others it copies the viewers' link.
   showHeader(isModerator) {
+    if (isModerator) this.blocks.load();
+    this.#blockList.show(isModerator);
     const invite = find("#invite");
     invite.popoverTargetElement = isModerator ? this.#inviteMenu : null;
     invite.ariaHasPopup = isModerator ? "menu" : null;

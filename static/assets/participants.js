@@ -22,7 +22,7 @@ const byStateRoleAndTime = (a, b) =>
   Number(!a.handRaisedAt) - Number(!b.handRaisedAt) || b.joinedAt.localeCompare(a.joinedAt);
 
 // Updates the rows of the list. `sourcesOf(participant)` returns the sources that a participant sends.
-// `makeMenu(participant)` returns a button with its menu, which `isModerator` shows in the rows of others who are here.
+// `makeMenu(participant)` returns a button with its menu, which `isModerator` shows in the rows of others.
 export function showParticipants(list, participants, { ownIdentity, sourcesOf, makeMenu, isModerator }) {
   const shown = participants.filter(hasConnected).sort(byStateRoleAndTime);
   const existing = new Map([...list.children].map((row) => [row.dataset.identity, row]));
@@ -30,13 +30,11 @@ export function showParticipants(list, participants, { ownIdentity, sourcesOf, m
     const { identity } = participant;
     const row = existing.get(identity) ?? makeRow(identity, makeMenu(participant));
     fillRow(row, participant, identity === ownIdentity, sourcesOf(participant));
-    row.querySelector(".more").hidden = !isModerator || identity === ownIdentity || !hasActions(participant);
+    row.querySelector(".more").hidden = !isModerator || identity === ownIdentity || !isAddressable(identity);
     return row;
   });
   arrangeRows(list, rows);
 }
-
-const hasActions = ({ state, identity }) => state !== "disconnected" && isAddressable(identity);
 
 // The sources that the service has recorded, for a participant that the LiveKit library does not list.
 export const recordedSources = ({ tracks = [] }) => tracks.filter((track) => !track.muted).map((track) => track.source);

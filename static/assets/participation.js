@@ -12,15 +12,35 @@ export function proposedRole(stream, requested) {
   return stream.hosts.length > 0 ? "viewer" : "host";
 }
 
-// Adds a random part, because LiveKit disconnects a participant whose identity joins again.
-function identityFor(name) {
+// Makes an identity. Adds a random part, because LiveKit disconnects a participant whose identity joins again.
+export function identityFor(name) {
   const [random] = crypto.getRandomValues(new Uint32Array(1));
   return `${name.toLowerCase().replace(/\s+/g, "-")}-${random.toString(36)}`;
 }
 
+const identityKey = (stream) => `identity ${stream.path}`;
+
+// Keeps the identity of a blocked user for this tab, so that the page stays blocked after it is loaded again.
+export function keepIdentity(stream, { identity }) {
+  try {
+    sessionStorage.setItem(identityKey(stream), identity);
+  } catch {
+    // The browser forbids storage: a page that is loaded again is another participant.
+  }
+}
+
+function keptIdentity(stream) {
+  try {
+    return sessionStorage.getItem(identityKey(stream));
+  } catch {
+    return null;
+  }
+}
+
 // Returns the participant {identity, name, role} that joins. It keeps the identity of the previous one of this name.
 export function makeParticipant(stream, { name, role }, previous) {
-  const identity = previous?.name === name ? previous.identity : identityFor(name);
+  const known = keptIdentity(stream) ?? (previous?.name === name ? previous.identity : null);
+  const identity = known ?? identityFor(name);
   return { identity, name, role, ...ownJoinClaims(stream) };
 }
 

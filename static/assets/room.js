@@ -1,18 +1,18 @@
 // The page of one stream: loads it, joins and leaves it, and shows why it ended. phase.js has the phases.
 
 import { ApiError, fetchHealth } from "./api.js";
+import { BroadcastPanel } from "./broadcast-panel.js";
 import { Controls } from "./controls.js";
 import { find, setText } from "./dom.js";
+import { Ends } from "./ends.js";
 import { EventLog } from "./event-log.js";
 import { isSimulated, missingFeature } from "./features.js";
 import { noteFeedState, noteReset } from "./feed-notices.js";
-import { formatSummary } from "./format.js";
 import { showHeader } from "./header.js";
 import { createLiveKitRoom } from "./livekit-room.js";
 import { Lobby } from "./lobby.js";
 import {
-  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, hiddenTilesMessage, LEFT_REASONS, messageFor,
-  NOT_FOUND, NOT_FOUND_OR_NOT_VISIBLE, POOR_CONNECTION, STOP_REASONS,
+  CONNECT_ERRORS, CONNECTION_LOST, CONNECTION_RESTORED, hiddenTilesMessage, LEFT_REASONS, messageFor, POOR_CONNECTION,
 } from "./messages.js";
 import { Moderation } from "./moderation.js";
 import { showNotice, showTransientNotice } from "./notices.js";
@@ -21,10 +21,10 @@ import { showParticipantSections } from "./participant-sections.js";
 import { makeParticipant, ownJoinClaims, proposedRole, reportLeft, requestAccess } from "./participation.js";
 import { enterPhase, isEnd, phase } from "./phase.js";
 import { RecordedRole, withRole } from "./recorded-role.js";
-import { isRemoved, removalReason, resetRemoval, showLiveAgain, showRemoval } from "./removal.js";
+import { isRemoved, removalReason, resetRemoval, showLiveAgain } from "./removal.js";
 import { Stream } from "./stream.js";
 import { VideoTiles } from "./tiles.js";
-import { allowPrompt, bearerToken, onTokenChange } from "./token.js";
+import { allowPrompt, onTokenChange } from "./token.js";
 
 const REJOIN_DELAY_MS = 3_000;
 const REFRESH_MS = 30_000;
@@ -32,58 +32,35 @@ const REFRESH_MS = 30_000;
 const query = new URLSearchParams(location.search);
 const stream = new Stream(query.get("streamId") ?? "", {
   onChange: draw,
-  onEvent: (event) => log.addEvent(event),
+  onEvent: (event) => {
+    log.addEvent(event);
+    moderation.blocks.update(event);
+  },
   onApplied: handleApplied,
   onLoaded: handleLoaded,
   onOlder: (event) => isRemoved() && explainRemoval(event),
   onReset: (reset) => noteReset(log, reset),
   onFeedState: handleFeedState,
-  onEnd: showStopped,
+  onEnd: (reason) => ends.stopped(reason),
 });
 const tiles = new VideoTiles(find("#tiles"));
 const log = new EventLog(find("#log"), find("#last-event"));
 const lobby = new Lobby(join);
 const sourcesOf = (participant) => room?.sourcesOf(participant.identity) ?? recordedSources(participant);
 const recordedRole = new RecordedRole();
-const moderation = new Moderation(stream, { sourcesOf, onStopped: () => showStopped("requested") });
+const moderation = new Moderation(stream, { sourcesOf, onStopped: () => ends.stopped("requested") });
+const broadcast = new BroadcastPanel(stream);
+const ends = new Ends(stream, { release, draw });
 
 let localParticipant = null; // {identity, name, role}
 let health = null; // the summary of `GET /health`
 let room = null; // a LiveKitRoom; null if rooms are simulated, or if this browser cannot join
 let controls = null;
 
-// ---- Ends
-
-// Called twice for most ends: by LiveKit at once, and by the feed with the reason.
-function showStopped(reason) {
-  if (phase() === "error" || (phase() === "stopped" && !STOP_REASONS[reason])) return;
-  disconnect();
-  finish("stopped", STOP_REASONS[reason], { summary: stream.document ? formatSummary(stream.document) : "" });
-}
-
-function finish(end, message, options) {
-  lobby.close();
-  enterPhase(end, message, options);
-}
-
-function showError(error) {
-  if (error.status === 404) return showNotFound();
-  finish("error", messageFor(error), { retry: true });
-}
-
-const showNotFound = () => finish("error", bearerToken() ? NOT_FOUND_OR_NOT_VISIBLE : NOT_FOUND);
-
-function showRemoved(reason) {
-  const isBackstage = stream.document.backstage && localParticipant.role === "viewer";
-  disconnect();
-  lobby.close();
-  showRemoval(reason !== "blocked" && isBackstage ? "backstage" : reason);
-  draw();
-}
-
 // ---- The feed
 
 function handleApplied(event) {
+  broadcast.update(event);
   if (!localParticipant) return;
   recordedRole.update(event, localParticipant);
   if (phase() === "live" || isRemoved()) explainRemoval(event);
@@ -92,6 +69,8 @@ function handleApplied(event) {
 
 function handleLoaded() {
   if (["joining", "live"].includes(phase())) recordedRole.reload(stream, localParticipant);
+  moderation.blocks.forget();
+  broadcast.forget();
   if (!stream.document.backstage) showLiveAgain();
 }
 
@@ -99,13 +78,19 @@ function explainRemoval(event) {
   // In a simulated room the events of an earlier session precede the first event since the join.
   const isOwnSession = ({ sid }) => (room ? sid === room.sid : recordedRole.value !== null);
   const reason = removalReason(event, localParticipant, { isSimulated: room === null, isOwnSession });
-  if (reason) showRemoved(reason);
+  if (reason) ends.removed(reason, localParticipant);
+}
+
+// A join token of a blocked identity can neither read nor follow the stream.
+function showIfBlocked(error) {
+  if (error.code === "participant_blocked") ends.removed("blocked", localParticipant);
 }
 
 function handleFeedState(state, previous, status) {
   noteFeedState(log, state, previous, status);
   // 204: the stream has ended. 404: it has also expired.
-  if (state === "ended" && (status === 204 || status === 404)) showStopped();
+  if (state === "ended" && (status === 204 || status === 404)) ends.stopped();
+  if (state === "ended" && status === 403) stream.load().catch(showIfBlocked);
 }
 
 // ---- Drawing
@@ -115,6 +100,7 @@ function draw() {
   const isModerator = phase() === "live" && localParticipant.role === "host" && moderation.isAllowed;
   showHeader(stream.document);
   moderation.showHeader(isModerator);
+  broadcast.show(isModerator, { isSimulated: room === null });
   showParticipantSections(stream, { local: localParticipant, isModerator, sourcesOf, moderation });
   drawVideo();
 }
@@ -174,9 +160,9 @@ async function publish({ microphone, camera }) {
 }
 
 function handleJoinError(error) {
-  if (error.code === "stream_not_found") return showNotFound();
-  if (error.code === "stream_not_active") return showStopped();
-  if (error.code === "participant_blocked") return showRemoved("blocked");
+  if (error.code === "stream_not_found") return ends.notFound();
+  if (error.code === "stream_not_active") return ends.stopped();
+  if (error.code === "participant_blocked") return showIfBlocked(error);
   const isApiError = error instanceof ApiError;
   // The service has issued a token and counts the participant as joining, but LiveKit was not reached.
   if (!isApiError) reportLeft(stream, localParticipant).catch(() => {});
@@ -190,21 +176,23 @@ function disconnect() {
   tiles.show([]);
 }
 
+function release() {
+  disconnect();
+  lobby.close();
+}
+
 function handleDisconnect(reason) {
   disconnect();
-  if (reason === "room_deleted") return showStopped();
+  if (reason === "room_deleted") return ends.stopped();
   if (reason === "removed") return handleRemoval();
-  if (LEFT_REASONS[reason]) return finish("left", LEFT_REASONS[reason]);
+  if (LEFT_REASONS[reason]) return ends.left(LEFT_REASONS[reason]);
   if (phase() === "live") rejoin();
 }
 
 function handleRemoval() {
-  showRemoved("removed");
-  stream.load().then(
-    () => isRemoved() && stream.document.backstage && showRemoved("removed"),
-    // A join token of a blocked identity cannot read the stream.
-    (error) => error.code === "participant_blocked" && showRemoved("blocked"),
-  );
+  const show = () => ends.removed("removed", localParticipant);
+  show();
+  stream.load().then(() => isRemoved() && stream.document.backstage && show(), showIfBlocked);
 }
 
 // Joins again after LiveKit's library has given up, until it succeeds or fails permanently.
@@ -229,9 +217,7 @@ const isTransient = (error) =>
   error instanceof ApiError ? error.isTransient : room.errorKind(error) === "unreachable";
 
 find("#leave").addEventListener("click", async () => {
-  finish("left", "You can join again at any time.");
-  disconnect();
-  draw();
+  ends.left("You can join again at any time.");
   // LiveKit reports departures to the service by webhook; a simulated room does not.
   if (!room) await reportLeft(stream, localParticipant).catch((error) => showNotice("leave", error.message, "warn"));
 });
@@ -277,14 +263,14 @@ async function prepareRoom() {
 
 async function start() {
   enterPhase("loading");
-  if (!query.get("streamId")) return showNotFound();
+  if (!query.get("streamId")) return ends.notFound();
   try {
     await stream.load();
   } catch (error) {
-    return showError(error);
+    return ends.failed(error);
   }
   stream.follow();
-  if (stream.hasEnded) return showStopped();
+  if (stream.hasEnded) return ends.stopped();
   find("#invite").hidden = false;
   await prepareRoom();
   const setHand = (isRaised) => moderation.setHand(localParticipant.identity, isRaised);

@@ -68,6 +68,14 @@ export class Stream {
     });
   }
 
+  // Shows the participant of a response while the feed is interrupted. The events that follow may be newer or older.
+  showParticipant(participant) {
+    if (this.#feedState === "open") return;
+    this.participants.set(participant.identity, participant);
+    if (this.document.audience === "counted") this.#keepStage();
+    this.#handlers.onChange();
+  }
+
   #reload() {
     this.load().catch((error) => error.status === 404 && this.#handlers.onEnd());
   }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::{
-    app::{TestApp, TestResponse},
-    servers::{KEY, SECRET},
+    app::{Setup, TestApp, TestResponse},
+    servers::{KEY, SECRET, shared_livekit_with_redis, shared_redis},
 };
 
 /// Identity of the tokens.
@@ -32,6 +32,8 @@ pub fn only_grant(grant: Grant, room: &str) -> VideoGrants {
         Grant::RoomList => VideoGrants { room_list: true, ..VideoGrants::default() },
         Grant::RoomAdmin => VideoGrants { room_admin: true, room, ..VideoGrants::default() },
         Grant::RoomJoin => VideoGrants { room_join: true, room, ..VideoGrants::default() },
+        Grant::IngressAdmin => VideoGrants { ingress_admin: true, ..VideoGrants::default() },
+        Grant::RoomRecord => VideoGrants { room_record: true, ..VideoGrants::default() },
     }
 }
 
@@ -49,7 +51,9 @@ fn token_with_all_grants(room: &str) -> String {
 
 /// Two instances with `AUTH=livekit`.
 pub async fn start_with_auth() -> Pair {
-    Pair::with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).await
+    let setup = Setup::new(shared_redis(), shared_livekit_with_redis());
+    let setup = setup.with(|arguments| arguments.admission.auth = Some("livekit".to_owned()));
+    Pair(setup.start().await, setup.start().await)
 }
 
 pub async fn send(
@@ -102,6 +106,23 @@ pub fn routes(id: &str) -> Vec<(Method, String, Option<Value>, Action)> {
         (Method::PUT, at("/blocks/eve"), Some(json!({"reason": "spam"})), Action::Moderate),
         (Method::GET, at("/blocks"), None, Action::Moderate),
         (Method::DELETE, at("/blocks/eve"), None, Action::Moderate),
+        (
+            Method::POST,
+            at("/ingresses"),
+            Some(json!({"type": "rtmp", "identity": "obs"})),
+            Action::ManageIngresses,
+        ),
+        (Method::GET, at("/ingresses"), None, Action::ReadIngresses),
+        (Method::DELETE, at("/ingresses/IN_absent"), None, Action::ManageIngresses),
+        (Method::POST, at("/recordings"), Some(json!({})), Action::Record),
+        (Method::GET, at("/recordings"), None, Action::ReadEgresses),
+        (Method::GET, at("/recordings/EG_absent"), None, Action::ReadEgresses),
+        (Method::DELETE, at("/recordings/EG_absent"), None, Action::Record),
+        (Method::POST, at("/broadcasts"), Some(json!({"hls": {}})), Action::Record),
+        (Method::GET, at("/broadcasts"), None, Action::ReadEgresses),
+        (Method::GET, at("/broadcasts/EG_absent"), None, Action::ReadEgresses),
+        (Method::PATCH, at("/broadcasts/EG_absent"), Some(json!({})), Action::Record),
+        (Method::DELETE, at("/broadcasts/EG_absent"), None, Action::Record),
         (Method::GET, format!("/events/{id}"), None, Action::Read),
         (Method::POST, at("/leave"), Some(json!({"identity": CALLER})), Action::Leave),
         (Method::POST, at("/leave"), Some(json!({"identity": "bob"})), Action::Remove),

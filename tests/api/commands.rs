@@ -1,9 +1,16 @@
 //! The commands `healthcheck` and `check` of the binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use livekit_api::services::{
+    egress::{EgressClient, EgressListOptions},
+    ingress::{IngressClient, IngressListFilter},
+    room::RoomClient,
+};
+
 use crate::support::{
     instance::Instance,
-    servers::{LiveKit, Redis, free_port, shared_livekit, shared_redis},
+    livekit_workers::LiveKitWorkers,
+    servers::{KEY, LiveKit, Redis, SECRET, free_port, shared_livekit, shared_redis},
     unique,
     webhook_proxy::WebhookProxy,
 };
@@ -39,7 +46,9 @@ async fn check_reports_redis_findings() {
     configure(&redis, "maxmemory", "100mb").await;
     let (code, output) = instance(&redis.url(), shared_livekit()).run_command(&["check"]).await;
     assert_eq!(code, Some(0), "{output}");
-    assert!(!output.contains("FAIL") && !output.contains("warn"), "{output}");
+    let warnings: Vec<_> = output.lines().filter(|line| line.starts_with("warn")).collect();
+    assert!(!output.contains("FAIL") && warnings.len() == 1, "{output}");
+    assert!(warnings[0].contains("LiveKit: runs without Redis"), "{output}");
     for part in ["Redis: version 7", "never evicts", "append-only", "LiveKit: answers", "clock agrees"] {
         assert!(output.contains(part), "{part} in {output}");
     }
@@ -84,6 +93,35 @@ async fn check_reports_livekit_findings() {
     assert!(!output.contains("another-secret"), "{output}");
     let invalid_port = wrong_secret.with("PORT", "many");
     assert_eq!(invalid_port.run_command(&["check"]).await.0, Some(2), "invalid settings are not checked");
+}
+
+#[tokio::test]
+async fn check_reports_programs_for_media_and_leaves_nothing_behind() {
+    let redis = Redis::start();
+    let livekit = LiveKit::start_with_redis(None, &redis, free_port());
+    let (code, output) = instance(shared_redis(), &livekit.url()).run_command(&["check"]).await;
+    assert_eq!(code, Some(0), "{output}");
+    for part in ["warn Ingress: no program for ingresses", "warn Egress: no program for egresses"] {
+        assert!(output.contains(part), "{part} in {output}");
+    }
+
+    let workers = LiveKitWorkers::start(&livekit, &redis);
+    let with_storage =
+        instance(shared_redis(), &livekit.url()).with("EGRESS_STORAGE_URL", "s3://bucket/folder");
+    let (code, output) = with_storage.run_command(&["check"]).await;
+    assert_eq!(code, Some(0), "{output}");
+    for part in ["ok   Ingress: the program for ingresses", "ok   Egress: the program for egresses answers"] {
+        assert!(output.contains(part), "{part} in {output}");
+    }
+    assert!(!output.contains("EGRESS_STORAGE_URL"), "{output}");
+    assert!(!workers.calls("StartEgress").await.is_empty());
+    let url = livekit.url().replace("ws:", "http:");
+    let client = IngressClient::with_api_key(&url, KEY, SECRET);
+    assert!(client.list_ingress(IngressListFilter::All).await.unwrap().is_empty());
+    let client = EgressClient::with_api_key(&url, KEY, SECRET);
+    assert!(client.list_egress(EgressListOptions::default()).await.unwrap().is_empty());
+    let rooms = RoomClient::with_api_key(&url, KEY, SECRET).list_rooms(Vec::new()).await.unwrap();
+    assert!(rooms.is_empty(), "{rooms:?}");
 }
 
 #[tokio::test]

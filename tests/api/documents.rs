@@ -100,7 +100,13 @@ fn permissions_in_readme_equal_permission_table() {
         let row = format!("| {} | {} |", permission.description, grants.join(separator));
         assert!(readme.lines().any(|line| line == row), "the README has: {row}");
     }
-    let rows = readme.split("| to | a token needs one of |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows = readme
+        .split("| to | a token needs, with alternatives after commas |")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
     assert_eq!(
         rows.lines().filter(|line| line.starts_with("| ")).count(),
         PERMISSIONS.len() + 1,
@@ -110,7 +116,8 @@ fn permissions_in_readme_equal_permission_table() {
 
 /// Names of all environment variables of the settings.
 fn settings() -> BTreeSet<String> {
-    let source = ["arguments", "admission"].map(|file| read(&format!("src/settings/{file}.rs"))).concat();
+    let source =
+        ["arguments", "admission", "egress"].map(|file| read(&format!("src/settings/{file}.rs"))).concat();
     let names: BTreeSet<_> =
         source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
     assert!(names.len() > 15, "{names:?}");

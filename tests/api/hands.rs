@@ -124,3 +124,24 @@ async fn raising_a_hand_costs_ten_units_of_the_write_limit() {
     set_hand(Method::DELETE).await.expect(StatusCode::OK);
     set_hand(Method::DELETE).await.expect_problem(429, "rate_limited");
 }
+
+#[tokio::test]
+async fn hand_that_is_raised_too_often_is_refused_on_every_instance() {
+    let Pair(one, two) = Pair::start().await;
+    let stream = one.create(json!({})).await;
+    for identity in ["ann", "bob"] {
+        connect(&one, &stream, identity).await;
+    }
+    for app in [&one, &two, &one, &two, &one] {
+        for method in [Method::PUT, Method::DELETE] {
+            app.send(method, &hand(&stream, "ann"), None).await.expect(StatusCode::OK);
+        }
+    }
+    let version = async || one.get(&path(&stream, "")).await.body["version"].clone();
+    let before = version().await;
+    let refused = two.send(Method::PUT, &hand(&stream, "ann"), None).await;
+    assert_eq!(refused.header("retry-after").unwrap(), "10");
+    refused.expect_problem(429, "hands_too_frequent");
+    assert_eq!(version().await, before, "no event");
+    two.send(Method::PUT, &hand(&stream, "bob"), None).await.expect(StatusCode::OK);
+}

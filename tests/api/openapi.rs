@@ -46,7 +46,8 @@ async fn every_documented_route_is_served_and_refuses_other_methods() {
     let Pair(app, _other) = Pair::start().await;
     for path in openapi()["paths"].as_object().unwrap().keys() {
         let url = path.replace("{id}", "absent").replace("{file}", "absent").replace("{identity}", "absent");
-        let url = url.replace("{endpointId}", "absent");
+        let url = url.replace("{endpointId}", "absent").replace("{ingressId}", "absent");
+        let url = url.replace("{recordingId}", "absent").replace("{broadcastId}", "absent");
         let answer = app.send(Method::TRACE, &url, None).await;
         let documented: Vec<_> =
             METHODS.iter().filter(|method| openapi()["paths"][path].get(**method).is_some()).collect();
@@ -89,6 +90,16 @@ fn actions(id: &str) -> &'static [Action] {
         | "rotateWebhookSecret"
         | "testWebhookEndpoint"
         | "replayWebhookEvents" => &[Action::ManageWebhooks],
+        "createIngress" | "deleteIngress" => &[Action::ManageIngresses],
+        "listIngresses" | "getIngress" => &[Action::ReadIngresses],
+        "startRecording" | "stopRecording" | "startBroadcast" | "patchBroadcast" | "stopBroadcast" => {
+            &[Action::Record]
+        }
+        "listRecordings" | "getRecording" | "listBroadcasts" | "getBroadcast" => &[Action::ReadEgresses],
+        "listHistory" | "getHistoryStream" | "listVisits" | "listHistoryEvents" | "getViewers" => {
+            &[Action::ReadHistory]
+        }
+        "erasePerson" => &[Action::ErasePerson],
         "leaveStream" => &[Action::Leave, Action::Remove],
         _ => &[],
     }

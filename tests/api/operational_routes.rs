@@ -83,7 +83,7 @@ async fn metrics_with_own_address_are_served_only_there() {
 #[tokio::test]
 async fn pages_have_strict_content_security_policy_and_etag() {
     let Pair(app, _other) = Pair::start().await;
-    for path in ["/", "/index.html", "/room.html?streamId=x"] {
+    for path in ["/", "/index.html", "/room.html?streamId=x", "/history.html"] {
         let page = app.get(path).await;
         assert_eq!(page.status, StatusCode::OK);
         assert!(page.header("content-type").unwrap().starts_with("text/html"));
@@ -100,8 +100,11 @@ async fn pages_have_strict_content_security_policy_and_etag() {
 #[tokio::test]
 async fn content_security_policy_allows_cdn_only_without_bundled_library() {
     let Pair(app, _other) = Pair::start().await;
-    let is_served = app.get("/vendor/livekit-client.umd.js").await.status == StatusCode::OK;
-    for path in ["/", "/index.html", "/room.html?streamId=x"] {
+    let mut is_served = true;
+    for file in ["livekit-client.umd.js", "uPlot.iife.min.js"] {
+        is_served &= app.get(&format!("/vendor/{file}")).await.status == StatusCode::OK;
+    }
+    for path in ["/", "/index.html", "/room.html?streamId=x", "/history.html"] {
         let page = app.get(path).await;
         let policy = page.header("content-security-policy").unwrap();
         assert_eq!(policy.contains("cdn.jsdelivr.net"), !is_served, "{policy}");

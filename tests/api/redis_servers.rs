@@ -93,6 +93,11 @@ async fn instance_with_other_order_of_servers_ends_at_its_start() {
         let (code, output) = other.run_command(&[]).await;
         assert!(code != Some(0) && output.contains(message), "{output}");
     }
+    // A wrong list of servers leaves no record on a server that is new.
+    let new = Redis::start();
+    let (code, output) = instance(&url(&[&new, one]), &prefix).run_command(&[]).await;
+    assert!(code != Some(0) && output.contains("neither the order nor the number"), "{output}");
+    assert_eq!(new.execute(&["DBSIZE"]).await.unwrap(), redis::Value::Int(0));
     let with_one = instance(&url(&servers), &prefix).with("REDIS_PARTITIONS", "1");
     let (code, output) = with_one.run_command(&[]).await;
     assert_eq!(code, Some(2), "{output}");
@@ -140,6 +145,8 @@ async fn lost_server_stops_its_own_streams_until_it_is_back() {
     let streams = create_streams(&app).await;
     let cursor = feed.wait_for("stream_created").await["cursor"].as_str().unwrap().to_owned();
     lost.kill();
+    // A feed that resumes waits, also before the instance has noticed the loss.
+    let mut early = app.resume("/events", &cursor).await;
     app.get(&path(&streams[0])).await.expect_problem(503, "store_unavailable");
     app.get(&path(&streams[1])).await.expect(StatusCode::OK);
     eventually("the lost partitions in /health", || async {
@@ -149,7 +156,6 @@ async fn lost_server_stops_its_own_streams_until_it_is_back() {
     .await;
     app.get("/streams").await.expect_problem(503, "store_unavailable");
     app.get("/events").await.expect_problem(503, "store_unavailable");
-    // A feed that resumes waits.
     let mut resumed = app.resume("/events", &cursor).await;
     lost.restart();
     eventually("the streams of the server", || async {
@@ -157,7 +163,7 @@ async fn lost_server_stops_its_own_streams_until_it_is_back() {
     })
     .await;
     app.patch(&path(&streams[0]), json!({"metadata": {"n": 1}})).await.expect(StatusCode::OK);
-    for feed in [&mut feed, &mut resumed] {
+    for feed in [&mut feed, &mut early, &mut resumed] {
         for _ in 1..streams.len() {
             feed.wait_for("stream_created").await;
         }

@@ -38,6 +38,7 @@ pub const RETENTION: Retention = Retention {
     tokens: Duration::from_secs(600),
     log: LogBounds::DEFAULT,
     count_interval: COUNT_INTERVAL,
+    keeps_visits: true,
 };
 
 impl Backend {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     domain::{
-        Change, Cursor, Metadata, ParticipantKind, ParticipantMetadata, ParticipantState, Session,
-        StopReason, StreamRef, Topic, change::Effect, stream::NewStream,
+        Change, Cursor, Identity, Metadata, ParticipantKind, ParticipantMetadata, ParticipantState, Session,
+        StopReason, StreamRef, Topic, block::MAX_BLOCKS, change::Effect, stream::NewStream,
     },
     store::{KindFilter, LogRead, PAGE_BYTES, ParticipantFilter, Retention, StreamFilter},
 };
@@ -89,6 +89,30 @@ impl Fixture {
             let () = commands.query_async(&mut self.connection).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn pages_of_large_blocks_end_by_bytes() {
+    let fixture = Fixture::start().await;
+    let stream = fixture.backend.active("blocks").await;
+    // Each control character takes six bytes in JSON.
+    let long = "\u{1}".repeat(250);
+    for n in 0..MAX_BLOCKS {
+        let [who, by] = [format!("{n:03}{long}"), long.clone()].map(|one| Identity::reported(one).unwrap());
+        let change = Change::Block { identity: who, reason: None, expires_in: None, by: Some(by) };
+        fixture.backend.change(&stream, change).await;
+    }
+    let (mut after, mut count, mut pages) = (None, 0, 0);
+    loop {
+        let read = fixture.backend.store.blocks(stream.id, MAX_BLOCKS, after.as_deref());
+        let (Ok(page), cost) = fixture.cost(read).await else { panic!("the blocks are not read") };
+        assert!(cost.sent_bytes < PAGE_BYTES as u64 * 5 / 4, "{cost:?}");
+        (count, pages, after) = (count + page.items.len(), pages + 1, page.next);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((count, pages), (MAX_BLOCKS, 2));
 }
 
 fn filled(bytes: usize) -> String {

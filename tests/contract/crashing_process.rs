@@ -1,4 +1,9 @@
 //! A process that crashes at one of its calls to the store or to LiveKit, before the call or after its effect.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod media;
+mod service;
+mod streams;
 
 use std::{
     collections::HashMap,
@@ -11,20 +16,18 @@ use std::{
 
 use async_trait::async_trait;
 use livestream_orchestrator::{
-    domain::{
-        Block, Change, Identity, Metadata, Participant, ParticipantSid, RoomName, RoomSid, Stream, StreamId,
-        StreamRef, StreamView, Timestamp, Track, stream::NewStream,
-    },
+    domain::{Identity, Metadata, ParticipantSid, RoomName, RoomSid, StreamId, Timestamp, Track},
     rooms::{
         JoinToken, Occupants, Room, RoomSpec, Rooms, RoomsError, SessionUpdate, TokenRequest, TrackSelection,
     },
     store::{
-        Applied, Clock, CreateOutcome, DueCounts, Guard, Job, Lease, Leases, ListingHistory, Maintenance,
-        Page, ParticipantFilter, PartitionStore, ProbeWebhooks, Pruned, RoomNameLocks, ScheduledJob,
-        SharedState, StoreError, StreamFilter, StreamStore, Totals,
+        Clock, DueCounts, Job, Lease, Leases, ListingHistory, Maintenance, PartitionStore, ProbeWebhooks,
+        Pruned, RoomNameLocks, ScheduledJob, StoreError,
     },
 };
 use tokio::sync::Notify;
+
+pub use self::service::crashing_service;
 
 /// Point at which a process crashes.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +59,7 @@ impl Process {
     }
 
     async fn call<T>(&self, call: impl Future<Output = T>) -> T {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        if number != self.crash_point.call {
+        if self.calls.fetch_add(1, Ordering::Relaxed) != self.crash_point.call {
             return call.await;
         }
         if self.crash_point.after {
@@ -69,9 +71,9 @@ impl Process {
 }
 
 /// A store or rooms whose calls belong to a process.
-pub struct Crashing<T: ?Sized> {
-    pub process: Arc<Process>,
-    pub inner: Arc<T>,
+struct Crashing<T: ?Sized> {
+    process: Arc<Process>,
+    inner: Arc<T>,
 }
 
 #[async_trait]
@@ -210,71 +212,5 @@ impl Maintenance for Crashing<dyn PartitionStore> {
     }
     async fn renew_and_prune(&self, limit: usize, after: Option<&str>) -> Result<Pruned, StoreError> {
         self.process.call(self.inner.renew_and_prune(limit, after)).await
-    }
-}
-
-#[async_trait]
-impl StreamStore for Crashing<dyn PartitionStore> {
-    fn place(&self, id: StreamId, room: &RoomName) -> StreamId {
-        self.inner.place(id, room)
-    }
-    async fn time_of(&self, id: StreamId) -> Result<Timestamp, StoreError> {
-        self.process.call(self.inner.time_of(id)).await
-    }
-    async fn apply(&self, stream: &StreamRef, change: Change, guard: Guard) -> Result<Applied, StoreError> {
-        self.process.call(self.inner.apply(stream, change, guard)).await
-    }
-    async fn reference(&self, id: StreamId) -> Result<Option<StreamRef>, StoreError> {
-        self.process.call(self.inner.reference(id)).await
-    }
-
-    async fn id_of_room(&self, room: &RoomName) -> Result<Option<StreamId>, StoreError> {
-        self.process.call(self.inner.id_of_room(room)).await
-    }
-    async fn list(
-        &self,
-        filter: StreamFilter,
-        limit: usize,
-        after: Option<&str>,
-    ) -> Result<Page<SharedState<Stream>>, StoreError> {
-        self.process.call(self.inner.list(filter, limit, after)).await
-    }
-    async fn participants(
-        &self,
-        id: StreamId,
-        filter: ParticipantFilter,
-        limit: usize,
-        after: Option<&str>,
-    ) -> Result<Page<Participant>, StoreError> {
-        self.process.call(self.inner.participants(id, filter, limit, after)).await
-    }
-    async fn unlisted(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
-        self.process.call(self.inner.unlisted(id, identity)).await
-    }
-    async fn participant(&self, id: StreamId, identity: &str) -> Result<Option<Participant>, StoreError> {
-        self.process.call(self.inner.participant(id, identity)).await
-    }
-    async fn create(&self, new: NewStream) -> Result<CreateOutcome, StoreError> {
-        self.process.call(self.inner.create(new)).await
-    }
-    async fn get(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
-        self.process.call(self.inner.get(id)).await
-    }
-    async fn view(&self, id: StreamId) -> Result<Option<SharedState<StreamView>>, StoreError> {
-        self.process.call(self.inner.view(id)).await
-    }
-    async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError> {
-        self.process.call(self.inner.block(id, identity)).await
-    }
-
-    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
-        self.process.call(self.inner.blocks(id)).await
-    }
-
-    async fn totals(&self) -> Result<Totals, StoreError> {
-        self.process.call(self.inner.totals()).await
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.process.call(self.inner.ping()).await
     }
 }

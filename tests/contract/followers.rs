@@ -8,7 +8,17 @@ use livestream_orchestrator::{
     store::{FollowerChange, FollowerRecord, Job, ReplaceOutcome, SaveOutcome},
 };
 
-use super::backend::{Backend, on_every_backend};
+use super::{
+    archiver::Running,
+    backend::{Backend, RETENTION, on_every_backend},
+    history_databases::Database,
+};
+use crate::support::{
+    eventually,
+    fault_proxy::{CommandFault, FaultProxy},
+    servers::Redis,
+    unique,
+};
 
 on_every_backend!(
     record_is_changed_only_under_the_lease_and_generation,
@@ -116,4 +126,20 @@ async fn leases_of_different_jobs_are_independent(backend: Backend) {
     assert_eq!(take(Job::SendWebhooks).await.unwrap(), None);
     store.end_lease(&reconcile, None).await.unwrap();
     assert!(store.renew_lease(&send, Duration::from_secs(60)).await.unwrap());
+}
+
+/// The instance has the lease without knowing it, when it is told to stop.
+#[tokio::test]
+async fn lease_of_an_attempt_during_the_shutdown_is_released() {
+    let (redis, database) = (Redis::start(), Database::sqlite());
+    let proxy = FaultProxy::start(redis.port).await;
+    let prefix = unique("followers");
+    let slow = Backend::redis_at(&proxy.url(), &prefix, RETENTION);
+    proxy.fault_commands(Some(("lease:archive", CommandFault::Delay(Duration::from_millis(300)))));
+    let running = Running::start(&slow, &database.address);
+    eventually("an attempt", || async { (proxy.faulted_count() > 0).then_some(()) }).await;
+    running.stop().await;
+    let other = Backend::redis_at(&redis.url(), &prefix, RETENTION);
+    let (ttl, never) = (Duration::from_secs(60), Duration::ZERO);
+    assert!(other.followed[0].take_lease(Job::Archive, ttl, never).await.unwrap().is_some());
 }

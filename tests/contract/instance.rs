@@ -8,9 +8,10 @@ use livestream_orchestrator::{
     domain::{RoomName, Stream},
     orchestrator::{CreateRequest, Outcome},
     store::{StreamStore, memory::MemoryStore},
+    telemetry::Metrics,
 };
 
-use super::fake_livekit::FakeLiveKit;
+use super::fake_livekit::{FakeLiveKit, POLICY};
 use crate::service::Service;
 
 /// Time after which a record is older than the delay of listings.
@@ -28,6 +29,15 @@ impl Fixture {
         let livekit = FakeLiveKit::new();
         let store = livekit.store();
         Self { orchestrator: livekit.orchestrator(store.clone()), store, livekit }
+    }
+
+    /// An instance without a storage of recordings and HLS.
+    pub fn without_storage() -> Self {
+        let livekit = FakeLiveKit::new();
+        let (store, metrics) = (livekit.store(), Arc::new(Metrics::new().unwrap()));
+        let (rooms, media) = (livekit.clone(), livekit.clone());
+        let orchestrator = Service::with_storage(None, store.clone(), rooms, media, POLICY, metrics);
+        Self { orchestrator, store, livekit }
     }
 
     pub async fn create(&self, room: &str) -> Stream {

@@ -1,10 +1,13 @@
 //! The Lua scripts compared with the model in src/domain/aggregate: random changes have the same results on both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod egresses;
+
 use livestream_orchestrator::{
     domain::{
-        Audience, Event, EventKind, Participant, ParticipantCounts, ParticipantKind, ParticipantState,
-        Removals, Role, Stream, StreamId, StreamRef, StreamStatus, Topic, stream::NewStream,
+        Audience, Event, EventKind, Ingress, Participant, ParticipantCounts, ParticipantKind,
+        ParticipantState, Removals, Role, Stream, StreamId, StreamIngresses, StreamRef, StreamStatus,
+        Timestamp, Topic, Visit, stream::NewStream,
     },
     store::{
         CreateOutcome, DedupKey, Guard, KindFilter, ParticipantFilter, Retention, StoreError, StreamFilter,
@@ -12,6 +15,7 @@ use livestream_orchestrator::{
 };
 use proptest::prelude::*;
 
+use self::egresses::{assert_same_egresses, egress_without_times};
 use crate::{
     backend::{Backend, RETENTION, new_stream},
     random_changes::{History, history, stream_id},
@@ -26,7 +30,7 @@ pub fn without_times<M: Clone + PartialEq + std::fmt::Debug>(
         (stream.room_sid.clone(), stream.status, stream.metadata.clone(), stream.audience, stream.counts),
         (
             stream.peak_participant_count,
-            (stream.uncounted, stream.blocks),
+            (stream.uncounted, stream.blocks, stream.ingresses, stream.recording, stream.broadcasting),
             (stream.version, stream.content_version),
             stream.reason.clone(),
             (stream.backstage, stream.live_at.is_some()),
@@ -50,6 +54,12 @@ pub fn participant_without_times(one: &Participant) -> impl PartialEq + std::fmt
     )
 }
 
+/// Returns an ingress without the times of its record.
+fn ingress_without_times(ingress: &Ingress) -> Ingress {
+    let time = Timestamp::default();
+    Ingress { created_at: time, changed_at: time, ..ingress.clone() }
+}
+
 fn event_without_times(event: &Event) -> impl PartialEq + std::fmt::Debug + use<> {
     let draft = &event.draft;
     (
@@ -60,7 +70,8 @@ fn event_without_times(event: &Event) -> impl PartialEq + std::fmt::Debug + use<
         draft.previous_status,
         draft.reason.clone(),
         draft.by.clone(),
-        draft.identity.clone(),
+        (draft.identity.clone(), draft.ingress.as_deref().map(ingress_without_times)),
+        draft.egress.as_deref().map(egress_without_times),
     )
 }
 
@@ -139,12 +150,33 @@ pub async fn assert_same_end(model: &Backend, redis: &Backend, id: StreamId, cou
         };
         assert_eq!(of(redis).await, of(model).await, "{filter:?}");
     }
+    let ingresses = async |backend: &Backend| {
+        let StreamIngresses { ingresses, plans } = backend.store.ingresses(id).await.unwrap();
+        let mut ingresses: Vec<_> = ingresses.iter().map(ingress_without_times).collect();
+        ingresses.sort_by(|one, other| one.id.cmp(&other.id));
+        let mut jobs: Vec<_> = plans.into_iter().map(|plan| (plan.job, plan.identity)).collect();
+        jobs.sort();
+        (ingresses, jobs)
+    };
+    assert_eq!(ingresses(redis).await, ingresses(model).await);
+    assert_same_egresses(model, redis, id).await;
     let (expected, made) = (model.log(id).await, redis.log(id).await);
     let events = |log: &[std::sync::Arc<Event>]| {
         log.iter().map(|event| event_without_times(event)).collect::<Vec<_>>()
     };
     assert_eq!(events(&made), events(&expected));
+    assert_eq!(visits(redis).await, visits(model).await);
     assert_invariants(redis, id, &made, counts_are_told).await;
+}
+
+/// The ended visits of a store without partitions, without their times.
+async fn visits(backend: &Backend) -> Vec<impl PartialEq + std::fmt::Debug + use<>> {
+    let page = backend.followed[0].visits_after(None, 1_000).await.unwrap();
+    let visits = page.map(|page| page.visits).unwrap_or_default();
+    assert!(visits.iter().all(|visit| visit.joined_at <= visit.left_at));
+    let compared =
+        |visit: Visit| (visit.stream_id, visit.identity, visit.sid, visit.name, visit.role, visit.kind);
+    visits.into_iter().map(compared).collect()
 }
 
 fn filters() -> impl Iterator<Item = ParticipantFilter> {

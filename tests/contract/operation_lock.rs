@@ -109,8 +109,9 @@ impl Fixture {
         };
         let (livekit, store) = (FakeLiveKit::new(), Arc::new(MemoryStore::new(RETENTION, Arc::new(now))));
         let metrics = || Arc::new(Metrics::new().unwrap());
-        let slow = Service::new(store.clone(), Arc::new(SlowLiveKit(livekit.clone())), POLICY, metrics());
-        let other = Service::new(store.clone(), livekit.clone(), POLICY, metrics());
+        let slow_rooms = Arc::new(SlowLiveKit(livekit.clone()));
+        let slow = Service::new(store.clone(), slow_rooms, livekit.clone(), POLICY, metrics());
+        let other = Service::new(store.clone(), livekit.clone(), livekit.clone(), POLICY, metrics());
         let sweeper = tokio::spawn(async move {
             loop {
                 other.sweep().await.unwrap();

@@ -25,8 +25,9 @@ async fn empty_listing_is_confirmed_if_other_partitions_have_streams() {
     let streams = [backend.active("room").await, backend.active(&other).await];
     let policy = Policy { listing_grace: Duration::ZERO, ..POLICY };
     let metrics = Arc::new(Metrics::new().unwrap());
+    let livekit = FakeLiveKit::new();
     let orchestrator =
-        Arc::new(Orchestrator::new(backend.store.clone(), FakeLiveKit::new(), policy, metrics));
+        Arc::new(Orchestrator::new(backend.store.clone(), livekit.clone(), livekit, policy, metrics));
     for room in ["room", &other] {
         let reconciler = Reconciler::new(orchestrator.clone(), partition(room));
         let report = reconciler.reconcile(Duration::ZERO).await.unwrap().expect("the partition's own lease");

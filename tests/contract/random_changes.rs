@@ -1,6 +1,9 @@
 //! Random changes of a stream, as proptest strategies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod egresses;
+mod ingresses;
+
 use std::time::Duration;
 
 use livestream_orchestrator::domain::{
@@ -235,6 +238,8 @@ fn change() -> impl Strategy<Value = Change> {
         2 => Just(Change::ExpireJoining),
         1 => Just(Change::TellCounts),
         2 => set_backstage(),
+        8 => ingresses::ingress(),
+        14 => egresses::egress(),
         4 => update_participant(),
         5 => set_hand(),
         6 => removal(),

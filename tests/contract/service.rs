@@ -1,9 +1,14 @@
 //! The use cases of one instance, with its reconciler, sweeper and webhook processor, without their loops.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
-    orchestrator::{Error, Orchestrator, Outcome, Policy, Reconciler, Report, Sweeper, WebhookProcessor},
+    domain::StoragePrefix,
+    media::{MediaJobs, PublicUrl, Storage, StorageBackend},
+    orchestrator::{
+        Error, MediaStorage, Orchestrator, Outcome, Policy, Reconciler, Report, Sweeper, WebhookProcessor,
+    },
     rooms::{RoomEvent, Rooms},
     store::PartitionStore,
     telemetry::Metrics,
@@ -16,14 +21,35 @@ pub struct Service {
     webhooks: WebhookProcessor,
 }
 
+/// A storage whose files are served.
+fn storage() -> MediaStorage {
+    let storage = Storage { backend: StorageBackend::Worker, prefix: StoragePrefix::default() };
+    let public_url = PublicUrl::new(&"https://cdn.example/x".parse().unwrap());
+    MediaStorage::new(&storage, Some(public_url))
+}
+
 impl Service {
     pub fn new(
         store: Arc<dyn PartitionStore>,
         rooms: Arc<dyn Rooms>,
+        media: Arc<dyn MediaJobs>,
         policy: Policy,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let orchestrator = Arc::new(Orchestrator::new(store.clone(), rooms, policy, metrics));
+        Self::with_storage(Some(storage()), store, rooms, media, policy, metrics)
+    }
+
+    /// As [`Self::new`], with another storage of recordings and HLS, or without one.
+    pub fn with_storage(
+        storage: Option<MediaStorage>,
+        store: Arc<dyn PartitionStore>,
+        rooms: Arc<dyn Rooms>,
+        media: Arc<dyn MediaJobs>,
+        policy: Policy,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let orchestrator = Orchestrator::new(store.clone(), rooms, media, policy, metrics);
+        let orchestrator = Arc::new(orchestrator.with_storage(storage));
         Self {
             reconciler: Reconciler::new(orchestrator.clone(), store.clone()),
             sweeper: Sweeper::new(orchestrator.clone(), store),

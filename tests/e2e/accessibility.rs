@@ -195,7 +195,7 @@ async fn keyboard_alone_completes_a_stream() {
 #[tokio::test]
 async fn pages_have_strict_policy_and_no_dead_links() {
     let fixture = PageFixture::start().await;
-    for path in ["/", "/index.html", "/room.html?streamId=x"] {
+    for path in ["/", "/index.html", "/room.html?streamId=x", "/history.html"] {
         let response = fixture.get(path).await;
         let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");

@@ -106,7 +106,7 @@ async fn stream_with_unusual_identity_is_not_idle() {
 
 #[tokio::test]
 async fn recorder_and_agent_are_not_counted() {
-    let fixture = start(|arguments| arguments.idle_timeout = Some("3s".to_owned())).await;
+    let fixture = start(|arguments| arguments.idle_timeout = Some("15s".to_owned())).await;
     let stream = fixture.first().create(json!({"maxParticipants": 2})).await;
     let (id, room) = (stream["id"].as_str().unwrap(), stream["roomName"].as_str().unwrap());
     let mut events = fixture.first().follow(&format!("/events?streamId={id}")).await;

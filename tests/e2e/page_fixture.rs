@@ -29,10 +29,18 @@ impl PageFixture {
 
     /// As [`Self::start`], with other settings.
     pub async fn start_with(change: impl FnOnce(Instance) -> Instance) -> Self {
+        Self::start_on(|webhooks| LiveKit::start(Some(webhooks)), change).await
+    }
+
+    /// As [`Self::start_with`], with a LiveKit server of the caller, which gets the URL for webhooks.
+    pub async fn start_on(
+        livekit: impl FnOnce(&str) -> LiveKit,
+        change: impl FnOnce(Instance) -> Instance,
+    ) -> Self {
         let prefix = unique("fixture");
         // LiveKit needs the instance's port, which is known before the instance starts.
         let instance = Instance::new(shared_redis(), "", &prefix);
-        let livekit = LiveKit::start(Some(&format!("{}/webhooks/livekit", instance.address().http)));
+        let livekit = livekit(&format!("{}/webhooks/livekit", instance.address().http));
         let mut instance = change(instance.with("LIVEKIT_URL", &livekit.url()));
         instance.start().await;
         Self { instance, livekit, driver: Driver::start(), prefix, client: Client::new() }

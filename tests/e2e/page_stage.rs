@@ -102,7 +102,7 @@ async fn host_mutes_a_speaker_by_keyboard() {
     host.script(&format!("document.querySelector({}).focus()", json!(more))).await;
     press(Key::Enter, "mute").await;
     host.inspect("room-menu").await;
-    press(Key::Up, "remove").await;
+    press(Key::Up, "block").await;
     press(Key::Escape, "more").await;
     press(Key::Enter, "mute").await;
     press(Key::Down, "demote").await;
@@ -250,6 +250,19 @@ async fn simulated_room_has_hands_and_stage() {
     host.confirm("#live-toggle").await;
     viewer.phase("left").await;
     viewer.text_is("#end h2", |text| text == "This stream is backstage").await;
+    host.click("#live-toggle").await;
+    for (action, title) in [("remove", "You were removed"), ("block", "You are blocked")] {
+        viewer.click("#again").await;
+        viewer.join("Vic", "viewer").await;
+        viewer.phase("live").await;
+        viewer.click("#hand").await;
+        host.act_on("vic", action).await;
+        if action == "block" {
+            host.click("dialog button[value=yes]").await;
+        }
+        viewer.phase("left").await;
+        viewer.text_is("#end h2", |text| text == title).await;
+    }
     app.send(Method::DELETE, &format!("/streams/{}", stream["id"].as_str().unwrap()), None).await;
     for page in [host, viewer] {
         page.close().await;

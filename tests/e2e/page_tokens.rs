@@ -21,7 +21,7 @@ fn token_signed_with(secret: &str, identity: &str, grants: VideoGrants) -> Strin
     AccessToken::with_api_key(KEY, secret).with_identity(identity).with_grants(grants).to_jwt().unwrap()
 }
 
-fn token(identity: &str, grants: VideoGrants) -> String {
+pub fn token(identity: &str, grants: VideoGrants) -> String {
     token_signed_with(SECRET, identity, grants)
 }
 
@@ -31,15 +31,15 @@ fn operator_grants() -> VideoGrants {
 }
 
 /// Grants of a participant.
-fn join_grants(room: &Value) -> VideoGrants {
+pub fn join_grants(room: &Value) -> VideoGrants {
     VideoGrants { room_join: true, room: room.as_str().unwrap().to_owned(), ..VideoGrants::default() }
 }
 
-async fn start_with_auth() -> PageFixture {
+pub async fn start_with_auth() -> PageFixture {
     PageFixture::start_with(|instance| instance.with("AUTH", "livekit")).await
 }
 
-async fn create(fixture: &PageFixture, title: &str) -> Value {
+pub async fn create(fixture: &PageFixture, title: &str) -> Value {
     let url = format!("{}/streams", fixture.instance.address().http);
     let request = Client::new().post(url).bearer_auth(token("operator", operator_grants()));
     let created = request.json(&json!({"metadata": {"title": title}})).send().await.unwrap();
@@ -48,7 +48,7 @@ async fn create(fixture: &PageFixture, title: &str) -> Value {
 }
 
 /// Enters a token in the prompt.
-async fn enter_token(page: &Browser, token: &str) {
+pub async fn enter_token(page: &Browser, token: &str) {
     page.fill("#token textarea", token).await;
     page.click("#token .primary").await;
 }

@@ -1,7 +1,7 @@
 """A real LiveKit participant for the tests: `participant.py URL TOKEN`.
 
 It connects and prints its events, one JSON object a line. It reads commands from its standard input: `publish` sends
-moving video, `unpublish` ends it, and `leave` disconnects.
+moving video, `try_publish` does so if LiveKit answers in time, `unpublish` ends it, and `leave` disconnects.
 """
 
 import asyncio
@@ -12,6 +12,9 @@ from livekit import rtc
 
 WIDTH, HEIGHT = 320, 240
 
+# Seconds after which a publication counts as refused: LiveKit does not answer one without permission.
+MAX_ANSWER_TIME = 10
+
 # Sids of the published tracks.
 published = []
 
@@ -20,12 +23,12 @@ def report(event, **more):
     print(json.dumps({"event": event, **more}), flush=True)
 
 
-async def publish(room):
+async def publish(room, max_answer_time):
     source = rtc.VideoSource(WIDTH, HEIGHT)
     track = rtc.LocalVideoTrack.create_video_track("moving", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA)
     try:
-        publication = await asyncio.wait_for(room.local_participant.publish_track(track, options), 10)
+        publication = await asyncio.wait_for(room.local_participant.publish_track(track, options), max_answer_time)
     except Exception as error:  # the library has several exception types
         report("refused", error=str(error))
         return
@@ -65,7 +68,9 @@ async def main(url, token):
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line.strip() == "publish":
-            tasks.add(asyncio.create_task(publish(room)))
+            tasks.add(asyncio.create_task(publish(room, None)))
+        elif line.strip() == "try_publish":
+            tasks.add(asyncio.create_task(publish(room, MAX_ANSWER_TIME)))
         elif line.strip() == "unpublish":
             await room.local_participant.unpublish_track(published.pop())
             report("unpublished")

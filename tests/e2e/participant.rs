@@ -57,7 +57,18 @@ impl Participant {
 
     /// Starts the process without waiting for the connection, which may fail.
     pub fn start_connecting(token: &JoinToken) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/participant.py");
+        Self::start(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/participant.py"), token)
+    }
+
+    /// Starts a WHIP client (`whip.py`) at LiveKit's own endpoint. Its events are `refused`, `published`,
+    /// `disconnected` and `left`.
+    pub fn start_whip(token: &JoinToken) -> Self {
+        let url = format!("{}/whip/v1", token.url.replace("ws:", "http:"));
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/whip.py");
+        Self::start(script, &JoinToken { url, token: token.token.clone() })
+    }
+
+    fn start(script: &str, token: &JoinToken) -> Self {
         let python = std::env::var("LIVEKIT_PYTHON").expect("scripts/test sets LIVEKIT_PYTHON");
         let mut child = Command::new(python)
             .args([script, &token.url, &token.token])
@@ -77,17 +88,18 @@ impl Participant {
         self.input.write_all(format!("{command}\n").as_bytes()).await.unwrap();
     }
 
-    async fn next(&mut self) -> String {
-        let line = within("a participant's event", self.output.next_line())
-            .await
-            .unwrap()
-            .expect("a running process");
-        serde_json::from_str::<Value>(&line).unwrap()["event"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits for an event of `participant.py`.
+    /// Waits for an event of `participant.py`. The failure message contains the events before it.
     pub async fn wait_for(&mut self, event: &str) {
-        while self.next().await != event {}
+        let mut before = Vec::new();
+        loop {
+            let what = format!("{event:?} of a participant, after {before:?}");
+            let line = within(&what, self.output.next_line()).await.unwrap().expect("a running process");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["event"] == event {
+                return;
+            }
+            before.push(line);
+        }
     }
 
     /// Waits until the participant is out of the room. A removal during the connection ends the process.

@@ -28,7 +28,7 @@ async fn participant_webhooks_update_presence() {
     host.wait_for("published").await;
     viewer.wait_for("frames").await;
     viewer.wait_for("frames").await;
-    viewer.send("publish").await;
+    viewer.send("try_publish").await;
     viewer.wait_for("refused").await;
 
     // Three departures: by the participant, by the API, and by the end of the stream.

@@ -43,7 +43,7 @@ async fn role_holds_while_connected_and_for_older_tokens() {
         let viewer_token = JoinToken::request(fixture.first(), &stream, "ann", "viewer").await;
         let mut ann = Participant::connect(&viewer_token).await;
         fixture.wait_for_state("ann", &stream, |state| present(state) == ["ann"]).await;
-        ann.send("publish").await;
+        ann.send("try_publish").await;
         ann.wait_for("refused").await;
         fixture.webhooks.drop_webhooks(drops);
 
@@ -63,7 +63,7 @@ async fn role_holds_while_connected_and_for_older_tokens() {
         set_role(&fixture, &stream, "viewer").await;
         let mut back = Participant::connect(&host_token).await;
         wait_until_in_livekit(&fixture, &stream, (false, 0)).await;
-        back.send("publish").await;
+        back.send("try_publish").await;
         back.wait_for("refused").await;
         fixture
             .wait_for_state("ann as a viewer", &stream, |state| state["participants"][0]["role"] == "viewer")

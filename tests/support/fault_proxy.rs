@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::resp::frame_length;
+use super::resp::Protocol;
 
 /// Faults that are active, and counters.
 #[derive(Default)]
@@ -178,9 +178,10 @@ async fn forward_requests(
     faults: Arc<Faults>,
     pending: PendingFaults,
 ) {
-    let mut buffer = Vec::new();
+    let (mut buffer, mut protocol) = (Vec::new(), None);
     while let Ok(1..) = from.read_buf(&mut buffer).await {
-        while let Some(length) = frame_length(&buffer) {
+        let protocol = *protocol.get_or_insert_with(|| Protocol::of(&buffer));
+        while let Some(length) = protocol.frame_length(&buffer) {
             let command: Vec<_> = buffer.drain(..length).collect();
             let mut held = faults.held.subscribe();
             let is_held = |part: &Option<Vec<u8>>| part.as_ref().is_some_and(|part| contains(&command, part));
@@ -216,11 +217,12 @@ async fn forward_replies(
 ) {
     let (delayed, queue) = mpsc::unbounded_channel();
     tokio::spawn(write_delayed(to, queue));
-    let (mut buffer, mut is_feed) = (Vec::new(), false);
+    let (mut buffer, mut is_feed, mut protocol) = (Vec::new(), false, None);
     while let Ok(1..) = from.read_buf(&mut buffer).await {
+        let protocol = *protocol.get_or_insert_with(|| Protocol::of(&buffer));
         let (mut start, mut slow) = (0, Duration::ZERO);
         let mut passed = Vec::new();
-        while let Some(length) = frame_length(&buffer[start..]) {
+        while let Some(length) = protocol.frame_length(&buffer[start..]) {
             let one = &buffer[start..start + length];
             start += length;
             is_feed |= one.starts_with(b">3\r\n$10\r\nssubscribe\r\n");

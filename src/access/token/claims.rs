@@ -60,6 +60,8 @@ fn grants(video: &Members<'_>) -> Result<Grants, TokenError> {
         room_list: video.flag("roomList")?,
         room_admin: video.flag("roomAdmin")?,
         room_join: video.flag("roomJoin")?,
+        ingress_admin: video.flag("ingressAdmin")?,
+        room_record: video.flag("roomRecord")?,
         room: video.text("room")?,
     })
 }

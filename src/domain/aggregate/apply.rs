@@ -63,6 +63,12 @@ impl Aggregate {
             }
             Change::Unblock { identity, by } => self.unblock(identity, by, now),
             Change::ExpireBlocks => self.expire_blocks(now),
+            Change::PlanIngress { job, identity } => self.plan_ingress(job, identity, now),
+            Change::ConfirmIngress { job, report, by } => self.confirm_ingress(job, report, by, now),
+            Change::DropIngressPlan { job, before } => self.drop_ingress_plan(job, before),
+            Change::ReportIngress { report, before } => self.report_ingress(report, before, now),
+            Change::RemoveIngress { id, before, by } => self.remove_ingress(&id, before, by, now),
+            Change::Egress(change) => self.change_egress(*change, now),
             Change::SetBackstage { backstage, by } => self.set_backstage(backstage, by, now),
         }
     }

@@ -15,10 +15,9 @@ use crate::domain::{
 };
 
 impl Aggregate {
-    /// Returns the reason for which a participant has no access to the stream; `None` if it has access.
-    pub fn denies(&self, participant: &Participant) -> Option<LeaveReason> {
-        let blocked = self.blocks.contains_key(&participant.identity).then_some(LeaveReason::Blocked);
-        blocked.or_else(|| self.stream.denies(participant))
+    /// See [`crate::domain::Stream::denial`].
+    pub fn denial(&self, participant: &Participant) -> Option<LeaveReason> {
+        self.stream.denial(participant, self.blocks.contains_key(&participant.identity))
     }
 
     /// Blocks an identity, also one without an entry, and lowers its hand. A repetition replaces the reason and the

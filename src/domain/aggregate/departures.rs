@@ -1,8 +1,7 @@
 //! Departures: ends of sessions and of visits.
 
-use std::collections::BTreeMap;
-
 use super::{
+    ended_sessions::EndedSessions,
     recorder::{Applied, Recorder, UNCHANGED},
     state::Aggregate,
 };
@@ -57,7 +56,7 @@ impl Aggregate {
         if self.remove_unlisted(identity, sid) {
             return Ok((Effect::Changed, Vec::new()));
         }
-        let denial = self.participants.get(identity).and_then(|entry| self.denies(entry));
+        let denial = self.participants.get(identity).and_then(|entry| self.denial(entry));
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         let Some(entry) = self.participants.get_mut(identity) else { return UNCHANGED };
         let other_session = sid.is_some() && entry.sid.as_ref() != sid;
@@ -65,11 +64,8 @@ impl Aggregate {
             return UNCHANGED;
         }
         // A webhook about the departure may precede the change of the request that removed the participant.
-        let reason = reason.or(denial);
-        let pending = entry.removals.pending.take();
-        if pending.is_some() {
-            entry.removals.complete(entry.sid.clone());
-        }
+        let pending = entry.removals.complete_pending(entry.sid.clone());
+        let reason = reason.or(pending.as_ref().map(|_| LeaveReason::Removed)).or(denial);
         end_visit(&mut recorder, entry, &mut self.ended_sessions, at.unwrap_or(now).min(now));
         recorder.explain_departure(reason);
         if let Some(pending) = pending {
@@ -85,7 +81,7 @@ impl Aggregate {
 pub(super) fn end_visit(
     recorder: &mut Recorder<'_>,
     entry: &mut Participant,
-    ended_sessions: &mut BTreeMap<ParticipantSid, Timestamp>,
+    ended_sessions: &mut EndedSessions,
     at: Timestamp,
 ) {
     let (was_active, was_told) = (entry.is_active(), recorder.is_told(entry));
@@ -100,7 +96,7 @@ pub(super) fn end_visit(
         recorder.tell(EventKind::ParticipantUpdated, entry, was_told);
         return;
     }
-    ended_sessions.extend(entry.sid.clone().map(|sid| (sid, recorder.now)));
+    ended_sessions.record(recorder.stream.id, entry, recorder.now);
     if entry.counts() {
         recorder.tally.remove(entry.role);
         if recorder.tally.counts.total() == 0 {

@@ -15,7 +15,8 @@ impl Aggregate {
     /// # Errors
     /// [`Rejection::NotActive`] if the stream is not active, [`Rejection::NoParticipant`] without an entry,
     /// [`Rejection::Blocked`] and [`Rejection::NotPresent`] to raise the hand of a participant that is blocked or has
-    /// left, [`Rejection::TooManyHands`] above [`MAX_HANDS`].
+    /// left, [`Rejection::TooManyHands`] above [`MAX_HANDS`], [`Rejection::HandsTooFrequent`] beyond the rates of
+    /// [`crate::domain::hand_rate`].
     pub(super) fn set_hand(
         &mut self,
         identity: &Identity,
@@ -39,6 +40,9 @@ impl Aggregate {
         }
         if is_raised && hands >= MAX_HANDS {
             return Err(Rejection::TooManyHands { max: u32::try_from(MAX_HANDS).unwrap_or(u32::MAX) });
+        }
+        if is_raised && !self.raisings.take(identity, now) {
+            return Err(Rejection::HandsTooFrequent);
         }
         let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         put_hand(&mut recorder, entry, is_raised.then_some(now), by);

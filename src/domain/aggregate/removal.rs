@@ -28,7 +28,9 @@ impl Aggregate {
     /// Withdraws a removal that LiveKit has not made.
     pub(super) fn cancel_removal(&mut self, removal: &Removal, now: Timestamp) -> Applied {
         let entry = self.participants.get_mut(&removal.identity);
-        let Some(entry) = entry.filter(|entry| entry.removals.pending.is_some()) else { return UNCHANGED };
+        let is_pending =
+            |entry: &&mut Participant| entry.removals.pending.is_some() && entry.sid == removal.sid;
+        let Some(entry) = entry.filter(is_pending) else { return UNCHANGED };
         entry.removals.pending = None;
         entry.changed_at = now;
         Ok((Effect::Changed, Vec::new()))

@@ -6,8 +6,8 @@ use super::{
     state::Aggregate,
 };
 use crate::domain::{
-    Identity, Participant, ParticipantSid, ParticipantState, Rejection, Role, Session, StreamStatus,
-    Timestamp, Track, TrackSid, Tracks,
+    Identity, LeaveReason, Participant, ParticipantSid, ParticipantState, Rejection, Role, Session,
+    StreamStatus, Timestamp, Track, TrackSid, Tracks,
     change::{CLOCK_SKEW, Effect},
     event::EventKind,
 };
@@ -25,8 +25,10 @@ impl Aggregate {
             return Err(Rejection::NotActive { status: self.stream.status });
         }
         let its_room = self.stream.room_sid.as_ref() == Some(&session.room_sid);
-        let ended =
-            self.ended_sessions.get(&session.sid).is_some_and(|at| listed.is_none_or(|before| *at >= before));
+        let ended = self
+            .ended_sessions
+            .ended_at(&session.sid)
+            .is_some_and(|at| listed.is_none_or(|before| at >= before));
         if self.stream.status != StreamStatus::Active || !its_room || ended {
             return UNCHANGED;
         }
@@ -58,7 +60,12 @@ impl Aggregate {
         let entry = entry.or_insert_with(|| Participant::joining(session.identity.clone(), Role::Host, now));
         (entry.role, entry.role_recorded) = (recorded_role.unwrap_or(entry.role), recorded_role.is_some());
         if entry.is_active() {
+            let pending = entry.removals.complete_pending(entry.sid.clone());
             end_visit(&mut recorder, entry, &mut self.ended_sessions, now);
+            if let Some(removal) = pending {
+                recorder.explain_departure(Some(LeaveReason::Removed));
+                recorder.attribute_to(removal.by);
+            }
         }
         let was_told = is_known && recorder.is_told(entry);
         self.ended_sessions.remove(&session.sid);

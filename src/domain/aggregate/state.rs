@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tally::Tally;
+use super::{ended_sessions::EndedSessions, tally::Tally};
 use crate::domain::{
-    Audience, Block, Identity, Participant, ParticipantSid, Role, Stream, Timestamp, TrackSid,
+    Audience, Block, Egress, EgressId, EgressPlan, Identity, Ingress, IngressId, IngressPlan, JobId,
+    Participant, Role, RtmpAddress, Stream, TargetId, Timestamp, TrackSid, Visit,
     event::{Draft, EventKind},
+    hand_rate::Raisings,
     stream::NewStream,
 };
 
@@ -24,10 +26,24 @@ pub struct Aggregate {
     pub unlisted: BTreeMap<Identity, Participant>,
     /// Blocks of identities.
     pub blocks: BTreeMap<Identity, Block>,
+    /// Raisings of hands, which are bounded.
+    pub(super) raisings: Raisings,
+    /// Ingresses of the stream.
+    pub ingresses: BTreeMap<IngressId, Ingress>,
+    /// Intents to create ingresses.
+    pub ingress_plans: BTreeMap<JobId, IngressPlan>,
+    /// Recordings and broadcasts.
+    pub egresses: BTreeMap<EgressId, Egress>,
+    /// Intents to start recordings and broadcasts.
+    pub egress_plans: BTreeMap<JobId, EgressPlan>,
+    /// Whole addresses of the targets of broadcasts that run.
+    pub egress_addresses: BTreeMap<EgressId, BTreeMap<TargetId, RtmpAddress>>,
     /// Recorded roles of identities whose joining entry has expired.
     pub(super) roles: BTreeMap<Identity, Role>,
-    /// Ended sessions with the time of their end. A late `participant_joined` of one of them changes nothing.
-    pub(super) ended_sessions: BTreeMap<ParticipantSid, Timestamp>,
+    /// Ended sessions. A late `participant_joined` of one of them changes nothing.
+    pub(super) ended_sessions: EndedSessions,
+    /// Deleted ingresses with the time of the deletion. An older list that still has one of them changes nothing.
+    pub(super) ended_ingresses: BTreeMap<IngressId, Timestamp>,
     /// Tracks that are no longer published. A late `track_published` of one of them changes nothing.
     pub(super) ended_tracks: BTreeSet<TrackSid>,
 }
@@ -45,8 +61,15 @@ impl Aggregate {
             participants: BTreeMap::new(),
             unlisted: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            raisings: Raisings::default(),
+            ingresses: BTreeMap::new(),
+            ingress_plans: BTreeMap::new(),
+            egresses: BTreeMap::new(),
+            egress_plans: BTreeMap::new(),
+            egress_addresses: BTreeMap::new(),
             roles: BTreeMap::new(),
-            ended_sessions: BTreeMap::new(),
+            ended_sessions: EndedSessions::default(),
+            ended_ingresses: BTreeMap::new(),
             ended_tracks: BTreeSet::new(),
         };
         (aggregate, draft)
@@ -60,6 +83,11 @@ impl Aggregate {
             Audience::Counted => entry.is_on_stage(),
         };
         self.ordered().into_iter().filter(is_shown).collect()
+    }
+
+    /// Takes the visits that ended since the last call.
+    pub fn take_visits(&mut self) -> Vec<Visit> {
+        self.ended_sessions.take_visits()
     }
 
     /// Returns all participants in list order, unlisted ones last.

@@ -77,8 +77,12 @@ impl Aggregate {
         if more {
             return Ok((Effect::Partial, recorder.drafts));
         }
+        let mut drafts = recorder.drafts;
+        drafts.extend(self.end_ingresses(now));
+        self.end_egresses();
         self.unlisted.clear();
         self.blocks.clear();
+        let mut recorder = Recorder::new(&mut self.stream, &mut self.tally, now);
         recorder.stream.blocks = 0;
         recorder.stream.uncounted = 0;
         recorder.stream.stopped_at = Some(now);
@@ -88,8 +92,10 @@ impl Aggregate {
         let kind =
             if status == StreamStatus::Stopped { EventKind::StreamStopped } else { EventKind::StreamUpdated };
         recorder.transition(status, kind);
-        Ok((Effect::Changed, recorder.drafts))
+        drafts.append(&mut recorder.drafts);
+        Ok((Effect::Changed, drafts))
     }
+
     /// Replaces the metadata.
     pub(super) fn set_metadata(
         &mut self,

@@ -12,11 +12,11 @@ use crate::{
         extract::{IfNoneMatch, JsonBody, Query, Retry, StreamPath},
         list_page,
         problem::Problem,
-        request_record::Executed,
+        request_record::{Details, Executed},
         schemas,
         streams::run_to_end,
     },
-    orchestrator::BlockRequest,
+    orchestrator::{BlockRequest, BlockTerms},
     store::Guard,
 };
 use actix_web::{
@@ -26,8 +26,7 @@ use actix_web::{
 };
 
 /// Errors of [`block`] besides those of every change.
-pub const BLOCK_ERRORS: &[ErrorCode] =
-    &[ErrorCode::StreamNotActive, ErrorCode::TooManyBlocks, ErrorCode::ParticipantNotFound];
+pub const BLOCK_ERRORS: &[ErrorCode] = &[ErrorCode::StreamNotActive, ErrorCode::TooManyBlocks];
 /// Errors of [`unblock`] besides those of every change.
 pub const UNBLOCK_ERRORS: &[ErrorCode] = &[ErrorCode::StreamNotActive];
 
@@ -74,24 +73,22 @@ pub async fn block(
     JsonBody(NewBlock { reason, expires_in }): JsonBody<NewBlock>,
 ) -> Result<HttpResponse, Problem> {
     let (caller, identity) = (context.caller.clone(), path.new_identity()?);
-    if let Some(executed) = retry.executed() {
-        let stream = executed.stream.to_string();
-        let (stream, block) = api.orchestrator.block_again(&caller, &stream, &identity).await?;
-        return Ok(blocked(stream.id, &block));
+    let previous = retry.previous().cloned();
+    let request = BlockRequest { identity, reason, expires_in, dedup_key: retry.dedup_key(), previous };
+    if let Some(Executed { stream, details: Details::Block(terms), .. }) = retry.executed() {
+        let block = api.orchestrator.block_again(&caller, *stream, request, terms.clone()).await?;
+        return Ok(blocked(*stream, &block));
     }
     let stream = api.orchestrator.find_reference(&caller, Action::Moderate, &retry.stream(&path.id)).await?;
-    let guard = Guard { dedup_key: retry.dedup_key(), ..Guard::default() };
-    let (id, request) = (stream.id, BlockRequest { identity, reason, expires_in });
-    let block = run_to_end(&api, async move |orchestrator| {
-        orchestrator.block(&caller, &stream, request, guard).await
-    });
+    let id = stream.id;
+    let block =
+        run_to_end(&api, async move |orchestrator| orchestrator.block(&caller, &stream, request).await);
     Ok(blocked(id, &block.await?))
 }
 
 fn blocked(stream: StreamId, block: &Block) -> HttpResponse {
-    let mut response = HttpResponse::Ok().json(block);
-    response.extensions_mut().insert(Executed { status: StatusCode::OK, stream, token: None });
-    response
+    let details = Details::Block(BlockTerms::of(block));
+    Executed { details, ..Executed::on(stream, StatusCode::OK) }.attach_to(HttpResponse::Ok().json(block))
 }
 
 /// `DELETE /streams/{id}/blocks/{identity}`
@@ -120,7 +117,5 @@ pub async fn unblock(
 }
 
 fn unblocked(stream: StreamId) -> HttpResponse {
-    let mut response = HttpResponse::NoContent().finish();
-    response.extensions_mut().insert(Executed { status: StatusCode::NO_CONTENT, stream, token: None });
-    response
+    Executed::on(stream, StatusCode::NO_CONTENT).attach_to(HttpResponse::NoContent().finish())
 }

@@ -1,4 +1,4 @@
-//! The feed of all streams, which a client may open while partitions are down.
+//! The feed of all streams, which a client may resume while partitions are down.
 //!
 //! An `EventSource` gives up for good when its reconnect is answered with an error. So the feed of a client that
 //! resumes is opened at once, and waits for the partitions as a feed does that was open before. A client without a
@@ -38,7 +38,7 @@ pub(super) struct Waiting {
 }
 
 impl AllStreams {
-    /// Subscribes, or waits if partitions are down and the client resumes from a cursor.
+    /// Subscribes, or waits if a partition does not answer and the client resumes from a cursor.
     ///
     /// # Errors
     /// Those of the subscription otherwise.
@@ -67,16 +67,20 @@ impl AllStreams {
     }
 }
 
-/// Whether the feeds of all streams wait for partitions, while others are up.
+/// Whether feeds of all streams wait for partitions that do not answer, because the instance serves the others. The
+/// relay may not have noticed the loss of a partition yet.
 fn is_waiting(api: &AppState) -> bool {
-    api.relay.is_ready() && !api.relay.waiting_partitions().is_empty()
+    api.relay.is_partitioned() && api.relay.is_ready()
 }
 
 impl Waiting {
-    /// Subscribes as soon as that succeeds. Cancellation safe.
+    /// Subscribes as soon as that succeeds. Reads nothing while partitions are known to be down. Cancellation safe.
     async fn open(&self) -> Result<Events, Ended> {
         loop {
             sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
+            if !self.api.relay.waiting_partitions().is_empty() {
+                continue;
+            }
             let start = Start::After(self.from);
             match Events::open(&self.api, &self.context, &self.grant, start).await {
                 Ok(mut events) => {

@@ -1,5 +1,7 @@
 //! Fields of a JSON body: one definition of a field both parses it and describes it for the OpenAPI document.
 
+mod nested;
+
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt::Display,
@@ -59,6 +61,11 @@ impl BodyFields {
         if let Some(description) = self.description.take() {
             self.description = Some(description.property(name, schema()));
         }
+    }
+
+    /// Reports whether a field has a value.
+    pub fn has(&self, field: &str) -> bool {
+        self.values.get(field).is_some_and(|value| !value.is_null())
     }
 
     /// Records that a field breaks a rule.
@@ -196,6 +203,15 @@ impl BodyFields {
             let parsed = |item| parse(text(item)?).map_err(|rule| format!("has an item that {rule}"));
             items.into_iter().map(parsed).collect()
         })
+    }
+
+    /// Removes a null, and reports whether the field had it. For a field of a merge patch, which null resets.
+    pub fn take_null(&mut self, name: &str) -> bool {
+        let is_null = self.values.get(name).is_some_and(Json::is_null);
+        if is_null {
+            self.values.remove(name);
+        }
+        is_null
     }
 
     /// A boolean.

@@ -11,6 +11,7 @@ use crate::{
     admission::RequestContext,
     domain::{ErrorCode, StreamId},
     http::{
+        job_record::ExecutedOnJob,
         problem::Problem,
         request_record::{Executed, ExecutedOnEndpoint},
     },
@@ -31,6 +32,8 @@ pub enum IdempotencyContext {
     Executed(Executed),
     /// As [`Self::Executed`], for a request about a webhook endpoint.
     ExecutedOnEndpoint(ExecutedOnEndpoint),
+    /// As [`Self::Executed`], for a request about a media job.
+    ExecutedOnJob(ExecutedOnJob),
 }
 
 /// Attached by `http::middleware::guard`. A handler on a route without that middleware gets an error, because a default
@@ -70,6 +73,14 @@ impl Retry {
     pub fn executed_on_endpoint(&self) -> Option<&ExecutedOnEndpoint> {
         match &self.0 {
             Some(IdempotencyContext::ExecutedOnEndpoint(executed)) => Some(executed),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::executed`], for a request about a media job.
+    pub fn executed_on_job(&self) -> Option<&ExecutedOnJob> {
+        match &self.0 {
+            Some(IdempotencyContext::ExecutedOnJob(executed)) => Some(executed),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ use crate::{
     http::{
         app_state::AppState,
         extract::{IdempotencyContext, MAX_BODY_BYTES, read_body},
+        job_record::ExecutedOnJob,
         problem::{FieldError, PROBLEM_JSON, Problem},
         request_record::{Executed, ExecutedOnEndpoint, RequestRecord},
     },
@@ -173,11 +174,16 @@ async fn replay(
             request.extensions_mut().insert(IdempotencyContext::ExecutedOnEndpoint(executed));
             next.call(request).await?.map_into_boxed_body()
         }
+        RequestRecord::ExecutedOnJob(executed) => {
+            request.extensions_mut().insert(IdempotencyContext::ExecutedOnJob(executed));
+            next.call(request).await?.map_into_boxed_body()
+        }
         RequestRecord::Executed(executed) => {
+            let stream = executed.stream;
             request.extensions_mut().insert(IdempotencyContext::Executed(executed));
             let response = next.call(request).await?.map_into_boxed_body();
             if response.status() == StatusCode::NOT_FOUND {
-                response.into_response(Problem::expired(executed.stream).error_response())
+                response.into_response(Problem::expired(stream).error_response())
             } else {
                 response
             }
@@ -222,10 +228,13 @@ async fn execute(
 /// fingerprint has no `Content-Type`, which a client then corrects.
 fn record(response: &ServiceResponse<BoxBody>, body: &Bytes) -> Option<(RequestRecord, Duration)> {
     if let Some(executed) = response.response().extensions().get::<Executed>() {
-        return Some((RequestRecord::Executed(*executed), IDEMPOTENCY_TTL));
+        return Some((RequestRecord::Executed(executed.clone()), IDEMPOTENCY_TTL));
     }
     if let Some(executed) = response.response().extensions().get::<ExecutedOnEndpoint>() {
         return Some((RequestRecord::ExecutedOnEndpoint(executed.clone()), IDEMPOTENCY_TTL));
+    }
+    if let Some(executed) = response.response().extensions().get::<ExecutedOnJob>() {
+        return Some((RequestRecord::ExecutedOnJob(executed.clone()), IDEMPOTENCY_TTL));
     }
     let is_refused = response.status().is_client_error()
         && response.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE

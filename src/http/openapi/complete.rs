@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{headers, problems};
-use crate::http::{
-    middleware::RoutePolicy,
-    routes::{self, Operation},
-};
+use crate::http::{middleware::RoutePolicy, path::Operation, routes};
 
 /// Paths with the handlers of another path: the path, the other path, and the `operationId`.
 const ALIASES: [(&str, &str, &str); 2] =
@@ -17,6 +14,7 @@ const ALIASES: [(&str, &str, &str); 2] =
 /// Completes the document that utoipa has made from the handlers.
 pub fn complete(mut document: Value) -> Value {
     document["openapi"] = "3.1.0".into();
+    merge_composed_schemas(&mut document);
     close_response_schemas(&mut document);
     problems::add_examples(&mut document);
     headers::add_components(&mut document);
@@ -53,6 +51,29 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
         }
         Value::Array(items) => items.iter().for_each(|value| references(value, found)),
         _ => {}
+    }
+}
+
+/// Gives a schema that consists of another one and of more properties (`allOf`, of a flattened field) all of them
+/// itself, because a schema that allows no other properties cannot be a part of another one.
+fn merge_composed_schemas(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    let all = schemas.clone();
+    for schema in schemas.values_mut() {
+        let Some(Value::Array(parts)) = schema.as_object_mut().and_then(|schema| schema.remove("allOf"))
+        else {
+            continue;
+        };
+        let (mut properties, mut required) = (Map::new(), Vec::new());
+        for part in &parts {
+            let other = part["$ref"].as_str().and_then(|path| all.get(path.rsplit('/').next()?));
+            let part = other.unwrap_or(part);
+            properties.extend(part["properties"].as_object().cloned().unwrap_or_default());
+            required.extend(part["required"].as_array().cloned().unwrap_or_default());
+        }
+        schema["type"] = "object".into();
+        schema["properties"] = properties.into();
+        schema["required"] = required.into();
     }
 }
 

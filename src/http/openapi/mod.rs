@@ -10,8 +10,8 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    backstage, blocks, docs, events, health, pages, participants, problem::ProblemDocument, streams,
-    webhook_endpoints, webhooks, websocket,
+    backstage, blocks, broadcasts, docs, events, health, history, ingresses, pages, participants,
+    problem::ProblemDocument, recordings, streams, webhook_endpoints, webhooks, websocket,
 };
 use crate::store::KindFilter;
 
@@ -42,6 +42,19 @@ use crate::store::KindFilter;
         blocks::list,
         blocks::block,
         blocks::unblock,
+        ingresses::create,
+        ingresses::list,
+        ingresses::get,
+        ingresses::delete,
+        recordings::start,
+        recordings::list,
+        recordings::get,
+        recordings::stop,
+        broadcasts::start,
+        broadcasts::list,
+        broadcasts::get,
+        broadcasts::patch,
+        broadcasts::stop,
         participants::join,
         participants::leave,
         events::follow,
@@ -56,6 +69,12 @@ use crate::store::KindFilter;
         webhook_endpoints::rotate_secret,
         webhook_endpoints::test,
         webhook_endpoints::replay,
+        history::streams,
+        history::stream,
+        history::visits,
+        history::events,
+        history::viewers,
+        history::erase,
         webhooks::receive,
         health::summary,
         health::live,
@@ -63,6 +82,7 @@ use crate::store::KindFilter;
         health::metrics,
         pages::index,
         pages::room,
+        pages::history,
         pages::asset,
         pages::vendor,
         docs::page,
@@ -74,8 +94,11 @@ use crate::store::KindFilter;
     tags(
         (name = "streams", description = "Create, read, change and stop streams."),
         (name = "participants", description = "Issue join tokens, list and remove participants."),
+        (name = "broadcast", description = "Sources from encoders (OBS, ffmpeg, WHIP clients), \
+                                             recordings, RTMP and HLS."),
         (name = "events", description = "Feeds that resume after the last received event, and the history."),
         (name = "webhook endpoints", description = "URLs of applications to which events are posted."),
+        (name = "history", description = "Streams beyond their lifetime in Redis, with `DATABASE_URL`."),
         (name = "livekit", description = "Webhooks from LiveKit."),
         (name = "operation", description = "Health, metrics and this document."),
         (name = "pages", description = "The bundled web client."),

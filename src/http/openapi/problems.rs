@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{access::Action, domain::ErrorCode, error_mapping::ErrorMapping, http::routes::Operation};
+use crate::{domain::ErrorCode, error_mapping::ErrorMapping, http::path::Operation};
 
 /// Errors of every operation.
 const ALWAYS: [ErrorCode; 4] =
@@ -47,7 +47,7 @@ fn errors_of(path: &str, operation: &Operation) -> Vec<ErrorMapping> {
         if path.contains("{id}") {
             codes.push(ErrorCode::StreamNotFound);
         }
-        if policy.actions.contains(&Action::Read) {
+        if policy.actions.iter().any(|action| action.reads_stream()) {
             codes.push(ErrorCode::ParticipantBlocked);
         }
         if policy.accepts_idempotency_key {

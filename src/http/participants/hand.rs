@@ -19,6 +19,7 @@ pub const RAISE_ERRORS: &[ErrorCode] = &[
     ErrorCode::ParticipantNotPresent,
     ErrorCode::ParticipantBlocked,
     ErrorCode::TooManyHands,
+    ErrorCode::HandsTooFrequent,
     ErrorCode::StreamNotActive,
 ];
 /// Errors of [`lower`] besides those of every change.
@@ -68,9 +69,7 @@ async fn set_hand(
     let (caller, identity) = (&context.caller, identity(path)?);
     let action = caller.hand_action(&identity);
     if let Some(executed) = retry.executed() {
-        let stream = executed.stream.to_string();
-        let changed = api.orchestrator.participant_again(caller, action, &stream, &identity).await?;
-        return Ok(responses::changed(&changed));
+        return responses::changed_again(api, caller, action, executed, &identity).await;
     }
     let stream = api.orchestrator.find_reference(caller, action, &retry.stream(&path.id)).await?;
     let guard = Guard { dedup_key: retry.dedup_key(), ..Guard::default() };

@@ -25,7 +25,7 @@ use crate::{
         extract::{IfNoneMatch, JsonBody, Query, Retry, StreamPath},
         list_page,
         problem::{FieldError, Problem},
-        request_record::Executed,
+        request_record::{Details, Executed},
         schemas,
     },
     orchestrator::{JoinRequest, LeaveRequest, ParticipantQuery},
@@ -88,7 +88,7 @@ pub async fn join(
     let dedup_key = retry.dedup_key();
     let request = JoinRequest { identity: identity.clone(), name, role, metadata, attributes, dedup_key };
     let joined = match retry.executed() {
-        Some(Executed { stream, token: Some(token), .. }) => {
+        Some(Executed { stream, details: Details::Token(token), .. }) => {
             orchestrator.join_again(caller, *stream, request, *token).await?
         }
         _ => {

@@ -56,9 +56,7 @@ pub async fn one(
 ) -> Result<HttpResponse, Problem> {
     let (caller, identity) = (context.caller.clone(), identity(&path)?);
     if let Some(executed) = retry.executed() {
-        let stream = executed.stream.to_string();
-        let muted = api.orchestrator.participant_again(&caller, Action::Moderate, &stream, &identity).await?;
-        return Ok(responses::changed(&muted));
+        return responses::changed_again(&api, &caller, Action::Moderate, executed, &identity).await;
     }
     let stream = api.orchestrator.find(&caller, Action::Moderate, &retry.stream(&path.id)).await?;
     let request = MuteRequest { identity, tracks, dedup_key: retry.dedup_key() };

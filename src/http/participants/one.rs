@@ -82,10 +82,7 @@ pub async fn patch(
 ) -> Result<HttpResponse, Problem> {
     let (caller, identity) = (context.caller.clone(), identity(&path)?);
     if let Some(executed) = retry.executed() {
-        let stream = executed.stream.to_string();
-        let changed =
-            api.orchestrator.participant_again(&caller, Action::Moderate, &stream, &identity).await?;
-        return Ok(responses::changed(&changed));
+        return responses::changed_again(&api, &caller, Action::Moderate, executed, &identity).await;
     }
     let id = retry.stream(&path.id);
     let stream = api.orchestrator.find_reference(&caller, Action::Moderate, &id).await?;
@@ -113,9 +110,7 @@ pub async fn remove(
 ) -> Result<HttpResponse, Problem> {
     let (caller, identity, action) = (context.caller.clone(), identity(&path)?, Action::Remove);
     if let Some(executed) = retry.executed() {
-        let stream = executed.stream.to_string();
-        let removed = api.orchestrator.participant_again(&caller, action, &stream, &identity).await?;
-        return Ok(responses::changed(&removed));
+        return responses::changed_again(&api, &caller, action, executed, &identity).await;
     }
     let stream = api.orchestrator.find(&caller, action, &retry.stream(&path.id)).await?;
     let previous = retry.previous().cloned();

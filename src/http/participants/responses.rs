@@ -8,9 +8,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    access::{Action, Caller},
     domain::{Identity, Participant, Role, StreamId, Timestamp},
-    http::{request_record::Executed, schemas},
-    orchestrator,
+    http::{
+        app_state::AppState,
+        problem::Problem,
+        request_record::{Details, Executed},
+        schemas,
+    },
+    orchestrator::{self, JoiningTerms},
 };
 
 /// A join token.
@@ -54,7 +60,7 @@ pub(super) fn joined(
     identity: &Identity,
     ws_url: &str,
 ) -> HttpResponse {
-    let mut response = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Joined {
+    let response = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Joined {
         token: &token.jwt,
         stream_id: stream.id,
         participant_name: identity,
@@ -63,17 +69,35 @@ pub(super) fn joined(
         ws_url,
         expires_at: token.validity.expires_at(),
     });
-    let executed = Executed { status: StatusCode::OK, stream: stream.id, token: Some(*terms) };
-    response.extensions_mut().insert(executed);
-    response
+    let details = Details::Token(*terms);
+    Executed { details, ..Executed::on(stream.id, StatusCode::OK) }.attach_to(response)
 }
 
 /// Builds the response to a change of a participant, the first one and its replays.
 pub(super) fn changed(changed: &orchestrator::ChangedParticipant) -> HttpResponse {
-    let mut response = HttpResponse::Ok().json(&changed.participant);
-    let executed = Executed { status: StatusCode::OK, stream: changed.stream.id, token: None };
-    response.extensions_mut().insert(executed);
-    response
+    let response = HttpResponse::Ok().json(&changed.participant);
+    let details = JoiningTerms::of(&changed.participant).map_or(Details::None, Details::Joining);
+    Executed { details, ..Executed::on(changed.stream.id, StatusCode::OK) }.attach_to(response)
+}
+
+/// Builds the response to a change of a participant again. Changes nothing.
+///
+/// # Errors
+/// As [`orchestrator::Orchestrator::participant_again`].
+pub(super) async fn changed_again(
+    api: &AppState,
+    caller: &Caller,
+    action: Action,
+    executed: &Executed,
+    identity: &Identity,
+) -> Result<HttpResponse, Problem> {
+    let joining = match &executed.details {
+        Details::Joining(terms) => Some(*terms),
+        _ => None,
+    };
+    let changed =
+        api.orchestrator.participant_again(caller, action, executed.stream, identity, joining).await?;
+    Ok(self::changed(&changed))
 }
 
 /// Builds the response to a leave, the first one and its replays.
@@ -81,7 +105,5 @@ pub(super) fn left(left: orchestrator::Left, identity: &Identity) -> HttpRespons
     let stream = left.stream.id;
     let participant = left.participant;
     let body = Left { stream_id: stream, participant_name: identity, identity, participant };
-    let mut response = HttpResponse::Ok().json(body);
-    response.extensions_mut().insert(Executed { status: StatusCode::OK, stream, token: None });
-    response
+    Executed::on(stream, StatusCode::OK).attach_to(HttpResponse::Ok().json(body))
 }

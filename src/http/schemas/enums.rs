@@ -9,7 +9,8 @@ use utoipa::{
 
 use crate::{
     domain::{
-        Audience, AudienceMode, EventKind, ParticipantKind, ParticipantState, Role, StreamStatus, TrackSource,
+        Audience, AudienceMode, EgressPreset, EgressStatus, EventKind, IngressKind, IngressStatus,
+        ParticipantKind, ParticipantState, Role, RtmpStatus, StreamStatus, TrackSource,
     },
     store::KindFilter,
 };
@@ -69,6 +70,27 @@ string_enums! {
     KindFilter, "KindFilter",
     "Kinds of participants in a list.",
     ParticipantKind::ALL.into_iter().map(KindFilter::Kind).chain([KindFilter::Hidden]).map(KindFilter::as_str);
+
+    IngressKind, "IngressType",
+    "Protocol of an ingress. `unknown`: one of another tool that this version does not know.",
+    IngressKind::ALL.map(IngressKind::as_str);
+
+    IngressStatus, "IngressStatus",
+    "State of an ingress. `publishing`: its participant is in the stream.",
+    IngressStatus::ALL.map(IngressStatus::as_str);
+
+    EgressStatus, "EgressStatus",
+    "State of a recording or a broadcast. `ending`: stopped, its outputs are being completed. `aborted`: stopped \
+     before media flowed. `limit_reached`: ended at a limit of LiveKit's egress service, with complete outputs.",
+    EgressStatus::ALL.map(EgressStatus::as_str);
+
+    EgressPreset, "EgressPreset",
+    "Size and rate of the encoded video, by LiveKit's names. LiveKit's default is `H264_720P_30`.",
+    EgressPreset::ALL.map(EgressPreset::as_str);
+
+    RtmpStatus, "RtmpStatus",
+    "State of an RTMP output. `starting`: LiveKit was asked for it and has not reported it yet.",
+    RtmpStatus::ALL.map(RtmpStatus::as_str);
 
     EventKind, "EventType",
     "Type of an event.",

@@ -3,7 +3,7 @@
 
 use utoipa::ToSchema;
 
-use super::{Participant, ParticipantCounts, StreamInEvent};
+use super::{Broadcast, Ingress, Participant, ParticipantCounts, Recording, StreamInEvent};
 use crate::domain::{EventKind, StreamStatus};
 
 /// Objects that the event is about, as they are after the change.
@@ -26,6 +26,12 @@ pub struct EventData {
     pub reason: Option<String>,
     /// Identity of the caller, in events of moderation, if its token has one.
     pub by: Option<String>,
+    /// Only in `ingress_updated`, without the stream key.
+    pub ingress: Option<Ingress>,
+    /// Only in `recording_updated`, without the location of files.
+    pub recording: Option<Recording>,
+    /// Only in `broadcast_updated`, without the location of files.
+    pub broadcast: Option<Broadcast>,
     /// The identity, in `participant_blocked` and `participant_unblocked`.
     pub identity: Option<String>,
 }

@@ -4,13 +4,17 @@
 //! clients. Its schemas are therefore described here. `tests/e2e/openapi_conformance.rs` compares them with the
 //! responses of a server.
 
+mod egresses;
 mod enums;
 mod events;
+mod ingresses;
 mod participants;
 mod streams;
 
 pub use self::{
+    egresses::{Broadcast, Recording},
     events::Event,
+    ingresses::Ingress,
     participants::{Block, Participant},
     streams::{ParticipantCounts, ReadableStream, Stream, StreamInEvent, StreamState, StreamSummary},
 };

@@ -62,6 +62,13 @@ macro_rules! stream {
             /// When the stream last went live; null before.
             #[schema(required = true, format = DateTime)]
             pub live_at: Option<String>,
+            /// Number of ingresses.
+            #[schema(example = 0)]
+            pub ingresses: u32,
+            /// True while a recording is `starting`, `active` or `ending`.
+            pub recording: bool,
+            /// True while a broadcast is `starting`, `active` or `ending`.
+            pub broadcasting: bool,
             /// Number of the stream's newest event, and the stream's entity tag.
             #[schema(example = 7)]
             pub version: u64,
@@ -128,6 +135,12 @@ pub struct StreamState {
     /// When the stream last went live; null before.
     #[schema(required = true, format = DateTime)]
     pub live_at: Option<String>,
+    /// Number of ingresses.
+    pub ingresses: u32,
+    /// True while a recording is `starting`, `active` or `ending`.
+    pub recording: bool,
+    /// True while a broadcast is `starting`, `active` or `ending`.
+    pub broadcasting: bool,
     pub metadata: HashMap<String, Value>,
     pub version: u64,
 }

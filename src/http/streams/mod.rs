@@ -41,6 +41,7 @@ pub const CREATE_ERRORS: &[ErrorCode] = &[
 ];
 /// Errors of [`patch`] besides those of every change.
 pub const PATCH_ERRORS: &[ErrorCode] = &[
+    ErrorCode::IngressUnavailable,
     ErrorCode::LivekitError,
     ErrorCode::LivekitUnavailable,
     ErrorCode::StreamNotActive,
@@ -50,6 +51,7 @@ pub const PATCH_ERRORS: &[ErrorCode] = &[
 ];
 /// Errors of [`stop`] besides those of every change.
 pub const STOP_ERRORS: &[ErrorCode] = &[
+    ErrorCode::IngressUnavailable,
     ErrorCode::LivekitError,
     ErrorCode::LivekitUnavailable,
     ErrorCode::VersionMismatch,

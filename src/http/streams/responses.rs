@@ -47,9 +47,8 @@ pub(super) fn changed(status: StatusCode, caller: &Caller, view: &SharedState<St
     }
     // The empty list of a new stream names no participant, so every creator gets it.
     let with_participants = may_read(caller, view) || is_new && view.participants.is_empty();
-    let mut response = if with_participants { response.json(view) } else { response.json(&view.stream) };
-    response.extensions_mut().insert(Executed { status, stream: id, token: None });
-    response
+    let response = if with_participants { response.json(view) } else { response.json(&view.stream) };
+    Executed::on(id, status).attach_to(response)
 }
 
 /// Builds the response to a read: 304 if the client has the stream's version, or else a body made from the view.

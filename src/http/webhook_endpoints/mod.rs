@@ -159,7 +159,7 @@ pub async fn delete(
 
 /// `POST /webhook-endpoints/{endpointId}/rotate-secret`
 ///
-/// Replaces the secret of a webhook endpoint. The old secret signs too for a day.
+/// Replaces the secret of a webhook endpoint. The old secret signs too for a day, as do at most two old ones.
 #[utoipa::path(
     post, path = "/webhook-endpoints/{endpointId}/rotate-secret", operation_id = "rotateWebhookSecret",
     tag = "webhook endpoints",
@@ -208,7 +208,7 @@ pub async fn test(api: Data<AppState>, path: Path<EndpointPath>) -> Result<HttpR
     post, path = "/webhook-endpoints/{endpointId}/replay", operation_id = "replayWebhookEvents",
     tag = "webhook endpoints",
     params(EndpointPath), request_body = Replay,
-    responses((status = 202, description = "The deliveries begin within a second.", body = Endpoint))
+    responses((status = 202, description = "The deliveries begin within seconds.", body = Endpoint))
 )]
 pub async fn replay(
     api: Data<AppState>,

@@ -67,7 +67,7 @@ impl ToSchema for NewEndpoint {}
 /// Body of `PATCH /webhook-endpoints/{endpointId}`.
 pub struct EndpointPatch {
     pub(super) url: Option<Url>,
-    pub(super) events: Option<Vec<EventKind>>,
+    pub(super) events: Option<Option<Vec<EventKind>>>,
     pub(super) metadata: Option<Metadata>,
     pub(super) disabled: Option<bool>,
 }
@@ -76,10 +76,13 @@ impl FromBody for EndpointPatch {
     fn read(fields: &mut BodyFields) -> Option<Self> {
         fields.unchangeable("streamId");
         fields.unchangeable("secret");
+        let (all_events, no_metadata) = (fields.take_null("events"), fields.take_null("metadata"));
+        let events = events(fields, "Types of the events to deliver. Null stands for all.").map(Some);
+        let metadata = metadata(fields);
         Some(Self {
             url: fields.text("url", ABOUT_URL, |text| parse_url(&text)),
-            events: events(fields, "Types of the events to deliver."),
-            metadata: metadata(fields),
+            events: if all_events { Some(None) } else { events },
+            metadata: if no_metadata { Some(Metadata::default()) } else { metadata },
             disabled: fields.flag(
                 "disabled",
                 "True ends the deliveries and keeps the position. False continues them from there.",

@@ -32,7 +32,7 @@ impl Orchestrator {
     ) -> Result<Stream, Error> {
         let stream = self.set_backstage(caller, stream, true, guard).await?;
         // Also after a repetition, because the first request may have ended before the removals.
-        self.enforce_access(&stream).await;
+        self.enforce_backstage(&stream).await;
         Ok(stream)
     }
 

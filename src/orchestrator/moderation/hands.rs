@@ -15,8 +15,8 @@ impl Orchestrator {
     /// # Errors
     /// [`crate::domain::Rejection::NoParticipant`]; [`crate::domain::Rejection::Blocked`] and
     /// [`crate::domain::Rejection::NotPresent`] to raise the hand of a participant that is blocked or has left;
-    /// [`crate::domain::Rejection::TooManyHands`]; [`crate::domain::Rejection::NotActive`];
-    /// [`Error::Forbidden`] if the caller may not change this identity's hand.
+    /// [`crate::domain::Rejection::TooManyHands`]; [`crate::domain::Rejection::HandsTooFrequent`];
+    /// [`crate::domain::Rejection::NotActive`]; [`Error::Forbidden`] if the caller may not change this identity's hand.
     #[tracing::instrument(level = "debug", skip_all, fields(caller = caller.identity(), stream = %stream.id))]
     pub async fn set_hand(
         &self,

@@ -18,7 +18,7 @@ mod removal;
 
 pub(super) use self::access::Arrival;
 pub use self::{
-    blocks::BlockRequest,
+    blocks::{BlockRequest, BlockTerms},
     mute::{MuteAll, MuteRequest},
-    participant::{ChangedParticipant, ParticipantPatch},
+    participant::{ChangedParticipant, JoiningTerms, ParticipantPatch},
 };

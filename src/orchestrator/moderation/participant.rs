@@ -9,7 +9,8 @@ use crate::{
     access::{Action, Caller},
     domain::{
         Change, DisplayName, Identity, Metadata, MetadataPatch, MetadataUpdate, Participant, ParticipantSid,
-        ParticipantUpdate, Rejection, Role, Stream, StreamId, StreamRef, StreamStatus,
+        ParticipantState, ParticipantUpdate, Rejection, Role, Stream, StreamId, StreamRef, StreamStatus,
+        Timestamp,
     },
     orchestrator::{error::Error, find::permit, service::Orchestrator},
     rooms::SessionUpdate,
@@ -52,10 +53,30 @@ pub struct ChangedParticipant {
     pub participant: Participant,
 }
 
-/// What LiveKit was told about a session before the change was recorded.
-struct Told {
-    sid: Option<ParticipantSid>,
-    role: Option<Role>,
+/// Joining entry of a participant that has never connected. It expires without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoiningTerms {
+    /// Role of the participant.
+    pub role: Role,
+    /// Time of the token.
+    pub joined_at: Timestamp,
+    /// Time at which the entry expires.
+    pub expires_at: Timestamp,
+}
+
+impl JoiningTerms {
+    /// Returns the terms of an entry; `None` for an entry that does not expire.
+    pub fn of(entry: &Participant) -> Option<Self> {
+        let expires_at = entry.expires_at.filter(|_| entry.last_visit.is_none())?;
+        Some(Self { role: entry.role, joined_at: entry.joined_at, expires_at })
+    }
+
+    /// Returns the entry after its expiry, as in its last event, without what the record of a request does not keep.
+    fn expired(self, identity: Identity) -> Participant {
+        let mut entry = Participant::joining(identity, self.role, self.joined_at);
+        (entry.state, entry.left_at) = (ParticipantState::Disconnected, Some(self.expires_at));
+        entry
+    }
 }
 
 impl Orchestrator {
@@ -79,7 +100,8 @@ impl Orchestrator {
         unlisted.filter(|entry| shows_hidden || !entry.hidden).ok_or(Error::ParticipantNotFound)
     }
 
-    /// Returns a participant that was changed earlier by `action`. Changes nothing.
+    /// Returns a participant that was changed earlier by `action`. Changes nothing. `joining` is the participant's
+    /// joining entry at that time, which may have expired since.
     ///
     /// # Errors
     /// As [`Self::participant`], with the permission of the change, `action`.
@@ -87,11 +109,13 @@ impl Orchestrator {
         &self,
         caller: &Caller,
         action: Action,
-        stream: &str,
+        id: StreamId,
         identity: &Identity,
+        joining: Option<JoiningTerms>,
     ) -> Result<ChangedParticipant, Error> {
-        let stream = self.find(caller, action, stream).await?;
-        let participant = self.store.participant(stream.id, identity.as_str()).await?;
+        let stream = self.find(caller, action, &id.to_string()).await?;
+        let known = self.store.participant(id, identity.as_str()).await?;
+        let participant = known.or_else(|| Some(joining?.expired(identity.clone())));
         Ok(ChangedParticipant { participant: participant.ok_or(Error::ParticipantNotFound)?, stream })
     }
 
@@ -159,13 +183,14 @@ impl Orchestrator {
         by: Option<Identity>,
     ) -> Result<ChangedParticipant, Error> {
         let metadata = merged(known.as_ref(), patch)?;
-        let told = self.tell_livekit(stream, known.as_ref(), patch, metadata.as_ref()).await?;
+        let told = self.tell_livekit(stream, known, patch, metadata.as_ref()).await?;
         let ParticipantPatch { identity, role, name, dedup_key, .. } = patch.clone();
         let update = ParticipantUpdate { identity: identity.clone(), role, name, metadata, by };
         let guard = Guard { dedup_key, ..Guard::default() };
         let applied = self.store.apply(stream, Change::UpdateParticipant(update), guard).await?;
         let participant = self.entry_after(stream, &identity, applied.participant).await?;
-        self.align_changed(applied.stream, participant, &told).await
+        let sends_role = patch.role.is_some() || told != participant.sid;
+        self.align_changed(applied.stream, participant, sends_role).await
     }
 
     /// Returns the entry after a change. Reads it if the change was made by an earlier attempt.
@@ -182,41 +207,34 @@ impl Orchestrator {
         entry.ok_or(Error::ParticipantNotFound)
     }
 
-    /// Makes the change of a connected participant in LiveKit.
+    /// Makes the change of a connected participant in LiveKit. Returns its session.
     async fn tell_livekit(
         &self,
         stream: &StreamRef,
-        known: Option<&Participant>,
+        known: Option<Participant>,
         patch: &ParticipantPatch,
         metadata: Option<&MetadataUpdate>,
-    ) -> Result<Told, Error> {
-        let Some(known) = known.filter(|known| known.is_active()) else {
-            return Ok(Told { sid: None, role: None });
-        };
+    ) -> Result<Option<ParticipantSid>, Error> {
+        let Some(known) = known.filter(Participant::is_active) else { return Ok(None) };
         let metadata: Option<Metadata> = metadata.map(|update| update.new.clone());
         let update = SessionUpdate { role: patch.role, name: patch.name.clone(), metadata };
         self.rooms.update_participant(&stream.room_name, &known.identity, &update).await?;
-        Ok(Told { sid: known.sid.clone(), role: patch.role })
+        Ok(known.sid)
     }
 
-    /// Makes LiveKit follow the record after a change. The participant may have connected again since LiveKit was told,
-    /// another request may have changed the role, or the new role may have no access.
+    /// Makes LiveKit follow the record after a change: the new role may have no access. A changed role is sent again,
+    /// because a comparison with the older record may have sent the older role between the call and the record. It
+    /// is also sent to a session that has connected since the call.
     async fn align_changed(
         &self,
         stream: Stream,
         participant: Participant,
-        told: &Told,
+        sends_role: bool,
     ) -> Result<ChangedParticipant, Error> {
         if !participant.is_active() {
             return Ok(ChangedParticipant { stream, participant });
         }
-        let was_told = told.sid == participant.sid && told.role.is_none_or(|role| role == participant.role);
-        let aligned = if stream.denies(&participant).is_some() || was_told {
-            self.align(&stream, participant.clone(), None).await
-        } else {
-            self.send_role(&stream, &participant).await
-        };
-        if let Err(error) = aligned {
+        if let Err(error) = self.enforce(&stream, participant.clone(), sends_role).await {
             log_failure(&stream, &error);
         }
         let current = self.store.participant(stream.id, participant.identity.as_str()).await?;

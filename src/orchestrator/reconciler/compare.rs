@@ -95,7 +95,7 @@ impl Reconciler {
             let lose = Change::Lose { identity: entry.identity, sid, before };
             self.repair(&stream, lose, lease, &repairs.left, &repairs.undecided).await?;
         }
-        self.remove_denied(&stream, listed, lease, repairs).await
+        self.exclude_denied(&stream, &listed, lease, repairs).await
     }
 
     /// Makes LiveKit follow the record of a listed session, where a call was lost or an older token was used: ends a
@@ -110,30 +110,35 @@ impl Reconciler {
         lease: &Lease,
         repairs: &Repairs,
     ) -> Result<(), Error> {
-        let is_removed = entry.removals.end_session();
-        if !is_removed && (!entry.overrides(reported) || stream.denies(entry).is_some()) {
+        if !entry.removals.end_session() && !entry.overrides(reported) {
             return Ok(());
         }
+        let is_removed = match self.orchestrator.denial(stream, entry).await? {
+            None => false,
+            Some(LeaveReason::Removed) => true,
+            // The comparison ends with the exclusion of these participants.
+            Some(LeaveReason::Blocked | LeaveReason::Backstage) => return Ok(()),
+        };
         if is_recent {
             count(&repairs.undecided);
             return Ok(());
         }
         if is_removed {
-            if self.orchestrator.put_out_one(stream, &entry.identity, Some(lease.clone())).await? {
+            if self.orchestrator.exclude_one(stream, &entry.identity, Some(lease.clone())).await? {
                 count(&repairs.removed);
             }
             return Ok(());
         }
         count(&repairs.role);
-        self.orchestrator.send_role(stream, entry).await
+        self.orchestrator.send_role(stream, entry.clone()).await
     }
 
-    /// Removes participants without access that are still connected. Reads the stream again first, because it may have
+    /// Excludes participants without access that are still connected. Reads the stream again first, because it may have
     /// gone live since the streams were listed.
-    async fn remove_denied(
+    async fn exclude_denied(
         &self,
         stream: &Stream,
-        listed: Vec<(Identity, ParticipantSid)>,
+        listed: &[(Identity, ParticipantSid)],
         lease: &Lease,
         repairs: &Repairs,
     ) -> Result<(), Error> {
@@ -141,30 +146,9 @@ impl Reconciler {
         let Some(current) = current.filter(|current| current.status == StreamStatus::Active) else {
             return Ok(());
         };
-        self.remove_blocked(&current, listed, lease, repairs).await?;
-        let removed = self.orchestrator.put_out_all(&current, Some(lease)).await?;
-        repairs.removed.fetch_add(removed, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Removes listed sessions of blocked identities.
-    async fn remove_blocked(
-        &self,
-        stream: &Stream,
-        listed: Vec<(Identity, ParticipantSid)>,
-        lease: &Lease,
-        repairs: &Repairs,
-    ) -> Result<(), Error> {
-        if stream.blocks == 0 {
-            return Ok(());
-        }
-        let blocks = self.store.blocks(stream.id).await?;
-        let blocked: HashSet<_> = blocks.into_iter().map(|block| block.identity).collect();
-        for (identity, sid) in listed.into_iter().filter(|(identity, _)| blocked.contains(identity)) {
-            let (session, lease) = ((identity, Some(sid)), Some(lease.clone()));
-            self.orchestrator.put_out(&stream.reference(), session, LeaveReason::Blocked, lease).await?;
-            count(&repairs.removed);
-        }
+        let blocked = self.orchestrator.exclude_blocked(&current, listed, Some(lease)).await?;
+        let audience = self.orchestrator.exclude_audience(&current, Some(lease)).await?;
+        repairs.removed.fetch_add(blocked + audience, Ordering::Relaxed);
         Ok(())
     }
 

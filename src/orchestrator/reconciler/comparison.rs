@@ -68,6 +68,7 @@ impl Reconciler {
     /// Compares the active streams page by page, then ends streams without rooms and deletes orphaned rooms.
     async fn compare_streams(&self, lease: &Lease, report: &mut Report) -> Result<(), Error> {
         self.rooms.ping().await?;
+        let media = self.list_media(report).await?;
         let known_missing = self.store.missing().await?;
         let (mut missing, mut listed, mut after) = (Vec::new(), 0, None);
         loop {
@@ -75,7 +76,9 @@ impl Reconciler {
             listed += page.listed;
             missing.extend(page.missing);
             self.remember_missing(&known_missing, &page.found, &missing).await?;
+            let with_media = media.concerning(page.found.iter().map(|(stream, _)| stream));
             self.compare_page(page.found, page.before, lease, report).await?;
+            self.compare_media(&with_media, &media, lease, report).await?;
             after = page.next;
             if after.is_none() {
                 break;
@@ -87,6 +90,7 @@ impl Reconciler {
             return Ok(());
         }
         self.stop_missing(missing, lease, &report.repairs).await?;
+        self.end_orphaned_media(&media, lease, report).await?;
         let (deleted, failed) = self.delete_orphaned_rooms(lease).await?;
         report.repairs.room_deleted.fetch_add(deleted, Ordering::Relaxed);
         report.failed += failed;

@@ -133,7 +133,7 @@ impl Reconciler {
                     }
                     // Another instance stops the stream, or the sweeper does when LiveKit answers again.
                     Ok(_) | Err(Error::Store(StoreError::NotFound | StoreError::Rejected(_))) => {}
-                    Err(error @ (Error::Rooms(_) | Error::OperationInProgress(_))) => {
+                    Err(error @ (Error::Rooms(_) | Error::Ingress(_) | Error::OperationInProgress(_))) => {
                         tracing::warn!(
                             stream = %stream.id,
                             %error,

@@ -10,11 +10,15 @@
 //!
 //! Import direction; this file only declares and re-exports:
 //! ```text
-//! report, service ← compare, missing, orphaned_rooms ← comparison ← schedule
+//! report, service ← ingresses, egresses ← compare, media, missing, orphaned_rooms ← comparison ← schedule
 //! ```
 
 mod compare;
 mod comparison;
+mod egress_listing;
+mod egresses;
+mod ingresses;
+mod media;
 mod missing;
 mod orphaned_rooms;
 mod report;

@@ -37,6 +37,10 @@ pub(super) struct Repairs {
     pub(super) role: AtomicU64,
     /// Participants without access that were still connected.
     pub(super) removed: AtomicU64,
+    /// Ingresses whose record or whose existence differed.
+    pub(super) ingresses: AtomicU64,
+    /// Recordings and broadcasts whose record or whose existence differed.
+    pub(super) egresses: AtomicU64,
     /// Differences that the listing grace period does not allow to repair yet.
     pub(super) undecided: AtomicU64,
     /// Rooms with other settings than their streams. LiveKit cannot change settings, so this is no repair.
@@ -44,7 +48,7 @@ pub(super) struct Repairs {
 }
 
 impl Repairs {
-    pub(super) fn counts(&self) -> [(&'static str, u64); 8] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 10] {
         [
             ("joined", &self.joined),
             ("left", &self.left),
@@ -54,6 +58,8 @@ impl Repairs {
             ("room_deleted", &self.room_deleted),
             ("role", &self.role),
             ("removed", &self.removed),
+            ("ingress", &self.ingresses),
+            ("egress", &self.egresses),
         ]
         .map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
     }

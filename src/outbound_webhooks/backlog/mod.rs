@@ -7,23 +7,23 @@
 
 mod outcomes;
 mod queue;
+mod queued_event;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
 use self::queue::Queue;
-pub use self::queue::Waiting;
+pub use self::{queue::Waiting, queued_event::QueuedEvent};
 use crate::{
-    domain::{Cursor, EndpointFilter, Event, StreamId, Timestamp},
+    domain::{Cursor, EndpointFilter, StreamId, Timestamp},
     store::ResetReason,
 };
 
 /// Time after which a stream whose delivery is in progress falls behind.
 pub const SLOW_AFTER: Duration = Duration::from_secs(1);
-/// Maximum number of streams that are behind. With more of them, the log of all streams is not read on.
+/// Number of streams that are behind from which on the log of all streams is not read on.
 pub const MAX_BEHIND: usize = 1_000;
 /// Maximum number of queued events.
 const MAX_QUEUED: usize = 1_000;
@@ -34,11 +34,22 @@ const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub enum Step {
     /// Deliver the event.
-    Deliver(Arc<Event>),
-    /// Read the stream's own log after the cursor.
-    Read(StreamId, Cursor),
-    /// Tell the endpoint that it has missed events of all streams.
+    Deliver(QueuedEvent),
+    /// Read a page of a stream's own log.
+    Read(StreamRead),
+    /// Deliver a reset, because events of all streams were lost.
     Reset(ResetReason),
+}
+
+/// A read of a stream's own log.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamRead {
+    /// The stream.
+    pub id: StreamId,
+    /// Position after which to read.
+    pub after: Cursor,
+    /// Newest event of the stream that was known when the read began. Later events may be missing in the page.
+    pub newest: Cursor,
 }
 
 /// Position of a stream that is behind.
@@ -98,25 +109,38 @@ impl Backlog {
     /// True if more events of the log of all streams can be queued.
     pub fn has_room(&self) -> bool {
         let in_line = self.queues.values().filter(|queue| queue.waiting.is_none());
-        let sizes = in_line.flat_map(|queue| &queue.events).map(|event| event.approximate_bytes());
+        let sizes = in_line.flat_map(|queue| &queue.events).map(QueuedEvent::approximate_bytes);
         let (queued, bytes) = sizes.fold((0, 0), |(queued, bytes), size| (queued + 1, bytes + size));
         let is_small = queued < MAX_QUEUED && bytes < MAX_QUEUED_BYTES;
         self.reset.is_none() && is_small && self.behind().count() < MAX_BEHIND
     }
 
     /// Queues events of the log of all streams.
-    pub fn add(&mut self, events: &[Arc<Event>]) {
+    pub fn add(&mut self, events: &[QueuedEvent]) {
         for event in events {
-            self.read = event.cursor;
-            if self.filter.matches(event) {
+            self.read = event.cursor();
+            if self.filter.matches(event.stream_id(), event.kind()) {
                 self.add_event(event);
             }
         }
+        self.forget_idle();
     }
 
-    fn add_event(&mut self, event: &Arc<Event>) {
+    /// Continues after a position up to which there are no further events of all streams.
+    pub fn continue_after(&mut self, position: Cursor) {
+        self.read = self.read.max(position);
+        self.forget_idle();
+    }
+
+    fn forget_idle(&mut self) {
+        // Kept until now, because their newest events were still to come in the log of all streams.
+        let read = self.read;
+        self.queues.retain(|_, queue| !queue.is_idle() || queue.newest > read);
+    }
+
+    fn add_event(&mut self, event: &QueuedEvent) {
         let id = event.stream_id();
-        let queue = self.queues.entry(id).or_insert_with(|| Queue::new(event.previous, event.timestamp));
+        let queue = self.queues.entry(id).or_insert_with(|| Queue::new(event.previous(), event.timestamp()));
         let was_empty = queue.events.is_empty();
         if queue.add(event) && queue.waiting.is_none() && was_empty && queue.busy_since.is_none() {
             self.ready.push_back(id);
@@ -137,7 +161,8 @@ impl Backlog {
         let after = self.read;
         let queue = self.queues.entry(id).or_insert_with(|| Queue::new(after, now));
         if queue.waiting.is_none() {
-            queue.fall_behind(Waiting { attempts: 0, due: now }, 0);
+            // A delivery in progress stays queued, so that its result finds it.
+            queue.fall_behind(Waiting { attempts: 0, due: now }, usize::from(queue.busy_since.is_some()));
             queue.undelivered = queue.undelivered.max(1);
             if queue.busy_since.is_none() {
                 self.ready_behind.push_back(id);
@@ -181,7 +206,9 @@ impl Backlog {
         let queue = self.queues.get_mut(&id).filter(|queue| queue.busy_since.is_none())?;
         let step = match queue.events.front() {
             Some(event) => Step::Deliver(event.clone()),
-            None if queue.waiting.is_some() => Step::Read(id, queue.after),
+            None if queue.waiting.is_some() => {
+                Step::Read(StreamRead { id, after: queue.after, newest: queue.newest })
+            }
             None => return None,
         };
         queue.busy_since = Some(now);
@@ -201,8 +228,8 @@ impl Backlog {
     /// Position in the log of all streams from which everything continues that is not behind.
     pub fn position(&self) -> Cursor {
         let in_line = self.queues.values().filter(|queue| queue.waiting.is_none());
-        let first = in_line.filter_map(|queue| queue.events.front()).min_by_key(|event| event.cursor);
-        first.map_or(self.read, |event| event.previous_of_all)
+        let first = in_line.filter_map(|queue| queue.events.front()).min_by_key(|event| event.cursor());
+        first.map_or(self.read, QueuedEvent::previous_of_all)
     }
 
     /// Returns the streams that are behind.

@@ -1,13 +1,11 @@
 //! What the results of steps change.
 
-use std::sync::Arc;
-
-use super::{Backlog, Waiting, queue::Queue};
-use crate::domain::{Cursor, Event, StreamId, Timestamp};
+use super::{Backlog, QueuedEvent, StreamRead, Waiting, queue::Queue};
+use crate::domain::{Cursor, StreamId, Timestamp};
 
 impl Backlog {
     /// Ends the delivery of an event successfully.
-    pub fn delivered(&mut self, event: &Event) {
+    pub fn delivered(&mut self, event: &QueuedEvent) {
         let Some(queue) = self.busy_with(event) else { return };
         queue.busy_since = None;
         queue.complete();
@@ -18,7 +16,7 @@ impl Backlog {
     }
 
     /// Ends the delivery of an event, which is attempted again at `due`.
-    pub fn failed(&mut self, event: &Event, due: Timestamp) {
+    pub fn failed(&mut self, event: &QueuedEvent, due: Timestamp) {
         let Some(queue) = self.busy_with(event) else { return };
         queue.busy_since = None;
         let attempts = queue.attempts() + 1;
@@ -27,28 +25,26 @@ impl Backlog {
     }
 
     /// Returns the number of failed attempts at the delivery of an event.
-    pub fn attempts(&self, event: &Event) -> u32 {
+    pub fn attempts(&self, event: &QueuedEvent) -> u32 {
         self.queues.get(&event.stream_id()).map_or(0, Queue::attempts)
     }
 
-    fn busy_with(&mut self, event: &Event) -> Option<&mut Queue> {
+    fn busy_with(&mut self, event: &QueuedEvent) -> Option<&mut Queue> {
         let queue = self.queues.get_mut(&event.stream_id())?;
-        let is_first = queue.events.front().is_some_and(|first| first.cursor == event.cursor);
+        let is_first = queue.events.front().is_some_and(|first| first.cursor() == event.cursor());
         (is_first && queue.busy_since.is_some()).then_some(queue)
     }
 
-    /// Adds a page of a stream's own log.
-    pub fn fill(&mut self, id: StreamId, page: &[Arc<Event>], is_complete: bool) {
+    /// Adds a page of a stream's own log. `is_complete` says that the log had no more events.
+    pub fn fill(&mut self, read: StreamRead, page: &[QueuedEvent], is_complete: bool) {
         let filter = self.filter.clone();
-        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let Some(queue) = self.queues.get_mut(&read.id) else { return };
         queue.busy_since = None;
-        queue.fill(page, |event| filter.matches(event));
-        match queue.events.is_empty() {
-            true if is_complete => queue.after = queue.after.max(queue.newest),
-            true => return self.ready_behind.push_back(id),
-            false => {}
+        queue.fill(page, |event| filter.matches(event.stream_id(), event.kind()));
+        if queue.events.is_empty() && is_complete {
+            queue.after = queue.after.max(read.newest);
         }
-        self.proceed(id);
+        self.proceed(read.id);
     }
 
     /// Postpones the read of a stream's own log that has failed.
@@ -61,22 +57,27 @@ impl Backlog {
         self.ready_behind.push_back(id);
     }
 
-    /// Continues after the loss of a stream's own events, which the endpoint has been told.
-    pub fn skip_to(&mut self, id: StreamId, cursor: Cursor) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
+    /// Continues after the loss of a stream's own events, of which the endpoint has got a reset with this cursor.
+    ///
+    /// The cursor may precede the position, because a log that lost its newest events issues later ones behind it.
+    pub fn skip_to(&mut self, read: StreamRead, cursor: Cursor) {
+        let Some(queue) = self.queues.get_mut(&read.id) else { return };
         queue.busy_since = None;
-        queue.after = queue.after.max(cursor);
         if let Some(waiting) = &mut queue.waiting {
             waiting.attempts = 0;
         }
         if cursor == Cursor::ORIGIN {
             // The stream no longer exists.
-            queue.after = queue.after.max(queue.newest);
+            queue.after = queue.newest;
+        } else {
+            let has_grown = queue.newest > read.newest;
+            queue.newest = if has_grown { queue.newest.max(cursor) } else { cursor };
+            queue.after = cursor;
         }
-        self.proceed(id);
+        self.proceed(read.id);
     }
 
-    /// Ends a failed attempt to tell the endpoint of the loss of a stream's own events.
+    /// Ends a failed attempt at the reset of a stream.
     pub fn read_failed(&mut self, id: StreamId, due: Timestamp) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         queue.busy_since = None;

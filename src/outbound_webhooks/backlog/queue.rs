@@ -1,8 +1,9 @@
 //! Deliveries of one stream to one endpoint, which are made one after the other.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
-use crate::domain::{Cursor, Event, Timestamp};
+use super::queued_event::QueuedEvent;
+use crate::domain::{Cursor, Timestamp};
 
 /// State of a stream that has fallen behind the log of all streams, because its deliveries wait or take long. Its
 /// events are read from its own log.
@@ -22,7 +23,7 @@ pub(super) struct Queue {
     /// Newest event of the endpoint that was read.
     pub(super) newest: Cursor,
     /// The next deliveries.
-    pub(super) events: VecDeque<Arc<Event>>,
+    pub(super) events: VecDeque<QueuedEvent>,
     /// An attempt, or a read of the stream's log, is in progress since then.
     pub(super) busy_since: Option<Timestamp>,
     /// `None` while the log of all streams is the source of the stream's events.
@@ -50,11 +51,11 @@ impl Queue {
     /// Counts an event of the log of all streams, and queues it unless the stream is behind.
     ///
     /// Returns false for an event that the queue has already, from the stream's own log.
-    pub(super) fn add(&mut self, event: &Arc<Event>) -> bool {
-        if event.cursor <= self.newest {
+    pub(super) fn add(&mut self, event: &QueuedEvent) -> bool {
+        if event.cursor() <= self.newest {
             return false;
         }
-        self.newest = event.cursor;
+        self.newest = event.cursor();
         self.count(event);
         if self.waiting.is_none() {
             self.events.push_back(event.clone());
@@ -62,33 +63,33 @@ impl Queue {
         true
     }
 
-    fn count(&mut self, event: &Event) {
+    fn count(&mut self, event: &QueuedEvent) {
         if self.undelivered == 0 {
-            self.oldest = event.timestamp;
+            self.oldest = event.timestamp();
         }
         self.undelivered += 1;
     }
 
-    /// Queues a page of the stream's own log. `is_wanted` tells which events the endpoint gets.
-    pub(super) fn fill(&mut self, page: &[Arc<Event>], is_wanted: impl Fn(&Event) -> bool) {
+    /// Queues a page of the stream's own log. `is_wanted` says which events the endpoint gets.
+    pub(super) fn fill(&mut self, page: &[QueuedEvent], is_wanted: impl Fn(&QueuedEvent) -> bool) {
         for event in page {
-            if event.cursor <= self.after {
+            if event.cursor() <= self.after {
                 continue;
             }
             if is_wanted(event) {
                 self.add_read(event);
             } else if self.events.is_empty() {
-                self.after = event.cursor;
+                self.after = event.cursor();
             }
         }
         if let Some(first) = self.events.front() {
-            self.oldest = first.timestamp;
+            self.oldest = first.timestamp();
         }
     }
 
-    fn add_read(&mut self, event: &Arc<Event>) {
-        if event.cursor > self.newest {
-            self.newest = event.cursor;
+    fn add_read(&mut self, event: &QueuedEvent) {
+        if event.cursor() > self.newest {
+            self.newest = event.cursor();
             self.count(event);
         }
         self.events.push_back(event.clone());
@@ -97,11 +98,11 @@ impl Queue {
     /// Removes the first delivery, which is made.
     pub(super) fn complete(&mut self) {
         if let Some(event) = self.events.pop_front() {
-            self.after = event.cursor;
+            self.after = event.cursor();
         }
         self.undelivered = self.undelivered.saturating_sub(1);
         if let Some(next) = self.events.front() {
-            self.oldest = next.timestamp;
+            self.oldest = next.timestamp();
         }
     }
 
@@ -114,6 +115,11 @@ impl Queue {
     /// True if every delivery that was read is made.
     pub(super) fn is_finished(&self) -> bool {
         self.events.is_empty() && self.after >= self.newest
+    }
+
+    /// True if nothing is to be done until the log of all streams has further events.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_none() && self.busy_since.is_none() && self.is_finished()
     }
 
     /// True if the next attempt is permitted.

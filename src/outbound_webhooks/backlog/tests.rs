@@ -1,10 +1,10 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    EventKind, InitialAudience, Metadata, RoomName, Stream, event::Draft, stream::NewStream,
+    Event, EventKind, InitialAudience, Metadata, RoomName, Stream, event::Draft, stream::NewStream,
 };
 
 const NONE: Waiting = Waiting { attempts: 0, due: Timestamp::from_millis(0) };
@@ -23,13 +23,15 @@ struct Model {
     /// Every attempt that succeeded.
     delivered: Vec<Arc<Event>>,
     in_flight: Vec<Arc<Event>>,
+    /// Reads of streams' own logs in progress, with the pages that they will return.
+    reading: Vec<(StreamRead, Vec<QueuedEvent>, bool)>,
 }
 
 impl Model {
     fn new(filter: EndpointFilter, streams: Vec<StreamId>) -> Self {
         let backlog = Backlog::new(filter.clone(), Cursor::ORIGIN, BTreeMap::new(), NONE);
-        let (log, delivered, in_flight) = (Vec::new(), Vec::new(), Vec::new());
-        Self { streams, log, filter, backlog, now: at(1), delivered, in_flight }
+        let (log, delivered, in_flight, reading) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { streams, log, filter, backlog, now: at(1), delivered, in_flight, reading }
     }
 
     fn append(&mut self, stream: usize) {
@@ -60,27 +62,42 @@ impl Model {
     fn read(&mut self, count: usize) {
         if self.backlog.has_room() {
             let after = self.backlog.read_position();
-            let page: Vec<_> =
-                self.log.iter().filter(|event| event.cursor > after).take(count).cloned().collect();
-            self.backlog.add(&page);
+            let page = self.log.iter().filter(|event| event.cursor > after).take(count).cloned();
+            self.backlog.add(&page.map(QueuedEvent::from).collect::<Vec<_>>());
         }
     }
 
-    /// Makes one step. Deliveries stay in flight until [`Self::answer`].
+    /// Begins one step. Deliveries stay in progress until [`Self::answer`], and reads until [`Self::end_read`].
     fn step(&mut self, is_behind: bool) -> bool {
         let step = if is_behind { self.backlog.next_behind(self.now) } else { self.backlog.next(self.now) };
         match step {
-            Some(Step::Deliver(event)) => self.in_flight.push(event),
-            Some(Step::Read(id, after)) => {
-                let own = self.log.iter().filter(|event| event.stream_id() == id && event.cursor > after);
-                let rest: Vec<_> = own.cloned().collect();
-                let page = &rest[..rest.len().min(2)];
-                self.backlog.fill(id, page, page.len() == rest.len());
+            Some(Step::Deliver(QueuedEvent::Logged(event))) => self.in_flight.push(event),
+            Some(Step::Deliver(QueuedEvent::Past(_))) => panic!("there is no history"),
+            Some(Step::Read(read)) => {
+                let is_next = |event: &&Arc<Event>| event.stream_id() == read.id && event.cursor > read.after;
+                let rest: Vec<_> = self.log.iter().filter(is_next).cloned().map(QueuedEvent::from).collect();
+                let page = rest[..rest.len().min(2)].to_vec();
+                self.reading.push((read, page, rest.len() <= 2));
             }
             Some(Step::Reset(_)) => panic!("nothing was lost"),
             None => return false,
         }
         true
+    }
+
+    fn end_read(&mut self, index: usize) {
+        if !self.reading.is_empty() {
+            let (read, page, is_complete) = self.reading.remove(index % self.reading.len());
+            self.backlog.fill(read, &page, is_complete);
+        }
+    }
+
+    /// Loses what was not read of the log of all streams. The streams' own logs keep everything.
+    fn lose(&mut self) {
+        if self.filter.stream_id.is_some() && self.backlog.has_room() {
+            let tail = self.log.last().map_or(Cursor::ORIGIN, |event| event.cursor);
+            self.backlog.lose(ResetReason::Expired, tail, self.now);
+        }
     }
 
     fn answer(&mut self, index: usize, is_success: bool) {
@@ -90,9 +107,9 @@ impl Model {
         let event = self.in_flight.remove(index % self.in_flight.len());
         if is_success {
             self.delivered.push(event.clone());
-            self.backlog.delivered(&event);
+            self.backlog.delivered(&event.into());
         } else {
-            self.backlog.failed(&event, self.now.plus(Duration::from_secs(5)));
+            self.backlog.failed(&event.into(), self.now.plus(Duration::from_secs(5)));
         }
     }
 
@@ -101,6 +118,7 @@ impl Model {
         let (read, behind) = (self.backlog.position(), self.backlog.behind().collect());
         self.backlog = Backlog::new(self.filter.clone(), read, behind, self.backlog.reset_attempts());
         self.in_flight.clear();
+        self.reading.clear();
     }
 
     fn apply(&mut self, (action, value): (u8, usize)) {
@@ -112,6 +130,8 @@ impl Model {
             7 => self.answer(value, false),
             8 => self.now = self.now.plus(Duration::from_millis(value as u64 * 100)),
             9 => self.backlog.set_slow_behind(self.now),
+            10 | 11 => self.end_read(value),
+            12 => self.lose(),
             _ => self.restart(),
         }
     }
@@ -121,8 +141,9 @@ impl Model {
             self.now = self.now.plus(Duration::from_secs(6));
             self.read(100);
             while self.step(false) || self.step(true) {}
-            while !self.in_flight.is_empty() {
+            while !self.in_flight.is_empty() || !self.reading.is_empty() {
                 self.answer(0, true);
+                self.end_read(0);
             }
         }
     }
@@ -132,18 +153,22 @@ proptest! {
     /// However deliveries fail, hang and are interrupted: every event arrives, first deliveries of a stream in order.
     #[test]
     fn every_event_is_delivered_and_first_deliveries_of_a_stream_are_in_order(
-        actions in prop::collection::vec((0u8..11, 0usize..50), 0..200), has_filter in any::<bool>(),
+        actions in prop::collection::vec((0u8..14, 0usize..50), 0..300),
+        has_filter in any::<bool>(),
+        has_stream in any::<bool>(),
     ) {
         let events = has_filter.then(|| vec![EventKind::ALL[0], EventKind::ALL[2]]);
-        let filter = EndpointFilter { events, stream_id: None };
-        let mut model = Model::new(filter.clone(), (0..3).map(|_| StreamId::generate()).collect());
+        let streams: Vec<_> = (0..3).map(|_| StreamId::generate()).collect();
+        let filter = EndpointFilter { events, stream_id: has_stream.then_some(streams[0]) };
+        let mut model = Model::new(filter.clone(), streams);
         for action in actions {
             model.apply(action);
         }
         model.finish();
         for id in &model.streams {
             let own = |events: &[Arc<Event>]| -> Vec<u64> {
-                let own = events.iter().filter(|event| event.stream_id() == *id && filter.matches(event));
+                let own = events.iter().filter(|event| event.stream_id() == *id);
+                let own = own.filter(|event| filter.matches(event.stream_id(), event.draft.kind));
                 own.map(|event| event.seq()).collect()
             };
             let mut seen = BTreeSet::new();
@@ -155,6 +180,7 @@ proptest! {
         prop_assert_eq!(model.backlog.behind().count(), 0);
         let end = model.log.last().map_or(Cursor::ORIGIN, |event| event.cursor);
         prop_assert_eq!(model.backlog.position(), end);
+        prop_assert_eq!(model.backlog.queues.len(), 0, "finished queues are forgotten");
     }
 }
 
@@ -180,7 +206,7 @@ fn failed_stream_waits_and_others_continue() {
 }
 
 #[test]
-fn loss_is_told_before_anything_else_and_repeated_until_it_is_delivered() {
+fn reset_precedes_everything_else_and_is_repeated_until_it_is_delivered() {
     let mut backlog = Backlog::new(EndpointFilter::default(), Cursor::new(1, 0), BTreeMap::new(), NONE);
     backlog.lose(ResetReason::Expired, Cursor::new(9, 0), at(1));
     assert!(!backlog.has_room());
@@ -201,8 +227,26 @@ fn endpoint_of_one_stream_continues_from_its_own_log_after_a_loss() {
     let filter = EndpointFilter { events: None, stream_id: Some(id) };
     let mut backlog = Backlog::new(filter, Cursor::new(1, 0), BTreeMap::new(), NONE);
     backlog.lose(ResetReason::Expired, Cursor::new(9, 0), at(1));
-    let step = backlog.next_behind(at(1));
-    assert!(matches!(step, Some(Step::Read(read, after)) if read == id && after == Cursor::new(1, 0)));
-    backlog.fill(id, &[], true);
+    let Some(Step::Read(read)) = backlog.next_behind(at(1)) else { panic!("a read") };
+    assert_eq!((read.id, read.after), (id, Cursor::new(1, 0)));
+    backlog.fill(read, &[], true);
     assert_eq!((backlog.position(), backlog.behind().count()), (Cursor::new(9, 0), 0));
+}
+
+#[test]
+fn stream_that_lost_its_newest_events_continues_behind_its_old_position() {
+    let mut model = Model::new(EndpointFilter::default(), vec![StreamId::generate()]);
+    (0..4).for_each(|_| model.append(0));
+    model.read(4);
+    assert!(model.step(false));
+    model.answer(0, false);
+    model.now = at(10_000);
+    let Some(Step::Read(read)) = model.backlog.next_behind(model.now) else { panic!("a read") };
+    // The log ends with the second event now, and the third is issued again.
+    model.backlog.skip_to(read, Cursor::new(2, 0));
+    assert_eq!(model.backlog.behind().count(), 0);
+    model.backlog.read = Cursor::new(2, 0);
+    model.read(1);
+    assert!(model.step(false));
+    assert_eq!(model.in_flight[0].cursor, Cursor::new(3, 0));
 }

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-use super::super::{backlog::Step, message::Content};
+use super::{
+    super::{
+        backlog::{QueuedEvent, Step, StreamRead},
+        message::Content,
+    },
+    past::{self, Past},
+};
 use crate::{
     delivery::{Answer, EndpointClient},
-    domain::{Cursor, Endpoint, Event, StreamId, Timestamp, Topic},
-    store::{FollowedPartition, LogRead, StoreError},
+    domain::{Cursor, Endpoint, StreamId, Timestamp, Topic},
+    store::{FollowedPartition, LogRead, ResetReason, StoreError},
 };
 
 /// Number of events of a stream's own log that are read at once.
@@ -18,15 +23,19 @@ const STREAM_PAGE: usize = 20;
 /// Result of a step.
 pub(super) enum Done {
     /// An attempt at the delivery of an event.
-    Event(Arc<Event>, Answer),
-    /// A page of a stream's own log.
-    Page(StreamId, Vec<Arc<Event>>, bool),
-    /// An attempt to tell the loss of a stream's own events, which continue after the cursor.
-    ResetOfStream(StreamId, Cursor, Answer),
-    /// An attempt to tell the loss of events of all streams, which continue after the cursor.
+    Event(QueuedEvent, Answer),
+    /// A page of a stream's own events, and whether there are no more.
+    Page(StreamRead, Vec<QueuedEvent>, bool),
+    /// An attempt at the reset of one stream, whose events continue after the cursor.
+    ResetOfStream(StreamRead, Cursor, Answer),
+    /// An attempt at the reset of all streams, whose events continue after the cursor.
     Reset(Cursor, Answer),
-    /// The store did not answer; the stream is the one whose log was read.
-    Unavailable(Option<StreamId>, StoreError),
+    /// A read of what the log of all streams no longer holds.
+    Past(Result<Past, past::Error>),
+    /// Events of all streams are lost. The log ends with the cursor.
+    Lost(ResetReason, Cursor),
+    /// The store or the history did not answer; the stream is the one whose events were read.
+    Unavailable(Option<StreamId>, past::Error),
 }
 
 /// What every step needs.
@@ -35,44 +44,81 @@ pub(super) struct Attempts {
     pub(super) url: Url,
     pub(super) client: Arc<dyn EndpointClient>,
     pub(super) partition: Arc<dyn FollowedPartition>,
+    pub(super) past: past::Source,
 }
 
 impl Attempts {
-    /// Makes a step. Holds the permit until its end.
-    pub(super) async fn make(self: Arc<Self>, step: Step, now: Timestamp, _: OwnedSemaphorePermit) -> Done {
+    /// Makes a step.
+    pub(super) async fn make(self: Arc<Self>, step: Step, now: Timestamp) -> Done {
         match step {
             Step::Deliver(event) => {
                 let answer = self.post(Content::event(&event), now).await;
                 Done::Event(event, answer)
             }
-            Step::Read(id, after) => match self.read(id, after, now).await {
+            Step::Read(read) => match self.read(read, now).await {
                 Ok(done) => done,
-                Err(error) => Done::Unavailable(Some(id), error),
+                Err(error) => Done::Unavailable(Some(read.id), error),
             },
-            Step::Reset(reason) => match self.tail(Topic::All).await {
+            Step::Reset(reason) => match tail(&*self.partition, Topic::All).await {
                 Ok(tail) => Done::Reset(tail, self.post(Content::reset(reason, tail, None), now).await),
-                Err(error) => Done::Unavailable(None, error),
+                Err(error) => Done::Unavailable(None, error.into()),
             },
         }
     }
 
-    async fn read(&self, id: StreamId, after: Cursor, now: Timestamp) -> Result<Done, StoreError> {
-        let topic = Topic::Stream(id);
-        match self.partition.read_after(topic, after, STREAM_PAGE).await? {
-            LogRead::Events { events, complete } => Ok(Done::Page(id, events, complete)),
-            LogRead::Reset(reason) => {
-                let tail = self.tail(topic).await?;
-                let answer = self.post(Content::reset(reason, tail, Some(id)), now).await;
-                Ok(Done::ResetOfStream(id, tail, answer))
+    async fn read(&self, read: StreamRead, now: Timestamp) -> Result<Done, past::Error> {
+        match self.partition.read_after(Topic::Stream(read.id), read.after, STREAM_PAGE).await? {
+            LogRead::Events { events, complete } => {
+                Ok(Done::Page(read, events.into_iter().map(QueuedEvent::from).collect(), complete))
+            }
+            LogRead::Reset(reason) => self.read_past(read, reason, now).await,
+        }
+    }
+
+    /// Reads what the stream's log has lost; resets the stream if it is stored nowhere.
+    async fn read_past(
+        &self,
+        read: StreamRead,
+        reason: ResetReason,
+        now: Timestamp,
+    ) -> Result<Done, past::Error> {
+        match self.past.read(Some(read.id), read.after, reason, now).await? {
+            Past::Events(events) => Ok(Done::Page(read, events, false)),
+            Past::UpTo(end) if end >= read.newest => Ok(Done::Page(read, Vec::new(), true)),
+            Past::Behind if read.after >= read.newest => Ok(Done::Page(read, Vec::new(), true)),
+            Past::UpTo(_) | Past::Behind => Err(past::Error::Behind),
+            Past::Missing(reason) => {
+                let tail = tail(&*self.partition, Topic::Stream(read.id)).await?;
+                let answer = self.post(Content::reset(reason, tail, Some(read.id)), now).await;
+                Ok(Done::ResetOfStream(read, tail, answer))
             }
         }
     }
 
-    async fn tail(&self, topic: Topic) -> Result<Cursor, StoreError> {
-        Ok(self.partition.tails(&[topic]).await?.first().copied().unwrap_or(Cursor::ORIGIN))
+    /// Reads what the log of all streams no longer holds after a position.
+    pub(super) async fn read_past_of_all(
+        self: Arc<Self>,
+        after: Cursor,
+        reason: ResetReason,
+        now: Timestamp,
+    ) -> Done {
+        let reason = match self.past.read(None, after, reason, now).await {
+            Ok(Past::Missing(reason)) => reason,
+            Ok(Past::Behind) => return Done::Past(Err(past::Error::Behind)),
+            read => return Done::Past(read.map_err(past::Error::from)),
+        };
+        match tail(&*self.partition, Topic::All).await {
+            Ok(tail) => Done::Lost(reason, tail),
+            Err(error) => Done::Past(Err(error.into())),
+        }
     }
 
     async fn post(&self, content: Content, now: Timestamp) -> Answer {
         self.client.post(&self.url, content.sign(&self.endpoint, now)).await
     }
+}
+
+/// Returns the newest cursor of a log.
+pub(super) async fn tail(partition: &dyn FollowedPartition, topic: Topic) -> Result<Cursor, StoreError> {
+    Ok(partition.tails(&[topic]).await?.first().copied().unwrap_or(Cursor::ORIGIN))
 }

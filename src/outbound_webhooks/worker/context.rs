@@ -1,9 +1,10 @@
-//! What a worker gets from its sender, and what it tells the sender.
+//! What a worker gets from its sender, and what it reports.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::past::Source;
 use crate::{
     delivery::EndpointClient,
     domain::Timestamp,
@@ -20,6 +21,7 @@ pub(in crate::outbound_webhooks) struct Context {
     pub(in crate::outbound_webhooks) recent: Arc<RecentEvents>,
     pub(in crate::outbound_webhooks) clock: Arc<SharedClock>,
     pub(in crate::outbound_webhooks) lease: Lease,
+    pub(in crate::outbound_webhooks) past: Source,
     pub(in crate::outbound_webhooks) client: Arc<dyn EndpointClient>,
     pub(in crate::outbound_webhooks) directory: Directory,
     pub(in crate::outbound_webhooks) metrics: Arc<Metrics>,

@@ -2,41 +2,45 @@
 
 mod attempt;
 mod context;
+mod outcome;
+mod past;
+mod reading;
 mod saving;
-mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub(super) use self::context::{Context, Lag};
 use self::{
     attempt::{Attempts, Done},
+    outcome::Outcome,
+    past::{PastReading, READ_RETRY},
     saving::Saving,
-    verdict::verdict,
+};
+pub(super) use self::{
+    context::{Context, Lag},
+    past::Source,
 };
 use super::{
     backlog::{Backlog, Step},
-    permits::Permits,
+    permits::{Permits, StepPermit},
     progress::{LastAnswer, Progress},
 };
 use crate::{
     delivery::Answer,
-    domain::{Cursor, DisabledReason, Endpoint, EndpointId, StreamId, Timestamp, Topic},
-    followers::{Followed, POLL_INTERVAL},
-    store::{FollowedPartition, Job, StoreError},
+    domain::{DisabledReason, Endpoint, StreamId, Timestamp},
+    followers::POLL_INTERVAL,
+    store::StoreError,
 };
 
 /// Time that deliveries in progress have to end when the worker stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause after a read of a stream's log that has failed.
-const READ_RETRY: Duration = Duration::from_secs(1);
 
 /// Why a worker ends.
 enum End {
@@ -53,7 +57,10 @@ pub(super) struct Worker {
     permits: Arc<Permits>,
     backlog: Backlog,
     saving: Saving,
-    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Steps in progress. Tasks, because a step that holds a connection to the store must go on while the worker itself
+    /// waits for one.
+    running: JoinSet<Done>,
+    past: PastReading,
     last_answer: Option<LastAnswer>,
     failing_since: Option<Timestamp>,
     lag: watch::Sender<Lag>,
@@ -74,14 +81,16 @@ impl Worker {
         let (saving, progress) = Saving::load(&context, &endpoint, now).await?;
         let url = Url::parse(&endpoint.url).map_err(|_| StoreError::Corrupt("url".to_owned()))?;
         let filter = endpoint.filter.clone();
-        let (client, partition) = (context.client.clone(), context.partition.clone());
-        let attempts = Attempts { endpoint, url, client, partition };
+        let (client, partition, past) =
+            (context.client.clone(), context.partition.clone(), context.past.clone());
+        let attempts = Attempts { endpoint, url, client, partition, past };
         Ok(Self {
             attempts: Arc::new(attempts),
             permits,
             backlog: Backlog::new(filter, progress.position, progress.behind, progress.reset),
             saving,
-            running: FuturesUnordered::new(),
+            running: JoinSet::new(),
+            past: PastReading::default(),
             last_answer: progress.last_answer,
             failing_since: progress.failing_since,
             lag,
@@ -96,11 +105,10 @@ impl Worker {
             let settled = async { while self.finish_one().await.is_ok_and(|is_left| is_left) {} };
             // What has not ended by then is attempted again by the next worker.
             let _ = timeout(STOP_TIMEOUT, settled).await;
-            let now = self.context.clock.now().await;
-            self.save(now).await;
+            self.save().await;
         }
         if let Some(End::Disabled(reason)) = end {
-            disable(&self.context, &self.attempts.endpoint.id, reason).await;
+            disable(&self.context, &self.attempts.endpoint, reason).await;
         }
     }
 
@@ -110,38 +118,36 @@ impl Worker {
             self.backlog.set_slow_behind(now);
             self.read_on(now).await;
             self.begin_steps(now);
-            if self.saving.is_due() && !self.save(now).await {
+            if self.saving.is_due() && !self.save().await {
                 return End::Superseded;
             }
             tokio::select! {
-                Some(done) = self.running.next() => {
+                Some(done) = self.running.join_next() => {
+                    // A panic is logged by the panic hook; the next worker continues.
+                    let Ok(done) = done else { return End::Superseded };
                     if let Some(reason) = self.handle(done, now) {
                         return End::Disabled(reason);
                     }
                 }
                 () = sleep(POLL_INTERVAL) => {}
-                Ok(()) = self.context.revision.changed() => {
-                    if self.saving.is_superseded(&self.context).await {
-                        return End::Superseded;
-                    }
-                }
+                Ok(()) = self.context.revision.changed() => self.saving.compare_now(),
             }
         }
     }
 
     /// Saves the position. Returns false if the lease is lost or a request has changed the position.
-    async fn save(&mut self, now: Timestamp) -> bool {
-        let progress = self.progress(now).await;
+    async fn save(&mut self) -> bool {
+        let progress = self.progress().await;
         match self.saving.save(&self.context, progress).await {
             Ok(is_saved) => is_saved,
             Err(error) => {
-                self.report(&error);
+                self.report(&error.into());
                 true
             }
         }
     }
 
-    async fn progress(&mut self, now: Timestamp) -> Progress {
+    async fn progress(&mut self) -> Progress {
         let unread = self.saving.unread(&self.context.recent).await;
         let read = i64::try_from(self.backlog.read_position().millis()).unwrap_or_default();
         let unread_since = (unread > 0).then(|| Timestamp::from_millis(read));
@@ -158,60 +164,29 @@ impl Worker {
             oldest,
             last_answer: self.last_answer,
             failing_since: self.failing_since,
-            saved_at: now,
+            enabled_at: self.attempts.endpoint.enabled_at,
         }
-    }
-
-    /// Reads on in the log of all streams, if there is room.
-    async fn read_on(&mut self, now: Timestamp) {
-        if !self.backlog.has_room() {
-            return;
-        }
-        match self.context.recent.after(self.backlog.read_position()).await {
-            Ok(Followed::Events { events, number }) => {
-                self.backlog.add(&events);
-                self.saving.has_read(events.len(), number);
-            }
-            Ok(Followed::Lost(reason)) => match tail(&*self.context.partition).await {
-                Ok(tail) => {
-                    self.count_failure("lost");
-                    self.backlog.lose(reason, tail, now);
-                }
-                Err(error) => self.report(&error),
-            },
-            Err(error) => self.report(&error),
-        }
-    }
-
-    fn report(&self, error: &StoreError) {
-        self.count_failure("store");
-        tracing::debug!(%error, endpoint = %self.attempts.endpoint.id, "log not read; retrying");
-    }
-
-    fn count_failure(&self, kind: &str) {
-        let job = Job::SendWebhooks.as_str();
-        self.context.metrics.follower_failures.with_label_values(&[job, kind]).inc();
     }
 
     /// Begins steps while there are permits.
     fn begin_steps(&mut self, now: Timestamp) {
-        while let Ok(permit) = self.permits.in_line.clone().try_acquire_owned() {
+        while let Some(permit) = self.permits.try_in_line() {
             let Some(step) = self.backlog.next(now) else { break };
             self.begin(step, now, permit);
         }
-        while let Ok(permit) = self.permits.behind.clone().try_acquire_owned() {
+        while let Some(permit) = self.permits.try_behind() {
             let Some(step) = self.backlog.next_behind(now) else { break };
             self.begin(step, now, permit);
         }
     }
 
-    fn begin(&self, step: Step, now: Timestamp, permit: tokio::sync::OwnedSemaphorePermit) {
-        self.running.push(Box::pin(self.attempts.clone().make(step, now, permit)));
+    fn begin(&mut self, step: Step, now: Timestamp, permit: StepPermit) {
+        self.running.spawn(permit.run(self.attempts.clone().make(step, now)));
     }
 
     /// Handles the next step that ends; returns false if none is in progress.
     async fn finish_one(&mut self) -> Result<bool, DisabledReason> {
-        let Some(done) = self.running.next().await else { return Ok(false) };
+        let Some(Ok(done)) = self.running.join_next().await else { return Ok(false) };
         let now = self.context.clock.now().await;
         self.handle(done, now).map_or(Ok(true), Err)
     }
@@ -219,29 +194,31 @@ impl Worker {
     /// Handles the result of a step. Returns why the endpoint gets no more deliveries, if so.
     fn handle(&mut self, done: Done, now: Timestamp) -> Option<DisabledReason> {
         match done {
-            Done::Event(event, answer) => match self.judge(answer, self.backlog.attempts(&event), now) {
-                Ok(None) => self.backlog.delivered(&event),
-                Ok(Some(due)) => self.backlog.failed(&event, due),
-                Err(reason) => {
+            Done::Event(event, answer) => match self.record(answer, self.backlog.attempts(&event), now) {
+                Outcome::Delivered => self.backlog.delivered(&event),
+                Outcome::Retry(due) => self.backlog.failed(&event, due),
+                Outcome::Disable(reason) => {
                     self.backlog.failed(&event, now);
                     return Some(reason);
                 }
             },
-            Done::Page(id, events, is_complete) => self.backlog.fill(id, &events, is_complete),
-            Done::ResetOfStream(id, tail, answer) => {
-                match self.judge(answer, self.backlog.attempts_of(id), now) {
-                    Ok(None) => self.backlog.skip_to(id, tail),
-                    Ok(Some(due)) => self.backlog.read_failed(id, due),
-                    Err(reason) => return Some(reason),
+            Done::Page(read, events, is_complete) => self.backlog.fill(read, &events, is_complete),
+            Done::ResetOfStream(read, tail, answer) => {
+                match self.record(answer, self.backlog.attempts_of(read.id), now) {
+                    Outcome::Delivered => self.backlog.skip_to(read, tail),
+                    Outcome::Retry(due) => self.backlog.read_failed(read.id, due),
+                    Outcome::Disable(reason) => return Some(reason),
                 }
             }
             Done::Reset(tail, answer) => {
-                match self.judge(answer, self.backlog.reset_attempts().attempts, now) {
-                    Ok(None) => self.backlog.reset_delivered(tail),
-                    Ok(Some(due)) => self.backlog.reset_failed(due),
-                    Err(reason) => return Some(reason),
+                match self.record(answer, self.backlog.reset_attempts().attempts, now) {
+                    Outcome::Delivered => self.backlog.reset_delivered(tail),
+                    Outcome::Retry(due) => self.backlog.reset_failed(due),
+                    Outcome::Disable(reason) => return Some(reason),
                 }
             }
+            Done::Past(read) => self.continue_past(read, now),
+            Done::Lost(reason, tail) => self.lose(reason, tail, now),
             Done::Unavailable(id, error) => self.postpone(id, &error, now),
         }
         if !self.backlog.is_failing() {
@@ -250,7 +227,7 @@ impl Worker {
         None
     }
 
-    fn postpone(&mut self, id: Option<StreamId>, error: &StoreError, now: Timestamp) {
+    fn postpone(&mut self, id: Option<StreamId>, error: &past::Error, now: Timestamp) {
         self.report(error);
         let due = now.plus(READ_RETRY);
         match id {
@@ -259,32 +236,22 @@ impl Worker {
         }
     }
 
-    /// Judges an answer after a number of failed attempts: the time of the next attempt, `None` for a delivery, or why
-    /// there are no more deliveries.
-    fn judge(
-        &mut self,
-        answer: Answer,
-        failed: u32,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, DisabledReason> {
+    /// Records an answer after a number of failed attempts, and returns what follows.
+    fn record(&mut self, answer: Answer, failed: u32, now: Timestamp) -> Outcome {
         self.last_answer = Some(LastAnswer::new(answer, now));
-        let (outcome, verdict) = verdict(answer, failed, now);
-        self.context.metrics.webhook_deliveries.with_label_values(&[outcome]).inc();
-        if !answer.is_success() {
+        let outcome = Outcome::classify(answer, failed, now);
+        self.context.metrics.webhook_deliveries.with_label_values(&[outcome.as_str()]).inc();
+        if outcome != Outcome::Delivered {
             self.failing_since.get_or_insert(now);
         }
-        verdict
+        outcome
     }
 }
 
-async fn disable(context: &Context, id: &EndpointId, reason: DisabledReason) {
-    tracing::warn!(endpoint = %id, reason = reason.as_str(), "webhook endpoint disabled");
+async fn disable(context: &Context, endpoint: &Endpoint, reason: DisabledReason) {
+    tracing::warn!(endpoint = %endpoint.id, reason = reason.as_str(), "webhook endpoint not to be called again");
     let now = context.clock.now().await;
-    if let Err(error) = context.directory.disable(id, reason, now).await {
-        tracing::warn!(%error, endpoint = %id, "webhook endpoint not disabled; its deliveries go on");
+    if let Err(error) = context.directory.disable(endpoint, reason, now).await {
+        tracing::warn!(%error, endpoint = %endpoint.id, "webhook endpoint not disabled; its deliveries go on");
     }
-}
-
-async fn tail(partition: &dyn FollowedPartition) -> Result<Cursor, StoreError> {
-    Ok(partition.tails(&[Topic::All]).await?.first().copied().unwrap_or_default())
 }

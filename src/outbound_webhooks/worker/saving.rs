@@ -14,6 +14,8 @@ use crate::{
 
 /// Interval at which a position is saved. After a crash, the deliveries of this time are repeated.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which an unchanged position is saved too, because a request may have changed it without notice.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the store has of a worker's position.
 pub(super) struct Saving {
@@ -21,7 +23,10 @@ pub(super) struct Saving {
     generation: u64,
     fields: BTreeMap<String, String>,
     saved: Option<Progress>,
-    saved_at: Instant,
+    /// When the next save is due.
+    due_at: Instant,
+    /// When the store last confirmed that no request has changed the position; `None` if that is to be asked again.
+    compared_at: Option<Instant>,
     /// Number of the last read event among those that all followers of this instance read.
     number: Option<u64>,
     /// Number of events that were not read, as of the last read.
@@ -38,20 +43,22 @@ impl Saving {
         let id = endpoint.id.to_string();
         let record = match context.partition.follower(&id).await? {
             Some(record) => record,
-            None => begin(context, &id, now).await?,
+            None => begin(context, endpoint).await?,
         };
         let corrupt = || StoreError::Corrupt(format!("follower {id}"));
         let mut progress = Progress::parse(&record).ok_or_else(corrupt)?;
-        if progress.saved_at < endpoint.enabled_at {
+        if progress.enabled_at != endpoint.enabled_at {
             progress.forget_failures(now);
         }
         let FollowerRecord { generation, fields } = record;
-        let (unread, saved_at) = (progress.unread, Instant::now());
-        Ok((Self { id, generation, fields, saved: None, saved_at, number: None, unread }, progress))
+        let (unread, now) = (progress.unread, Instant::now());
+        let (due_at, compared_at) = (now + INTERVAL, Some(now));
+        let (saved, number) = (None, None);
+        Ok((Self { id, generation, fields, saved, due_at, compared_at, number, unread }, progress))
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.saved_at.elapsed() >= INTERVAL
+        self.due_at <= Instant::now()
     }
 
     /// Records that events of the log of all streams were read.
@@ -60,20 +67,19 @@ impl Saving {
         self.number = number;
     }
 
-    /// Reports whether a request has changed the position.
-    pub(super) async fn is_superseded(&self, context: &Context) -> bool {
-        let record = context.partition.follower(&self.id).await;
-        record.is_ok_and(|record| record.is_none_or(|record| record.generation != self.generation))
+    /// Makes a save due, which reports whether a request has changed the position.
+    pub(super) fn compare_now(&mut self) {
+        (self.due_at, self.compared_at) = (Instant::now(), None);
     }
 }
 
 /// Records the newest position of the partition.
-async fn begin(context: &Context, id: &str, now: Timestamp) -> Result<FollowerRecord, StoreError> {
+async fn begin(context: &Context, endpoint: &Endpoint) -> Result<FollowerRecord, StoreError> {
     let position = context.partition.position_at(None).await?;
-    let fields = Progress::at(position, now).changes_to(&BTreeMap::new());
+    let fields = Progress::at(position, endpoint.enabled_at).changes_to(&BTreeMap::new());
     let lease = Some(context.lease.clone());
     let change = FollowerChange { lease, expected: None, generation: 0, fields: fields.clone() };
-    match context.partition.save(id, change).await? {
+    match context.partition.save(endpoint.id.as_str(), change).await? {
         SaveOutcome::Saved => Ok(FollowerRecord { generation: 0, fields: fields.into_iter().collect() }),
         SaveOutcome::LeaseLost | SaveOutcome::Superseded => Err(StoreError::LeaseLost),
     }
@@ -88,15 +94,16 @@ impl Saving {
         self.unread
     }
 
-    /// Saves a position if it has changed. Returns false if the lease is lost or a request has changed the position.
+    /// Saves a position if it has changed or was not compared for [`COMPARE_INTERVAL`]. Returns false if the lease is
+    /// lost or a request has changed the position.
     ///
     /// # Errors
-    /// Errors of the store.
+    /// Errors of the store. The next call saves and compares again.
     pub(super) async fn save(&mut self, context: &Context, progress: Progress) -> Result<bool, StoreError> {
-        self.saved_at = Instant::now();
-        let unchanged =
-            |saved: &Progress| Progress { saved_at: progress.saved_at, ..saved.clone() } == progress;
-        if self.saved.as_ref().is_some_and(unchanged) {
+        let now = Instant::now();
+        self.due_at = now + INTERVAL;
+        let is_compared = self.compared_at.is_some_and(|at| at.elapsed() < COMPARE_INTERVAL);
+        if is_compared && self.saved.as_ref() == Some(&progress) {
             return Ok(true);
         }
         let fields = progress.changes_to(&self.fields);
@@ -106,6 +113,7 @@ impl Saving {
         let change = FollowerChange { lease, expected: Some(generation), generation, fields: fields.clone() };
         let outcome = context.partition.save(&self.id, change).await?;
         if outcome == SaveOutcome::Saved {
+            self.compared_at = Some(now);
             self.has_saved(progress, fields);
         }
         Ok(outcome == SaveOutcome::Saved)

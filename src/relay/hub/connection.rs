@@ -13,19 +13,23 @@ use crate::{
 
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// Time between two log lines about the same outage, because each partition retries by itself.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Hub {
     /// Starts a background task that retries with backoff until the feed is connected.
     pub(super) fn connect(&self) {
         let (feed, source, commands) = (self.feed.clone(), self.source, self.commands.clone());
         tokio::spawn(async move {
-            let mut backoff = MIN_BACKOFF;
+            let (mut backoff, mut logged_at) = (MIN_BACKOFF, None::<Instant>);
             while commands.strong_count() > 0 {
                 match feed.connect(source).await {
                     Ok(connection) => return send(&commands, TaskResult::Connected(connection)),
-                    Err(error) => {
+                    Err(error) if logged_at.is_none_or(|at| at.elapsed() > LOG_INTERVAL) => {
+                        logged_at = Some(Instant::now());
                         tracing::warn!(source = source.0, %error, "event feed connect failed; retrying");
                     }
+                    Err(_) => {}
                 }
                 sleep(backoff.mul_f64(0.5 + jitter())).await;
                 backoff = (backoff * 2).min(MAX_BACKOFF);

@@ -54,4 +54,9 @@ impl Followers for MemoryStore {
         let before_first = events.first().map(|event| event.previous_of_all);
         Ok(found.or(before_first).unwrap_or(inner.newest))
     }
+
+    async fn keep_after(&self, position: Cursor) -> Result<(), StoreError> {
+        self.current().0.kept_after = Some(position);
+        Ok(())
+    }
 }

@@ -10,6 +10,7 @@ mod maintenance;
 mod rate_limit;
 mod state;
 mod stream_store;
+mod visits;
 mod webhook_endpoints;
 
 pub use self::state::{MemoryStore, TimeSource};

@@ -1,14 +1,15 @@
 //! Changes and reads of streams in memory.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 
 use super::state::{Entry, MemoryStore, log::Log};
 use crate::{
     domain::{
-        Aggregate, Block, Change, Cursor, Identity, Participant, ParticipantUpdate, Rejection, Removal,
-        RoomName, Stream, StreamId, StreamRef, StreamStatus, StreamView, Timestamp, change::Effect,
+        Aggregate, Block, Change, Cursor, Egress, EgressId, Identity, Ingress, IngressId, Participant,
+        ParticipantUpdate, Rejection, Removal, RoomName, RtmpAddress, Stream, StreamEgresses, StreamId,
+        StreamIngresses, StreamRef, StreamStatus, StreamView, TargetId, Timestamp, change::Effect,
         event::Draft, stream::NewStream,
     },
     store::{
@@ -62,7 +63,7 @@ impl Entry {
     fn applied(&self, effect: Effect, identity: Option<&Identity>) -> Applied {
         let Aggregate { stream, participants, .. } = &self.aggregate;
         let participant = identity.and_then(|identity| participants.get(identity).cloned());
-        Applied { effect, stream: stream.clone(), participant }
+        Applied { effect, stream: stream.clone(), participant, block: None }
     }
 }
 
@@ -105,12 +106,21 @@ impl StreamStore for MemoryStore {
         let is_duplicate = guard.dedup_key.as_ref().is_some_and(|key| inner.dedup_keys.contains_key(key));
         let kept = inner.streams.get_mut(&stream.id).ok_or(StoreError::NotFound)?;
         let identity = identity_of(&change);
+        let blocked = identity.clone().filter(|_| matches!(change, Change::Block { .. }));
         let (effect, drafts) = if is_duplicate {
             (Effect::Duplicate, Vec::new())
         } else {
             kept.apply(change, guard.version, now, self.retention.count_interval)?
         };
-        let applied = kept.applied(effect, identity.as_ref());
+        let mut applied = kept.applied(effect, identity.as_ref());
+        if let Some(blocked) = blocked.filter(|_| !is_duplicate) {
+            applied.block = kept.aggregate.blocks.get(&blocked).cloned();
+        }
+        let visits = kept.aggregate.take_visits();
+        if self.retention.keeps_visits {
+            let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
+            inner.visits.append(visits, now_ms, self.retention.log.of_all_streams().max_events);
+        }
         if may_leave_tokens(&drafts) {
             inner.closed_rooms.close(stream.room_name.clone(), now.plus(self.retention.tokens));
         }
@@ -184,14 +194,57 @@ impl StreamStore for MemoryStore {
     }
 
     async fn block(&self, id: StreamId, identity: &str) -> Result<Option<Block>, StoreError> {
-        let blocks = self.blocks(id).await?;
-        Ok(blocks.into_iter().find(|block| block.identity.as_str() == identity))
+        let (inner, _) = self.current();
+        Ok(inner.blocks(id).find(|block| block.identity.as_str() == identity).cloned())
     }
 
-    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
+    async fn blocks(
+        &self,
+        id: StreamId,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Block>, StoreError> {
         let (inner, _) = self.current();
-        let kept = inner.streams.get(&id);
-        Ok(kept.map(|kept| kept.aggregate.blocks.values().cloned().collect()).unwrap_or_default())
+        let mut blocks: Vec<_> = inner.blocks(id).collect();
+        blocks.sort_by_cached_key(|block| block.list_key());
+        let later = |block: &Block| after.is_none_or(|after| block.list_key().as_str() > after);
+        Ok(page(blocks, limit, later, Block::list_key))
+    }
+
+    async fn blocked(&self, id: StreamId, identities: &[&Identity]) -> Result<Vec<bool>, StoreError> {
+        let (inner, _) = self.current();
+        let is_blocked = |identity: &&Identity| inner.blocks(id).any(|block| block.identity == **identity);
+        Ok(identities.iter().map(is_blocked).collect())
+    }
+
+    async fn ingress(&self, id: StreamId, ingress: &IngressId) -> Result<Option<Ingress>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).and_then(|kept| kept.aggregate.ingresses.get(ingress).cloned()))
+    }
+
+    async fn ingresses(&self, id: StreamId) -> Result<StreamIngresses, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream_ingresses()).unwrap_or_default())
+    }
+
+    async fn egress(&self, id: StreamId, egress: &EgressId) -> Result<Option<Egress>, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).and_then(|kept| kept.aggregate.egresses.get(egress).cloned()))
+    }
+
+    async fn egresses(&self, id: StreamId) -> Result<StreamEgresses, StoreError> {
+        let (inner, _) = self.current();
+        Ok(inner.streams.get(&id).map(|kept| kept.aggregate.stream_egresses()).unwrap_or_default())
+    }
+
+    async fn egress_addresses(
+        &self,
+        id: StreamId,
+        egress: &EgressId,
+    ) -> Result<BTreeMap<TargetId, RtmpAddress>, StoreError> {
+        let (inner, _) = self.current();
+        let known = inner.streams.get(&id).and_then(|kept| kept.aggregate.egress_addresses.get(egress));
+        Ok(known.cloned().unwrap_or_default())
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use self::{clocks::Clocks, history::History};
 use super::{
-    Followers, IdempotencyStore, PartitionLog, PartitionStore, RateLimitStore, RequestChanges,
+    Followers, IdempotencyStore, PartitionLog, PartitionStore, RateLimitStore, RequestChanges, VisitLog,
     WebhookEndpoints,
 };
 use crate::domain::{Partition, Partitioning, RoomName, StreamId};
@@ -36,6 +36,7 @@ pub trait PartitionBackend:
     PartitionStore
     + PartitionLog
     + Followers
+    + VisitLog
     + WebhookEndpoints
     + IdempotencyStore
     + RateLimitStore
@@ -48,6 +49,7 @@ impl<S> PartitionBackend for S where
     S: PartitionStore
         + PartitionLog
         + Followers
+        + VisitLog
         + WebhookEndpoints
         + IdempotencyStore
         + RateLimitStore

@@ -1,6 +1,6 @@
 //! Streams, room names and probe webhooks: each call goes to one partition.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::select_ok;
@@ -8,7 +8,8 @@ use futures_util::future::select_ok;
 use super::{PartitionBackend, PartitionedStore};
 use crate::{
     domain::{
-        Block, Change, Participant, RoomName, Stream, StreamId, StreamRef, StreamView, Timestamp,
+        Block, Change, Egress, EgressId, Identity, Ingress, IngressId, Participant, RoomName, RtmpAddress,
+        Stream, StreamEgresses, StreamId, StreamIngresses, StreamRef, StreamView, TargetId, Timestamp,
         stream::NewStream,
     },
     store::{
@@ -83,8 +84,41 @@ impl<P: PartitionBackend> StreamStore for PartitionedStore<P> {
         self.of_stream(id).block(id, identity).await
     }
 
-    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
-        self.of_stream(id).blocks(id).await
+    async fn blocks(
+        &self,
+        id: StreamId,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Block>, StoreError> {
+        self.of_stream(id).blocks(id, limit, after).await
+    }
+
+    async fn blocked(&self, id: StreamId, identities: &[&Identity]) -> Result<Vec<bool>, StoreError> {
+        self.of_stream(id).blocked(id, identities).await
+    }
+
+    async fn ingress(&self, id: StreamId, ingress: &IngressId) -> Result<Option<Ingress>, StoreError> {
+        self.of_stream(id).ingress(id, ingress).await
+    }
+
+    async fn ingresses(&self, id: StreamId) -> Result<StreamIngresses, StoreError> {
+        self.of_stream(id).ingresses(id).await
+    }
+
+    async fn egress(&self, id: StreamId, egress: &EgressId) -> Result<Option<Egress>, StoreError> {
+        self.of_stream(id).egress(id, egress).await
+    }
+
+    async fn egresses(&self, id: StreamId) -> Result<StreamEgresses, StoreError> {
+        self.of_stream(id).egresses(id).await
+    }
+
+    async fn egress_addresses(
+        &self,
+        id: StreamId,
+        egress: &EgressId,
+    ) -> Result<BTreeMap<TargetId, RtmpAddress>, StoreError> {
+        self.of_stream(id).egress_addresses(id, egress).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -5,19 +5,21 @@ use std::time::Duration;
 use super::{
     client::RedisStore,
     codec::{self, corrupt},
+    egress_changes::prepared_egress,
     keys::Keys,
     scripts::{
         AcquireLock, Activate, BeginRemoval, BeginStop, Block, CancelRemoval, ChangeArgs, ChangeKeys,
-        ChangeScript, Close, Connect, Disconnect, ExpireBlocks, ExpireJoining, IssueToken, PreparedChange,
-        ReleaseLock, Remove, RenewLock, SetBackstage, SetHand, SetMetadata, SetTrack, TellCounts, Unblock,
+        ChangeScript, Close, ConfirmIngress, Connect, Disconnect, DropIngressPlan, ExpireBlocks,
+        ExpireJoining, IssueToken, PlanIngress, PreparedChange, ReleaseLock, Remove, RemoveIngress,
+        RenewLock, ReportIngress, SetBackstage, SetHand, SetMetadata, SetTrack, TellCounts, Unblock,
         UpdateParticipant,
     },
 };
 use crate::{
     domain::{
         Attributes, Change, DisplayName, Identity, LeaveReason, Metadata, ParticipantKind, ParticipantSid,
-        ParticipantUpdate, Rejection, Removal, Role, Session, Stream, StreamId, StreamRef, StreamStatus,
-        Timestamp, Track, TrackSid, change::Effect, track::encode_sid,
+        ParticipantUpdate, Removal, Role, Session, Stream, StreamId, StreamRef, StreamStatus, Timestamp,
+        Track, TrackSid, change::Effect, track::encode_sid,
     },
     store::{Applied, DedupKey, Guard, Job, StoreError},
 };
@@ -41,6 +43,7 @@ impl RedisStore {
             log_max_events: self.retention.log.max_events,
             log_max_bytes: self.retention.log.max_bytes,
             count_interval_ms: self.retention.count_interval,
+            keeps_visits: self.retention.keeps_visits,
         };
         (change_keys(&self.keys, stream, guard.dedup_key.as_ref()), args)
     }
@@ -59,6 +62,7 @@ fn change_keys(keys: &Keys, stream: &StreamRef, dedup_key: Option<&DedupKey>) ->
 }
 
 /// The script of a change of a stream with its own arguments, and its name in the metrics.
+#[expect(clippy::too_many_lines, reason = "a table with one arm for each change")]
 pub(super) fn prepared(change: Change, stream: StreamId) -> (&'static str, PreparedChange) {
     match change {
         Change::Activate { room_sid } => ("activate", Activate { room_sid }.prepare()),
@@ -104,8 +108,8 @@ pub(super) fn prepared(change: Change, stream: StreamId) -> (&'static str, Prepa
         Change::BeginRemoval(Removal { identity, sid, by }) => {
             ("begin_removal", BeginRemoval { identity, participant_sid: sid, by }.prepare())
         }
-        Change::CancelRemoval(Removal { identity, .. }) => {
-            ("cancel_removal", CancelRemoval { identity }.prepare())
+        Change::CancelRemoval(Removal { identity, sid, .. }) => {
+            ("cancel_removal", CancelRemoval { identity, participant_sid: sid }.prepare())
         }
         Change::Remove(Removal { identity, sid, by }) => {
             ("remove", Remove { identity, participant_sid: sid, by }.prepare())
@@ -115,6 +119,22 @@ pub(super) fn prepared(change: Change, stream: StreamId) -> (&'static str, Prepa
         }
         Change::Unblock { identity, by } => ("unblock", Unblock { identity, by }.prepare()),
         Change::ExpireBlocks => ("expire_blocks", ExpireBlocks {}.prepare()),
+        Change::PlanIngress { job, identity } => ("plan_ingress", PlanIngress { job, identity }.prepare()),
+        Change::DropIngressPlan { job, before } => {
+            ("drop_ingress_plan", DropIngressPlan { job, before }.prepare())
+        }
+        Change::RemoveIngress { id, before, by } => {
+            ("remove_ingress", RemoveIngress { ingress_id: id, before, by }.prepare())
+        }
+        Change::ConfirmIngress { job, report, by } => {
+            let ingress = codec::reported_ingress(report);
+            ("confirm_ingress", ConfirmIngress { job, ingress, by }.prepare())
+        }
+        Change::ReportIngress { report, before } => {
+            let (job, ingress) = (report.job_of(stream), codec::reported_ingress(report));
+            ("report_ingress", ReportIngress { job, ingress, before }.prepare())
+        }
+        Change::Egress(change) => prepared_egress(*change),
         Change::SetBackstage { backstage, by } => ("set_backstage", SetBackstage { backstage, by }.prepare()),
     }
 }
@@ -176,7 +196,7 @@ fn connect(session: Session, stream: StreamId, corrects_before: Option<Timestamp
     }
 }
 
-/// Decodes the answer of a change's script.
+/// Decodes the answer of a change's script. That of a block has two more parts, the identity and the block.
 ///
 /// # Errors
 /// [`StoreError::NotFound`], [`StoreError::LeaseLost`] and [`StoreError::Rejected`] as the script answers them;
@@ -184,9 +204,14 @@ fn connect(session: Session, stream: StreamId, corrects_before: Option<Timestamp
 pub(super) fn applied(answer: &[String]) -> Result<Applied, StoreError> {
     let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
     let effect = effect(&answer)?;
-    let [_, stream, participant] = answer[..] else { return Err(corrupt("a script's answer")) };
+    let (stream, participant, block) = match answer[..] {
+        [_, stream, participant] => (stream, participant, None),
+        [_, stream, participant, identity, block] => (stream, participant, Some((identity, block))),
+        _ => return Err(corrupt("a script's answer")),
+    };
     let (stream, participant) = (codec::stream_from_json(stream)?, codec::participant(participant)?);
-    Ok(Applied { effect, stream, participant })
+    let block = block.map(|(identity, json)| codec::block(identity, json)).transpose()?;
+    Ok(Applied { effect, stream, participant, block })
 }
 
 /// Decodes the outcome of a change of a batch, whose answer has the stream.
@@ -197,41 +222,20 @@ pub(super) fn applied_in_batch(outcome: &[String], stream: &Stream) -> Result<Ap
     let outcome: Vec<&str> = outcome.iter().map(String::as_str).collect();
     let effect = effect(&outcome)?;
     let [_, participant] = outcome[..] else { return Err(corrupt("a script's answer")) };
-    Ok(Applied { effect, stream: stream.clone(), participant: codec::participant(participant)? })
+    let participant = codec::participant(participant)?;
+    Ok(Applied { effect, stream: stream.clone(), participant, block: None })
 }
 
 fn effect(answer: &[&str]) -> Result<Effect, StoreError> {
     Ok(match *answer {
         ["not_found"] => return Err(StoreError::NotFound),
         ["lease_lost"] => return Err(StoreError::LeaseLost),
-        ["rejected", reason, detail] => return Err(rejection(reason, detail)?.into()),
+        ["rejected", reason, detail] => return Err(codec::rejection(reason, detail)?.into()),
         ["changed", ..] => Effect::Changed,
         ["unchanged", ..] => Effect::Unchanged,
         ["partial", ..] => Effect::Partial,
         ["duplicate", ..] => Effect::Duplicate,
         _ => return Err(corrupt("a script's answer")),
-    })
-}
-
-fn rejection(reason: &str, detail: &str) -> Result<Rejection, StoreError> {
-    let status = |text: &str| text.parse().map_err(|_| corrupt("status"));
-    let number = || detail.parse().map_err(|_| corrupt("a rejection's number"));
-    Ok(match reason {
-        "transition" => {
-            let (to, from) = detail.split_once(' ').ok_or_else(|| corrupt("transition"))?;
-            Rejection::InvalidTransition { from: status(from)?, to: status(to)? }
-        }
-        "not_active" => Rejection::NotActive { status: status(detail)? },
-        "full" => Rejection::Full { max: detail.parse().map_err(|_| corrupt("full"))? },
-        "blocked" => Rejection::Blocked,
-        "too_many_blocks" => Rejection::TooManyBlocks { max: detail.parse().map_err(|_| corrupt("blocks"))? },
-        "backstage" => Rejection::Backstage,
-        "participant" => Rejection::NoParticipant,
-        "absent" => Rejection::NotPresent,
-        "hands" => Rejection::TooManyHands { max: detail.parse().map_err(|_| corrupt("hands"))? },
-        "version" => Rejection::VersionMismatch { current: number()? },
-        "metadata" => Rejection::MetadataChanged,
-        _ => return Err(corrupt("a rejection")),
     })
 }
 
@@ -260,6 +264,7 @@ mod tests {
             log_max_events: 0,
             log_max_bytes: 0,
             count_interval_ms: Duration::ZERO,
+            keeps_visits: false,
         };
         let dedup_key = DedupKey::Webhook("EV_1".to_owned());
         let all = AcquireLock {}.prepare().call(change_keys(&keys, &stream, Some(&dedup_key)), args).keys;

@@ -1,21 +1,39 @@
 //! Decodes stored values into the domain's types. The scripts encode them.
 
 mod error;
+mod rejection;
 mod stored_block;
+mod stored_egress;
+mod stored_ingress;
 mod stored_participant;
+mod stored_spec;
+mod stored_target;
 mod stored_time;
+mod stored_visit;
 mod stream_hash;
+mod text;
 
 use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 
-use self::stored_participant::StoredParticipant;
 pub(super) use self::{error::corrupt, stream_hash::STATE};
 pub use self::{
+    rejection::rejection,
     stored_block::block,
+    stored_egress::{egress, egress_outputs, egress_plan, reported_egress},
+    stored_ingress::{ingress, ingress_plan, reported_ingress},
     stored_participant::{participant, participants},
+    stored_spec::egress_spec,
+    stored_target::{addresses, requested_targets, target_ids},
+    stored_visit::visit,
     stream_hash::Fields,
+};
+use self::{
+    stored_egress::StoredEgress,
+    stored_ingress::StoredIngress,
+    stored_participant::StoredParticipant,
+    text::{optional, parsed, required_time, time},
 };
 
 use crate::{
@@ -25,23 +43,6 @@ use crate::{
     },
     store::StoreError,
 };
-
-fn parsed<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, StoreError> {
-    text.parse().map_err(|_| corrupt(name))
-}
-
-/// Parses a text; `None` for the empty text.
-fn optional<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, StoreError> {
-    if text.is_empty() { Ok(None) } else { parsed(name, text).map(Some) }
-}
-
-fn time(name: &str, text: &str) -> Result<Option<Timestamp>, StoreError> {
-    Ok(optional(name, text)?.map(Timestamp::from_millis))
-}
-
-fn required_time(name: &str, text: &str) -> Result<Timestamp, StoreError> {
-    time(name, text)?.ok_or_else(|| corrupt(name))
-}
 
 /// A stream's fields in JSON. Every value is a text; borrowed to avoid copies.
 #[derive(Deserialize)]
@@ -88,6 +89,15 @@ struct StoredStream<'a> {
     /// Absent in events and answers if no identity is blocked.
     #[serde(borrow, default)]
     blocks: Cow<'a, str>,
+    /// Absent if the stream never had an ingress.
+    #[serde(borrow, default)]
+    ingresses: Cow<'a, str>,
+    /// `1`, or absent or empty for false.
+    #[serde(borrow, default)]
+    recording: Cow<'a, str>,
+    /// As [`Self::recording`].
+    #[serde(borrow, default)]
+    broadcasting: Cow<'a, str>,
     #[serde(borrow)]
     empty_since: Cow<'a, str>,
     #[serde(borrow)]
@@ -130,6 +140,9 @@ impl StoredStream<'_> {
             peak_participant_count: parsed("peak", &self.peak)?,
             uncounted: optional("uncounted", &self.uncounted)?.unwrap_or_default(),
             blocks: optional("blocks", &self.blocks)?.unwrap_or_default(),
+            ingresses: optional("ingresses", &self.ingresses)?.unwrap_or_default(),
+            recording: !self.recording.is_empty(),
+            broadcasting: !self.broadcasting.is_empty(),
             created_at: required_time("createdAt", &self.created_at)?,
             started_at: time("startedAt", &self.started_at)?,
             updated_at: required_time("updatedAt", &self.updated_at)?,
@@ -206,6 +219,8 @@ struct StoredEvent<'a> {
     reason: Option<String>,
     by: Option<String>,
     identity: Option<String>,
+    ingress: Option<StoredIngress>,
+    egress: Option<StoredEgress>,
 }
 
 /// Decodes an event from the JSON of a log entry or a channel's message, which are the same.
@@ -230,6 +245,8 @@ pub fn event(json: &[u8]) -> Result<Event, StoreError> {
             reason: stored.reason,
             by: stored.by.and_then(Identity::reported),
             identity: stored.identity.and_then(Identity::reported),
+            ingress: stored.ingress.map(StoredIngress::into_domain).transpose()?.map(Box::new),
+            egress: stored.egress.map(StoredEgress::into_domain).transpose()?.map(Box::new),
         },
     })
 }

@@ -99,4 +99,11 @@ impl Followers for RedisStore {
         let position: String = self.run("position_at", call).await?;
         position.parse().map_err(|_| corrupt("cursor"))
     }
+
+    async fn keep_after(&self, position: Cursor) -> Result<(), StoreError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.keys.events_kept_after()).arg(position.to_string());
+        let ttl = u64::try_from(self.retention.live.as_millis()).unwrap_or(u64::MAX);
+        self.query("keep_after", command.arg("PX").arg(ttl)).await
+    }
 }

@@ -3,7 +3,10 @@
 //! All names of one partition begin with one hash tag, so its keys share one Redis Cluster slot, and one script may
 //! access any of them. Without partitions the tag is the prefix.
 
-use super::script_keys::{BLOCKS_SUFFIX, LOG_SUFFIX, NEVER};
+mod history;
+mod media;
+
+use super::script_keys::{BLOCKS_ORDER_SUFFIX, BLOCKS_SUFFIX, LOG_SUFFIX, NEVER};
 use crate::{
     domain::{ParticipantState, RoomName, StreamId, StreamStatus, Topic},
     store::{DedupKey, Job},
@@ -75,6 +78,11 @@ impl Keys {
     /// Hash of a stream's blocks.
     pub fn blocks(&self, id: StreamId) -> String {
         self.part(id, BLOCKS_SUFFIX)
+    }
+
+    /// Sorted set of the list keys of a stream's blocks.
+    pub fn blocks_order(&self, id: StreamId) -> String {
+        self.part(id, BLOCKS_ORDER_SUFFIX)
     }
 
     /// String that names the owner of a room name: `live:<stream id>`. Becomes `ended:<stream id>` when the stream

@@ -83,16 +83,27 @@ impl RedisStore {
         (1..).zip(all).map(one).collect()
     }
 
-    /// Records the layout unless one is recorded, and returns the recorded one. The store must have the prefix itself
-    /// as its hash tag, as that of [`RedisStore::new`] has.
+    /// Returns the layout that [`Self::record_layout`] would return, without recording one.
     ///
     /// A deployment without the record that has keys is one of an earlier version, with one partition.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if Redis does not answer.
-    pub async fn record_layout(&self, wanted: Layout) -> Result<Layout, StoreError> {
+    /// As [`Self::record_layout`].
+    pub async fn layout_to_record(&self, wanted: Layout) -> Result<Layout, StoreError> {
+        if let Some(recorded) = self.recorded_layout().await? {
+            return Ok(recorded);
+        }
         let is_used: bool = self.query("layout", redis::cmd("EXISTS").arg(self.keys.tail())).await?;
-        let layout = if is_used { Layout { partitions: 1, server: 1, servers: 1 } } else { wanted };
+        Ok(if is_used { Layout { partitions: 1, server: 1, servers: 1 } } else { wanted })
+    }
+
+    /// Records the layout unless one is recorded, and returns the recorded one. The store must have the prefix itself
+    /// as its hash tag, as that of [`RedisStore::new`] has.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if Redis does not answer, [`StoreError::Corrupt`] for a record of unknown form.
+    pub async fn record_layout(&self, wanted: Layout) -> Result<Layout, StoreError> {
+        let layout = self.layout_to_record(wanted).await?;
         let mut record = redis::cmd("SET");
         record.arg(self.keys.partition_count()).arg(layout.to_string()).arg("NX");
         let _: redis::Value = self.query("layout", &record).await?;

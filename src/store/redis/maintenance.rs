@@ -102,6 +102,7 @@ impl Maintenance for RedisStore {
             participant_counts: self.keys.participant_counts(),
             events: self.keys.log(Topic::All),
             events_bytes: self.keys.events_bytes(),
+            visits: self.keys.visits(),
             tail: self.keys.tail(),
             from: lexical_bound("-", after),
             limit,

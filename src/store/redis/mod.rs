@@ -6,10 +6,11 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! codec, hash_tags, script_keys ← keys ← state_cache ← scripts ← batches ← client (on connection)
-//!             ← changes ← batching
-//!             ← cached_reads, stream_store, live_streams, feed, followers, idempotency, leases, listing_history,
+//!             ← egress_changes ← changes ← batching
+//!             ← media_reads ← cached_reads, stream_store, live_streams, feed, followers, idempotency, leases,
+//! listing_history,
 //!             maintenance
-//!             ← layout, partition_log, rate_limit, room_names, webhook_endpoints ← inspect
+//!             ← layout, partition_log, rate_limit, room_names, visits, webhook_endpoints ← inspect
 //! ```
 
 mod batches;
@@ -19,6 +20,7 @@ mod changes;
 mod client;
 mod codec;
 mod connection;
+mod egress_changes;
 mod feed;
 mod followers;
 mod hash_tags;
@@ -30,6 +32,7 @@ mod leases;
 mod listing_history;
 mod live_streams;
 mod maintenance;
+mod media_reads;
 mod partition_log;
 mod rate_limit;
 mod room_names;
@@ -37,6 +40,7 @@ mod script_keys;
 mod scripts;
 mod state_cache;
 mod stream_store;
+mod visits;
 mod webhook_endpoints;
 
 pub use self::{

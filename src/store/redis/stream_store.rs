@@ -1,5 +1,7 @@
 //! [`StreamStore`] in Redis.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{
@@ -7,13 +9,14 @@ use super::{
     codec::{self, Fields, corrupt},
     connection::Traffic,
     keys::lexical_bound,
-    scripts::{ChangeScript, Create, ListParticipants, PositionBeforeNewest, StreamViewCall},
+    scripts::{ChangeScript, Create, ListBlocks, ListParticipants, PositionBeforeNewest, StreamViewCall},
     state_cache::StateVersion,
 };
 use crate::{
     domain::{
-        Block, Change, Participant, ParticipantState, RoomName, Stream, StreamId, StreamRef, StreamStatus,
-        StreamView, Timestamp, Topic,
+        Block, Change, Egress, EgressId, Identity, Ingress, IngressId, Participant, ParticipantState,
+        RoomName, RtmpAddress, Stream, StreamEgresses, StreamId, StreamIngresses, StreamRef, StreamStatus,
+        StreamView, TargetId, Timestamp, Topic,
         stream::{MAX_LISTED_PARTICIPANTS, NewStream},
     },
     store::{
@@ -209,9 +212,54 @@ impl StreamStore for RedisStore {
         found.map(|json| codec::block(identity, &json)).transpose()
     }
 
-    async fn blocks(&self, id: StreamId) -> Result<Vec<Block>, StoreError> {
-        let found: Fields = self.query("blocks", redis::cmd("HGETALL").arg(self.keys.blocks(id))).await?;
-        found.iter().map(|(identity, json)| codec::block(identity, json)).collect()
+    async fn blocks(
+        &self,
+        id: StreamId,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Block>, StoreError> {
+        let (blocks, blocks_order) = (self.keys.blocks(id), self.keys.blocks_order(id));
+        let call = ListBlocks { blocks, blocks_order, from: lexical_bound("-", after), limit };
+        let answer: Vec<String> = self.run_bulk("blocks", call).await?;
+        let (next, blocks) = answer.split_first().ok_or_else(|| corrupt("a script's answer"))?;
+        let (blocks, _) = blocks.as_chunks();
+        let items = blocks.iter().map(|[identity, json]| codec::block(identity, json));
+        let next = Some(next.clone()).filter(|next| !next.is_empty());
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
+    }
+
+    async fn blocked(&self, id: StreamId, identities: &[&Identity]) -> Result<Vec<bool>, StoreError> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.blocks(id));
+        identities.iter().for_each(|identity| {
+            command.arg(identity.as_str());
+        });
+        let found: Vec<Option<String>> = self.query("blocked", &command).await?;
+        Ok(found.iter().map(Option::is_some).collect())
+    }
+
+    async fn ingress(&self, id: StreamId, ingress: &IngressId) -> Result<Option<Ingress>, StoreError> {
+        self.read_ingress(id, ingress).await
+    }
+
+    async fn ingresses(&self, id: StreamId) -> Result<StreamIngresses, StoreError> {
+        self.read_ingresses(id).await
+    }
+
+    async fn egress(&self, id: StreamId, egress: &EgressId) -> Result<Option<Egress>, StoreError> {
+        self.read_egress(id, egress).await
+    }
+
+    async fn egresses(&self, id: StreamId) -> Result<StreamEgresses, StoreError> {
+        self.read_egresses(id).await
+    }
+
+    async fn egress_addresses(
+        &self,
+        id: StreamId,
+        egress: &EgressId,
+    ) -> Result<BTreeMap<TargetId, RtmpAddress>, StoreError> {
+        self.read_egress_addresses(id, egress).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -86,7 +86,10 @@ families! {
     follower_lag_seconds: IntGaugeVec = "lso_follower_lag_seconds" ["job", "partition"]
         "Age of the first event that a job of this instance has not processed, in seconds.";
     follower_failures: IntCounterVec = "lso_follower_failures_total" ["job", "kind"]
-        "Failures of jobs that follow the log of all streams, by job and kind: store, or lost for missed events.";
+        "Failures of jobs that follow the log of all streams, by job and kind: store, or lost for missed events; \
+         also database and unreadable for the job archive.";
+    history_up: IntGaugeVec = "lso_history_up" ["database"]
+        "1 while the database of the history answers this instance, else 0. Absent without a history.";
     feed_up: IntGauge = "lso_feed_up" []
         "1 while published events reach this instance, else 0.";
     partition_up: IntGaugeVec = "lso_partition_up" ["partition"]

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod crashes;
+mod moderation;
 mod replays;
 
 use std::collections::HashSet;

@@ -30,6 +30,8 @@ async fn repeated_request_with_key_is_replayed_without_second_effect() {
         (Method::POST, format!("{path}/join"), Some(json!({"identity": "ann"}))),
         (Method::PATCH, format!("{path}/participants/ann"), Some(json!({"role": "viewer"}))),
         (Method::PATCH, format!("{path}/participants/bob"), Some(json!({"role": "viewer"}))),
+        (Method::POST, format!("{path}/participants/ann/mute"), Some(json!({}))),
+        (Method::POST, format!("{path}/mute"), Some(json!({}))),
         (Method::PUT, format!("{path}/participants/ann/hand"), None),
         (Method::DELETE, format!("{path}/participants/ann/hand"), None),
         (Method::PUT, format!("{path}/participants/bob/hand"), None),

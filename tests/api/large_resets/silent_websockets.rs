@@ -18,23 +18,27 @@ use crate::support::{
 const SMALL_BYTES: usize = 800;
 /// The log has several pages.
 const SMALL_EVENTS: usize = 700;
-/// Clients that each keep a page: together more than the budget.
-const SILENT_WITH_SMALL_EVENTS: usize = 200;
+/// Clients that each keep a page of small events. They stall first, and so are disconnected first.
+const SILENT_WITH_SMALL_EVENTS: usize = 80;
+/// Clients that each keep a page of large events, which are sent sooner: together with the others more than the budget.
+const SILENT_BESIDE_SMALL_EVENTS: usize = 60;
+/// Bytes that wait once most of these clients have stalled.
+const MIN_SMALL_BYTES: u64 = 24 * 1024 * 1024;
 
 const LARGE_BYTES: usize = 50_000;
 const LARGE_EVENTS: usize = 60;
 /// A page of large events ends after 1 MiB.
 const SILENT_WITH_LARGE_EVENTS: usize = 100;
 
-/// Changes streams; returns the cursor before the changes.
+/// Changes all streams in turn, the last one last; returns the cursor of its newest event before the changes.
 async fn fill(fixture: &Fixture, events: usize, bytes: usize) -> String {
-    let url = fixture.url(&format!("/events/{}", fixture.streams[0]));
+    let url = fixture.url(&format!("/events/{}", fixture.streams.last().unwrap()));
     let history: Vec<Value> = fixture.client.get(url).send().await.unwrap().json().await.unwrap();
     let filling = "x".repeat(bytes);
     for number in 0..events {
         fixture.change(number, &filling).await;
     }
-    history[0]["cursor"].as_str().unwrap().to_owned()
+    history.last().unwrap()["cursor"].as_str().unwrap().to_owned()
 }
 
 async fn evicted(fixture: &Fixture) -> usize {
@@ -62,19 +66,26 @@ async fn wait_for_evictions(fixture: &Fixture, clients: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_websockets_with_small_events_are_disconnected_and_readers_are_not() {
     let fixture = Fixture::start(10, 10).await;
+    let before_large = fill(&fixture, LARGE_EVENTS, LARGE_BYTES).await;
     let after = fill(&fixture, SMALL_EVENTS, SMALL_BYTES).await;
     let address = vec![fixture.instance.address()];
     let mut reader =
         RecordingClient::start(address, Transport::WebSocket, None, ReconnectDelay::Minimal).await;
     let open = (0..SILENT_WITH_SMALL_EVENTS).map(|_| fixture.open_silent_websocket(&after));
     let silent = join_all(open).await;
-    wait_for_evictions(&fixture, SILENT_WITH_SMALL_EVENTS + 1).await;
+    eventually("the pages of small events", || async {
+        (fixture.metric("lso_waiting_bytes").await >= MIN_SMALL_BYTES).then_some(())
+    })
+    .await;
+    let open = (0..SILENT_BESIDE_SMALL_EVENTS).map(|_| fixture.open_silent_websocket(&before_large));
+    let beside = join_all(open).await;
+    wait_for_evictions(&fixture, SILENT_WITH_SMALL_EVENTS + SILENT_BESIDE_SMALL_EVENTS + 1).await;
     for number in 0..5 {
         fixture.change(number, "small").await;
     }
     reader.wait_for("the changes", |recording| recording.messages.len() >= 5).await;
     assert_eq!(reader.recording().disconnects, 0, "a client that reads is not disconnected");
-    drop(silent);
+    drop((silent, beside));
     fixture.wait_for_release().await;
 }
 

@@ -125,6 +125,37 @@ async fn hanging_redirecting_and_failing_endpoints_hold_up_no_other() {
     app.stop().await;
 }
 
+/// Streams that are behind are read from their own logs, through the few connections that all endpoints share.
+#[tokio::test]
+async fn all_streams_of_many_slow_endpoints_are_delivered() {
+    let app = setup().start().await;
+    let slow = || TestEndpoint::with(|_| Reply::Late(Duration::from_millis(1_500)));
+    let receivers = futures_util::future::join_all((0..10).map(|_| slow())).await;
+    for receiver in &receivers {
+        create_endpoint(&app, json!({"url": receiver.url})).await;
+    }
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(change_stream(&app, 2).await);
+    }
+    for receiver in &receivers {
+        receiver
+            .wait_for("the first delivery of each stream", |received| {
+                streams.iter().all(|stream| !first_seqs(received, stream).is_empty())
+            })
+            .await;
+    }
+    for receiver in &receivers {
+        receiver.decide(|_| Reply::Status(200, ""));
+    }
+    for receiver in &receivers {
+        let has_all =
+            |received: &[Received]| streams.iter().all(|stream| first_seqs(received, stream) == [1, 2, 3, 4]);
+        receiver.wait_for("all events", has_all).await;
+    }
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn endpoint_that_is_gone_is_disabled_and_continues_after_it_is_enabled() {
     let (app, receiver) = (setup().start().await, TestEndpoint::with(|_| Reply::Status(410, "")).await);
@@ -164,12 +195,14 @@ async fn replay_delivers_again_with_the_same_ids() {
 }
 
 #[tokio::test]
-async fn old_secret_signs_beside_the_new_one_after_a_rotation() {
+async fn old_secrets_sign_beside_the_new_one_after_rotations() {
     let (app, receiver) = (setup().start().await, TestEndpoint::start().await);
     let endpoint = create_endpoint(&app, json!({"url": receiver.url})).await;
     let path = format!("/webhook-endpoints/{}/rotate-secret", endpoint["id"].as_str().unwrap());
     let rotated = app.post(&path, json!({})).await.expect(StatusCode::OK);
-    let secrets = [&endpoint["secret"], &rotated["secret"]].map(|secret| secret.as_str().unwrap().to_owned());
+    let again = app.post(&path, json!({})).await.expect(StatusCode::OK);
+    let secrets = [&endpoint["secret"], &rotated["secret"], &again["secret"]];
+    let secrets = secrets.map(|secret| secret.as_str().unwrap().to_owned());
     let test = path.replace("rotate-secret", "test");
     app.post(&test, json!({})).await.expect(StatusCode::OK);
     let received = receiver.wait_for_kind("test").await;

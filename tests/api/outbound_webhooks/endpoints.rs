@@ -1,7 +1,7 @@
 //! Routes of webhook endpoints.
 
 use livekit_api::access_token::VideoGrants;
-use livestream_orchestrator::access::Grant;
+use livestream_orchestrator::{access::Grant, settings::Arguments};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -12,6 +12,8 @@ use crate::{
         app::{TestApp, TestResponse},
         endpoint::TestEndpoint,
         eventually,
+        servers::shared_redis,
+        unique,
     },
 };
 
@@ -40,7 +42,9 @@ async fn endpoint_is_created_read_changed_and_deleted() {
     let patched =
         app.patch(&location, json!({"disabled": true, "metadata": {}})).await.expect(StatusCode::OK);
     assert_eq!((&patched["disabled"], &patched["disabledReason"]), (&json!(true), &json!("requested")));
-    let patched = app.patch(&location, json!({"disabled": false})).await.expect(StatusCode::OK);
+    let all = json!({"disabled": false, "events": null, "metadata": null});
+    let patched = app.patch(&location, all).await.expect(StatusCode::OK);
+    assert_eq!(patched["events"], Value::Null, "all types");
     assert_eq!((&patched["disabled"], &patched["metadata"]), (&json!(false), &json!({})));
     let rotated = app.post(&format!("{location}/rotate-secret"), json!({})).await.expect(StatusCode::OK);
     assert_ne!(rotated["secret"], created["secret"]);
@@ -100,6 +104,29 @@ async fn repeated_requests_change_once_and_show_no_secret() {
 }
 
 #[tokio::test]
+async fn endpoint_beyond_the_maximum_is_refused_and_leaves_no_position() {
+    let prefix = unique("maximum");
+    let with_prefix = |arguments: &mut Arguments| arguments.redis_prefix = Some(prefix.clone());
+    let (app, receiver) = (setup().with(with_prefix).start().await, TestEndpoint::start().await);
+    for _ in 0..100 {
+        create_endpoint(&app, json!({"url": receiver.url})).await;
+    }
+    let problem = app.post(PATH, json!({"url": receiver.url})).await;
+    problem.expect_problem(409, "too_many_endpoints");
+    assert_eq!(app.get(PATH).await.expect(StatusCode::OK).as_array().unwrap().len(), 100);
+    let client = redis::Client::open(shared_redis()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg(format!("*{prefix}*followers")).query_async(&mut connection).await.unwrap();
+    assert!(!keys.is_empty());
+    for key in keys {
+        let count: usize = redis::cmd("HLEN").arg(key).query_async(&mut connection).await.unwrap();
+        assert_eq!(count, 100);
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn endpoints_need_both_grants() {
     let app = setup().with(|arguments| arguments.admission.auth = Some("livekit".to_owned())).start().await;
     for grant in Grant::ALL {
@@ -133,7 +160,7 @@ async fn test_is_delivered_at_once_and_its_answer_returned() {
 #[tokio::test]
 async fn endpoint_of_the_file_gets_events_and_cannot_be_changed() {
     let receiver = TestEndpoint::start().await;
-    let file = std::env::temp_dir().join(crate::support::unique("endpoints"));
+    let file = std::env::temp_dir().join(unique("endpoints"));
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let endpoints = json!([{"id": "crm", "url": receiver.url, "secret": secret}]);
     std::fs::write(&file, endpoints.to_string()).unwrap();

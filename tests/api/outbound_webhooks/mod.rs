@@ -1,6 +1,8 @@
 //! Outbound webhooks: the endpoints, and the deliveries to real receivers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod check;
+mod corrections;
 mod delivery;
 mod endpoints;
 mod takeover;

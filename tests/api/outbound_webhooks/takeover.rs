@@ -1,6 +1,9 @@
 //! The delivering instance dies: another one continues.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{create_endpoint, first_seqs};
 use crate::support::{
@@ -15,6 +18,8 @@ use crate::support::{
 const STREAMS: usize = 4;
 /// Changes of each stream.
 const CHANGES: usize = 60;
+/// Time within which another instance must continue.
+const TAKEOVER: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn killed_instance_loses_no_event_and_keeps_the_order_of_first_deliveries() {
@@ -35,9 +40,10 @@ async fn killed_instance_loses_no_event_and_keeps_the_order_of_first_deliveries(
     super::change_stream(&survivor, 0).await;
     receiver.wait_for("a delivery by the victim", |received| !received.is_empty()).await;
     let changes = (0..STREAMS).map(|_| super::change_stream(&survivor, CHANGES));
-    let (streams, ()) = tokio::join!(futures_util::future::join_all(changes), async {
+    let (streams, killed_at) = tokio::join!(futures_util::future::join_all(changes), async {
         receiver.wait_for("deliveries before the death", |received| received.len() > 30).await;
         victim.kill();
+        Instant::now()
     });
     let expected: Vec<_> = (1..=CHANGES as u64 + 2).collect();
     let has_all =
@@ -46,5 +52,7 @@ async fn killed_instance_loses_no_event_and_keeps_the_order_of_first_deliveries(
     for id in &streams {
         assert_eq!(first_seqs(&received, id), expected);
     }
+    let later = received.iter().map(|one| one.at).filter(|at| *at > killed_at + TAKEOVER);
+    assert_eq!(later.count(), 0, "the contract's time for a takeover");
     survivor.stop().await;
 }

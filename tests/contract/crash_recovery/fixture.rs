@@ -4,15 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use livestream_orchestrator::{
     access::Caller,
-    domain::{Identity, Metadata, ParticipantState, Role, RoomName, Stream, StreamStatus},
-    orchestrator::{CreateRequest, JoinRequest},
-    rooms::Rooms,
+    domain::{
+        Egress, EgressStatus, Identity, Ingress, IngressKind, JobId, Metadata, ParticipantState, Role,
+        RoomName, Stream, StreamEgresses, StreamIngresses, StreamStatus, ingress::INGRESS_PLAN_TTL,
+    },
+    orchestrator::{
+        CreateRequest, EgressOrder, EgressRequest, IngressRequest, JoinRequest, RecordedSource,
+        RecordingOrder,
+    },
     store::{PartitionStore, StreamFilter},
-    telemetry::Metrics,
 };
 
 use crate::{
-    crashing_process::{Crashing, Process},
+    crashing_process::{Process, crashing_service},
     fake_livekit::{FakeLiveKit, POLICY},
     service::Service,
 };
@@ -39,6 +43,31 @@ pub(super) fn join(who: &str) -> JoinRequest {
     }
 }
 
+/// A request for an ingress, whose attempts all have one job.
+pub(super) fn new_ingress(who: &str) -> IngressRequest {
+    IngressRequest {
+        kind: IngressKind::Rtmp,
+        identity: Identity::parse(who).unwrap(),
+        name: None,
+        source: None,
+        job: Some("01960000-0000-7000-8000-000000000009".parse::<JobId>().unwrap()),
+        dedup_key: None,
+        is_made: false,
+    }
+}
+
+/// A request for a recording, whose attempts all have one job.
+pub(super) fn new_recording() -> EgressRequest {
+    let source = RecordedSource::Room(None);
+    let order = RecordingOrder { source, audio_only: false, preset: None, path: None };
+    EgressRequest {
+        order: EgressOrder::Recording(order),
+        job: Some("01960000-0000-7000-8000-000000000008".parse::<JobId>().unwrap()),
+        dedup_key: None,
+        is_made: false,
+    }
+}
+
 /// One store and one LiveKit, which instances share.
 pub(super) struct Fixture {
     pub(super) livekit: Arc<FakeLiveKit>,
@@ -52,10 +81,7 @@ impl Fixture {
     }
 
     pub(super) fn crashing_instance(&self, process: &Arc<Process>) -> Service {
-        let rooms: Arc<dyn Rooms> = self.livekit.clone();
-        let store = Crashing { process: process.clone(), inner: self.store.clone() };
-        let rooms = Crashing { process: process.clone(), inner: rooms };
-        Service::new(Arc::new(store), Arc::new(rooms), POLICY, Arc::new(Metrics::new().unwrap()))
+        crashing_service(process, self.store.clone(), (self.livekit.clone(), self.livekit.clone()))
     }
 
     pub(super) fn healthy_instance(&self) -> Service {
@@ -96,6 +122,33 @@ impl Fixture {
         }
     }
 
+    /// Asserts that the recorded ingresses are those of LiveKit, and that no intent keeps others from being created.
+    async fn assert_ingresses_match(&self, context: &str) {
+        let mut recorded = Vec::new();
+        for stream in self.store.list(StreamFilter::All, 100, None).await.unwrap().items {
+            let StreamIngresses { ingresses, plans } = self.store.ingresses(stream.id).await.unwrap();
+            let now = self.livekit.now();
+            assert!(plans.iter().all(|plan| plan.planned_at.plus(INGRESS_PLAN_TTL) < now), "{context}");
+            assert_eq!(ingresses.len(), stream.ingresses as usize, "{context}");
+            let of = |one: Ingress| (stream.room_name.to_string(), one.identity.to_string());
+            recorded.extend(ingresses.into_iter().map(of));
+        }
+        assert_eq!(recorded, self.livekit.ingresses_present(), "{context}");
+    }
+
+    /// Asserts that the recordings that run are those of LiveKit.
+    async fn assert_egresses_match(&self, context: &str) {
+        let takes_media = |status| matches!(status, EgressStatus::Starting | EgressStatus::Active);
+        let mut recorded = Vec::new();
+        for stream in self.store.list(StreamFilter::All, 100, None).await.unwrap().items {
+            let StreamEgresses { egresses, .. } = self.store.egresses(stream.id).await.unwrap();
+            let is_running = egresses.iter().any(Egress::is_running);
+            assert_eq!(stream.recording, is_running && !stream.status.is_final(), "{context}");
+            recorded.extend(egresses.into_iter().filter(|one| takes_media(one.status)).map(|one| one.id));
+        }
+        assert_eq!(recorded, self.livekit.running_egresses(), "{context}");
+    }
+
     /// Asserts that no operation is unfinished and that the store equals LiveKit.
     pub(super) async fn assert_consistent(&self, context: &str) {
         let all = self.store.list(StreamFilter::All, 100, None).await.unwrap().items;
@@ -113,11 +166,10 @@ impl Fixture {
             let present: Vec<_> = room.present.into_iter().map(|(who, ..)| who).collect();
             assert_eq!(shown, present, "{context}");
             assert_eq!(stream.participant_count() as usize, shown.len(), "{context}");
-            let blocks = self.store.blocks(stream.id).await.unwrap();
             for one in view.participants.iter().filter(|one| one.is_active()) {
-                let is_blocked = blocks.iter().any(|block| block.identity == one.identity);
-                assert!(!is_blocked, "{context}: no blocked participant is present");
-                assert_eq!(stream.denies(one), None, "{context}: no participant without access is present");
+                let is_blocked = self.store.block(stream.id, one.identity.as_str()).await.unwrap().is_some();
+                let denial = stream.denial(one, is_blocked);
+                assert_eq!(denial, None, "{context}: no participant without access is present");
                 let role = self.livekit.role_of(stream.room_name.as_str(), one.identity.as_str());
                 assert!(role.is_none_or(|role| role == one.role), "{context}: LiveKit has the recorded role");
             }
@@ -133,6 +185,8 @@ impl Fixture {
                 "{context}"
             );
         }
+        self.assert_ingresses_match(context).await;
+        self.assert_egresses_match(context).await;
         // The room name belongs to the active stream or is free.
         let again = self.healthy_instance().create(&Caller::unrestricted(), new_room()).await.unwrap();
         assert_eq!(again.stream.status, StreamStatus::Active, "{context}");

@@ -15,12 +15,13 @@ use livestream_orchestrator::{
 };
 
 use self::{
-    fixture::{Fixture, ROOM},
+    fixture::{Fixture, ROOM, new_ingress, new_recording},
     use_cases::USE_CASES,
 };
 use crate::{
     backend::identity,
     crashing_process::{CrashPoint, Process},
+    service::Service,
 };
 
 #[tokio::test]
@@ -45,6 +46,67 @@ async fn crash_between_any_two_steps_is_recovered() {
                     assert!(call >= 1, "{use_case:?}");
                     break;
                 }
+            }
+        }
+    }
+}
+
+/// The next attempt of a request has the same job.
+#[tokio::test]
+async fn creation_of_ingress_that_crashed_at_any_step_is_made_once_by_its_retry() {
+    for (after, is_late) in [(false, false), (true, false), (false, true), (true, true)] {
+        for call in 0.. {
+            let fixture = Fixture::new();
+            let stream = fixture.stream().await.reference();
+            let process = Process::crashing_at(CrashPoint { call, after });
+            let (crashing, caller) = (fixture.crashing_instance(&process), Caller::unrestricted());
+            let create = async |service: &Service| {
+                service.create_ingress(&caller, &stream, new_ingress("obs")).await.unwrap().ingress.id
+            };
+            let finished = process.run(async { drop(create(&crashing).await) }).await;
+            if is_late {
+                fixture.recover().await;
+            }
+            let id = create(&fixture.healthy_instance()).await;
+            let context = format!("crash at call {call}, after: {after}, late: {is_late}");
+            let known = fixture.store.ingresses(stream.id).await.unwrap().ingresses;
+            assert_eq!(known.into_iter().map(|one| one.id).collect::<Vec<_>>(), [id], "{context}");
+            fixture.recover().await;
+            fixture.assert_consistent(&context).await;
+            if finished {
+                break;
+            }
+        }
+    }
+}
+
+/// LiveKit's egress has no mark, so that the next attempt finds it by its outputs.
+#[tokio::test]
+async fn start_of_recording_that_crashed_at_any_step_is_made_once_by_its_retry() {
+    for (after, is_late) in [(false, false), (true, false), (false, true), (true, true)] {
+        for call in 0.. {
+            let fixture = Fixture::new();
+            let stream = fixture.stream().await.reference();
+            let process = Process::crashing_at(CrashPoint { call, after });
+            let (crashing, caller) = (fixture.crashing_instance(&process), Caller::unrestricted());
+            let start = async |service: &Service| {
+                service.start_egress(&caller, &stream, new_recording()).await.unwrap().egress.id
+            };
+            let finished = process.run(async { drop(start(&crashing).await) }).await;
+            if is_late {
+                fixture.recover().await;
+            }
+            let id = start(&fixture.healthy_instance()).await;
+            let context = format!("crash at call {call}, after: {after}, late: {is_late}");
+            let known = fixture.store.egresses(stream.id).await.unwrap().egresses;
+            let known: Vec<_> = known.iter().map(|one| &one.id).collect();
+            assert_eq!(known, [&id], "{context}");
+            let running = fixture.livekit.running_egresses();
+            assert!(running.iter().all(|running| *running == id), "{context}: {running:?}");
+            fixture.recover().await;
+            fixture.assert_consistent(&context).await;
+            if finished {
+                break;
             }
         }
     }

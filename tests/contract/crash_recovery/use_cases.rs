@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     access::Caller,
-    domain::{Metadata, MetadataPatch, Role, Stream, StreamStatus},
+    domain::{Egress, EgressId, EgressStatus, Ingress, Metadata, MetadataPatch, Role, Stream, StreamStatus},
     orchestrator::{BlockRequest, LeaveRequest, ParticipantPatch, Patch},
     rooms::Rooms,
     store::Guard,
 };
 
-use super::fixture::{Fixture, ROOM, join, new_room};
+use super::fixture::{Fixture, ROOM, join, new_ingress, new_recording, new_room};
 use crate::{
     backend::identity,
     crashing_process::{CrashPoint, Process},
@@ -42,9 +42,23 @@ pub(super) enum UseCase {
     Remove,
     /// Blocks a connected participant.
     Block,
+    /// Creates an ingress.
+    CreateIngress,
+    /// Deletes an ingress.
+    DeleteIngress,
+    /// Blocks the identity of an ingress.
+    BlockIngress,
+    /// Stops a stream with an ingress.
+    StopWithIngress,
+    /// Starts a recording.
+    StartRecording,
+    /// Stops a recording.
+    StopRecording,
+    /// Stops a stream with a recording.
+    StopWithRecording,
 }
 
-pub(super) const USE_CASES: [UseCase; 15] = [
+pub(super) const USE_CASES: [UseCase; 22] = [
     UseCase::Create,
     UseCase::Join,
     UseCase::LeaveActive,
@@ -60,6 +74,13 @@ pub(super) const USE_CASES: [UseCase; 15] = [
     UseCase::Demote,
     UseCase::Remove,
     UseCase::Block,
+    UseCase::CreateIngress,
+    UseCase::DeleteIngress,
+    UseCase::BlockIngress,
+    UseCase::StopWithIngress,
+    UseCase::StartRecording,
+    UseCase::StopRecording,
+    UseCase::StopWithRecording,
 ];
 
 impl Fixture {
@@ -97,6 +118,14 @@ impl Fixture {
                 self.livekit.take_webhooks();
                 self.livekit.connect(ROOM, "ann");
             }
+            UseCase::DeleteIngress | UseCase::BlockIngress | UseCase::StopWithIngress => {
+                self.create_ingress(&self.healthy_instance(), &stream).await;
+            }
+            UseCase::StopRecording | UseCase::StopWithRecording => {
+                let id = self.start_recording(&self.healthy_instance(), &stream).await;
+                self.livekit.report_egress(&id, EgressStatus::Active);
+                self.deliver_webhooks().await;
+            }
             UseCase::StopLive => {
                 self.livekit.connect_as(ROOM, "eve", Role::Viewer);
                 self.deliver_webhooks().await;
@@ -104,6 +133,25 @@ impl Fixture {
             _ => {}
         }
         Some(stream)
+    }
+
+    async fn create_ingress(&self, orchestrator: &Service, stream: &Stream) {
+        let (caller, reference) = (Caller::unrestricted(), stream.reference());
+        drop(orchestrator.create_ingress(&caller, &reference, new_ingress("obs")).await.unwrap());
+    }
+
+    async fn start_recording(&self, orchestrator: &Service, stream: &Stream) -> EgressId {
+        let (caller, reference) = (Caller::unrestricted(), stream.reference());
+        orchestrator.start_egress(&caller, &reference, new_recording()).await.unwrap().egress.id
+    }
+
+    /// Stops the recordings of a stream.
+    async fn stop_recordings(&self, orchestrator: &Service, stream: &Stream) {
+        let (caller, reference) = (Caller::unrestricted(), stream.reference());
+        for Egress { id, kind, .. } in self.store.egresses(stream.id).await.unwrap().egresses {
+            let stopped = orchestrator.stop_egress(&caller, &reference, (kind, &id), Guard::default());
+            drop(stopped.await.unwrap());
+        }
     }
 
     pub(super) async fn run(&self, orchestrator: &Service, use_case: UseCase, stream: Option<Stream>) {
@@ -149,6 +197,19 @@ impl Fixture {
             }
             UseCase::Reconcile => drop(orchestrator.reconcile(Duration::ZERO).await.unwrap()),
             UseCase::Sweep => drop(orchestrator.sweep().await.unwrap()),
+            UseCase::CreateIngress => self.create_ingress(orchestrator, &stream()).await,
+            UseCase::DeleteIngress => {
+                let (caller, stream) = (Caller::unrestricted(), stream());
+                for Ingress { id, .. } in self.store.ingresses(stream.id).await.unwrap().ingresses {
+                    let reference = stream.reference();
+                    orchestrator.delete_ingress(&caller, &reference, &id, Guard::default()).await.unwrap();
+                }
+            }
+            UseCase::StartRecording => drop(self.start_recording(orchestrator, &stream()).await),
+            UseCase::StopRecording => self.stop_recordings(orchestrator, &stream()).await,
+            UseCase::StopWithIngress | UseCase::StopWithRecording => {
+                orchestrator.stop(&Caller::unrestricted(), &stream(), Guard::default()).await.unwrap();
+            }
             _ => moderate(orchestrator, use_case, stream()).await,
         }
     }
@@ -175,10 +236,11 @@ async fn moderate(orchestrator: &Service, use_case: UseCase, stream: Stream) {
             let request = LeaveRequest::of(identity("ann"));
             drop(orchestrator.remove(&caller, stream, request).await.unwrap());
         }
-        UseCase::Block => {
-            let request = BlockRequest { identity: identity("ann"), reason: None, expires_in: None };
+        UseCase::Block | UseCase::BlockIngress => {
+            let who = if matches!(use_case, UseCase::Block) { "ann" } else { "obs" };
+            let request = BlockRequest::of(identity(who));
             let reference = stream.reference();
-            drop(orchestrator.block(&caller, &reference, request, Guard::default()).await.unwrap());
+            drop(orchestrator.block(&caller, &reference, request).await.unwrap());
         }
         _ => panic!("{use_case:?} is no moderation"),
     }

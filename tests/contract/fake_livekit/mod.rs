@@ -3,6 +3,9 @@
 //! It queues its webhooks, so that a test can drop, duplicate, delay and reorder them. Its listings can lag.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod egress_states;
+mod egresses;
+mod ingresses;
 mod rooms;
 mod state;
 
@@ -14,19 +17,21 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use livestream_orchestrator::{
     domain::{
         Attributes, AudienceMode, ParticipantKind, ParticipantSid, Role, RoomSid, Session, Timestamp,
         TokenMark, Track, TrackSource, Tracks,
     },
+    media::MediaError,
     orchestrator::Policy,
     rooms::{RoomEvent, RoomEventKind, RoomsError},
     store::{PartitionStore, memory::MemoryStore},
     telemetry::Metrics,
 };
 
-pub use self::state::FakeRoom;
 use self::state::State;
+pub use self::{ingresses::reported_state, state::FakeRoom};
 use crate::backend::{RETENTION, identity};
 use crate::service::Service;
 
@@ -41,6 +46,9 @@ pub const POLICY: Policy = Policy {
     audience_listed_max: 200,
     reconcile_interval: Duration::from_secs(30),
     listing_grace: Duration::from_secs(10),
+    egress_start_timeout: Duration::from_secs(60),
+    // In real time, while the fake's clock stands.
+    egress_stop_wait: Duration::from_millis(20),
 };
 
 pub struct FakeLiveKit {
@@ -51,7 +59,19 @@ pub struct FakeLiveKit {
     clock_offset: AtomicI64,
     /// Room whose participants cannot be listed.
     failing_room: Mutex<Option<String>>,
+    /// Failure of all calls about media jobs.
+    media_failure: Mutex<Option<MediaError>>,
+    /// What happens while LiveKit handles the next change of a participant.
+    meanwhile: Mutex<Option<Meanwhile>>,
     state: Mutex<State>,
+}
+
+/// What happens while LiveKit handles a change.
+pub enum Meanwhile {
+    /// Before the change takes effect.
+    Before(BoxFuture<'static, ()>),
+    /// After the change has taken effect, before its answer arrives.
+    After(BoxFuture<'static, ()>),
 }
 
 /// State of one room.
@@ -59,8 +79,10 @@ pub struct FakeLiveKit {
 pub struct RoomState {
     pub sid: RoomSid,
     pub metadata: String,
-    /// Identity, session and tracks of each connected participant.
+    /// Identity, session and tracks of each connected participant that is not hidden.
     pub present: Vec<(String, ParticipantSid, Tracks)>,
+    /// Identities of the hidden participants.
+    pub hidden: Vec<String>,
 }
 
 impl FakeLiveKit {
@@ -71,6 +93,8 @@ impl FakeLiveKit {
             listing_delay: AtomicI64::new(0),
             clock_offset: AtomicI64::new(0),
             failing_room: Mutex::default(),
+            media_failure: Mutex::default(),
+            meanwhile: Mutex::default(),
             state: Mutex::default(),
         })
     }
@@ -110,7 +134,7 @@ impl FakeLiveKit {
     }
 
     pub fn orchestrator(self: &Arc<Self>, store: Arc<dyn PartitionStore>) -> Service {
-        Service::new(store, self.clone(), POLICY, Arc::new(Metrics::new().unwrap()))
+        Service::new(store, self.clone(), self.clone(), POLICY, Arc::new(Metrics::new().unwrap()))
     }
 
     /// Returns and clears the queued webhooks, in the order of their events.
@@ -121,9 +145,15 @@ impl FakeLiveKit {
     pub fn room_state(&self, room: &str) -> Option<RoomState> {
         let state = self.state.lock().unwrap();
         let room = state.rooms.get(room)?;
-        let present = room.sessions.values();
+        let (hidden, present): (Vec<_>, Vec<_>) = room.sessions.values().partition(|one| one.hidden);
+        let present = present.into_iter();
         let present = present.map(|one| (one.identity.to_string(), one.sid.clone(), one.tracks.clone()));
-        Some(RoomState { sid: room.sid.clone(), metadata: room.metadata.clone(), present: present.collect() })
+        Some(RoomState {
+            sid: room.sid.clone(),
+            metadata: room.metadata.clone(),
+            present: present.collect(),
+            hidden: hidden.into_iter().map(|one| one.identity.to_string()).collect(),
+        })
     }
 
     /// The role that LiveKit's permission gives a connected participant.
@@ -137,20 +167,31 @@ impl FakeLiveKit {
 
     /// Connects a participant. LiveKit opens the room if necessary, and disconnects an older session of the identity.
     pub fn connect(&self, room: &str, who: &str) {
-        self.connect_with(room, who, None, None);
+        self.connect_with(room, who, |_| {});
     }
 
     /// As [`Self::connect`], with the permission of a role.
     pub fn connect_as(&self, room: &str, who: &str, role: Role) {
-        self.connect_with(room, who, Some(role), None);
+        self.connect_with(room, who, |session| session.role = Some(role));
     }
 
     /// As [`Self::connect`], with a token of the service.
     pub fn connect_marked(&self, room: &str, who: &str, mark: &TokenMark) {
-        self.connect_with(room, who, None, Some(mark.clone()));
+        self.connect_with(room, who, |session| session.mark = Some(mark.clone()));
     }
 
-    fn connect_with(&self, room: &str, who: &str, role: Option<Role>, mark: Option<TokenMark>) {
+    /// As [`Self::connect`], hidden from other participants.
+    pub fn connect_hidden(&self, room: &str, who: &str) {
+        self.connect_with(room, who, |session| session.hidden = true);
+    }
+
+    /// As [`Self::connect`], of another kind.
+    fn connect_kind(&self, room: &str, who: &str, kind: ParticipantKind) {
+        self.connect_with(room, who, |session| session.kind = kind);
+    }
+
+    /// As [`Self::connect`], with a changed session.
+    pub fn connect_with(&self, room: &str, who: &str, change: impl FnOnce(&mut Session)) {
         let clock_offset = self.clock_offset.load(Ordering::Relaxed);
         self.update(|state, now| {
             state.open(room, "", (0, 300), now);
@@ -158,20 +199,21 @@ impl FakeLiveKit {
             state.last_id += 1;
             let sid = format!("PA_{}", state.last_id).into();
             let existing = state.rooms.get_mut(room).unwrap();
-            let session = Session {
+            let mut session = Session {
                 room_sid: existing.sid.clone(),
                 sid,
                 identity: identity(who),
                 name: None,
-                role,
+                role: None,
                 metadata: None,
                 attributes: Attributes::default(),
-                mark,
+                mark: None,
                 kind: ParticipantKind::Standard,
                 hidden: false,
                 joined_at: Some(Timestamp::from_millis(now + clock_offset)),
                 tracks: Tracks::default(),
             };
+            change(&mut session);
             existing.sessions.insert(who.to_owned(), session.clone());
             state.emit(room, RoomEventKind::Joined(session), now);
         });

@@ -13,7 +13,14 @@ use livestream_orchestrator::{
     },
 };
 
-use super::FakeLiveKit;
+use super::{FakeLiveKit, Meanwhile};
+
+impl FakeLiveKit {
+    /// Lets something happen while LiveKit handles the next change of a participant.
+    pub fn during_next_update(&self, meanwhile: Meanwhile) {
+        *self.meanwhile.lock().unwrap() = Some(meanwhile);
+    }
+}
 
 #[async_trait]
 impl Rooms for FakeLiveKit {
@@ -39,7 +46,16 @@ impl Rooms for FakeLiveKit {
         identity: &Identity,
         update: &SessionUpdate,
     ) -> Result<(), RoomsError> {
-        self.answer(|state, _| {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        let after = match meanwhile {
+            Some(Meanwhile::Before(before)) => {
+                before.await;
+                None
+            }
+            Some(Meanwhile::After(after)) => Some(after),
+            None => None,
+        };
+        let answer = self.answer(|state, _| {
             let room = state.rooms.get_mut(room.as_str());
             let Some(session) = room.and_then(|room| room.sessions.get_mut(identity.as_str())) else {
                 return;
@@ -49,7 +65,11 @@ impl Rooms for FakeLiveKit {
             if let Some(metadata) = update.metadata.clone() {
                 session.metadata = Some(metadata.into());
             }
-        })
+        });
+        if let Some(after) = after {
+            after.await;
+        }
+        answer
     }
 
     async fn mute(

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use livestream_orchestrator::{
-    domain::{RoomName, RoomSid, Session, Timestamp},
+    domain::{EgressId, IngressId, RoomName, RoomSid, Session, Timestamp},
+    media::{ListedEgress, ListedIngress, MediaError},
     rooms::{Room, RoomEvent, RoomEventKind},
 };
 
@@ -16,6 +17,22 @@ pub(super) struct State {
     /// Limit of rooms that set none, as LiveKit's setting `room.max_participants`.
     pub(super) default_limit: u32,
     pub(super) webhooks: Vec<RoomEvent>,
+    pub(super) ingresses: BTreeMap<IngressId, ListedIngress>,
+    pub(super) egresses: BTreeMap<EgressId, ListedEgress>,
+    pub(super) egress_faults: EgressFaults,
+}
+
+/// How the workers of egresses answer.
+#[derive(Default)]
+pub(super) struct EgressFaults {
+    /// The worker does not answer stops.
+    pub(super) fails_stops: bool,
+    /// A stopped egress is complete at once.
+    pub(super) completes_stops: bool,
+    /// Failure of changes of targets.
+    pub(super) target_failure: Option<MediaError>,
+    /// A change of targets is made although it fails.
+    pub(super) loses_target_answers: bool,
 }
 
 #[derive(Clone)]

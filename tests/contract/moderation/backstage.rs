@@ -110,7 +110,7 @@ async fn departure_of_viewer_while_backstage_has_reason(backend: Backend) {
     backend.change(&stream, set(true)).await;
     // A viewer that connects with an older token is recorded, because it is in the room.
     let late = backend.change(&stream, Change::Connect(in_role(Role::Viewer, "late", "PA_4"))).await;
-    let denied = late.stream.denies(&late.participant.unwrap());
+    let denied = late.stream.denial(&late.participant.unwrap(), false);
     assert_eq!((late.effect, denied), (Effect::Changed, Some(LeaveReason::Backstage)));
     for (who, sid) in [("host", "PA_1"), ("viewer", "PA_2"), ("agent", "PA_3")] {
         backend.change(&stream, left(who, Some(sid))).await;

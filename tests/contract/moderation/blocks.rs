@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     domain::{
-        AudienceMode, BlockReason, Change, EventKind, Identity, Rejection, Role, Session, StreamRef,
+        AudienceMode, Block, BlockReason, Change, EventKind, Identity, Rejection, Role, Session, StreamRef,
         block::MAX_BLOCKS, change::Effect, stream::NewStream,
     },
     store::{CreateOutcome, ScheduledJob, StoreError},
@@ -18,7 +18,8 @@ on_every_backend!(
     blocked_identity_gets_no_token,
     departure_of_blocked_participant_has_reason,
     block_expires,
-    blocks_are_bounded,
+    blocks_are_bounded_and_paged,
+    blocked_identities_are_found_among_others,
     blocks_end_with_the_stream,
     block_in_counted_stream_is_told,
     block_lowers_the_hand,
@@ -67,9 +68,10 @@ async fn block_is_told_once_without_its_reason(backend: Backend) {
     let version = first.stream.version;
     let changed = backend.change(&stream, block("ann", Some("abuse"), Some(HOUR))).await;
     assert_eq!((changed.stream.version, changed.stream.blocks), (version, 1), "no second event");
-    let blocks = backend.store.blocks(stream.id).await.unwrap();
+    let blocks = backend.store.blocks(stream.id, 10, None).await.unwrap();
     let known = backend.store.block(stream.id, "ann").await.unwrap().unwrap();
-    assert_eq!(blocks, std::slice::from_ref(&known));
+    assert_eq!((blocks.items, blocks.next), (vec![known.clone()], None));
+    assert_eq!(changed.block.as_ref(), Some(&known));
     assert_eq!((known.reason.unwrap().as_str(), known.by), ("abuse", Some(identity("cy"))));
     assert!(known.expires_at.unwrap() > known.blocked_at);
     assert_eq!(backend.store.get(stream.id).await.unwrap().unwrap(), changed.stream);
@@ -134,7 +136,7 @@ async fn block_expires(backend: Backend) {
     assert_eq!(backend.change(&stream, Change::ExpireBlocks).await.effect, Effect::Unchanged);
 }
 
-async fn blocks_are_bounded(backend: Backend) {
+async fn blocks_are_bounded_and_paged(backend: Backend) {
     let stream = backend.active("bound").await;
     for number in 0..MAX_BLOCKS {
         backend.change(&stream, block(&format!("p-{number}"), None, None)).await;
@@ -145,7 +147,27 @@ async fn blocks_are_bounded(backend: Backend) {
     backend.change(&stream, block("p-1", Some("known"), None)).await;
     backend.change(&stream, unblock("p-2")).await;
     backend.change(&stream, block("one more", None, None)).await;
-    assert_eq!(backend.store.blocks(stream.id).await.unwrap().len(), MAX_BLOCKS);
+    let all = backend.store.blocks(stream.id, MAX_BLOCKS, None).await.unwrap();
+    assert_eq!((all.items.len(), all.next), (MAX_BLOCKS, None));
+    assert!(all.items.iter().map(Block::list_key).is_sorted());
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let page = backend.store.blocks(stream.id, 333, after.as_deref()).await.unwrap();
+        paged.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, all.items);
+}
+
+async fn blocked_identities_are_found_among_others(backend: Backend) {
+    let stream = backend.active("among").await;
+    backend.change(&stream, block("bob", None, None)).await;
+    let all = ["ann", "bob", "cat"].map(identity);
+    let found = backend.store.blocked(stream.id, &all.iter().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(found, [false, true, false]);
 }
 
 async fn blocks_end_with_the_stream(backend: Backend) {
@@ -153,7 +175,7 @@ async fn blocks_end_with_the_stream(backend: Backend) {
     backend.change(&stream, block("ann", None, Some(Duration::ZERO))).await;
     let stopped = backend.stop(&stream).await;
     assert_eq!(stopped.blocks, 0);
-    assert_eq!(backend.store.blocks(stream.id).await.unwrap(), []);
+    assert_eq!(backend.store.blocks(stream.id, 10, None).await.unwrap().items, []);
     for change in [block("ann", None, None), unblock("ann")] {
         let error = backend.apply(&stream, change).await.unwrap_err();
         assert!(matches!(error, StoreError::Rejected(Rejection::NotActive { .. })), "{error}");

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use livestream_orchestrator::{
     access::Caller,
-    domain::{EventKind, Rejection, StreamRef, Topic},
-    orchestrator::{BlockRequest, Error, JoinRequest},
-    store::{EventFeed, Guard, LogRead, StoreError, StreamStore},
+    domain::{Rejection, StreamRef},
+    orchestrator::{BlockRequest, Error},
+    store::{Guard, StoreError, StreamStore},
 };
 
+use super::room::{ROOM, in_room, join, reason, told};
 use crate::{
     backend::identity,
     instance::{Fixture, LISTING_GRACE},
 };
-
-const ROOM: &str = "room";
 
 /// A stream in which `ann` is connected.
 async fn connected() -> (Fixture, StreamRef) {
@@ -27,31 +26,10 @@ async fn connected() -> (Fixture, StreamRef) {
 }
 
 async fn block(fixture: &Fixture, stream: &StreamRef, expires_in: Option<Duration>) {
-    let request = BlockRequest { identity: identity("ann"), reason: None, expires_in };
+    let request = BlockRequest { expires_in, ..BlockRequest::of(identity("ann")) };
     let caller = Caller::unrestricted();
-    let block = fixture.orchestrator.block(&caller, stream, request, Guard::default()).await.unwrap();
+    let block = fixture.orchestrator.block(&caller, stream, request).await.unwrap();
     assert_eq!(block.identity, identity("ann"));
-}
-
-fn is_in_room(fixture: &Fixture) -> bool {
-    !fixture.livekit.room_state(ROOM).unwrap().present.is_empty()
-}
-
-/// The numbers of arrivals and departures, and the reasons of the departures.
-async fn told(fixture: &Fixture, stream: &StreamRef) -> (usize, Vec<Option<String>>) {
-    let topic = Topic::Stream(stream.id);
-    let before = fixture.store.before_newest(topic, 1_000).await.unwrap().unwrap();
-    let LogRead::Events { events: log, .. } = fixture.store.read_after(topic, before, 1_000).await.unwrap()
-    else {
-        panic!("the log is complete")
-    };
-    let arrivals = log.iter().filter(|event| event.draft.kind == EventKind::ParticipantJoined).count();
-    let departures = log.iter().filter(|event| event.draft.kind == EventKind::ParticipantLeft);
-    (arrivals, departures.map(|event| event.draft.reason.clone()).collect())
-}
-
-fn blocked() -> Option<String> {
-    Some("blocked".to_owned())
 }
 
 #[tokio::test]
@@ -59,7 +37,7 @@ async fn blocked_participant_is_out_whenever_it_connects() {
     for loses_webhooks in [false, true] {
         let (fixture, stream) = connected().await;
         block(&fixture, &stream, None).await;
-        assert!(!is_in_room(&fixture));
+        assert_eq!(in_room(&fixture), [""; 0]);
         fixture.deliver_webhooks().await;
         for attempt in 2..5 {
             fixture.livekit.connect(ROOM, "ann");
@@ -70,8 +48,8 @@ async fn blocked_participant_is_out_whenever_it_connects() {
             } else {
                 fixture.deliver_webhooks().await;
             }
-            assert!(!is_in_room(&fixture));
-            assert_eq!(told(&fixture, &stream).await, (attempt, vec![blocked(); attempt]));
+            assert_eq!(in_room(&fixture), [""; 0]);
+            assert_eq!(told(&fixture, &stream).await, (attempt, vec![reason("blocked"); attempt]));
             fixture.deliver_webhooks().await;
         }
         let caller = Caller::unrestricted();
@@ -79,7 +57,7 @@ async fn blocked_participant_is_out_whenever_it_connects() {
         fixture.livekit.connect(ROOM, "ann");
         fixture.deliver_webhooks().await;
         fixture.livekit.advance(LISTING_GRACE);
-        assert_eq!((fixture.reconcile().await, is_in_room(&fixture)), (0, true));
+        assert_eq!((fixture.reconcile().await, in_room(&fixture).len()), (0, 1));
     }
 }
 
@@ -89,21 +67,13 @@ async fn block_holds_once_recorded_also_while_livekit_is_away() {
     fixture.livekit.set_available(false);
     block(&fixture, &stream, None).await;
     assert_eq!(told(&fixture, &stream).await, (1, vec![]), "no departure before LiveKit has removed ann");
-    let join = JoinRequest {
-        identity: identity("ann"),
-        name: None,
-        role: None,
-        metadata: None,
-        attributes: None,
-        dedup_key: None,
-    };
-    let refused = fixture.orchestrator.join(&Caller::unrestricted(), &stream, join).await.err().unwrap();
+    let refused = join(&fixture, &stream).await.err().unwrap();
     assert!(matches!(refused, Error::Store(StoreError::Rejected(Rejection::Blocked))), "{refused}");
     fixture.livekit.set_available(true);
     fixture.livekit.advance(LISTING_GRACE);
     assert!(fixture.reconcile().await > 0);
-    assert!(!is_in_room(&fixture));
-    assert_eq!(told(&fixture, &stream).await, (1, vec![blocked()]));
+    assert_eq!(in_room(&fixture), [""; 0]);
+    assert_eq!(told(&fixture, &stream).await, (1, vec![reason("blocked")]));
     fixture.livekit.take_webhooks();
     fixture.livekit.advance(LISTING_GRACE);
     assert_eq!(fixture.reconcile().await, 0);
@@ -116,8 +86,8 @@ async fn identity_is_blocked_before_it_comes() {
     block(&fixture, &stream, None).await;
     fixture.livekit.connect(ROOM, "ann");
     fixture.deliver_webhooks().await;
-    assert!(!is_in_room(&fixture));
-    assert_eq!(told(&fixture, &stream).await, (1, vec![blocked()]));
+    assert_eq!(in_room(&fixture), [""; 0]);
+    assert_eq!(told(&fixture, &stream).await, (1, vec![reason("blocked")]));
 }
 
 #[tokio::test]
@@ -132,5 +102,52 @@ async fn block_ends_by_itself() {
     assert!(fixture.store.block(stream.id, "ann").await.unwrap().is_none());
     fixture.livekit.connect(ROOM, "ann");
     fixture.deliver_webhooks().await;
-    assert!(is_in_room(&fixture));
+    assert_eq!(in_room(&fixture), ["ann"]);
+}
+
+#[tokio::test]
+async fn blocked_hidden_participant_is_out_without_an_event() {
+    for loses_webhooks in [false, true] {
+        let fixture = Fixture::new();
+        let stream = fixture.create(ROOM).await.reference();
+        fixture.livekit.connect_hidden(ROOM, "ann");
+        fixture.deliver_webhooks().await;
+        assert!(fixture.store.unlisted(stream.id, "ann").await.unwrap().is_some());
+        block(&fixture, &stream, None).await;
+        fixture.deliver_webhooks().await;
+        assert_eq!(in_room(&fixture), [""; 0]);
+        assert!(fixture.store.unlisted(stream.id, "ann").await.unwrap().is_none());
+        // It comes back with its token.
+        fixture.livekit.connect_hidden(ROOM, "ann");
+        if loses_webhooks {
+            fixture.livekit.take_webhooks();
+            fixture.livekit.advance(LISTING_GRACE);
+            assert!(fixture.reconcile().await > 0);
+        } else {
+            fixture.deliver_webhooks().await;
+        }
+        assert_eq!(in_room(&fixture), [""; 0]);
+        fixture.deliver_webhooks().await;
+        assert!(fixture.store.unlisted(stream.id, "ann").await.unwrap().is_none());
+        assert_eq!(told(&fixture, &stream).await, (0, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn reconciler_excludes_many_blocked_participants() {
+    let fixture = Fixture::new();
+    let stream = fixture.create(ROOM).await.reference();
+    let blocked: Vec<_> = (0..40).map(|n| format!("p-{n}")).collect();
+    fixture.livekit.set_available(false);
+    for who in &blocked {
+        let request = BlockRequest::of(identity(who));
+        fixture.orchestrator.block(&Caller::unrestricted(), &stream, request).await.unwrap();
+    }
+    fixture.livekit.set_available(true);
+    blocked.iter().map(String::as_str).chain(["ann"]).for_each(|who| fixture.livekit.connect(ROOM, who));
+    fixture.livekit.take_webhooks();
+    fixture.livekit.advance(LISTING_GRACE);
+    fixture.reconcile().await;
+    assert_eq!(in_room(&fixture), ["ann"]);
+    assert_eq!(told(&fixture, &stream).await, (41, vec![reason("blocked"); 40]));
 }

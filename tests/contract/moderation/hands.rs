@@ -6,7 +6,7 @@ use std::time::Duration;
 use livestream_orchestrator::{
     domain::{
         AudienceMode, Change, EventKind, ParticipantUpdate, Rejection, Role, Session, StreamRef, Timestamp,
-        change::Effect, participant::MAX_HANDS, stream::NewStream,
+        change::Effect, hand_rate::HANDS_OF_PARTICIPANT, participant::MAX_HANDS, stream::NewStream,
     },
     store::{CreateOutcome, StoreError},
 };
@@ -21,6 +21,7 @@ on_every_backend!(
     raised_hand_is_on_stage_of_counted_stream,
     departure_with_raised_hand_is_told_in_counted_stream,
     thousand_hands_are_raised_at_most,
+    hand_that_is_raised_too_often_stays_down,
 );
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -200,4 +201,31 @@ async fn thousand_hands_are_raised_at_most(backend: Backend) {
     assert!(matches!(refused, StoreError::Rejected(Rejection::TooManyHands { max: 1_000 })), "{refused}");
     backend.change(&stream, left("p1", None)).await;
     backend.change(&stream, hand(&last, true)).await;
+}
+
+async fn hand_that_is_raised_too_often_stays_down(backend: Backend) {
+    let stream = counted(&backend).await;
+    for who in ["ann", "bob"] {
+        backend.change(&stream, connect(who, Role::Viewer)).await;
+    }
+    for _ in 0..HANDS_OF_PARTICIPANT.burst {
+        backend.change(&stream, hand("ann", true)).await;
+        backend.change(&stream, hand("ann", false)).await;
+    }
+    let refused = async || {
+        let refused = backend.apply(&stream, hand("ann", true)).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Rejected(Rejection::HandsTooFrequent)), "{refused}");
+    };
+    let told = newest(&backend, &stream).await.2;
+    refused().await;
+    assert_eq!((newest(&backend, &stream).await.2, raised_at(&backend, &stream, "ann").await), (told, None));
+    // A new session, or another token, does not allow more.
+    backend.change(&stream, left("ann", None)).await;
+    backend.change(&stream, issue("ann", Some(Role::Viewer), HOUR)).await;
+    refused().await;
+    backend
+        .change(&stream, Change::Connect(Session { role: Some(Role::Viewer), ..session("ann", "PA_2", 2) }))
+        .await;
+    refused().await;
+    backend.change(&stream, hand("bob", true)).await;
 }

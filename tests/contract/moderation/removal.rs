@@ -20,6 +20,7 @@ on_every_backend!(
     removal_of_joining_participant_ends_its_token,
     token_from_before_removal_has_no_access,
     session_that_replaces_a_removed_one_stays_until_livekit_removes_it,
+    removal_under_way_comes_before_block,
     removal_in_counted_stream_has_no_event,
     removal_of_absent_participant_is_rejected,
 );
@@ -65,7 +66,7 @@ async fn departure_of_pending_removal_is_the_removal(backend: Backend) {
     let version = backend.store.get(stream.id).await.unwrap().unwrap().version;
     let begun = backend.change(&stream, begin("ann", "PA_1")).await;
     assert_eq!((begun.effect, begun.stream.version), (Effect::Changed, version), "no event");
-    assert_eq!(begun.stream.denies(&begun.participant.unwrap()), Some(LeaveReason::Removed));
+    assert_eq!(begun.stream.denial(&begun.participant.unwrap(), false), Some(LeaveReason::Removed));
     backend.change(&stream, left("ann", Some("PA_1"))).await;
     assert_eq!(backend.change(&stream, remove("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
     assert_eq!(departures(&backend, &stream).await, [removed_by_cy()]);
@@ -94,7 +95,11 @@ async fn withdrawn_removal_leaves_no_trace(backend: Backend) {
     backend.change(&stream, begin("ann", "PA_1")).await;
     let cancel = || Change::CancelRemoval(removal("ann", Some("PA_1")));
     let cancelled = backend.change(&stream, cancel()).await;
-    assert_eq!(cancelled.stream.denies(&cancelled.participant.unwrap()), None);
+    assert_eq!(cancelled.stream.denial(&cancelled.participant.unwrap(), false), None);
+    backend.change(&stream, begin("ann", "PA_1")).await;
+    let other = Change::CancelRemoval(removal("ann", Some("PA_0")));
+    assert_eq!(backend.change(&stream, other).await.effect, Effect::Unchanged, "of another session");
+    assert_eq!(backend.change(&stream, cancel()).await.effect, Effect::Changed);
     assert_eq!(backend.change(&stream, cancel()).await.effect, Effect::Unchanged);
     assert_eq!(backend.change(&stream, begin("ann", "PA_2")).await.effect, Effect::Unchanged);
     backend.change(&stream, left("ann", Some("PA_1"))).await;
@@ -114,7 +119,7 @@ async fn removal_of_joining_participant_ends_its_token(backend: Backend) {
         (EventKind::ParticipantUpdated, Some(identity("cy")))
     );
     let connected = backend.change(&stream, connect(&stream, "PA_1", Some(0))).await;
-    assert_eq!(connected.stream.denies(&connected.participant.unwrap()), Some(LeaveReason::Removed));
+    assert_eq!(connected.stream.denial(&connected.participant.unwrap(), false), Some(LeaveReason::Removed));
 }
 
 async fn token_from_before_removal_has_no_access(backend: Backend) {
@@ -128,7 +133,7 @@ async fn token_from_before_removal_has_no_access(backend: Backend) {
     let cases = [("PA_2", Some(0), true), ("PA_3", Some(1), false), ("PA_4", None, false)];
     for (sid, removals, is_denied) in cases {
         let connected = backend.change(&stream, connect(&stream, sid, removals)).await;
-        let denied = connected.stream.denies(&connected.participant.unwrap());
+        let denied = connected.stream.denial(&connected.participant.unwrap(), false);
         assert_eq!(denied, is_denied.then_some(LeaveReason::Removed), "{removals:?}");
         backend.change(&stream, left("ann", Some(sid))).await;
     }
@@ -136,7 +141,7 @@ async fn token_from_before_removal_has_no_access(backend: Backend) {
     let other = TokenMark::new(livestream_orchestrator::domain::StreamId::generate(), 9);
     let connected = Change::Connect(Session { mark: Some(other), ..session("ann", "PA_5", 1) });
     let connected = backend.change(&stream, connected).await;
-    assert_eq!(connected.stream.denies(&connected.participant.unwrap()), Some(LeaveReason::Removed));
+    assert_eq!(connected.stream.denial(&connected.participant.unwrap(), false), Some(LeaveReason::Removed));
     let reasons = departures(&backend, &stream).await.into_iter().map(|(reason, _)| reason);
     let removed = Some("removed".to_owned());
     assert_eq!(reasons.collect::<Vec<_>>(), [removed.clone(), removed, None, None]);
@@ -148,15 +153,23 @@ async fn session_that_replaces_a_removed_one_stays_until_livekit_removes_it(back
     backend.change(&stream, begin("ann", "PA_1")).await;
     // The participant connects again before the removal is recorded.
     let connected = backend.change(&stream, connect(&stream, "PA_2", Some(0))).await;
-    assert!(connected.participant.unwrap().removals.pending.is_some());
-    let removed = backend.change(&stream, remove("ann", Some("PA_1"))).await;
-    let participant = removed.participant.unwrap();
+    let participant = connected.participant.unwrap();
     assert!(participant.is_active() && participant.removals.pending.is_none());
-    assert_eq!(removed.stream.denies(&participant), Some(LeaveReason::Removed));
+    assert_eq!(connected.stream.denial(&participant, false), Some(LeaveReason::Removed));
+    assert_eq!(backend.change(&stream, remove("ann", Some("PA_1"))).await.effect, Effect::Unchanged);
     backend.change(&stream, left("ann", Some("PA_2"))).await;
-    let reasons: Vec<_> = departures(&backend, &stream).await.into_iter().map(|(reason, _)| reason).collect();
-    assert_eq!(reasons, [None, Some("removed".to_owned())]);
+    assert_eq!(departures(&backend, &stream).await, [removed_by_cy(), (Some("removed".to_owned()), None)]);
     assert_eq!(entry(&backend, &stream).await.removals.count, 1);
+}
+
+async fn removal_under_way_comes_before_block(backend: Backend) {
+    let stream = backend.active("blocked").await;
+    backend.change(&stream, connect(&stream, "PA_1", Some(0))).await;
+    backend.change(&stream, begin("ann", "PA_1")).await;
+    let block = Change::Block { identity: identity("ann"), reason: None, expires_in: None, by: None };
+    backend.change(&stream, block).await;
+    backend.change(&stream, left("ann", Some("PA_1"))).await;
+    assert_eq!(departures(&backend, &stream).await, [removed_by_cy()]);
 }
 
 async fn removal_in_counted_stream_has_no_event(backend: Backend) {

@@ -3,17 +3,17 @@
 
 use livestream_orchestrator::{
     access::Caller,
-    domain::{EventKind, Participant, ParticipantState, StreamRef, TokenMark, Topic},
-    orchestrator::{Error, JoinRequest, LeaveRequest},
-    store::{EventFeed, LogRead, StreamStore},
+    domain::{Participant, ParticipantState, StreamRef, TokenMark},
+    orchestrator::{Error, LeaveRequest},
+    store::StreamStore,
 };
 
+use super::room::{ROOM, in_room, reason, token, told};
 use crate::{
     backend::identity,
+    crashing_process::{CrashPoint, Process, crashing_service},
     instance::{Fixture, LISTING_GRACE},
 };
-
-const ROOM: &str = "room";
 
 /// A stream for which `ann` has a token.
 async fn with_token() -> (Fixture, StreamRef, TokenMark) {
@@ -21,20 +21,6 @@ async fn with_token() -> (Fixture, StreamRef, TokenMark) {
     let stream = fixture.create(ROOM).await.reference();
     let mark = token(&fixture, &stream).await;
     (fixture, stream, mark)
-}
-
-/// Creates a join token and returns its mark.
-async fn token(fixture: &Fixture, stream: &StreamRef) -> TokenMark {
-    let request = JoinRequest {
-        identity: identity("ann"),
-        name: None,
-        role: None,
-        metadata: None,
-        attributes: None,
-        dedup_key: None,
-    };
-    let joined = fixture.orchestrator.join(&Caller::unrestricted(), stream, request).await.unwrap();
-    TokenMark::new(stream.id, joined.terms.removals)
 }
 
 async fn connect(fixture: &Fixture, mark: &TokenMark) {
@@ -49,34 +35,13 @@ async fn remove(fixture: &Fixture, stream: &StreamRef) -> Result<Participant, Er
     Ok(removed.participant)
 }
 
-fn is_in_room(fixture: &Fixture) -> bool {
-    !fixture.livekit.room_state(ROOM).unwrap().present.is_empty()
-}
-
-/// The numbers of arrivals and departures, and the reasons of the departures.
-async fn told(fixture: &Fixture, stream: &StreamRef) -> (usize, Vec<Option<String>>) {
-    let topic = Topic::Stream(stream.id);
-    let before = fixture.store.before_newest(topic, 1_000).await.unwrap().unwrap();
-    let LogRead::Events { events: log, .. } = fixture.store.read_after(topic, before, 1_000).await.unwrap()
-    else {
-        panic!("the log is complete")
-    };
-    let arrivals = log.iter().filter(|event| event.draft.kind == EventKind::ParticipantJoined).count();
-    let departures = log.iter().filter(|event| event.draft.kind == EventKind::ParticipantLeft);
-    (arrivals, departures.map(|event| event.draft.reason.clone()).collect())
-}
-
-fn removed() -> Option<String> {
-    Some("removed".to_owned())
-}
-
 #[tokio::test]
 async fn removed_participant_comes_back_with_new_token_only() {
     for loses_webhooks in [false, true] {
         let (fixture, stream, old) = with_token().await;
         connect(&fixture, &old).await;
         let participant = remove(&fixture, &stream).await.unwrap();
-        assert_eq!((participant.state, is_in_room(&fixture)), (ParticipantState::Disconnected, false));
+        assert_eq!((participant.state, in_room(&fixture).len()), (ParticipantState::Disconnected, 0));
         fixture.deliver_webhooks().await;
         for attempt in 2..5 {
             fixture.livekit.connect_marked(ROOM, "ann", &old);
@@ -87,15 +52,15 @@ async fn removed_participant_comes_back_with_new_token_only() {
             } else {
                 fixture.deliver_webhooks().await;
             }
-            assert!(!is_in_room(&fixture));
-            assert_eq!(told(&fixture, &stream).await, (attempt, vec![removed(); attempt]));
+            assert_eq!(in_room(&fixture), [""; 0]);
+            assert_eq!(told(&fixture, &stream).await, (attempt, vec![reason("removed"); attempt]));
             fixture.deliver_webhooks().await;
         }
         let new = token(&fixture, &stream).await;
         connect(&fixture, &new).await;
         fixture.livekit.advance(LISTING_GRACE);
         assert_eq!(fixture.reconcile().await, 0);
-        assert!(is_in_room(&fixture));
+        assert_eq!(in_room(&fixture), ["ann"]);
     }
 }
 
@@ -108,10 +73,10 @@ async fn removal_that_livekit_does_not_make_is_not_recorded() {
     assert!(matches!(failed, Error::Rooms(_)), "{failed}");
     fixture.livekit.set_available(true);
     fixture.livekit.advance(LISTING_GRACE);
-    assert_eq!((fixture.reconcile().await, is_in_room(&fixture)), (0, true));
+    assert_eq!((fixture.reconcile().await, in_room(&fixture).len()), (0, 1));
     fixture.livekit.disconnect(ROOM, "ann");
     connect(&fixture, &old).await;
-    assert!(is_in_room(&fixture), "the token still admits");
+    assert_eq!(in_room(&fixture), ["ann"], "the token still admits");
     assert_eq!(told(&fixture, &stream).await, (2, vec![None]));
 }
 
@@ -127,7 +92,7 @@ async fn removal_is_safe_to_repeat() {
         assert_eq!(remove(&fixture, &stream).await.unwrap().state, ParticipantState::Disconnected);
         fixture.deliver_webhooks().await;
     }
-    assert_eq!(told(&fixture, &stream).await, (1, vec![removed()]));
+    assert_eq!(told(&fixture, &stream).await, (1, vec![reason("removed")]));
 }
 
 #[tokio::test]
@@ -135,8 +100,8 @@ async fn unused_token_of_removed_participant_does_not_admit() {
     let (fixture, stream, old) = with_token().await;
     assert_eq!(remove(&fixture, &stream).await.unwrap().state, ParticipantState::Disconnected);
     connect(&fixture, &old).await;
-    assert!(!is_in_room(&fixture));
-    assert_eq!(told(&fixture, &stream).await, (1, vec![removed()]));
+    assert_eq!(in_room(&fixture), [""; 0]);
+    assert_eq!(told(&fixture, &stream).await, (1, vec![reason("removed")]));
 }
 
 #[tokio::test]
@@ -145,10 +110,49 @@ async fn participant_connected_without_webhook_is_removed() {
     fixture.livekit.connect_marked(ROOM, "ann", &old);
     let webhooks = fixture.livekit.take_webhooks();
     remove(&fixture, &stream).await.unwrap();
-    assert!(!is_in_room(&fixture));
+    assert_eq!(in_room(&fixture), [""; 0]);
     // The webhooks of the arrival and of the departure are late.
     for webhook in webhooks.into_iter().chain(fixture.livekit.take_webhooks()) {
         fixture.orchestrator.process(webhook).await.unwrap();
     }
-    assert_eq!(told(&fixture, &stream).await, (1, vec![removed()]));
+    assert_eq!(told(&fixture, &stream).await, (1, vec![reason("removed")]));
+}
+
+#[tokio::test]
+async fn removal_is_completed_or_not_begun_after_crash_at_any_call() {
+    for after in [false, true] {
+        for call in 0.. {
+            let (fixture, stream, old) = with_token().await;
+            connect(&fixture, &old).await;
+            let process = Process::crashing_at(CrashPoint { call, after });
+            let service = crashing_service(
+                &process,
+                fixture.store.clone(),
+                (fixture.livekit.clone(), fixture.livekit.clone()),
+            );
+            let current = fixture.store.get(stream.id).await.unwrap().unwrap();
+            let request = LeaveRequest::of(identity("ann"));
+            let caller = Caller::unrestricted();
+            let finished =
+                process.run(async { drop(service.remove(&caller, current, request).await.unwrap()) }).await;
+            let was_removed = in_room(&fixture).is_empty();
+            // All webhooks are lost.
+            fixture.livekit.take_webhooks();
+            fixture.livekit.advance(LISTING_GRACE);
+            fixture.reconcile().await;
+            fixture.livekit.take_webhooks();
+            let is_removed = in_room(&fixture).is_empty();
+            let context = format!("call {call}, after {after}");
+            assert!(is_removed || !was_removed, "{context}");
+            let reasons = if is_removed { vec![reason("removed")] } else { vec![] };
+            assert_eq!(told(&fixture, &stream).await, (1, reasons), "{context}");
+            fixture.livekit.connect_marked(ROOM, "ann", &old);
+            fixture.deliver_webhooks().await;
+            assert_eq!(in_room(&fixture).is_empty(), is_removed, "{context}: the old token");
+            if finished {
+                assert!(call >= 4, "a removal has several calls");
+                break;
+            }
+        }
+    }
 }

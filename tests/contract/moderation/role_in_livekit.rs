@@ -1,6 +1,7 @@
 //! Recorded roles with a fake LiveKit, which has the recorded role after old tokens, lost webhooks and failures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use futures_util::FutureExt;
 use livestream_orchestrator::{
     access::Caller,
     domain::{MetadataPatch, Participant, Role, StreamRef},
@@ -11,6 +12,7 @@ use livestream_orchestrator::{
 
 use crate::{
     backend::identity,
+    fake_livekit::Meanwhile,
     instance::{Fixture, LISTING_GRACE},
 };
 
@@ -97,6 +99,39 @@ async fn reconciler_sends_recorded_role_after_lost_call() {
     assert_eq!(fixture.reconcile().await, 1);
     assert_eq!(fixture.livekit.role_of(ROOM, "ann"), Some(Role::Viewer));
     assert_eq!(fixture.reconcile().await, 0);
+}
+
+#[tokio::test]
+async fn older_role_sent_before_the_record_is_replaced() {
+    let (fixture, stream) = connected(Role::Viewer).await;
+    let (livekit, room) = (fixture.livekit.clone(), stream.room_name.clone());
+    // A comparison that has read the older record sends its role after the request's own call.
+    let compare = async move {
+        let older = SessionUpdate { role: Some(Role::Viewer), ..SessionUpdate::default() };
+        livekit.update_participant(&room, &identity("ann"), &older).await.unwrap();
+    };
+    fixture.livekit.during_next_update(Meanwhile::After(compare.boxed()));
+    assert_eq!(set_role(&fixture, &stream, Role::Host).await.unwrap().role, Role::Host);
+    assert_eq!(fixture.livekit.role_of(ROOM, "ann"), Some(Role::Host));
+}
+
+#[tokio::test]
+async fn older_role_sent_after_the_record_is_replaced() {
+    let (fixture, stream) = connected(Role::Viewer).await;
+    let update = SessionUpdate { role: Some(Role::Host), ..SessionUpdate::default() };
+    let room = stream.room_name.clone();
+    fixture.livekit.update_participant(&room, &identity("ann"), &update).await.unwrap();
+    fixture.livekit.advance(LISTING_GRACE);
+    // Another instance makes a change while the reconciler's call with the older role is on its way.
+    let (other, changed) = (fixture.livekit.orchestrator(fixture.store.clone()), stream.clone());
+    let promote = async move {
+        let host = patch(Some(Role::Host));
+        other.patch_participant(&Caller::unrestricted(), &changed, host).await.unwrap();
+    };
+    fixture.livekit.during_next_update(Meanwhile::Before(promote.boxed()));
+    assert_eq!(fixture.reconcile().await, 1);
+    assert_eq!(recorded(&fixture, &stream).await.role, Role::Host);
+    assert_eq!(fixture.livekit.role_of(ROOM, "ann"), Some(Role::Host));
 }
 
 #[tokio::test]

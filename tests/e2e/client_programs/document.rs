@@ -81,6 +81,7 @@ impl Folder {
         let path = self.path(name);
         let runner = match (name, path.extension().unwrap().to_str().unwrap()) {
             ("make_token.py", _) => variable("LIVEKIT_PYTHON"),
+            ("receive.py", _) => variable("WEBHOOKS_PYTHON"),
             (_, "py") => "python3".to_owned(),
             (_, "mjs") => "node".to_owned(),
             (_, "sh") => "bash".to_owned(),
@@ -92,17 +93,25 @@ impl Folder {
             other => panic!("no runner for {other:?}"),
         };
         let mut command = Command::new(runner);
+        if name == "receive.mjs" {
+            self.link("WEBHOOKS_NODE_MODULES", "node_modules");
+        }
         if name == "follow-grpc.sh" {
             // The downloaded file has a version in its name; the document calls `grpcurl`.
-            let link = self.path("grpcurl");
-            if !link.exists() {
-                std::os::unix::fs::symlink(variable("GRPCURL"), link).unwrap();
-            }
+            self.link("GRPCURL", "grpcurl");
             command.env("PATH", format!("{}:{}", self.0.display(), variable("PATH")));
         }
         command.arg(path);
         prepare(&mut command);
         command
+    }
+
+    /// Links the file or folder that a variable names.
+    fn link(&self, target: &str, name: &str) {
+        let link = self.path(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(variable(target), link).unwrap();
+        }
     }
 }
 

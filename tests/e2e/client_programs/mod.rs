@@ -6,6 +6,7 @@ mod folds;
 mod followers;
 mod network;
 mod pages;
+mod receivers;
 mod service;
 mod starters;
 
@@ -17,6 +18,8 @@ const STARTERS: [&str; 4] = ["start.sh", "start.mjs", "start.py", "start.rs"];
 const FOLLOWERS: [&str; 4] = ["follow.sh", "follow.mjs", "follow.py", "follow.rs"];
 /// Programs that keep the state of a stream, from the output of the follower at the same index.
 const FOLDS: [&str; 4] = ["fold.sh", "fold.mjs", "fold.py", "fold.rs"];
+/// Programs that receive webhooks.
+const RECEIVERS: [&str; 3] = ["receive.mjs", "receive.py", "receive.rs"];
 const GRPC_FOLLOWER: &str = "follow-grpc.sh";
 /// Browser modules.
 const PAGES: [&str; 2] = ["watch.js", "page.js"];
@@ -38,7 +41,8 @@ use program_tests;
 #[test]
 fn every_program_in_document_is_tested() {
     let documented: Vec<_> = document::programs().into_iter().map(|program| program.name).collect();
-    let tested = [&STARTERS[..], &FOLLOWERS, &FOLDS, &PAGES, &[GRPC_FOLLOWER, TOKEN_MAKER]].concat();
+    let tested =
+        [&STARTERS[..], &FOLLOWERS, &FOLDS, &RECEIVERS, &PAGES, &[GRPC_FOLLOWER, TOKEN_MAKER]].concat();
     assert_eq!(
         documented.iter().map(String::as_str).collect::<BTreeSet<_>>(),
         tested.iter().copied().collect()

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::OnceLock};
 use super::{
     ports::{free_port, wait_for_port},
     process::{ChildProcess, keep_until_exit, start},
+    redis::Redis,
 };
 
 /// A LiveKit server.
@@ -31,6 +32,12 @@ fn livekit_binary() -> String {
 impl LiveKit {
     /// Starts a server that posts its webhooks to `webhook_url`, if there is one.
     pub fn start(webhook_url: Option<&str>) -> Self {
+        let mut livekit = Self::configured(webhook_url);
+        livekit.restart();
+        livekit
+    }
+
+    fn configured(webhook_url: Option<&str>) -> Self {
         let (port, tcp, udp) = (free_port(), free_port(), free_port());
         let urls = webhook_url.map(|url| format!("\"{url}\"")).unwrap_or_default();
         let config = format!(
@@ -38,7 +45,18 @@ impl LiveKit {
              rtc: {{tcp_port: {tcp}, udp_port: {udp}, use_external_ip: false, node_ip: 127.0.0.1, \
              enable_loopback_candidate: true}}\nwebhook: {{api_key: {KEY}, urls: [{urls}]}}\n"
         );
-        let mut livekit = Self { port, config, running: None };
+        Self { port, config, running: None }
+    }
+
+    /// Starts a server with its own Redis, as ingress and egress require. `rtmp_port` is the port that ingresses name.
+    pub fn start_with_redis(webhook_url: Option<&str>, redis: &Redis, rtmp_port: u16) -> Self {
+        let mut livekit = Self::configured(webhook_url);
+        livekit.config += &format!(
+            "redis: {{address: \"127.0.0.1:{}\"}}\n\
+             ingress: {{rtmp_base_url: \"rtmp://127.0.0.1:{rtmp_port}/live\", \
+             whip_base_url: \"http://127.0.0.1:{rtmp_port}/whip\"}}\n",
+            redis.port
+        );
         livekit.restart();
         livekit
     }
@@ -74,6 +92,18 @@ pub fn shared_livekit() -> &'static str {
         keep_until_exit(|| {
             let mut livekit = LiveKit::start(None);
             (livekit.url(), livekit.running.take().unwrap())
+        })
+    })
+}
+
+/// URL of a LiveKit server with Redis and without workers and webhooks that tests share. They must not stop it.
+pub fn shared_livekit_with_redis() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        keep_until_exit(|| {
+            let redis = Redis::start();
+            let mut livekit = LiveKit::start_with_redis(None, &redis, free_port());
+            (livekit.url(), (redis, livekit.running.take().unwrap()))
         })
     })
 }

@@ -99,9 +99,7 @@ pub fn run(program: &str, args: &[&str], input: &str) -> String {
 }
 
 /// Starts a server on a thread that lasts until the test process ends, because the child ends with its thread.
-pub(super) fn keep_until_exit<T: Send + 'static>(
-    start: impl FnOnce() -> (T, ChildProcess) + Send + 'static,
-) -> T {
+pub(super) fn keep_until_exit<T: Send + 'static, P>(start: impl FnOnce() -> (T, P) + Send + 'static) -> T {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let (value, running) = start();

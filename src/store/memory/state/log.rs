@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{Event, Timestamp},
+    domain::{Cursor, Event, Timestamp},
     store::LogBounds,
 };
 
@@ -24,31 +24,35 @@ impl Log {
         &self.events
     }
 
-    /// Appends an event of `size` bytes, and trims the log after each block of bytes.
+    /// Appends an event of `size` bytes, and trims the log after each block of bytes. Events after `kept_after` are
+    /// kept within the maxima.
     pub(in crate::store::memory) fn append(
         &mut self,
         event: &Arc<Event>,
         size: usize,
         bounds: &LogBounds,
         block: usize,
+        kept_after: Option<Cursor>,
     ) {
         self.events.push(event.clone());
         self.sizes.push(size);
         self.bytes += size;
         self.total += size;
         if self.total % block < size {
-            self.trim(bounds, block, event.timestamp);
+            self.trim(bounds, block, event.timestamp, kept_after);
         }
     }
 
     /// Removes the oldest events that the bounds do not keep.
-    fn trim(&mut self, bounds: &LogBounds, block: usize, now: Timestamp) {
+    fn trim(&mut self, bounds: &LogBounds, block: usize, now: Timestamp, kept_after: Option<Cursor>) {
         let (max_bytes, kept_since) = (bounds.max_bytes - block, now.minus(bounds.retention));
         let mut removed = 0;
         for (event, size) in self.events.iter().zip(&self.sizes) {
             let left = self.events.len() - removed;
             let is_within = self.bytes <= max_bytes && left <= bounds.max_events;
-            let is_kept = is_within && (left <= bounds.min_events || event.timestamp > kept_since);
+            let is_needed = kept_after.is_some_and(|position| event.cursor > position);
+            let is_kept =
+                is_within && (left <= bounds.min_events || event.timestamp > kept_since || is_needed);
             if is_kept || left == 1 {
                 break;
             }

@@ -5,6 +5,7 @@ pub(super) mod follower;
 pub(super) mod log;
 pub(super) mod rates;
 pub(super) mod requests;
+pub(super) mod visits;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,10 +18,11 @@ use self::{
     log::Log,
     rates::Rates,
     requests::Requests,
+    visits::Visits,
 };
 use crate::{
     domain::{
-        Aggregate, Cursor, Event, RoomName, Stream, StreamId, StreamView, Timestamp, event::Draft,
+        Aggregate, Block, Cursor, Event, RoomName, Stream, StreamId, StreamView, Timestamp, event::Draft,
         stream::MAX_LISTED_PARTICIPANTS,
     },
     store::{DedupKey, EndpointRecords, FollowerRecord, Job, Lease, LogBounds, Retention, TRIM_BLOCKS},
@@ -53,6 +55,9 @@ pub(in crate::store::memory) struct Inner {
     pub(in crate::store::memory) requests: Requests,
     pub(in crate::store::memory) webhook_endpoints: EndpointRecords,
     pub(in crate::store::memory) followers: BTreeMap<String, FollowerRecord>,
+    /// See [`crate::store::Followers::keep_after`].
+    pub(in crate::store::memory) kept_after: Option<Cursor>,
+    pub(in crate::store::memory) visits: Visits,
 }
 
 /// A stream with its log.
@@ -108,6 +113,11 @@ impl Inner {
         (!stream.status.is_final()).then(|| stream.clone())
     }
 
+    /// Returns the blocks of a stream.
+    pub(in crate::store::memory) fn blocks(&self, id: StreamId) -> impl Iterator<Item = &Block> {
+        self.streams.get(&id).into_iter().flat_map(|kept| kept.aggregate.blocks.values())
+    }
+
     pub(in crate::store::memory) fn publish(
         &mut self,
         id: StreamId,
@@ -129,8 +139,8 @@ impl Inner {
             (kept.newest, self.newest) = (cursor, cursor);
             // An event always serializes.
             let size = serde_json::to_vec(&*event).map(|json| json.len()).unwrap_or_default();
-            kept.log.append(&event, size, bounds, block);
-            self.log.append(&event, size, &bounds_of_all, block);
+            kept.log.append(&event, size, bounds, block, None);
+            self.log.append(&event, size, &bounds_of_all, block, self.kept_after);
             self.connections.retain(|follower| follower.send(&event));
         }
     }

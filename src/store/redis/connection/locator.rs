@@ -39,7 +39,10 @@ pub(super) struct MasterLocator {
     states: watch::Sender<Vec<State>>,
     /// Serialises lookups: stale lookups must not overwrite newer ones, and all waiters share one lookup.
     lookup: tokio::sync::Mutex<()>,
+    /// After lookups that no server answered.
     backoff: Backoff,
+    /// After lookups that found no owner of a slot, one for each entry: lookups for the others go on.
+    unowned: Vec<Backoff>,
 }
 
 enum Source {
@@ -97,7 +100,8 @@ impl MasterLocator {
         let count = if matches!(source, Source::Cluster { .. }) { slots.len() } else { 1 };
         let states = watch::Sender::new(vec![State::default(); count]);
         let (lookup, backoff) = (tokio::sync::Mutex::default(), Backoff::default());
-        let locator = Arc::new(Self { source, states, lookup, backoff });
+        let unowned = std::iter::repeat_with(Backoff::default).take(count).collect();
+        let locator = Arc::new(Self { source, states, lookup, backoff, unowned });
         if matches!(locator.source, Source::Sentinels(_)) {
             Handle::current().spawn(poll(Arc::downgrade(&locator)));
         }
@@ -136,32 +140,42 @@ impl MasterLocator {
             return Ok(found_meanwhile);
         }
         self.backoff.check()?;
-        let found = self.look_up(partition).await;
+        let entry = self.entry(partition);
+        let unowned = &self.unowned[entry];
+        unowned.check()?;
+        let owned = self.look_up().await.inspect_err(|failure| self.backoff.record_failure(failure))?;
+        self.backoff.reset();
+        let found = self.found(entry, owned[entry]);
         match &found {
-            Ok(_) => self.backoff.reset(),
-            Err(failure) => self.backoff.record_failure(failure),
+            Ok(_) => unowned.reset(),
+            Err(failure) => unowned.record_failure(failure),
         }
         found
     }
 
-    /// Looks up the masters of all partitions that need it. The caller holds the lock `lookup`.
-    async fn look_up(&self, partition: usize) -> Result<Arc<MasterAddress>, Failure> {
+    /// Looks up the masters of all entries that need it, and returns for which it has found one. The caller holds the
+    /// lock `lookup`.
+    async fn look_up(&self) -> Result<Vec<bool>, Failure> {
         let found = match &self.source {
             Source::Standalone(node) => vec![Some(node.clone())],
             Source::Sentinels(sentinels) => vec![Some(sentinels.master().await?)],
             Source::Cluster { cluster, slots } => cluster.owners(&self.wanted(slots)).await?,
         };
-        let entry = self.entry(partition);
-        let is_found = found[entry].is_some();
+        let owned = found.iter().map(Option::is_some).collect();
         self.states.send_modify(|states| {
             for (state, node) in states.iter_mut().zip(found) {
                 node.into_iter().for_each(|node| state.set(node));
             }
         });
-        let master = self.states.borrow()[entry].master.clone().filter(|_| is_found);
+        Ok(owned)
+    }
+
+    /// The master of an entry after a lookup. A `MOVED` may have named one meanwhile.
+    fn found(&self, entry: usize, is_found: bool) -> Result<Arc<MasterAddress>, Failure> {
+        let state = &self.states.borrow()[entry];
         let unowned =
             || Failure::new(FailureKind::ClusterDown, "no node of the cluster owns the slot of the keys");
-        master.ok_or_else(unowned)
+        state.master.clone().filter(|_| is_found || !state.suspect).ok_or_else(unowned)
     }
 
     /// The slots whose owners are not known, or in doubt. The answer of one node must not replace what another has told
@@ -242,7 +256,7 @@ async fn poll(locator: Weak<MasterLocator>) {
         sleep(jittered(SENTINEL_POLL_INTERVAL)).await;
         let Some(locator) = locator.upgrade() else { return };
         let _lookup = locator.lookup.lock().await;
-        if let Err(failure) = locator.look_up(0).await {
+        if let Err(failure) = locator.look_up().await {
             tracing::debug!(error = failure.message, "Sentinel poll failed");
         }
     }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use redis::{FromRedisValue, PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     time::timeout,
@@ -86,10 +86,9 @@ impl SharedConnection {
             commands.cmd(command).arg(channel);
         }
         let mut connection = self.connection.clone();
-        for answer in connection.send_packed_commands(&commands, 0, channels.len()).await? {
-            let is_confirmed =
-                |answer: &Value| matches!(answer, Value::Push { kind, .. } if kind == confirmation);
-            if !is_confirmed(&answer.extract_error()?) {
+        let answers = connection.send_packed_commands(&commands, 0, channels.len()).await?;
+        for (answer, channel) in answers.into_iter().zip(channels) {
+            if !confirms(&answer.extract_error()?, confirmation, channel) {
                 return Err(Failure::new(FailureKind::Other, format!("unexpected answer to {command}")));
             }
         }
@@ -141,6 +140,14 @@ impl SharedConnection {
         }
         self.check(self.send("SUNSUBSCRIBE", &PushKind::SUnsubscribe, &unused).await)
     }
+}
+
+/// Whether an answer confirms the change of one channel. Redis also ends the subscriptions to a slot that moves with a
+/// message of its own, which the client library takes for the answer to a command that waits.
+fn confirms(answer: &Value, confirmation: &PushKind, channel: &str) -> bool {
+    let Value::Push { kind, data } = answer else { return false };
+    let named = data.first().and_then(|name| String::from_redis_value_ref(name).ok());
+    kind == confirmation && named.as_deref() == Some(channel)
 }
 
 /// Channels of one subscriber. Dropping it unsubscribes from them.

@@ -14,7 +14,8 @@ fn channel_of_a_log_parses_to_its_topic() {
 }
 
 /// Keys that no other code names, because only the scripts of changes access them.
-const ONLY_IN_CHANGES: [&str; 5] = ["joining", "tombstones", "agents", "roles", "blocks_expiring"];
+const ONLY_IN_CHANGES: [&str; 6] =
+    ["joining", "tombstones", "agents", "roles", "blocks_expiring", "raisings"];
 
 #[test]
 fn keys_that_scripts_make_are_those_of_the_methods() {
@@ -32,12 +33,20 @@ fn keys_that_scripts_make_are_those_of_the_methods() {
         keys.log(Topic::Stream(id)),
         keys.unlisted(id),
         keys.blocks(id),
+        keys.blocks_order(id),
+        keys.ingresses(id),
+        keys.ingress_plans(id),
+        keys.egresses(id),
+        keys.egress_plans(id),
+        keys.egress_addresses(id),
     ];
     assert_eq!(made, own);
     let status = |status| keys.streams_in(status);
     let shared = [
         keys.log(Topic::All),
         keys.events_bytes(),
+        keys.events_kept_after(),
+        keys.visits(),
         keys.tail(),
         keys.all_streams(),
         keys.live_streams(),

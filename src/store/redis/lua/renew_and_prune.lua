@@ -56,7 +56,7 @@ end
 for _, list in ipairs(lists) do redis.call('PEXPIRE', list, ARG.live_ttl_ms) end
 local shared = {
   KEY.scheduled, KEY.scheduled_counts, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
-  KEY.tail,
+  KEY.visits, KEY.tail,
 }
 for _, key in ipairs(shared) do
   redis.call('PEXPIRE', key, ARG.live_ttl_ms)

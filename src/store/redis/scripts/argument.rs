@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    BlockReason, DisplayName, Identity, ParticipantSid, ParticipantState, RoomName, RoomSid, StopReason,
-    StreamId, StreamStatus, Timestamp,
+    BlockReason, DisplayName, EgressId, Identity, IngressId, JobId, ParticipantSid, ParticipantState,
+    RoomName, RoomSid, StopReason, StreamId, StreamStatus, Timestamp,
 };
 
 /// A value of a script call. Scripts read the empty text as an absent value.
@@ -81,7 +81,10 @@ as_displayed!(
     &'static str,
     BlockReason,
     DisplayName,
+    EgressId,
     Identity,
+    IngressId,
+    JobId,
     ParticipantSid,
     ParticipantState,
     RoomName,

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{
+    change_script::PreparedChange,
     change_values::{ChangeArgs, ChangeKeys},
-    changes::{Connect, Disconnect, IssueToken, PreparedChange},
+    changes::{Connect, Disconnect, IssueToken},
     definition::{ChangeFunction, Definition, Position, ScriptCall},
     sources::BATCH,
 };

@@ -85,16 +85,8 @@ scripts! {
 
     /// Reads a page of participants.
     read ListParticipants = "list_participants" with [LIST_KEYS, PARTICIPANT_PAGES];
-    KEY {
-        stream,
-        participants,
-        unlisted,
-        joining_order,
-        active_order,
-        disconnected_order,
-        recorder_order,
-        hidden_order,
-    }
+    KEY { stream, participants, unlisted, joining_order, active_order, disconnected_order, recorder_order,
+          hidden_order }
     ARG {
         /// `-`, or `(` and the list key of the last entry before the page.
         from: String,
@@ -102,6 +94,15 @@ scripts! {
         state: Option<ParticipantState>,
         kind: Option<&'static str>,
         shows_hidden: bool,
+    }
+
+    /// Reads a page of a stream's blocks.
+    read ListBlocks = "list_blocks" with [LIST_KEYS];
+    KEY { blocks, blocks_order }
+    ARG {
+        /// `-`, or `(` and the list key of the last block of the page before.
+        from: String,
+        limit: usize,
     }
 
     /// Reads a page of a log after a cursor.
@@ -193,6 +194,15 @@ scripts! {
     KEY { events, tail }
     ARG { at: String }
 
+    /// See [`crate::store::VisitLog::visits_after`].
+    read ReadVisits = "read_visits" with [LOG_ENTRIES];
+    KEY { visits }
+    ARG {
+        /// `-` for the oldest visits.
+        after: String,
+        limit: usize,
+    }
+
     /// See [`crate::store::WebhookEndpoints::replace`].
     atomic ReplaceEndpoint = "replace_endpoint" with [];
     KEY { endpoints, revision }
@@ -225,20 +235,8 @@ scripts! {
     /// See [`crate::store::Maintenance::renew_and_prune`].
     atomic RenewAndPrune = "renew_and_prune" with [LIST_KEYS, STREAM_KEYS];
     KEY {
-        all_streams,
-        live_streams,
-        creating_streams,
-        active_streams,
-        stopping_streams,
-        stopped_streams,
-        error_streams,
-        ended_streams,
-        scheduled,
-        scheduled_counts,
-        participant_total,
-        participant_counts,
-        events,
-        events_bytes,
+        all_streams, live_streams, creating_streams, active_streams, stopping_streams, stopped_streams, error_streams,
+        ended_streams, scheduled, scheduled_counts, participant_total, participant_counts, events, events_bytes, visits,
         tail,
     }
     ARG {

@@ -50,6 +50,8 @@ positions! {
         log_max_bytes: usize,
         /// See [`crate::store::Retention::count_interval`].
         count_interval_ms: Duration,
+        /// See [`crate::store::Retention::keeps_visits`].
+        keeps_visits: bool,
     }
 }
 

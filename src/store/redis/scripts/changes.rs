@@ -6,90 +6,15 @@ use redis::Script;
 
 use super::{
     argument::Argument,
+    change_script::{ChangeScript, PreparedChange, change_scripts},
     change_values::{ChangeArgs, ChangeKeys},
-    definition::{ChangeFunction, Definition, Position, ScriptCall, positions},
+    definition::{ChangeFunction, Definition, Position, positions},
     sources::{CHANGE, CREATION},
 };
 use crate::domain::{
-    BlockReason, DisplayName, Identity, ParticipantSid, RoomName, RoomSid, StopReason, StreamStatus,
-    Timestamp,
+    BlockReason, DisplayName, Identity, IngressId, JobId, ParticipantSid, RoomName, RoomSid, StopReason,
+    StreamStatus, Timestamp,
 };
-
-/// A change's own arguments.
-pub trait ChangeScript {
-    /// The change's script and its own arguments as texts.
-    fn prepare(self) -> PreparedChange;
-}
-
-/// A change that can be called alone, and with others if a batch has it.
-pub struct PreparedChange {
-    /// Name of the script's file, without its folder.
-    pub(super) name: &'static str,
-    script: &'static Script,
-    pub(super) values: Vec<String>,
-}
-
-impl PreparedChange {
-    /// The change's name, for metrics too.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Bytes of the change's own arguments.
-    pub fn bytes(&self) -> usize {
-        self.values.iter().map(String::len).sum()
-    }
-
-    /// The call of this change alone.
-    pub fn call(&self, keys: ChangeKeys, args: ChangeArgs) -> ScriptCall {
-        let count = ChangeArgs::POSITIONS.len() + self.values.len();
-        let mut call = ChangeArgs::shared_call(self.script, keys, args, count);
-        call.args.extend_from_slice(&self.values);
-        call
-    }
-}
-
-macro_rules! change_scripts {
-    ($($(#[$meta:meta])* $shared:ident $name:ident = $file:literal
-        { $($(#[$field_meta:meta])* $field:ident: $type:ty),* $(,)? })*) => {
-        $(
-            positions! { $(#[$meta])* $name { $($(#[$field_meta])* $field: $type,)* } }
-
-            impl $name {
-                const DEFINITION: Definition = Definition {
-                    file: concat!("changes/", $file, ".lua"),
-                    shared: $shared,
-                    own: Self::FUNCTION.own,
-                    functions: &[],
-                    makes_keys: true,
-                    keys: [ChangeKeys::POSITIONS, &[]],
-                    args: [ChangeArgs::POSITIONS, Self::POSITIONS],
-                };
-
-                pub(super) const FUNCTION: ChangeFunction = ChangeFunction {
-                    name: $file,
-                    own: include_str!(concat!("../lua/changes/", $file, ".lua")),
-                    args: Self::POSITIONS,
-                };
-            }
-
-            impl ChangeScript for $name {
-                fn prepare(self) -> PreparedChange {
-                    static SCRIPT: LazyLock<Script> = LazyLock::new(|| $name::DEFINITION.script());
-                    let mut values = Vec::with_capacity(Self::POSITIONS.len());
-                    self.append_to(&mut values);
-                    PreparedChange { name: $file, script: &SCRIPT, values }
-                }
-            }
-        )*
-
-        #[cfg(test)]
-        pub(super) const ALL: &[Definition] = &[$($name::DEFINITION),*];
-        /// The keys and arguments that not every change uses.
-        #[cfg(test)]
-        pub(super) const SHARED: [&[Position]; 2] = [ChangeKeys::POSITIONS, ChangeArgs::POSITIONS];
-    };
-}
 
 change_scripts! {
     /// Records a stream.
@@ -164,7 +89,7 @@ change_scripts! {
         by: Option<Identity>,
     }
     /// See [`crate::domain::Change::CancelRemoval`].
-    CHANGE CancelRemoval = "cancel_removal" { identity: Identity }
+    CHANGE CancelRemoval = "cancel_removal" { identity: Identity, participant_sid: Option<ParticipantSid> }
     /// See [`crate::domain::Change::Remove`].
     CHANGE Remove = "remove" {
         identity: Identity,
@@ -235,6 +160,33 @@ change_scripts! {
     }
     /// See [`crate::domain::Change::ExpireBlocks`].
     CHANGE ExpireBlocks = "expire_blocks" {}
+    /// See [`crate::domain::Change::PlanIngress`].
+    CHANGE PlanIngress = "plan_ingress" { job: JobId, identity: Identity }
+    /// See [`crate::domain::Change::DropIngressPlan`].
+    CHANGE DropIngressPlan = "drop_ingress_plan" { job: JobId, before: Option<Timestamp> }
+    /// See [`crate::domain::Change::RemoveIngress`].
+    CHANGE RemoveIngress = "remove_ingress" {
+        ingress_id: IngressId,
+        before: Option<Timestamp>,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
+    /// See [`crate::domain::Change::ConfirmIngress`].
+    CHANGE ConfirmIngress = "confirm_ingress" {
+        job: JobId,
+        /// JSON object of texts: what LiveKit reports.
+        ingress: String,
+        /// Identity of the caller.
+        by: Option<Identity>,
+    }
+    /// See [`crate::domain::Change::ReportIngress`].
+    CHANGE ReportIngress = "report_ingress" {
+        /// Job of an ingress that this service has created for the stream.
+        job: Option<JobId>,
+        /// JSON object of texts: what LiveKit reports.
+        ingress: String,
+        before: Option<Timestamp>,
+    }
     /// See [`crate::domain::Change::SetBackstage`].
     CHANGE SetBackstage = "set_backstage" {
         backstage: bool,

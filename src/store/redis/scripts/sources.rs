@@ -23,6 +23,7 @@ shared! {
     STREAM = "changes/shared/stream.lua";
     TRIMMING = "changes/shared/trimming.lua";
     EVENTS = "changes/shared/events.lua";
+    VISITS = "changes/shared/visits.lua";
     PARTICIPANTS = "changes/shared/participants.lua";
     OUTCOME = "changes/shared/outcome.lua";
     /// The end of a change that is the only one of its call.
@@ -31,6 +32,9 @@ shared! {
     BATCHED = "changes/shared/batched.lua";
     ENDINGS = "changes/shared/endings.lua";
     BLOCKS = "changes/shared/blocks.lua";
+    INGRESSES = "changes/shared/ingresses.lua";
+    TARGETS = "changes/shared/targets.lua";
+    EGRESSES = "changes/shared/egresses.lua";
     GUARD = "changes/shared/guard.lua";
 }
 
@@ -43,6 +47,7 @@ pub(super) const CREATION: &[&str] = &[
     STREAM,
     TRIMMING,
     EVENTS,
+    VISITS,
     PARTICIPANTS,
     OUTCOME,
     SINGLE,
@@ -57,13 +62,28 @@ pub(super) const CHANGE: &[&str] = &[
     STREAM,
     TRIMMING,
     EVENTS,
+    VISITS,
     PARTICIPANTS,
     OUTCOME,
     SINGLE,
     ENDINGS,
     BLOCKS,
+    INGRESSES,
+    TARGETS,
+    EGRESSES,
     GUARD,
 ];
 /// In front of the script of several changes.
-pub(super) const BATCH: &[&str] =
-    &[PERMISSIONS, CLOCK, LOG_ENTRIES, STREAM, TRIMMING, EVENTS, PARTICIPANTS, OUTCOME, BATCHED, ENDINGS];
+pub(super) const BATCH: &[&str] = &[
+    PERMISSIONS,
+    CLOCK,
+    LOG_ENTRIES,
+    STREAM,
+    TRIMMING,
+    EVENTS,
+    VISITS,
+    PARTICIPANTS,
+    OUTCOME,
+    BATCHED,
+    ENDINGS,
+];

@@ -19,8 +19,10 @@ if redis.call('EXISTS', KEY.unlisted) == 1 then
   redis.call('UNLINK', KEY.unlisted, KEY.recorder_order, KEY.hidden_order)
   stream.uncounted = '0'
 end
+end_ingresses()
+end_egresses()
 if stream.blocks ~= '' then
-  redis.call('UNLINK', KEY.blocks, KEY.blocks_expiring)
+  redis.call('UNLINK', KEY.blocks, KEY.blocks_order, KEY.blocks_expiring)
   stream.blocks = ''
 end
 stream.stoppedAt, stream.emptySince, stream.lockedUntil = integer(now), '', ''

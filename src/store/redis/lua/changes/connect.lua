@@ -95,7 +95,7 @@ if older_than_hidden and not corrects(hidden) then return unchanged(p) end
 
 local known = p
 if not p then p = { identity = identity, role = 'host', state = 'joining', joinedAt = now_text, metadata = '{}' } end
-if p.state == 'active' then end_visit(p, now) end
+if p.state == 'active' then end_replaced(p) end
 local old, was_told = known and position(p), known and is_told(known)
 if not known then
   local role = recorded_role(nil, identity)

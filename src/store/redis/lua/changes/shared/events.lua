@@ -63,8 +63,8 @@ local function member(name, value) return value and ',"' .. name .. '":' .. cjso
 
 -- Gives an event its cursor, appends it to both logs and publishes it on both channels. `removed` is true if the
 -- participant's entry is not in the stream's documents after the event, `by` the identity of the caller, `identity`
--- that of a block.
-local function emit(kind, participant, removed, previous_status, reason, by, identity)
+-- that of a block, `ingress` the JSON of an ingress, `egress` that of a recording or broadcast.
+local function emit(kind, participant, removed, previous_status, reason, by, identity, ingress, egress)
   local newest, previous = newest_cursor(), stream.cursor
   local cursor = next_cursor(newest)
   advance_version(kind)
@@ -73,7 +73,8 @@ local function emit(kind, participant, removed, previous_status, reason, by, ide
     .. ',"stream":' .. stream_json(carries_metadata(kind, previous_status))
     .. (participant and ',"participant":' .. json_of(participant) or '') .. member('removed', removed)
     .. member('previousStatus', previous_status) .. member('reason', reason) .. member('by', by)
-    .. member('identity', identity) .. '}'
+    .. member('identity', identity) .. (ingress and ',"ingress":' .. ingress or '')
+    .. (egress and ',"egress":' .. egress or '') .. '}'
   local size = #event
   local total, total_of_all = stream.logBytes + size, redis.call('INCRBY', KEY.events_bytes, integer(size))
   if total_of_all == size then
@@ -89,6 +90,6 @@ local function emit(kind, participant, removed, previous_status, reason, by, ide
   redis.call('SPUBLISH', KEY.events, event)
   if total % BLOCK < size then trim(KEY.log, total, 1, 1) end
   if total_of_all % BLOCK < size then
-    trim(KEY.events, total_of_all, CONST.all_log_events_factor, CONST.all_log_bytes_factor)
+    trim(KEY.events, total_of_all, CONST.all_log_events_factor, CONST.all_log_bytes_factor, kept_after())
   end
 end

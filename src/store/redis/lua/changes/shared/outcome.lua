@@ -93,14 +93,15 @@ local function renew_all()
   expire({
     KEY.participants, KEY.joining, KEY.joining_order, KEY.active_order, KEY.disconnected_order,
     KEY.recorder_order, KEY.hidden_order, KEY.tombstones, KEY.log, KEY.unlisted, KEY.agents, KEY.roles, KEY.blocks,
-    KEY.blocks_expiring,
+    KEY.blocks_order, KEY.blocks_expiring, KEY.ingresses, KEY.ingress_plans, KEY.egresses,
+    KEY.egress_plans, KEY.egress_addresses,
   }, is_ended() and own_ttl + CONST.removal_grace_ms or own_ttl)
   if not is_ended() or redis.call('GET', KEY.room) == 'ended:' .. stream.id then
     redis.call('PEXPIRE', KEY.room, own_ttl)
   end
   expire({
     KEY.scheduled, KEY.scheduled_counts, KEY.participant_total, KEY.participant_counts, KEY.events, KEY.events_bytes,
-    KEY.tail,
+    KEY.visits, KEY.tail,
   }, ARG.live_ttl_ms)
 end
 

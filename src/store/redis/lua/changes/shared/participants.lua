@@ -119,7 +119,7 @@ local function complete_removal(p, sid)
   p.removals, p.removing, p.removedSid = integer((p.removals or 0) + 1), nil, sid or p.removedSid
 end
 
--- As Stream::denies: the reason for which a participant has no access, or nil.
+-- As Stream::denial: the reason for which a participant has no access, or nil.
 local function denial_reason(p)
   if is_blocked(p.identity) then return 'blocked' end
   local is_late = p.removals and p.issued ~= '' and tonumber(p.issued or 0) < tonumber(p.removals)
@@ -139,6 +139,7 @@ local function record_end(p, at, has_tombstone)
   put(p)
   if not was_active then return false end
   if not has_tombstone then add_tombstone(p.sid) end
+  log_visit(p)
   if counts(p) then
     count_role(p.role, -1)
     if active_count() == 0 then stream.emptySince = now_text end
@@ -155,6 +156,14 @@ local function end_visit(p, at, reason, has_tombstone, by)
   local was_told = is_told(p)
   if not record_end(p, at, has_tombstone) then return tell('participant_updated', p, was_told, nil, by) end
   tell('participant_left', p, was_told, reason, by)
+end
+
+-- Ends the visit of an active participant that has connected again. A removal under way ends with the visit.
+local function end_replaced(p)
+  if not p.removing then return end_visit(p, now) end
+  local by = p.removing ~= '' and p.removing or nil
+  complete_removal(p, p.sid)
+  end_visit(p, now, 'removed', false, by)
 end
 
 -- Calls `act` with the entries of the first identities: at most CONST.close_batch, and none after they have

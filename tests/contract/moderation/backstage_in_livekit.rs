@@ -1,16 +1,15 @@
-//! Removal of viewers from a stream that is backstage: by the request, by webhooks, by the reconciler.
+//! Exclusion of viewers from a stream that is backstage: by the request, by webhooks, by the reconciler.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use livestream_orchestrator::{
     access::Caller,
-    domain::{EventKind, Role, StreamRef, Topic},
+    domain::{Role, StreamRef},
     orchestrator::CreateRequest,
-    store::{EventFeed, Guard, LogRead, StreamStore},
+    store::{Guard, StreamStore},
 };
 
+use super::room::{ROOM, in_room, reason, told};
 use crate::instance::{Fixture, LISTING_GRACE};
-
-const ROOM: &str = "room";
 
 /// A fixture with a live stream, a host and two viewers.
 async fn with_viewers() -> (Fixture, StreamRef) {
@@ -30,29 +29,13 @@ async fn stop_live(fixture: &Fixture, stream: &StreamRef) {
     assert!(stopped.backstage);
 }
 
-/// Identities in the LiveKit room.
-fn in_room(fixture: &Fixture) -> Vec<String> {
-    fixture.livekit.room_state(ROOM).unwrap().present.into_iter().map(|(who, ..)| who).collect()
-}
-
 /// Identities that are recorded as active, and the reasons of all departures.
 async fn recorded(fixture: &Fixture, stream: &StreamRef) -> (Vec<String>, Vec<Option<String>>) {
     let view = fixture.store.view(stream.id).await.unwrap().unwrap();
     let active = view.participants.iter().filter(|one| one.is_active());
     let mut active: Vec<_> = active.map(|one| one.identity.to_string()).collect();
     active.sort();
-    let topic = Topic::Stream(stream.id);
-    let before = fixture.store.before_newest(topic, 1_000).await.unwrap().unwrap();
-    let LogRead::Events { events: log, .. } = fixture.store.read_after(topic, before, 1_000).await.unwrap()
-    else {
-        panic!("the log is complete")
-    };
-    let departures = log.iter().filter(|event| event.draft.kind == EventKind::ParticipantLeft);
-    (active, departures.map(|event| event.draft.reason.clone()).collect())
-}
-
-fn backstage() -> Option<String> {
-    Some("backstage".to_owned())
+    (active, told(fixture, stream).await.1)
 }
 
 #[tokio::test]
@@ -60,7 +43,7 @@ async fn stop_live_removes_viewers_once() {
     let (fixture, stream) = with_viewers().await;
     stop_live(&fixture, &stream).await;
     assert_eq!(in_room(&fixture), ["host"]);
-    let expected = (vec!["host".to_owned()], vec![backstage(), backstage()]);
+    let expected = (vec!["host".to_owned()], vec![reason("backstage"), reason("backstage")]);
     assert_eq!(recorded(&fixture, &stream).await, expected);
     // The webhooks of the removals and a repetition of the request change nothing.
     fixture.deliver_webhooks().await;
@@ -78,7 +61,7 @@ async fn viewer_that_connects_while_backstage_is_removed_on_arrival() {
     fixture.deliver_webhooks().await;
     assert_eq!(in_room(&fixture), ["host", "second host"]);
     let (active, reasons) = recorded(&fixture, &stream).await;
-    assert_eq!((active.len(), reasons), (2, vec![backstage(); 3]));
+    assert_eq!((active.len(), reasons), (2, vec![reason("backstage"); 3]));
     // The webhook of the departure comes before that of the arrival.
     fixture.livekit.take_webhooks();
     fixture.livekit.connect_as(ROOM, "later", Role::Viewer);
@@ -108,7 +91,7 @@ async fn reconciler_removes_viewers_after_lost_calls_and_webhooks() {
     fixture.livekit.advance(LISTING_GRACE);
     fixture.reconcile().await;
     assert_eq!(in_room(&fixture), ["host"]);
-    let expected = (vec!["host".to_owned()], vec![backstage(); 3]);
+    let expected = (vec!["host".to_owned()], vec![reason("backstage"); 3]);
     assert_eq!(recorded(&fixture, &stream).await, expected);
     fixture.livekit.take_webhooks();
     fixture.livekit.advance(LISTING_GRACE);

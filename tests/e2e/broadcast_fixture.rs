@@ -1,0 +1,108 @@
+//! Fixture of tests with media in and out: a page fixture on LiveKit with Redis, workers that process media, an RTMP
+//! server and an S3-compatible store. The workers stand in for LiveKit's own programs, which are not run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{
+    media_fixture::MediaApi,
+    page_fixture::PageFixture,
+    participant::Participant,
+    support::{
+        eventually,
+        instance::Instance,
+        livekit_workers::LiveKitWorkers,
+        servers::{BUCKET, LiveKit, ObjectStore, Redis, RtmpServer, STORE_KEY, STORE_SECRET},
+    },
+};
+
+/// Folder of the deployment in the store.
+const FOLDER: &str = "media";
+
+pub struct BroadcastFixture {
+    pub page: PageFixture,
+    _workers: LiveKitWorkers,
+    pub rtmp: RtmpServer,
+    pub store: ObjectStore,
+    _redis: Redis,
+}
+
+impl BroadcastFixture {
+    pub async fn start() -> Self {
+        let (redis, mut rtmp, store) = (Redis::start(), RtmpServer::prepare(), ObjectStore::start());
+        let livekit = |webhooks: &str| LiveKit::start_with_redis(Some(webhooks), &redis, rtmp.port);
+        let change = |instance: Instance| {
+            instance
+                .with("EGRESS_STORAGE_URL", &format!("s3://{BUCKET}/{FOLDER}"))
+                .with("EGRESS_STORAGE_ENDPOINT", &store.endpoint())
+                .with("EGRESS_STORAGE_ACCESS_KEY", STORE_KEY)
+                .with("EGRESS_STORAGE_SECRET", STORE_SECRET)
+                .with("EGRESS_PUBLIC_URL", &store.url_of(FOLDER))
+        };
+        let page = PageFixture::start_on(livekit, change).await;
+        let workers = LiveKitWorkers::start_with_media(&page.livekit, &redis, &mut rtmp).await;
+        Self { page, _workers: workers, rtmp, store, _redis: redis }
+    }
+
+    /// Address of a file in the store, below the folder of the deployment.
+    pub fn url_of(&self, path: &str) -> String {
+        self.store.url_of(&format!("{FOLDER}/{path}"))
+    }
+
+    /// Starts a recording or a broadcast; returns its path and its document.
+    pub async fn start_egress(&self, stream: &Value, kind: &str, body: Value) -> (String, Value) {
+        let path = format!("/streams/{}/{kind}s", stream["id"].as_str().unwrap());
+        let started = self.page.request(Method::POST, &path, Some(body)).await;
+        // LiveKit's worker may have begun before the answer.
+        assert!(["starting", "active"].contains(&started["status"].as_str().unwrap()), "{started}");
+        (format!("{path}/{}", started["egressId"].as_str().unwrap()), started)
+    }
+
+    /// Waits for a status of a recording or a broadcast.
+    pub async fn wait_for_status(&self, path: &str, status: &str) -> Value {
+        eventually(status, || async {
+            let document: Value = self.page.get(path).await.json().await.unwrap();
+            (document["status"] == status).then_some(document)
+        })
+        .await
+    }
+
+    /// Waits until a recording or a broadcast has run for three seconds, stops it, and waits for its end.
+    pub async fn stop_after_three_seconds(&self, path: &str) -> Value {
+        self.wait_for_status(path, "active").await;
+        let active = Instant::now();
+        eventually("three seconds", || async { (active.elapsed() >= Duration::from_secs(3)).then_some(()) })
+            .await;
+        self.page.request(Method::DELETE, path, None).await;
+        self.wait_for_status(path, "complete").await
+    }
+
+    /// LiveKit's API for the room of a stream.
+    pub fn livekit_of(&self, stream: &Value) -> MediaApi {
+        MediaApi::new(&self.page.livekit, stream["roomName"].as_str().unwrap())
+    }
+
+    /// Connects a host that sends moving video.
+    pub async fn publishing_host(&self, stream: &Value) -> Participant {
+        let mut host = self.page.participant(stream, "Ann", "host").await;
+        host.send("publish").await;
+        host.wait_for("published").await;
+        host
+    }
+
+    /// Waits until the state of a stream has a participant with both video and audio.
+    pub async fn wait_for_media(&self, stream: &Value, identity: &str) -> Value {
+        let has_both = |one: &&Value| {
+            one["identity"] == identity && one["tracks"].as_array().is_some_and(|tracks| tracks.len() == 2)
+        };
+        let path = format!("/streams/{}/state", stream["id"].as_str().unwrap());
+        eventually("a participant with media", || async {
+            let state: Value = self.page.get(&path).await.json().await.unwrap();
+            state["participants"].as_array().unwrap().iter().find(has_both).cloned()
+        })
+        .await
+    }
+}

@@ -1,0 +1,121 @@
+//! Proxy between an instance and LiveKit's API that holds back calls about participants, or LiveKit's answers to them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    future::pending,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::eventually;
+
+/// Calls that change a participant.
+const CALLS: [&str; 3] = ["/RemoveParticipant", "/UpdateParticipant", "/MutePublishedTrack"];
+
+/// What the proxy holds back for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    Nothing,
+    /// LiveKit does not get the calls.
+    Calls,
+    /// LiveKit makes the changes, and the instance gets no answer.
+    Answers,
+}
+
+struct State {
+    livekit: u16,
+    hold: Mutex<Hold>,
+    held: AtomicUsize,
+}
+
+impl State {
+    fn holds(&self, hold: Hold) -> bool {
+        *self.hold.lock().unwrap() == hold
+    }
+
+    async fn hold_back(&self) -> ! {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        pending().await
+    }
+}
+
+pub struct CallProxy {
+    pub url: String,
+    state: Arc<State>,
+}
+
+impl CallProxy {
+    /// Starts a proxy in front of the LiveKit server on a port.
+    pub async fn start(livekit: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let state = Arc::new(State { livekit, hold: Mutex::new(Hold::Nothing), held: AtomicUsize::new(0) });
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(forward(client, shared.clone()));
+            }
+        });
+        Self { url, state }
+    }
+
+    pub fn hold(&self, hold: Hold) {
+        *self.state.hold.lock().unwrap() = hold;
+    }
+
+    /// Waits until this many calls or answers are held back.
+    pub async fn wait_until_held(&self, count: usize) {
+        eventually("the held calls", || async {
+            (self.state.held.load(Ordering::Relaxed) == count).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn forward(mut client: TcpStream, state: Arc<State>) -> io::Result<()> {
+    let mut livekit = TcpStream::connect(("127.0.0.1", state.livekit)).await?;
+    let (from_client, to_client) = client.split();
+    let (from_livekit, to_livekit) = livekit.split();
+    // The instance sends the next request of a connection after the answer to the one before.
+    let changes_participant = AtomicBool::new(false);
+    let is_held_call = |bytes: &[u8]| {
+        let head = String::from_utf8_lossy(bytes);
+        let is_call = CALLS.iter().any(|call| head.contains(call));
+        changes_participant.fetch_or(is_call, Ordering::Relaxed);
+        is_call && state.holds(Hold::Calls)
+    };
+    let is_held_answer =
+        |_: &[u8]| changes_participant.swap(false, Ordering::Relaxed) && state.holds(Hold::Answers);
+    tokio::select! {
+        end = copy(from_client, to_livekit, &state, is_held_call) => end,
+        end = copy(from_livekit, to_client, &state, is_held_answer) => end,
+    }
+}
+
+/// Copies bytes to their end, or up to the first part that is held back.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: &State,
+    is_held: impl Fn(&[u8]) -> bool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        if is_held(&buffer[..length]) {
+            state.hold_back().await;
+        }
+        to.write_all(&buffer[..length]).await?;
+    }
+}
