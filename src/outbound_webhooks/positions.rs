@@ -107,15 +107,15 @@ impl Positions {
 /// Continues the only stream of an endpoint from its own log.
 fn replay_stream(progress: &mut Progress, id: StreamId, after: Cursor, now: Timestamp) {
     let waiting = Waiting { attempts: 0, due: now };
-    let again = Behind { after, waiting, undelivered: 1, oldest: now };
+    let again = Behind { after, waiting, reset: None, undelivered: 1, oldest: now };
     let behind = progress.behind.entry(id).or_insert(again);
-    behind.after = behind.after.min(after);
+    (behind.after, behind.reset) = (behind.after.min(after), None);
 }
 
 /// Continues from a position. Streams that are behind it stay behind.
 fn replay_all(progress: &mut Progress, position: Cursor) {
     progress.behind.retain(|_, behind| behind.after < position);
-    progress.position = progress.position.min(position);
+    (progress.position, progress.reset.cursor) = (progress.position.min(position), None);
 }
 
 /// Changes the position in one partition, and makes the worker read it again.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::backlog::{Behind, Waiting};
+use super::backlog::{Behind, ResetAttempts, Waiting};
 use crate::{
     delivery::{Answer, Failure},
     domain::{Cursor, StreamId, Timestamp},
@@ -16,6 +16,10 @@ use crate::{
 pub(super) const POSITION: &str = "position";
 /// Prefix of the fields with the positions of streams that are behind.
 const STREAM: &str = "stream:";
+
+/// No pending reset.
+const NO_RESET: ResetAttempts =
+    ResetAttempts { waiting: Waiting { attempts: 0, due: Timestamp::from_millis(0) }, cursor: None };
 
 /// The last answer of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +48,8 @@ pub struct Progress {
     pub position: Cursor,
     /// Streams that are behind.
     pub behind: BTreeMap<StreamId, Behind>,
-    /// Failed attempts at a reset.
-    pub reset: Waiting,
+    /// Attempts at a reset of all streams.
+    pub reset: ResetAttempts,
     /// Number of events after the position, and of others that are not delivered.
     pub lag_events: u64,
     /// Number of events of the log of all streams that were not read.
@@ -66,6 +70,9 @@ struct PositionFields {
     cursor: String,
     reset_attempts: u32,
     reset_due: i64,
+    /// Absent while no reset of all streams is pending, and in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset_cursor: Option<String>,
     lag_events: u64,
     unread: u64,
     oldest: Option<i64>,
@@ -82,7 +89,7 @@ impl Progress {
         Self {
             position,
             behind: BTreeMap::new(),
-            reset: Waiting { attempts: 0, due: Timestamp::from_millis(0) },
+            reset: NO_RESET,
             lag_events: 0,
             unread: 0,
             oldest: None,
@@ -99,13 +106,15 @@ impl Progress {
         let failure = fields.last_failure.as_deref().and_then(Failure::parse);
         let result = fields.last_status.map(Ok).or(failure.map(Err));
         let last_at = fields.last_at.map(time);
+        let waiting = Waiting { attempts: fields.reset_attempts, due: time(fields.reset_due) };
+        let cursor = fields.reset_cursor.map(|text| text.parse()).transpose().ok()?;
         let streams =
             record.fields.iter().filter_map(|(name, text)| Some((name.strip_prefix(STREAM)?, text)));
         let behind = streams.map(|(id, text)| Some((id.parse().ok()?, parse_behind(text)?)));
         Some(Self {
             position: fields.cursor.parse().ok()?,
             behind: behind.collect::<Option<_>>()?,
-            reset: Waiting { attempts: fields.reset_attempts, due: time(fields.reset_due) },
+            reset: ResetAttempts { waiting, cursor },
             lag_events: fields.lag_events,
             unread: fields.unread,
             oldest: fields.oldest.map(time),
@@ -119,7 +128,7 @@ impl Progress {
     pub fn forget_failures(&mut self, now: Timestamp) {
         let waiting = Waiting { attempts: 0, due: now };
         self.behind.values_mut().for_each(|behind| behind.waiting = waiting);
-        (self.reset, self.failing_since) = (waiting, None);
+        (self.reset.waiting, self.failing_since) = (waiting, None);
     }
 
     /// Returns the fields that differ from those of a record. The position is the last one, because events before it
@@ -140,8 +149,9 @@ impl Progress {
         let result = self.last_answer.map(|answer| answer.result);
         let fields = PositionFields {
             cursor: self.position.to_string(),
-            reset_attempts: self.reset.attempts,
-            reset_due: self.reset.due.as_millis(),
+            reset_attempts: self.reset.waiting.attempts,
+            reset_due: self.reset.waiting.due.as_millis(),
+            reset_cursor: self.reset.cursor.map(|cursor| cursor.to_string()),
             lag_events: self.lag_events,
             unread: self.unread,
             oldest: self.oldest.map(millis),
@@ -156,8 +166,9 @@ impl Progress {
 }
 
 fn behind_text(behind: &Behind) -> String {
-    let Behind { after, waiting: Waiting { attempts, due }, undelivered, oldest } = behind;
-    format!("{after} {attempts} {} {undelivered} {}", due.as_millis(), oldest.as_millis())
+    let Behind { after, waiting: Waiting { attempts, due }, reset, undelivered, oldest } = behind;
+    let reset = reset.map(|cursor| format!(" {cursor}")).unwrap_or_default();
+    format!("{after} {attempts} {} {undelivered} {}{reset}", due.as_millis(), oldest.as_millis())
 }
 
 fn parse_behind(text: &str) -> Option<Behind> {
@@ -165,7 +176,8 @@ fn parse_behind(text: &str) -> Option<Behind> {
     let after = next(&mut parts)?;
     let waiting = Waiting { attempts: next(&mut parts)?, due: Timestamp::from_millis(next(&mut parts)?) };
     let (undelivered, oldest) = (next(&mut parts)?, Timestamp::from_millis(next(&mut parts)?));
-    Some(Behind { after, waiting, undelivered, oldest })
+    let reset = parts.next().map(str::parse).transpose().ok()?;
+    Some(Behind { after, waiting, reset, undelivered, oldest })
 }
 
 fn next<'a, T: FromStr>(parts: &mut impl Iterator<Item = &'a str>) -> Option<T> {
@@ -181,12 +193,16 @@ mod tests {
         let behind = Behind {
             after: Cursor::new(3, 1),
             waiting: Waiting { attempts: 2, due: at(9) },
+            reset: Some(Cursor::new(6, 4)),
             undelivered: 4,
             oldest: at(5),
         };
         Progress {
             behind: [(StreamId::generate(), behind)].into(),
-            reset: Waiting { attempts: 1, due: at(8) },
+            reset: ResetAttempts {
+                waiting: Waiting { attempts: 1, due: at(8) },
+                cursor: Some(Cursor::new(8, 3)),
+            },
             lag_events: 7,
             unread: 3,
             oldest: Some(at(5)),

@@ -6,6 +6,8 @@ mod fixture;
 mod http_client;
 mod misbehaving;
 mod missed;
+mod resets;
+mod secrets;
 
 use std::{
     net::SocketAddr,

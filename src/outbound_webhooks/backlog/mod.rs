@@ -37,8 +37,8 @@ pub enum Step {
     Deliver(QueuedEvent),
     /// Read a page of a stream's own log.
     Read(StreamRead),
-    /// Deliver a reset, because events of all streams were lost.
-    Reset(ResetReason),
+    /// Deliver a reset with this cursor, because events of all streams were lost.
+    Reset(ResetReason, Cursor),
 }
 
 /// A read of a stream's own log.
@@ -50,6 +50,8 @@ pub struct StreamRead {
     pub after: Cursor,
     /// Newest event of the stream that was known when the read began. Later events may be missing in the page.
     pub newest: Cursor,
+    /// Cursor of the reset to deliver if events after the position are lost; `None` if that is not known yet.
+    pub reset: Option<Cursor>,
 }
 
 /// Position of a stream that is behind.
@@ -59,17 +61,29 @@ pub struct Behind {
     pub after: Cursor,
     /// Attempts at the next delivery.
     pub waiting: Waiting,
+    /// Cursor of the reset that is the next delivery.
+    pub reset: Option<Cursor>,
     /// Number of deliveries that are not made.
     pub undelivered: u64,
     /// Time of the first of them.
     pub oldest: Timestamp,
 }
 
+/// Attempts at a reset of all streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResetAttempts {
+    /// Failed attempts and the time of the next one.
+    pub waiting: Waiting,
+    /// Cursor of the reset. The same in every attempt: an endpoint that ignores repeats would otherwise miss the events
+    /// between the cursors.
+    pub cursor: Option<Cursor>,
+}
+
 /// A reset that the endpoint must get before anything else.
 #[derive(Clone, Copy, Debug)]
 struct PendingReset {
     reason: ResetReason,
-    waiting: Waiting,
+    cursor: Cursor,
     is_busy: bool,
 }
 
@@ -82,9 +96,10 @@ pub struct Backlog {
     /// Streams that may have a step: those that follow the log of all streams, and those that are behind.
     ready: VecDeque<StreamId>,
     ready_behind: VecDeque<StreamId>,
-    /// Failed attempts at a reset that was not delivered when the position was saved.
-    reset_attempts: Waiting,
+    reset_attempts: ResetAttempts,
     reset: Option<PendingReset>,
+    /// The cursor of a reset is not saved yet, so that another instance would choose another one.
+    has_unsaved_reset: bool,
 }
 
 impl Backlog {
@@ -93,12 +108,12 @@ impl Backlog {
         filter: EndpointFilter,
         read: Cursor,
         behind: BTreeMap<StreamId, Behind>,
-        reset_attempts: Waiting,
+        reset_attempts: ResetAttempts,
     ) -> Self {
         let ready_behind = behind.keys().copied().collect();
         let queues = behind.into_iter().map(|(id, behind)| (id, restored(behind, read))).collect();
-        let (ready, reset) = (VecDeque::new(), None);
-        Self { filter, read, queues, ready, ready_behind, reset_attempts, reset }
+        let (ready, reset, has_unsaved_reset) = (VecDeque::new(), None, false);
+        Self { filter, read, queues, ready, ready_behind, reset_attempts, reset, has_unsaved_reset }
     }
 
     /// Position in the log of all streams up to which everything was read.
@@ -117,6 +132,9 @@ impl Backlog {
 
     /// Queues events of the log of all streams.
     pub fn add(&mut self, events: &[QueuedEvent]) {
+        if !events.is_empty() {
+            self.reset_attempts = ResetAttempts::default();
+        }
         for event in events {
             self.read = event.cursor();
             if self.filter.matches(event.stream_id(), event.kind()) {
@@ -128,6 +146,7 @@ impl Backlog {
 
     /// Continues after a position up to which there are no further events of all streams.
     pub fn continue_after(&mut self, position: Cursor) {
+        self.reset_attempts = ResetAttempts::default();
         self.read = self.read.max(position);
         self.forget_idle();
     }
@@ -155,7 +174,9 @@ impl Backlog {
             self.queues.clear();
             self.ready.clear();
             self.ready_behind.clear();
-            self.reset = Some(PendingReset { reason, waiting: self.reset_attempts, is_busy: false });
+            self.has_unsaved_reset |= self.reset_attempts.cursor.is_none();
+            let cursor = *self.reset_attempts.cursor.get_or_insert(tail);
+            self.reset = Some(PendingReset { reason, cursor, is_busy: false });
             return;
         };
         let after = self.read;
@@ -175,10 +196,10 @@ impl Backlog {
     /// Returns the next step for a stream that follows the log of all streams, or a reset.
     pub fn next(&mut self, now: Timestamp) -> Option<Step> {
         if let Some(reset) = &mut self.reset {
-            let is_due = !reset.is_busy && reset.waiting.due <= now;
-            return is_due.then(|| {
+            let is_due = self.reset_attempts.waiting.due <= now && !self.has_unsaved_reset;
+            return (is_due && !reset.is_busy).then(|| {
                 reset.is_busy = true;
-                Step::Reset(reset.reason)
+                Step::Reset(reset.reason, reset.cursor)
             });
         }
         while let Some(id) = self.ready.pop_front() {
@@ -193,7 +214,8 @@ impl Backlog {
     pub fn next_behind(&mut self, now: Timestamp) -> Option<Step> {
         for _ in 0..self.ready_behind.len() {
             let id = self.ready_behind.pop_front()?;
-            if self.queues.get(&id).is_some_and(|queue| !queue.is_due(now)) {
+            let must_wait = |queue: &Queue| !queue.is_due(now) || self.must_save_first(queue);
+            if self.queues.get(&id).is_some_and(must_wait) {
                 self.ready_behind.push_back(id);
             } else if let Some(step) = self.begin(id, now) {
                 return Some(step);
@@ -202,12 +224,17 @@ impl Backlog {
         None
     }
 
+    fn must_save_first(&self, queue: &Queue) -> bool {
+        queue.reset.is_some() && self.has_unsaved_reset
+    }
+
     fn begin(&mut self, id: StreamId, now: Timestamp) -> Option<Step> {
         let queue = self.queues.get_mut(&id).filter(|queue| queue.busy_since.is_none())?;
         let step = match queue.events.front() {
             Some(event) => Step::Deliver(event.clone()),
             None if queue.waiting.is_some() => {
-                Step::Read(StreamRead { id, after: queue.after, newest: queue.newest })
+                let Queue { after, newest, reset, .. } = *queue;
+                Step::Read(StreamRead { id, after, newest, reset })
             }
             None => return None,
         };
@@ -235,8 +262,8 @@ impl Backlog {
     /// Returns the streams that are behind.
     pub fn behind(&self) -> impl Iterator<Item = (StreamId, Behind)> + '_ {
         self.queues.iter().filter_map(|(id, queue)| {
-            let Queue { after, undelivered, oldest, .. } = *queue;
-            Some((*id, Behind { after, waiting: queue.waiting?, undelivered, oldest }))
+            let Queue { after, reset, undelivered, oldest, .. } = *queue;
+            Some((*id, Behind { after, waiting: queue.waiting?, reset, undelivered, oldest }))
         })
     }
 
@@ -253,16 +280,17 @@ impl Backlog {
 
     /// True if an attempt at a delivery has failed and none has succeeded since.
     pub fn is_failing(&self) -> bool {
-        self.reset_attempts.attempts > 0 || self.queues.values().any(|queue| queue.attempts() > 0)
+        self.reset_attempts.waiting.attempts > 0 || self.queues.values().any(|queue| queue.attempts() > 0)
     }
 }
 
 /// Everything up to `read` is read from the stream's own log, and everything after it from that of all streams.
 fn restored(behind: Behind, read: Cursor) -> Queue {
-    let Behind { after, waiting, undelivered, oldest } = behind;
+    let Behind { after, waiting, reset, undelivered, oldest } = behind;
     let mut queue = Queue::new(after, oldest);
-    queue.newest = after.max(read);
-    (queue.waiting, queue.undelivered) = (Some(waiting), undelivered);
+    // The cursor of a reset may precede the position.
+    queue.newest = reset.unwrap_or(after).max(read);
+    (queue.waiting, queue.reset, queue.undelivered) = (Some(waiting), reset, undelivered);
     queue
 }
 

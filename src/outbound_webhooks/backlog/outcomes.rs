@@ -1,6 +1,6 @@
 //! What the results of steps change.
 
-use super::{Backlog, QueuedEvent, StreamRead, Waiting, queue::Queue};
+use super::{Backlog, QueuedEvent, ResetAttempts, StreamRead, Waiting, queue::Queue};
 use crate::domain::{Cursor, StreamId, Timestamp};
 
 impl Backlog {
@@ -39,7 +39,7 @@ impl Backlog {
     pub fn fill(&mut self, read: StreamRead, page: &[QueuedEvent], is_complete: bool) {
         let filter = self.filter.clone();
         let Some(queue) = self.queues.get_mut(&read.id) else { return };
-        queue.busy_since = None;
+        (queue.busy_since, queue.reset) = (None, None);
         queue.fill(page, |event| filter.matches(event.stream_id(), event.kind()));
         if queue.events.is_empty() && is_complete {
             queue.after = queue.after.max(read.newest);
@@ -57,24 +57,36 @@ impl Backlog {
         self.ready_behind.push_back(id);
     }
 
-    /// Continues after the loss of a stream's own events, of which the endpoint has got a reset with this cursor.
+    /// Records the loss of a stream's own events, whose log ends with the cursor. The endpoint must get a reset with
+    /// this cursor.
     ///
     /// The cursor may precede the position, because a log that lost its newest events issues later ones behind it.
-    pub fn skip_to(&mut self, read: StreamRead, cursor: Cursor) {
+    pub fn lose_stream(&mut self, read: StreamRead, cursor: Cursor) {
         let Some(queue) = self.queues.get_mut(&read.id) else { return };
-        queue.busy_since = None;
+        (queue.busy_since, queue.reset) = (None, Some(cursor));
+        if cursor != Cursor::ORIGIN {
+            let has_grown = queue.newest > read.newest;
+            queue.newest = if has_grown { queue.newest.max(cursor) } else { cursor };
+        }
+        self.has_unsaved_reset = true;
+        self.ready_behind.push_back(read.id);
+    }
+
+    /// Continues after the loss of a stream's own events, of which the endpoint has got a reset with this cursor.
+    pub fn skip_to(&mut self, id: StreamId, cursor: Cursor) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        (queue.busy_since, queue.reset) = (None, None);
         if let Some(waiting) = &mut queue.waiting {
             waiting.attempts = 0;
         }
-        if cursor == Cursor::ORIGIN {
-            // The stream no longer exists.
-            queue.after = queue.newest;
-        } else {
-            let has_grown = queue.newest > read.newest;
-            queue.newest = if has_grown { queue.newest.max(cursor) } else { cursor };
-            queue.after = cursor;
-        }
-        self.proceed(read.id);
+        // Without events, the stream no longer exists.
+        queue.after = if cursor == Cursor::ORIGIN { queue.newest } else { cursor };
+        self.proceed(id);
+    }
+
+    /// Records that the state is saved, with the cursors of all resets.
+    pub const fn has_saved(&mut self) {
+        self.has_unsaved_reset = false;
     }
 
     /// Ends a failed attempt at the reset of a stream.
@@ -94,27 +106,21 @@ impl Backlog {
     /// Continues after a reset that the endpoint got, from its cursor.
     pub fn reset_delivered(&mut self, cursor: Cursor) {
         self.reset = None;
-        self.reset_attempts = Waiting { attempts: 0, due: Timestamp::from_millis(0) };
+        self.reset_attempts = ResetAttempts::default();
         self.read = cursor;
     }
 
     /// Ends a failed attempt at a reset.
     pub fn reset_failed(&mut self, due: Timestamp) {
-        self.reset_attempts = Waiting { attempts: self.reset_attempts.attempts + 1, due };
+        let attempts = self.reset_attempts.waiting.attempts + 1;
+        self.reset_attempts.waiting = Waiting { attempts, due };
         if let Some(reset) = &mut self.reset {
-            (reset.waiting, reset.is_busy) = (self.reset_attempts, false);
+            reset.is_busy = false;
         }
     }
 
-    /// Postpones a reset for which the store did not answer.
-    pub fn postpone_reset(&mut self, due: Timestamp) {
-        if let Some(reset) = &mut self.reset {
-            (reset.waiting.due, reset.is_busy) = (due, false);
-        }
-    }
-
-    /// Returns the failed attempts at a reset.
-    pub const fn reset_attempts(&self) -> Waiting {
+    /// Returns the failed attempts at a reset, and its cursor.
+    pub const fn reset_attempts(&self) -> ResetAttempts {
         self.reset_attempts
     }
 

@@ -7,7 +7,7 @@ use crate::domain::{Cursor, Timestamp};
 
 /// State of a stream that has fallen behind the log of all streams, because its deliveries wait or take long. Its
 /// events are read from its own log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Number of failed attempts at the next delivery.
     pub attempts: u32,
@@ -28,6 +28,8 @@ pub(super) struct Queue {
     pub(super) busy_since: Option<Timestamp>,
     /// `None` while the log of all streams is the source of the stream's events.
     pub(super) waiting: Option<Waiting>,
+    /// Cursor of the reset that the endpoint must get, because the stream's own events after the position are lost.
+    pub(super) reset: Option<Cursor>,
     /// Number of deliveries that are not made.
     pub(super) undelivered: u64,
     /// Time of the first event that is not delivered.
@@ -43,6 +45,7 @@ impl Queue {
             events: VecDeque::new(),
             busy_since: None,
             waiting: None,
+            reset: None,
             undelivered: 0,
             oldest,
         }

@@ -7,7 +7,8 @@ use crate::domain::{
     Event, EventKind, InitialAudience, Metadata, RoomName, Stream, event::Draft, stream::NewStream,
 };
 
-const NONE: Waiting = Waiting { attempts: 0, due: Timestamp::from_millis(0) };
+const NONE: ResetAttempts =
+    ResetAttempts { waiting: Waiting { attempts: 0, due: Timestamp::from_millis(0) }, cursor: None };
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -79,7 +80,7 @@ impl Model {
                 let page = rest[..rest.len().min(2)].to_vec();
                 self.reading.push((read, page, rest.len() <= 2));
             }
-            Some(Step::Reset(_)) => panic!("nothing was lost"),
+            Some(Step::Reset(..)) => panic!("nothing was lost"),
             None => return false,
         }
         true
@@ -206,19 +207,54 @@ fn failed_stream_waits_and_others_continue() {
 }
 
 #[test]
-fn reset_precedes_everything_else_and_is_repeated_until_it_is_delivered() {
-    let mut backlog = Backlog::new(EndpointFilter::default(), Cursor::new(1, 0), BTreeMap::new(), NONE);
+fn reset_precedes_everything_else_and_is_repeated_with_its_cursor_until_it_is_delivered() {
+    let new =
+        |attempts| Backlog::new(EndpointFilter::default(), Cursor::new(1, 0), BTreeMap::new(), attempts);
+    let mut backlog = new(NONE);
     backlog.lose(ResetReason::Expired, Cursor::new(9, 0), at(1));
     assert!(!backlog.has_room());
-    assert!(matches!(backlog.next(at(1)), Some(Step::Reset(ResetReason::Expired))));
+    assert!(backlog.next(at(1)).is_none(), "its cursor is not saved");
+    backlog.has_saved();
+    assert!(matches!(backlog.next(at(1)), Some(Step::Reset(ResetReason::Expired, _))));
     assert!(backlog.next(at(1)).is_none(), "one attempt at a time");
     backlog.reset_failed(at(5));
     assert!(backlog.next(at(4)).is_none());
-    assert_eq!((backlog.position(), backlog.reset_attempts().attempts), (Cursor::new(1, 0), 1));
-    assert!(matches!(backlog.next(at(5)), Some(Step::Reset(_))));
-    backlog.reset_delivered(Cursor::new(9, 0));
+    let ResetAttempts { waiting, cursor } = backlog.reset_attempts();
+    assert_eq!(
+        (backlog.position(), waiting.attempts, cursor),
+        (Cursor::new(1, 0), 1, Some(Cursor::new(9, 0)))
+    );
+    // Another instance, after later events.
+    let mut backlog = new(backlog.reset_attempts());
+    backlog.lose(ResetReason::Expired, Cursor::new(20, 0), at(5));
+    let Some(Step::Reset(_, cursor)) = backlog.next(at(5)) else { panic!("a reset") };
+    assert_eq!(cursor, Cursor::new(9, 0));
+    backlog.reset_delivered(cursor);
     assert!(backlog.has_room() && !backlog.is_failing());
-    assert_eq!(backlog.position(), Cursor::new(9, 0));
+    assert_eq!((backlog.position(), backlog.reset_attempts()), (cursor, NONE));
+}
+
+#[test]
+fn reset_of_a_stream_keeps_its_cursor_and_later_events_of_the_stream_follow() {
+    let mut model = Model::new(EndpointFilter::default(), vec![StreamId::generate()]);
+    (0..3).for_each(|_| model.append(0));
+    model.read(1);
+    assert!(model.step(false));
+    model.answer(0, false);
+    model.read(2);
+    model.now = at(10_000);
+    let Some(Step::Read(read)) = model.backlog.next_behind(model.now) else { panic!("a read") };
+    model.backlog.lose_stream(read, Cursor::new(3, 0));
+    assert!(model.backlog.next_behind(model.now).is_none(), "its cursor is not saved");
+    model.backlog.has_saved();
+    model.append(0);
+    model.read(1);
+    model.restart();
+    let Some(Step::Read(read)) = model.backlog.next_behind(model.now) else { panic!("a read") };
+    assert_eq!(read.reset, Some(Cursor::new(3, 0)));
+    model.backlog.skip_to(read.id, Cursor::new(3, 0));
+    model.finish();
+    assert_eq!(model.delivered.iter().map(|event| event.cursor.millis()).collect::<Vec<_>>(), [4]);
 }
 
 #[test]
@@ -243,7 +279,8 @@ fn stream_that_lost_its_newest_events_continues_behind_its_old_position() {
     model.now = at(10_000);
     let Some(Step::Read(read)) = model.backlog.next_behind(model.now) else { panic!("a read") };
     // The log ends with the second event now, and the third is issued again.
-    model.backlog.skip_to(read, Cursor::new(2, 0));
+    model.backlog.lose_stream(read, Cursor::new(2, 0));
+    model.backlog.skip_to(read.id, Cursor::new(2, 0));
     assert_eq!(model.backlog.behind().count(), 0);
     model.backlog.read = Cursor::new(2, 0);
     model.read(1);

@@ -26,8 +26,10 @@ pub(super) enum Done {
     Event(QueuedEvent, Answer),
     /// A page of a stream's own events, and whether there are no more.
     Page(StreamRead, Vec<QueuedEvent>, bool),
+    /// Events of one stream are lost. Its log ends with the cursor.
+    StreamLost(StreamRead, Cursor),
     /// An attempt at the reset of one stream, whose events continue after the cursor.
-    ResetOfStream(StreamRead, Cursor, Answer),
+    ResetOfStream(StreamId, Cursor, Answer),
     /// An attempt at the reset of all streams, whose events continue after the cursor.
     Reset(Cursor, Answer),
     /// A read of what the log of all streams no longer holds.
@@ -35,7 +37,7 @@ pub(super) enum Done {
     /// Events of all streams are lost. The log ends with the cursor.
     Lost(ResetReason, Cursor),
     /// The store or the history did not answer; the stream is the one whose events were read.
-    Unavailable(Option<StreamId>, past::Error),
+    Unavailable(StreamId, past::Error),
 }
 
 /// What every step needs.
@@ -57,12 +59,11 @@ impl Attempts {
             }
             Step::Read(read) => match self.read(read, now).await {
                 Ok(done) => done,
-                Err(error) => Done::Unavailable(Some(read.id), error),
+                Err(error) => Done::Unavailable(read.id, error),
             },
-            Step::Reset(reason) => match tail(&*self.partition, Topic::All).await {
-                Ok(tail) => Done::Reset(tail, self.post(Content::reset(reason, tail, None), now).await),
-                Err(error) => Done::Unavailable(None, error.into()),
-            },
+            Step::Reset(reason, cursor) => {
+                Done::Reset(cursor, self.post(Content::reset(reason, cursor, None), now).await)
+            }
         }
     }
 
@@ -75,7 +76,7 @@ impl Attempts {
         }
     }
 
-    /// Reads what the stream's log has lost; resets the stream if it is stored nowhere.
+    /// Reads what the stream's log has lost. Resets the stream if it is stored nowhere and the reset's cursor is known.
     async fn read_past(
         &self,
         read: StreamRead,
@@ -87,11 +88,13 @@ impl Attempts {
             Past::UpTo(end) if end >= read.newest => Ok(Done::Page(read, Vec::new(), true)),
             Past::Behind if read.after >= read.newest => Ok(Done::Page(read, Vec::new(), true)),
             Past::UpTo(_) | Past::Behind => Err(past::Error::Behind),
-            Past::Missing(reason) => {
-                let tail = tail(&*self.partition, Topic::Stream(read.id)).await?;
-                let answer = self.post(Content::reset(reason, tail, Some(read.id)), now).await;
-                Ok(Done::ResetOfStream(read, tail, answer))
-            }
+            Past::Missing(reason) => match read.reset {
+                Some(cursor) => {
+                    let answer = self.post(Content::reset(reason, cursor, Some(read.id)), now).await;
+                    Ok(Done::ResetOfStream(read.id, cursor, answer))
+                }
+                None => Ok(Done::StreamLost(read, tail(&*self.partition, Topic::Stream(read.id)).await?)),
+            },
         }
     }
 

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     delivery::Answer,
-    domain::{DisabledReason, Endpoint, StreamId, Timestamp},
+    domain::{DisabledReason, Endpoint, Timestamp},
     followers::POLL_INTERVAL,
     store::StoreError,
 };
@@ -117,16 +117,14 @@ impl Worker {
             let now = self.context.clock.now().await;
             self.backlog.set_slow_behind(now);
             self.read_on(now).await;
-            self.begin_steps(now);
             if self.saving.is_due() && !self.save().await {
                 return End::Superseded;
             }
+            self.begin_steps(now);
             tokio::select! {
                 Some(done) = self.running.join_next() => {
-                    // A panic is logged by the panic hook; the next worker continues.
-                    let Ok(done) = done else { return End::Superseded };
-                    if let Some(reason) = self.handle(done, now) {
-                        return End::Disabled(reason);
+                    if let Some(end) = self.handle_ended(done, now) {
+                        return end;
                     }
                 }
                 () = sleep(POLL_INTERVAL) => {}
@@ -135,11 +133,28 @@ impl Worker {
         }
     }
 
+    /// Handles the results of a step and of all others that have ended meanwhile.
+    fn handle_ended(&mut self, first: Result<Done, JoinError>, now: Timestamp) -> Option<End> {
+        let mut next = Some(first);
+        while let Some(done) = next {
+            // A panic is logged by the panic hook; the next worker continues.
+            let Ok(done) = done else { return Some(End::Superseded) };
+            if let Some(reason) = self.handle(done, now) {
+                return Some(End::Disabled(reason));
+            }
+            next = self.running.try_join_next();
+        }
+        None
+    }
+
     /// Saves the position. Returns false if the lease is lost or a request has changed the position.
     async fn save(&mut self) -> bool {
         let progress = self.progress().await;
         match self.saving.save(&self.context, progress).await {
-            Ok(is_saved) => is_saved,
+            Ok(is_saved) => {
+                self.backlog.has_saved();
+                is_saved
+            }
             Err(error) => {
                 self.report(&error.into());
                 true
@@ -203,15 +218,19 @@ impl Worker {
                 }
             },
             Done::Page(read, events, is_complete) => self.backlog.fill(read, &events, is_complete),
-            Done::ResetOfStream(read, tail, answer) => {
-                match self.record(answer, self.backlog.attempts_of(read.id), now) {
-                    Outcome::Delivered => self.backlog.skip_to(read, tail),
-                    Outcome::Retry(due) => self.backlog.read_failed(read.id, due),
+            Done::StreamLost(read, tail) => {
+                self.backlog.lose_stream(read, tail);
+                self.saving.save_now();
+            }
+            Done::ResetOfStream(id, cursor, answer) => {
+                match self.record(answer, self.backlog.attempts_of(id), now) {
+                    Outcome::Delivered => self.backlog.skip_to(id, cursor),
+                    Outcome::Retry(due) => self.backlog.read_failed(id, due),
                     Outcome::Disable(reason) => return Some(reason),
                 }
             }
             Done::Reset(tail, answer) => {
-                match self.record(answer, self.backlog.reset_attempts().attempts, now) {
+                match self.record(answer, self.backlog.reset_attempts().waiting.attempts, now) {
                     Outcome::Delivered => self.backlog.reset_delivered(tail),
                     Outcome::Retry(due) => self.backlog.reset_failed(due),
                     Outcome::Disable(reason) => return Some(reason),
@@ -219,21 +238,15 @@ impl Worker {
             }
             Done::Past(read) => self.continue_past(read, now),
             Done::Lost(reason, tail) => self.lose(reason, tail, now),
-            Done::Unavailable(id, error) => self.postpone(id, &error, now),
+            Done::Unavailable(id, error) => {
+                self.report(&error);
+                self.backlog.postpone(id, now.plus(READ_RETRY));
+            }
         }
         if !self.backlog.is_failing() {
             self.failing_since = None;
         }
         None
-    }
-
-    fn postpone(&mut self, id: Option<StreamId>, error: &past::Error, now: Timestamp) {
-        self.report(error);
-        let due = now.plus(READ_RETRY);
-        match id {
-            Some(id) => self.backlog.postpone(id, due),
-            None => self.backlog.postpone_reset(due),
-        }
     }
 
     /// Records an answer after a number of failed attempts, and returns what follows.

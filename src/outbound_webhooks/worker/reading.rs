@@ -67,6 +67,7 @@ impl Worker {
         self.past.is_in_progress = false;
         self.count_failure("lost");
         self.backlog.lose(reason, tail, now);
+        self.saving.save_now();
     }
 
     pub(super) fn report(&self, error: &Error) {

@@ -61,6 +61,11 @@ impl Saving {
         self.due_at <= Instant::now()
     }
 
+    /// Makes a save due.
+    pub(super) fn save_now(&mut self) {
+        self.due_at = Instant::now();
+    }
+
     /// Records that events of the log of all streams were read.
     pub(super) fn has_read(&mut self, count: usize, number: Option<u64>) {
         self.unread = self.unread.saturating_sub(count as u64);

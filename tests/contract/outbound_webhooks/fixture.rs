@@ -22,12 +22,12 @@ use livestream_orchestrator::{
     telemetry::Metrics,
 };
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::super::backend::{Backend, RETENTION};
-use crate::support::eventually;
+use crate::support::{endpoint::Received, eventually};
 
 /// Retention of streams: longer than the schedule of attempts.
 const LIVE: Duration = Duration::from_secs(100 * 3_600);
@@ -40,7 +40,7 @@ pub struct FakeClient {
     pub status: AtomicUsize,
     /// Deliveries that never end.
     hangs: Mutex<Arc<Hangs>>,
-    bodies: Mutex<Vec<Value>>,
+    received: Mutex<Vec<Received>>,
 }
 
 #[async_trait]
@@ -50,10 +50,12 @@ impl EndpointClient for FakeClient {
     }
 
     async fn post(&self, _: &Url, message: Message) -> Answer {
-        let body: Value = serde_json::from_slice(&message.body).unwrap();
-        self.bodies.lock().unwrap().push(body.clone());
+        let Message { id, timestamp, signature, body } = message;
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let received = Received { id, timestamp, signature, body, at: Instant::now() };
+        self.received.lock().unwrap().push(received.clone());
         let hangs = self.hangs.lock().unwrap().clone();
-        if hangs(&body) {
+        if hangs(&received.json()) {
             std::future::pending::<()>().await;
         }
         let status = u16::try_from(self.status.load(Ordering::Relaxed)).unwrap();
@@ -62,8 +64,12 @@ impl EndpointClient for FakeClient {
 }
 
 impl FakeClient {
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
     pub fn bodies(&self) -> Vec<Value> {
-        self.bodies.lock().unwrap().clone()
+        self.received().iter().map(Received::json).collect()
     }
 
     /// Lets deliveries hang from now on.
@@ -140,7 +146,7 @@ impl Fixture {
         let endpoint = new_endpoint(now);
         directory.add(&endpoint).await.unwrap();
         let hangs = Mutex::new(Arc::new(|_: &Value| false) as Arc<Hangs>);
-        let client = FakeClient { status: AtomicUsize::new(status), hangs, bodies: Mutex::default() };
+        let client = FakeClient { status: AtomicUsize::new(status), hangs, received: Mutex::default() };
         let client = Arc::new(client);
         Self { backend, backends, ahead_ms, client, directory, endpoint, past: None }
     }
