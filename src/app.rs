@@ -33,6 +33,7 @@ use crate::{
         Admission, ConcurrentReads, ConnectionLimiter, ConnectionLimits, FeedLimiter, HostPolicy,
         RateLimiter, raise_open_files,
     },
+    followers::FollowerRuntime,
     grpc,
     http::{self, AppState, InstanceInfo, ServerOptions},
     orchestrator::{ClockMonitor, CountTeller, Orchestrator, Reconciler, Sweeper, WebhookProcessor},
@@ -49,6 +50,7 @@ pub struct App {
     listeners: Listeners,
     options: ServerOptions,
     tasks: JoinSet<()>,
+    followers: FollowerRuntime,
     hub: JoinHandle<()>,
     refusal: Refusal,
     shutdown: CancellationToken,
@@ -81,14 +83,16 @@ impl App {
                 start_jobs(&mut tasks, &orchestrator, partition, &shutdown);
             }
         }
-        let (history, schema) = history::start(&settings, &stores, &metrics, (&mut tasks, &shutdown)).await?;
+        let followers = FollowerRuntime::start().context("threads of followers")?;
+        let (history, schema) =
+            history::start(&settings, &stores, &metrics, (&mut tasks, followers.handle(), &shutdown)).await?;
         let webhook_endpoints = webhooks::start(
             &settings,
             &stores,
             &orchestrator,
             history.as_ref(),
             &metrics,
-            (&mut tasks, &shutdown),
+            (&mut tasks, followers.handle(), &shutdown),
         );
         if stores.partitions.len() > 1 {
             let monitor = ClockMonitor::new(stores.partitions, metrics.clone());
@@ -116,7 +120,7 @@ impl App {
         };
         let options = server_options(&settings, &api.metrics);
         let refusal = select(layout, schema).map(|first| first.factor_first().0).boxed();
-        Ok(Self { api, listeners, options, tasks, hub, refusal, shutdown })
+        Ok(Self { api, listeners, options, tasks, followers, hub, refusal, shutdown })
     }
 
     /// Returns the address of the HTTP API.
@@ -158,7 +162,7 @@ impl App {
 
     /// Starts the servers of gRPC, of the API, and of `/metrics` if it has an address of its own.
     fn start_servers(self) -> anyhow::Result<(RunningApp, Refusal)> {
-        let Self { api, listeners, options, mut tasks, hub, refusal, shutdown } = self;
+        let Self { api, listeners, options, mut tasks, followers, hub, refusal, shutdown } = self;
         tracing::info!(http = %listeners.http.local_addr()?, instance = api.instance.id, "listening");
         let mut servers = Servers::default();
         if let Some(listener) = listeners.metrics {
@@ -169,7 +173,7 @@ impl App {
         start_grpc(&mut tasks, &api, listeners.grpc, options.connections.clone(), shutdown.clone());
         servers.start(http::serve(api, listeners.http, &options)?);
         let drain_timeout = options.drain_timeout;
-        Ok((RunningApp { servers, tasks, hub, shutdown, drain_timeout }, refusal))
+        Ok((RunningApp { servers, tasks, followers, hub, shutdown, drain_timeout }, refusal))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
 use futures_util::{FutureExt, future::pending};
-use tokio::{sync::oneshot, task::JoinSet, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{layout::Refusal, stores::Stores};
@@ -19,7 +19,7 @@ use crate::{
 const START_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the history if the settings name its database. An instance starts while the database does not answer, and
-/// the check of its schema then goes on.
+/// the check of its schema then goes on. The archivers run on the runtime of followers.
 ///
 /// # Errors
 /// The schema is newer, or another one.
@@ -27,7 +27,7 @@ pub(super) async fn start(
     settings: &Settings,
     stores: &Stores,
     metrics: &Arc<Metrics>,
-    (tasks, shutdown): (&mut JoinSet<()>, &CancellationToken),
+    (tasks, runtime, shutdown): (&mut JoinSet<()>, &Handle, &CancellationToken),
 ) -> anyhow::Result<(Option<Arc<History>>, Refusal)> {
     let database = settings.database.as_ref().filter(|_| settings.jobs);
     let Some(address) = database else { return Ok((None, pending().boxed())) };
@@ -36,7 +36,7 @@ pub(super) async fn start(
     let (refusal, refused) = oneshot::channel();
     let partitioning = settings.redis.as_ref().map_or(Partitioning::SINGLE, |redis| redis.partitioning);
     let (running, partitions, shutdown) = (history.clone(), stores.followed.clone(), shutdown.clone());
-    tasks.spawn(async move {
+    let archiving = async move {
         if !is_prepared {
             match shutdown.run_until_cancelled(running.prepare()).await {
                 Some(Ok(())) => {}
@@ -45,7 +45,8 @@ pub(super) async fn start(
             }
         }
         running.run(partitioning, partitions, shutdown).await;
-    });
+    };
+    tasks.spawn_on(archiving, runtime);
     Ok((Some(history), refusal_of(refused).boxed()))
 }
 

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::HttpSettings;
+use crate::{followers::FollowerRuntime, settings::HttpSettings};
 
 /// Bound ports of an instance.
 pub(super) struct Listeners {
@@ -69,6 +69,8 @@ impl Servers {
 pub(super) struct RunningApp {
     pub(super) servers: Servers,
     pub(super) tasks: JoinSet<()>,
+    /// Ends after the tasks that run on it.
+    pub(super) followers: FollowerRuntime,
     pub(super) hub: JoinHandle<()>,
     pub(super) shutdown: CancellationToken,
     pub(super) drain_timeout: Duration,
@@ -77,7 +79,7 @@ pub(super) struct RunningApp {
 impl RunningApp {
     /// Ends event streams and background tasks, and waits for requests in progress until the drain timeout.
     pub(super) async fn drain(self) {
-        let Self { servers, mut tasks, hub, shutdown, drain_timeout } = self;
+        let Self { servers, mut tasks, followers: _followers, hub, shutdown, drain_timeout } = self;
         shutdown.cancel();
         let drained = timeout(drain_timeout, async {
             servers.stop().await;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::stores::Stores;
 use crate::{
     admission::raise_open_files,
-    delivery::{EndpointClient, HttpEndpointClient, SystemResolver},
+    delivery::{EndpointClient, HttpEndpointClient, OnRuntime, SystemResolver},
     domain::{Partitioning, webhook_endpoint::MAX_ENDPOINTS},
     followers::PastEvents,
     history::History,
@@ -25,14 +25,14 @@ const FILES_SHARE: usize = 32;
 const MAX_IDLE: usize = 16;
 
 /// Starts the sender of each partition, unless the instance runs no jobs, and returns the use cases. What the logs no
-/// longer hold is read from the history.
+/// longer hold is read from the history. Deliveries and tests run on the runtime of followers.
 pub(super) fn start(
     settings: &Settings,
     stores: &Stores,
     orchestrator: &Arc<Orchestrator>,
     history: Option<&Arc<History>>,
     metrics: &Arc<Metrics>,
-    (tasks, shutdown): (&mut JoinSet<()>, &CancellationToken),
+    (tasks, runtime, shutdown): (&mut JoinSet<()>, &Handle, &CancellationToken),
 ) -> EndpointService {
     let resolver = Arc::new(SystemResolver);
     let max_connections = raise_open_files() / FILES_SHARE;
@@ -49,9 +49,10 @@ pub(super) fn start(
         for (number, partition) in partitioning.all().zip(&stores.followed) {
             let sender = WebhookSender::new(shared.clone(), partition.clone(), number);
             let shutdown = shutdown.clone();
-            tasks.spawn(async move { sender.run(shutdown).await });
+            tasks.spawn_on(async move { sender.run(shutdown).await }, runtime);
         }
     }
+    let client = Arc::new(OnRuntime::new(client, runtime.clone()));
     let (followed, feed) = (stores.followed.clone(), stores.feed.clone());
     EndpointService::new(directory, followed, feed, client, permits, orchestrator.clone())
 }

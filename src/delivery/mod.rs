@@ -6,12 +6,14 @@
 //! Import direction; this file declares, and defines the trait:
 //! ```text
 //! address, signature, answer ← resolver ← shared_lookups, connector ← http_client
+//! answer ← on_runtime
 //! ```
 
 mod address;
 mod answer;
 mod connector;
 mod http_client;
+mod on_runtime;
 mod resolver;
 mod shared_lookups;
 pub mod signature;
@@ -26,6 +28,7 @@ pub use self::{
     address::AddressPolicy,
     answer::{Answer, Failure},
     http_client::HttpEndpointClient,
+    on_runtime::OnRuntime,
     resolver::{Resolve, SystemResolver},
 };
 

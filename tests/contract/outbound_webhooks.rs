@@ -4,6 +4,7 @@
 mod faults;
 mod fixture;
 mod http_client;
+mod lookups;
 mod misbehaving;
 mod missed;
 mod resets;
