@@ -5,6 +5,7 @@ mod check;
 mod corrections;
 mod delivery;
 mod endpoints;
+mod proxies;
 mod takeover;
 
 use std::time::Duration;
