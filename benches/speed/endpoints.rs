@@ -10,19 +10,22 @@ use std::{
 use chrono::DateTime;
 use livestream_orchestrator::domain::StreamRef;
 use memchr::memmem;
+use rustix::process::{Pid, setpriority_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    runtime::Runtime,
+    runtime::{Builder, Runtime},
 };
 
 use super::{
     deployment::Deployment,
     http::{HttpClient, answer_length, post},
     http_load::{HttpLoad, Outcome, Pacing},
+    process::ProcessGroup,
     scale::Scale,
     service::Service,
     statistics::{Latencies, median, now},
+    support::servers::Postgres,
     table::Line,
 };
 
@@ -33,6 +36,8 @@ const STREAMS: usize = 50;
 /// Joins a second: less than the machine's limit also with the deliveries of all events.
 const RATE: f64 = 300.0;
 const CONNECTIONS: usize = 32;
+/// Minimum number of rounds, because the p99 of one round varies by a fifth.
+const MIN_ROUNDS: usize = 9;
 /// Maximum time until the deliveries of a load are made.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -59,19 +64,26 @@ struct Delivery {
     delay: u32,
 }
 
-/// Endpoints with their deliveries.
-#[derive(Default)]
+/// Endpoints with their deliveries. Their thread stands for other machines, so every other thread precedes it.
 struct Endpoints {
     deliveries: Mutex<Vec<Delivery>>,
+    runtime: Runtime,
 }
 
 impl Endpoints {
+    fn new() -> Arc<Self> {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(1).enable_all().on_thread_start(|| give_way(None));
+        let runtime = runtime.build().expect("a runtime");
+        Arc::new(Self { deliveries: Mutex::default(), runtime })
+    }
+
     /// Starts an endpoint; returns its URL.
-    async fn start(self: &Arc<Self>, reply: Reply) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    fn start(self: &Arc<Self>, reply: Reply) -> String {
+        let listener = self.runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
         let endpoints = self.clone();
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 tokio::spawn(endpoints.clone().serve(connection, reply));
             }
@@ -130,6 +142,12 @@ impl Endpoints {
     }
 }
 
+/// Gives a process, or the calling thread, the lowest priority.
+fn give_way(process: Option<u32>) {
+    let pid = process.map(|pid| Pid::from_raw(pid.cast_signed()).expect("a process id"));
+    setpriority_process(pid, 19).expect("a lower priority");
+}
+
 /// A service with streams that are joined.
 struct Case {
     service: Service,
@@ -137,23 +155,33 @@ struct Case {
     endpoints: Arc<Endpoints>,
     /// Endpoints that get every event.
     well: usize,
+    /// The database of the history.
+    _postgres: Option<Postgres>,
 }
 
 impl Case {
-    /// Starts a service whose endpoints reply so.
-    fn start(deployment: Deployment, replies: &[Reply], runtime: &Runtime) -> Self {
-        let (service, mut streams) = (runtime.block_on(Service::start(deployment)), Vec::new());
+    /// Starts a service whose endpoints reply so, with a history or without.
+    fn start(deployment: Deployment, replies: &[Reply], has_history: bool, runtime: &Runtime) -> Self {
+        let postgres = has_history.then(Postgres::start);
+        let database = postgres.as_ref().map(|postgres| runtime.block_on(postgres.create_database()));
+        if let Some(postgres) = &postgres {
+            // It stands for another machine.
+            ProcessGroup::of(postgres.pid()).pids().iter().for_each(|pid| give_way(Some(*pid)));
+        }
+        let settings = database.as_deref().map(|url| ("DATABASE_URL", url));
+        let service = runtime.block_on(Service::start_with(deployment, settings.as_slice()));
+        let mut streams = Vec::new();
         for n in 0..STREAMS {
             streams.push(runtime.block_on(service.stream(&format!("joined-{n}"))));
         }
-        let (endpoints, mut client) = (Arc::<Endpoints>::default(), HttpClient::connect(service.address));
+        let (endpoints, mut client) = (Endpoints::new(), HttpClient::connect(service.address));
         for reply in replies {
-            let body = format!("{{\"url\":\"{}\"}}", runtime.block_on(endpoints.start(*reply)));
+            let body = format!("{{\"url\":\"{}\"}}", endpoints.start(*reply));
             client.call(&post("/webhook-endpoints", "content-type: application/json\r\n", &body));
         }
         let well =
             replies.iter().filter(|reply| matches!(reply, Reply::Status(status) if status.starts_with('2')));
-        Self { service, streams, endpoints, well: well.count() }
+        Self { service, streams, endpoints, well: well.count(), _postgres: postgres }
     }
 
     /// Joins with new identities, which `round` makes different from those of other rounds.
@@ -180,39 +208,55 @@ impl Case {
     }
 }
 
-/// Measures joins without endpoints, with ten, and with ten of which some misbehave, in turn.
+/// Results of all rounds.
+#[derive(Default)]
+struct Rounds {
+    /// p99 with endpoints ÷ without: ten, and ten beside an archiver.
+    ratios: [Vec<f64>; 2],
+    /// CPU time of a delivery, in microseconds.
+    costs: Vec<f64>,
+    /// Delays of deliveries without and beside endpoints that misbehave.
+    delays: [Latencies; 2],
+}
+
+impl Rounds {
+    /// Adds a round without endpoints, with ten, with an archiver too, and with some that misbehave.
+    fn add(&mut self, [mut without, mut with, mut archived, mut mixed]: [(Outcome, Latencies); 4]) {
+        let p99s = [&mut without, &mut with, &mut archived, &mut mixed]
+            .map(|(outcome, _)| outcome.latencies.percentile(0.99));
+        println!(
+            "p99 of joins without endpoints, with ten, with a history too, if some misbehave: {p99s:.2?} ms"
+        );
+        self.ratios.iter_mut().zip(&p99s[1..]).for_each(|(ratios, p99)| ratios.push(p99 / p99s[0]));
+        self.costs.push((with.0.cpu - without.0.cpu) * 1e6 / with.1.0.len() as f64);
+        self.delays[0].0.extend(with.1.0);
+        self.delays[1].0.extend(mixed.1.0);
+    }
+}
+
+/// Measures joins without endpoints, with ten, with ten and a history, and with ten of which some misbehave, in turn.
 pub fn all(deployment: Deployment, scale: &Scale, runtime: &Runtime) -> Vec<Line> {
     let misbehaving = [&[ACCEPTED; ENDPOINTS - MISBEHAVING.len()][..], &MISBEHAVING].concat();
-    let replies = [&[][..], &[ACCEPTED; ENDPOINTS], &misbehaving];
-    let cases = replies.map(|replies| Case::start(deployment, replies, runtime));
-    let (mut ratios, mut costs) = (Vec::new(), Vec::new());
-    let [mut well, mut beside] = [Latencies::default(), Latencies::default()];
-    for round in 0..scale.rounds.max(3) {
-        let [mut without, mut with, mut mixed] =
-            cases.each_ref().map(|case| case.join(round, scale.requests));
-        let [p99_without, p99_with, p99_mixed] =
-            [&mut without, &mut with, &mut mixed].map(|(outcome, _)| outcome.latencies.percentile(0.99));
-        println!(
-            "p99 of joins: {p99_without:.1} ms, {p99_with:.1} ms with endpoints, {p99_mixed:.1} ms if some misbehave"
-        );
-        ratios.push(p99_with / p99_without);
-        costs.push((with.0.cpu - without.0.cpu) * 1e6 / with.1.0.len() as f64);
-        well.0.extend(with.1.0);
-        beside.0.extend(mixed.1.0);
+    let accepting = &[ACCEPTED; ENDPOINTS][..];
+    let cases = [(&[][..], false), (accepting, false), (accepting, true), (&misbehaving, false)];
+    let cases = cases.map(|(replies, has_history)| Case::start(deployment, replies, has_history, runtime));
+    let mut rounds = Rounds::default();
+    for round in 0..scale.rounds.max(MIN_ROUNDS) {
+        rounds.add(cases.each_ref().map(|case| case.join(round, scale.requests)));
     }
-    let delay = |delays: &mut Latencies| {
+    let Rounds { ratios, costs, delays } = rounds;
+    let ([with, archived], cost) = (ratios.map(median), median(costs));
+    let [well, beside] = delays.map(|mut delays| {
         let [half, most, all] = [0.5, 0.99, 1.0].map(|share| delays.percentile(share));
         format!("p50 {half:.0} ms, p99 {most:.0} ms, max {all:.0} ms")
-    };
+    });
     vec![
         Line::new(format!("p99 of {RATE} joins a second with {ENDPOINTS} webhook endpoints ÷ without"))
             .target("≤ 1.05")
-            .own(format!("{:.2}; {:.0} µs of CPU a delivery", median(ratios), median(costs))),
-        Line::new(format!("event → webhook, {ENDPOINTS} endpoints, same load"))
-            .target("–")
-            .own(delay(&mut well)),
+            .own(format!("{with:.2}, with a history too {archived:.2}; {cost:.0} µs of CPU a delivery")),
+        Line::new(format!("event → webhook, {ENDPOINTS} endpoints, same load")).target("–").own(well),
         Line::new("same, three of which hang, answer 500 and redirect: delays of the others".to_owned())
             .target("max ≤ 1 s")
-            .own(delay(&mut beside)),
+            .own(beside),
     ]
 }

@@ -22,6 +22,11 @@ impl ProcessGroup {
         Self(pids)
     }
 
+    /// Returns the processes.
+    pub fn pids(&self) -> &[u32] {
+        &self.0
+    }
+
     /// Returns the CPU time used so far, in user space and in the kernel.
     pub fn cpu(&self) -> Duration {
         self.0.iter().map(|pid| cpu(*pid)).sum()

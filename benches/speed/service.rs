@@ -60,6 +60,11 @@ pub struct Service {
 impl Service {
     /// Starts an instance without rate limits and without reconciliations.
     pub async fn start(deployment: Deployment) -> Self {
+        Self::start_with(deployment, &[]).await
+    }
+
+    /// As [`Self::start`], with further settings.
+    pub async fn start_with(deployment: Deployment, settings: &[(&str, &str)]) -> Self {
         let servers = (0..deployment.partitions).map(|_| Redis::start_with(deployment.redis));
         let (redis, prefix): (Vec<_>, _) = (servers.collect(), unique("speed"));
         let url = redis.iter().map(Redis::url).collect::<Vec<_>>().join(",");
@@ -77,6 +82,9 @@ impl Service {
             ("WEBHOOK_ALLOW_PRIVATE", "true"),
             ("RUST_LOG", deployment.log),
         ] {
+            instance = instance.with(name, value);
+        }
+        for (name, value) in settings {
             instance = instance.with(name, value);
         }
         instance.start().await;

@@ -88,6 +88,10 @@ impl Postgres {
         is_ready && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("the server runs").pid()
+    }
+
     /// Kills the server. Its processes for connections end when they notice that.
     pub fn kill(&mut self) {
         self.running.take().expect("the server runs").kill();
