@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     media_fixture::MediaApi,
@@ -28,6 +28,15 @@ pub struct BroadcastFixture {
     pub rtmp: RtmpServer,
     pub store: ObjectStore,
     _redis: Redis,
+}
+
+/// An RTMP ingress as its creator has got it.
+pub struct RtmpIngress {
+    pub document: Value,
+    /// Path of the ingress in the API.
+    pub path: String,
+    /// What an encoder pushes to: address and key.
+    pub address: String,
 }
 
 impl BroadcastFixture {
@@ -61,11 +70,25 @@ impl BroadcastFixture {
         (format!("{path}/{}", started["egressId"].as_str().unwrap()), started)
     }
 
-    /// Waits for a status of a recording or a broadcast.
+    /// Creates an RTMP ingress through the API.
+    pub async fn create_rtmp_ingress(&self, stream: &Value, identity: &str) -> RtmpIngress {
+        let path = format!("/streams/{}/ingresses", stream["id"].as_str().unwrap());
+        let wanted = json!({"type": "rtmp", "identity": identity});
+        let document = self.page.request(Method::POST, &path, Some(wanted)).await;
+        let [id, url, key] = ["ingressId", "url", "streamKey"].map(|name| document[name].as_str().unwrap());
+        RtmpIngress { path: format!("{path}/{id}"), address: format!("{url}/{key}"), document }
+    }
+
+    /// Waits for a status of a stream, an ingress, a recording or a broadcast.
     pub async fn wait_for_status(&self, path: &str, status: &str) -> Value {
-        eventually(status, || async {
+        self.wait_for_field(path, "status", status).await
+    }
+
+    /// Waits until a document has this value in a field.
+    pub async fn wait_for_field(&self, path: &str, field: &str, value: &str) -> Value {
+        eventually(value, || async {
             let document: Value = self.page.get(path).await.json().await.unwrap();
-            (document["status"] == status).then_some(document)
+            (document[field] == value).then_some(document)
         })
         .await
     }

@@ -16,11 +16,8 @@ use crate::{
 async fn recording_of_pushed_media_is_playable_in_the_store() {
     let fixture = BroadcastFixture::start().await;
     let stream = fixture.page.create(json!({})).await;
-    let ingresses = format!("/streams/{}/ingresses", stream["id"].as_str().unwrap());
-    let wanted = json!({"type": "rtmp", "identity": "obs"});
-    let ingress = fixture.page.request(Method::POST, &ingresses, Some(wanted)).await;
-    let [url, key] = ["url", "streamKey"].map(|name| ingress[name].as_str().unwrap());
-    let _push = push_to(&format!("{url}/{key}"));
+    let ingress = fixture.create_rtmp_ingress(&stream, "obs").await;
+    let _push = push_to(&ingress.address);
     fixture.wait_for_media(&stream, "obs").await;
 
     let wanted = json!({"identity": "obs", "path": "concert/part 1"});

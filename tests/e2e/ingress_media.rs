@@ -1,8 +1,10 @@
 //! Media that an encoder pushes: ffmpeg, an RTMP server, and workers that stand in for LiveKit's ingress program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use livekit_protocol::ingress_state::Status;
-use serde_json::json;
+use std::{convert::Infallible, time::Duration};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::{
     broadcast_fixture::BroadcastFixture,
@@ -15,29 +17,45 @@ async fn wait_for_exit(mut push: ChildProcess) {
     assert!(refused, "the encoder reports an error");
 }
 
+/// Pushes to an address, again whenever the connection ends, as OBS does.
+async fn keep_pushing(address: &str) -> Infallible {
+    loop {
+        let mut push = push_to(address);
+        while push.exit_status().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Waits until the stream shows that a participant has left.
+async fn wait_until_disconnected(fixture: &BroadcastFixture, stream: &Value, identity: &str) {
+    let path = format!("/streams/{}/participants/{identity}", stream["id"].as_str().unwrap());
+    fixture.wait_for_field(&path, "state", "disconnected").await;
+}
+
 #[tokio::test]
 async fn pushed_video_moves_on_page_of_viewer_until_ingress_is_deleted() {
     let fixture = BroadcastFixture::start().await;
     let stream = fixture.page.create(json!({"metadata": {"title": "Concert"}})).await;
-    let livekit = fixture.livekit_of(&stream);
-    let created = livekit.create_rtmp_ingress("obs").await;
-    assert_eq!(created.url, fixture.rtmp.ingest());
-    wait_for_exit(push_to(&format!("{}/another-key", created.url))).await;
-    let address = format!("{}/{}", created.url, created.stream_key);
-    let push = push_to(&address);
+    let ingress = fixture.create_rtmp_ingress(&stream, "obs").await;
+    assert_eq!(ingress.document["url"], fixture.rtmp.ingest());
+    wait_for_exit(push_to(&format!("{}/another-key", fixture.rtmp.ingest()))).await;
+    let push = push_to(&ingress.address);
     assert_eq!(fixture.wait_for_media(&stream, "obs").await["kind"], "ingress");
-    let publishing = livekit.wait_for_ingress(&created.ingress_id, Status::EndpointPublishing).await;
-    assert_eq!(publishing.state.unwrap().tracks.len(), 2);
+    let publishing = fixture.wait_for_status(&ingress.path, "publishing").await;
+    assert!(publishing["startedAt"].is_string(), "{publishing}");
     let viewer = fixture.page.driver.browser().await;
     fixture.page.join_room(&viewer, &stream, "Vera", "viewer").await;
     viewer.shown("#tiles .tile[data-source=camera][data-identity=obs] video").await;
     viewer.more_frames("#tiles .tile[data-source=camera][data-identity=obs] video", 20).await;
 
-    livekit.ingress().delete_ingress(&created.ingress_id).await.unwrap();
+    assert_eq!(fixture.page.delete(&ingress.path).await, StatusCode::NO_CONTENT);
     wait_for_exit(push).await;
     viewer.until_gone("#tiles .tile[data-identity=obs]").await;
-    livekit.wait_until_left("obs").await;
-    wait_for_exit(push_to(&address)).await;
+    fixture.livekit_of(&stream).wait_until_left("obs").await;
+    wait_until_disconnected(&fixture, &stream, "obs").await;
+    assert_eq!(fixture.page.get(&ingress.path).await.status(), StatusCode::NOT_FOUND);
+    wait_for_exit(push_to(&ingress.address)).await;
     viewer.close().await;
 }
 
@@ -45,15 +63,50 @@ async fn pushed_video_moves_on_page_of_viewer_until_ingress_is_deleted() {
 async fn encoder_that_reconnects_publishes_again() {
     let fixture = BroadcastFixture::start().await;
     let stream = fixture.page.create(json!({})).await;
-    let livekit = fixture.livekit_of(&stream);
-    let created = livekit.create_rtmp_ingress("obs").await;
-    let address = format!("{}/{}", created.url, created.stream_key);
+    let ingress = fixture.create_rtmp_ingress(&stream, "obs").await;
     for _ in 0..2 {
-        let push = push_to(&address);
-        livekit.wait_for_ingress(&created.ingress_id, Status::EndpointPublishing).await;
-        livekit.wait_for_participant("obs").await;
+        let push = push_to(&ingress.address);
+        fixture.wait_for_media(&stream, "obs").await;
+        fixture.wait_for_status(&ingress.path, "publishing").await;
         push.kill();
-        livekit.wait_for_ingress(&created.ingress_id, Status::EndpointInactive).await;
-        livekit.wait_until_left("obs").await;
+        fixture.wait_for_status(&ingress.path, "inactive").await;
+        wait_until_disconnected(&fixture, &stream, "obs").await;
     }
+}
+
+#[tokio::test]
+async fn encoder_that_reconnects_does_not_bring_stopped_stream_back() {
+    let fixture = BroadcastFixture::start().await;
+    let stream = fixture.page.create(json!({})).await;
+    let ingress = fixture.create_rtmp_ingress(&stream, "obs").await;
+    let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    let stop = async {
+        fixture.wait_for_media(&stream, "obs").await;
+        fixture.page.request(Method::DELETE, &path, None).await
+    };
+    let stopped = tokio::select! {
+        stopped = stop => stopped,
+        never = keep_pushing(&ingress.address) => match never {},
+    };
+    assert_eq!((&stopped["status"], &stopped["ingresses"]), (&json!("stopped"), &json!(0)));
+
+    let livekit = fixture.livekit_of(&stream);
+    livekit.wait_until_closed().await;
+    for _ in 0..3 {
+        wait_for_exit(push_to(&ingress.address)).await;
+        assert!(!livekit.has_room().await, "the push has opened the room again");
+    }
+    assert_eq!(livekit.ingresses().await, [""; 0]);
+    let state = fixture.wait_for_status(&format!("{path}/state"), "stopped").await;
+    assert_eq!(state["participantCount"], 0, "{state}");
+    let log: Value = fixture
+        .page
+        .get(&format!("/events/{}?limit=1000", stream["id"].as_str().unwrap()))
+        .await
+        .json()
+        .await
+        .unwrap();
+    let log = log.as_array().unwrap();
+    let deleted = log.iter().filter(|event| event["data"]["ingress"]["deleted"] == true).count();
+    assert_eq!((deleted, log.last().unwrap()["type"].as_str()), (1, Some("stream_stopped")));
 }

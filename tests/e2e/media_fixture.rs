@@ -122,6 +122,26 @@ impl MediaApi {
         self.ingress().create_ingress(IngressInput::RtmpInput, options).await.unwrap()
     }
 
+    /// Identities of the room's ingresses.
+    pub async fn ingresses(&self) -> Vec<String> {
+        let listed = self.ingress().list_ingress(IngressListFilter::Room(self.room.clone())).await.unwrap();
+        listed.into_iter().map(|info| info.participant_identity).collect()
+    }
+
+    /// Egresses of the room, also those that have ended.
+    pub async fn egresses(&self) -> Vec<EgressInfo> {
+        let filter = EgressListFilter::Room(self.room.clone());
+        self.egress().list_egress(EgressListOptions { filter, ..Default::default() }).await.unwrap()
+    }
+
+    pub async fn has_room(&self) -> bool {
+        !self.rooms().list_rooms(vec![self.room.clone()]).await.unwrap().is_empty()
+    }
+
+    pub async fn wait_until_closed(&self) {
+        eventually("the end of the room", || async { (!self.has_room().await).then_some(()) }).await;
+    }
+
     async fn listed_ingress(&self, id: &str) -> IngressInfo {
         let listed = self.ingress().list_ingress(IngressListFilter::All).await.unwrap();
         listed.into_iter().find(|info| info.ingress_id == id).unwrap()

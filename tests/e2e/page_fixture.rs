@@ -1,7 +1,7 @@
 //! Fixture of page tests: an instance that can be killed, LiveKit with webhooks to it, and browsers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -88,6 +88,11 @@ impl PageFixture {
 
     pub async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.instance.address().http)).send().await.unwrap()
+    }
+
+    pub async fn delete(&self, path: &str) -> StatusCode {
+        let request = self.client.delete(format!("{}{path}", self.instance.address().http));
+        request.send().await.unwrap().status()
     }
 }
 
