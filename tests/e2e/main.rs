@@ -11,6 +11,7 @@ mod browser_feeds;
 mod call_proxy;
 mod client_programs;
 mod devtools;
+mod egress_crash;
 mod egress_media;
 mod existing_rooms;
 mod ingress_media;
@@ -47,6 +48,7 @@ mod roles;
 mod rows_js;
 mod stream_list_js;
 mod webdriver;
+mod step_proxy;
 mod webhook_loss;
 mod whip;
 

@@ -25,6 +25,9 @@ use crate::{
 
 /// Time in which the worker of a stopped egress must report its end.
 const END_TIMEOUT: Duration = Duration::from_secs(600);
+/// Age of an intent from which its request has died, and no repetition of it takes over the egress any more: the
+/// idempotency key of a dead request is free again within 15 s.
+const REPETITION_WINDOW: Duration = Duration::from_secs(20);
 
 /// Comparison of one stream's egresses.
 struct Comparison<'a> {
@@ -175,7 +178,7 @@ impl Comparison<'_> {
             Unrecorded::Planned(plan) => {
                 let before = match plan.is_abandoned {
                     true => plan.planned_at.plus(Duration::from_millis(1)),
-                    false => self.listing.before,
+                    false => self.listing.now.minus(REPETITION_WINDOW).min(self.listing.before),
                 };
                 let drop = EgressChange::DropPlan { job: plan.job, before: Some(before) };
                 if self.apply(drop).await? != Effect::Changed {
