@@ -57,7 +57,7 @@ pub use self::{
     },
     participation::{JoinRequest, Joined, Left, TokenTerms},
     patch::Patch,
-    policy::{EGRESS_STOP_WAIT, Policy},
+    policy::{EGRESS_END_TIMEOUT, EGRESS_STOP_WAIT, Policy},
     probe::Probe,
     read_grant::ReadGrant,
     reads::ParticipantQuery,

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::domain::AudienceMode;
 
+/// Default of [`Policy::egress_end_timeout`].
+pub const EGRESS_END_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Default of [`Policy::egress_stop_wait`].
 pub const EGRESS_STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -27,6 +30,8 @@ pub struct Policy {
     pub listing_grace: Duration,
     /// Time after which a recording or broadcast that LiveKit still calls starting has failed.
     pub egress_start_timeout: Duration,
+    /// Time after which a recording or broadcast that LiveKit still calls ending has failed.
+    pub egress_end_timeout: Duration,
     /// How long the stop of a stream waits for the end of its recordings and broadcasts.
     pub egress_stop_wait: Duration,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Arguments, EgressSettings, reader::Reader};
 use crate::{
-    orchestrator::{EGRESS_STOP_WAIT, Policy},
+    orchestrator::{EGRESS_END_TIMEOUT, EGRESS_STOP_WAIT, Policy},
     relay,
     store::{COUNT_INTERVAL, LogBounds, Retention, STREAM_LOG_LENGTH},
 };
@@ -38,6 +38,7 @@ impl Arguments {
             reconcile_interval: reader.duration("RECONCILE_INTERVAL", interval, Duration::from_secs(30)),
             listing_grace: LISTING_GRACE,
             egress_start_timeout: egress.start_timeout,
+            egress_end_timeout: EGRESS_END_TIMEOUT,
             egress_stop_wait: EGRESS_STOP_WAIT,
         }
     }

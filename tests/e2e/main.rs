@@ -15,6 +15,7 @@ mod egress_crash;
 mod egress_media;
 mod existing_rooms;
 mod ingress_media;
+mod killed_workers;
 mod live_js;
 mod livekit_fixture;
 mod livekit_reports;

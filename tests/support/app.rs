@@ -7,6 +7,7 @@ use livekit_api::access_token::AccessToken;
 use livestream_orchestrator::{
     app::App,
     domain::{Partition, Partitioning},
+    orchestrator::EGRESS_END_TIMEOUT,
     settings::{AdmissionArguments, Arguments, Settings},
     store::redis::hash_tag,
 };
@@ -70,6 +71,8 @@ pub struct Setup {
     pub repair: bool,
     /// Assumed maximum delay of LiveKit's lists.
     pub listing_grace: Duration,
+    /// Time in which a recording that ends must report its end.
+    pub egress_end_timeout: Duration,
 }
 
 impl Setup {
@@ -93,6 +96,7 @@ impl Setup {
             repair: true,
             // Most tests post webhooks about participants that LiveKit does not have. No list may correct them.
             listing_grace: Duration::from_secs(3_600),
+            egress_end_timeout: EGRESS_END_TIMEOUT,
         }
     }
 
@@ -105,6 +109,7 @@ impl Setup {
         let mut settings = self.arguments.clone().validate().unwrap();
         settings.relay.repair = self.repair;
         settings.policy.listing_grace = self.listing_grace;
+        settings.policy.egress_end_timeout = self.egress_end_timeout;
         settings
     }
 

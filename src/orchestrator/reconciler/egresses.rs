@@ -23,8 +23,6 @@ use crate::{
     store::{Guard, Lease, StoreError},
 };
 
-/// Time in which the worker of a stopped egress must report its end.
-const END_TIMEOUT: Duration = Duration::from_secs(600);
 /// Age of an intent from which its request has died, and no repetition of it takes over the egress any more: the
 /// idempotency key of a dead request is free again within 15 s.
 const REPETITION_WINDOW: Duration = Duration::from_secs(20);
@@ -100,7 +98,7 @@ impl Comparison<'_> {
             EgressStatus::Starting => self.compare_starting(recorded, report).await,
             EgressStatus::Active => self.compare_active(recorded).await,
             EgressStatus::Ending => {
-                let before = self.listing.now.minus(END_TIMEOUT);
+                let before = self.listing.now.minus(self.reconciler.policy.egress_end_timeout);
                 self.fail_due(recorded, EgressFailure::NotEnded, before).await
             }
             _ => self.compare_ended(recorded, report).await,

@@ -24,7 +24,7 @@ use livestream_orchestrator::{
         TokenMark, Track, TrackSource, Tracks,
     },
     media::MediaError,
-    orchestrator::Policy,
+    orchestrator::{EGRESS_END_TIMEOUT, Policy},
     rooms::{RoomEvent, RoomEventKind, RoomsError},
     store::{PartitionStore, memory::MemoryStore},
     telemetry::Metrics,
@@ -47,6 +47,7 @@ pub const POLICY: Policy = Policy {
     reconcile_interval: Duration::from_secs(30),
     listing_grace: Duration::from_secs(10),
     egress_start_timeout: Duration::from_secs(60),
+    egress_end_timeout: EGRESS_END_TIMEOUT,
     // In real time, while the fake's clock stands.
     egress_stop_wait: Duration::from_millis(20),
 };

@@ -6,13 +6,13 @@ use super::{
     ports::{free_port, wait_for_port},
     process::{ChildProcess, run, start},
 };
-use crate::support::unique;
+use crate::support::{instance::signal, unique};
 
 /// A store with one bucket. Everybody may read its objects by their URL, also pages of other origins.
 pub struct ObjectStore {
     port: u16,
     folder: PathBuf,
-    _running: ChildProcess,
+    running: ChildProcess,
 }
 
 /// Name of the bucket.
@@ -48,7 +48,7 @@ impl ObjectStore {
         arguments.extend(["posix", "--sidecar", &attributes, &files]);
         let running = start(&program(), &arguments);
         wait_for_port(port);
-        let store = Self { port, folder, _running: running };
+        let store = Self { port, folder, running };
         store.let_everybody_read();
         store
     }
@@ -56,6 +56,11 @@ impl ObjectStore {
     /// URL of the service, without a bucket.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets uploads hang, until the store is dropped.
+    pub fn pause(&self) {
+        signal(self.running.pid(), "STOP");
     }
 
     /// URL of an object.
