@@ -67,6 +67,7 @@ mod streams;
 mod token_reasons;
 mod token_rules;
 mod tokens;
+mod unavailable_media;
 mod webhook_bodies;
 mod webhooks;
 mod websocket;

@@ -7,6 +7,7 @@ use super::{
     process::{ChildProcess, keep_until_exit, start},
     redis::Redis,
 };
+use crate::support::instance::signal;
 
 /// A LiveKit server.
 pub struct LiveKit {
@@ -74,6 +75,11 @@ impl LiveKit {
     pub fn restart(&mut self) {
         self.running = Some(start(&livekit_binary(), &["--dev", "--config-body", &self.config]));
         wait_for_port(self.port);
+    }
+
+    /// Stops the process without ending it: it accepts connections and does not answer.
+    pub fn pause(&self) {
+        signal(self.running.as_ref().expect("the server runs").pid(), "STOP");
     }
 
     pub fn kill(&mut self) {
