@@ -7,7 +7,7 @@ use super::ListedIngress;
 use crate::domain::{
     DisplayName, Identity, IngressId, IngressKind, IngressReport, IngressState, IngressStatus, MaskedUrl,
     Timestamp,
-    ingress::{StateTime, error_text},
+    ingress::{StateTime, masked_ingress_error},
 };
 
 /// Converts nanoseconds since 1970; `None` for 0, which LiveKit sends for an absent time.
@@ -35,7 +35,7 @@ fn kind(input: i32) -> IngressKind {
 }
 
 /// A state that this version does not know counts as inactive.
-fn state(state: &livekit_protocol::IngressState) -> IngressState {
+fn state(state: &livekit_protocol::IngressState, stream_key: &str) -> IngressState {
     let status = match Status::try_from(state.status) {
         Ok(Status::EndpointInactive) | Err(_) => IngressStatus::Inactive,
         Ok(Status::EndpointBuffering) => IngressStatus::Buffering,
@@ -45,7 +45,7 @@ fn state(state: &livekit_protocol::IngressState) -> IngressState {
     };
     IngressState {
         status,
-        error: error_text(&state.error),
+        error: masked_ingress_error(&state.error, stream_key),
         started_at: time(state.started_at),
         ended_at: time(state.ended_at),
         time: StateTime { session: state.started_at / 1_000, report: state.updated_at / 1_000 },
@@ -63,7 +63,7 @@ pub(super) fn ingress(info: IngressInfo) -> Option<ListedIngress> {
         identity: Identity::reported(info.participant_identity)?,
         name: DisplayName::reported(info.participant_name),
         url: url.map(|url| address(kind, url)),
-        state: info.state.as_ref().map(state).unwrap_or_default(),
+        state: info.state.as_ref().map(|one| state(one, &info.stream_key)).unwrap_or_default(),
     };
     let stream_key = Some(info.stream_key).filter(|key| !key.is_empty()).map(SecretString::from);
     Some(ListedIngress { room: info.room_name, report, stream_key })

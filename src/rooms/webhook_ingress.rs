@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::protojson::{integer, text};
 use crate::domain::{
     DisplayName, Identity, IngressKind, IngressReport, IngressState, IngressStatus, MaskedUrl, Timestamp,
-    ingress::{StateTime, error_text},
+    ingress::{StateTime, masked_ingress_error},
 };
 
 /// Parses an ingress; `None` without an id or an identity.
@@ -18,7 +18,7 @@ pub(super) fn report(ingress: &Value) -> Option<IngressReport> {
         identity: Identity::reported(text(&ingress["participantIdentity"])?)?,
         name: text(&ingress["participantName"]).and_then(DisplayName::reported),
         url: text(&ingress["url"]).map(|url| address(kind, url)),
-        state: state(&ingress["state"]),
+        state: state(&ingress["state"], ingress["streamKey"].as_str().unwrap_or_default()),
     })
 }
 
@@ -51,13 +51,13 @@ fn status(state: &Value) -> IngressStatus {
     }
 }
 
-fn state(state: &Value) -> IngressState {
+fn state(state: &Value, stream_key: &str) -> IngressState {
     let nanos = |name: &str| integer(&state[name]);
     let time = |name: &str| nanos(name).map(|nanos| Timestamp::from_millis(nanos / 1_000_000));
     let micros = |name: &str| nanos(name).unwrap_or_default() / 1_000;
     IngressState {
         status: status(state),
-        error: error_text(state["error"].as_str().unwrap_or_default()),
+        error: masked_ingress_error(state["error"].as_str().unwrap_or_default(), stream_key),
         started_at: time("startedAt"),
         ended_at: time("endedAt"),
         time: StateTime { session: micros("startedAt"), report: micros("updatedAt") },
@@ -89,5 +89,14 @@ mod tests {
         assert_eq!((report.kind, report.state.status), (IngressKind::Unknown, IngressStatus::Inactive));
         assert_eq!(report.url.unwrap().as_str(), "new://***@a.example/x?***");
         assert_eq!(super::report(&json!({"ingressId": "IN_1"})), None);
+    }
+
+    #[test]
+    fn error_has_neither_the_stream_key_nor_a_password_of_an_address() {
+        let failed = json!({"ingressId": "IN_1", "inputType": "URL_INPUT", "participantIdentity": "obs",
+            "streamKey": "unique-key", "state": {"status": "ENDPOINT_ERROR",
+                "error": "Get \"https://bob:pass@a.example/x?key=1\": refused, stream unique-key"}});
+        let error = report(&failed).unwrap().state.error.unwrap();
+        assert_eq!(error, "Get \"https://***@a.example/***?***\": refused, stream ***");
     }
 }

@@ -24,7 +24,7 @@ const FOLDER: &str = "media";
 
 pub struct BroadcastFixture {
     pub page: PageFixture,
-    _workers: LiveKitWorkers,
+    workers: LiveKitWorkers,
     pub rtmp: RtmpServer,
     pub store: ObjectStore,
     _redis: Redis,
@@ -41,19 +41,28 @@ pub struct RtmpIngress {
 
 impl BroadcastFixture {
     pub async fn start() -> Self {
+        Self::start_with(|instance| instance).await
+    }
+
+    /// As [`Self::start`], with other settings.
+    pub async fn start_with(change: impl FnOnce(Instance) -> Instance) -> Self {
         let (redis, mut rtmp, store) = (Redis::start(), RtmpServer::prepare(), ObjectStore::start());
         let livekit = |webhooks: &str| LiveKit::start_with_redis(Some(webhooks), &redis, rtmp.port);
-        let change = |instance: Instance| {
-            instance
+        let storage = |instance: Instance| {
+            change(instance)
                 .with("EGRESS_STORAGE_URL", &format!("s3://{BUCKET}/{FOLDER}"))
                 .with("EGRESS_STORAGE_ENDPOINT", &store.endpoint())
                 .with("EGRESS_STORAGE_ACCESS_KEY", STORE_KEY)
                 .with("EGRESS_STORAGE_SECRET", STORE_SECRET)
                 .with("EGRESS_PUBLIC_URL", &store.url_of(FOLDER))
         };
-        let page = PageFixture::start_on(livekit, change).await;
+        let page = PageFixture::start_on(livekit, storage).await;
         let workers = LiveKitWorkers::start_with_media(&page.livekit, &redis, &mut rtmp).await;
-        Self { page, _workers: workers, rtmp, store, _redis: redis }
+        Self { page, workers, rtmp, store, _redis: redis }
+    }
+
+    pub const fn workers(&self) -> &LiveKitWorkers {
+        &self.workers
     }
 
     /// Address of a file in the store, below the folder of the deployment.

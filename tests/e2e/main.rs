@@ -23,6 +23,7 @@ mod livekit_webhooks;
 mod livekit_workers;
 mod media_fixture;
 mod media_jobs;
+mod media_secrets;
 mod moderation_crash;
 mod mute;
 mod nginx;
@@ -47,9 +48,9 @@ mod raw_connections;
 mod removal;
 mod roles;
 mod rows_js;
+mod step_proxy;
 mod stream_list_js;
 mod webdriver;
-mod step_proxy;
 mod webhook_loss;
 mod whip;
 
