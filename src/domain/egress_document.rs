@@ -48,6 +48,7 @@ struct Target<'a> {
 struct Hls<'a> {
     path: &'a MediaPath,
     url: Option<&'a str>,
+    live_playlist: Option<&'a str>,
     segment_seconds: Option<u32>,
     segments: u64,
     size: u64,
@@ -99,6 +100,7 @@ impl<'a> Hls<'a> {
         Some(Self {
             path: egress.outputs.playlist.as_ref()?,
             url: egress.spec.playlist_url.as_deref(),
+            live_playlist: egress.spec.live_playlist_url.as_deref(),
             segment_seconds: egress.spec.segment_seconds,
             segments: result.map_or(0, |hls| hls.segments),
             size: result.map_or(0, |hls| hls.size),

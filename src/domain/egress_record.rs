@@ -33,6 +33,8 @@ pub struct EgressSpec {
     pub segment_seconds: Option<u32>,
     /// Public address of the HLS playlist, if the deployment has one.
     pub playlist_url: Option<String>,
+    /// Public address of the live playlist, if the deployment has one.
+    pub live_playlist_url: Option<String>,
 }
 
 /// Recording or broadcast of a stream.

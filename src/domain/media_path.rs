@@ -14,6 +14,9 @@ const MAX_PATH_BYTES: usize = 512;
 /// is below the 255 bytes that file systems accept.
 const MAX_PART_BYTES: usize = 200;
 
+/// Suffix of playlists.
+const PLAYLIST_SUFFIX: &str = ".m3u8";
+
 /// What takes the place of characters and dots that a path must not have.
 const REPLACEMENT: &str = "_";
 
@@ -37,6 +40,13 @@ impl MediaPath {
     /// Returns the path of a playlist whose request chooses none: in another folder for each job.
     pub fn of_playlist(stream: StreamId, job: JobId) -> Self {
         Self(format!("{stream}/{job}/index.m3u8"))
+    }
+
+    /// Returns the path of the live playlist that belongs to a playlist. LiveKit wants both in one folder.
+    #[must_use]
+    pub fn live_playlist(&self) -> Self {
+        let name = self.0.strip_suffix(PLAYLIST_SUFFIX).unwrap_or(&self.0);
+        Self(format!("{name}.live{PLAYLIST_SUFFIX}"))
     }
 
     /// Returns the path.
@@ -145,7 +155,7 @@ impl PathTemplate {
     /// # Errors
     /// The path is too long with the values.
     pub fn playlist(&self, values: &PathValues<'_>) -> Result<MediaPath, PathError> {
-        self.resolve(values, ".m3u8")
+        self.resolve(values, PLAYLIST_SUFFIX)
     }
 
     fn resolve(&self, values: &PathValues<'_>, suffix: &str) -> Result<MediaPath, PathError> {

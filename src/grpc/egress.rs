@@ -42,6 +42,7 @@ pub fn broadcast(egress: &Egress) -> Option<proto::Broadcast> {
     let hls = egress.outputs.playlist.as_ref().map(|playlist| proto::HlsOutput {
         path: playlist.to_string(),
         url: egress.spec.playlist_url.clone().unwrap_or_default(),
+        live_playlist: egress.spec.live_playlist_url.clone().unwrap_or_default(),
     });
     (egress.kind == EgressKind::Broadcast).then(|| proto::Broadcast {
         broadcast_id: egress.id.to_string(),

@@ -111,13 +111,15 @@ fn file(path: &MediaPath, storage: &Storage) -> EncodedFileOutput {
     }
 }
 
-/// The segments are beside the playlist, and their names begin with its name.
+/// The segments and the live playlist, which has the newest of them, are beside the playlist. Their names begin with
+/// its name.
 fn segments(hls: &HlsOutput, storage: &Storage) -> SegmentedFileOutput {
     let playlist = storage.prefix.absolute(&hls.playlist);
     SegmentedFileOutput {
         protocol: SegmentedFileProtocol::HlsProtocol as i32,
         filename_prefix: playlist.strip_suffix(".m3u8").unwrap_or(&playlist).to_owned(),
         playlist_name: playlist,
+        live_playlist_name: storage.prefix.absolute(&hls.playlist.live_playlist()),
         segment_duration: hls.segment_seconds,
         disable_manifest: true,
         output: upload(&storage.backend).map(|upload| match upload {
@@ -236,6 +238,7 @@ mod tests {
         assert_eq!((stream.protocol(), stream.urls.len()), (StreamProtocol::Rtmp, 0));
         assert_eq!(segments.filename_prefix, "folder/a/live");
         assert_eq!((segments.playlist_name.as_str(), segments.output.as_ref()), ("folder/a/live.m3u8", None));
+        assert_eq!(segments.live_playlist_name, "folder/a/live.live.m3u8");
     }
 
     #[test]

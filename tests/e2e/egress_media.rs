@@ -48,9 +48,20 @@ async fn hls_of_running_broadcast_plays_in_browser() {
     let (path, started) = fixture.start_egress(&stream, "broadcast", wanted).await;
     let url = started["hls"]["url"].as_str().unwrap().to_owned();
     assert_eq!(url, fixture.url_of("live/show.m3u8"));
+    let live = started["hls"]["livePlaylist"].as_str().unwrap().to_owned();
+    assert_eq!(live, fixture.url_of("live/show.live.m3u8"));
     let playlist = async || reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let newest = async || reqwest::get(&live).await.unwrap().text().await.unwrap();
     eventually("segments", || async { (playlist().await.matches(".ts").count() >= 3).then_some(()) }).await;
 
+    // LiveKit's program keeps five segments in it.
+    eventually("a live playlist without the first segment", || async {
+        let newest = newest().await;
+        let is_live = !newest.contains("_00000.ts") && !newest.contains("EXT-X-PLAYLIST-TYPE");
+        (is_live && newest.matches(".ts").count() == 5).then_some(())
+    })
+    .await;
+    assert_moves(&live, 20).await;
     let browser = fixture.page.driver.browser().await;
     browser.open(&fixture.page.page("/health/live")).await;
     let play = format!(

@@ -146,7 +146,7 @@ func (e *egress) startOutputs(r *recording) (err error) {
 		folder := ""
 		if segments.storage.s3 != nil {
 			folder = filepath.Join(r.folder, "segments")
-			r.upload = &folderUpload{segments.storage, folder, map[string]time.Time{}}
+			r.upload = &folderUpload{segments.storage, folder, map[string]time.Time{}, segments.LivePlaylistName}
 		}
 		if r.segments, err = startSegments(folder, segments.SegmentedFileOutput); err != nil {
 			return err

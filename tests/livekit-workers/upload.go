@@ -71,6 +71,8 @@ type folderUpload struct {
 	storage storage
 	folder  string
 	stored  map[string]time.Time
+	// live is the path of the live playlist, or empty.
+	live string
 }
 
 // run stores changes each second until stop is closed.
@@ -113,8 +115,36 @@ func (u *folderUpload) sync() error {
 		if err := u.putContent(content, name); err != nil {
 			return err
 		}
+		if u.live == "" {
+			continue
+		}
+		if err := u.putContent(livePlaylist(content), u.live); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// livePlaylist returns a playlist with the newest five segments of one that has all of them, as LiveKit's program does.
+func livePlaylist(all []byte) []byte {
+	var segments []string
+	head, info, end := "", "", ""
+	for _, line := range strings.SplitAfter(string(all), "\n") {
+		switch {
+		case strings.HasPrefix(line, "#EXT-X-PLAYLIST-TYPE"), strings.HasPrefix(line, "#EXT-X-MEDIA-SEQUENCE"):
+		case strings.HasPrefix(line, "#EXTINF"):
+			info = line
+		case info != "":
+			segments, info = append(segments, info+line), ""
+		case strings.HasPrefix(line, "#EXT-X-ENDLIST"):
+			end = line
+		default:
+			head += line
+		}
+	}
+	first := max(0, len(segments)-5)
+	sequence := fmt.Sprintf("#EXT-X-MEDIA-SEQUENCE:%d\n", first)
+	return []byte(head + sequence + strings.Join(segments[first:], "") + end)
 }
 
 // changed returns the playlists or segments that were changed since the last call. ffmpeg renames finished files.

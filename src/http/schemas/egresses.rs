@@ -90,6 +90,9 @@ pub struct HlsOutput {
     /// Public address of the playlist; null if the deployment has none.
     #[schema(required = true, example = "https://cdn.example.com/live/index.m3u8")]
     pub url: Option<String>,
+    /// Public address of the live playlist, which has the newest segments alone; null if the deployment has none.
+    #[schema(required = true, example = "https://cdn.example.com/live/index.live.m3u8")]
+    pub live_playlist: Option<String>,
     /// Duration of a segment; null if another tool has started the broadcast.
     #[schema(required = true, example = 6)]
     pub segment_seconds: Option<u32>,

@@ -150,6 +150,7 @@ impl Orchestrator {
             let (storage, playlist) = (self.storage()?, paths.playlist(path.as_ref())?);
             spec.segment_seconds = Some(segment_seconds);
             spec.playlist_url = storage.public_url(&playlist);
+            spec.live_playlist_url = storage.public_url(&playlist.live_playlist());
             hls = Some(HlsOutput { playlist, segment_seconds });
         }
         let new = NewEgress {

@@ -95,6 +95,7 @@ async fn broadcast_has_the_public_address_of_its_playlist() {
     assert_eq!(known.outputs.playlist, Some(MediaPath::reported("live/room.m3u8".to_owned())));
     assert_eq!(known.spec.playlist_url.as_deref(), Some("https://cdn.example/x/live/room.m3u8"));
     let document = serde_json::to_value(&known).unwrap();
+    assert_eq!(document["hls"]["livePlaylist"], "https://cdn.example/x/live/room.live.m3u8");
     assert_eq!((&document["hls"]["segmentSeconds"], &document["rtmp"][0]["id"]), (&4.into(), &"1".into()));
     assert!(!document.to_string().contains("one-key"), "{document}");
 }

@@ -107,6 +107,7 @@ fn spec() -> impl Strategy<Value = EgressSpec> {
         preset: Some("H264_1080P_30".parse().unwrap()),
         segment_seconds: Some(6),
         playlist_url: Some("https://cdn/\"x".to_owned()),
+        live_playlist_url: Some("https://cdn/\"y".to_owned()),
     })
 }
 

@@ -26,6 +26,7 @@ struct StoredSpec {
     preset: Option<String>,
     segment_seconds: Option<u32>,
     playlist_url: Option<String>,
+    live_playlist_url: Option<String>,
 }
 
 /// Encodes what a request asks for besides the outputs.
@@ -44,6 +45,7 @@ pub fn egress_spec(spec: &EgressSpec) -> String {
         preset: spec.preset.map(|preset| preset.as_str().to_owned()),
         segment_seconds: spec.segment_seconds,
         playlist_url: spec.playlist_url.clone(),
+        live_playlist_url: spec.live_playlist_url.clone(),
     })
 }
 
@@ -72,5 +74,6 @@ pub(super) fn spec(json: Option<&str>) -> Result<EgressSpec, StoreError> {
         preset: stored.preset.map(|preset| parsed("preset", &preset)).transpose()?,
         segment_seconds: stored.segment_seconds,
         playlist_url: stored.playlist_url,
+        live_playlist_url: stored.live_playlist_url,
     })
 }
