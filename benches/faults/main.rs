@@ -1,8 +1,9 @@
 //! Delivery under faults: three instances under constant changes, with 230 clients that reconnect as real ones do.
 //!
 //! Injects one fault after another and compares what each client received with the log. `scripts/faults` runs it and
-//! writes docs/RELIABILITY.md. Arguments select faults by parts of their names, and `moderation` the time until
-//! participants that are blocked or removed are out; then no file is written.
+//! writes docs/RELIABILITY.md. Arguments select faults by parts of their names, `moderation` the time until
+//! participants that are blocked or removed are out, and `history` the kills of what makes the history; then no file is
+//! written, but `history` alone writes its section.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +19,7 @@ mod audience;
 mod backend;
 mod exclusion;
 mod fault;
+mod history;
 mod inject;
 mod load;
 mod logs;
@@ -48,12 +50,20 @@ async fn main() {
     if is_wanted {
         println!("{}", exclusion::section(&exclusions));
     }
-    if wanted.is_empty() {
-        report::write(&rows, &exclusions);
+    let is_history = wanted.is_empty() || wanted.iter().any(|part| part == history::NAME);
+    let history = if is_history { Some(history::measure().await) } else { None };
+    if let Some(row) = &history {
+        println!("{}", history::table(row));
+        match &wanted[..] {
+            [] => report::write(&rows, &exclusions, row),
+            [_] => report::write_history(row),
+            _ => {}
+        }
     }
     assert!(
         rows.iter().all(report::Row::meets_guarantees),
         "events were lost, duplicated or out of order, counts were wrong, or clients were reset"
     );
     assert!(exclusions.iter().all(exclusion::Row::meets_bound), "participants stayed too long");
+    assert!(history.iter().all(history::Row::is_exact), "rows of the history differ from the logs");
 }

@@ -5,6 +5,7 @@ use std::{fmt::Write, process::Command};
 use super::{
     exclusion,
     fault::Fault,
+    history,
     load::CHANGES_PER_SECOND,
     support::{recording::DeliveryReport, servers::redis_server},
     test_bed::CLIENTS,
@@ -73,11 +74,48 @@ fn output_of(program: &str, args: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// Writes docs/RELIABILITY.md.
-pub fn write(rows: &[Row], exclusions: &[exclusion::Row]) {
+/// Returns when, where and of what was measured.
+fn circumstances(everything: &str) -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "Measured on {}, commit {}, {} cores ({}) for everything at once: {everything}.",
+        chrono::Utc::now().format("%Y-%m-%d"),
+        output_of("git", &["rev-parse", "--short", "HEAD"]),
+        cores,
+        cpu.map_or("unknown", |(_, model)| model),
+    )
+}
+
+/// Returns the version of Redis.
+fn redis_version() -> String {
+    output_of(&redis_server(), &["--version"]).split(" sha").next().unwrap_or_default().to_owned()
+}
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");
+/// The mark before the section that scripts/neighbours writes.
+const NEIGHBOURS: &str = "<!-- neighbours: begin -->";
+
+/// Returns the section of the history.
+fn history_section(row: &history::Row) -> String {
+    let everything = format!("two instances, {}, Postgres and LiveKit", redis_version());
+    history::section(row, &circumstances(&everything))
+}
+
+/// Writes the section of the history into docs/RELIABILITY.md, in place of the one that is there.
+pub fn write_history(row: &history::Row) {
+    let page = std::fs::read_to_string(PATH).unwrap();
+    let (begin, end) = history::place(&page).unwrap_or_else(|| {
+        let end = page.find(NEIGHBOURS).unwrap_or(page.len());
+        (end, end)
+    });
+    let text = format!("{}{}{}", &page[..begin], history_section(row), &page[end..]);
+    std::fs::write(PATH, text).unwrap();
+}
+
+/// Writes docs/RELIABILITY.md.
+pub fn write(rows: &[Row], exclusions: &[exclusion::Row], history: &history::Row) {
     let [sse, websocket, grpc] = CLIENTS.map(|(_, count)| count);
     let clients = format!("{sse} SSE, {websocket} WebSocket and {grpc} gRPC");
     let mut text = include_str!("intro.md").to_owned();
@@ -87,22 +125,11 @@ pub fn write(rows: &[Row], exclusions: &[exclusion::Row]) {
         writeln!(text, "{}", row.line()).unwrap();
     }
     write!(text, "{}", exclusion::section(exclusions)).unwrap();
-    writeln!(
-        text,
-        "\nMeasured on {}, commit {}, {} cores ({}) for everything at once: three instances, the clients, {}, \
-         and LiveKit.",
-        chrono::Utc::now().format("%Y-%m-%d"),
-        output_of("git", &["rev-parse", "--short", "HEAD"]),
-        cores,
-        cpu.map_or("unknown", |(_, model)| model),
-        output_of(&redis_server(), &["--version"]).split(" sha").next().unwrap_or_default(),
-    )
-    .unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");
-    // The section behind the mark is written by scripts/neighbours.
-    let page = std::fs::read_to_string(path).unwrap_or_default();
-    if let Some(section) = page.find("<!-- neighbours: begin -->") {
-        write!(text, "\n{}", &page[section..]).unwrap();
+    let everything = format!("three instances, the clients, {}, and LiveKit", redis_version());
+    write!(text, "\n{}\n\n{}", circumstances(&everything), history_section(history)).unwrap();
+    let page = std::fs::read_to_string(PATH).unwrap_or_default();
+    if let Some(section) = page.find(NEIGHBOURS) {
+        text.push_str(&page[section..]);
     }
-    std::fs::write(path, text).unwrap();
+    std::fs::write(PATH, text).unwrap();
 }

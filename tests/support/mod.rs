@@ -10,6 +10,7 @@ pub mod feed_client;
 pub mod ffmpeg;
 pub mod fold;
 pub mod grpc;
+pub mod history_faults;
 pub mod instance;
 pub mod livekit_workers;
 pub mod nginx;
