@@ -1,4 +1,4 @@
-//! Kills of the archiving instance, of Redis and of Postgres under load, and the comparison of the history with the logs.
+//! Kills of the archiving instance, of Redis and of Postgres under load; comparison of the history with the logs.
 
 use super::support::history_faults::{Deployment, Outcome, Victim};
 

@@ -1,9 +1,11 @@
 //! Speed of the service, compared with a bare write loop and nchan. Writes docs/PERFORMANCE.md.
 //!
 //! `scripts/bench` runs it. Arguments select parts (`fanout`, `idle`, `webhook`, `requests`, `growth`, `redis`,
-//! `endpoints`, `log`, `audience`, `partitions`). Options set sizes (`--clients=500`, `--rate`, `--low-rate`,
+//! `endpoints`, `log`, `audience`, `partitions`, `archive`). Options set sizes (`--clients=500`, `--rate`,
+//! `--low-rate`,
 //! `--seconds`, `--rounds`, `--idle`, `--streams`, `--requests=2` seconds for each kind); `--quick` makes all of them
-//! small. With arguments or options, no file is written; `audience` or `partitions` alone writes its section.
+//! small. With arguments or options, no file is written; `audience`, `partitions` or
+//! `archive` alone writes its section.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +17,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod archive;
 mod audience;
 mod cpu_share;
 mod delivery;

@@ -2,23 +2,25 @@
 
 use tokio::runtime::Runtime;
 
-use super::{audience, partitions, scale::Scale};
+use super::{archive, audience, partitions, scale::Scale};
 
 /// A section of the report.
 #[derive(Clone, Copy)]
 pub enum Section {
     Audience,
     Partitions,
+    Archive,
 }
 
 impl Section {
-    pub const ALL: &'static [Self] = &[Self::Audience, Self::Partitions];
+    pub const ALL: &'static [Self] = &[Self::Audience, Self::Partitions, Self::Archive];
 
     /// Returns the name, as an argument of `scripts/bench`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Audience => "audience",
             Self::Partitions => "partitions",
+            Self::Archive => "archive",
         }
     }
 
@@ -27,6 +29,7 @@ impl Section {
         match self {
             Self::Audience => audience::measure(scale, runtime),
             Self::Partitions => partitions::measure(scale, runtime),
+            Self::Archive => archive::measure(scale, runtime),
         }
     }
 
@@ -37,6 +40,7 @@ impl Section {
                 include_str!("audience.md").replace("{seconds}", &scale.audience.seconds.to_string())
             }
             Self::Partitions => partitions::intro(),
+            Self::Archive => archive::intro(scale),
         }
     }
 
@@ -45,6 +49,7 @@ impl Section {
         match self {
             Self::Audience => audience::HEAD,
             Self::Partitions => partitions::HEAD,
+            Self::Archive => archive::HEAD,
         }
     }
 }

@@ -22,6 +22,9 @@ use super::{
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// Bounds that a measurement does not reach, so that the log keeps what is not archived.
+const UNBOUNDED: LogBounds =
+    LogBounds { retention: DAY, max_events: 1_000_000, max_bytes: 1_000_000_000, ..LogBounds::DEFAULT };
 /// Sid of the room of each stream.
 pub const ROOM_SID: &str = "RM_bench";
 
@@ -90,13 +93,15 @@ impl Service {
         instance.start().await;
         // Without a retention time the logs stay at their minimum numbers, so that the measured memory is not theirs.
         let log = LogBounds { retention: Duration::from_millis(1), ..LogBounds::DEFAULT };
+        let has_history = settings.iter().any(|(name, _)| *name == "DATABASE_URL");
+        let log = if has_history { UNBOUNDED } else { log };
         let retention = Retention {
             live: DAY,
             stopped: DAY,
             tokens: DAY,
             log,
             count_interval: COUNT_INTERVAL,
-            keeps_visits: false,
+            keeps_visits: has_history,
         };
         let store = store(&url, &prefix, deployment.partitions, retention);
         let address = instance.address().http.trim_start_matches("http://").parse().expect("an address");
@@ -172,6 +177,11 @@ impl Service {
             let some = (start..numbers.end.min(start + at_once)).map(|n| self.visit(stream, n));
             futures_util::future::join_all(some).await;
         }
+    }
+
+    /// Issues a join token, which is one event.
+    pub async fn issue(&self, stream: &StreamRef, number: usize) {
+        self.change(stream, issue(&format!("person-{}", number % 10), Role::Host)).await;
     }
 
     async fn visit(&self, stream: &StreamRef, number: usize) {

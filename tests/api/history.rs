@@ -17,8 +17,8 @@ fn instance(redis: &str, prefix: &str, database: &str) -> Instance {
     Instance::new(redis, shared_livekit(), prefix).with("DATABASE_URL", database)
 }
 
-/// The archiving instance, Redis and Postgres are killed at random moments while streams change. Afterwards the rows are
-/// the events of the logs and the ended visits: none twice, none missing, each the same JSON.
+/// The archiving instance, Redis and Postgres are killed at random moments while streams change. Afterwards the rows
+/// are the events of the logs and the ended visits: none twice, none missing, each the same JSON.
 #[tokio::test]
 async fn rows_are_the_events_of_the_logs_after_kills_of_everything() {
     let mut deployment = Deployment::start().await;
