@@ -32,16 +32,16 @@ pub(super) async fn start(
     let database = settings.database.as_ref().filter(|_| settings.jobs);
     let Some(address) = database else { return Ok((None, pending().boxed())) };
     let history = Arc::new(History::new(history::open(address), settings.history_retention, metrics.clone()));
-    let is_prepared = prepare_at_start(&history, address).await?;
+    let is_prepared = prepare_at_start(&history, address, shutdown).await?;
     let (refusal, refused) = oneshot::channel();
     let partitioning = settings.redis.as_ref().map_or(Partitioning::SINGLE, |redis| redis.partitioning);
     let (running, partitions, shutdown) = (history.clone(), stores.followed.clone(), shutdown.clone());
     let archiving = async move {
         if !is_prepared {
-            match shutdown.run_until_cancelled(running.prepare()).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return drop(refusal.send(error)),
-                None => return,
+            match running.prepare(&shutdown).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return drop(refusal.send(error)),
             }
         }
         running.run(partitioning, partitions, shutdown).await;
@@ -51,9 +51,13 @@ pub(super) async fn start(
 }
 
 /// Returns false if the database does not answer in time.
-async fn prepare_at_start(history: &History, address: &DatabaseAddress) -> anyhow::Result<bool> {
-    match timeout(START_TIMEOUT, history.prepare()).await {
-        Ok(Ok(())) => Ok(true),
+async fn prepare_at_start(
+    history: &History,
+    address: &DatabaseAddress,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<bool> {
+    match timeout(START_TIMEOUT, history.prepare(shutdown)).await {
+        Ok(Ok(is_prepared)) => Ok(is_prepared),
         Ok(Err(error)) => bail!("DATABASE_URL: {error}"),
         Err(_) => {
             tracing::warn!(?address, "the database does not answer: its history begins when it does");

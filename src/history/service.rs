@@ -63,12 +63,19 @@ impl History {
         self.is_prepared.load(Ordering::Relaxed)
     }
 
-    /// Brings the schema to the one of this program, and repeats that while the database does not answer. Cancellation
-    /// safe.
+    /// Brings the schema to the one of this program, and repeats that while the database does not answer. Ends at once
+    /// at `shutdown` and then returns false. Cancellation safe.
     ///
     /// # Errors
     /// [`HistoryError::SchemaNewer`] or [`HistoryError::SchemaDiffers`]: this program must not use the database.
-    pub async fn prepare(&self) -> Result<(), HistoryError> {
+    pub async fn prepare(&self, shutdown: &CancellationToken) -> Result<bool, HistoryError> {
+        match shutdown.run_until_cancelled(self.migrate()).await {
+            Some(migrated) => migrated.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn migrate(&self) -> Result<(), HistoryError> {
         loop {
             match self.store.migrate().await {
                 Ok(()) => {
@@ -86,7 +93,7 @@ impl History {
     }
 
     /// Archives the log of every partition while this instance has its lease, and probes the database, until
-    /// `shutdown`. The caller has awaited [`Self::prepare`].
+    /// `shutdown`, which no answer of the database delays. The caller has awaited [`Self::prepare`].
     pub async fn run(
         &self,
         partitioning: Partitioning,
@@ -98,11 +105,12 @@ impl History {
         });
         let archivers: Vec<_> = archivers.collect();
         let archiving = join_all(archivers.iter().map(|archiver| archiver.run(shutdown.clone())));
-        tokio::join!(archiving, self.probe(&shutdown));
+        tokio::join!(archiving, shutdown.run_until_cancelled(self.probe()));
     }
 
-    async fn probe(&self, shutdown: &CancellationToken) {
-        while shutdown.run_until_cancelled(sleep(PROBE_INTERVAL)).await.is_some() {
+    async fn probe(&self) {
+        loop {
+            sleep(PROBE_INTERVAL).await;
             let probed = self.store.position(Partition::FIRST, Log::Events).await;
             if let Err(error) = &probed
                 && self.is_up()

@@ -52,8 +52,9 @@ impl Running {
         let partitioning = Partitioning::new(u16::try_from(partitions.len()).unwrap()).unwrap();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            history.prepare().await.unwrap();
-            history.run(partitioning, partitions, stopped).await;
+            if history.prepare(&stopped).await.unwrap() {
+                history.run(partitioning, partitions, stopped).await;
+            }
         });
         Self { metrics, stop, task }
     }

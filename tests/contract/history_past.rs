@@ -10,6 +10,7 @@ use livestream_orchestrator::{
     store::ResetReason,
     telemetry::Metrics,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     backend::{Backend, RETENTION},
@@ -26,7 +27,7 @@ const NOW: Timestamp = Timestamp::from_millis(4_000_000_000_000);
 
 async fn history(database: &Database, retention: Option<Duration>) -> History {
     let history = History::new(open(&database.address), retention, Arc::new(Metrics::new().unwrap()));
-    history.prepare().await.unwrap();
+    assert!(history.prepare(&CancellationToken::new()).await.unwrap());
     history
 }
 

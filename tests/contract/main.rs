@@ -22,6 +22,7 @@ mod history_figures;
 mod history_pages;
 mod history_past;
 mod history_removals;
+mod history_stop;
 mod history_store;
 mod idempotency;
 mod ingresses;

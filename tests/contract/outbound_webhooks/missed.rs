@@ -62,8 +62,9 @@ impl Deployment {
         let partitioning = Partitioning::new(partitions).unwrap();
         let mut fixture = Fixture::start_partitioned(SMALL_LOGS, 500, partitioning).await;
         let history = History::new(open(&database.address), None, Arc::new(Metrics::new().unwrap()));
-        history.prepare().await.unwrap();
-        let (history, stop) = (Arc::new(history), CancellationToken::new());
+        let stop = CancellationToken::new();
+        assert!(history.prepare(&stop).await.unwrap());
+        let history = Arc::new(history);
         fixture.past = Some(history.clone());
         let followed = fixture.backends.iter().map(|backend| backend.followed[0].clone()).collect();
         let stopped = stop.clone();
