@@ -78,7 +78,7 @@ impl Archiver {
     ) -> Option<Duration> {
         match step {
             Ok(Step::UpToDate) => *last = None,
-            Ok(Step::Stored) => {
+            Ok(Step::Stored | Step::Divided) => {
                 *last = None;
                 return Some(Duration::ZERO);
             }

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     batch::Batch,
-    failure::{Failure, Step},
+    error::HistoryError,
+    failure::{Failure, Step, gap_at},
     records::{Gap, Log},
     store::{ArchiveOutcome, HistoryStore},
 };
@@ -45,6 +46,8 @@ pub(super) struct Archiving {
     /// Events that were read and are not stored.
     pending: Vec<Arc<Event>>,
     pending_bytes: usize,
+    /// Maximum number of events of the next batch: smaller after the database has refused a row, to find that row.
+    limit: usize,
     /// Number of events that were stored or lost, of those that `recent` has counted.
     processed: u64,
     /// Since when steps fail.
@@ -68,6 +71,7 @@ impl Archiving {
             position: None,
             pending: Vec::new(),
             pending_bytes: 0,
+            limit: MAX_EVENTS,
             processed: 0,
             failing_since: None,
             kept_at: Instant::now(),
@@ -96,9 +100,7 @@ impl Archiving {
         }
         let lost = self.read(position).await?;
         if !self.pending.is_empty() {
-            let end = self.pending.last().map_or(position.read, |event| event.cursor);
-            let batch = Batch::of_events(self.number, position.stored, &self.pending)?;
-            return self.archive(&batch, end, Step::Stored).await;
+            return self.archive_pending(position).await;
         }
         match lost {
             None => Ok(Step::UpToDate),
@@ -159,25 +161,58 @@ impl Archiving {
         let gap = Gap { after, until, reason };
         let batch = Batch::of_gap(self.number, position.stored, gap, oldest);
         self.processed = self.recent.count().await;
-        self.archive(&batch, oldest, Step::Gap(gap)).await
+        self.archive(&batch, 0, Step::Gap(gap)).await
     }
 
-    async fn archive(&mut self, batch: &Batch, end: Cursor, done: Step) -> Result<Step, Failure> {
+    /// Stores the oldest events of those that were read. If the database refuses a row, the next batch is smaller, and
+    /// at last a gap takes the place of the event, so that one event never stops the others.
+    async fn archive_pending(&mut self, position: Position) -> Result<Step, Failure> {
+        let count = self.pending.len().min(self.limit);
+        let batch = Batch::of_events(self.number, position.stored, &self.pending[..count])?;
+        match self.archive(&batch, count, Step::Stored).await {
+            Err(Failure::Database(HistoryError::RowRefused(_))) if count > 1 => {
+                self.limit = count / 2;
+                Ok(Step::Divided)
+            }
+            Err(Failure::Database(error @ HistoryError::RowRefused(_))) => {
+                let (cursor, partition) = (batch.end(), self.number.number());
+                tracing::error!(%error, %cursor, partition, "event not archived; a gap takes its place");
+                let gap = gap_at(position.stored, cursor);
+                let batch = Batch::of_gap(self.number, position.stored, gap, cursor);
+                self.archive(&batch, 1, Step::Gap(gap)).await
+            }
+            stored => {
+                self.limit = (2 * self.limit).min(MAX_EVENTS);
+                stored
+            }
+        }
+    }
+
+    /// Stores a batch that has the oldest `count` events of those that were read.
+    async fn archive(&mut self, batch: &Batch, count: usize, done: Step) -> Result<Step, Failure> {
         let outcome = self.store.archive(batch).await?;
-        self.processed += self.pending.len() as u64;
-        (self.pending, self.pending_bytes) = (Vec::new(), 0);
         match outcome {
             ArchiveOutcome::Stored => {
+                let end = batch.end();
+                self.forget(count);
                 self.position = Some(Position { stored: Some(end), read: end });
                 self.keep_after(end).await?;
                 Ok(done)
             }
             // An earlier attempt whose answer was lost, or another instance, has moved the position.
             ArchiveOutcome::Superseded => {
+                self.forget(self.pending.len());
                 self.position = None;
                 Ok(Step::Stored)
             }
         }
+    }
+
+    /// Forgets the oldest `count` events of those that were read.
+    fn forget(&mut self, count: usize) {
+        let forgotten = self.pending.drain(..count);
+        self.pending_bytes -= forgotten.map(|event| event.approximate_bytes()).sum::<usize>();
+        self.processed += count as u64;
     }
 
     /// Returns how far the history is behind the log.

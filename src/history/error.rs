@@ -20,6 +20,9 @@ pub enum HistoryError {
     /// The database has another schema than the one of this program's migrations.
     #[error("the schema of the database was not made by this program: migration {0} differs")]
     SchemaDiffers(i64),
+    /// The database has refused a statement because of a value of its rows.
+    #[error("the database has refused a row: {0}")]
+    RowRefused(String),
     /// The database has refused a statement.
     #[error("the database has refused a statement: {0}")]
     Refused(String),

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{error::HistoryError, records::Gap};
-use crate::store::{ResetReason, StoreError};
+use crate::{
+    domain::Cursor,
+    store::{ResetReason, StoreError},
+};
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +15,16 @@ pub(super) enum Step {
     Stored,
     /// Everything in the log is stored.
     UpToDate,
-    /// The log has lost entries that were not stored. The gap is stored, and archiving continues with what the log has.
+    /// The database refuses a row of the batch. Nothing is stored, and the next batch is smaller, to find the row.
+    Divided,
+    /// The log has lost entries that were not stored, or the database refuses one of them for good. The gap is stored,
+    /// and archiving continues with what the log has.
     Gap(Gap),
+}
+
+/// Returns what takes the place of the entries after a position up to another, one of which the database refuses.
+pub(super) fn gap_at(position: Option<Cursor>, until: Cursor) -> Gap {
+    Gap { after: position.unwrap_or(Cursor::ORIGIN), until, reason: ResetReason::Unreadable }
 }
 
 /// Why a step has done nothing. The next one tries again.

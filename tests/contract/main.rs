@@ -24,6 +24,7 @@ mod history_past;
 mod history_removals;
 mod history_stop;
 mod history_store;
+mod history_unusual;
 mod idempotency;
 mod ingresses;
 mod instance;

@@ -46,7 +46,7 @@ const INFO: &str = "SELECT current_setting('server_version'), to_regclass('_sqlx
 const INSERT_EVENTS: &str = "INSERT INTO events (partition, stream_id, cursor_ms, cursor_n, hosts, viewers, event) \
     SELECT $7, * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::text[]) \
     ON CONFLICT DO NOTHING";
-const INSERT_IDENTITIES: &str = "INSERT INTO stream_identities (identity, stream_id) \
+const INSERT_IDENTITIES: &str = "INSERT INTO stream_identities (identity_sha256, stream_id) \
     SELECT * FROM UNNEST($1::bytea[], $2::uuid[]) ON CONFLICT DO NOTHING";
 /// A record as of an older event does not replace a newer one.
 const UPSERT_STREAMS: &str = "INSERT INTO streams (stream_id, newest_ms, newest_n, room_name, status, audience, \
@@ -174,7 +174,7 @@ async fn insert_identities(
         return Ok(());
     }
     let named = || batch.identities.iter();
-    let identities: Vec<&[u8]> = named().map(|(identity, _)| identity.as_str().as_bytes()).collect();
+    let identities: Vec<_> = named().map(|(identity, _)| values::of_identity(identity)).collect();
     let streams: Vec<Uuid> = named().map(|(_, id)| id.as_uuid()).collect();
     sqlx::query(INSERT_IDENTITIES).bind(identities).bind(streams).execute(&mut **transaction).await?;
     Ok(())
@@ -190,7 +190,7 @@ async fn upsert_visits(
     }
     let query = sqlx::query(UPSERT_VISITS)
         .bind(column(&visits, |visit| visit.stream_id.as_uuid()))
-        .bind(column(&visits, |visit| values::of_text(visit.sid.as_str())))
+        .bind(column(&visits, |visit| values::of_key(visit.sid.as_str())))
         .bind(column(&visits, |visit| visit.identity.as_str().as_bytes()))
         .bind(column(&visits, |visit| visit.name.as_ref().map(|name| values::of_text(name.as_str()))))
         .bind(column(&visits, |visit| visit.role.as_str()))

@@ -59,7 +59,7 @@ macro_rules! impl_reads {
                     None => (i64::MIN, ""),
                 };
                 let query = sqlx::query_as(statements::VISITS).bind(id.as_uuid()).bind(joined_at);
-                let query = query.bind(values::of_text(sid)).bind(i64::from(limit.rows));
+                let query = query.bind(values::of_key(sid)).bind(i64::from(limit.rows));
                 let query = query.bind(values::of_bytes(limit));
                 let rows: Vec<values::VisitColumns> = query.fetch_all(&self.pool).await?;
                 values::page(rows, |row| row.7, |row| values::visit(id, row))

@@ -29,7 +29,7 @@ macro_rules! impl_removals {
             ) -> Result<Option<(StreamId, Identity)>, HistoryError> {
                 loop {
                     let query = sqlx::query_as(statements::STREAM_OF_PERSON);
-                    let query = query.bind(identity.as_str().as_bytes());
+                    let query = query.bind(values::of_identity(identity));
                     let found: Option<(Uuid, Option<String>)> = query.fetch_optional(&self.pool).await?;
                     let Some((id, replacement)) = found else { return Ok(None) };
                     if let Some(replacement) = replacement {
@@ -39,7 +39,7 @@ macro_rules! impl_removals {
                     }
                     let replacement = format!("erased-{}", Uuid::new_v4());
                     let query = sqlx::query(statements::SET_REPLACEMENT).bind(replacement);
-                    query.bind(identity.as_str().as_bytes()).bind(id).execute(&self.pool).await?;
+                    query.bind(values::of_identity(identity)).bind(id).execute(&self.pool).await?;
                 }
             }
 
@@ -75,11 +75,11 @@ macro_rules! impl_removals {
                 (identity, replacement): (&Identity, &Identity),
             ) -> Result<(), HistoryError> {
                 let mut transaction = self.begin().await?;
-                let (identity, replacement) = (identity.as_str().as_bytes(), replacement.as_str().as_bytes());
-                let query = sqlx::query(statements::ERASE_VISITS).bind(replacement).bind(id.as_uuid());
-                query.bind(identity).execute(&mut *transaction).await?;
-                let query = sqlx::query(statements::FORGET_PERSON).bind(identity).bind(id.as_uuid());
+                let query = sqlx::query(statements::ERASE_VISITS).bind(replacement.as_str().as_bytes());
+                let query = query.bind(id.as_uuid()).bind(identity.as_str().as_bytes());
                 query.execute(&mut *transaction).await?;
+                let query = sqlx::query(statements::FORGET_PERSON).bind(values::of_identity(identity));
+                query.bind(id.as_uuid()).execute(&mut *transaction).await?;
                 Ok(transaction.commit().await?)
             }
 

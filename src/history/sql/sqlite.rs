@@ -33,7 +33,7 @@ const INFO: &str =
     "SELECT sqlite_version(), EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
 const INSERT_EVENT: &str = "INSERT INTO events (partition, stream_id, cursor_ms, cursor_n, hosts, viewers, \
         event) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
-const INSERT_IDENTITY: &str = "INSERT INTO stream_identities (identity, stream_id) \
+const INSERT_IDENTITY: &str = "INSERT INTO stream_identities (identity_sha256, stream_id) \
     VALUES ($1, $2) ON CONFLICT DO NOTHING";
 /// A record as of an older event does not replace a newer one.
 const UPSERT_STREAM: &str = "INSERT INTO streams (stream_id, newest_ms, newest_n, room_name, status, audience, \
@@ -96,7 +96,7 @@ impl SqliteHistory {
             upsert_stream(transaction, stream).await?;
         }
         for (identity, id) in &batch.identities {
-            let query = sqlx::query(INSERT_IDENTITY).bind(identity.as_str().as_bytes()).bind(id.as_uuid());
+            let query = sqlx::query(INSERT_IDENTITY).bind(values::of_identity(identity)).bind(id.as_uuid());
             query.execute(&mut **transaction).await?;
         }
         for visit in batch.visits.values() {
@@ -150,7 +150,7 @@ async fn upsert_stream(
 async fn upsert_visit(transaction: &mut Transaction<'_, Sqlite>, visit: &Visit) -> Result<(), HistoryError> {
     let query = sqlx::query(UPSERT_VISIT)
         .bind(visit.stream_id.as_uuid())
-        .bind(values::of_text(visit.sid.as_str()))
+        .bind(values::of_key(visit.sid.as_str()))
         .bind(visit.identity.as_str().as_bytes())
         .bind(visit.name.as_ref().map(|name| values::of_text(name.as_str())))
         .bind(visit.role.as_str())

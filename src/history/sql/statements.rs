@@ -138,16 +138,16 @@ pub(super) const REMOVE_STREAM: [&str; 4] = [
     "DELETE FROM events WHERE stream_id = $1 AND (cursor_ms, cursor_n) IN (SELECT cursor_ms, cursor_n FROM events \
         WHERE stream_id = $1 ORDER BY cursor_ms, cursor_n LIMIT 5000)",
     "DELETE FROM visits WHERE stream_id = $1 AND sid IN (SELECT sid FROM visits WHERE stream_id = $1 LIMIT 5000)",
-    "DELETE FROM stream_identities WHERE stream_id = $1 AND identity IN (SELECT identity FROM stream_identities \
-        WHERE stream_id = $1 LIMIT 5000)",
+    "DELETE FROM stream_identities WHERE stream_id = $1 AND identity_sha256 IN (SELECT identity_sha256 \
+        FROM stream_identities WHERE stream_id = $1 LIMIT 5000)",
     "DELETE FROM streams WHERE stream_id = $1",
 ];
-/// Parameters: identity. Yields first what was begun.
+/// Parameters: key of the identity. Yields first what was begun.
 pub(super) const STREAM_OF_PERSON: &str = "SELECT stream_id, replacement FROM stream_identities \
-    WHERE identity = $1 ORDER BY replacement IS NULL, stream_id LIMIT 1";
-/// Parameters: replacement, identity, stream.
+    WHERE identity_sha256 = $1 ORDER BY replacement IS NULL, stream_id LIMIT 1";
+/// Parameters: replacement, key of the identity, stream.
 pub(super) const SET_REPLACEMENT: &str = "UPDATE stream_identities SET replacement = $1 \
-    WHERE identity = $2 AND stream_id = $3 AND replacement IS NULL";
+    WHERE identity_sha256 = $2 AND stream_id = $3 AND replacement IS NULL";
 /// Parameters: stream, cursor, pattern.
 pub(super) const EVENTS_WITH_TEXT: &str = "SELECT cursor_ms, cursor_n, event FROM events \
     WHERE stream_id = $1 AND (cursor_ms, cursor_n) > ($2, $3) AND event LIKE $4 ESCAPE '!' \
@@ -158,5 +158,6 @@ pub(super) const REPLACE_EVENT: &str =
 /// Parameters: replacement, stream, identity.
 pub(super) const ERASE_VISITS: &str =
     "UPDATE visits SET identity = $1, name = NULL WHERE stream_id = $2 AND identity = $3";
-/// Parameters: identity, stream.
-pub(super) const FORGET_PERSON: &str = "DELETE FROM stream_identities WHERE identity = $1 AND stream_id = $2";
+/// Parameters: key of the identity, stream.
+pub(super) const FORGET_PERSON: &str =
+    "DELETE FROM stream_identities WHERE identity_sha256 = $1 AND stream_id = $2";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use sqlx::types::Uuid;
 
 use crate::{
@@ -71,16 +72,35 @@ pub(super) fn page<R, T>(
     Ok(Rows { rows: rows.into_iter().map(value).collect::<Result<_, _>>()?, has_more })
 }
 
-/// Returns a pattern of `LIKE` for texts that contain an identity as JSON, with `!` as the escape character.
+/// Maximum size of the part of an identity that texts are searched for, in bytes. SQLite refuses patterns above 50,000.
+const MAX_PATTERN_BYTES: usize = 1_000;
+
+/// Returns a pattern of `LIKE` for texts that contain an identity, or its beginning, as JSON, with `!` as the escape
+/// character.
 pub(super) fn pattern_of(identity: &Identity) -> String {
     // A text always serializes.
     let json = serde_json::to_string(identity.as_str()).unwrap_or_default();
-    format!("%{}%", json.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
+    let searched = &json[..json.floor_char_boundary(MAX_PATTERN_BYTES)];
+    format!("%{}%", searched.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }
 
 /// Returns a text without the character NUL, which Postgres does not store in texts.
 pub(super) fn of_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
+}
+
+/// Maximum size of a text in an index, in bytes.
+const MAX_KEY_BYTES: usize = 256;
+
+/// Returns an id of LiveKit as a text that an index can have. An id that is too long is replaced by its SHA-256.
+pub(super) fn of_key(id: &str) -> String {
+    let text = of_text(id);
+    if text.len() <= MAX_KEY_BYTES { text } else { format!("sha256:{:x}", Sha256::digest(id)) }
+}
+
+/// Returns what finds the streams of an identity, see `stream_identities`.
+pub(super) fn of_identity(identity: &Identity) -> Vec<u8> {
+    Sha256::digest(identity.as_str()).to_vec()
 }
 
 pub(super) fn cursor((ms, n): CursorColumns) -> Cursor {

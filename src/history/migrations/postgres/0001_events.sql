@@ -53,17 +53,19 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_partition ON events (partition, cursor_ms, cursor_n);
 
--- The streams whose events or visits name an identity. LiveKit reports identities of any characters, so they are bytes.
--- `replacement` is what takes the place of the identity in the stream while its erasure is not finished.
+-- The streams whose events or visits name an identity, by its SHA-256: LiveKit reports identities of any size, and a
+-- row of an index in Postgres has at most 2,704 bytes. `replacement` is what takes the place of the identity in the
+-- stream while its erasure is not finished.
 CREATE TABLE stream_identities (
-    identity BYTEA NOT NULL,
+    identity_sha256 BYTEA NOT NULL,
     stream_id UUID NOT NULL,
     replacement TEXT,
-    PRIMARY KEY (identity, stream_id)
+    PRIMARY KEY (identity_sha256, stream_id)
 );
 CREATE INDEX identities_by_stream ON stream_identities (stream_id);
 
--- Ended sessions of participants. A session whose end was recorded twice has the later one.
+-- Ended sessions of participants. A session whose end was recorded twice has the later one. LiveKit reports
+-- identities of any characters, so they are bytes.
 CREATE TABLE visits (
     stream_id UUID NOT NULL,
     sid TEXT NOT NULL,
@@ -76,4 +78,3 @@ CREATE TABLE visits (
     PRIMARY KEY (stream_id, sid)
 );
 CREATE INDEX visits_by_time ON visits (stream_id, joined_at, sid);
-CREATE INDEX visits_by_identity ON visits (identity, stream_id);
