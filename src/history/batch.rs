@@ -7,9 +7,11 @@ use std::{
 
 use super::{
     error::HistoryError,
-    records::{EventRecord, Gap, Log, StreamRecord},
+    records::{EventRecord, Gap, Log, RecordingRecord, StreamRecord},
 };
-use crate::domain::{Cursor, Event, Identity, ParticipantSid, Partition, StreamId, Visit};
+use crate::domain::{
+    Cursor, Egress, EgressId, EgressKind, Event, Identity, ParticipantSid, Partition, StreamId, Visit,
+};
 
 /// Entries of one log of a partition, and what follows from them.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub struct Batch {
     /// Identities that the entries name.
     pub(super) identities: BTreeSet<(Identity, StreamId)>,
     pub(super) visits: BTreeMap<(StreamId, ParticipantSid), Visit>,
+    pub(super) recordings: BTreeMap<(StreamId, EgressId), RecordingRecord>,
     /// Entries that may be missing before the batch.
     pub(super) gap: Option<Gap>,
 }
@@ -64,6 +67,22 @@ impl Batch {
         batch
     }
 
+    /// Adds recordings as they changed after the end of their streams.
+    ///
+    /// # Errors
+    /// [`HistoryError::Corrupt`] for a recording that cannot be rendered.
+    pub fn with_recordings(
+        mut self,
+        recordings: impl IntoIterator<Item = (StreamId, Egress)>,
+    ) -> Result<Self, HistoryError> {
+        for (stream_id, recording) in recordings {
+            let recorded = recording.recorded_participant().cloned();
+            self.identities.extend(recorded.map(|identity| (identity, stream_id)));
+            self.add_recording(stream_id, &recording)?;
+        }
+        Ok(self)
+    }
+
     /// Creates a batch that only continues the log of events at another position, with the reason.
     pub fn of_gap(partition: Partition, from: Option<Cursor>, gap: Gap, to: Cursor) -> Self {
         Self { gap: Some(gap), ..Self::between(partition, Log::Events, from, to) }
@@ -79,6 +98,7 @@ impl Batch {
             streams: BTreeMap::new(),
             identities: BTreeSet::new(),
             visits: BTreeMap::new(),
+            recordings: BTreeMap::new(),
             gap: None,
         }
     }
@@ -101,7 +121,20 @@ impl Batch {
         let recorded = draft.egress.as_ref().and_then(|egress| egress.recorded_participant());
         let named = [participant, ingress, recorded, draft.by.as_ref(), draft.identity.as_ref()];
         self.identities.extend(named.into_iter().flatten().map(|identity| (identity.clone(), stream_id)));
+        if let Some(egress) = &draft.egress {
+            self.add_recording(stream_id, egress)?;
+        }
         self.merge(StreamRecord::of(&draft.stream, event.cursor));
+        Ok(())
+    }
+
+    /// Keeps the newest state of each recording.
+    fn add_recording(&mut self, stream_id: StreamId, egress: &Egress) -> Result<(), HistoryError> {
+        let key = (stream_id, egress.id.clone());
+        let is_newer = self.recordings.get(&key).is_none_or(|known| known.time < egress.state_time);
+        if egress.kind == EgressKind::Recording && is_newer {
+            self.recordings.insert(key, RecordingRecord::of(stream_id, egress)?);
+        }
         Ok(())
     }
 

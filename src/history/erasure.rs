@@ -32,6 +32,20 @@ pub(super) fn erased(
     Ok(is_changed.then(|| json.to_string()))
 }
 
+/// As [`erased`], in a recording.
+///
+/// # Errors
+/// [`JsonError`] for an invalid text.
+pub(super) fn erased_recording(
+    recording: &str,
+    identity: &Identity,
+    replacement: &Identity,
+) -> Result<Option<String>, JsonError> {
+    let mut json = Json::parse(recording)?;
+    let is_changed = erase_person(&mut json, identity, replacement);
+    Ok(is_changed.then(|| json.to_string()))
+}
+
 fn erase_person(described: &mut Json, identity: &Identity, replacement: &Identity) -> bool {
     let is_person = member(described, "identity").is_some_and(|value| replace(value, identity, replacement));
     if !is_person {

@@ -26,7 +26,7 @@ mod visit_archiving;
 pub use self::{
     batch::Batch,
     error::HistoryError,
-    reading::{MAX_POINTS, Point, ReadError},
+    reading::{MAX_POINTS, Point, ReadError, StreamSummary},
     records::{
         EventRecord, Gap, Log, RowLimit, Rows, StreamRecord, StreamSelection, ViewerStep, WatchTime,
         WatchTimes,

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     access::{Action, Caller},
-    domain::{Cursor, ErrorCode, Identity, ParticipantSid, StreamId, Timestamp, Visit},
+    domain::{
+        Cursor, ErrorCode, Identity, ParticipantSid, StreamId, Timestamp, Visit, size::MAX_MESSAGE_BYTES,
+    },
 };
 
 /// Maximum number of points of a chart.
@@ -21,6 +23,8 @@ const DEFAULT_POINTS: i64 = 500;
 /// Steps of time that such a chart may have, in seconds: up to a day.
 const DEFAULT_STEPS: [i64; 13] = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600, 86_400];
 
+/// Bounds of the recordings in a summary, which is a message with the metadata of the stream too.
+const RECORDINGS: RowLimit = RowLimit { rows: 1_000, bytes: MAX_MESSAGE_BYTES / 2 };
 /// Time that a read waits for the reads before it.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -66,6 +70,17 @@ pub struct Point {
     pub viewers: u32,
 }
 
+/// A stream and what it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamSummary {
+    /// The stream.
+    pub stream: StreamRecord,
+    /// How long its persons were connected.
+    pub times: WatchTimes,
+    /// JSON of its recordings, oldest first.
+    pub recordings: Rows<String>,
+}
+
 impl History {
     /// Returns a page of the streams that the caller may read, the newest first.
     ///
@@ -100,14 +115,15 @@ impl History {
         is_allowed.then_some(record).ok_or(ReadError::NotFound)
     }
 
-    /// Returns a stream with its watch times.
+    /// Returns a stream with its watch times and its first recordings.
     ///
     /// # Errors
     /// As [`Self::stream`].
-    pub async fn summary(&self, caller: &Caller, id: &str) -> Result<(StreamRecord, WatchTimes), ReadError> {
-        let record = self.stream(caller, id).await?;
-        let times = self.read(self.store.watch_times(record.id)).await?;
-        Ok((record, times))
+    pub async fn summary(&self, caller: &Caller, id: &str) -> Result<StreamSummary, ReadError> {
+        let stream = self.stream(caller, id).await?;
+        let times = self.read(self.store.watch_times(stream.id)).await?;
+        let recordings = self.read(self.store.recordings(stream.id, RECORDINGS)).await?;
+        Ok(StreamSummary { stream, times, recordings })
     }
 
     /// Returns a page of the visits of a stream, in the order of the connections.

@@ -2,10 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use super::error::HistoryError;
 use crate::{
     domain::{
-        Audience, Cursor, Metadata, PartialStream, ParticipantCounts, RoomName, StreamId, StreamStatus,
-        Timestamp,
+        Audience, Cursor, Egress, EgressId, EgressStateTime, EgressStatus, Metadata, PartialStream,
+        ParticipantCounts, RoomName, StreamId, StreamStatus, Timestamp,
     },
     store::ResetReason,
 };
@@ -76,6 +77,34 @@ impl StreamRecord {
             stop_reason: stream.reason.clone(),
             peak_viewers: stream.counts.viewers,
         }
+    }
+}
+
+/// A recording in one of its states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RecordingRecord {
+    pub(super) stream_id: StreamId,
+    pub(super) id: EgressId,
+    pub(super) created_at: Timestamp,
+    pub(super) status: EgressStatus,
+    /// Order of the state among those of the recording.
+    pub(super) time: EgressStateTime,
+    /// The recording's JSON as in events, without the location of files.
+    pub(super) json: String,
+}
+
+impl RecordingRecord {
+    /// # Errors
+    /// [`HistoryError::Corrupt`] for a recording that cannot be rendered.
+    pub(super) fn of(stream_id: StreamId, recording: &Egress) -> Result<Self, HistoryError> {
+        Ok(Self {
+            stream_id,
+            id: recording.id.clone(),
+            created_at: recording.created_at,
+            status: recording.status,
+            time: recording.state_time,
+            json: serde_json::to_string(recording).map_err(|_| HistoryError::Corrupt("recording"))?,
+        })
     }
 }
 

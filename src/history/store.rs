@@ -56,7 +56,7 @@ pub trait HistoryStore: Send + Sync {
     async fn position(&self, partition: Partition, log: Log) -> Result<Option<Cursor>, HistoryError>;
 
     /// Stores a batch, if the position of its log is the one that the batch follows. Rows that are stored already stay
-    /// as they are, except that a later end of a visit replaces the earlier one.
+    /// as they are, except that a later end of a visit or state of a recording replaces the earlier one.
     async fn archive(&self, batch: &Batch) -> Result<ArchiveOutcome, HistoryError>;
 
     /// Returns a page of streams, the newest first: those before a stream of this time of creation and this id, or the
@@ -106,6 +106,9 @@ pub trait HistoryStore: Send + Sync {
         after: Option<(Timestamp, ParticipantSid)>,
         limit: RowLimit,
     ) -> Result<Rows<Visit>, HistoryError>;
+
+    /// Returns the JSON of the recordings of a stream in their newest states, oldest recording first.
+    async fn recordings(&self, id: StreamId, limit: RowLimit) -> Result<Rows<String>, HistoryError>;
 
     /// Removes a part of a stream that ended, or had its newest event, before a time. Returns false if there is none.
     async fn prune(&self, before: Timestamp) -> Result<bool, HistoryError>;

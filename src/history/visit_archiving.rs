@@ -57,12 +57,13 @@ impl VisitArchiving {
     /// Stores a page. If the database refuses a row, the next page is smaller, and at last a gap takes the place of the
     /// visit.
     async fn archive(&mut self, position: Option<Cursor>, page: VisitPage) -> Result<Step, Failure> {
-        let (count, end) = (page.visits.len(), page.end);
+        let (count, end) = (page.visits.len() + page.recordings.len(), page.end);
         let gap = page.lost.map(|(until, reason)| {
             let after = position.unwrap_or(Cursor::ORIGIN);
             Gap { after, until: until.max(after), reason }
         });
         let batch = Batch::of_visits(self.number, position, page.visits, end, gap);
+        let batch = batch.with_recordings(page.recordings)?;
         match self.store_batch(&batch, gap).await {
             Err(Failure::Database(HistoryError::RowRefused(_))) if count > 1 => {
                 self.limit = count / 2;

@@ -47,7 +47,7 @@ pub use self::{
     },
     state_with_json::{SharedState, StateWithJson},
     streams::{Applied, CreateOutcome, Guard, StreamStore, Totals},
-    visits::{VisitLog, VisitPage},
+    visits::{VisitLog, VisitLogEntry, VisitPage},
     webhook_endpoints::{EndpointRecords, ReplaceOutcome, WebhookEndpoints},
 };
 

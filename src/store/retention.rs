@@ -33,7 +33,8 @@ pub struct Retention {
     pub log: LogBounds,
     /// Time after the newest event of a counted stream before which its counts are not told by an event of their own.
     pub count_interval: Duration,
-    /// Whether ended visits are logged, for a history. Nothing else reads them.
+    /// Whether ended visits, and changes of recordings after the end of their streams, are logged, for a history.
+    /// Nothing else reads them.
     pub keeps_visits: bool,
 }
 

@@ -1,9 +1,10 @@
-// One past stream: its figures, its viewers over time, its visits.
+// One past stream: its figures, its viewers over time, its recordings, its visits.
 
 import { nextPageUrl, request } from "./api.js";
 import { drawChart } from "./chart.js";
 import { find, make, runOnce, setText } from "./dom.js";
 import { formatCount, formatDateTime, formatDuration, formatNumber, formatPreciseTime, isolate, titleOf } from "./format.js";
+import { showRecordings } from "./history-recordings.js";
 import { showStatus } from "./status.js";
 
 const PAGE_SIZE = 200;
@@ -16,6 +17,7 @@ export async function showStream(id, showError) {
   const path = pathOf(id);
   const { body: stream } = await request("GET", path);
   showSummary(stream);
+  showRecordings(stream);
   const { body: points } = await request("GET", `${path}/viewers`);
   await showVisits(`${path}/visits?limit=${PAGE_SIZE}`, showError);
   return () => showChart(points);

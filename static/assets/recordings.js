@@ -3,19 +3,11 @@
 import { request } from "./api.js";
 import { find, make, runOnce, setText, setTime } from "./dom.js";
 import { showElapsed } from "./elapsed.js";
-import { formatDateTime, formatDuration, formatSize, isolate } from "./format.js";
+import { formatDateTime } from "./format.js";
 import { isOver, isRunning, Jobs } from "./jobs.js";
 import { PanelSection } from "./panel-section.js";
+import { describeSource, describeState } from "./recording-text.js";
 
-const STATES = {
-  starting: "starting",
-  active: "recording",
-  ending: "being saved",
-  complete: "saved",
-  failed: "failed",
-  aborted: "stopped before it began",
-  limit_reached: "saved, ended at its limit",
-};
 // Results come after the end of the stream too, without events.
 const POLL_MS = 5_000;
 
@@ -98,20 +90,17 @@ export class Recordings {
 }
 
 function fillRow(row, recording) {
-  const { status, error, createdAt, startedAt, identity, trackSid, files = [] } = recording;
-  const source = identity ? ` · ${isolate(identity)}` : trackSid ? " · one track" : "";
+  const { status, error, createdAt, startedAt, files = [] } = recording;
+  const source = describeSource(recording);
   row.dataset.status = status;
   setTime(row.querySelector(".start"), startedAt ?? createdAt, formatDateTime(startedAt ?? createdAt));
-  setText(row.querySelector(".source"), source);
-  setText(row.querySelector(".state"), [STATES[status] ?? status, ...describeFiles(files)].join(" · "));
+  setText(row.querySelector(".source"), source ? ` · ${source}` : "");
+  setText(row.querySelector(".state"), describeState(recording));
   showElapsed(row.querySelector(".elapsed"), status === "active" ? startedAt : null);
   row.querySelector(".stop").hidden = isOfRoom(recording) || !isRunning(recording);
   showFiles(row.querySelector(".files"), files);
   setText(row.querySelector(".error"), error ?? "");
 }
-
-const describeFiles = (files) =>
-  files.flatMap(({ duration, size }) => [formatDuration(Math.round(duration)), formatSize(size)]);
 
 // Links are made anew only if they change, so that they keep the focus.
 function showFiles(target, files) {

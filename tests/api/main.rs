@@ -28,6 +28,7 @@ mod hands;
 mod history;
 mod history_access;
 mod history_reads;
+mod history_recordings;
 mod idempotency;
 mod imports;
 mod ingresses;

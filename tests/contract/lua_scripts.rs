@@ -169,14 +169,15 @@ pub async fn assert_same_end(model: &Backend, redis: &Backend, id: StreamId, cou
     assert_invariants(redis, id, &made, counts_are_told).await;
 }
 
-/// The ended visits of a store without partitions, without their times.
-async fn visits(backend: &Backend) -> Vec<impl PartialEq + std::fmt::Debug + use<>> {
-    let page = backend.followed[0].visits_after(None, 1_000).await.unwrap();
-    let visits = page.map(|page| page.visits).unwrap_or_default();
-    assert!(visits.iter().all(|visit| visit.joined_at <= visit.left_at));
+/// The ended visits of a store without partitions, without their times, and late changes of recordings.
+async fn visits(backend: &Backend) -> impl PartialEq + std::fmt::Debug + use<> {
+    let page = backend.followed[0].visits_after(None, 1_000).await.unwrap().unwrap_or_default();
+    assert!(page.visits.iter().all(|visit| visit.joined_at <= visit.left_at));
     let compared =
         |visit: Visit| (visit.stream_id, visit.identity, visit.sid, visit.name, visit.role, visit.kind);
-    visits.into_iter().map(compared).collect()
+    let recordings =
+        page.recordings.into_iter().map(|(id, late)| (id, late.id, late.status, late.state_time));
+    (page.visits.into_iter().map(compared).collect::<Vec<_>>(), recordings.collect::<Vec<_>>())
 }
 
 fn filters() -> impl Iterator<Item = ParticipantFilter> {

@@ -21,6 +21,7 @@ async fn simulated() -> TestApp {
     let setup = Setup::new("unused", &nowhere).with(|arguments| {
         arguments.dev = true;
         arguments.redis_url = None;
+        arguments.egress.egress_storage_url = Some("file:///recordings".to_owned());
     });
     setup.start().await
 }
@@ -29,6 +30,10 @@ async fn simulated() -> TestApp {
 async fn past_stream(app: &TestApp, room: &str, title: &str, viewers: usize) -> Value {
     let stream = app.create(json!({"roomName": room, "metadata": {"title": title}})).await;
     let path = format!("/streams/{}", stream["id"].as_str().unwrap());
+    if viewers > 0 {
+        let recording = json!({"path": "{room}/evening"});
+        app.post(&format!("{path}/recordings"), recording).await.expect(StatusCode::CREATED);
+    }
     for n in 0..viewers {
         let viewer =
             json!({"identity": format!("viewer-{n:03}"), "name": format!("Viewer {n}"), "role": "viewer"});
@@ -124,6 +129,10 @@ async fn history_page_shows_past_streams_with_chart_visits_and_downloads() {
     assert_eq!(texts(&page, "#figures dt").await[1], "Different viewers");
     let figures = texts(&page, "#figures dd").await;
     assert_eq!((&figures[0], &figures[1], &figures[4]), (&json!("230"), &json!("230"), &json!("0")));
+
+    assert_eq!(texts(&page, "#recordings td p").await, json!(["launch/evening.mp4"]));
+    let recording = texts(&page, "#recordings td").await;
+    assert_eq!((&recording[1], &recording[2]), (&json!("whole room"), &json!("saved")));
 
     // The chart has more than its background.
     let colors = "const canvas = document.querySelector('#chart canvas'); if (!canvas) return 0; \

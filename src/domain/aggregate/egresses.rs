@@ -194,13 +194,15 @@ impl Aggregate {
         (self.stream.recording, self.stream.broadcasting) = (false, false);
     }
 
-    /// Writes the record of an egress and tells it, unless the stream has ended.
+    /// Writes the record of an egress and tells it, unless the stream has ended: then a recording is kept for
+    /// [`Self::take_late_recordings`].
     pub(super) fn put_egress(&mut self, egress: Egress, by: Option<Identity>, now: Timestamp) -> Vec<Draft> {
         if !egress.is_running() {
             self.egress_addresses.remove(&egress.id);
         }
         self.egresses.insert(egress.id.clone(), egress.clone());
         if self.stream.status.is_final() {
+            self.late_recordings.extend((egress.kind == EgressKind::Recording).then_some(egress));
             return Vec::new();
         }
         let runs = |kind| self.egresses.values().any(|known| known.is_running() && known.kind == kind);

@@ -38,6 +38,8 @@ pub struct Aggregate {
     pub egress_plans: BTreeMap<JobId, EgressPlan>,
     /// Whole addresses of the targets of broadcasts that run.
     pub egress_addresses: BTreeMap<EgressId, BTreeMap<TargetId, RtmpAddress>>,
+    /// Recordings that have changed after the end of the stream and that nothing has taken yet.
+    pub(super) late_recordings: Vec<Egress>,
     /// Recorded roles of identities whose joining entry has expired.
     pub(super) roles: BTreeMap<Identity, Role>,
     /// Ended sessions. A late `participant_joined` of one of them changes nothing.
@@ -67,6 +69,7 @@ impl Aggregate {
             egresses: BTreeMap::new(),
             egress_plans: BTreeMap::new(),
             egress_addresses: BTreeMap::new(),
+            late_recordings: Vec::new(),
             roles: BTreeMap::new(),
             ended_sessions: EndedSessions::default(),
             ended_ingresses: BTreeMap::new(),
@@ -88,6 +91,11 @@ impl Aggregate {
     /// Takes the visits that ended since the last call.
     pub fn take_visits(&mut self) -> Vec<Visit> {
         self.ended_sessions.take_visits()
+    }
+
+    /// Takes the recordings that have changed after the end of the stream since the last call.
+    pub fn take_late_recordings(&mut self) -> Vec<Egress> {
+        std::mem::take(&mut self.late_recordings)
     }
 
     /// Returns all participants in list order, unlisted ones last.

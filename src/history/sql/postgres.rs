@@ -21,10 +21,11 @@ use crate::{
     domain::{Cursor, Identity, ParticipantSid, Partition, StreamId, Timestamp, Visit},
     history::{
         batch::Batch,
-        erasure::erased,
+        erasure::{erased, erased_recording},
         error::HistoryError,
         records::{
-            EventRecord, Gap, Log, RowLimit, Rows, StreamRecord, StreamSelection, ViewerStep, WatchTimes,
+            EventRecord, Gap, Log, RecordingRecord, RowLimit, Rows, StreamRecord, StreamSelection,
+            ViewerStep, WatchTimes,
         },
         store::{ArchiveOutcome, DatabaseInfo, HistoryStore},
     },
@@ -67,6 +68,14 @@ const UPSERT_VISITS: &str = "INSERT INTO visits (stream_id, sid, identity, name,
         $8::bigint[]) \
     ON CONFLICT (stream_id, sid) DO UPDATE SET role = EXCLUDED.role, left_at = EXCLUDED.left_at \
     WHERE EXCLUDED.left_at > visits.left_at";
+
+/// A state does not replace a later one.
+const UPSERT_RECORDINGS: &str = "INSERT INTO recordings (stream_id, recording_id, created_at, status, phase, report, \
+        recording) \
+    SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::bigint[], $7::text[]) \
+    ON CONFLICT (stream_id, recording_id) DO UPDATE SET status = EXCLUDED.status, phase = EXCLUDED.phase, \
+        report = EXCLUDED.report, recording = EXCLUDED.recording \
+    WHERE (EXCLUDED.phase, EXCLUDED.report) > (recordings.phase, recordings.report)";
 
 /// A Postgres database.
 pub(super) struct PostgresHistory {
@@ -112,7 +121,8 @@ impl PostgresHistory {
         insert_events(transaction, batch).await?;
         upsert_streams(transaction, batch).await?;
         insert_identities(transaction, batch).await?;
-        upsert_visits(transaction, batch).await
+        upsert_visits(transaction, batch).await?;
+        upsert_recordings(transaction, batch).await
     }
 }
 
@@ -197,6 +207,26 @@ async fn upsert_visits(
         .bind(column(&visits, |visit| visit.kind.as_str()))
         .bind(column(&visits, |visit| visit.joined_at.as_millis()))
         .bind(column(&visits, |visit| visit.left_at.as_millis()));
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn upsert_recordings(
+    transaction: &mut Transaction<'_, Postgres>,
+    batch: &Batch,
+) -> Result<(), HistoryError> {
+    let recordings: Vec<&RecordingRecord> = batch.recordings.values().collect();
+    if recordings.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(UPSERT_RECORDINGS)
+        .bind(column(&recordings, |recording| recording.stream_id.as_uuid()))
+        .bind(column(&recordings, |recording| values::of_key(recording.id.as_str())))
+        .bind(column(&recordings, |recording| recording.created_at.as_millis()))
+        .bind(column(&recordings, |recording| recording.status.as_str()))
+        .bind(column(&recordings, |recording| i16::from(recording.time.phase)))
+        .bind(column(&recordings, |recording| recording.time.report))
+        .bind(column(&recordings, |recording| recording.json.as_str()));
     query.execute(&mut **transaction).await?;
     Ok(())
 }

@@ -65,6 +65,17 @@ macro_rules! impl_reads {
                 values::page(rows, |row| row.7, |row| values::visit(id, row))
             }
 
+            async fn read_recordings(
+                &self,
+                id: StreamId,
+                limit: RowLimit,
+            ) -> Result<Rows<String>, HistoryError> {
+                let query = sqlx::query_as(statements::RECORDINGS).bind(id.as_uuid());
+                let query = query.bind(i64::from(limit.rows)).bind(values::of_bytes(limit));
+                let rows: Vec<(String, i64)> = query.fetch_all(&self.pool).await?;
+                values::page(rows, |row| row.1, |row| Ok(row.0))
+            }
+
             async fn read_gaps(&self, partition: Partition, log: Log) -> Result<Vec<Gap>, HistoryError> {
                 let query = sqlx::query_as(statements::GAPS).bind(i16::from(partition.number()));
                 let query = query.bind(log.as_str());

@@ -68,6 +68,27 @@ macro_rules! impl_removals {
                 Ok(Some(end))
             }
 
+            /// Erases a person from the recordings of a stream.
+            async fn erase_in_recordings(
+                &self,
+                id: StreamId,
+                (identity, replacement): (&Identity, &Identity),
+            ) -> Result<(), HistoryError> {
+                let mut transaction = self.begin().await?;
+                let query = sqlx::query_as(statements::RECORDINGS_WITH_TEXT).bind(id.as_uuid());
+                let query = query.bind(values::pattern_of(identity));
+                let rows: Vec<(String, String)> = query.fetch_all(&mut *transaction).await?;
+                for (recording_id, recording) in rows {
+                    let erased = erased_recording(&recording, identity, replacement);
+                    let Some(erased) = erased.map_err(|_| HistoryError::Corrupt("recording"))? else {
+                        continue;
+                    };
+                    let query = sqlx::query(statements::REPLACE_RECORDING).bind(erased).bind(id.as_uuid());
+                    query.bind(recording_id).execute(&mut *transaction).await?;
+                }
+                Ok(transaction.commit().await?)
+            }
+
             /// Erases a person from the visits of a stream, and records that the stream does not name the person.
             async fn erase_in_visits(
                 &self,
@@ -91,6 +112,7 @@ macro_rules! impl_removals {
                 while let Some(end) = bounded(self.erase_in_events(id, person, after)).await? {
                     after = end;
                 }
+                bounded(self.erase_in_recordings(id, person)).await?;
                 bounded(self.erase_in_visits(id, person)).await?;
                 Ok(true)
             }

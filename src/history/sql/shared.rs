@@ -133,6 +133,10 @@ macro_rules! impl_history_store {
                 bounded(self.read_visits(id, after, limit)).await
             }
 
+            async fn recordings(&self, id: StreamId, limit: RowLimit) -> Result<Rows<String>, HistoryError> {
+                bounded(self.read_recordings(id, limit)).await
+            }
+
             async fn prune(&self, before: Timestamp) -> Result<bool, HistoryError> {
                 bounded(self.remove_expired(before)).await
             }

@@ -19,10 +19,11 @@ use crate::{
     domain::{Cursor, Identity, ParticipantSid, Partition, StreamId, Timestamp, Visit},
     history::{
         batch::Batch,
-        erasure::erased,
+        erasure::{erased, erased_recording},
         error::HistoryError,
         records::{
-            EventRecord, Gap, Log, RowLimit, Rows, StreamRecord, StreamSelection, ViewerStep, WatchTimes,
+            EventRecord, Gap, Log, RecordingRecord, RowLimit, Rows, StreamRecord, StreamSelection,
+            ViewerStep, WatchTimes,
         },
         store::{ArchiveOutcome, DatabaseInfo, HistoryStore},
     },
@@ -50,6 +51,13 @@ const UPSERT_VISIT: &str = "INSERT INTO visits (stream_id, sid, identity, name, 
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
     ON CONFLICT (stream_id, sid) DO UPDATE SET role = EXCLUDED.role, left_at = EXCLUDED.left_at \
     WHERE EXCLUDED.left_at > visits.left_at";
+
+/// A state does not replace a later one.
+const UPSERT_RECORDING: &str = "INSERT INTO recordings (stream_id, recording_id, created_at, status, phase, report, \
+        recording) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+    ON CONFLICT (stream_id, recording_id) DO UPDATE SET status = EXCLUDED.status, phase = EXCLUDED.phase, \
+        report = EXCLUDED.report, recording = EXCLUDED.recording \
+    WHERE (EXCLUDED.phase, EXCLUDED.report) > (recordings.phase, recordings.report)";
 
 /// An SQLite database.
 pub(super) struct SqliteHistory {
@@ -101,6 +109,9 @@ impl SqliteHistory {
         }
         for visit in batch.visits.values() {
             upsert_visit(transaction, visit).await?;
+        }
+        for recording in batch.recordings.values() {
+            upsert_recording(transaction, recording).await?;
         }
         Ok(())
     }
@@ -157,6 +168,22 @@ async fn upsert_visit(transaction: &mut Transaction<'_, Sqlite>, visit: &Visit) 
         .bind(visit.kind.as_str())
         .bind(visit.joined_at.as_millis())
         .bind(visit.left_at.as_millis());
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn upsert_recording(
+    transaction: &mut Transaction<'_, Sqlite>,
+    recording: &RecordingRecord,
+) -> Result<(), HistoryError> {
+    let query = sqlx::query(UPSERT_RECORDING)
+        .bind(recording.stream_id.as_uuid())
+        .bind(values::of_key(recording.id.as_str()))
+        .bind(recording.created_at.as_millis())
+        .bind(recording.status.as_str())
+        .bind(i16::from(recording.time.phase))
+        .bind(recording.time.report)
+        .bind(recording.json.as_str());
     query.execute(&mut **transaction).await?;
     Ok(())
 }

@@ -57,6 +57,15 @@ pub(super) const VISITS: &str = page!(
     "$4",
     "$5"
 );
+/// Parameters: stream, maximum number, maximum bytes.
+pub(super) const RECORDINGS: &str = page!(
+    "(SELECT recording FROM recordings WHERE stream_id = $1 AND recording_id = placed.recording_id)",
+    "recording_id, created_at",
+    "SELECT recording_id, created_at, octet_length(recording) AS bytes FROM recordings WHERE stream_id = $1",
+    "created_at, recording_id",
+    "$2",
+    "$3"
+);
 /// Parameters: stream. The last column is the number of rows.
 pub(super) const STREAM: &str = "SELECT stream_id, newest_ms, newest_n, room_name, status, audience, metadata, \
     created_at, started_at, stopped_at, stop_reason, peak_viewers, CAST(1 AS BIGINT) FROM streams \
@@ -134,12 +143,13 @@ pub(super) const WATCH_TIMES: &str = "SELECT role, MAX(persons), CAST(SUM(watche
 pub(super) const EXPIRED_STREAM: &str = "SELECT stream_id FROM streams WHERE COALESCE(stopped_at, newest_ms) < $1 \
     ORDER BY COALESCE(stopped_at, newest_ms) LIMIT 1";
 /// Parts of a stream, in the order of their removal. A statement removes a bounded number of rows. Parameters: stream.
-pub(super) const REMOVE_STREAM: [&str; 4] = [
+pub(super) const REMOVE_STREAM: [&str; 5] = [
     "DELETE FROM events WHERE stream_id = $1 AND (cursor_ms, cursor_n) IN (SELECT cursor_ms, cursor_n FROM events \
         WHERE stream_id = $1 ORDER BY cursor_ms, cursor_n LIMIT 5000)",
     "DELETE FROM visits WHERE stream_id = $1 AND sid IN (SELECT sid FROM visits WHERE stream_id = $1 LIMIT 5000)",
     "DELETE FROM stream_identities WHERE stream_id = $1 AND identity_sha256 IN (SELECT identity_sha256 \
         FROM stream_identities WHERE stream_id = $1 LIMIT 5000)",
+    "DELETE FROM recordings WHERE stream_id = $1",
     "DELETE FROM streams WHERE stream_id = $1",
 ];
 /// Parameters: key of the identity. Yields first what was begun.
@@ -158,6 +168,12 @@ pub(super) const REPLACE_EVENT: &str =
 /// Parameters: replacement, stream, identity.
 pub(super) const ERASE_VISITS: &str =
     "UPDATE visits SET identity = $1, name = NULL WHERE stream_id = $2 AND identity = $3";
+/// Parameters: stream, pattern.
+pub(super) const RECORDINGS_WITH_TEXT: &str =
+    "SELECT recording_id, recording FROM recordings WHERE stream_id = $1 AND recording LIKE $2 ESCAPE '!'";
+/// Parameters: recording, stream, id of the recording.
+pub(super) const REPLACE_RECORDING: &str =
+    "UPDATE recordings SET recording = $1 WHERE stream_id = $2 AND recording_id = $3";
 /// Parameters: key of the identity, stream.
 pub(super) const FORGET_PERSON: &str =
     "DELETE FROM stream_identities WHERE identity_sha256 = $1 AND stream_id = $2";

@@ -4,6 +4,7 @@ mod csv;
 mod page;
 mod requests;
 mod responses;
+mod summary;
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use self::{
     requests::{
         HistoryPath, ListEvents, ListHistory, ListVisits, PersonPath, ReadViewers, stream_key, visit_key,
     },
-    responses::{Event, Stream, Summary, ViewerCount, Visit},
+    responses::{Event, Stream, ViewerCount, Visit},
+    summary::Summary,
 };
 use super::{
     app_state::AppState,
@@ -78,8 +80,8 @@ pub async fn streams(
 
 /// `GET /history/streams/{id}`
 ///
-/// Returns a stream of the history with its peak, its visitors and their watch times. Visits count once they have
-/// ended.
+/// Returns a stream of the history with its peak, its visitors and their watch times, and its recordings. Visits count
+/// once they have ended.
 #[utoipa::path(
     get, path = "/history/streams/{id}", operation_id = "getHistoryStream", tag = "history",
     params(HistoryPath),
@@ -91,7 +93,8 @@ pub async fn stream(
     path: Path<HistoryPath>,
 ) -> Result<HttpResponse, Problem> {
     let summary = history(&api)?.summary(&context.caller, &path.id).await?;
-    Ok(HttpResponse::Ok().json(Summary::from(summary)))
+    let summary = Summary::of(summary).ok_or_else(|| Problem::new(ErrorCode::Internal))?;
+    Ok(HttpResponse::Ok().json(summary))
 }
 
 /// `GET /history/streams/{id}/visits`

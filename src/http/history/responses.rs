@@ -9,7 +9,7 @@ use crate::{
     domain::{
         Audience, Cursor, Metadata, ParticipantKind, Role, StreamStatus, Timestamp, Visit as DomainVisit,
     },
-    history::{EventRecord, Point, StreamRecord, WatchTimes},
+    history::{EventRecord, Point, StreamRecord},
 };
 
 /// A row of a list of the history.
@@ -94,38 +94,6 @@ impl Row for Stream {
 
     fn position(&self) -> String {
         format!("{}:{}", self.created_at.as_millis(), self.id)
-    }
-}
-
-/// A stream of the history with what its participants' ended visits add up to. Agents are not part of it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = HistoryStreamSummary)]
-#[serde(rename_all = "camelCase")]
-pub struct Summary {
-    #[serde(flatten)]
-    stream: Stream,
-    /// Number of different identities of viewers.
-    unique_viewers: u64,
-    /// Seconds of all visits of viewers together.
-    total_watch_seconds: u64,
-    /// Median over the viewers of the seconds that each of them has watched in all its visits.
-    median_watch_seconds: u64,
-    /// Number of different identities of hosts.
-    unique_hosts: u64,
-    /// Seconds of all visits of hosts together.
-    total_host_seconds: u64,
-}
-
-impl From<(StreamRecord, WatchTimes)> for Summary {
-    fn from((record, times): (StreamRecord, WatchTimes)) -> Self {
-        Self {
-            stream: record.into(),
-            unique_viewers: times.viewers.persons,
-            total_watch_seconds: times.viewers.total.as_secs(),
-            median_watch_seconds: times.viewers.median.as_secs(),
-            unique_hosts: times.hosts.persons,
-            total_host_seconds: times.hosts.total.as_secs(),
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         Applied, CreateOutcome, Guard, Page, ParticipantFilter, SharedState, StateWithJson, StoreError,
-        StreamFilter, StreamStore, Totals,
+        StreamFilter, StreamStore, Totals, VisitLogEntry,
     },
 };
 
@@ -116,10 +116,13 @@ impl StreamStore for MemoryStore {
         if let Some(blocked) = blocked.filter(|_| !is_duplicate) {
             applied.block = kept.aggregate.blocks.get(&blocked).cloned();
         }
-        let visits = kept.aggregate.take_visits();
+        let visits = kept.aggregate.take_visits().into_iter().map(VisitLogEntry::Visit);
+        let recordings = kept.aggregate.take_late_recordings().into_iter();
+        let recordings = recordings.map(|late| VisitLogEntry::Recording(stream.id, Box::new(late)));
         if self.retention.keeps_visits {
             let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
-            inner.visits.append(visits, now_ms, self.retention.log.of_all_streams().max_events);
+            let max = self.retention.log.of_all_streams().max_events;
+            inner.visits.append(visits.chain(recordings), now_ms, max);
         }
         if may_leave_tokens(&drafts) {
             inner.closed_rooms.close(stream.room_name.clone(), now.plus(self.retention.tokens));

@@ -26,7 +26,7 @@ pub use self::{
     stored_participant::{participant, participants},
     stored_spec::egress_spec,
     stored_target::{addresses, requested_targets, target_ids},
-    stored_visit::visit,
+    stored_visit::visit_log_entry,
     stream_hash::Fields,
 };
 use self::{

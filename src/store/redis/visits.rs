@@ -31,9 +31,9 @@ impl VisitLog for RedisStore {
             return Ok(None);
         };
         let previous = cursor(&previous)?;
-        let visits = texts.iter().map(|json| codec::visit(json)).collect::<Result<_, _>>()?;
+        let entries = texts.iter().map(|json| codec::visit_log_entry(json)).collect::<Result<Vec<_>, _>>()?;
         let lost = position.filter(|_| !continues).map(|position| lost_before(previous, position));
-        Ok(Some(VisitPage { visits, end: cursor(end)?, lost }))
+        Ok(Some(VisitPage::of(entries, cursor(end)?, lost)))
     }
 
     async fn remove_visits_before(&self, position: Cursor) -> Result<(), StoreError> {

@@ -78,3 +78,16 @@ CREATE TABLE visits (
     PRIMARY KEY (stream_id, sid)
 );
 CREATE INDEX visits_by_time ON visits (stream_id, joined_at, sid);
+
+-- Recordings of streams. `recording` is the JSON of the newest state, without the location of files; `phase` and
+-- `report` order the states. A recording may change after the end of its stream.
+CREATE TABLE recordings (
+    stream_id UUID NOT NULL,
+    recording_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    status TEXT NOT NULL,
+    phase SMALLINT NOT NULL,
+    report BIGINT NOT NULL,
+    recording TEXT NOT NULL,
+    PRIMARY KEY (stream_id, recording_id)
+);

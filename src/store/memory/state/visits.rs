@@ -1,11 +1,14 @@
 //! The log of ended visits.
 
 use crate::{
-    domain::{Cursor, Visit},
-    store::{VisitPage, visits::lost_before},
+    domain::Cursor,
+    store::{
+        VisitPage,
+        visits::{VisitLogEntry, lost_before},
+    },
 };
 
-/// Ended visits, oldest first.
+/// Entries of the log, oldest first.
 #[derive(Default)]
 pub(in crate::store::memory) struct Visits {
     entries: Vec<Entry>,
@@ -15,15 +18,20 @@ pub(in crate::store::memory) struct Visits {
 struct Entry {
     cursor: Cursor,
     previous: Cursor,
-    visit: Visit,
+    content: VisitLogEntry,
 }
 
 impl Visits {
-    /// Appends visits. Keeps at most `max` of them.
-    pub(in crate::store::memory) fn append(&mut self, visits: Vec<Visit>, now_ms: u64, max: usize) {
-        for visit in visits {
+    /// Appends entries. Keeps at most `max` of them.
+    pub(in crate::store::memory) fn append(
+        &mut self,
+        contents: impl IntoIterator<Item = VisitLogEntry>,
+        now_ms: u64,
+        max: usize,
+    ) {
+        for content in contents {
             let (previous, cursor) = (self.newest, self.newest.next(now_ms));
-            self.entries.push(Entry { cursor, previous, visit });
+            self.entries.push(Entry { cursor, previous, content });
             self.newest = cursor;
         }
         let excess = self.entries.len().saturating_sub(max);
@@ -37,14 +45,12 @@ impl Visits {
         let from = position.filter(|position| known(*position));
         let after = self.entries.iter().filter(|one| from.is_none_or(|from| one.cursor > from));
         let entries: Vec<_> = after.take(limit).collect();
-        Some(VisitPage {
-            end: entries.last()?.cursor,
-            visits: entries.iter().map(|one| one.visit.clone()).collect(),
-            lost: position.filter(|_| from.is_none()).map(|position| lost_before(first, position)),
-        })
+        let end = entries.last()?.cursor;
+        let lost = position.filter(|_| from.is_none()).map(|position| lost_before(first, position));
+        Some(VisitPage::of(entries.into_iter().map(|one| one.content.clone()), end, lost))
     }
 
-    /// Removes the visits before a position.
+    /// Removes the entries before a position.
     pub(in crate::store::memory) fn remove_before(&mut self, position: Cursor) {
         self.entries.retain(|one| one.cursor >= position);
     }

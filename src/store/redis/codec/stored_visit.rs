@@ -1,11 +1,11 @@
-//! Decodes visits.
+//! Decodes entries of the log of visits.
 
 use serde::Deserialize;
 
-use super::{error::corrupt, parsed, stored_time::StoredTime};
+use super::{error::corrupt, parsed, stored_egress::StoredEgress, stored_time::StoredTime};
 use crate::{
     domain::{DisplayName, Identity, ParticipantKind, Visit},
-    store::StoreError,
+    store::{StoreError, VisitLogEntry},
 };
 
 #[derive(Deserialize)]
@@ -21,12 +21,33 @@ struct StoredVisit {
     left_at: StoredTime,
 }
 
-/// Decodes a visit from its JSON.
+/// Recording that has changed after the end of its stream.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredRecording {
+    stream_id: String,
+    recording: StoredEgress,
+}
+
+/// Decodes an entry of the log of visits from its JSON.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for invalid JSON or an invalid field.
-pub fn visit(json: &str) -> Result<Visit, StoreError> {
-    let stored: StoredVisit = serde_json::from_str(json).map_err(|_| corrupt("visit"))?;
+pub fn visit_log_entry(json: &str) -> Result<VisitLogEntry, StoreError> {
+    // Nearly all entries are visits.
+    match serde_json::from_str(json) {
+        Ok(stored) => visit(stored).map(VisitLogEntry::Visit),
+        Err(_) => recording(json),
+    }
+}
+
+fn recording(json: &str) -> Result<VisitLogEntry, StoreError> {
+    let stored: StoredRecording = serde_json::from_str(json).map_err(|_| corrupt("visit"))?;
+    let recording = Box::new(stored.recording.into_domain()?);
+    Ok(VisitLogEntry::Recording(parsed("streamId", &stored.stream_id)?, recording))
+}
+
+fn visit(stored: StoredVisit) -> Result<Visit, StoreError> {
     Ok(Visit {
         stream_id: parsed("streamId", &stored.stream_id)?,
         identity: Identity::reported(stored.identity).ok_or_else(|| corrupt("identity"))?,

@@ -77,13 +77,16 @@ local function update_egress(record, reported)
   turn_egress(record, reported.status)
 end
 
--- Writes the record of an egress and emits its event, unless the stream has ended. The end of an egress begins with a
--- write that does not use memory, see outcome.lua.
+-- Writes the record of an egress and emits its event, which the log of visits takes the place of after the end of the
+-- stream. The end of an egress begins with a write that does not use memory, see outcome.lua.
 local function put_egress(record, was_running, by)
   local runs, json = not is_over(record.status), cjson.encode(record)
   if not runs then redis.call('HDEL', KEY.egress_addresses, record.egressId) end
   if redis.call('HSET', KEY.egresses, record.egressId, json) == 1 then touch(KEY.egresses) end
-  if is_ended() then return end
+  if is_ended() then
+    if record.kind == 'recording' then log_recording(json) end
+    return
+  end
   if runs ~= was_running then count_running(record.kind, runs and 1 or -1) end
   emit(record.kind .. '_updated', nil, nil, nil, nil, by, nil, nil, json)
 end
@@ -91,6 +94,7 @@ end
 -- Ends a change of an egress. A change after the end of the stream does not renew the TTLs of the stream's keys.
 local function changed_egress()
   if not is_ended() then return changed() end
+  renew_touched()
   record_dedup_key()
   return answer('changed')
 end
