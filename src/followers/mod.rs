@@ -1,7 +1,7 @@
 //! What background jobs that follow the log of all streams share. Each job follows the log of every partition, one
 //! instance at a time, and keeps its position outside of this process.
 //!
-//! - [`FollowerRuntime`] has the threads of all followers on this instance, which give way to requests.
+//! - [`FollowerRuntime`] has the threads of all followers on this instance, which [`give_way`] to requests.
 //! - [`run_while_leased`] runs a job under its lease. Another instance takes over within 15 s of a death.
 //! - [`RecentEvents`] reads the log of a partition once for all followers on this instance.
 //! - [`SharedClock`] continues the store's time between two readings.
@@ -24,5 +24,5 @@ pub use self::{
     lease::{LeasedJob, run_while_leased},
     past_events::{PastError, PastEvent, PastEvents, PastRead},
     recent_events::{Followed, POLL_INTERVAL, RecentEvents},
-    runtime::FollowerRuntime,
+    runtime::{FollowerRuntime, give_way},
 };

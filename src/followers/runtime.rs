@@ -1,19 +1,18 @@
 //! The threads of the followers, which give way to requests.
 
-use std::{io, num::NonZeroUsize, sync::Once, thread::available_parallelism};
+use std::{
+    io,
+    num::NonZeroUsize,
+    thread::{available_parallelism, yield_now},
+};
 
-use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// What is added to the nice value of the process: a request that becomes ready takes the core from a follower.
-const NICE: i32 = 10;
-/// Maximum nice value of Linux.
-const MAX_NICE: i32 = 19;
 /// One thread for so many cores, so that followers never occupy all cores.
 const CORES_PER_THREAD: usize = 2;
 
-/// A Tokio runtime whose threads have a lower priority than those of requests. Its blocking threads, on which host
-/// names of endpoints are looked up, are its own too.
+/// A Tokio runtime whose threads are fewer than the cores. Its blocking threads, on which host names of endpoints are
+/// looked up, are its own too.
 pub struct FollowerRuntime {
     handle: Handle,
     /// `None` once it is being dropped.
@@ -31,7 +30,6 @@ impl FollowerRuntime {
             .worker_threads((cores / CORES_PER_THREAD).max(1))
             .thread_name("followers")
             .enable_all()
-            .on_thread_start(lower_priority)
             .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
@@ -51,16 +49,10 @@ impl Drop for FollowerRuntime {
     }
 }
 
-/// Raises the nice value of the calling thread. Linux has one for each thread; other systems have one for the process.
-fn lower_priority() {
-    static FAILED: Once = Once::new();
-    if !cfg!(target_os = "linux") {
-        return;
-    }
-    let nice = getpriority_process(None).map(|nice| (nice + NICE).min(MAX_NICE));
-    if let Err(error) = nice.and_then(|nice| setpriority_process(None, nice)) {
-        FAILED.call_once(|| tracing::warn!(%error, "followers run at the priority of requests"));
-    }
+/// Lets other threads that wait for the core of the calling one run first. Without it, Linux lets a thread finish its
+/// time slice of 1 to 3 ms while requests wait, whatever its nice value.
+pub fn give_way() {
+    yield_now();
 }
 
 #[cfg(test)]
@@ -68,16 +60,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_of_followers_have_a_lower_priority_than_others() {
-        let (runtime, own) = (FollowerRuntime::start().unwrap(), getpriority_process(None).unwrap());
-        let nice = async { getpriority_process(None).unwrap() };
-        let (of_worker, of_blocking) = (
-            runtime.handle().spawn(nice),
-            runtime.handle().spawn_blocking(|| getpriority_process(None).unwrap()),
-        );
-        let lower = (own + NICE).min(MAX_NICE);
-        assert_eq!(runtime.handle().block_on(of_worker).unwrap(), lower);
-        assert_eq!(runtime.handle().block_on(of_blocking).unwrap(), lower);
-        assert_eq!(getpriority_process(None).unwrap(), own);
+    fn followers_leave_cores_to_requests() {
+        let cores = available_parallelism().unwrap().get();
+        let runtime = FollowerRuntime::start().unwrap();
+        assert_eq!(runtime.handle().metrics().num_workers(), (cores / 2).max(1));
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     delivery::{Answer, EndpointClient},
     domain::{Cursor, Endpoint, StreamId, Timestamp, Topic},
+    followers::give_way,
     store::{FollowedPartition, LogRead, ResetReason, StoreError},
 };
 
@@ -117,7 +118,10 @@ impl Attempts {
     }
 
     async fn post(&self, content: Content, now: Timestamp) -> Answer {
-        self.client.post(&self.url, content.sign(&self.endpoint, now)).await
+        give_way();
+        let answer = self.client.post(&self.url, content.sign(&self.endpoint, now)).await;
+        give_way();
+        answer
     }
 }
 
