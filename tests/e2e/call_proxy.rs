@@ -4,10 +4,7 @@
 use std::{
     future::pending,
     io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use tokio::{
@@ -33,7 +30,8 @@ pub enum Hold {
 struct State {
     livekit: u16,
     hold: Mutex<Hold>,
-    held: AtomicUsize,
+    /// The calls that are held back, or whose answers are.
+    held: Mutex<Vec<String>>,
 }
 
 impl State {
@@ -41,9 +39,13 @@ impl State {
         *self.hold.lock().unwrap() == hold
     }
 
-    async fn hold_back(&self) -> ! {
-        self.held.fetch_add(1, Ordering::Relaxed);
+    async fn hold_back(&self, call: String) -> ! {
+        self.held.lock().unwrap().push(call);
         pending().await
+    }
+
+    fn holds_call_about(&self, room: &str) -> bool {
+        self.held.lock().unwrap().iter().any(|call| call.contains(room))
     }
 }
 
@@ -57,7 +59,7 @@ impl CallProxy {
     pub async fn start(livekit: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State { livekit, hold: Mutex::new(Hold::Nothing), held: AtomicUsize::new(0) });
+        let state = Arc::new(State { livekit, hold: Mutex::new(Hold::Nothing), held: Mutex::default() });
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -71,10 +73,10 @@ impl CallProxy {
         *self.state.hold.lock().unwrap() = hold;
     }
 
-    /// Waits until this many calls or answers are held back.
-    pub async fn wait_until_held(&self, count: usize) {
-        eventually("the held calls", || async {
-            (self.state.held.load(Ordering::Relaxed) == count).then_some(())
+    /// Waits until a call about each of the rooms, or its answer, is held back. Comparisons may add further calls.
+    pub async fn wait_until_held(&self, rooms: &[&str]) {
+        eventually("a held call about each room", || async {
+            rooms.iter().all(|room| self.state.holds_call_about(room)).then_some(())
         })
         .await;
     }
@@ -85,18 +87,20 @@ async fn forward(mut client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let (from_client, to_client) = client.split();
     let (from_livekit, to_livekit) = livekit.split();
     // The instance sends the next request of a connection after the answer to the one before.
-    let changes_participant = AtomicBool::new(false);
-    let is_held_call = |bytes: &[u8]| {
-        let head = String::from_utf8_lossy(bytes);
-        let is_call = CALLS.iter().any(|call| head.contains(call));
-        changes_participant.fetch_or(is_call, Ordering::Relaxed);
-        is_call && state.holds(Hold::Calls)
+    let last_call = Mutex::new(None);
+    let held_call = |bytes: &[u8]| {
+        let request = String::from_utf8_lossy(bytes).into_owned();
+        let call = CALLS.iter().any(|call| request.contains(call)).then_some(request)?;
+        if state.holds(Hold::Calls) {
+            return Some(call);
+        }
+        *last_call.lock().unwrap() = Some(call);
+        None
     };
-    let is_held_answer =
-        |_: &[u8]| changes_participant.swap(false, Ordering::Relaxed) && state.holds(Hold::Answers);
+    let held_answer = |_: &[u8]| last_call.lock().unwrap().take().filter(|_| state.holds(Hold::Answers));
     tokio::select! {
-        end = copy(from_client, to_livekit, &state, is_held_call) => end,
-        end = copy(from_livekit, to_client, &state, is_held_answer) => end,
+        end = copy(from_client, to_livekit, &state, held_call) => end,
+        end = copy(from_livekit, to_client, &state, held_answer) => end,
     }
 }
 
@@ -105,7 +109,7 @@ async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     state: &State,
-    is_held: impl Fn(&[u8]) -> bool,
+    held: impl Fn(&[u8]) -> Option<String>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -113,8 +117,8 @@ async fn copy(
         if length == 0 {
             return Ok(());
         }
-        if is_held(&buffer[..length]) {
-            state.hold_back().await;
+        if let Some(call) = held(&buffer[..length]) {
+            state.hold_back(call).await;
         }
         to.write_all(&buffer[..length]).await?;
     }

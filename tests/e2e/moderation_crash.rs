@@ -200,7 +200,7 @@ async fn crash_during_moderation(hold: Hold) {
         let (api, request) = (api.clone(), action.request(&scene.path));
         requests.spawn(async move { api.send(request).await });
     }
-    proxy.wait_until_held(ACTIONS.len()).await;
+    proxy.wait_until_held(&scenes.values().map(|scene| scene.room.as_str()).collect::<Vec<_>>()).await;
     instance.kill();
     proxy.hold(Hold::Nothing);
     assert!(requests.join_all().await.into_iter().all(|answer| answer.is_none()), "no request has an answer");
