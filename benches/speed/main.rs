@@ -27,6 +27,7 @@ mod fanout;
 mod http;
 mod http_load;
 mod nchan;
+mod partition_load;
 mod partitions;
 mod parts;
 mod process;

@@ -1,151 +1,138 @@
 //! Partitions: what several Redis servers carry, what a change costs them, and the delay of the feed of all streams.
 
-use std::time::Duration;
-
-use livestream_orchestrator::domain::StreamRef;
 use tokio::runtime::Runtime;
 
 use super::{
     cpu_share::CpuShare,
-    deployment::Deployment,
     fanout,
-    http::{get, post},
-    http_load::{HttpLoad, Outcome, Pacing},
+    http_load::{Outcome, Pacing},
+    partition_load::{Cluster, STREAMS},
     scale::{Load, Scale},
-    service::{Mode, Service},
-    sse_clients::SseClients,
-    statistics::Latencies,
+    statistics::{Latencies, median},
 };
 
-/// Numbers of partitions, each on a Redis server of its own.
-const PARTITIONS: [u16; 2] = [1, 4];
+/// Number of partitions that is compared with one, each on a Redis server of its own.
+const PARTITIONS: u16 = 4;
+const SERVERS: usize = PARTITIONS as usize;
 /// Share of a core that each Redis server gets, so that the service and the load leave the servers the rest of two.
 const SHARE: f64 = 0.1;
-/// Streams of each partition.
-const STREAMS: usize = 8;
-/// Connections of the load, for each partition.
-const CONNECTIONS: usize = 16;
-/// Joins a second for each partition, where the cost of a change is measured.
+/// Joins a second for each Redis server, where the cost of a change is measured.
 const RATE: f64 = 500.0;
 /// Times that delays are measured. The median counts.
 const DELAY_LOAD: Load = Load { clients: 1, rate: 20, seconds: 10 };
 
 /// Head of the table.
-pub const HEAD: &str = "| Redis servers and partitions | joins a second, each server held to a share of a core \
-                    | CPU of Redis for a join, at a fixed rate | the same with a client of all streams \
+pub const HEAD: &str = "| services, and Redis servers and partitions of each \
+                    | joins a second, each server held to a share of a core \
+                    | CPU of Redis for a join, at a fixed rate | the same with clients of all streams \
                     | delay, one stream's feed | delay, feed of all streams |\n\
                     | --- | --- | --- | --- | --- | --- |";
 
-/// Results with one number of partitions.
-struct Measured {
-    partitions: u16,
-    /// Joins a second with limited servers.
-    rate: f64,
-    /// Microseconds of Redis's CPU time for a join: without and with a client of all streams.
-    costs: [f64; 2],
-    /// Delay of one stream's feed, and of the feed of all streams.
-    delays: [Latencies; 2],
+/// Microseconds of Redis's CPU time for a join, of each round.
+#[derive(Default)]
+struct Costs {
+    /// One of the services with one partition, alone.
+    alone: Vec<f64>,
+    /// As many services with one partition as the last one has partitions.
+    apart: Vec<f64>,
+    /// One service with all partitions.
+    together: Vec<f64>,
 }
 
-/// Measures each number of partitions; returns the lines of the table.
+impl Costs {
+    /// Measures in rounds, so that other work of the machine concerns all three alike.
+    fn measure(apart: &Cluster, together: &Cluster, scale: &Scale) -> Self {
+        let mut costs = Self::default();
+        let duration = scale.requests * 2;
+        for _ in 0..scale.rounds {
+            costs.alone.push(apart.cost(1, RATE, duration));
+            costs.apart.push(apart.cost(SERVERS, RATE, duration));
+            costs.together.push(together.cost(SERVERS, RATE, duration));
+        }
+        costs
+    }
+
+    fn medians(&self) -> [f64; 3] {
+        [&self.alone, &self.apart, &self.together].map(|costs| median(costs.iter().copied()))
+    }
+
+    /// Returns the median of the rounds' ratios, as a change in percent: one service compared with services apart.
+    fn change(&self) -> f64 {
+        let ratios = self.together.iter().zip(&self.apart).map(|(together, apart)| together / apart);
+        100.0 * (median(ratios) - 1.0)
+    }
+}
+
+/// Measures one partition, services with one partition each, and one service with all; returns the lines of the table.
 pub fn measure(scale: &Scale, runtime: &Runtime) -> Vec<String> {
-    let mut all = PARTITIONS.map(|partitions| measure_one(partitions, scale, runtime));
-    let mut lines: Vec<_> = all.iter_mut().map(line).collect();
-    lines.push(comparison(&mut all));
+    let apart = Cluster::start(SERVERS, 1, runtime);
+    let together = Cluster::start(1, PARTITIONS, runtime);
+    let own = Costs::measure(&apart, &together, scale);
+    let with_clients = {
+        let _clients = [apart.clients(), together.clients()];
+        Costs::measure(&apart, &together, scale)
+    };
+    let delays = [&apart, &together].map(delays);
+    let rates = [(apart, 1), (together, SERVERS)].map(|(cluster, servers)| rate(cluster, servers, scale));
+    let lines = lines(&[own, with_clients], rates, delays);
     lines.iter().for_each(|line| println!("{line}"));
     lines
 }
 
 /// Returns the text before the table.
-pub fn intro() -> String {
+pub fn intro(scale: &Scale) -> String {
     let text = include_str!("partitions.md");
     let share = format!("{:.0} %", SHARE * 100.0);
     text.replace("{share}", &share)
         .replace("{rate}", &RATE.to_string())
+        .replace("{rounds}", &scale.rounds.to_string())
         .replace("{streams}", &STREAMS.to_string())
 }
 
-fn measure_one(partitions: u16, scale: &Scale, runtime: &Runtime) -> Measured {
-    let service = runtime.block_on(Service::start(Deployment::partitioned(partitions)));
-    let streams = runtime.block_on(streams(&service, partitions));
-    let own = cost(&service, &streams, partitions, scale);
-    let (feed, all) = (format!("/events?streamId={}", streams[0].id), "/events");
-    let delays = [&*feed, all].map(|path| fanout::feed(DELAY_LOAD, &service, &streams[0], path).latencies);
-    let with_client = {
-        let _client = SseClients::open(service.address, get(all), 1);
-        cost(&service, &streams, partitions, scale)
-    };
-    let shares: Vec<_> = service.redis_pids().into_iter().map(|pid| CpuShare::limit(pid, SHARE)).collect();
+/// Returns the delays of the feed of one stream, and of all streams, of the first service.
+fn delays(cluster: &Cluster) -> [Latencies; 2] {
+    let of_stream = format!("/events?streamId={}", cluster.stream().id);
+    [&*of_stream, "/events"]
+        .map(|path| fanout::feed(DELAY_LOAD, &cluster.services[0], cluster.stream(), path).latencies)
+}
+
+/// Returns the joins a second of the first `servers` Redis servers, each held to its share of a core.
+fn rate(cluster: Cluster, servers: usize, scale: &Scale) -> f64 {
+    let pids = cluster.services.iter().flat_map(|service| service.redis_pids()).take(servers);
+    let shares: Vec<_> = pids.map(|pid| CpuShare::limit(pid, SHARE)).collect();
     assert!(shares.iter().all(Option::is_some), "control groups need the rights of root");
-    let rate = joins(&service, &streams, partitions, Pacing::Closed, scale.requests).rate();
-    drop(service);
-    Measured { partitions, rate, costs: [own, with_client], delays }
+    let rate = cluster.joins(servers, Pacing::Closed, scale.requests).iter().map(Outcome::rate).sum();
+    // The groups can only be removed after the servers.
+    drop(cluster);
+    rate
 }
 
-/// Creates as many streams in each partition, the partitions in turn.
-async fn streams(service: &Service, partitions: u16) -> Vec<StreamRef> {
-    let mut of: Vec<Vec<StreamRef>> = vec![Vec::new(); usize::from(partitions)];
-    for number in 0.. {
-        let stream = service.stream_of(&format!("room-{number}"), Mode::Listed).await;
-        let own = &mut of[service.partition(&stream)];
-        if own.len() < STREAMS {
-            own.push(stream);
-        }
-        if of.iter().all(|own| own.len() == STREAMS) {
-            break;
-        }
+/// The lines of the table. The last one compares the last one before it with the baselines.
+fn lines(costs: &[Costs; 2], rates: [f64; 2], delays: [[Latencies; 2]; 2]) -> Vec<String> {
+    let [own, with_clients] = costs.each_ref().map(Costs::medians);
+    let rate = |n: usize| format!("{:.0}", rates[n]);
+    let (mut texts, mut p99s) = (Vec::new(), Vec::new());
+    for mut both in delays {
+        let text = |delays: &mut Latencies| {
+            format!("p50 {:.1} ms, p99 {:.1} ms", delays.percentile(0.5), delays.percentile(0.99))
+        };
+        texts.push(both.each_mut().map(text).join(" | "));
+        p99s.push(both.each_mut().map(|delays| delays.percentile(0.99)));
     }
-    (0..STREAMS).flat_map(|n| of.iter().map(move |own| own[n].clone())).collect()
-}
-
-fn joins(
-    service: &Service,
-    streams: &[StreamRef],
-    partitions: u16,
-    pacing: Pacing,
-    duration: Duration,
-) -> Outcome {
-    let (process, redis) = (service.process(), service.redis());
-    let request = |n: u64| {
-        let n = usize::try_from(n).expect("a count");
-        let body = format!("{{\"identity\":\"person-{}\",\"name\":\"Somebody\"}}", n / streams.len() % 10);
-        let path = format!("/streams/{}/join", streams[n % streams.len()].id);
-        post(&path, "content-type: application/json\r\n", &body)
+    let line = |name: &str, rate: &str, n: usize, delays: &str| {
+        format!("| {name} | {rate} | {:.0} µs | {:.0} µs | {delays} |", own[n], with_clients[n])
     };
-    let load = HttpLoad {
-        address: service.address,
-        connections: CONNECTIONS * usize::from(partitions),
-        pacing,
-        request: &request,
-        service: &process,
-        redis: &redis,
-    };
-    load.run(duration)
-}
-
-/// Returns the microseconds of Redis's CPU time for a join at a rate that is fixed for each partition.
-fn cost(service: &Service, streams: &[StreamRef], partitions: u16, scale: &Scale) -> f64 {
-    let pacing = Pacing::Open(RATE * f64::from(partitions));
-    let outcome = joins(service, streams, partitions, pacing, scale.requests * 2);
-    outcome.redis_cpu * 1e6 / outcome.answered as f64
-}
-
-fn line(measured: &mut Measured) -> String {
-    let Measured { partitions, rate, costs: [own, with_client], delays } = measured;
-    let [one, all] = delays
-        .each_mut()
-        .map(|delays| format!("p50 {:.1} ms, p99 {:.1} ms", delays.percentile(0.5), delays.percentile(0.99)));
-    format!("| {partitions} | {rate:.0} | {own:.0} µs | {with_client:.0} µs | {one} | {all} |")
-}
-
-/// The last line: the greater number of partitions compared with one.
-fn comparison([one, many]: &mut [Measured; 2]) -> String {
-    let ratio = many.rate / one.rate;
-    let [own, with_client] = [0, 1].map(|n| 100.0 * (many.costs[n] / one.costs[n] - 1.0));
-    let [of_one, of_all] = [0, 1].map(|n| many.delays[n].percentile(0.99) - one.delays[n].percentile(0.99));
-    format!(
-        "| **compared** | **{ratio:.2} ×** (to reach: 3.6 ×) | **{own:+.1} %** (at most +5 %) \
-         | **{with_client:+.1} %** \
-         | p99 **{of_one:+.1} ms** | p99 **{of_all:+.1} ms** (at most +20 ms) |"
-    )
+    let [change, change_with_clients] = costs.each_ref().map(Costs::change);
+    let [of_one, of_all] = [0, 1].map(|n| p99s[1][n] - p99s[0][n]);
+    vec![
+        line("1 × 1", &rate(0), 0, &texts[0]),
+        line(&format!("{SERVERS} × 1"), "–", 1, "– | –"),
+        line(&format!("1 × {SERVERS}"), &rate(1), 2, &texts[1]),
+        format!(
+            "| **compared** | **{:.2} ×** (to reach: 3.6 ×) | **{change:+.1} %** of {SERVERS} × 1 (at most +5 %) \
+             | **{change_with_clients:+.1} %** \
+             | p99 **{of_one:+.1} ms** | p99 **{of_all:+.1} ms** (at most +20 ms) |",
+            rates[1] / rates[0]
+        ),
+    ]
 }

@@ -39,7 +39,7 @@ impl Section {
             Self::Audience => {
                 include_str!("audience.md").replace("{seconds}", &scale.audience.seconds.to_string())
             }
-            Self::Partitions => partitions::intro(),
+            Self::Partitions => partitions::intro(scale),
             Self::Archive => archive::intro(scale),
         }
     }
