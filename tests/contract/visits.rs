@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use livestream_orchestrator::{
     domain::{
-        AudienceMode, Change, ParticipantKind, Partition, Partitioning, Removal, Role, Session, StreamRef,
-        Timestamp, Visit, stream::NewStream,
+        Attributes, AudienceMode, Change, DisplayName, Identity, ParticipantKind, ParticipantMetadata,
+        Partition, Partitioning, Removal, Role, Session, StreamRef, Timestamp, Visit, stream::NewStream,
     },
     history::{HistoryStore, Log, open},
     store::{CreateOutcome, LogBounds, ResetReason, Retention},
@@ -16,7 +16,7 @@ use livestream_orchestrator::{
 use super::{
     archiver::{Running, address},
     backend::{
-        Backend, RETENTION, identity, left, new_stream, on_every_backend, session,
+        Backend, RETENTION, identity, left, new_stream, on_every_backend, session, token,
         with_and_without_partitions,
     },
     history_databases::rows,
@@ -71,7 +71,7 @@ async fn every_end_of_a_listed_session_is_one_visit(backend: Backend) {
     connect(Session { kind: ParticipantKind::Agent, ..session("agent", "PA_5", 1_000) }).await;
     connect(Session { kind: ParticipantKind::Egress, ..session("recorder", "PA_6", 1_000) }).await;
     connect(Session { hidden: true, ..session("hidden", "PA_7", 1_000) }).await;
-    backend.change(&stream, super::backend::token("joining", Duration::from_secs(60))).await;
+    backend.change(&stream, token("joining", Duration::from_secs(60))).await;
     assert_eq!(sids(&logged(&backend).await), ["PA_1", "PA_2", "PA_4"]);
     backend.stop(&stream).await;
     let visits = logged(&backend).await;
@@ -101,6 +101,41 @@ async fn visits_of_counted_viewers_without_events_are_logged() {
         let visits = logged(&backend).await;
         let visitors: BTreeSet<_> = visits.iter().map(|visit| visit.identity.to_string()).collect();
         assert_eq!((visits.len(), visitors), (20, names.into_iter().collect()));
+    }
+}
+
+#[tokio::test]
+async fn texts_of_a_counted_viewer_that_look_like_json_are_kept() {
+    const TEXT: &str = r#"a"b\c","sid":"x","metadata":"{}"#;
+    for backend in with_and_without_partitions("texts", SILENT) {
+        let stream = counted(&backend, "room").await;
+        for (number, has_token) in [(1, true), (2, false)] {
+            let (who, sid) = (Identity::reported(format!("{number}{TEXT}")).unwrap(), format!("PA_{number}"));
+            if has_token {
+                let (identity, role) = (who.clone(), Some(Role::Viewer));
+                let (name, metadata, attributes, joining_ttl) = (None, None, None, Duration::from_secs(60));
+                let issue = Change::IssueToken { identity, name, role, metadata, attributes, joining_ttl };
+                backend.change(&stream, issue).await;
+            }
+            let session = Session {
+                identity: who.clone(),
+                name: DisplayName::reported(TEXT),
+                metadata: Some(ParticipantMetadata::reported(TEXT)),
+                attributes: Attributes::reported([(TEXT.to_owned(), TEXT.to_owned())]),
+                ..viewer("viewer", &sid, 1_000)
+            };
+            backend.change(&stream, Change::Connect(session.clone())).await;
+            let (sid, at) = (Some(session.sid.clone()), Some(Timestamp::from_millis(5_000)));
+            let identity = who.clone();
+            backend.change(&stream, Change::Disconnect { identity, sid, at, reason: None }).await;
+            let recorded = backend.store.participant(stream.id, who.as_str()).await.unwrap().unwrap();
+            assert_eq!((&recorded.name, &recorded.attributes), (&session.name, &session.attributes));
+            assert_eq!((Some(recorded.metadata), recorded.sid), (session.metadata, Some(session.sid)));
+            assert_eq!(recorded.role_recorded, has_token);
+            let visit = logged(&backend).await.pop().unwrap();
+            assert_eq!((visit.identity, visit.name, visit.role), (who, session.name, Role::Viewer));
+            assert_eq!((visit.joined_at.as_millis(), visit.left_at.as_millis()), (1_000, 5_000));
+        }
     }
 }
 

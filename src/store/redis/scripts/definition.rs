@@ -6,7 +6,7 @@ use super::{
     super::script_keys::{SHARED_KEYS, STREAM_KEYS},
     argument::Argument,
     constants,
-    linking::{CHECK, linked},
+    linking::{CHECK, indented, linked},
 };
 
 /// A position of KEYS or ARGV.
@@ -34,15 +34,30 @@ pub(super) struct ChangeFunction {
 impl ChangeFunction {
     /// The Lua function. The values of its call are in the batch's argument, from the position `at` on.
     fn text(&self) -> String {
-        let names = self.args.iter().enumerate();
-        let body = names.fold(self.own.to_owned(), |body, (i, position)| {
-            replace_word(&body, &format!("ARG.{}", position.name), &format!("ARG.changes[at + {i}]"))
-        });
-        // The batch's script checks the permissions of all changes at once.
-        let lines = body.lines().filter(|line| line.trim() != CHECK.trim());
-        let indented: String = lines.map(|line| format!("  {line}\n")).collect();
-        format!("local function {}()\n{indented}end\n", self.name)
+        function(self.name, &self.body())
     }
+
+    /// The Lua function of the change's part in front of its last check of permissions, which returns nil if the change
+    /// needs more.
+    fn early_text(&self) -> String {
+        let body = self.body();
+        let early = body.rsplit_once(CHECK).map_or(&*body, |(early, _)| early);
+        function(&format!("{}_early", self.name), early)
+    }
+
+    fn body(&self) -> String {
+        let names = self.args.iter().enumerate();
+        names.fold(self.own.to_owned(), |body, (i, position)| {
+            replace_word(&body, &format!("ARG.{}", position.name), &format!("ARG.changes[at + {i}]"))
+        })
+    }
+}
+
+/// A Lua function without the checks of its body: the batch's script checks the permissions of all changes at once.
+fn function(name: &str, body: &str) -> String {
+    let body: String =
+        body.lines().filter(|line| line.trim() != CHECK.trim()).map(|line| format!("{line}\n")).collect();
+    format!("local function {name}()\n{}end\n", indented(&body))
 }
 
 /// A script: its files and the names of its values.
@@ -65,7 +80,7 @@ impl Definition {
     /// The Lua text that Redis runs. Its first line names the file.
     pub(super) fn text(&self) -> String {
         let body = if self.makes_keys {
-            with_made_keys(linked(self.shared, &self.own_text()))
+            with_made_keys(linked(self.shared, &self.own_text(), &self.deferred_text()))
         } else {
             self.shared.concat() + self.own
         };
@@ -76,9 +91,14 @@ impl Definition {
         format!("-- {}\n{lists}{constants}{body}", self.file)
     }
 
-    /// The script's own text behind the functions of its changes.
+    /// The script's own text behind the early parts of its changes.
     pub(super) fn own_text(&self) -> String {
-        self.functions.iter().map(ChangeFunction::text).collect::<String>() + self.own
+        self.functions.iter().map(ChangeFunction::early_text).collect::<String>() + self.own
+    }
+
+    /// The functions of its changes.
+    pub(super) fn deferred_text(&self) -> String {
+        self.functions.iter().map(ChangeFunction::text).collect()
     }
 
     /// The names of all keys, those that the script makes included.

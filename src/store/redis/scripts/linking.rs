@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 const FUNCTION: &str = "local function ";
 /// Stands in a change's file for the check of the permissions for the commands behind it.
 pub(super) const CHECK: &str = "check_permissions()\n";
+/// Stands in a script's function for statements that only a call of that function defines.
+const DEFERRED: &str = "  deferred()\n";
 /// The functions of the check.
 const CHECK_FUNCTIONS: &str = "denial_of denial_of_publish";
 /// Commands that no script runs behind its first write.
@@ -17,15 +19,38 @@ const ONLY_READS_FIRST: [&str; 2] = ["HMGET", "TIME"];
 /// The script of a change: the statements of `own`, behind those of the files of `shared` that define no name. In front
 /// of each are the statements of `shared` that define what it needs. A function that one other function needs alone is
 /// inside of it, so that a call that does not reach it does not define it. Without comments.
-pub(super) fn linked(shared: &[&str], own: &str) -> String {
+///
+/// The line [`DEFERRED`] in a function of `own` stands for `deferred`, behind a check of the commands of both and what
+/// `deferred` alone needs.
+pub(super) fn linked(shared: &[&str], own: &str, deferred: &str) -> String {
     let shared: Vec<String> = shared.iter().flat_map(|file| statements(&without_comments(file))).collect();
     let preconditions: String = shared.iter().filter(|one| defined_names(one).is_none()).cloned().collect();
     let own = without_comments(own);
-    let shared = nested(&shared, &format!("{preconditions}{own} {CHECK_FUNCTIONS}"));
+    let deferred = deferred_text(&shared, &with_checks(&shared, &preconditions, &own), &own, deferred);
+    let shared = nested(&shared, &format!("{preconditions}{own} {CHECK_FUNCTIONS}"), &names(&deferred));
     let script = with_checks(&shared, &preconditions, &own);
+    placed(&shared, statements(&script).into_iter().map(|one| one.replace(DEFERRED, &deferred)))
+}
+
+/// The text in place of [`DEFERRED`]. `script` is the text around it, whose names it may use.
+fn deferred_text(shared: &[String], script: &str, own: &str, deferred: &str) -> String {
+    if deferred.is_empty() {
+        return String::new();
+    }
+    let deferred = without_comments(deferred);
+    let deferred = check_of(shared, &format!("{own}{deferred}")) + &deferred;
+    let outer = needed(shared, script);
+    let inner = needed(shared, &deferred).into_iter().filter(|index| !outer.contains(index));
+    let inner: Vec<String> = inner.map(|index| shared[index].clone()).collect();
+    let inner = nested(&inner, &deferred, &BTreeSet::new());
+    indented(&placed(&inner, statements(&deferred).into_iter()))
+}
+
+/// The text of the statements, each behind those of `shared` that it needs.
+fn placed(shared: &[String], statements: impl Iterator<Item = String>) -> String {
     let (mut text, mut placed) = (String::new(), BTreeSet::new());
-    for statement in statements(&script) {
-        let missing = needed(&shared, &statement).into_iter().filter(|index| placed.insert(*index));
+    for statement in statements {
+        let missing = needed(shared, &statement).into_iter().filter(|index| placed.insert(*index));
         missing.for_each(|index| text += &shared[index]);
         text += &statement;
     }
@@ -33,9 +58,10 @@ pub(super) fn linked(shared: &[&str], own: &str) -> String {
 }
 
 /// The statements of `shared` that `text` needs. Each function that only one other function needs is inside of that
-/// one.
-fn nested(shared: &[String], text: &str) -> Vec<String> {
-    let (used, named) = (needed(shared, text), names(text));
+/// one, unless `elsewhere` has its name.
+fn nested(shared: &[String], text: &str, elsewhere: &BTreeSet<String>) -> Vec<String> {
+    let (used, mut named) = (needed(shared, text), names(text));
+    named.extend(elsewhere.iter().cloned());
     let mut inner = vec![String::new(); shared.len()];
     let mut outer = Vec::new();
     // A function needs only what is in front of it, so its inner functions are complete.
@@ -67,8 +93,11 @@ fn only_user(shared: &[String], used: &[usize], index: usize) -> Option<usize> {
 /// A function with others at the start of its body.
 fn with_inner(function: &str, inner: &str) -> String {
     let Some((head, rest)) = function.split_once('\n') else { return function.to_owned() };
-    let inner: String = inner.lines().map(|line| format!("  {line}\n")).collect();
-    format!("{head}\n{inner}{rest}")
+    format!("{head}\n{}{rest}", indented(inner))
+}
+
+pub(super) fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Replaces each [`CHECK`] by a check of the commands that may run between it and the next one, those of functions in
@@ -168,7 +197,7 @@ mod tests {
         local three, four =\n  3, 4\nlocal five\nlocal function write() redis.call('SET', 'x', one) end\n";
 
     fn without_check(own: &str) -> String {
-        let text = linked(&[SHARED], own);
+        let text = linked(&[SHARED], own, "");
         text.split_once('\n').unwrap().1.to_owned()
     }
 
@@ -188,11 +217,11 @@ mod tests {
     fn function_of_one_other_function_is_inside_of_it() {
         let shared = "local function a() return 1 end\nlocal function b()\n  return a()\nend\n\
             local function c()\n  return b()\nend\n";
-        let text = linked(&[shared], "return c()\n");
+        let text = linked(&[shared], "return c()\n", "");
         let inside = "local function c()\n  local function b()\n    local function a() return 1 end\n    return a()\n  \
             end\n  return b()\nend\nreturn c()\n";
         assert!(text.ends_with(inside), "{text}");
-        let text = linked(&[shared], "return c() + a()\n");
+        let text = linked(&[shared], "return c() + a()\n", "");
         assert!(
             text.contains("\nlocal function a() return 1 end\nlocal function c()\n  local function b()"),
             "{text}"
@@ -203,13 +232,26 @@ mod tests {
     fn section_is_checked_for_its_commands_alone() {
         let own = "local a = redis.call('GET', 'x')\nif a then\n  check_permissions()\n  return write()\nend\n\
             check_permissions()\nredis.call('DEL', 'x')\n";
-        let text = linked(&[SHARED], own);
+        let text = linked(&[SHARED], own, "");
         let checks: Vec<_> =
             text.split("denial_of({").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
         assert_eq!(checks, [" 'SET' ", " 'DEL' "]);
         assert!(text.starts_with("local a = redis.call('GET', 'x')"), "{text}");
-        assert!(linked(&[SHARED], "write()\n").contains("denial_of({ 'SET' })"));
+        assert!(linked(&[SHARED], "write()\n", "").contains("denial_of({ 'SET' })"));
         let own = "local function outer()\n  return write()\nend\ncheck_permissions()\nouter()\n";
-        assert!(linked(&[SHARED], own).contains("denial_of({ 'SET' })"));
+        assert!(linked(&[SHARED], own, "").contains("denial_of({ 'SET' })"));
+    }
+
+    #[test]
+    fn deferred_statement_has_what_it_alone_needs_inside_of_the_function() {
+        let shared = "local one = 1\nlocal function two() return one end\n\
+            local function three() redis.call('SET', 'x', two()) end\n";
+        let own = "local function define()\n  deferred()\n  return four\nend\nreturn one + define()()\n";
+        let text = linked(&[shared], own, "local function four() return three() end\n");
+        let inside = "local one = 1\nlocal function define()\n  do local denial = denial_of({ 'SET' }) \
+            if denial then return denial end end\n  local function two() return one end\n  \
+            local function three() redis.call('SET', 'x', two()) end\n  local function four() return three() end\n  \
+            return four\nend\nreturn one + define()()\n";
+        assert!(text.ends_with(inside), "{text}");
     }
 }

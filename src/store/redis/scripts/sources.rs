@@ -25,6 +25,8 @@ shared! {
     EVENTS = "changes/shared/events.lua";
     VISITS = "changes/shared/visits.lua";
     PARTICIPANTS = "changes/shared/participants.lua";
+    /// Entries of plain viewers.
+    VIEWERS = "changes/shared/viewers.lua";
     OUTCOME = "changes/shared/outcome.lua";
     /// The end of a change that is the only one of its call.
     SINGLE = "changes/shared/single.lua";
@@ -49,6 +51,7 @@ pub(super) const CREATION: &[&str] = &[
     EVENTS,
     VISITS,
     PARTICIPANTS,
+    VIEWERS,
     OUTCOME,
     SINGLE,
     ENDINGS,
@@ -64,6 +67,7 @@ pub(super) const CHANGE: &[&str] = &[
     EVENTS,
     VISITS,
     PARTICIPANTS,
+    VIEWERS,
     OUTCOME,
     SINGLE,
     ENDINGS,
@@ -83,6 +87,7 @@ pub(super) const BATCH: &[&str] = &[
     EVENTS,
     VISITS,
     PARTICIPANTS,
+    VIEWERS,
     OUTCOME,
     BATCHED,
     ENDINGS,

@@ -54,7 +54,7 @@ fn names(positions: [&'static [Position]; 2]) -> BTreeSet<&'static str> {
 }
 
 fn body(definition: &Definition) -> String {
-    without_comments(&(definition.shared.concat() + &definition.own_text()))
+    without_comments(&(definition.shared.concat() + &definition.own_text() + &definition.deferred_text()))
 }
 
 #[test]

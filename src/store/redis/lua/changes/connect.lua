@@ -2,17 +2,44 @@
 -- counts. `corrects_before` is '' for a webhook. For a session in LiveKit's list it is a time, and the list corrects
 -- what was recorded before that.
 local sid, identity, before = ARG.participant_sid, ARG.identity, tonumber(ARG.corrects_before)
-local p = participant(identity)
+local json = participant_text(identity)
 -- The room's sid is not known yet. The rejection makes LiveKit send the webhook again.
 if stream.status == 'creating' then return rejected('not_active', stream.status) end
-if stream.status ~= 'active' or not has_room(ARG.room_sid) then return unchanged(p) end
+if stream.status ~= 'active' or not has_room(ARG.room_sid) then return unchanged(participant_of(json)) end
 local ended = redis.call('ZSCORE', KEY.tombstones, sid)
-if ended and not (before and tonumber(ended) < before) then return unchanged(p) end
+if ended and not (before and tonumber(ended) < before) then return unchanged(participant_of(json)) end
+local session_at = ARG.session_at ~= '' and math.min(tonumber(ARG.session_at), now + CONST.clock_skew_ms) or now
+local session_text = integer(session_at)
+local joined_at = session_at > now and now_text or session_text
+
+-- A plain viewer, see viewers.lua. The token of an unknown one is not of this service.
+local is_plain = not ended and not before and ARG.kind == '' and ARG.hidden == '' and ARG.tracks == ''
+local token_at = is_plain and json and json:match('^{ "state":"joining","role":"viewer","joinedAt":"(%d+)"')
+local is_new = is_plain and not json and ARG.role == 'viewer'
+if (token_at or is_new) and is_silent() and not unlisted(identity)
+  and not (is_new and recorded_role(nil, identity)) then
+  check_permissions()
+  if redis.call('ZADD', KEY.active_order, '0', viewer_key(joined_at, identity)) == 1 then
+    touch_common(KEY.active_order)
+  end
+  local members = '"sid":' .. cjson.encode(sid) .. ',"identity":' .. cjson.encode(identity)
+    .. text_member('name', ARG.name)
+  local rest = cjson.encode(ARG.metadata) .. text_member('attributes', ARG.attributes)
+    .. (ARG.issued ~= '0' and ',"issued":"' .. ARG.issued .. '"' or '') .. (is_new and '}' or ',"roleSet":true}')
+  json = put_viewer(identity, 'active', joined_at, '","sessionAt":"' .. session_text .. '",', members, rest)
+  if token_at then
+    redis.call('ZREM', KEY.joining_order, viewer_key(token_at, identity))
+    remove_joining(identity)
+  end
+  count_visit('viewer')
+  return changed_silently(json)
+end
+check_permissions()
+local p = participant_of(json)
 
 local function optional(text) return text ~= '' and text or nil end
 local function corrects(entry) return before and entry and tonumber(entry.changedAt or 0) < before end
 local kind, is_hidden = optional(ARG.kind), ARG.hidden ~= ''
-local session_at = ARG.session_at ~= '' and math.min(tonumber(ARG.session_at), now + CONST.clock_skew_ms) or now
 
 -- Copies LiveKit's description into an entry; returns whether anything changes. LiveKit writes '' for an absent value.
 local function describe(entry)
@@ -30,36 +57,14 @@ end
 local function is_older_than(entry) return entry.sessionAt and session_at < tonumber(entry.sessionAt) end
 
 local function begin_session(entry)
-  entry.state, entry.sid, entry.sessionAt = 'active', sid, integer(session_at)
-  entry.joinedAt = session_at > now and now_text or entry.sessionAt
+  entry.state, entry.sid, entry.sessionAt, entry.joinedAt = 'active', sid, session_text, joined_at
   entry.leftAt, entry.expiresAt, entry.lastJoinedAt, entry.lastLeftAt = nil, nil, nil, nil
   entry.kind, entry.issued = kind, ARG.issued ~= '0' and ARG.issued or nil
   describe(entry)
 end
 
-local function count_visit()
-  count_role(p.role, 1)
-  local peak = is_counted() and 'currentPeak' or 'peak'
-  stream[peak] = integer(math.max(stream[peak], active_count()))
-  stream.emptySince = ''
-end
-
 local hidden = unlisted(identity)
 local is_unlisted = not is_listed_kind(kind, is_hidden)
--- A viewer of a counted stream, whose token is known.
-local is_viewer = p and p.state ~= 'active' and p.sid ~= sid and not is_told(p)
-  and (not p.roleSet and optional(ARG.role) or p.role) ~= 'host' and kind ~= 'agent' and not is_unlisted
-if is_viewer and not hidden and not is_older_than(p) and is_silent() then
-  check_permissions()
-  local old = position(p)
-  begin_session(p)
-  put(p, old)
-  if ended then redis.call('ZREM', KEY.tombstones, sid) end
-  remove_joining(identity)
-  count_visit()
-  return changed_silently(p)
-end
-check_permissions()
 if is_unlisted then
   local same = hidden and hidden.sid == sid
   local older = hidden and not same and is_older_than(hidden)
@@ -72,7 +77,7 @@ if is_unlisted then
   begin_session(hidden)
   put(hidden, old)
   recount_uncounted()
-  redis.call('ZREM', KEY.tombstones, sid)
+  remove_tombstones(sid)
   return changed(p)
 end
 
@@ -104,10 +109,10 @@ end
 begin_session(p)
 put(p, old)
 if hidden then remove_unlisted(hidden) end
-if ended then redis.call('ZREM', KEY.tombstones, sid) end
+if ended then remove_tombstones(sid) end
 remove_joining(identity)
 if counts(p) then
-  count_visit()
+  count_visit(p.role)
 else
   redis.call('SADD', KEY.agents, identity)
   touch(KEY.agents)

@@ -7,6 +7,9 @@ local function read_entry(key, identity)
   if json then return cjson.decode(json) end
 end
 local function participant(identity) return read_entry(KEY.participants, identity) end
+-- The JSON of a participant; false for an unknown one.
+local function participant_text(identity) return redis.call('HGET', KEY.participants, identity) end
+local function participant_of(json) return json and cjson.decode(json) or nil end
 -- The role that a caller has set for an identity, whose entry is `p`; nil without one.
 local function recorded_role(p, identity)
   if p then return p.roleSet and p.role end
@@ -51,6 +54,11 @@ end
 -- The place of an entry in the lists: the sorted set that has its list key, and the key.
 local function position(p) return { set = list_of(p), key = list_key(p) } end
 
+-- As `touch`, for a key that exists while a participant is active.
+local function touch_common(key)
+  if active_count() == 0 or key == KEY.unlisted then touch(key) end
+end
+
 -- Writes a participant whose position was `old`; nil for a new one. The first write uses memory, see outcome.lua.
 local function put(p, old)
   local new = position(p)
@@ -59,7 +67,7 @@ local function put(p, old)
   p.changedAt = now_text
   local entries = is_listed(p) and KEY.participants or KEY.unlisted
   written, written_json = p, cjson.encode(p)
-  if redis.call('HSET', entries, p.identity, written_json) == 1 then touch(entries) end
+  if redis.call('HSET', entries, p.identity, written_json) == 1 then touch_common(entries) end
 end
 
 -- Records that a hand was raised at a time; nil for a hand that was lowered.
@@ -84,26 +92,46 @@ local function remove_unlisted(p)
 end
 
 -- Old tombstones, which one departure of a call removes.
-local old_tombstones
+local has_old_tombstones = true
 local function take_old_tombstones()
-  if old_tombstones then return {} end
-  local last = integer(now - TOMBSTONE_MS)
-  old_tombstones = redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', last, 'LIMIT', '0', TOMBSTONE_BATCH)
-  return old_tombstones
+  if not has_old_tombstones then return {} end
+  has_old_tombstones = false
+  local oldest, last = redis.call('ZRANGE', KEY.tombstones, '0', '0', 'WITHSCORES'), now - TOMBSTONE_MS
+  if not oldest[1] then touch(KEY.tombstones) end
+  if not oldest[1] or tonumber(oldest[2]) > last then return {} end
+  return redis.call('ZRANGEBYSCORE', KEY.tombstones, '-inf', integer(last), 'LIMIT', '0', TOMBSTONE_BATCH)
+end
+
+-- Removing the only tombstones removes the key and its TTL.
+local function remove_tombstones(sid, ...)
+  redis.call('ZREM', KEY.tombstones, sid, ...)
+  touch(KEY.tombstones)
 end
 
 -- Adds a tombstone for the sid of a participant or a track, so that a late webhook cannot bring it back.
 local function add_tombstone(sid, is_first_write)
   local old = take_old_tombstones()
   -- The first write of a departure must not use memory, see outcome.lua.
-  if is_first_write or #old > 0 then redis.call('ZREM', KEY.tombstones, sid, unpack(old)) end
-  if redis.call('ZADD', KEY.tombstones, now_text, sid) == 1 then touch(KEY.tombstones) end
+  if is_first_write or #old > 0 then remove_tombstones(sid, unpack(old)) end
+  redis.call('ZADD', KEY.tombstones, now_text, sid)
 end
 
 -- Changes the number of active participants of a role by `change`.
 local function count_role(role, change)
   local field = role == 'host' and 'hosts' or is_counted() and 'currentViewers' or 'viewers'
   stream[field] = integer(stream[field] + change)
+end
+
+local function count_departure(role)
+  count_role(role, -1)
+  if active_count() == 0 then stream.emptySince = now_text end
+end
+
+local function count_visit(role)
+  count_role(role, 1)
+  local peak, count = is_counted() and 'currentPeak' or 'peak', active_count()
+  if count > tonumber(stream[peak]) then stream[peak] = integer(count) end
+  stream.emptySince = ''
 end
 
 -- The job that removes the next unused token stays as it is, which is early at worst.
@@ -141,8 +169,7 @@ local function record_end(p, at, has_tombstone)
   if not has_tombstone then add_tombstone(p.sid) end
   log_visit(p)
   if counts(p) then
-    count_role(p.role, -1)
-    if active_count() == 0 then stream.emptySince = now_text end
+    count_departure(p.role)
   else
     redis.call('SREM', KEY.agents, p.identity)
     recount_uncounted()
