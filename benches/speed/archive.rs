@@ -150,8 +150,8 @@ impl TestBed {
 
     /// Writes while the database is away, and archives when it is back.
     fn backlog(&mut self, scale: &Scale, runtime: &Runtime) -> String {
-        let count = runtime.block_on(self.count("events"));
         runtime.block_on(self.await_lag(0));
+        let count = runtime.block_on(self.count("events"));
         self.postgres.kill();
         let written = runtime.block_on(self.write(|written| written < backlog(scale)));
         self.postgres.restart();
