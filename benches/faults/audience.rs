@@ -40,6 +40,8 @@ pub struct Audience {
     stream: Value,
     /// The session of each connected viewer, and the last one of each other viewer that was connected.
     sessions: BTreeMap<usize, (String, bool)>,
+    /// The sessions that have ended, each with its viewer.
+    ended: Vec<(usize, String)>,
     changes: usize,
     /// Time of the last acknowledged change.
     changed: Instant,
@@ -68,6 +70,7 @@ impl Audience {
             urls,
             stream: Value::Null,
             sessions: BTreeMap::new(),
+            ended: Vec::new(),
             changes: 0,
             changed: Instant::now(),
         };
@@ -100,6 +103,9 @@ impl Audience {
             _ => (unique("PA"), true),
         };
         self.report(viewer, &sid, is_connected).await;
+        if !is_connected {
+            self.ended.push((viewer, sid.clone()));
+        }
         self.sessions.insert(viewer, (sid, is_connected));
     }
 
@@ -122,16 +128,21 @@ impl Audience {
         self.changed = Instant::now();
     }
 
-    /// Reports every viewer again, after a fault that may have lost changes, as a reconciliation with LiveKit does.
-    /// Replaces a stream that is lost.
+    /// Reports every viewer again, after a fault that may have lost changes, as a reconciliation with LiveKit does: it
+    /// ends whichever session is recorded of a viewer that is not connected. Replaces a stream that is lost.
     pub async fn report_all(&mut self, test_bed: &TestBed) {
         if self.document(0, self.id()).await.is_none() {
             let id = create_stream(&self.client, &self.urls[0], COUNTED).await.expect("a stream");
             self.stream = self.document(0, &id).await.expect("the new stream");
             test_bed.streams.lock().unwrap()[COUNTED] = id;
         }
+        for (viewer, sid) in self.ended.clone() {
+            self.report(viewer, &sid, false).await;
+        }
         for (viewer, (sid, is_connected)) in self.sessions.clone() {
-            self.report(viewer, &sid, is_connected).await;
+            if is_connected {
+                self.report(viewer, &sid, true).await;
+            }
         }
     }
 
