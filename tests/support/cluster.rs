@@ -136,11 +136,15 @@ impl Cluster {
         format!("redis+cluster://{}", seeds.collect::<Vec<_>>().join(","))
     }
 
-    /// The slot of all keys with this prefix.
+    /// The slot of all keys with this prefix, as the first node that runs computes it.
     pub async fn slot(&self, prefix: &str) -> u16 {
-        let slot =
-            self.nodes[0].execute(&["CLUSTER", "KEYSLOT", &format!("{{{prefix}}}:tail")]).await.unwrap();
-        redis::from_redis_value(slot).unwrap()
+        let key = format!("{{{prefix}}}:tail");
+        for node in &self.nodes {
+            if let Ok(slot) = node.execute(&["CLUSTER", "KEYSLOT", &key]).await {
+                return redis::from_redis_value(slot).unwrap();
+            }
+        }
+        panic!("no node of the cluster runs");
     }
 
     /// The owner of a slot, as node `asked` reports it.
