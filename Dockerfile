@@ -4,12 +4,12 @@ ARG RUST_VERSION=1.95
 ARG DEBIAN_RELEASE=bookworm
 
 
-# The LiveKit browser library, at the version and hash that static/assets/media.js pins. The build fails without it,
-# because the pages would silently load the library from a CDN.
+# The browser libraries of the pages, at the versions and hashes that the modules in static/assets/ pin. The build fails
+# without them, because the pages would silently load them from a CDN.
 FROM node:22-${DEBIAN_RELEASE}-slim AS vendor
 WORKDIR /src
 COPY scripts/vendor scripts/vendor
-COPY static/assets/media.js static/assets/media.js
+COPY static/assets/media.js static/assets/chart.js static/assets/
 RUN scripts/vendor
 
 

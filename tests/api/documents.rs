@@ -198,3 +198,32 @@ fn every_image_is_in_digest_command_of_runbook() {
 fn grafana_in_compose_file_has_no_basic_auth() {
     assert!(read("docker-compose.yml").contains("\n      GF_AUTH_BASIC_ENABLED: \"false\"\n"));
 }
+
+#[test]
+fn every_variable_of_compose_file_is_in_example() {
+    let (compose, example) = (read("docker-compose.yml"), read(".env.example"));
+    let names: BTreeSet<_> = compose
+        .split("${")
+        .skip(1)
+        .map(|rest| rest.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_').next().unwrap())
+        .collect();
+    assert!(names.contains("REDIS_URL"), "{names:?}");
+    for name in names {
+        let line = |line: &str| line.trim_start_matches('#').starts_with(&format!("{name}="));
+        assert!(example.lines().any(line), "{name} is in .env.example");
+    }
+}
+
+/// `scripts/vendor` reads the version and the hash from the module, in the image too.
+#[test]
+fn dockerfile_copies_pin_of_every_browser_library() {
+    let (script, dockerfile) = (read("scripts/vendor"), read("Dockerfile"));
+    let copies = dockerfile.lines().filter(|line| line.starts_with("COPY static/assets/"));
+    let copied: BTreeSet<_> = copies.flat_map(str::split_whitespace).collect();
+    let pins: Vec<_> =
+        script.lines().filter_map(|line| line.strip_prefix("fetch ")?.split(' ').nth(2)).collect();
+    assert!(!pins.is_empty(), "scripts/vendor fetches libraries");
+    for pin in pins {
+        assert!(copied.contains(format!("static/assets/{pin}").as_str()), "{pin} is copied");
+    }
+}
