@@ -74,8 +74,8 @@ pub struct Behind {
 pub struct ResetAttempts {
     /// Failed attempts and the time of the next one.
     pub waiting: Waiting,
-    /// Cursor of the reset. The same in every attempt: an endpoint that ignores repeats would otherwise miss the events
-    /// between the cursors.
+    /// Cursor of the reset. The same in every attempt until the log loses what follows it: an endpoint that ignores
+    /// repeats would otherwise miss the events between the cursors.
     pub cursor: Option<Cursor>,
 }
 

@@ -1,7 +1,10 @@
 //! What the results of steps change.
 
-use super::{Backlog, QueuedEvent, ResetAttempts, StreamRead, Waiting, queue::Queue};
-use crate::domain::{Cursor, StreamId, Timestamp};
+use super::{Backlog, PendingReset, QueuedEvent, ResetAttempts, StreamRead, Waiting, queue::Queue};
+use crate::{
+    domain::{Cursor, StreamId, Timestamp},
+    store::ResetReason,
+};
 
 impl Backlog {
     /// Ends the delivery of an event successfully.
@@ -108,6 +111,14 @@ impl Backlog {
         self.reset = None;
         self.reset_attempts = ResetAttempts::default();
         self.read = cursor;
+    }
+
+    /// Replaces the reset that the endpoint has not got, because events after its cursor are lost too. The log ends
+    /// with the new cursor. Failed attempts count on.
+    pub fn renew_reset(&mut self, reason: ResetReason, cursor: Cursor) {
+        self.reset_attempts.cursor = Some(cursor);
+        self.reset = Some(PendingReset { reason, cursor, is_busy: false });
+        self.has_unsaved_reset = true;
     }
 
     /// Ends a failed attempt at a reset.

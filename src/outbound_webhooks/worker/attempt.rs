@@ -33,6 +33,8 @@ pub(super) enum Done {
     ResetOfStream(StreamId, Cursor, Answer),
     /// An attempt at the reset of all streams, whose events continue after the cursor.
     Reset(Cursor, Answer),
+    /// Events after the cursor of the reset of all streams are lost too. The log ends with this cursor.
+    ResetOutdated(ResetReason, Cursor),
     /// A read of what the log of all streams no longer holds.
     Past(Result<Past, past::Error>),
     /// Events of all streams are lost. The log ends with the cursor.
@@ -62,10 +64,32 @@ impl Attempts {
                 Ok(done) => done,
                 Err(error) => Done::Unavailable(read.id, error),
             },
-            Step::Reset(reason, cursor) => {
-                Done::Reset(cursor, self.post(Content::reset(reason, cursor, None), now).await)
-            }
+            Step::Reset(reason, cursor) => match self.newer_loss(None, cursor, now).await {
+                Some((reason, tail)) => Done::ResetOutdated(reason, tail),
+                None => Done::Reset(cursor, self.post(Content::reset(reason, cursor, None), now).await),
+            },
         }
+    }
+
+    /// Returns why events after the cursor of a reset are lost too, and the newest cursor of their log. Such a reset
+    /// would be followed by another one, so a new one takes its place.
+    ///
+    /// Returns `None` without an answer of the store or the history, and if no later event is left to continue with.
+    async fn newer_loss(
+        &self,
+        stream: Option<StreamId>,
+        cursor: Cursor,
+        now: Timestamp,
+    ) -> Option<(ResetReason, Cursor)> {
+        let topic = stream.map_or(Topic::All, Topic::Stream);
+        let LogRead::Reset(reason) = self.partition.read_after(topic, cursor, 1).await.ok()? else {
+            return None;
+        };
+        let Past::Missing(reason) = self.past.read(stream, cursor, reason, now).await.ok()? else {
+            return None;
+        };
+        let tail = tail(&*self.partition, topic).await.ok()?;
+        (tail != cursor).then_some((reason, tail))
     }
 
     async fn read(&self, read: StreamRead, now: Timestamp) -> Result<Done, past::Error> {
@@ -90,13 +114,23 @@ impl Attempts {
             Past::Behind if read.after >= read.newest => Ok(Done::Page(read, Vec::new(), true)),
             Past::UpTo(_) | Past::Behind => Err(past::Error::Behind),
             Past::Missing(reason) => match read.reset {
-                Some(cursor) => {
-                    let answer = self.post(Content::reset(reason, cursor, Some(read.id)), now).await;
-                    Ok(Done::ResetOfStream(read.id, cursor, answer))
-                }
+                Some(cursor) => Ok(self.reset_stream(read, (reason, cursor), now).await),
                 None => Ok(Done::StreamLost(read, tail(&*self.partition, Topic::Stream(read.id)).await?)),
             },
         }
+    }
+
+    async fn reset_stream(
+        &self,
+        read: StreamRead,
+        (reason, cursor): (ResetReason, Cursor),
+        now: Timestamp,
+    ) -> Done {
+        if let Some((_, tail)) = self.newer_loss(Some(read.id), cursor, now).await {
+            return Done::StreamLost(read, tail);
+        }
+        let answer = self.post(Content::reset(reason, cursor, Some(read.id)), now).await;
+        Done::ResetOfStream(read.id, cursor, answer)
     }
 
     /// Reads what the log of all streams no longer holds after a position.

@@ -236,6 +236,7 @@ impl Worker {
                     Outcome::Disable(reason) => return Some(reason),
                 }
             }
+            Done::ResetOutdated(reason, tail) => self.renew_reset(reason, tail),
             Done::Past(read) => self.continue_past(read, now),
             Done::Lost(reason, tail) => self.lose(reason, tail, now),
             Done::Unavailable(id, error) => {

@@ -70,6 +70,13 @@ impl Worker {
         self.saving.save_now();
     }
 
+    /// Resets with another cursor, because events after that of the pending reset are lost too.
+    pub(super) fn renew_reset(&mut self, reason: ResetReason, tail: Cursor) {
+        self.count_failure("lost");
+        self.backlog.renew_reset(reason, tail);
+        self.saving.save_now();
+    }
+
     pub(super) fn report(&self, error: &Error) {
         self.count_failure(error.kind());
         tracing::debug!(%error, endpoint = %self.attempts.endpoint.id, "events not read; retrying");

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use livestream_orchestrator::domain::StreamRef;
 
 use super::{SMALL_LOGS, fixture::Fixture};
+use crate::support::endpoint::Received;
 
 /// Longer than the delay after each of the first attempts, in seconds.
 const NEXT_ATTEMPT: i64 = 7 * 3_600;
@@ -28,6 +29,54 @@ async fn refuse_two_resets(fixture: &Fixture, stream: &StreamRef, changes: usize
     assert!(repeats.iter().all(|one| (&one.id, &one.body) == (&first.id, &first.body)), "{received:?}");
     // An endpoint that ignores the repeats misses nothing: what follows the first attempt follows the reset.
     assert_eq!(received[before + 3].json()["data"]["stream"]["metadata"]["n"], changes + 1);
+}
+
+/// The endpoint refuses the first attempt at a reset. Then the log loses what follows the cursor of that reset, too, and
+/// the endpoint accepts everything.
+async fn accept_reset_after_another_loss(fixture: &Fixture, stream: &StreamRef, changes: usize) {
+    let before = fixture.client.bodies().len();
+    fixture.run_until_received(before + 1).await;
+    for n in changes + 1..=2 * changes {
+        fixture.change(stream, n).await;
+    }
+    fixture.client.status.store(200, Ordering::Relaxed);
+    fixture.advance(NEXT_ATTEMPT);
+    fixture.run_until_received(before + 2).await;
+    fixture.change(stream, 2 * changes + 1).await;
+    fixture.run_until_received(before + 3).await;
+    let received = fixture.client.received().split_off(before);
+    let kinds: Vec<_> = received.iter().map(Received::kind).collect();
+    assert_eq!(kinds, ["reset", "reset", "stream_updated"], "one accepted reset");
+    assert_ne!(
+        received[0].id, received[1].id,
+        "an endpoint that has seen the first one must not ignore the second"
+    );
+    assert_eq!(received[2].json()["data"]["stream"]["metadata"]["n"], 2 * changes + 1);
+}
+
+#[tokio::test]
+async fn accepted_reset_of_all_streams_is_followed_by_events_after_another_loss() {
+    let fixture = Fixture::start(SMALL_LOGS, 500).await;
+    fixture.begin().await;
+    let stream = fixture.backend.create("busy").await.reference();
+    for n in 1..=600 {
+        fixture.change(&stream, n).await;
+    }
+    accept_reset_after_another_loss(&fixture, &stream, 600).await;
+}
+
+#[tokio::test]
+async fn accepted_reset_of_one_stream_is_followed_by_events_after_another_loss() {
+    let fixture = Fixture::start(SMALL_LOGS, 500).await;
+    fixture.begin().await;
+    let stream = fixture.backend.create("busy").await.reference();
+    fixture.run_until_received(1).await;
+    for n in 1..=10 {
+        fixture.change(&stream, n).await;
+    }
+    fixture.advance(NEXT_ATTEMPT);
+    accept_reset_after_another_loss(&fixture, &stream, 10).await;
+    assert!(fixture.client.bodies()[2]["streamId"].is_string());
 }
 
 #[tokio::test]
