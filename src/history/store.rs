@@ -110,7 +110,8 @@ pub trait HistoryStore: Send + Sync {
     /// Returns the JSON of the recordings of a stream in their newest states, oldest recording first.
     async fn recordings(&self, id: StreamId, limit: RowLimit) -> Result<Rows<String>, HistoryError>;
 
-    /// Removes a part of a stream that ended, or had its newest event, before a time. Returns false if there is none.
+    /// Removes a part of a stream that ended, or had its newest event, before a time, or of what was stored of such a
+    /// stream after its removal. Returns false if there is neither.
     async fn prune(&self, before: Timestamp) -> Result<bool, HistoryError>;
 
     /// Erases a person from one stream: replaces the identity by one that is random for the stream, and removes its

@@ -85,7 +85,7 @@ pub(super) struct PostgresHistory {
 
 impl_history_store!(PostgresHistory, Postgres);
 impl_reads!(PostgresHistory);
-impl_removals!(PostgresHistory);
+impl_removals!(PostgresHistory, Postgres);
 
 impl PostgresHistory {
     const KIND: &str = "postgres";

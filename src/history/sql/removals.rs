@@ -3,23 +3,41 @@
 
 /// Implements the removals for a type with a `pool` and the method `begin`.
 macro_rules! impl_removals {
-    ($store:ident) => {
+    ($store:ident, $database:ty) => {
         impl $store {
-            /// Removes a part of the oldest expired stream. Returns false if there is none.
+            /// Removes a part of the oldest expired stream, or of what was stored of one after its removal. Returns false
+            /// if there is neither.
             async fn remove_expired(&self, before: Timestamp) -> Result<bool, HistoryError> {
                 let mut transaction = self.begin().await?;
                 let query = sqlx::query_as(statements::EXPIRED_STREAM).bind(before.as_millis());
                 let expired: Option<(Uuid,)> = query.fetch_optional(&mut *transaction).await?;
-                let Some((id,)) = expired else { return Ok(false) };
+                let (id, statements) = match expired {
+                    Some((id,)) => (id, &statements::REMOVE_STREAM[..]),
+                    None => match Self::removed_stream(&mut transaction, before).await? {
+                        Some(id) => (id, &statements::REMOVE_REMAINS[..]),
+                        None => return Ok(false),
+                    },
+                };
                 // A statement that removes nothing is done; the next call continues with the first one that is not.
-                for statement in statements::REMOVE_STREAM {
-                    let removed = sqlx::query(statement).bind(id).execute(&mut *transaction).await?;
+                for statement in statements {
+                    let removed = sqlx::query(*statement).bind(id).execute(&mut *transaction).await?;
                     if removed.rows_affected() > 0 {
                         break;
                     }
                 }
                 transaction.commit().await?;
                 Ok(true)
+            }
+
+            /// Returns a stream that was removed before some of its visits or recordings were stored.
+            async fn removed_stream(
+                transaction: &mut Transaction<'_, $database>,
+                before: Timestamp,
+            ) -> Result<Option<Uuid>, HistoryError> {
+                let query = sqlx::query_as(statements::REMOVED_STREAM).bind(before.as_millis());
+                let query = query.bind(values::first_id_at(before));
+                let removed: Option<(Uuid,)> = query.fetch_optional(&mut **transaction).await?;
+                Ok(removed.map(|(id,)| id))
             }
 
             /// Returns a stream in which a person has not been erased, with what replaces the person there.

@@ -66,7 +66,7 @@ pub(super) struct SqliteHistory {
 
 impl_history_store!(SqliteHistory, Sqlite);
 impl_reads!(SqliteHistory);
-impl_removals!(SqliteHistory);
+impl_removals!(SqliteHistory, Sqlite);
 
 impl SqliteHistory {
     const KIND: &str = "sqlite";

@@ -142,16 +142,29 @@ pub(super) const WATCH_TIMES: &str = "SELECT role, MAX(persons), CAST(SUM(watche
 /// Parameters: time before which the stream has ended, or had its newest event.
 pub(super) const EXPIRED_STREAM: &str = "SELECT stream_id FROM streams WHERE COALESCE(stopped_at, newest_ms) < $1 \
     ORDER BY COALESCE(stopped_at, newest_ms) LIMIT 1";
+/// Parameters: the time of [`EXPIRED_STREAM`], and the id from which on streams were created later. Yields a stream that
+/// has been removed, of which a visit or a recording was stored afterwards. Such rows precede the stream's own row only
+/// while the events of their time are not stored. Ids sort by time, so the few oldest rows of each index are read.
+pub(super) const REMOVED_STREAM: &str = "SELECT stream_id FROM recordings WHERE stream_id < $2 AND created_at < $1 \
+        AND NOT EXISTS (SELECT 1 FROM streams WHERE streams.stream_id = recordings.stream_id) \
+    UNION ALL SELECT stream_id FROM visits WHERE stream_id < $2 AND left_at < $1 \
+        AND NOT EXISTS (SELECT 1 FROM streams WHERE streams.stream_id = visits.stream_id) LIMIT 1";
+const REMOVE_VISITS: &str = "DELETE FROM visits WHERE stream_id = $1 AND sid IN (SELECT sid FROM visits \
+    WHERE stream_id = $1 LIMIT 5000)";
+const REMOVE_IDENTITIES: &str = "DELETE FROM stream_identities WHERE stream_id = $1 AND identity_sha256 IN (SELECT \
+    identity_sha256 FROM stream_identities WHERE stream_id = $1 LIMIT 5000)";
+const REMOVE_RECORDINGS: &str = "DELETE FROM recordings WHERE stream_id = $1";
 /// Parts of a stream, in the order of their removal. A statement removes a bounded number of rows. Parameters: stream.
 pub(super) const REMOVE_STREAM: [&str; 5] = [
     "DELETE FROM events WHERE stream_id = $1 AND (cursor_ms, cursor_n) IN (SELECT cursor_ms, cursor_n FROM events \
         WHERE stream_id = $1 ORDER BY cursor_ms, cursor_n LIMIT 5000)",
-    "DELETE FROM visits WHERE stream_id = $1 AND sid IN (SELECT sid FROM visits WHERE stream_id = $1 LIMIT 5000)",
-    "DELETE FROM stream_identities WHERE stream_id = $1 AND identity_sha256 IN (SELECT identity_sha256 \
-        FROM stream_identities WHERE stream_id = $1 LIMIT 5000)",
-    "DELETE FROM recordings WHERE stream_id = $1",
+    REMOVE_VISITS,
+    REMOVE_IDENTITIES,
+    REMOVE_RECORDINGS,
     "DELETE FROM streams WHERE stream_id = $1",
 ];
+/// The same of a stream that [`REMOVED_STREAM`] finds by its visits and recordings, which are therefore the last ones.
+pub(super) const REMOVE_REMAINS: [&str; 3] = [REMOVE_IDENTITIES, REMOVE_VISITS, REMOVE_RECORDINGS];
 /// Parameters: key of the identity. Yields first what was begun.
 pub(super) const STREAM_OF_PERSON: &str = "SELECT stream_id, replacement FROM stream_identities \
     WHERE identity_sha256 = $1 ORDER BY replacement IS NULL, stream_id LIMIT 1";

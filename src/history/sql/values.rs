@@ -56,6 +56,13 @@ pub(super) fn of_count(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
+/// Returns the least id of a stream that is created at a time or later: ids are UUIDs of version 7.
+pub(super) fn first_id_at(time: Timestamp) -> Uuid {
+    const MAX_MILLIS: u64 = (1 << 48) - 1;
+    let millis = u64::try_from(time.as_millis()).unwrap_or_default().min(MAX_MILLIS);
+    Uuid::from_u128(u128::from(millis) << 80)
+}
+
 /// Returns the maximum number of bytes of a page.
 pub(super) fn of_bytes(limit: RowLimit) -> i64 {
     i64::try_from(limit.bytes).unwrap_or(i64::MAX)

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::lifecycle::{address, current, file, report, start, state, webhook};
 use crate::{
-    backend::{Backend, RETENTION, on_every_backend},
+    backend::{Backend, RETENTION, identity, on_every_backend},
     history_databases::{Database, on_both_databases, rows},
 };
 
@@ -27,6 +27,8 @@ on_both_databases!(
     recordings_of_a_page_end_after_its_bytes,
     recorded_person_is_erased,
     recordings_of_an_expired_stream_are_removed,
+    result_after_the_removal_of_its_stream_is_removed,
+    result_before_the_first_event_of_its_stream_stays,
 );
 
 const FIRST: Partition = Partition::FIRST;
@@ -196,4 +198,40 @@ async fn recordings_of_an_expired_stream_are_removed(database: Database) {
     assert_eq!(recordings(&database, &stream).await.len(), 1);
     while database.store.prune(Timestamp::from_millis(i64::MAX)).await.unwrap() {}
     assert_eq!(recordings(&database, &stream).await.len(), 0);
+}
+
+/// Removes everything that expires at a time.
+async fn prune(database: &Database, before: Timestamp) {
+    while database.store.prune(before).await.unwrap() {}
+}
+
+async fn result_after_the_removal_of_its_stream_is_removed(database: Database) {
+    let backend = Backend::memory(RETENTION);
+    let stream = backend.active("room").await;
+    let person = identity("ann");
+    let outputs = record_person(&backend, &stream, "EG_1", &person).await;
+    tell(&backend, &stream, "EG_1", &outputs, state(EgressStatus::Ending, 5)).await;
+    backend.stop(&stream).await;
+    archive_events(&database, None, &log(&backend).await).await;
+    let end = Timestamp::from_millis(i64::MAX);
+    prune(&database, end).await;
+    tell(&backend, &stream, "EG_1", &outputs, saved(9)).await;
+    archive_late(&database, late(&backend).await).await;
+    assert_eq!(recordings(&database, &stream).await.len(), 1);
+    prune(&database, end).await;
+    assert_eq!(recordings(&database, &stream).await.len(), 0);
+    assert!(!database.store.erase(&person).await.unwrap(), "the identity is removed too");
+}
+
+/// The two logs are stored in no fixed order.
+async fn result_before_the_first_event_of_its_stream_stays(database: Database) {
+    let backend = Backend::memory(RETENTION);
+    let stream = backend.active("room").await;
+    let outputs = start(&backend, &stream, "EG_1", &[]).await.outputs;
+    backend.stop(&stream).await;
+    tell(&backend, &stream, "EG_1", &outputs, saved(9)).await;
+    archive_late(&database, late(&backend).await).await;
+    let created_at = log(&backend).await[0].draft.stream.created_at;
+    prune(&database, created_at).await;
+    assert_eq!(recordings(&database, &stream).await.len(), 1);
 }
