@@ -36,10 +36,20 @@ pub(super) fn append<'a>(body: &mut Vec<u8>, cells: impl IntoIterator<Item = Cel
     body.extend(b"\r\n");
 }
 
+/// First characters of texts that spreadsheets take for formulas, the full-width forms of East Asian versions included.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// Reports whether a spreadsheet could take a text for a formula. Some leave out spaces and control characters at the
+/// beginning, and some take a text for a formula because of them.
+fn is_formula(text: &str) -> bool {
+    let is_ignored = |first: char| first.is_whitespace() || first.is_control() || first == '\u{feff}';
+    text.trim_start_matches(is_ignored).starts_with(FORMULA) || text.starts_with(['\t', '\r', '\n'])
+}
+
 /// A text that a spreadsheet could take for a formula gets an apostrophe in front, because participants choose their
 /// names themselves.
 fn append_cell(body: &mut Vec<u8>, text: &str) {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let is_formula = is_formula(text);
     if !is_formula && !text.contains([',', '"', '\r', '\n']) {
         return body.extend(text.as_bytes());
     }
@@ -58,5 +68,10 @@ mod tests {
         append(&mut body, ["a b", "", "1,2", "a\"b", "x\ny", "=1+1", "@x"].map(Cell::Text));
         let expected = "a b,,\"1,2\",\"a\"\"b\",\"x\ny\",\"'=1+1\",\"'@x\"\r\n";
         assert_eq!(String::from_utf8(body).unwrap(), expected);
+        for formula in ["-1", "+1", "\t=1", "\r=1", "\na", " \0=1", "\u{feff}=1", "＝1", "＠x"] {
+            let mut body = Vec::new();
+            append(&mut body, [Cell::Text(formula)]);
+            assert_eq!(String::from_utf8(body).unwrap(), format!("\"'{formula}\"\r\n"));
+        }
     }
 }
