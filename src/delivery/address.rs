@@ -28,16 +28,18 @@ const FORBIDDEN_V4: [Ipv4Net; 11] = [
     // Azure's platform services, which are reachable from virtual machines only.
     v4([168, 63, 129, 16], 32),
 ];
-const FORBIDDEN_V6: [Ipv6Net; 6] = [
+const FORBIDDEN_V6: [Ipv6Net; 8] = [
     // IETF protocol assignments, Teredo and ORCHID among them.
     v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
     v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
     // 6to4, which embeds an IPv4 address.
     v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
     v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
-    // Metadata services of AWS and of Google Cloud, within the private network.
+    // Metadata services of AWS, Google Cloud, Oracle Cloud and Scaleway, within the private network.
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0], 32),
+    v6([0xfd00, 0xc1, 0, 0, 0, 0, 0, 0], 32),
+    v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0], 32),
 ];
 /// Global unicast addresses (RFC 4291, section 2.4).
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
@@ -148,6 +150,8 @@ mod tests {
             "ff02::1",
             "fd00:ec2::254",
             "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "fd00:42::42",
             "2001:db8::1",
             "2002:7f00:1::",
             "2001::1",
