@@ -17,7 +17,7 @@ use crate::{
 /// How far an endpoint is behind.
 #[derive(Serialize, ToSchema)]
 pub struct Lag {
-    /// Number of events that the endpoint has not got.
+    /// Number of events that the endpoint has not got. Of a disabled endpoint: as of the end of its deliveries.
     events: u64,
     /// Age of the first of them.
     seconds: u64,
