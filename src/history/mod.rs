@@ -6,12 +6,13 @@
 //! Import direction; this file only declares and re-exports:
 //! ```text
 //! erasure, error, records ← batch ← store ← sql, failure ← archiving, visit_archiving ← archiver ← service
-//!             ← reading ← past
+//!             ← catching_up ← reading ← past
 //! ```
 
 mod archiver;
 mod archiving;
 mod batch;
+mod catching_up;
 mod erasure;
 mod error;
 mod failure;

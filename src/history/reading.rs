@@ -43,6 +43,9 @@ pub enum ReadError {
         /// Shortest permitted step in milliseconds.
         least: i64,
     },
+    /// What happened before the request is not stored yet.
+    #[error("the history has not stored yet what happened before the request: repeat it")]
+    Behind,
     /// Error of the database.
     #[error(transparent)]
     Database(#[from] HistoryError),
@@ -55,7 +58,7 @@ impl ReadError {
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::NotFound => ErrorCode::StreamNotFound,
             Self::StepTooShort { .. } => ErrorCode::ValidationFailed,
-            Self::Database(HistoryError::Unavailable(_)) => ErrorCode::HistoryUnavailable,
+            Self::Behind | Self::Database(HistoryError::Unavailable(_)) => ErrorCode::HistoryUnavailable,
             Self::Database(_) => ErrorCode::Internal,
         }
     }
@@ -181,16 +184,19 @@ impl History {
         Ok(points(&self.read(steps).await?, start, step, count))
     }
 
-    /// Erases a person from every stream of the history. What is stored later may name the person again.
+    /// Erases a person from every stream of the history, also from what is not stored yet at the time of the call. What
+    /// happens later may name the person again.
     ///
     /// # Errors
-    /// [`ReadError::Forbidden`], or an error of the database, after which the call can be repeated.
+    /// [`ReadError::Forbidden`]. After [`ReadError::Behind`] or an error of the database the call can be repeated.
     pub async fn erase(&self, caller: &Caller, identity: &Identity) -> Result<(), ReadError> {
         if !caller.is_allowed(Action::ErasePerson) {
             return Err(ReadError::Forbidden(Action::ErasePerson));
         }
+        let has_caught_up = self.catch_up().await;
+        // Also if the archivers are behind: what is stored need not wait for them.
         while self.read(self.store.erase(identity)).await? {}
-        Ok(())
+        if has_caught_up { Ok(()) } else { Err(ReadError::Behind) }
     }
 
     /// Runs a read beside a bounded number of others, so that the archivers always have connections.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -31,6 +31,8 @@ pub struct History {
     pub(super) store: Arc<dyn HistoryStore>,
     /// Permits of reads at callers' requests.
     pub(super) reads: Semaphore,
+    /// The partitions whose logs are stored; empty before [`Self::run`].
+    pub(super) partitions: OnceLock<Vec<(Partition, Arc<dyn FollowedPartition>)>>,
     metrics: Arc<Metrics>,
     /// See `HISTORY_RETENTION`; `None` for no limit.
     pub(super) retention: Option<Duration>,
@@ -42,8 +44,8 @@ impl History {
     /// Connects to nothing. Streams are removed from the database when their end is `retention` ago.
     pub fn new(store: Arc<dyn HistoryStore>, retention: Option<Duration>, metrics: Arc<Metrics>) -> Self {
         let (is_up, is_prepared) = (AtomicBool::new(false), AtomicBool::new(false));
-        let history =
-            Self { store, reads: Semaphore::new(MAX_READS), metrics, retention, is_up, is_prepared };
+        let (reads, partitions) = (Semaphore::new(MAX_READS), OnceLock::new());
+        let history = Self { store, reads, partitions, metrics, retention, is_up, is_prepared };
         history.record(false);
         history
     }
@@ -100,8 +102,10 @@ impl History {
         partitions: Vec<Arc<dyn FollowedPartition>>,
         shutdown: CancellationToken,
     ) {
-        let archivers = partitioning.all().zip(partitions).map(|(number, partition)| {
-            Archiver::new(partition, number, self.store.clone(), self.metrics.clone(), self.retention)
+        let partitions = self.partitions.get_or_init(|| partitioning.all().zip(partitions).collect());
+        let archivers = partitions.iter().map(|(number, partition)| {
+            let (store, metrics) = (self.store.clone(), self.metrics.clone());
+            Archiver::new(partition.clone(), *number, store, metrics, self.retention)
         });
         let archivers: Vec<_> = archivers.collect();
         let archiving = join_all(archivers.iter().map(|archiver| archiver.run(shutdown.clone())));

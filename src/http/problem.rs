@@ -211,7 +211,7 @@ impl From<history::ReadError> for Problem {
         use history::ReadError;
         match error {
             ReadError::StepTooShort { .. } => Self::invalid(vec![FieldError::new("step", error)]),
-            ReadError::Forbidden(_) | ReadError::NotFound => {
+            ReadError::Forbidden(_) | ReadError::NotFound | ReadError::Behind => {
                 Self::with_detail(error.code(), error.to_string())
             }
             ReadError::Database(_) => {

@@ -4,13 +4,16 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use livestream_orchestrator::{
+    access::Caller,
     domain::{
         Change, Cursor, DisplayName, Event, Identity, IngressKind, IngressReport, IngressState, Partition,
-        Session, StreamId, Timestamp, Topic, Visit,
+        Partitioning, Session, StreamId, Timestamp, Topic, Visit,
     },
-    history::{Batch, Log},
+    history::{Batch, History, Log, open},
+    telemetry::Metrics,
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     backend::{Backend, RETENTION, identity, session},
@@ -22,6 +25,7 @@ on_both_databases!(
     person_is_erased_from_every_stream,
     person_that_only_an_ingress_names_is_erased,
     interrupted_erasure_continues_with_the_same_replacement,
+    person_is_erased_from_what_is_not_stored_at_the_request,
 );
 
 const FIRST: Partition = Partition::FIRST;
@@ -202,4 +206,25 @@ async fn interrupted_erasure_continues_with_the_same_replacement(database: Datab
         .collect();
     placeholders.extend(visits(&database, ids[0]).await.into_iter().map(|visit| visit.identity.to_string()));
     assert_eq!(placeholders.len(), 1, "{placeholders:?}");
+}
+
+async fn person_is_erased_from_what_is_not_stored_at_the_request(database: Database) {
+    crate::support::install_crypto_provider();
+    let (backend, ids, logged) = streams(&[("room", &["ann"])]).await;
+    let history = History::new(open(&database.address), None, Arc::new(Metrics::new().unwrap()));
+    let stop = CancellationToken::new();
+    assert!(history.prepare(&stop).await.unwrap());
+    let person = identity("ann");
+    let run = history.run(Partitioning::SINGLE, backend.followed.clone(), stop.clone());
+    let erase = async {
+        history.erase(&Caller::unrestricted(), &person).await.unwrap();
+        let position = database.store.position(FIRST, Log::Events).await.unwrap();
+        assert_eq!(position, logged.last().map(|event| event.cursor));
+        let stored = (events(&database, ids[0]).await, visits(&database, ids[0]).await);
+        assert_eq!((stored.0.len(), stored.1.len()), (logged.len(), 1));
+        assert!(stored.0.iter().all(|json| !json.contains("\"ann\"")), "{stored:?}");
+        assert_ne!(stored.1[0].identity, person);
+        stop.cancel();
+    };
+    tokio::join!(run, erase);
 }

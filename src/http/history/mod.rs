@@ -179,7 +179,8 @@ pub async fn viewers(
 /// `DELETE /history/participants/{identity}`
 ///
 /// Erases a person from the history. In every event and visit a random text takes the place of the identity, and names,
-/// metadata and attributes are removed. What is stored later may name the person again. Continues if the client leaves.
+/// metadata and attributes are removed. Waits until what happened before the request is stored: 503 after 15 s. What
+/// happens later may name the person again. Continues if the client leaves.
 #[utoipa::path(
     delete, path = "/history/participants/{identity}", operation_id = "erasePerson", tag = "history",
     params(PersonPath),
