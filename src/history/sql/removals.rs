@@ -5,8 +5,8 @@
 macro_rules! impl_removals {
     ($store:ident, $database:ty) => {
         impl $store {
-            /// Removes a part of the oldest expired stream, or of what was stored of one after its removal. Returns false
-            /// if there is neither.
+            /// Removes a part of the oldest expired stream, or of what was stored of one after its removal. Returns
+            /// false if there is neither.
             async fn remove_expired(&self, before: Timestamp) -> Result<bool, HistoryError> {
                 let mut transaction = self.begin().await?;
                 let query = sqlx::query_as(statements::EXPIRED_STREAM).bind(before.as_millis());

@@ -142,9 +142,9 @@ pub(super) const WATCH_TIMES: &str = "SELECT role, MAX(persons), CAST(SUM(watche
 /// Parameters: time before which the stream has ended, or had its newest event.
 pub(super) const EXPIRED_STREAM: &str = "SELECT stream_id FROM streams WHERE COALESCE(stopped_at, newest_ms) < $1 \
     ORDER BY COALESCE(stopped_at, newest_ms) LIMIT 1";
-/// Parameters: the time of [`EXPIRED_STREAM`], and the id from which on streams were created later. Yields a stream that
-/// has been removed, of which a visit or a recording was stored afterwards. Such rows precede the stream's own row only
-/// while the events of their time are not stored. Ids sort by time, so the few oldest rows of each index are read.
+/// Parameters: the time of [`EXPIRED_STREAM`], and the id from which on streams were created later. Yields a stream
+/// that has been removed, of which a visit or a recording was stored afterwards. Such rows precede the stream's own row
+/// only while the events of their time are not stored. Ids sort by time, so few rows of each index are read.
 pub(super) const REMOVED_STREAM: &str = "SELECT stream_id FROM recordings WHERE stream_id < $2 AND created_at < $1 \
         AND NOT EXISTS (SELECT 1 FROM streams WHERE streams.stream_id = recordings.stream_id) \
     UNION ALL SELECT stream_id FROM visits WHERE stream_id < $2 AND left_at < $1 \

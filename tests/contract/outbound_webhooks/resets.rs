@@ -31,8 +31,8 @@ async fn refuse_two_resets(fixture: &Fixture, stream: &StreamRef, changes: usize
     assert_eq!(received[before + 3].json()["data"]["stream"]["metadata"]["n"], changes + 1);
 }
 
-/// The endpoint refuses the first attempt at a reset. Then the log loses what follows the cursor of that reset, too, and
-/// the endpoint accepts everything.
+/// The endpoint refuses the first attempt at a reset. Then the log loses what follows the cursor of that reset, too,
+/// and the endpoint accepts everything.
 async fn accept_reset_after_another_loss(fixture: &Fixture, stream: &StreamRef, changes: usize) {
     let before = fixture.client.bodies().len();
     fixture.run_until_received(before + 1).await;
