@@ -156,15 +156,16 @@ impl StreamId {
         self.0
     }
 
-    /// Returns the last byte, which is random in a generated id.
-    pub(super) const fn last_byte(self) -> u8 {
-        self.0.as_bytes()[15]
+    /// Returns the last two bytes, which are random in a generated id.
+    pub(super) const fn last_bytes(self) -> u16 {
+        let [.., first, second] = *self.0.as_bytes();
+        u16::from_be_bytes([first, second])
     }
 
-    /// Returns the id with another last byte.
-    pub(super) const fn with_last_byte(self, byte: u8) -> Self {
+    /// Returns the id with other last two bytes.
+    pub(super) const fn with_last_bytes(self, number: u16) -> Self {
         let mut bytes = *self.0.as_bytes();
-        bytes[15] = byte;
+        [bytes[14], bytes[15]] = number.to_be_bytes();
         Self(Uuid::from_bytes(bytes))
     }
 }

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Cursor, RoomName, StreamId};
 
-/// Maximum number of partitions: the values of the byte of an id that says its partition.
+/// Maximum number of partitions: the values of a byte, which numbers them.
 pub const MAX_PARTITIONS: u16 = 256;
 
 /// Number of a partition, from 0.
@@ -55,10 +55,10 @@ impl Partitioning {
         (0..self.count).map(move |number| self.numbered(number.into()))
     }
 
-    /// Returns the partition of a stream: the last byte of its id, which is random in a UUID of version 7, modulo the
-    /// number of partitions.
+    /// Returns the partition of a stream: the last two bytes of its id, which are random in a UUID of version 7, modulo
+    /// the number of partitions. One byte would spread streams unevenly over most numbers of partitions.
     pub fn of_stream(self, id: StreamId) -> Partition {
-        self.numbered(id.last_byte().into())
+        self.numbered(id.last_bytes().into())
     }
 
     /// Returns the partition of a room name. A name that is a stream id has the partition of that stream, because the
@@ -80,19 +80,19 @@ impl Partitioning {
         self.numbered(cursor.number())
     }
 
-    /// Returns `id` with a last byte that says the partition of the room name. Placing the result again has no effect.
+    /// Returns `id` with last bytes that say the partition of the room name. Placing the result again has no effect.
     #[must_use]
     pub fn place(self, id: StreamId, room: &RoomName) -> StreamId {
         self.move_to(id, self.of_room(room))
     }
 
-    /// Returns `id` with a last byte that says this partition, and with the other bits of that byte if possible.
+    /// Returns `id` with last bytes that say this partition, and with the other bits of them if possible.
     #[must_use]
     pub fn move_to(self, id: StreamId, partition: Partition) -> StreamId {
-        let (byte, count) = (u16::from(id.last_byte()), self.count);
-        let moved = byte - byte % count + u16::from(partition.0);
-        let moved = if moved < MAX_PARTITIONS { moved } else { moved - count };
-        id.with_last_byte(u8::try_from(moved).unwrap_or(partition.0))
+        let number = id.last_bytes();
+        let first = number - number % self.count;
+        let moved = first.checked_add(partition.0.into());
+        id.with_last_bytes(moved.unwrap_or_else(|| first - self.count + u16::from(partition.0)))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a remainder by at most 256 is at most 255")]
@@ -123,7 +123,7 @@ mod tests {
             prop_assert_eq!(partitioning.of_stream(placed), partitioning.of_room(&room(&name)));
             prop_assert_eq!(partitioning.place(placed, &room(&name)), placed);
             prop_assert_eq!(Partitioning::SINGLE.place(id, &room(&name)), id);
-            prop_assert_eq!(placed.with_last_byte(0), id.with_last_byte(0));
+            prop_assert_eq!(placed.with_last_bytes(0), id.with_last_bytes(0));
         }
     }
 
@@ -138,14 +138,17 @@ mod tests {
 
     #[test]
     fn names_and_ids_spread_evenly() {
-        let partitioning = Partitioning::new(16).unwrap();
-        let (mut of_rooms, mut of_ids) = ([0; 16], [0; 16]);
-        for number in 0..16_000 {
-            of_rooms[partitioning.of_room(&room(&format!("room-{number}"))).index()] += 1;
-            of_ids[partitioning.of_stream(StreamId::generate()).index()] += 1;
-        }
-        for count in of_rooms.into_iter().chain(of_ids) {
-            assert!((800..1_200).contains(&count), "{count} of 1,000 expected");
+        for count in [16, 200] {
+            let partitioning = Partitioning::new(count).unwrap();
+            let (mut of_rooms, mut of_ids) = ([0; 200], [0; 200]);
+            for number in 0..u32::from(count) * 1_000 {
+                of_rooms[partitioning.of_room(&room(&format!("room-{number}"))).index()] += 1;
+                of_ids[partitioning.of_stream(StreamId::generate()).index()] += 1;
+            }
+            let count = usize::from(count);
+            for own in of_rooms[..count].iter().chain(&of_ids[..count]) {
+                assert!((800..1_200).contains(own), "{own} of 1,000 expected in each of {count} partitions");
+            }
         }
     }
 
