@@ -90,9 +90,9 @@ impl Relay {
         self.readiness.is_ready()
     }
 
-    /// Reports whether the store has several partitions.
-    pub fn is_partitioned(&self) -> bool {
-        self.readiness.partitions() > 0
+    /// Reports whether the store has several partitions and some of them deliver events.
+    pub fn has_ready_partition(&self) -> bool {
+        self.readiness.has_ready_partition()
     }
 
     /// Returns the numbers of the partitions that do not deliver events. Feeds of all streams wait for them.

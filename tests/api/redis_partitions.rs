@@ -9,7 +9,8 @@ use crate::support::{
     app::{Setup, TestApp},
     cluster::Cluster,
     eventually,
-    servers::shared_livekit,
+    fault_proxy::{CommandFault, FaultProxy},
+    servers::{Redis, shared_livekit},
     unique,
 };
 
@@ -85,6 +86,34 @@ async fn lost_partition_stops_its_own_streams_until_a_replica_takes_over() {
     .await;
     for stream in [kept, lost] {
         feed.wait_until("the event that waited", |event| event["streamId"] == streams[stream]["id"]).await;
+    }
+    app.stop().await;
+}
+
+/// As for a moment after each outage of a partition, whose own feed reconnects earlier than that of all streams.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resumed_feed_waits_while_the_merged_feed_reconnects() {
+    let redis = Redis::start();
+    let proxy = FaultProxy::start(redis.port).await;
+    let setup = Setup::new(&proxy.url(), shared_livekit())
+        .with(|arguments| arguments.redis_partitions = Some(PARTITIONS.to_string()));
+    let app = setup.start().await;
+    let mut feed = app.follow("/events").await;
+    let streams = create_streams(&app).await;
+    let cursor = feed.wait_for("stream_created").await["cursor"].as_str().unwrap().to_owned();
+    proxy.fault_commands(Some((":clock_floor", CommandFault::ErrorReply("ERR no clock".to_owned()))));
+    redis.execute(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
+    eventually("the loss of the merged feed alone", || async {
+        let health = app.get("/health").await.body;
+        let is_lost = health["feed"]["status"] == "down" && health["waitingPartitions"].is_null();
+        is_lost.then_some(())
+    })
+    .await;
+    let mut resumed = app.resume("/events", &cursor).await;
+    proxy.fault_commands(None);
+    app.patch(&path(&streams[0]), json!({"metadata": {"n": 1}})).await.expect(StatusCode::OK);
+    for feed in [&mut feed, &mut resumed] {
+        feed.wait_until("the change", |event| event["data"]["stream"]["metadata"] == json!({"n": 1})).await;
     }
     app.stop().await;
 }

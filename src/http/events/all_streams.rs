@@ -50,7 +50,9 @@ impl AllStreams {
     ) -> Result<Self, StoreError> {
         match (Events::open(api, &context, &grant, start).await, start) {
             (Ok(events), _) => Ok(Self::Open(Box::new(events))),
-            (Err(StoreError::Unavailable(_)), Start::After(from)) if is_waiting(api) => {
+            // The relay may not have noticed the loss of a partition yet, or a partition that is back may be ready
+            // before the merged feed.
+            (Err(StoreError::Unavailable(_)), Start::After(from)) if api.relay.has_ready_partition() => {
                 let api = api.clone();
                 Ok(Self::Waiting(Box::new(Waiting { api, context, grant, from, writer: None })))
             }
@@ -65,12 +67,6 @@ impl AllStreams {
             Self::Waiting(waiting) => Some(waiting.from),
         }
     }
-}
-
-/// Whether feeds of all streams wait for partitions that do not answer, because the instance serves the others. The
-/// relay may not have noticed the loss of a partition yet.
-fn is_waiting(api: &AppState) -> bool {
-    api.relay.is_partitioned() && api.relay.is_ready()
 }
 
 impl Waiting {

@@ -17,9 +17,11 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Hub {
-    /// Starts a background task that retries with backoff until the feed is connected.
+    /// Starts a background task that retries with backoff until the feed is connected. The merged feed is retried at
+    /// once when a partition is back, because an instance without lost partitions is not ready until then.
     pub(super) fn connect(&self) {
         let (feed, source, commands) = (self.feed.clone(), self.source, self.commands.clone());
+        let (readiness, is_merged) = (self.readiness.clone(), self.readiness.is_merged(source));
         tokio::spawn(async move {
             let (mut backoff, mut logged_at) = (MIN_BACKOFF, None::<Instant>);
             while commands.strong_count() > 0 {
@@ -31,7 +33,10 @@ impl Hub {
                     }
                     Err(_) => {}
                 }
-                sleep(backoff.mul_f64(0.5 + jitter())).await;
+                tokio::select! {
+                    () = sleep(backoff.mul_f64(0.5 + jitter())) => {}
+                    () = readiness.partition_back(), if is_merged => {}
+                }
                 backoff = (backoff * 2).min(MAX_BACKOFF);
             }
         });
