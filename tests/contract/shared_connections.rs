@@ -1,7 +1,9 @@
 //! Connections to Redis that partitions share: one for each master and runtime, and one for messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use futures_util::future::try_join_all;
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
 use livestream_orchestrator::{
     domain::{Partitioning, Topic},
     store::{EventFeed, FeedMessage, PartitionedStore, Source, StreamStore, redis::RedisStore},
@@ -14,7 +16,8 @@ use super::{
 use crate::support::{
     cluster::Cluster,
     eventually,
-    servers::{Redis, shared_redis},
+    fault_proxy::{CommandFault, FaultProxy},
+    servers::{Redis, free_port, shared_redis},
     unique, within,
 };
 
@@ -102,4 +105,39 @@ async fn connection_without_probes_is_not_used_again() {
     let mut third = store.connect(Source::FIRST).await.unwrap();
     store.probe(Source::FIRST, third.probe_address()).await.unwrap();
     assert!(matches!(within("the probe", third.next()).await, Some(FeedMessage::Probe)));
+}
+
+#[tokio::test]
+async fn refused_connection_for_messages_is_not_opened_again_by_each_partition() {
+    let redis = Redis::start();
+    let proxy = FaultProxy::start(redis.port).await;
+    let partitioning = Partitioning::new(64).unwrap();
+    let partitions = redis_partitions_at(&proxy.url(), &unique("test"), partitioning, RETENTION);
+    // Only connections for messages begin with HELLO.
+    let refusal = CommandFault::ErrorReply("NOPROTO unsupported protocol version".to_owned());
+    proxy.fault_commands(Some(("HELLO", refusal)));
+    let refused = join_all(partitions.iter().map(|partition| partition.connect(Source::FIRST))).await;
+    assert!(refused.iter().all(Result::is_err));
+    // More than one only if the machine is slower than the growing pauses.
+    assert!((1..8).contains(&proxy.faulted_count()), "{} of 64 were opened", proxy.faulted_count());
+    assert!(partitions[0].ping().await.is_ok(), "commands have a backoff of their own");
+    proxy.fault_commands(None);
+    eventually("a connection", || async { partitions[0].connect(Source::FIRST).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn failed_probe_of_one_partition_keeps_back_no_other() {
+    let server = Redis::start();
+    let proxy = FaultProxy::start(server.port).await;
+    let url = format!("{},redis://127.0.0.1:{}/0", proxy.url(), free_port());
+    let (partitioning, prefix) = (Partitioning::new(2).unwrap(), unique("test"));
+    let partitions = || redis_partitions_at(&url, &prefix, partitioning, RETENTION);
+    let mut connection = partitions()[0].connect(Source::FIRST).await.unwrap();
+    // The other server refuses a connection before one to this server is open.
+    proxy.delay(Duration::from_millis(300));
+    let store = PartitionedStore::new(partitioning, partitions());
+    let probed = store.probe(store.source_of(Topic::All), &format!("{}\n", connection.probe_address())).await;
+    assert!(probed.is_err(), "the second server is away");
+    proxy.delay(Duration::ZERO);
+    assert!(matches!(within("the probe", connection.next()).await, Some(FeedMessage::Probe)));
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::{
     PartitionBackend, PartitionedStore,
@@ -97,9 +97,9 @@ impl<P: PartitionBackend> EventFeed for PartitionedStore<P> {
             return partition.probe(Source::FIRST, address).await;
         }
         let addresses = self.partitions().iter().zip(address.split(ADDRESS_SEPARATOR));
-        try_join_all(addresses.map(|(partition, address)| partition.probe(Source::FIRST, address)))
-            .await
-            .map(drop)
+        let probes = addresses.map(|(partition, address)| partition.probe(Source::FIRST, address));
+        // All are sent, because a connection whose probe does not arrive is closed for all streams of its master.
+        join_all(probes).await.into_iter().collect()
     }
 
     async fn live_streams(&self, after: Option<&str>) -> Result<LivePage, StoreError> {

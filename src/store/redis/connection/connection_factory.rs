@@ -37,6 +37,8 @@ struct Inner {
     options: Arc<ConnectOptions>,
     locator: Arc<MasterLocator>,
     backoff: Backoff,
+    /// Of connections for messages, which a server may refuse while it accepts others, for example for their protocol.
+    message_backoff: Backoff,
     /// The number of connections that broke or timed out. A connection opened before the last of them is discarded
     /// without a probe, because each probe of a dead connection would wait for a timeout.
     breakages: AtomicU64,
@@ -59,6 +61,7 @@ impl ConnectionFactory {
             options,
             locator,
             backoff: Backoff::default(),
+            message_backoff: Backoff::default(),
             breakages: AtomicU64::new(0),
             runtime,
             ping_only: AtomicBool::new(false),
@@ -72,16 +75,22 @@ impl ConnectionFactory {
     /// Opens a connection that passes what Redis publishes on to `receive`. The shared runtime drives it.
     ///
     /// # Errors
-    /// Redis refuses the connection, the network fails, or the wait is over.
+    /// Redis refuses the connection, the network fails, the wait is over, or the last of these failures while the
+    /// backoff of these connections is running.
     pub(super) async fn open_for_messages(
         &self,
         receive: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, Failure> {
+        self.0.message_backoff.check()?;
         let inner = self.0.clone();
         let open = async move {
             let opened = node::open_for_messages(&inner.options.client(&inner.node)?, receive).await;
-            if opened.is_err() {
-                inner.locator.suspect(&inner.node);
+            match &opened {
+                Ok(_) => inner.message_backoff.reset(),
+                Err(failure) => {
+                    inner.message_backoff.record_failure(failure);
+                    inner.locator.suspect(&inner.node);
+                }
             }
             opened
         };
