@@ -159,18 +159,13 @@ async fn next_of(
     connections: &mut [Box<dyn FeedConnection>],
     turn: &mut usize,
 ) -> (usize, Option<FeedMessage>) {
-    let mut next: Vec<_> = connections.iter_mut().enumerate().map(next_with_index).collect();
-    let first = *turn % next.len().max(1);
+    let (count, first) = (connections.len(), *turn);
+    let mut next: Vec<_> = connections.iter_mut().map(|connection| connection.next()).collect();
     next.rotate_left(first);
-    let ((index, message), ..) = select_all(next).await;
-    *turn = index + 1;
+    let (message, position, _) = select_all(next).await;
+    let index = (first + position) % count;
+    *turn = (index + 1) % count;
     (index, message)
-}
-
-fn next_with_index<'a>(
-    (index, connection): (usize, &'a mut Box<dyn FeedConnection>),
-) -> BoxFuture<'a, (usize, Option<FeedMessage>)> {
-    connection.next().map(move |message| (index, message)).boxed()
 }
 
 /// The readings of the clocks, one at a time.

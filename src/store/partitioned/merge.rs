@@ -13,6 +13,9 @@ use crate::{domain::Cursor, store::ClockReading};
 
 /// Time after which an event that a partition has, and that was not received, is lost.
 const LOST_AFTER: Duration = Duration::from_secs(1);
+/// Maximum events that wait. Later ones are reported as a gap, because the logs hold them too. So many wait only while
+/// a master hangs that has not been found to be down yet.
+const MAX_WAITING: usize = 10_000;
 
 /// Published events `T` of all partitions that wait to be passed on.
 pub(super) struct Merge<T> {
@@ -57,12 +60,15 @@ impl<T> Merge<T> {
         if cursor <= followed.received {
             return;
         }
-        let is_gap = previous != followed.received;
+        let is_full = self.waiting.len() >= MAX_WAITING;
+        let is_gap = previous != followed.received || is_full;
         followed.receive(cursor);
         if is_gap {
             self.report_gap(cursor);
         }
-        self.waiting.insert(cursor, event);
+        if !is_full {
+            self.waiting.insert(cursor, event);
+        }
     }
 
     /// Adds readings of all partitions, in order.

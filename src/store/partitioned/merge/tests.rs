@@ -166,3 +166,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn events_beyond_the_bound_are_a_gap() {
+    let max = MAX_WAITING as u64;
+    let cursor = |millis| Cursor::new(millis, 0);
+    let mut merge = Merge::begin(std::iter::repeat_n(Cursor::ORIGIN, 2));
+    let publish = |merge: &mut Merge<u64>, millis| {
+        merge.on_event(0, millis, cursor(millis), cursor(millis - 1));
+    };
+    let origin = Cursor::ORIGIN;
+    let reading = ClockReading { millis: 2 * max, tail: origin, before_floor: origin, lost_until: origin };
+    let read = |merge: &mut Merge<u64>| merge.on_readings(&[reading, reading], Instant::now());
+    (1..=max).for_each(|millis| publish(&mut merge, millis));
+    assert!(!merge.take_gap());
+    publish(&mut merge, max + 1);
+    assert!(merge.take_gap());
+    read(&mut merge);
+    let passed = std::iter::from_fn(|| merge.next()).map(|(_, previous)| previous);
+    assert_eq!(passed.filter(|previous| *previous == Cursor::GREATEST).count(), MAX_WAITING);
+    publish(&mut merge, max + 2);
+    read(&mut merge);
+    assert_eq!(merge.next(), Some((max + 2, cursor(max + 1))), "after the event that does not wait");
+}
