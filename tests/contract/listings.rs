@@ -44,16 +44,29 @@ async fn page_cursor_of_viewer_has_no_hidden_identity(backend: Backend) {
     assert!(backend.store.participants(stream.id, hidden, 10, None).await.unwrap().items.is_empty());
 }
 
+/// The oldest and the newest streams are in all partitions, those between them in one.
 async fn page_of_streams_of_one_partition_is_full(backend: Backend) {
     let partitioning = Partitioning::new(u16::try_from(backend.partitions.len()).unwrap()).unwrap();
     let is_first = |room: &String| partitioning.of_room(&RoomName::parse(room).unwrap()) == Partition::FIRST;
-    for room in (0..).map(|n| format!("room{n}")).filter(is_first).take(40) {
-        backend.create(&room).await;
+    let rooms = |prefix: &'static str| (0..).map(move |n| format!("{prefix}{n}"));
+    let of_one = rooms("room").filter(is_first).take(100);
+    let mut ids = Vec::new();
+    for room in rooms("old").take(15).chain(of_one).chain(rooms("new").take(15)) {
+        ids.push(backend.create(&room).await.id);
     }
-    let page = backend.store.list(StreamFilter::All, 35, None).await.unwrap();
-    assert!(page.items.len() == 35 && page.next.is_some(), "{}", page.items.len());
-    let rest = backend.store.list(StreamFilter::All, 35, page.next.as_deref()).await.unwrap();
-    assert!(rest.items.len() == 5 && rest.next.is_none(), "{}", rest.items.len());
+    ids.reverse();
+    let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = backend.store.list(StreamFilter::All, 35, after.as_deref()).await.unwrap();
+        sizes.push(page.items.len());
+        listed.extend(page.items.iter().map(|stream| stream.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [35, 35, 35, 25]);
+    assert_eq!(listed, ids, "every stream once, the newest first");
 }
 
 async fn stream_pages_list_every_stream_once(backend: Backend) {
