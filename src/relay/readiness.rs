@@ -22,7 +22,10 @@ pub(super) struct Readiness {
 impl Readiness {
     pub(super) fn new(sources: usize, metrics: Arc<Metrics>) -> Self {
         let sources = std::iter::repeat_with(AtomicBool::default).take(sources).collect();
-        Self { sources, partition_back: Notify::new(), metrics }
+        let readiness = Self { sources, partition_back: Notify::new(), metrics };
+        // A partition that is down since the start has its metric too.
+        (0..readiness.partitions()).for_each(|partition| readiness.set(Source(partition), false));
+        readiness
     }
 
     /// Sets the readiness of one hub, and the metrics.
@@ -99,6 +102,16 @@ mod tests {
             assert_eq!(readiness.is_ready(), ready, "{sources:?}");
             assert_eq!(readiness.has_ready_partition(), any, "{sources:?}");
             assert_eq!(readiness.waiting().collect::<Vec<_>>(), waiting, "{sources:?}");
+        }
+    }
+
+    #[test]
+    fn partition_that_has_never_been_ready_has_its_metric() {
+        let readiness = Readiness::new(3, Arc::new(Metrics::new().unwrap()));
+        let text = String::from_utf8(readiness.metrics.encode(None).unwrap()).unwrap();
+        for partition in 0..2 {
+            let line = format!("lso_partition_up{{partition=\"{partition}\"}} 0");
+            assert!(text.lines().any(|found| found == line), "{line}");
         }
     }
 
