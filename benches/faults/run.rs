@@ -66,7 +66,10 @@ async fn wait_for_deliveries(test_bed: &mut TestBed) {
         })
         .await;
         client
-            .wait_for("everything", |recording| recording.complete || recording.last_position() >= newest)
+            .wait_for("everything", |recording| {
+                let last = recording.last_position();
+                recording.complete || last >= newest && !last.is_some_and(|last| auditor.has_lost(last))
+            })
             .await;
     }
 }

@@ -52,6 +52,11 @@ impl LogCopy {
     fn last(&self) -> Option<Position> {
         self.entries.last().map(|entry| entry.position)
     }
+
+    fn newest(&self) -> Option<Position> {
+        let mut newest_first = self.entries.iter().rev();
+        newest_first.find(|entry| !entry.lost_by_redis).map(|entry| entry.position)
+    }
 }
 
 /// Copies the log of a topic in the background, independently of the instances and their clients.
@@ -112,9 +117,14 @@ impl LogAuditor {
         LogCopy { entries, epoch }
     }
 
-    /// Position of the newest entry that was read.
+    /// Position of the newest entry that was read and that Redis has not lost.
     pub fn newest(&self) -> Option<Position> {
-        self.0.iter().filter_map(|one| one.log.lock().unwrap().last()).max()
+        self.0.iter().filter_map(|one| one.log.lock().unwrap().newest()).max()
+    }
+
+    /// Whether Redis has lost an entry that was read.
+    pub fn has_lost(&self, position: Position) -> bool {
+        self.log().entries.iter().any(|entry| entry.lost_by_redis && entry.position == position)
     }
 }
 
