@@ -7,10 +7,14 @@ use serde::{Serialize, Serializer};
 use super::{
     AddressFingerprint, EgressId, EgressKind, EgressOutputs, EgressStatus, MaskedUrl, MediaPath, RoomSid,
     StoragePrefix, Timestamp,
-    ingress::error_text,
     name::{self, UnknownName},
-    rtmp_address::mask_addresses,
 };
+
+/// Maximum number of files of an egress. LiveKit accepts one file output.
+const MAX_FILES: usize = 4;
+
+/// Maximum length of a location, in bytes. One of LiveKit has a bucket's address and a path.
+const MAX_LOCATION_BYTES: usize = 4_096;
 
 /// Order among the states of an egress: the later state is greater, however its reports arrive. A state of the service
 /// itself has the report time 0, so that each report of LiveKit in the same phase is greater.
@@ -101,7 +105,7 @@ pub struct EgressTarget {
     pub url: MaskedUrl,
     /// State.
     pub status: TargetStatus,
-    /// LiveKit's error text, with masked addresses.
+    /// LiveKit's error text, without secrets.
     pub error: Option<String>,
 }
 
@@ -110,7 +114,7 @@ pub struct EgressTarget {
 pub struct EgressState {
     /// Status.
     pub status: EgressStatus,
-    /// LiveKit's error text, with masked addresses.
+    /// LiveKit's error text, without secrets.
     pub error: Option<String>,
     /// Time from which media flow.
     pub started_at: Option<Timestamp>,
@@ -143,6 +147,24 @@ pub struct EgressReport {
 }
 
 impl EgressReport {
+    /// Reports whether the egress is of a stream whose room has this id, and not of an earlier room of the same name.
+    pub fn is_in(&self, room_sid: Option<&RoomSid>) -> bool {
+        self.room_sid.is_none() || self.room_sid.as_ref() == room_sid
+    }
+
+    /// Returns the report with results of bounded size, so that a list of egresses is one message. Leaves out further
+    /// files and a longer location.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let EgressState { files, hls, .. } = &mut self.state;
+        files.truncate(MAX_FILES);
+        let of_hls = hls.as_mut().map(|hls| &mut hls.location);
+        for location in files.iter_mut().map(|file| &mut file.location).chain(of_hls) {
+            location.take_if(|location| location.len() > MAX_LOCATION_BYTES);
+        }
+        self
+    }
+
     /// Returns the report with paths relative to the deployment's prefix, as requests have them.
     #[must_use]
     pub fn relative_to(mut self, prefix: &StoragePrefix) -> Self {
@@ -157,11 +179,6 @@ impl EgressReport {
         }
         self
     }
-}
-
-/// Masks the addresses in an error text of LiveKit and shortens it; `None` for the empty text.
-pub fn masked_error(text: &str) -> Option<String> {
-    error_text(&mask_addresses(text))
 }
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

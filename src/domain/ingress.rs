@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{
     DisplayName, Identity, IngressId, JobId, JobMark, MaskedUrl, StreamId, Timestamp,
     name::{self, UnknownName},
-    rtmp_address::mask_addresses,
 };
 
 /// Maximum number of ingresses of a stream, with those that are being created. Closing a stream tells the end of each
@@ -16,9 +15,6 @@ pub const MAX_INGRESSES: usize = 32;
 
 /// Age of an intent to create an ingress after which its request has died: LiveKit answers within seconds.
 pub const INGRESS_PLAN_TTL: Duration = Duration::from_secs(60);
-
-/// Maximum length of an error text of LiveKit, in characters.
-const MAX_ERROR_CHARS: usize = 256;
 
 /// Protocol of an ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -148,18 +144,6 @@ impl IngressReport {
     pub fn job_of(&self, stream: StreamId) -> Option<JobId> {
         self.mark.filter(|mark| mark.stream == stream).map(|mark| mark.job)
     }
-}
-
-/// Shortens an error text of LiveKit; `None` for the empty text.
-pub fn error_text(text: &str) -> Option<String> {
-    Some(text.chars().take(MAX_ERROR_CHARS).collect()).filter(|text: &String| !text.is_empty())
-}
-
-/// Returns an error text of LiveKit about an ingress without its secrets: with masked addresses, and without the stream
-/// key; `None` for the empty text. The address that LiveKit pulls may have a password or a signature.
-pub fn masked_ingress_error(text: &str, stream_key: &str) -> Option<String> {
-    let text = if stream_key.is_empty() { text.to_owned() } else { text.replace(stream_key, "***") };
-    error_text(&mask_addresses(&text))
 }
 
 /// Ingress of a stream. Has no stream key, which only LiveKit keeps.

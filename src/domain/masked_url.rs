@@ -8,6 +8,9 @@ use url::Url;
 /// What is shown in place of a secret.
 const MASK: &str = "***";
 
+/// Maximum length of what is shown, in bytes: that of the longest URL of a request. Other tools choose any URL.
+const MAX_BYTES: usize = 2_048;
+
 /// URL whose userinfo, query and fragment are masked, because they often have passwords, keys or signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -43,6 +46,7 @@ impl MaskedUrl {
                 masked += MASK;
             }
         }
+        masked.truncate(masked.floor_char_boundary(MAX_BYTES));
         Self(masked)
     }
 
@@ -81,6 +85,12 @@ mod tests {
         ] {
             assert_eq!(MaskedUrl::of(text).as_str(), masked);
         }
+    }
+
+    #[test]
+    fn long_url_is_cut() {
+        let long = format!("https://a.example/{}", "a".repeat(MAX_BYTES));
+        assert_eq!(MaskedUrl::of(&long).as_str(), &long[..MAX_BYTES]);
     }
 
     #[test]

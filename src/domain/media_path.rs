@@ -14,6 +14,10 @@ const MAX_PATH_BYTES: usize = 512;
 /// is below the 255 bytes that file systems accept.
 const MAX_PART_BYTES: usize = 200;
 
+/// Maximum length of a path that LiveKit reports, in bytes: S3's limit. Other tools choose any path, and documents have
+/// it in messages of bounded size.
+const MAX_REPORTED_BYTES: usize = 1_024;
+
 /// Suffix of playlists.
 const PLAYLIST_SUFFIX: &str = ".m3u8";
 
@@ -27,8 +31,9 @@ const REPLACEMENT: &str = "_";
 pub struct MediaPath(String);
 
 impl MediaPath {
-    /// Takes a path that LiveKit reports, or one that was stored.
-    pub const fn reported(path: String) -> Self {
+    /// Takes a path that LiveKit reports, or one that was stored. Cuts it at 1,024 bytes.
+    pub fn reported(mut path: String) -> Self {
+        path.truncate(path.floor_char_boundary(MAX_REPORTED_BYTES));
         Self(path)
     }
 
@@ -235,6 +240,12 @@ mod tests {
         };
         let playlist = "{room}".parse::<PathTemplate>().unwrap().playlist(&values).unwrap();
         assert_eq!(playlist.as_str(), "_time_.m3u8");
+    }
+
+    #[test]
+    fn reported_path_is_bounded() {
+        let path = MediaPath::reported("é".repeat(MAX_REPORTED_BYTES));
+        assert_eq!(path.as_str(), "é".repeat(MAX_REPORTED_BYTES / 2));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod egress_outputs;
 pub mod egress_record;
 pub mod egress_report;
 pub mod error;
+mod error_secrets;
 pub mod event;
 mod event_size;
 pub mod hand_rate;
@@ -66,6 +67,7 @@ pub use egress_report::{
     EgressFile, EgressReport, EgressState, EgressStateTime, EgressTarget, HlsResult, TargetStatus,
 };
 pub use error::ErrorCode;
+pub use error_secrets::ErrorSecrets;
 pub use event::{Event, EventKind};
 pub use ids::{BlockReason, DisplayName, Identity, RoomName, StreamId};
 pub use ingress::{

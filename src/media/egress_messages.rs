@@ -13,14 +13,16 @@ use livekit_protocol::{
 use super::ListedEgress;
 use crate::domain::{
     AddressFingerprint, EgressFile, EgressId, EgressKind, EgressOutputs, EgressReport, EgressState,
-    EgressStateTime, EgressStatus, EgressTarget, HlsResult, MaskedUrl, MediaPath, TargetStatus, Timestamp,
-    egress_report::masked_error,
+    EgressStateTime, EgressStatus, EgressTarget, ErrorSecrets, HlsResult, MaskedUrl, MediaPath, TargetStatus,
+    Timestamp,
 };
 
 /// Converts an egress; `None` without an id, which LiveKit requires.
-pub(super) fn egress(info: EgressInfo) -> Option<ListedEgress> {
-    let state = state(&info);
-    let outputs = info.request.map(outputs_of).unwrap_or_default();
+pub(super) fn egress(mut info: EgressInfo) -> Option<ListedEgress> {
+    let requested = info.request.take().map(requested).unwrap_or_default();
+    let addresses = requested.addresses.iter().chain(info.stream_results.iter().map(|stream| &stream.url));
+    let state = state(&info, &ErrorSecrets::of_targets(addresses.map(String::as_str)));
+    let outputs = requested.outputs();
     let report = EgressReport {
         id: Some(info.egress_id).filter(|id| !id.is_empty()).map(EgressId::from)?,
         room_sid: Some(info.room_id).filter(|sid| !sid.is_empty()).map(Into::into),
@@ -28,11 +30,11 @@ pub(super) fn egress(info: EgressInfo) -> Option<ListedEgress> {
         outputs,
         state,
     };
-    Some(ListedEgress { room: info.room_name, report })
+    Some(ListedEgress { room: info.room_name, report: report.bounded() })
 }
 
 /// A state that this version does not know counts as active.
-fn state(info: &EgressInfo) -> EgressState {
+fn state(info: &EgressInfo, secrets: &ErrorSecrets) -> EgressState {
     let status = match Status::try_from(info.status) {
         Ok(Status::EgressStarting) => EgressStatus::Starting,
         Ok(Status::EgressActive) | Err(_) => EgressStatus::Active,
@@ -44,12 +46,12 @@ fn state(info: &EgressInfo) -> EgressState {
     };
     EgressState {
         status,
-        error: masked_error(&info.error),
+        error: secrets.mask(&info.error),
         started_at: time(info.started_at),
         ended_at: time(info.ended_at),
         files: info.file_results.iter().filter_map(file).collect(),
         hls: info.segment_results.first().map(hls),
-        targets: info.stream_results.iter().map(target).collect(),
+        targets: info.stream_results.iter().map(|stream| target(stream, secrets)).collect(),
         time: EgressStateTime::of(status, info.updated_at),
     }
 }
@@ -91,7 +93,7 @@ fn hls(info: &SegmentsInfo) -> HlsResult {
     }
 }
 
-fn target(info: &StreamInfo) -> EgressTarget {
+fn target(info: &StreamInfo, secrets: &ErrorSecrets) -> EgressTarget {
     EgressTarget {
         fingerprint: AddressFingerprint::of_reported(&info.url),
         url: MaskedUrl::of_target(&info.url),
@@ -100,14 +102,14 @@ fn target(info: &StreamInfo) -> EgressTarget {
             Ok(StreamStatus::Finished) => TargetStatus::Finished,
             Ok(StreamStatus::Failed) => TargetStatus::Failed,
         },
-        error: masked_error(&info.error),
+        error: secrets.mask(&info.error),
     }
 }
 
 /// Returns the requested outputs. LiveKit accepts at most one file and one playlist.
 #[expect(deprecated, reason = "other tools may use the older fields")]
-fn outputs_of(request: Request) -> EgressOutputs {
-    let mut outputs = Collected::default();
+fn requested(request: Request) -> Requested {
+    let mut outputs = Requested::default();
     match request {
         Request::Egress(request) => outputs.unified(request.outputs),
         Request::Replay(request) => outputs.unified(request.outputs),
@@ -115,7 +117,7 @@ fn outputs_of(request: Request) -> EgressOutputs {
             outputs.encoded(request.file_outputs, request.stream_outputs, request.segment_outputs);
             match request.output {
                 Some(RoomOutput::File(file)) => outputs.file(file.filepath),
-                Some(RoomOutput::Stream(stream)) => outputs.stream(&stream),
+                Some(RoomOutput::Stream(stream)) => outputs.stream(stream),
                 Some(RoomOutput::Segments(segments)) => outputs.playlist(segments.playlist_name),
                 None => {}
             }
@@ -124,7 +126,7 @@ fn outputs_of(request: Request) -> EgressOutputs {
             outputs.encoded(request.file_outputs, request.stream_outputs, request.segment_outputs);
             match request.output {
                 Some(WebOutput::File(file)) => outputs.file(file.filepath),
-                Some(WebOutput::Stream(stream)) => outputs.stream(&stream),
+                Some(WebOutput::Stream(stream)) => outputs.stream(stream),
                 Some(WebOutput::Segments(segments)) => outputs.playlist(segments.playlist_name),
                 None => {}
             }
@@ -136,7 +138,7 @@ fn outputs_of(request: Request) -> EgressOutputs {
             outputs.encoded(request.file_outputs, request.stream_outputs, request.segment_outputs);
             match request.output {
                 Some(TrackOutput::File(file)) => outputs.file(file.filepath),
-                Some(TrackOutput::Stream(stream)) => outputs.stream(&stream),
+                Some(TrackOutput::Stream(stream)) => outputs.stream(stream),
                 Some(TrackOutput::Segments(segments)) => outputs.playlist(segments.playlist_name),
                 None => {}
             }
@@ -147,24 +149,36 @@ fn outputs_of(request: Request) -> EgressOutputs {
             }
         }
     }
-    outputs.0.rtmp.sort();
-    outputs.0
+    outputs
 }
 
+/// Requested outputs, with the addresses of RTMP targets.
 #[derive(Default)]
-struct Collected(EgressOutputs);
+struct Requested {
+    file: Option<String>,
+    playlist: Option<String>,
+    addresses: Vec<String>,
+}
 
-impl Collected {
+impl Requested {
+    fn outputs(self) -> EgressOutputs {
+        let mut rtmp: Vec<_> =
+            self.addresses.iter().map(|address| AddressFingerprint::of_reported(address)).collect();
+        rtmp.sort();
+        let [file, playlist] = [self.file, self.playlist].map(|path| path.map(MediaPath::reported));
+        EgressOutputs { file, playlist, rtmp }
+    }
+
     fn file(&mut self, path: String) {
-        self.0.file = Some(MediaPath::reported(path));
+        self.file = Some(path);
     }
 
     fn playlist(&mut self, path: String) {
-        self.0.playlist = Some(MediaPath::reported(path));
+        self.playlist = Some(path);
     }
 
-    fn stream(&mut self, stream: &StreamOutput) {
-        self.0.rtmp.extend(stream.urls.iter().map(|url| AddressFingerprint::of_reported(url)));
+    fn stream(&mut self, stream: StreamOutput) {
+        self.addresses.extend(stream.urls);
     }
 
     fn encoded(
@@ -174,7 +188,7 @@ impl Collected {
         segments: Vec<SegmentedFileOutput>,
     ) {
         files.into_iter().for_each(|file| self.file(file.filepath));
-        streams.into_iter().for_each(|stream| self.stream(&stream));
+        streams.into_iter().for_each(|stream| self.stream(stream));
         segments.into_iter().for_each(|segments| self.playlist(segments.playlist_name));
     }
 
@@ -182,7 +196,7 @@ impl Collected {
         for output in outputs {
             match output.config {
                 Some(Config::File(file)) => self.file(file.filepath),
-                Some(Config::Stream(stream)) => self.stream(&stream),
+                Some(Config::Stream(stream)) => self.stream(stream),
                 Some(Config::Segments(segments)) => self.playlist(segments.playlist_name),
                 Some(Config::Images(_)) | None => {}
             }
@@ -198,12 +212,12 @@ mod tests {
 
     #[test]
     fn secrets_of_an_egress_are_not_read() {
-        let url = "rtmp://a.example/live/{sec...ret}".to_owned();
+        let url = "rtmp://a.example/live/{se...et}".to_owned();
         let streams = StreamOutput { urls: vec![url.clone()], ..Default::default() };
         let request = RoomCompositeEgressRequest { stream_outputs: vec![streams], ..Default::default() };
         let result = StreamInfo {
             url,
-            error: "cannot open rtmp://a.example/live/secret".to_owned(),
+            error: "cannot open rtmp://a.example/live/secret: secret is in use".to_owned(),
             status: StreamStatus::Failed as i32,
             ..Default::default()
         };
@@ -211,7 +225,7 @@ mod tests {
             egress_id: "EG_1".to_owned(),
             room_name: "room".to_owned(),
             status: Status::EgressFailed as i32,
-            error: "rtmp://a.example/live/secret is away".to_owned(),
+            error: "rtmp://a.example/live/secret is away, so is secret".to_owned(),
             updated_at: 1_795_000_000_123_456_789,
             request: Some(Request::RoomComposite(request)),
             stream_results: vec![result],
@@ -219,10 +233,12 @@ mod tests {
         };
         let egress = egress(info).unwrap();
         let debug = format!("{egress:?}");
-        assert!(!debug.contains("secret") && !debug.contains("sec.."), "{debug}");
+        assert!(!debug.contains("secret") && !debug.contains("se.."), "{debug}");
         let report = egress.report;
         assert_eq!(report.kind, EgressKind::Broadcast);
-        assert_eq!(report.state.error.as_deref(), Some("rtmp://a.example/live/*** is away"));
+        assert_eq!(report.state.error.as_deref(), Some("rtmp://a.example/live/*** is away, so is ***"));
+        let error = "cannot open rtmp://a.example/live/***: *** is in use";
+        assert_eq!(report.state.targets[0].error.as_deref(), Some(error));
         assert_eq!(report.state.targets[0].url.as_str(), "rtmp://a.example/live/***");
         assert_eq!(report.outputs.rtmp, [report.state.targets[0].fingerprint.clone()]);
         assert_eq!(report.state.time, EgressStateTime { phase: 3, report: 1_795_000_000_123_456 });
@@ -242,7 +258,11 @@ mod tests {
         assert_eq!((running.kind, running.state.files.len()), (EgressKind::Recording, 0));
         assert_eq!(running.state.status, EgressStatus::Starting);
         info.file_results[0].location = "https://store.example/a.ogg".to_owned();
-        assert_eq!(egress(info).unwrap().report.state.files.len(), 1);
+        assert_eq!(egress(info.clone()).unwrap().report.state.files.len(), 1);
+        info.file_results = vec![info.file_results[0].clone(); 100];
+        info.file_results[0].location = "x".repeat(10_000);
+        let files = egress(info).unwrap().report.state.files;
+        assert_eq!((files.len(), files[0].location.as_deref()), (4, None), "results of absurd size");
         assert!(egress(EgressInfo::default()).is_none());
     }
 }

@@ -5,9 +5,8 @@ use secrecy::SecretString;
 
 use super::ListedIngress;
 use crate::domain::{
-    DisplayName, Identity, IngressId, IngressKind, IngressReport, IngressState, IngressStatus, MaskedUrl,
-    Timestamp,
-    ingress::{StateTime, masked_ingress_error},
+    DisplayName, ErrorSecrets, Identity, IngressId, IngressKind, IngressReport, IngressState, IngressStatus,
+    MaskedUrl, Timestamp, ingress::StateTime,
 };
 
 /// Converts nanoseconds since 1970; `None` for 0, which LiveKit sends for an absent time.
@@ -35,7 +34,7 @@ fn kind(input: i32) -> IngressKind {
 }
 
 /// A state that this version does not know counts as inactive.
-fn state(state: &livekit_protocol::IngressState, stream_key: &str) -> IngressState {
+fn state(state: &livekit_protocol::IngressState, secrets: &ErrorSecrets) -> IngressState {
     let status = match Status::try_from(state.status) {
         Ok(Status::EndpointInactive) | Err(_) => IngressStatus::Inactive,
         Ok(Status::EndpointBuffering) => IngressStatus::Buffering,
@@ -45,7 +44,7 @@ fn state(state: &livekit_protocol::IngressState, stream_key: &str) -> IngressSta
     };
     IngressState {
         status,
-        error: masked_ingress_error(&state.error, stream_key),
+        error: secrets.mask(&state.error),
         started_at: time(state.started_at),
         ended_at: time(state.ended_at),
         time: StateTime { session: state.started_at / 1_000, report: state.updated_at / 1_000 },
@@ -55,6 +54,7 @@ fn state(state: &livekit_protocol::IngressState, stream_key: &str) -> IngressSta
 /// Converts an ingress; `None` without an id or an identity, which LiveKit requires.
 pub(super) fn ingress(info: IngressInfo) -> Option<ListedIngress> {
     let kind = kind(info.input_type);
+    let secrets = ErrorSecrets::of_ingress(&info.stream_key, &info.url);
     let url = Some(info.url).filter(|url| !url.is_empty());
     let report = IngressReport {
         id: Some(info.ingress_id).filter(|id| !id.is_empty()).map(IngressId::from)?,
@@ -63,7 +63,7 @@ pub(super) fn ingress(info: IngressInfo) -> Option<ListedIngress> {
         identity: Identity::reported(info.participant_identity)?,
         name: DisplayName::reported(info.participant_name),
         url: url.map(|url| address(kind, url)),
-        state: info.state.as_ref().map(|one| state(one, &info.stream_key)).unwrap_or_default(),
+        state: info.state.as_ref().map(|one| state(one, &secrets)).unwrap_or_default(),
     };
     let stream_key = Some(info.stream_key).filter(|key| !key.is_empty()).map(SecretString::from);
     Some(ListedIngress { room: info.room_name, report, stream_key })

@@ -7,8 +7,7 @@ use serde_json::Value;
 use super::protojson::{integer, text};
 use crate::domain::{
     AddressFingerprint, EgressFile, EgressKind, EgressOutputs, EgressReport, EgressState, EgressStateTime,
-    EgressStatus, EgressTarget, HlsResult, MaskedUrl, MediaPath, TargetStatus, Timestamp,
-    egress_report::masked_error,
+    EgressStatus, EgressTarget, ErrorSecrets, HlsResult, MaskedUrl, MediaPath, TargetStatus, Timestamp,
 };
 
 /// Members of an egress that hold its request: exactly one is there.
@@ -18,13 +17,14 @@ const REQUESTS: [&str; 7] =
 /// Parses an egress; `None` without an id.
 pub(super) fn report(egress: &Value) -> Option<EgressReport> {
     let outputs = outputs(egress);
-    Some(EgressReport {
+    let report = EgressReport {
         id: text(&egress["egressId"])?.into(),
         room_sid: text(&egress["roomId"]).map(Into::into),
         kind: EgressKind::of(&outputs),
         outputs,
-        state: state(egress),
-    })
+        state: state(egress, &secrets(egress)),
+    };
+    Some(report.bounded())
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
@@ -44,23 +44,28 @@ fn status(egress: &Value) -> EgressStatus {
     }
 }
 
-fn state(egress: &Value) -> EgressState {
+fn state(egress: &Value, secrets: &ErrorSecrets) -> EgressState {
     let status = status(egress);
     let time = |name: &str| integer(&egress[name]).map(|nanos| Timestamp::from_millis(nanos / 1_000_000));
     EgressState {
         status,
-        error: error(egress),
+        error: error(egress, secrets),
         started_at: time("startedAt"),
         ended_at: time("endedAt"),
         files: items(&egress["fileResults"]).filter_map(file).collect(),
         hls: items(&egress["segmentResults"]).next().map(hls),
-        targets: items(&egress["streamResults"]).map(target).collect(),
+        targets: items(&egress["streamResults"]).map(|stream| target(stream, secrets)).collect(),
         time: EgressStateTime::of(status, integer(&egress["updatedAt"]).unwrap_or_default()),
     }
 }
 
-fn error(value: &Value) -> Option<String> {
-    masked_error(value["error"].as_str().unwrap_or_default())
+fn secrets(egress: &Value) -> ErrorSecrets {
+    let results = items(&egress["streamResults"]).filter_map(|stream| stream["url"].as_str());
+    ErrorSecrets::of_targets(requests(egress).flat_map(addresses).chain(results))
+}
+
+fn error(value: &Value, secrets: &ErrorSecrets) -> Option<String> {
+    secrets.mask(value["error"].as_str().unwrap_or_default())
 }
 
 fn count(value: &Value) -> u64 {
@@ -92,7 +97,7 @@ fn hls(segments: &Value) -> HlsResult {
 }
 
 /// Protojson omits the first value of an enum, `ACTIVE`.
-fn target(stream: &Value) -> EgressTarget {
+fn target(stream: &Value, secrets: &ErrorSecrets) -> EgressTarget {
     let url = stream["url"].as_str().unwrap_or_default();
     EgressTarget {
         fingerprint: AddressFingerprint::of_reported(url),
@@ -102,14 +107,24 @@ fn target(stream: &Value) -> EgressTarget {
             Some("FAILED") => TargetStatus::Failed,
             _ => TargetStatus::Active,
         },
-        error: error(stream),
+        error: error(stream, secrets),
     }
+}
+
+fn requests(egress: &Value) -> impl Iterator<Item = &Value> {
+    REQUESTS.iter().map(|name| &egress[*name]).filter(|request| request.is_object())
+}
+
+/// Addresses of the RTMP targets of a request.
+fn addresses(request: &Value) -> impl Iterator<Item = &str> {
+    let lists = items(&request["streamOutputs"]).chain(items(&request["outputs"]).map(|one| &one["stream"]));
+    lists.chain([&request["stream"]]).flat_map(|stream| items(&stream["urls"])).filter_map(Value::as_str)
 }
 
 /// Returns the requested outputs. Requests have a list for each kind of output, a list of all, or one of each.
 fn outputs(egress: &Value) -> EgressOutputs {
     let mut found = EgressOutputs::default();
-    for request in REQUESTS.iter().map(|name| &egress[*name]).filter(|request| request.is_object()) {
+    for request in requests(egress) {
         let lists = items(&request["fileOutputs"]).chain(items(&request["outputs"]).map(|one| &one["file"]));
         let files = lists.chain([&request["file"]]).filter_map(|file| text(&file["filepath"]));
         found.file = files.last().map(MediaPath::reported);
@@ -117,11 +132,7 @@ fn outputs(egress: &Value) -> EgressOutputs {
             items(&request["segmentOutputs"]).chain(items(&request["outputs"]).map(|one| &one["segments"]));
         let playlists = lists.chain([&request["segments"]]).filter_map(|one| text(&one["playlistName"]));
         found.playlist = playlists.last().map(MediaPath::reported);
-        let lists =
-            items(&request["streamOutputs"]).chain(items(&request["outputs"]).map(|one| &one["stream"]));
-        let addresses = lists.chain([&request["stream"]]).flat_map(|stream| items(&stream["urls"]));
-        let addresses = addresses.filter_map(Value::as_str);
-        found.rtmp = addresses.map(AddressFingerprint::of_reported).collect();
+        found.rtmp = addresses(request).map(AddressFingerprint::of_reported).collect();
     }
     found.rtmp.sort();
     found
@@ -148,13 +159,14 @@ mod tests {
         let file =
             json!({"filename": "out/a.mp4", "size": "4096", "duration": "61500000000", "location": "l"});
         let complete = json!({"egressId": "EG_1", "status": "EGRESS_COMPLETE", "updatedAt": "1795000000123456789",
-            "error": "rtmp://a.example/live/unique-key failed",
+            "error": "rtmp://a.example/live/unique-key failed, unique-key",
             "roomComposite": {"fileOutputs": [{"filepath": "out/a.mp4", "s3": {"secret": "hunter2"}}],
                 "segmentOutputs": [{"playlistName": "live/index.m3u8"}],
                 "streamOutputs": [{"urls": ["rtmp://a.example/live/{uni...key}"]}]},
             "fileResults": [file, {"filename": "not complete"}],
             "segmentResults": [{"playlistName": "live/index.m3u8", "segmentCount": "3"}],
-            "streamResults": [{"url": "rtmp://a.example/live/{uni...key}", "status": "FAILED", "error": "x"}]});
+            "streamResults": [{"url": "rtmp://a.example/live/{uni...key}", "status": "FAILED",
+                "error": "unique-key is in use"}]});
         let report = report(&complete).unwrap();
         assert_eq!(report.kind, EgressKind::Recording);
         assert_eq!(report.state.files.len(), 1);
@@ -163,6 +175,8 @@ mod tests {
         assert_eq!(report.state.time, EgressStateTime { phase: 3, report: 1_795_000_000_123_456 });
         assert_eq!(report.outputs.rtmp, [report.state.targets[0].fingerprint.clone()]);
         assert_eq!(report.state.targets[0].status, TargetStatus::Failed);
+        assert_eq!(report.state.targets[0].error.as_deref(), Some("*** is in use"));
+        assert_eq!(report.state.error.as_deref(), Some("rtmp://a.example/live/*** failed, ***"));
         let shown = format!("{report:?}");
         assert!(
             !shown.contains("unique-key") && !shown.contains("hunter2") && !shown.contains("{uni"),

@@ -1,11 +1,12 @@
-//! Tolerant parser of the ingress in LiveKit's webhooks. The stream key, which the webhook has, is not read.
+//! Tolerant parser of the ingress in LiveKit's webhooks. The stream key, which the webhook has, is read only to
+//! mask it in the error.
 
 use serde_json::Value;
 
 use super::protojson::{integer, text};
 use crate::domain::{
-    DisplayName, Identity, IngressKind, IngressReport, IngressState, IngressStatus, MaskedUrl, Timestamp,
-    ingress::{StateTime, masked_ingress_error},
+    DisplayName, ErrorSecrets, Identity, IngressKind, IngressReport, IngressState, IngressStatus, MaskedUrl,
+    Timestamp, ingress::StateTime,
 };
 
 /// Parses an ingress; `None` without an id or an identity.
@@ -18,8 +19,13 @@ pub(super) fn report(ingress: &Value) -> Option<IngressReport> {
         identity: Identity::reported(text(&ingress["participantIdentity"])?)?,
         name: text(&ingress["participantName"]).and_then(DisplayName::reported),
         url: text(&ingress["url"]).map(|url| address(kind, url)),
-        state: state(&ingress["state"], ingress["streamKey"].as_str().unwrap_or_default()),
+        state: state(&ingress["state"], &secrets(ingress)),
     })
+}
+
+fn secrets(ingress: &Value) -> ErrorSecrets {
+    let text = |name: &str| ingress[name].as_str().unwrap_or_default();
+    ErrorSecrets::of_ingress(text("streamKey"), text("url"))
 }
 
 /// Protojson omits the first value of an enum, `RTMP_INPUT`.
@@ -51,13 +57,13 @@ fn status(state: &Value) -> IngressStatus {
     }
 }
 
-fn state(state: &Value, stream_key: &str) -> IngressState {
+fn state(state: &Value, secrets: &ErrorSecrets) -> IngressState {
     let nanos = |name: &str| integer(&state[name]);
     let time = |name: &str| nanos(name).map(|nanos| Timestamp::from_millis(nanos / 1_000_000));
     let micros = |name: &str| nanos(name).unwrap_or_default() / 1_000;
     IngressState {
         status: status(state),
-        error: masked_ingress_error(state["error"].as_str().unwrap_or_default(), stream_key),
+        error: secrets.mask(state["error"].as_str().unwrap_or_default()),
         started_at: time("startedAt"),
         ended_at: time("endedAt"),
         time: StateTime { session: micros("startedAt"), report: micros("updatedAt") },

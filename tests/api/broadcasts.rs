@@ -126,7 +126,7 @@ async fn failed_output_shows_no_key() {
     let made = app.post(&path(&stream, "broadcasts"), body).await.expect(StatusCode::CREATED);
     let location = one(&stream, &made);
     wait_for_status(app, &location, "active").await;
-    let error = format!("could not write to {YOUTUBE}");
+    let error = format!("could not write to {YOUTUBE}: first-stream-key is in use");
     let results = json!([
         {"url": YOUTUBE, "status": "FAILED", "error": error, "startedAt": "1795000000000000000"},
         {"url": TWITCH, "status": "ACTIVE", "startedAt": "1795000000000000000"}
@@ -138,7 +138,7 @@ async fn failed_output_shows_no_key() {
         (outputs(&found)[0].1 == "failed").then_some(found)
     })
     .await;
-    assert_eq!(failed["rtmp"][0]["error"], format!("could not write to {}", MASKED[0]));
+    assert_eq!(failed["rtmp"][0]["error"], format!("could not write to {}: *** is in use", MASKED[0]));
     let ended = json!([{"status": "EGRESS_FAILED", "error": error}]);
     servers.workers.report_egress(id, ended).await;
     let failed = wait_for_status(&servers.other, &location, "failed").await;

@@ -154,7 +154,8 @@ impl<'a> Session<'a> {
             self.call(Method::PATCH, &path, body).await;
         }
         let id = made["egressId"].as_str().unwrap();
-        self.fails("broadcasts", &path, id, &format!("no connection to {second}, {first}")).await;
+        let bare = format!("{} or {} or {password}", SECRETS[0], SECRETS[1]);
+        self.fails("broadcasts", &path, id, &format!("no connection to {second}, {first}: {bare}")).await;
         let refusal =
             |code: &str| json!({"refuse": {"code": code, "message": format!("cannot use {second}")}});
         for code in ["invalid_argument", "unavailable", "internal"] {

@@ -249,11 +249,12 @@ async fn files_of_a_recording_are_inside_the_prefix_and_errors_are_masked() {
     let new = NewEgress { rtmp: vec![target("hidden-key")], ..backend.new_egress() };
     let started = backend.media.start_egress(&new).await.unwrap();
     backend.wait_for(&started, EgressStatus::Active).await;
-    let error = "cannot connect to rtmp://a.example/live/hidden-key";
+    let error = "cannot connect to rtmp://a.example/live/hidden-key: hidden-key is in use";
     let report = json!([{"status": "EGRESS_FAILED", "error": error}]);
     workers.report_egress(started.report.id.as_str(), report).await;
     let failed = backend.wait_for(&started, EgressStatus::Failed).await;
-    assert_eq!(failed.report.state.error.as_deref(), Some("cannot connect to rtmp://a.example/live/***"));
+    let masked = "cannot connect to rtmp://a.example/live/***: *** is in use";
+    assert_eq!(failed.report.state.error.as_deref(), Some(masked));
 }
 
 #[tokio::test]
