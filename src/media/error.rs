@@ -7,9 +7,13 @@ use crate::livekit_client::CallError;
 /// Part of LiveKit's error message when it runs without Redis.
 const WITHOUT_REDIS: &str = "redis required";
 
-/// LiveKit's codes without a worker, and if the worker does not answer.
-const WITHOUT_WORKER: [&str; 3] =
-    [ServerErrorCode::UNAVAILABLE, ServerErrorCode::DEADLINE_EXCEEDED, ServerErrorCode::ABORTED];
+/// LiveKit's codes without a worker, if the worker does not answer, and if all workers are busy.
+const WITHOUT_WORKER: [&str; 4] = [
+    ServerErrorCode::UNAVAILABLE,
+    ServerErrorCode::DEADLINE_EXCEEDED,
+    ServerErrorCode::ABORTED,
+    ServerErrorCode::RESOURCE_EXHAUSTED,
+];
 
 /// Failure of a media job.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +33,13 @@ pub enum MediaError {
     /// LiveKit answered with an error, or with an invalid answer.
     #[error("LiveKit refused: {0}")]
     Refused(String),
+}
+
+impl MediaError {
+    /// Returns the failure of calls that LiveKit has not answered within the time of their request.
+    pub fn no_answer() -> Self {
+        Self::Unavailable("no answer in time".to_owned())
+    }
 }
 
 impl From<CallError> for MediaError {

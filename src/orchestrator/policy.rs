@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::domain::AudienceMode;
 
+/// Maximum time of all calls to LiveKit about media jobs that one request makes, so that its response is sent within
+/// 5 s. A call that is dropped goes on, and the reconciler records its effect.
+pub(super) const MEDIA_DEADLINE: Duration = Duration::from_millis(4_700);
+
 /// Default of [`Policy::egress_end_timeout`].
 pub const EGRESS_END_TIMEOUT: Duration = Duration::from_secs(600);
 

@@ -228,6 +228,16 @@ async fn one_key_starts_one_recording() {
 }
 
 #[tokio::test]
+async fn busy_worker_returns_503() {
+    let servers = MediaApps::start().await;
+    let stream = servers.app.create(json!({"roomName": unique("room")})).await;
+    let busy = json!({"refuse": {"code": "resource_exhausted", "message": "not enough CPU"}});
+    servers.workers.script_egresses(busy).await;
+    let refused = servers.app.post(&path(&stream, "recordings"), json!({})).await;
+    refused.expect_problem(503, "egress_unavailable");
+}
+
+#[tokio::test]
 async fn missing_storage_worker_or_redis_has_its_own_error() {
     let without_storage = Setup::new(shared_redis(), shared_livekit_with_redis()).start().await;
     let stream = without_storage.create(json!({})).await;

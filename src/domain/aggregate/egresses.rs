@@ -149,7 +149,7 @@ impl Aggregate {
     /// Records an egress of LiveKit's list that another tool has started: one that runs in the stream's room, and whose
     /// outputs no request asks for.
     fn find_egress(&mut self, report: EgressReport, now: Timestamp) -> Applied {
-        let is_here = report.room_sid.is_none() || report.room_sid == self.stream.room_sid;
+        let is_here = report.is_in(self.stream.room_sid.as_ref());
         let is_planned = self.egress_plans.values().any(|plan| plan.outputs == report.outputs);
         let is_full = self.running_egresses() >= MAX_RUNNING_EGRESSES;
         let is_found =

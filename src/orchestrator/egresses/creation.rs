@@ -4,13 +4,13 @@
 //! earlier one finds by its outputs what that has started. An egress that LiveKit starts after its request has failed
 //! is stopped, see `unwanted`.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     order::EgressOrder,
-    view::{EgressView, no_answer, not_found},
+    view::{EgressView, not_found},
 };
 use crate::{
     access::{Action, Caller},
@@ -19,12 +19,9 @@ use crate::{
         change::Effect,
     },
     media::{ListedEgress, MediaError, NewEgress},
-    orchestrator::{error::Error, find::permit, service::Orchestrator},
+    orchestrator::{error::Error, find::permit, policy::MEDIA_DEADLINE, service::Orchestrator},
     store::{DedupKey, Guard, StoreError},
 };
-
-/// Maximum time of all calls to LiveKit of one start, so that the response is sent within 5 s.
-const DEADLINE: Duration = Duration::from_millis(4_700);
 
 /// Request for a recording or a broadcast.
 #[derive(Clone, Debug)]
@@ -75,10 +72,14 @@ impl Orchestrator {
         let plan = EgressChange::Plan { job, outputs: new.outputs() };
         let planned = self.store.apply(stream, plan.into(), Guard::default()).await?;
         let started = self.open_egress(stream, &new, planned.effect == Effect::Unchanged);
-        match timeout(DEADLINE, started).await.unwrap_or_else(|_| Err(Error::Egress(no_answer()))) {
+        let until = Instant::now() + MEDIA_DEADLINE;
+        let no_answer = |_| Err(Error::Egress(MediaError::no_answer()));
+        match timeout_at(until, started).await.unwrap_or_else(no_answer) {
             Ok(started) => {
                 let guard = Guard { dedup_key: request.dedup_key, ..Guard::default() };
                 let id = self.confirm_egress(caller, stream, (job, new, spec), started, guard).await?;
+                // Webhooks that came before the record have changed nothing.
+                self.try_refresh_egress(stream, &id, Guard::default(), until).await;
                 self.egress_view(caller, stream, (kind, &id)).await
             }
             Err(error) => {
@@ -100,10 +101,11 @@ impl Orchestrator {
             // Read after the list: an egress of another request may be recorded in between.
             let recorded = self.store.egresses(stream.id).await?.egresses;
             let recorded: HashSet<EgressId> = recorded.into_iter().map(|egress| egress.id).collect();
+            let room_sid = self.store.get(stream.id).await?.and_then(|stream| stream.room_sid);
             let outputs = new.outputs();
-            let is_earlier = |listed: &ListedEgress| {
-                let report = &listed.report;
-                report.outputs == outputs && !report.state.status.is_over() && !recorded.contains(&report.id)
+            let is_earlier = |ListedEgress { report, .. }: &ListedEgress| {
+                let is_here = report.is_in(room_sid.as_ref()) && report.outputs == outputs;
+                is_here && !report.state.status.is_over() && !recorded.contains(&report.id)
             };
             if let Some(earlier) = listed.into_iter().find(is_earlier) {
                 return Ok(earlier);
@@ -128,10 +130,6 @@ impl Orchestrator {
                 self.discard_egress(stream, &id).await;
             }
             return Err(error.into());
-        }
-        // Webhooks that came before the record have changed nothing.
-        if let Err(error) = self.refresh_egress(stream, &id, Guard::default()).await {
-            tracing::debug!(stream = %stream.id, egress = %id, %error, "state of a new egress not read");
         }
         Ok(id)
     }

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::view::EgressView;
 use crate::{
     access::{Action, Caller},
     domain::{EgressId, EgressKind, StreamRef},
     media::{ListedEgress, MediaError},
-    orchestrator::{error::Error, find::permit, service::Orchestrator},
+    orchestrator::{error::Error, find::permit, policy::MEDIA_DEADLINE, service::Orchestrator},
     store::{Guard, StoreError},
 };
 
@@ -38,11 +38,9 @@ impl Orchestrator {
         if !known.egress.is_running() {
             return Ok(known);
         }
+        let until = Instant::now() + MEDIA_DEADLINE;
         self.media.stop_egress(id).await.map_err(Error::Egress)?;
-        if let Err(error) = self.refresh_egress(stream, id, guard).await {
-            // The webhook or the reconciler records the state.
-            tracing::debug!(stream = %stream.id, egress = %id, %error, "state of a stopped egress not read");
-        }
+        self.try_refresh_egress(stream, id, guard, until).await;
         self.egress_view(caller, stream, (kind, id)).await
     }
 
@@ -97,8 +95,8 @@ impl Orchestrator {
         let recorded = self.store.egresses(stream.id).await?.egresses.into_iter();
         let mut ids: Vec<_> = recorded.filter(|egress| egress.is_running()).map(|egress| egress.id).collect();
         for ListedEgress { report, .. } in self.list_egresses_of(stream).await? {
-            let is_here = report.room_sid.is_none() || report.room_sid == room_sid;
-            if is_here && !report.state.status.is_over() && !ids.contains(&report.id) {
+            if report.is_in(room_sid.as_ref()) && !report.state.status.is_over() && !ids.contains(&report.id)
+            {
                 ids.push(report.id);
             }
         }

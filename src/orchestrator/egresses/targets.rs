@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::timeout;
 
-use super::view::{EgressView, no_answer};
+use super::view::EgressView;
 use crate::{
     access::{Action, Caller},
     domain::{
@@ -15,12 +15,9 @@ use crate::{
         RtmpTarget, StreamRef, TargetId, TargetsPlan, Timestamp,
     },
     media::{MediaError, TargetChange},
-    orchestrator::{error::Error, find::permit, service::Orchestrator},
+    orchestrator::{error::Error, find::permit, policy::MEDIA_DEADLINE, service::Orchestrator},
     store::{DedupKey, Guard},
 };
-
-/// Maximum time of all calls to LiveKit of one change, so that the response is sent within 5 s.
-const DEADLINE: Duration = Duration::from_millis(4_700);
 
 /// Age of a request for a target after which its request has ended or died.
 const OTHERS_REQUEST: Duration = Duration::from_secs(10);
@@ -66,7 +63,8 @@ impl Orchestrator {
         let broadcast = (EgressKind::Broadcast, id);
         self.egress_view(caller, stream, broadcast).await?;
         let changed = self.change_within(caller, stream, id, request);
-        timeout(DEADLINE, changed).await.unwrap_or_else(|_| Err(Error::Egress(no_answer())))?;
+        let no_answer = |_| Err(Error::Egress(MediaError::no_answer()));
+        timeout(MEDIA_DEADLINE, changed).await.unwrap_or_else(no_answer)?;
         self.egress_view(caller, stream, broadcast).await
     }
 
@@ -84,12 +82,13 @@ impl Orchestrator {
             return Err(Rejection::BroadcastEnded.into());
         }
         let removed = request.remove.iter().map(|selector| known.select(selector));
-        let removed: Vec<(TargetId, RtmpAddress)> = removed.collect::<Result<_, _>>()?;
+        // A request may name a target twice, by its id and by its address.
+        let removed: BTreeMap<TargetId, RtmpAddress> = removed.collect::<Result<_, _>>()?;
         let plan = TargetsPlan {
             id: id.clone(),
             job,
             add: request.add.clone(),
-            remove: removed.iter().map(|(id, _)| *id).collect(),
+            remove: removed.keys().copied().collect(),
             by: caller.named_identity().filter(Identity::is_within_limit),
         };
         let guard = Guard { dedup_key: request.dedup_key, ..Guard::default() };

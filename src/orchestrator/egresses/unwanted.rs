@@ -56,6 +56,10 @@ impl Orchestrator {
         if report.state.status.is_over() || known.egresses.iter().any(|egress| egress.id == report.id) {
             return Ok(false);
         }
+        let room_sid = self.store.get(stream.id).await?.and_then(|stream| stream.room_sid);
+        if !report.is_in(room_sid.as_ref()) {
+            return Ok(false);
+        }
         match Unrecorded::of(report, &known, now) {
             Unrecorded::Planned(plan) if plan.is_abandoned => {
                 // The intent goes first, so that no attempt takes over what is stopped.

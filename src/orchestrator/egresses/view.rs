@@ -1,5 +1,7 @@
 //! What a caller sees of a recording or a broadcast, and how its record follows LiveKit.
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::{
     access::{Action, Caller},
     domain::{Change, Egress, EgressChange, EgressId, EgressKind, EgressReport, StreamId, StreamRef},
@@ -85,9 +87,19 @@ impl Orchestrator {
         }
         Ok(())
     }
-}
 
-/// Returns the failure of a call that LiveKit has not answered in time.
-pub(super) fn no_answer() -> MediaError {
-    MediaError::Unavailable("no answer in time".to_owned())
+    /// As [`Self::refresh_egress`], for callers that can do without the state: the webhook or the reconciler records it
+    /// otherwise. Waits until a time at most.
+    pub(super) async fn try_refresh_egress(
+        &self,
+        stream: &StreamRef,
+        id: &EgressId,
+        guard: Guard,
+        until: Instant,
+    ) {
+        let refreshed = timeout_at(until, self.refresh_egress(stream, id, guard)).await;
+        if let Err(error) = refreshed.unwrap_or_else(|_| Err(Error::Egress(MediaError::no_answer()))) {
+            tracing::debug!(stream = %stream.id, egress = %id, %error, "state of an egress not read");
+        }
+    }
 }

@@ -4,8 +4,6 @@
 //! intent. An attempt that continues an earlier one therefore finds what that has created. The reconciler deletes a
 //! marked ingress that has neither an intent nor a record.
 
-use std::time::Duration;
-
 use secrecy::SecretString;
 use tokio::time::timeout;
 
@@ -16,12 +14,9 @@ use crate::{
         Change, DisplayName, Identity, IngressId, IngressKind, JobId, JobMark, StreamRef, change::Effect,
     },
     media::{ListedIngress, MediaError, NewIngress},
-    orchestrator::{error::Error, find::permit, service::Orchestrator},
+    orchestrator::{error::Error, find::permit, policy::MEDIA_DEADLINE, service::Orchestrator},
     store::{DedupKey, Guard, StoreError},
 };
-
-/// Maximum time of all calls to LiveKit of one creation, so that the response is sent within 5 s.
-const DEADLINE: Duration = Duration::from_millis(4_700);
 
 /// Request for an ingress.
 #[derive(Clone, Debug)]
@@ -76,8 +71,8 @@ impl Orchestrator {
             mark: JobMark { stream: stream.id, job },
         };
         let created = self.open_ingress(&new, planned.effect == Effect::Unchanged);
-        let created = timeout(DEADLINE, created).await;
-        match created.unwrap_or_else(|_| Err(MediaError::Unavailable("no answer in time".to_owned()))) {
+        let created = timeout(MEDIA_DEADLINE, created).await;
+        match created.unwrap_or_else(|_| Err(MediaError::no_answer())) {
             Ok(created) => {
                 let guard = Guard { dedup_key: request.dedup_key, ..Guard::default() };
                 self.confirm_ingress(caller, stream, (job, created), guard).await

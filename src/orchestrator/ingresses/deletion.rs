@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::timeout;
 
 use crate::{
     access::{Action, Caller},
-    domain::{Change, Identity, Ingress, IngressId, RoomName, StreamRef, ingress::MAX_INGRESSES},
+    domain::{Change, Identity, Ingress, IngressId, StreamRef, ingress::MAX_INGRESSES},
     media::{ListedIngress, MediaError},
-    orchestrator::{error::Error, find::permit, service::Orchestrator},
+    orchestrator::{error::Error, find::permit, policy::MEDIA_DEADLINE, service::Orchestrator},
     store::{Guard, Lease, StoreError},
 };
 
@@ -26,18 +27,25 @@ impl Orchestrator {
         guard: Guard,
     ) -> Result<(), Error> {
         permit(caller, Action::ManageIngresses, &stream.room_name)?;
-        let is_known = self.store.ingress(stream.id, id).await?.is_some();
-        if !is_known && !self.is_ingress_of(&stream.room_name, id).await? {
-            return Ok(());
-        }
         let by = caller.named_identity().filter(Identity::is_within_limit);
-        self.remove_ingress(stream, id, by, guard).await
+        let deletion = async {
+            let is_known = self.store.ingress(stream.id, id).await?.is_some();
+            if !is_known && !self.is_ingress_of(stream, id).await? {
+                return Ok(());
+            }
+            self.remove_ingress(stream, id, by, guard).await
+        };
+        timeout(MEDIA_DEADLINE, deletion).await.unwrap_or_else(|_| Err(MediaError::no_answer().into()))
     }
 
-    /// Reports whether LiveKit has this ingress in a room. It may have been created by another tool a moment ago.
-    async fn is_ingress_of(&self, room: &RoomName, id: &IngressId) -> Result<bool, Error> {
+    /// Reports whether LiveKit has this ingress in the room of a stream. It may have been created by another tool a
+    /// moment ago. After the end of the stream, its room's name may be that of another stream.
+    async fn is_ingress_of(&self, stream: &StreamRef, id: &IngressId) -> Result<bool, Error> {
+        if self.store.get(stream.id).await?.is_none_or(|stream| stream.status.is_final()) {
+            return Ok(false);
+        }
         match self.media.ingress(id).await {
-            Ok(found) => Ok(found.is_some_and(|found| found.room == room.as_str())),
+            Ok(found) => Ok(found.is_some_and(|found| found.room == stream.room_name.as_str())),
             Err(MediaError::Unsupported) => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -166,10 +166,13 @@ impl Comparison<'_> {
     }
 
     /// Compares an egress that is not recorded: takes over one of another tool, and stops one that no request awaits.
+    /// That of an earlier stream with the same room name may still be ending.
     async fn compare_unknown(&self, known: &StreamEgresses, report: &EgressReport) -> Result<(), Error> {
-        let is_here = report.room_sid.is_none() || report.room_sid == self.stream.room_sid;
+        if !report.is_in(self.stream.room_sid.as_ref()) {
+            return Ok(());
+        }
         match Unrecorded::of(report, known, self.listing.now) {
-            Unrecorded::Foreign if is_here => {
+            Unrecorded::Foreign => {
                 let change = EgressChange::Report { report: report.clone(), is_listed: true };
                 self.repair(change).await.map(drop)
             }
@@ -188,7 +191,6 @@ impl Comparison<'_> {
             Unrecorded::Second => {
                 self.reconciler.stop_listed(report, self.lease, &self.repairs.egresses).await
             }
-            Unrecorded::Foreign => Ok(()),
         }
     }
 

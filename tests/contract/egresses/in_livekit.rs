@@ -16,6 +16,8 @@ use livestream_orchestrator::{
     store::{Guard, StoreError, StreamStore},
 };
 
+use tokio::time::timeout;
+
 use super::lifecycle::{address, file};
 use crate::{
     backend::identity,
@@ -23,6 +25,9 @@ use crate::{
 };
 
 pub const ROOM: &str = "room";
+
+/// Maximum time of a response.
+const RESPONSE: Duration = Duration::from_secs(5);
 
 pub fn request(order: EgressOrder) -> EgressRequest {
     EgressRequest { order, job: Some(JobId::generate()), dedup_key: None, is_made: false }
@@ -229,6 +234,49 @@ async fn stream_that_stops_meanwhile_has_no_egress() {
     let refused = start(&fixture, &stream, request).await.unwrap_err();
     assert!(matches!(refused, Error::Store(StoreError::Rejected(Rejection::NotActive { .. }))), "{refused}");
     assert!(fixture.livekit.running_egresses().is_empty());
+}
+
+/// The earlier stream's recording is still uploaded, and has the same path.
+#[tokio::test]
+async fn egress_of_an_earlier_stream_of_the_room_is_neither_taken_over_nor_stopped() {
+    let (fixture, stream) = begin().await;
+    let order = RecordingOrder {
+        source: RecordedSource::Room(None),
+        audio_only: false,
+        preset: None,
+        path: Some("{room}".parse().unwrap()),
+    };
+    let earlier = start(&fixture, &stream, request(EgressOrder::Recording(order.clone()))).await.unwrap();
+    let current = fixture.store.get(stream.id).await.unwrap().unwrap();
+    fixture.orchestrator.stop(&Caller::unrestricted(), &current, Guard::default()).await.unwrap();
+    let stream = fixture.create(ROOM).await.reference();
+    let request = request(EgressOrder::Recording(order));
+    fixture.livekit.fail_media(Some(MediaError::Unavailable("x".to_owned())));
+    start(&fixture, &stream, request.clone()).await.unwrap_err();
+    fixture.livekit.fail_media(None);
+    fixture.livekit.report_egress(&earlier, EgressStatus::Ending);
+    fixture.deliver_webhooks().await;
+    fixture.reconcile().await;
+    assert_eq!(plans(&fixture, &stream).await, 1, "LiveKit may still start the egress of this intent");
+    let own = start(&fixture, &stream, request).await.unwrap();
+    assert_ne!(own, earlier);
+    assert_eq!(fixture.livekit.running_egresses(), [own]);
+}
+
+/// A read of LiveKit's state takes as long as LiveKit likes.
+#[tokio::test(start_paused = true)]
+async fn start_and_stop_do_not_wait_for_the_state() {
+    let (fixture, stream) = begin().await;
+    fixture.livekit.hold_egress_reads(true);
+    let request = recording();
+    let started = timeout(RESPONSE, start(&fixture, &stream, request)).await.expect("in time").unwrap();
+    let (caller, recording) = (Caller::unrestricted(), (EgressKind::Recording, &started));
+    let stopped = fixture.orchestrator.stop_egress(&caller, &stream, recording, Guard::default());
+    timeout(RESPONSE, stopped).await.expect("in time").unwrap();
+    fixture.livekit.hold_egress_reads(false);
+    fixture.livekit.take_webhooks();
+    fixture.reconcile().await;
+    assert_eq!(recorded(&fixture, &stream, &started).await.status, EgressStatus::Ending);
 }
 
 #[tokio::test]

@@ -63,6 +63,9 @@ async fn targets_are_added_and_removed_by_id_and_by_address() {
     assert_eq!(in_livekit(&broadcast.0, &broadcast.2), 1);
     let back = change(&broadcast, request(&["first-key"], Vec::new())).await.unwrap();
     assert_eq!(back[0], (1, RtmpStatus::Active));
+    let twice = vec![TargetSelector::Id(TargetId(1)), TargetSelector::Address(address("first-key"))];
+    assert_eq!(change(&broadcast, request(&[], twice)).await.unwrap()[0], (1, RtmpStatus::Finished));
+    change(&broadcast, request(&["first-key"], Vec::new())).await.unwrap();
     let rejected = async |request| match change(&broadcast, request).await.unwrap_err() {
         Error::Store(StoreError::Rejected(rejection)) => rejection,
         error => panic!("{error}"),

@@ -95,6 +95,11 @@ impl FakeLiveKit {
         self.update(|state, _| state.egress_faults.fails_stops = fails);
     }
 
+    /// Makes reads of an egress wait for ever, or answers them again.
+    pub fn hold_egress_reads(&self, holds: bool) {
+        self.update(|state, _| state.egress_faults.holds_reads = holds);
+    }
+
     /// Makes a stopped egress complete at once.
     pub fn complete_stops(&self, completes: bool) {
         self.update(|state, _| state.egress_faults.completes_stops = completes);

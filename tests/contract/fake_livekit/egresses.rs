@@ -116,6 +116,9 @@ impl EgressJobs for FakeLiveKit {
     }
 
     async fn egress(&self, id: &EgressId) -> Result<Option<ListedEgress>, MediaError> {
+        if self.media_answer(|livekit| livekit.egress_faults.holds_reads)? {
+            std::future::pending::<()>().await;
+        }
         self.media_answer(|livekit| livekit.egresses.get(id).cloned())
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct State {
 pub(super) struct EgressFaults {
     /// The worker does not answer stops.
     pub(super) fails_stops: bool,
+    /// The state of an egress is not told.
+    pub(super) holds_reads: bool,
     /// A stopped egress is complete at once.
     pub(super) completes_stops: bool,
     /// Failure of changes of targets.

@@ -168,6 +168,18 @@ async fn stop_without_redis_in_livekit_needs_no_ingresses() {
 }
 
 #[tokio::test]
+async fn deletion_in_an_ended_stream_deletes_nothing_of_its_rooms_next_stream() {
+    let (fixture, ended) = start().await;
+    let current = fixture.store.get(ended.id).await.unwrap().unwrap();
+    let caller = Caller::unrestricted();
+    fixture.orchestrator.stop(&caller, &current, Guard::default()).await.unwrap();
+    let next = fixture.create(ROOM).await.reference();
+    let id = create(&fixture, &next, request("obs")).await.unwrap();
+    fixture.orchestrator.delete_ingress(&caller, &ended, &id, Guard::default()).await.unwrap();
+    assert_eq!(present(&fixture), 1);
+}
+
+#[tokio::test]
 async fn deletion_of_an_unknown_ingress_deletes_only_in_the_streams_room() {
     let (fixture, stream) = start().await;
     let delete = async |id: &IngressId| {
