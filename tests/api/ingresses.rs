@@ -140,6 +140,7 @@ async fn invalid_request_names_its_fields() {
         (json!({"type": "url", "identity": "obs"}), vec!["url"]),
         (json!({"type": "url", "identity": "obs", "url": "file:///etc/passwd"}), vec!["url"]),
         (json!({"type": "url", "identity": "obs", "url": "https:"}), vec!["url"]),
+        (json!({"type": "url", "identity": "obs", "url": "https://a.example/\tx"}), vec!["url"]),
         (json!({"type": "whip", "identity": "..", "name": "a\u{0}"}), vec!["identity", "name"]),
     ] {
         let problem =

@@ -49,10 +49,13 @@ fn parse_kind(text: &str) -> Result<IngressKind, &'static str> {
     kind.ok_or("must be `rtmp`, `whip` or `url`")
 }
 
-/// The rule does not quote the address, which may have a password.
+/// The rule does not quote the address, which may have a password. The parser ignores some white space, which LiveKit
+/// refuses.
 fn parse_url(text: String) -> Result<SecretString, &'static str> {
     let is_valid = |url: &Url| SCHEMES.contains(&url.scheme()) && url.has_host();
-    let is_url = text.len() <= MAX_URL_BYTES && Url::parse(&text).as_ref().is_ok_and(is_valid);
+    let is_text =
+        text.len() <= MAX_URL_BYTES && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+    let is_url = is_text && Url::parse(&text).as_ref().is_ok_and(is_valid);
     is_url.then(|| text.into()).ok_or("must be an http, https or srt URL of at most 2048 bytes")
 }
 
