@@ -98,8 +98,9 @@ export class Outputs {
     return this.#run(() => request("DELETE", this.jobs.pathOf(output.broadcast)), `${isolate(output.name)} stopped.`);
   }
 
-  #makeRow({ key, name, id, url }) {
+  #makeRow({ key, name, id, url, livePlaylist }) {
     const verb = id ? "Remove" : "Stop";
+    const playlists = id ? [] : [["Live playlist", livePlaylist], ["Full playlist", url]].filter(([, value]) => value);
     const remove = make("button", { type: "button", class: "remove" }, verb,
       make("span", { class: "visually-hidden" }, ` ${isolate(name)}`));
     remove.addEventListener("click", () => runOnce(remove, () => this.#remove(key)));
@@ -108,7 +109,7 @@ export class Outputs {
         make("div", {}, make("p", { class: "name" }, name), make("p", { class: "hint state" })),
         remove,
       ),
-      ...(id || !url ? [] : [makeCopyField("Address", { owner: name, value: url })]),
+      ...playlists.map(([label, value]) => makeCopyField(label, { owner: name, value })),
       make("p", { class: "error" }),
     );
   }

@@ -131,11 +131,16 @@ async fn host_adds_and_removes_targets_and_starts_hls() {
     host.click("#start-hls").await;
     host.text_is("#outputs .name", |text| text == "HLS").await;
     host.until_gone("#start-hls").await;
-    host.click("#outputs .copy-field [data-verb=copy]").await;
-    host.announces("Address copied.").await;
-    let copied = host.script("return copied[0]").await;
-    let address = copied.as_str().unwrap();
-    assert!(address.starts_with("https://cdn.test/live/") && address.ends_with(".m3u8"), "{address}");
+    let broadcasts = fixture.request(Method::GET, &stream, "/broadcasts").await;
+    let hls = &broadcasts[1]["hls"];
+    for (nth, label) in [(2, "Live playlist"), (3, "Full playlist")] {
+        host.click(&format!("#outputs .copy-field:nth-of-type({nth}) [data-verb=copy]")).await;
+        host.announces(&format!("{label} copied.")).await;
+    }
+    host.has_copied(json!([hls["livePlaylist"], hls["url"]])).await;
+    let live = hls["livePlaylist"].as_str().unwrap();
+    assert!(live.starts_with("https://cdn.test/live/") && live.ends_with(".live.m3u8"), "{live}");
+    host.inspect("room-hls").await;
     host.click("#outputs .remove").await;
     host.until_gone("#outputs .jobs li").await;
     let broadcasts = fixture.request(Method::GET, &stream, "/broadcasts").await;
