@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     media_fixture::MediaApi,
     support::{
-        app::{Setup, TestApp},
+        app::{Setup, TestApp, test_partitioning},
         eventually,
         livekit_workers::LiveKitWorkers,
         servers::{LiveKit, Redis, free_port, shared_redis},
@@ -101,6 +101,18 @@ impl Fixture {
 
     async fn wait_for_told(&self, expected: &[&str]) {
         eventually("the events", || async { (self.told().await == expected).then_some(()) }).await;
+    }
+
+    /// Waits until a comparison with LiveKit has ended that began after this call: one may be running.
+    async fn compare_again(&self) {
+        let ended = async || {
+            let metrics = [self.apps[0].get("/metrics").await.text, self.apps[1].get("/metrics").await.text];
+            let lines = metrics.iter().flat_map(|text| text.lines());
+            let counts = lines.filter(|line| line.starts_with("lso_reconciliations_total{"));
+            counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        let until = ended().await + 2 * u64::from(test_partitioning().count());
+        eventually("two comparisons", || async { (ended().await >= until).then_some(()) }).await;
     }
 
     /// Lets the worker report only that the egress is ending once it is stopped.
@@ -214,7 +226,7 @@ async fn late_doubled_and_swapped_reports_change_nothing() {
     for webhook in fixture.webhooks.captured().iter().rev() {
         first.webhook(&webhook.json()).await;
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    fixture.compare_again().await;
     assert_eq!(fixture.get(&path).await, complete);
     fixture.wait_for_told(&["starting", "active", "ending", "complete"]).await;
 }
