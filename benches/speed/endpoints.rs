@@ -2,6 +2,8 @@
 
 use std::{
     cell::Cell,
+    fs,
+    process::Command,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -10,7 +12,6 @@ use std::{
 use chrono::DateTime;
 use livestream_orchestrator::domain::StreamRef;
 use memchr::memmem;
-use rustix::process::{Pid, setpriority_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -64,7 +65,8 @@ struct Delivery {
     delay: u32,
 }
 
-/// Endpoints with their deliveries. Their thread stands for other machines, so every other thread precedes it.
+/// Endpoints with their deliveries. Their thread stands for other machines, so it runs only while nothing
+/// else wants its core.
 struct Endpoints {
     deliveries: Mutex<Vec<Delivery>>,
     runtime: Runtime,
@@ -73,7 +75,7 @@ struct Endpoints {
 impl Endpoints {
     fn new() -> Arc<Self> {
         let mut runtime = Builder::new_multi_thread();
-        runtime.worker_threads(1).enable_all().on_thread_start(|| give_way(None));
+        runtime.worker_threads(1).enable_all().on_thread_start(|| give_way(&own_thread()));
         let runtime = runtime.build().expect("a runtime");
         Arc::new(Self { deliveries: Mutex::default(), runtime })
     }
@@ -142,10 +144,19 @@ impl Endpoints {
     }
 }
 
-/// Gives a process, or the calling thread, the lowest priority.
-fn give_way(process: Option<u32>) {
-    let pid = process.map(|pid| Pid::from_raw(pid.cast_signed()).expect("a process id"));
-    setpriority_process(pid, 19).expect("a lower priority");
+/// Lets a process, or a thread, run only while nothing else wants its core.
+fn give_way(id: &str) {
+    let arguments = ["--idle", "--pid", "0", id];
+    let status = Command::new("chrt").args(arguments).status().expect("chrt");
+    // Postgres has processes that live briefly.
+    let is_alive = fs::exists(format!("/proc/{id}")).expect("proc(5)");
+    assert!(status.success() || !is_alive, "scheduling class of {id} not changed");
+}
+
+/// Returns the id of the calling thread.
+fn own_thread() -> String {
+    let link = fs::read_link("/proc/thread-self").expect("proc(5)");
+    link.file_name().expect("a thread").to_string_lossy().into_owned()
 }
 
 /// A service with streams that are joined.
@@ -166,7 +177,7 @@ impl Case {
         let database = postgres.as_ref().map(|postgres| runtime.block_on(postgres.create_database()));
         if let Some(postgres) = &postgres {
             // It stands for another machine.
-            ProcessGroup::of(postgres.pid()).pids().iter().for_each(|pid| give_way(Some(*pid)));
+            ProcessGroup::of(postgres.pid()).pids().iter().for_each(|pid| give_way(&pid.to_string()));
         }
         let settings = database.as_deref().map(|url| ("DATABASE_URL", url));
         let service = runtime.block_on(Service::start_with(deployment, settings.as_slice()));
