@@ -10,10 +10,10 @@ use crate::{
     admission::raise_open_files,
     delivery::{EndpointClient, HttpEndpointClient, OnRuntime, SystemResolver},
     domain::{Partitioning, webhook_endpoint::MAX_ENDPOINTS},
-    followers::PastEvents,
+    followers::{GivingWay, PastEvents},
     history::History,
     orchestrator::Orchestrator,
-    outbound_webhooks::{AllPermits, Directory, EndpointService, SenderContext, WebhookSender},
+    outbound_webhooks::{AllPermits, Directory, EndpointService, IN_LINE, SenderContext, WebhookSender},
     settings::Settings,
     telemetry::Metrics,
 };
@@ -21,8 +21,9 @@ use crate::{
 /// Share of the open files of this process that connections for deliveries may have: a quarter of those that are
 /// reserved for calls to other servers. As many may be unused connections.
 const FILES_SHARE: usize = 32;
-/// Maximum number of unused connections to one endpoint.
-const MAX_IDLE: usize = 16;
+/// Maximum number of unused connections to one endpoint: as many as there are deliveries at once, so that the next page
+/// of events opens no new ones.
+const MAX_IDLE: usize = IN_LINE;
 
 /// Starts the sender of each partition, unless the instance runs no jobs, and returns the use cases. What the logs no
 /// longer hold is read from the history. Deliveries and tests run on the runtime of followers.
@@ -37,8 +38,12 @@ pub(super) fn start(
     let resolver = Arc::new(SystemResolver);
     let max_connections = raise_open_files() / FILES_SHARE;
     let max_idle = (max_connections / MAX_ENDPOINTS).min(MAX_IDLE);
-    let client: Arc<dyn EndpointClient> =
-        Arc::new(HttpEndpointClient::new(resolver, settings.webhooks.addresses, max_idle));
+    let client: Arc<dyn EndpointClient> = Arc::new(HttpEndpointClient::with_executor(
+        GivingWay,
+        resolver,
+        settings.webhooks.addresses,
+        max_idle,
+    ));
     let permits = Arc::new(AllPermits::new(max_connections));
     let directory = Directory::new(stores.webhook_endpoints.clone(), settings.webhooks.endpoints.clone());
     if settings.jobs {

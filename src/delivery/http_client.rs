@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::rt::Executor;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::Client,
@@ -40,6 +42,9 @@ const MAX_LOOKUPS: usize = MAX_ENDPOINTS + 12;
 /// Maximum number of concurrent lookups for checks. They have their own, because requests choose the names.
 const MAX_CHECKS: usize = 16;
 
+/// Task that drives a connection.
+pub type ConnectionTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Client with a pool of connections, each to an address that was checked when it was made.
 pub struct HttpEndpointClient {
     client: Client<HttpsConnector<CheckedConnector>, Full<Bytes>>,
@@ -51,6 +56,16 @@ impl HttpEndpointClient {
     /// Makes a client, which keeps at most `max_idle` unused connections to each host. TLS trusts the root certificates
     /// of this machine.
     pub fn new(resolver: Arc<dyn Resolve>, policy: AddressPolicy, max_idle: usize) -> Self {
+        Self::with_executor(TokioExecutor::new(), resolver, policy, max_idle)
+    }
+
+    /// As [`Self::new`], with the executor that drives the connections.
+    pub fn with_executor(
+        executor: impl Executor<ConnectionTask> + Clone + Send + Sync + 'static,
+        resolver: Arc<dyn Resolve>,
+        policy: AddressPolicy,
+        max_idle: usize,
+    ) -> Self {
         let checks = SharedLookups::new(resolver.clone(), MAX_CHECKS);
         let resolver = Arc::new(SharedLookups::new(resolver, MAX_LOOKUPS));
         let connector = CheckedConnector { resolver, policy };
@@ -59,7 +74,7 @@ impl HttpEndpointClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
+        let client = Client::builder(executor)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(max_idle)
             .pool_timer(TokioTimer::new())

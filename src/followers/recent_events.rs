@@ -9,8 +9,11 @@ use crate::{
     store::{FollowedPartition, LogRead, ResetReason, StoreError},
 };
 
-/// Interval at which the log is read while it has no further events.
+/// Interval at which a follower asks for events while there are none.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Minimum time between two reads while the log has no further events. A follower that gets events asks so often, so
+/// that it gets them a few at a time.
+pub const MIN_READ_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum number of events in one page.
 const PAGE: usize = 250;
 /// Maximum number of kept events.
@@ -58,7 +61,8 @@ impl RecentEvents {
         Self { partition, window: Mutex::default() }
     }
 
-    /// Returns events after a position. Reads the log at most once in [`POLL_INTERVAL`] while it has no more events.
+    /// Returns events after a position. Reads the log at most once in [`MIN_READ_INTERVAL`] while it has no more
+    /// events.
     ///
     /// # Errors
     /// Errors of the store.
@@ -68,7 +72,7 @@ impl RecentEvents {
             window.restart_at(position);
         }
         if window.end == Some(position) {
-            if window.read_at.is_some_and(|at| at.elapsed() < POLL_INTERVAL) {
+            if window.read_at.is_some_and(|at| at.elapsed() < MIN_READ_INTERVAL) {
                 return Ok(Followed::Events { events: Vec::new(), number: Some(window.count) });
             }
             if let Some(reason) = self.extend(&mut window).await? {

@@ -1,10 +1,6 @@
-//! The threads of the followers, which give way to requests.
+//! The threads of the followers.
 
-use std::{
-    io,
-    num::NonZeroUsize,
-    thread::{available_parallelism, yield_now},
-};
+use std::{io, num::NonZeroUsize, thread::available_parallelism};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -47,12 +43,6 @@ impl Drop for FollowerRuntime {
             runtime.shutdown_background();
         }
     }
-}
-
-/// Lets other threads that wait for the core of the calling one run first. Without it, Linux lets a thread finish its
-/// time slice of 1 to 3 ms while requests wait, whatever its nice value.
-pub fn give_way() {
-    yield_now();
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::Partition,
-    followers::{LagGauges, LeasedJob, POLL_INTERVAL, run_while_leased},
+    followers::{LagGauges, LeasedJob, POLL_INTERVAL, giving_way, run_while_leased},
     store::{FollowedPartition, Job, Lease},
     telemetry::Metrics,
 };
@@ -155,7 +155,7 @@ impl LeasedJob for Archiver {
     /// Ends early at an entry that this version cannot parse, so that an instance of a newer version may continue.
     async fn run(&self, _lease: Lease, ended: CancellationToken) {
         tokio::select! {
-            () = self.archive_events(&ended) => {}
+            () = giving_way(self.archive_events(&ended)) => {}
             () = self.archive_visits(&ended) => {}
             () = self.prune(&ended) => {}
         }

@@ -31,7 +31,7 @@ pub use self::{
     directory::Directory,
     error::Error,
     overview::{Overview, Summary},
-    permits::AllPermits,
+    permits::{AllPermits, IN_LINE},
     progress::LastAnswer,
     sender::{SenderContext, WebhookSender},
     service::{EndpointPatch, EndpointService, NewEndpoint},

@@ -14,8 +14,8 @@ use tokio::{
 use super::backlog::SLOW_AFTER;
 use crate::domain::{EndpointId, webhook_endpoint::MAX_ENDPOINTS};
 
-/// Maximum concurrent deliveries of streams that follow the log of all streams.
-const IN_LINE: usize = 32;
+/// Maximum concurrent deliveries to one endpoint, of streams that follow the log of all streams.
+pub const IN_LINE: usize = 32;
 /// Maximum concurrent deliveries of streams that are behind. They have permits of their own, so that they hold up no
 /// streams that are not.
 const BEHIND: usize = 8;

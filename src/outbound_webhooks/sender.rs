@@ -20,7 +20,9 @@ use super::{
 use crate::{
     delivery::EndpointClient,
     domain::{EndpointId, Partition, Partitioning, Timestamp},
-    followers::{Lag, LagGauges, LeasedJob, PastEvents, RecentEvents, SharedClock, run_while_leased},
+    followers::{
+        Lag, LagGauges, LeasedJob, PastEvents, RecentEvents, SharedClock, giving_way, run_while_leased,
+    },
     store::{FollowedPartition, Job, Lease, StoreError},
     telemetry::Metrics,
 };
@@ -212,7 +214,7 @@ impl Workers {
             match worker {
                 Ok(worker) => {
                     let stop = CancellationToken::new();
-                    let task = tokio::spawn(worker.run(stop.clone()));
+                    let task = tokio::spawn(giving_way(worker.run(stop.clone())));
                     self.running.insert(id, Running { known, stop, task, lag });
                 }
                 Err(error) => tracing::warn!(%error, endpoint = %id, "deliveries not started; retrying"),

@@ -14,7 +14,6 @@ use super::{
 use crate::{
     delivery::{Answer, EndpointClient},
     domain::{Cursor, Endpoint, StreamId, Timestamp, Topic},
-    followers::give_way,
     store::{FollowedPartition, LogRead, ResetReason, StoreError},
 };
 
@@ -152,10 +151,7 @@ impl Attempts {
     }
 
     async fn post(&self, content: Content, now: Timestamp) -> Answer {
-        give_way();
-        let answer = self.client.post(&self.url, content.sign(&self.endpoint, now)).await;
-        give_way();
-        answer
+        self.client.post(&self.url, content.sign(&self.endpoint, now)).await
     }
 }
 

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -35,7 +35,7 @@ use super::{
 use crate::{
     delivery::Answer,
     domain::{DisabledReason, Endpoint, Timestamp},
-    followers::POLL_INTERVAL,
+    followers::giving_way,
     store::StoreError,
 };
 
@@ -61,6 +61,8 @@ pub(super) struct Worker {
     /// waits for one.
     running: JoinSet<Done>,
     past: PastReading,
+    /// When events of the log of all streams were read last.
+    read_at: Option<Instant>,
     last_answer: Option<LastAnswer>,
     failing_since: Option<Timestamp>,
     lag: watch::Sender<Lag>,
@@ -91,6 +93,7 @@ impl Worker {
             saving,
             running: JoinSet::new(),
             past: PastReading::default(),
+            read_at: None,
             last_answer: progress.last_answer,
             failing_since: progress.failing_since,
             lag,
@@ -121,13 +124,14 @@ impl Worker {
                 return End::Superseded;
             }
             self.begin_steps(now);
+            let pause = self.poll_interval();
             tokio::select! {
                 Some(done) = self.running.join_next() => {
                     if let Some(end) = self.handle_ended(done, now) {
                         return end;
                     }
                 }
-                () = sleep(POLL_INTERVAL) => {}
+                () = sleep(pause) => {}
                 Ok(()) = self.context.revision.changed() => self.saving.compare_now(),
             }
         }
@@ -196,7 +200,7 @@ impl Worker {
     }
 
     fn begin(&mut self, step: Step, now: Timestamp, permit: StepPermit) {
-        self.running.spawn(permit.run(self.attempts.clone().make(step, now)));
+        self.running.spawn(giving_way(permit.run(self.attempts.clone().make(step, now))));
     }
 
     /// Handles the next step that ends; returns false if none is in progress.

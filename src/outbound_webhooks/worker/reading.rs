@@ -1,5 +1,9 @@
 //! Reads of the log of all streams, and of what it no longer holds.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{
     Worker,
     attempt::tail,
@@ -7,12 +11,22 @@ use super::{
 };
 use crate::{
     domain::{Cursor, Timestamp, Topic},
-    followers::Followed,
+    followers::{Followed, MIN_READ_INTERVAL, POLL_INTERVAL},
     outbound_webhooks::backlog::QueuedEvent,
     store::{Job, ResetReason},
 };
 
+/// Time after events during which more are expected.
+const BUSY: Duration = Duration::from_secs(1);
+
 impl Worker {
+    /// Returns the time after which the worker reads on. Short while there are events: the fewer deliveries begin at
+    /// once, the less they delay requests.
+    pub(super) fn poll_interval(&self) -> Duration {
+        let is_busy = self.read_at.is_some_and(|at| at.elapsed() < BUSY);
+        if is_busy { MIN_READ_INTERVAL } else { POLL_INTERVAL }
+    }
+
     /// Reads on in the log of all streams, if there is room.
     pub(super) async fn read_on(&mut self, now: Timestamp) {
         if self.past.is_in_progress || self.past.due > now || !self.backlog.has_room() {
@@ -20,6 +34,9 @@ impl Worker {
         }
         match self.context.recent.after(self.backlog.read_position()).await {
             Ok(Followed::Events { events, number }) => {
+                if !events.is_empty() {
+                    self.read_at = Some(Instant::now());
+                }
                 self.saving.has_read(events.len(), number);
                 self.backlog.add(&events.into_iter().map(QueuedEvent::from).collect::<Vec<_>>());
             }
