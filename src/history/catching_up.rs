@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::{failure::Failure, records::Log, service::History};
+use super::{error::HistoryError, failure::Failure, records::Log, service::History};
 use crate::{
     domain::{Cursor, Partition, Timestamp, Topic},
     store::FollowedPartition,
@@ -50,11 +50,21 @@ impl History {
         partition: &dyn FollowedPartition,
         (tail, now): (Cursor, Timestamp),
     ) -> Result<bool, Failure> {
-        if self.store.position(number, Log::Events).await?.unwrap_or(Cursor::ORIGIN) < tail {
+        let (events, visits) = self.positions(number).await?;
+        if events.unwrap_or(Cursor::ORIGIN) < tail {
             return Ok(false);
         }
-        let next = partition.visits_after(self.store.position(number, Log::Visits).await?, 1).await?;
+        let next = partition.visits_after(visits, 1).await?;
         Ok(next.is_none_or(|page| i64::try_from(page.end.millis()).unwrap_or(i64::MAX) > now.as_millis()))
+    }
+
+    /// Returns the positions of both logs of a partition. Takes a permit of reads, so that erasures that wait leave
+    /// connections to the archivers for which they wait.
+    async fn positions(&self, number: Partition) -> Result<(Option<Cursor>, Option<Cursor>), HistoryError> {
+        // Never closed.
+        let _permit = self.reads.acquire().await;
+        let events = self.store.position(number, Log::Events).await?;
+        Ok((events, self.store.position(number, Log::Visits).await?))
     }
 }
 

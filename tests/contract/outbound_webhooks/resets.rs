@@ -11,6 +11,17 @@ use crate::support::endpoint::Received;
 /// Longer than the delay after each of the first attempts, in seconds.
 const NEXT_ATTEMPT: i64 = 7 * 3_600;
 
+/// Starts with a stream whose 600 changes do not fit into the log of all streams.
+async fn start_with_lost_events() -> (Fixture, StreamRef) {
+    let fixture = Fixture::start(SMALL_LOGS, 500).await;
+    fixture.begin().await;
+    let stream = fixture.backend.create("busy").await.reference();
+    for n in 1..=600 {
+        fixture.change(&stream, n).await;
+    }
+    (fixture, stream)
+}
+
 /// The log has lost events of a stream with a number of changes. The endpoint refuses two attempts at the reset,
 /// between which the stream changes, and then gets everything. Each attempt is made by another sender.
 async fn refuse_two_resets(fixture: &Fixture, stream: &StreamRef, changes: usize) {
@@ -58,12 +69,7 @@ async fn accept_reset_after_another_loss(fixture: &Fixture, stream: &StreamRef, 
 
 #[tokio::test]
 async fn accepted_reset_of_all_streams_is_followed_by_events_after_another_loss() {
-    let fixture = Fixture::start(SMALL_LOGS, 500).await;
-    fixture.begin().await;
-    let stream = fixture.backend.create("busy").await.reference();
-    for n in 1..=600 {
-        fixture.change(&stream, n).await;
-    }
+    let (fixture, stream) = start_with_lost_events().await;
     accept_reset_after_another_loss(&fixture, &stream, 600).await;
 }
 
@@ -84,12 +90,7 @@ async fn accepted_reset_of_one_stream_is_followed_by_events_after_another_loss()
 
 #[tokio::test]
 async fn repeats_of_a_reset_of_all_streams_have_its_id_and_cursor() {
-    let fixture = Fixture::start(SMALL_LOGS, 500).await;
-    fixture.begin().await;
-    let stream = fixture.backend.create("busy").await.reference();
-    for n in 1..=600 {
-        fixture.change(&stream, n).await;
-    }
+    let (fixture, stream) = start_with_lost_events().await;
     refuse_two_resets(&fixture, &stream, 600).await;
 }
 
